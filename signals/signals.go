@@ -1,0 +1,136 @@
+package signals
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// The real-time signals as glibc numbers them. The kernel starts at 32, but
+// glibc keeps two for its threads, and "SIGRTMIN+3" in a STOPSIGNAL means 37.
+const (
+	rtMin = 34
+	rtMax = 64
+)
+
+// names holds the standard signals by number; 0 is no signal.
+var names = [32]string{
+	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE",
+	9: "KILL", 10: "USR1", 11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT",
+	17: "CHLD", 18: "CONT", 19: "STOP", 20: "TSTP", 21: "TTIN", 22: "TTOU", 23: "URG", 24: "XCPU",
+	25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR", 31: "SYS",
+}
+
+// Parse reads a signal's name or number: TERM, SIGTERM, term, 15, RTMIN+3,
+// SIGRTMAX-1.
+func Parse(s string) (syscall.Signal, error) {
+	if isNumber(s) {
+		n, err := strconv.Atoi(s)
+		if err != nil || !known(syscall.Signal(n)) {
+			return 0, fmt.Errorf("signal %s does not exist: the numbers are 1 to %d", s, rtMax)
+		}
+		return syscall.Signal(n), nil
+	}
+	word := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	switch word {
+	case "": // "" and "SIG"; must not match the empty name of signal 0
+	case "IOT":
+		return syscall.SIGABRT, nil
+	case "CLD":
+		return syscall.SIGCHLD, nil
+	case "POLL":
+		return syscall.SIGIO, nil
+	default:
+		for n, name := range names {
+			if name == word {
+				return syscall.Signal(n), nil
+			}
+		}
+	}
+	if rest, ok := strings.CutPrefix(word, "RTMIN"); ok {
+		return parseRealTime(s, rest, '+', rtMin, +1)
+	}
+	if rest, ok := strings.CutPrefix(word, "RTMAX"); ok {
+		return parseRealTime(s, rest, '-', rtMax, -1)
+	}
+	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
+}
+
+// parseRealTime reads what follows RTMIN or RTMAX: nothing, or sign and a number.
+func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
+	if rest == "" {
+		return syscall.Signal(base), nil
+	}
+	if rest[0] == sign && isNumber(rest[1:]) {
+		if n, err := strconv.Atoi(rest[1:]); err == nil && n <= rtMax-rtMin {
+			return syscall.Signal(base + step*n), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%[2]d and RTMAX-%[2]d to RTMAX", whole, rtMax-rtMin)
+}
+
+// isNumber reports whether s is all digits. strconv alone would take "+15".
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
+
+// Name returns what [Parse] reads back as sig: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
+// The real-time ones count from the nearer end, as in bash's "kill -l". The two
+// that glibc hides have no name and come out as "signal 32" and "signal 33".
+func Name(sig syscall.Signal) string {
+	switch n := int(sig); {
+	case n >= 1 && n < len(names):
+		return "SIG" + names[n]
+	case n == rtMin:
+		return "SIGRTMIN"
+	case n > rtMin && n < 50:
+		return "SIGRTMIN+" + strconv.Itoa(n-rtMin)
+	case n >= 50 && n < rtMax:
+		return "SIGRTMAX-" + strconv.Itoa(rtMax-n)
+	case n == rtMax:
+		return "SIGRTMAX"
+	default:
+		return "signal " + strconv.Itoa(n)
+	}
+}
+
+// Forwardable reports whether sig, once received, is passed on to the app. The
+// package documentation has the list of those that are not, with the reasons.
+// Some that are forwardable do not arrive today; see [Receivable].
+func Forwardable(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
+		return false
+	}
+	return known(sig)
+}
+
+// Receivable returns nil if sig, sent to usher, comes out of an [Inbox] as a
+// signal for the app, else the reason why it cannot: so a setting that names
+// it would silently do nothing and is better refused.
+func Receivable(sig syscall.Signal) error {
+	switch sig {
+	case syscall.SIGKILL, syscall.SIGSTOP:
+		return fmt.Errorf("%s cannot be caught by any process", Name(sig))
+	case syscall.SIGCHLD:
+		return errors.New("SIGCHLD is usher's own: it says that a child has ended")
+	case syscall.SIGURG:
+		return errors.New("SIGURG is used by the Go runtime and cannot be told apart")
+	case syscall.SIGPIPE:
+		return errors.New("SIGPIPE is sent by the kernel for usher's own writes and cannot be told apart")
+	case syscall.SIGPROF:
+		return errors.New("SIGPROF is taken by the Go runtime's profiler")
+	case 32, 33:
+		return fmt.Errorf("%s belongs to the C library's threads", Name(sig))
+	case rtMin:
+		return errors.New("SIGRTMIN (34) is not delivered by the Go runtime: RTMIN+1 is the first that is")
+	}
+	if !known(sig) {
+		return fmt.Errorf("signal %d does not exist", int(sig))
+	}
+	return nil
+}
