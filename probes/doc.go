@@ -1,0 +1,45 @@
+// Package probes asks whether what an app needs is there, and does the hooks
+// of its life. One text names a target of either sort:
+//
+//	[option=value ...] TARGET
+//
+//	tcp://db:5432   unix:///run/app.sock   http://auth/healthz
+//	file:///data/ready   pg_isready -h db
+//
+// A probe is a target that is asked again and again until it says yes. A hook
+// is a target that is done once. Which of the two a text is for is said by a
+// [Use]; the words are the same.
+//
+// # Which call you want
+//
+//   - [Parse] turns a text into a [Target], or reports everything that is wrong
+//     with the text at once.
+//   - [WaitAll] asks any number of targets, all at the same time, until each
+//     has said yes.
+//   - [Do] does a hook once, or as often as its retries= allow.
+//   - Probe.Ask, a field of the target, asks a single time.
+//
+// # What it promises
+//
+//   - One attempt never hangs. Its timeout begins when an address is known and
+//     covers all that follows; at most 64 KiB of headers and 10 KiB of a body
+//     are read; every address of a name is tried.
+//   - A name is looked up beside the attempts, at most once a second however
+//     many targets use it, and not at all for an address or for localhost.
+//   - The pauses between attempts start at 10 ms and grow with the time already
+//     waited, so that a dependency is seen soon after it is there, and one that
+//     is not there for long is left in peace. An answer of another kind than
+//     before starts them anew: readiness is near.
+//   - No descriptor and no goroutine outlives an attempt, but for a lookup (it
+//     serves the next attempt) and a stat that the kernel does not answer.
+//   - No text of this package, neither an error nor a name, holds the user, the
+//     query, the fragment, a header's value or the body of a target, nor the
+//     path of a hook's URL.
+//   - HTTP_PROXY is for the app: it is never looked at here.
+//
+// # What it is not
+//
+// It starts no process. In an init one loop owns every wait4, and a command
+// target is handed to the [Runner] that the caller brings along. It prints
+// nothing: who wants to see an attempt gets an [Update].
+package probes

@@ -1,0 +1,163 @@
+package probes
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// An exchange is one request on a connection of its own, and the answer to it.
+//
+// It is HTTP/1.1, spoken here and not by net/http's Transport: that one refuses
+// an answer that comes before the request was written (as a canned one from nc
+// does) and prints it to stderr through package log; and its goroutines outlive
+// the request.
+type exchange struct {
+	conn   net.Conn
+	watch  func() bool    // ends the watch over the context
+	answer *http.Response // its Body is never closed: that might read it to the end
+	limit  *io.LimitedReader
+}
+
+func (e *exchange) close() {
+	e.watch()
+	e.conn.Close()
+}
+
+// send connects, writes the request and reads the answer's headers. The caller
+// closes what it returns.
+func send(ctx context.Context, addrs []netip.Addr, req *http.Request) (*exchange, error) {
+	port, err := portOf(req.URL)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(ctx, addrs, port)
+	if err != nil {
+		return nil, err
+	}
+	e := &exchange{conn: conn}
+	// Every read and write fails from the moment ctx ends.
+	e.watch = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	if req.URL.Scheme == "https" {
+		err = e.secure(ctx, req.URL.Hostname())
+	}
+	if err == nil {
+		err = e.exchange(req)
+	}
+	if err != nil {
+		e.close()
+		return nil, plainHTTP(err)
+	}
+	return e, nil
+}
+
+func portOf(u *url.URL) (uint16, error) {
+	if u.Port() == "" {
+		return map[string]uint16{"http": 80, "https": 443}[u.Scheme], nil
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil || port == 0 {
+		return 0, errors.New("redirects to a port that is not in 1-65535")
+	}
+	return uint16(port), nil
+}
+
+// secure puts TLS on the connection.
+func (e *exchange) secure(ctx context.Context, host string) error {
+	host, _, _ = strings.Cut(host, "%") // no certificate is for a zone
+	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), NextProtos: []string{"http/1.1"}}
+	conn := tls.Client(e.conn, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	e.conn = conn
+	return nil
+}
+
+// exchange writes the request and reads the headers of the final answer.
+func (e *exchange) exchange(req *http.Request) error {
+	// A server may answer and hang up before it has read everything; the
+	// answer is worth more than the failure of the write.
+	written := req.Write(e.conn)
+	e.limit = &io.LimitedReader{R: e.conn, N: maxHeaderBytes}
+	r := bufio.NewReader(e.limit)
+	for {
+		resp, err := http.ReadResponse(r, req)
+		switch {
+		case err != nil && e.limit.N <= 0:
+			return answer{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
+		case err != nil && written != nil:
+			return written
+		case err != nil:
+			return err
+		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
+			continue // an interim answer, RFC 9110, section 15.2
+		}
+		e.limit.N = math.MaxInt64
+		e.answer = resp
+		return nil
+	}
+}
+
+// body reads the first of the answer's body, at most maxBodyBytes.
+func (e *exchange) body() ([]byte, error) {
+	if e.answer.StatusCode == http.StatusSwitchingProtocols {
+		return nil, nil // what follows is another protocol's
+	}
+	body, err := io.ReadAll(io.LimitReader(e.answer.Body, maxBodyBytes))
+	if err != nil {
+		return nil, plainHTTP(err)
+	}
+	return body, nil
+}
+
+// plainHTTP reduces an error of TLS or HTTP. Those of no known sort may repeat
+// what the server has sent, and so they are not repeated.
+func plainHTTP(err error) error {
+	var (
+		errno     syscall.Errno
+		known     answer
+		roots     x509.SystemRootsError
+		unknownCA x509.UnknownAuthorityError
+		wrongName x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		unsound   *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		refusal   *net.OpError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+		return plain(err)
+	case errors.As(err, &roots):
+		return errors.New("no CA certificates are installed here")
+	case errors.As(err, &unknownCA):
+		return errors.New("the certificate is signed by an unknown authority")
+	case errors.As(err, &wrongName):
+		return errors.New("the certificate is for another name")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return errors.New("the certificate has expired or is not yet valid")
+	case errors.As(err, &unsound):
+		return errors.New("the certificate is not valid")
+	case errors.As(err, &record):
+		return errors.New("the server does not speak TLS")
+	case errors.As(err, &refusal) && refusal.Op == "remote error":
+		return errors.New(refusal.Err.Error()) // a TLS alert: "tls: …" from a fixed list
+	}
+	return errors.New("no valid HTTP answer")
+}

@@ -1,0 +1,340 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"os"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+)
+
+// What is read of an answer. The body's limit is that of the kubelet's probes.
+const (
+	maxHeaderBytes = 64 << 10
+	maxBodyBytes   = 10 << 10
+	maxRedirects   = 10
+)
+
+var httpOptions = []option{
+	{name: "method", form: "method=POST"},
+	{name: "status", form: "status=200-299,401"},
+	{name: "header", form: "header='Accept: text/plain'", repeat: true},
+	{name: "body", form: "body='{}'"},
+	{name: "match", form: "match='^ok'"},
+}
+
+// An httpProbe says yes when the status, and the body if there is a match=, are
+// as they should be. It is never changed after it was built; every attempt makes
+// its own request, and so sends the body again.
+type httpProbe struct {
+	hook   bool
+	url    *url.URL // without user and fragment
+	method string
+	host   string // the Host header, where it is not the URL's
+	header http.Header
+	body   string
+	status []statusRange // nil where status= is not written
+	match  *regexp.Regexp
+}
+
+// A statusRange holds both of its ends.
+type statusRange struct{ from, to int }
+
+// Ask makes one request, and those that its redirects ask for. All share the
+// attempt's timeout and the addresses of the one host name.
+func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
+	addrs, err := a.resolver().Lookup(ctx, h.url.Hostname())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := limit(ctx, a.Timeout)
+	defer cancel()
+	req := h.request(a.Facts)
+	for hops := 0; req != nil && err == nil; hops++ {
+		if hops > maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		req, err = h.step(ctx, addrs, req)
+	}
+	if err != nil && ended(ctx) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// step sends a request. It gives the next one if the answer asks for it, and
+// else judges the answer.
+func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *http.Request) (*http.Request, error) {
+	e, err := send(ctx, addrs, req)
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	next, err := h.follow(req, e.answer)
+	if next != nil || err != nil {
+		return next, err
+	}
+	return nil, h.judge(e)
+}
+
+// judge compares an answer with what it should be.
+func (h *httpProbe) judge(e *exchange) error {
+	if !h.accepts(e.answer.StatusCode) {
+		return fmt.Errorf("status %d", e.answer.StatusCode)
+	}
+	body, err := e.body()
+	if err != nil {
+		return err
+	}
+	if h.match != nil && !h.match.Match(body) {
+		return errors.New("body does not match match=")
+	}
+	return nil
+}
+
+// accepts reports whether a status is a yes: those of status=, else what the
+// kubelet takes for one; a hook is done only when the server says that it is.
+func (h *httpProbe) accepts(status int) bool {
+	if h.status == nil {
+		return 200 <= status && (status < 300 || !h.hook && status < 400)
+	}
+	return slices.ContainsFunc(h.status, func(r statusRange) bool { return r.from <= status && status <= r.to })
+}
+
+// request makes the first request of an attempt.
+func (h *httpProbe) request(facts []Fact) *http.Request {
+	req := &http.Request{Method: h.method, URL: h.url, Host: h.host, Header: h.header.Clone(), Close: true}
+	h.setBody(req)
+	for _, f := range facts {
+		if name := headerName(f.Name); h.hook && req.Header.Values(name) == nil {
+			req.Header.Set(name, f.Value)
+		}
+	}
+	return req
+}
+
+// setBody gives a request a reader of the body of its own.
+func (h *httpProbe) setBody(req *http.Request) {
+	if h.body != "" {
+		req.ContentLength = int64(len(h.body))
+		req.Body = io.NopCloser(strings.NewReader(h.body))
+	}
+}
+
+// headerName turns USHER_TIME_LEFT into Usher-Time-Left.
+func headerName(fact string) string {
+	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(fact), "_", "-"))
+}
+
+// follow makes the request that an answer asks for, or nil when the answer is
+// the last one. It is, for a hook; where status= lists it; and when it leads to
+// another host, which then judges nothing: the kubelet takes that for a yes too,
+// as the one that was asked does serve.
+func (h *httpProbe) follow(req *http.Request, resp *http.Response) (*http.Request, error) {
+	location := resp.Header.Get("Location")
+	if h.hook || !redirects(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
+		return nil, nil
+	}
+	to, err := req.URL.Parse(location)
+	if err != nil {
+		return nil, errors.New("redirects to something that is not a URL")
+	}
+	if !strings.EqualFold(to.Hostname(), h.url.Hostname()) {
+		return nil, nil
+	}
+	if to.Scheme != "http" && to.Scheme != "https" {
+		return nil, errors.New("redirects to something that is not HTTP")
+	}
+	downgrade := req.URL.Scheme == "https" && to.Scheme == "http"
+	to.User, to.Fragment = nil, ""
+	next := &http.Request{Method: req.Method, URL: to, Header: req.Header.Clone(), Close: true}
+	if downgrade {
+		// What was given for an encrypted connection is not sent in the clear.
+		next.Header = plainHeader()
+	}
+	if u, err := url.Parse(location); err == nil && u.Host == "" {
+		next.Host = req.Host // a relative one stays on the virtual host
+	}
+	// RFC 9110, section 15.4: 307 and 308 keep the method and the body; the
+	// others have become a GET in every client.
+	if keeps := resp.StatusCode == 307 || resp.StatusCode == 308; keeps && !downgrade {
+		if req.Body != nil {
+			h.setBody(next)
+		}
+	} else if next.Method != http.MethodHead {
+		next.Method = http.MethodGet
+		next.Header.Del("Content-Type")
+	}
+	return next, nil
+}
+
+func redirects(status int) bool {
+	return slices.Contains([]int{301, 302, 303, 307, 308}, status)
+}
+
+func plainHeader() http.Header {
+	return http.Header{"User-Agent": {"usher"}, "Accept": {"*/*"}}
+}
+
+func buildHTTP(r *reading) Probe {
+	h := &httpProbe{hook: r.use.Hook(), method: http.MethodGet, header: plainHeader(), body: r.value("body")}
+	authority, rest := r.authority()
+	if strings.Contains(rest, "@") {
+		// Else a password with a / in it would be taken for a host and a path,
+		// looked up, and named in logs.
+		r.mistake("%s:// with an @ behind the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", r.scheme)
+	}
+	user := strings.LastIndexByte(authority, '@')
+	before := len(r.mistakes)
+	preset, _ := portOf(&url.URL{Scheme: r.scheme})
+	r.hostPort(authority[user+1:], preset)
+	u, err := url.Parse(r.scheme + "://" + r.rest)
+	if err != nil && len(r.mistakes) == before {
+		r.mistake("%s://: not a URL: a space, a control character or a %% that must be escaped", r.scheme)
+	}
+	if err == nil {
+		r.name = r.scheme + "://" + u.Host
+		if !h.hook {
+			r.name += u.EscapedPath()
+		}
+		h.setUser(u.User)
+		u.User, u.Fragment, u.RawFragment = nil, "", ""
+		h.url = u
+	}
+	h.setMethod(r)
+	h.setStatus(r)
+	h.setHeaders(r)
+	h.setMatch(r)
+	return h
+}
+
+// setUser sends the user of a URL as RFC 7617 has it. A header= comes later and
+// replaces it.
+func (h *httpProbe) setUser(user *url.Userinfo) {
+	if user == nil {
+		return
+	}
+	password, _ := user.Password()
+	req := http.Request{Header: h.header}
+	req.SetBasicAuth(user.Username(), password)
+}
+
+func (h *httpProbe) setMethod(r *reading) {
+	if _, written := r.values["method"]; !written {
+		return
+	}
+	h.method = r.value("method")
+	if h.method == "" || h.method == http.MethodConnect || strings.Trim(h.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		r.mistake("method= is not the upper-case name of one: write for example method=POST")
+	}
+}
+
+func (h *httpProbe) setStatus(r *reading) {
+	if _, written := r.values["status"]; !written {
+		return
+	}
+	for _, part := range strings.Split(r.value("status"), ",") {
+		low, high, ranged := strings.Cut(part, "-")
+		if !ranged {
+			high = low
+		}
+		from, err1 := parseCount(low, 100)
+		to, err2 := parseCount(high, 100)
+		if err1 != nil || err2 != nil || from > to || to > 599 {
+			r.mistake("status= %.40q is no status or range of them in 100-599: write for example status=200-299,401", part)
+			continue
+		}
+		h.status = append(h.status, statusRange{from, to})
+	}
+}
+
+// setHeaders reads header='Name: value'. The first of a name replaces what usher
+// sends by itself, further ones are added to it; an empty value sends none.
+func (h *httpProbe) setHeaders(r *reading) {
+	seen := map[string]bool{}
+	for _, text := range r.values["header"] {
+		name, value, ok := strings.Cut(text, ":")
+		if !ok || !isToken(name) {
+			r.mistake("header= is not a name, a colon and a value: write for example header='Accept: text/plain'")
+			continue
+		}
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		value = strings.Trim(value, " \t")
+		if strings.HasPrefix(value, "@/") {
+			var err error
+			if value, err = readValue(value[1:]); err != nil {
+				r.mistake("header= %s: cannot read its file: %w", name, err)
+				continue
+			}
+		}
+		switch {
+		case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
+			r.mistake("header= %s: a control character in its value", name)
+		case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Trailer", "Connection"}, name):
+			r.mistake("header= %s: it belongs to the connection, and is set by usher", name)
+		case name == "Host":
+			if value == "" || seen[name] || strings.ContainsAny(value, "/@ \t") {
+				r.mistake("header= Host: write it once, as header='Host: NAME[:PORT]'")
+			}
+			h.host = value
+		case value == "" && name == "User-Agent":
+			h.header[name] = []string{""} // how net/http is told to send none
+		case value == "":
+			h.header.Del(name)
+		case seen[name]:
+			h.header.Add(name, value)
+		default:
+			h.header.Set(name, value)
+		}
+		seen[name] = true
+	}
+}
+
+// isToken reports whether s may be the name of a header (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+	})
+}
+
+// readValue reads a header's value from a file, without the newline that every
+// editor puts at its end.
+func readValue(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", plainFile(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxHeaderBytes+1))
+	if err != nil {
+		return "", plainFile(err)
+	}
+	if len(text) > maxHeaderBytes {
+		return "", fmt.Errorf("it has more than %d KiB", maxHeaderBytes>>10)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+}
+
+func (h *httpProbe) setMatch(r *reading) {
+	text, written := r.values["match"]
+	if !written {
+		return
+	}
+	match, err := regexp.Compile(text[0])
+	var wrong *syntax.Error
+	switch {
+	case errors.As(err, &wrong):
+		r.mistake("match= is not a regular expression: %s", wrong.Code)
+	case err != nil:
+		r.mistake("match= is not a regular expression")
+	}
+	h.match = match
+}

@@ -1,0 +1,356 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A kind of target. A new one is a file with its build function, and a row here.
+type kind struct {
+	name    string   // its scheme too, but for "command"
+	form    string   // how it is written, for messages
+	options []option // those that it alone understands
+	build   func(*reading) Probe
+}
+
+var kinds = []kind{
+	{"tcp", "tcp://HOST:PORT", nil, buildTCP},
+	{"unix", "unix:///PATH", nil, buildUnix},
+	{"http", "http://HOST[:PORT]/PATH", httpOptions, buildHTTP},
+	{"https", "https://HOST[:PORT]/PATH", httpOptions, buildHTTP},
+	{"file", "file:///PATH", nil, buildFile},
+	{"command", "a command", nil, buildCommand},
+}
+
+// An option of the grammar. Those of a kind have no set: its build reads them.
+type option struct {
+	name   string
+	form   string // an example, for messages
+	uses   []Use  // nil means every use
+	repeat bool   // may be given more than once
+	set    func(t *Target, value string) error
+}
+
+var options = []option{
+	{name: "timeout", form: "timeout=2s", set: func(t *Target, v string) (err error) {
+		t.TimeoutWritten = true
+		t.Timeout, err = ParseDuration(v)
+		return err
+	}},
+	{name: "interval", form: "interval=500ms", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+		if t.Interval, err = ParseDuration(v); err == nil && t.Interval < minPause {
+			err = fmt.Errorf("is less than %v, with which every pause starts", minPause)
+		}
+		return err
+	}},
+	{name: "within", form: "within=30s", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+		t.Within, err = ParseDuration(v)
+		return err
+	}},
+	{name: "optional", form: "optional=30s", uses: []Use{Wait}, set: func(t *Target, v string) (err error) {
+		if t.Optional, err = ParseDuration(v); err == nil && t.Optional == 0 {
+			err = errors.New("needs a limit")
+		}
+		return err
+	}},
+	{name: "successes", form: "successes=3", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+		t.Successes, err = parseCount(v, 1)
+		return err
+	}},
+	{name: "retries", form: "retries=3", uses: []Use{Begin, End}, set: func(t *Target, v string) (err error) {
+		t.Retries, err = parseCount(v, 0)
+		return err
+	}},
+	{name: "name", form: "name=database", set: func(t *Target, v string) error {
+		if v == "" || strings.ContainsFunc(v, unicode.IsControl) {
+			return errors.New("needs text without control characters")
+		}
+		t.Name = v
+		return nil
+	}},
+}
+
+// Parse reads one target, `[option=value ...] TARGET`, for the given use.
+//
+// The text is split into words by the quoting rules of the POSIX shell (single
+// quotes, double quotes, backslash); nothing is ever expanded. Options come
+// first. What a shell would act on must be quoted in a command, because a user
+// who wrote it meant a shell.
+//
+// Limits are Go durations or numbers of seconds; 0 means no limit. All mistakes
+// of a text are reported, joined, each with the word that is wrong and the form
+// that is right. They never hold what may be secret: the user, query or fragment
+// of a URL, a header's value, a body, a command's arguments.
+func Parse(text string, use Use) (Target, error) {
+	words, err := split(text)
+	if err != nil {
+		return Target{}, err
+	}
+	r := reading{use: use, values: map[string][]string{}}
+	r.target.Use, r.target.Interval, r.target.Successes = use, MaxInterval, 1
+	switch use {
+	case Wait, Ready:
+		r.target.Timeout = ProbeTimeout
+	case End:
+		r.target.Timeout = EndTimeout
+	}
+	words = r.takeOptions(words)
+	k, known := r.takeTarget(words)
+	r.setOptions(k, known)
+	if known && r.canBuild() {
+		r.target.Kind = k.name
+		r.target.Probe = k.build(&r)
+	}
+	if r.target.Within > 0 && r.target.Optional > 0 {
+		r.mistake("within= and optional= exclude each other: the passing of one is fatal, of the other a warning")
+	}
+	if len(r.mistakes) > 0 {
+		return Target{}, errors.Join(r.mistakes...)
+	}
+	if r.target.Name == "" {
+		r.target.Name = r.name
+	}
+	return r.target, nil
+}
+
+// A reading is what is known of a text so far.
+type reading struct {
+	use      Use
+	scheme   string
+	rest     string              // what follows scheme://
+	torn     bool                // more words follow the URL: it may be cut in two
+	argv     []word              // of a command
+	order    []string            // options in the order of the text
+	values   map[string][]string // and what was written for them
+	name     string              // what build calls the target
+	target   Target
+	mistakes []error
+}
+
+func (r *reading) mistake(format string, args ...any) {
+	r.mistakes = append(r.mistakes, fmt.Errorf(format, args...))
+}
+
+// canBuild is false when there is nothing that build could read. It is true
+// after mistakes in options: those of the target shall be reported with them.
+func (r *reading) canBuild() bool { return r.scheme != "" || len(r.argv) > 0 }
+
+// value is what was written for an option that does not repeat, "" without it.
+func (r *reading) value(option string) string {
+	if v := r.values[option]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+var (
+	assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
+	schemed    = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	bare       = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%]+\]|[^/:@\[\]]*):[0-9]+/?$`)
+	lowerCase  = regexp.MustCompile(`^[a-z-]+$`)
+)
+
+// takeOptions reads the option=value words in front and returns the others.
+func (r *reading) takeOptions(words []word) []word {
+	for i, w := range words {
+		m := assignment.FindStringSubmatch(w.text)
+		if m == nil {
+			return words[i:]
+		}
+		name, value := m[1], w.text[len(m[0]):]
+		_, seen := r.values[name]
+		o, known := findOption(name)
+		switch {
+		case known && seen && !o.repeat:
+			r.mistake("%s= is given twice", name)
+		case known:
+			if w.expands() {
+				r.mistake("%s=: nothing is expanded here: quote the $ or ` that is meant as such", name)
+			}
+			r.order = append(r.order, name)
+			r.values[name] = append(r.values[name], value)
+		case lowerCase.MatchString(name):
+			r.mistake("unknown option %s=: known are %s; for an environment variable write env %s=value cmd", name, optionList(), name)
+		default:
+			r.mistake("%s= is not an option: for an environment variable write env %s=value cmd", name, name)
+		}
+	}
+	return nil
+}
+
+// takeTarget finds the kind of the target that the remaining words name.
+func (r *reading) takeTarget(words []word) (k kind, known bool) {
+	if len(words) == 0 {
+		if len(r.values) > 0 || len(r.mistakes) > 0 {
+			r.mistake("options without a target: write %s after them", targetList())
+		} else {
+			r.mistake("empty target: write %s", targetList())
+		}
+		return kind{}, false
+	}
+	first := words[0]
+	if m := schemed.FindStringSubmatch(first.text); m != nil {
+		r.oneWord(words)
+		scheme := strings.ToLower(m[1])
+		k, known := findKind(scheme)
+		if !known {
+			r.mistake("unknown scheme %s://: write %s", scheme, targetList())
+			return kind{}, false
+		}
+		if first.expands() {
+			r.mistake("%s://: nothing is expanded here: quote the $ or ` that is meant as such", scheme)
+		}
+		r.scheme, r.rest = scheme, first.text[len(m[0]):]
+		return k, true
+	}
+	if scheme, _, ok := strings.Cut(first.text, ":"); ok {
+		if k, known := findKind(strings.ToLower(scheme)); known {
+			r.mistake("%s: without //: write %s", scheme, k.form)
+			return kind{}, false
+		}
+	}
+	if user, _, ok := strings.Cut(first.text, "@"); ok && !first.begins("/.") && strings.Contains(user, ":") {
+		// Not repeated, and not taken for a command that logs would name: it
+		// is a URL that has lost its scheme, and so holds a password.
+		r.mistake("USER:PASSWORD@HOST without a scheme: write %s", targetList())
+		return kind{}, false
+	}
+	if bare.MatchString(first.text) {
+		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
+		return kind{}, false
+	}
+	r.argv = words
+	return findKind("command")
+}
+
+// oneWord refuses what follows a URL; it names options only, as an argument may
+// be secret.
+func (r *reading) oneWord(words []word) {
+	r.torn = len(words) > 1
+	for _, w := range words[1:] {
+		if m := assignment.FindStringSubmatch(w.text); m != nil {
+			if _, known := findOption(m[1]); known {
+				r.mistake("%s= comes after the target: write it before", m[1])
+				continue
+			}
+		}
+		r.mistake("more words after the URL: a target is one URL, or one command; quote spaces that belong to it")
+		return
+	}
+}
+
+// setOptions applies the options of every kind, and refuses those that do not
+// go with this use or this kind.
+func (r *reading) setOptions(k kind, known bool) {
+	for _, name := range r.order {
+		o, _ := findOption(name)
+		switch {
+		case o.uses != nil && !slices.Contains(o.uses, r.use):
+			r.mistake("%s= is for %s only, not for %s", name, useList(o.uses), r.use)
+		case o.set != nil:
+			if err := o.set(&r.target, r.value(name)); err != nil {
+				r.mistake("%s= %w: write for example %s", name, err, o.form)
+			}
+		case known && !slices.ContainsFunc(k.options, func(have option) bool { return have.name == name }):
+			r.mistake("%s= is for %s, not for %s", name, kindsWith(name), k.name)
+		}
+	}
+}
+
+func findKind(name string) (kind, bool) {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
+	if i < 0 {
+		return kind{}, false
+	}
+	return kinds[i], true
+}
+
+func findOption(name string) (option, bool) {
+	for _, o := range allOptions() {
+		if o.name == name {
+			return o, true
+		}
+	}
+	return option{}, false
+}
+
+// allOptions are those of every kind and those of one, each once.
+func allOptions() []option {
+	all := slices.Clone(options)
+	for _, k := range kinds {
+		for _, o := range k.options {
+			if !slices.ContainsFunc(all, func(have option) bool { return have.name == o.name }) {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+func optionList() string {
+	var names []string
+	for _, o := range allOptions() {
+		names = append(names, o.name+"=")
+	}
+	return strings.Join(names, " ")
+}
+
+func targetList() string {
+	var forms []string
+	for _, k := range kinds {
+		forms = append(forms, k.form)
+	}
+	return strings.Join(forms[:len(forms)-1], ", ") + " or " + forms[len(forms)-1]
+}
+
+func kindsWith(name string) string {
+	var names []string
+	for _, k := range kinds {
+		if slices.ContainsFunc(k.options, func(o option) bool { return o.name == name }) {
+			names = append(names, k.name)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+func useList(uses []Use) string {
+	var names []string
+	for _, u := range uses {
+		names = append(names, u.String())
+	}
+	return strings.Join(names, " and ")
+}
+
+// ParseDuration reads a limit: a Go duration ("1m30s", "200ms") or a bare number
+// of seconds ("30", "1.5"). 0 is a duration, and means no limit wherever this
+// package takes one. What is negative or longer than 292 years is refused.
+func ParseDuration(s string) (time.Duration, error) {
+	text := s
+	if s != "" && strings.Trim(s, "0123456789.") == "" {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%.40q is not a duration, like 30s, 1m30s or a number of seconds", s)
+	case d < 0:
+		return 0, fmt.Errorf("%.40q is negative", s)
+	}
+	return d, nil
+}
+
+// parseCount reads a number of times, which is at least least.
+func parseCount(s string, least int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > math.MaxInt32 {
+		return 0, fmt.Errorf("%.40q is not a number from %d on", s, least)
+	}
+	return n, nil
+}

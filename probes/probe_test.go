@@ -1,0 +1,584 @@
+package probes
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// short is long enough for anything on loopback, and is spent only by a target
+// that never answers.
+const short = 200 * time.Millisecond
+
+func parse(t *testing.T, text string, use Use) Target {
+	t.Helper()
+	target, err := Parse(text, use)
+	require.NoError(t, err)
+	return target
+}
+
+// ask asks once, with a limit that only a hung test reaches.
+func ask(t *testing.T, text string, use Use) error {
+	t.Helper()
+	return parse(t, text, use).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// raw accepts connections and hands each to f.
+func raw(t *testing.T, network, address string, f func(net.Conn)) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f(conn)
+		}
+	}()
+	return l
+}
+
+func untilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
+
+func TestTCP(t *testing.T) {
+	closed := make(chan error, 2)
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l := raw(t, "tcp", address, func(conn net.Conn) {
+			_, err := conn.Read(make([]byte, 1))
+			conn.Close()
+			closed <- err
+		})
+		require.NoError(t, ask(t, "tcp://"+l.Addr().String(), Wait))
+		assert.Equal(t, io.EOF, <-closed, "the probe closes its connection")
+		l.Close()
+		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), Wait), "connection refused")
+	}
+	l := raw(t, "tcp", "[::1]:0", untilClosed)
+	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), Wait), "both of localhost's addresses are tried")
+}
+
+// blackhole gives an address whose listener accepts no more connections.
+func blackhole(t *testing.T) netip.AddrPort {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}}))
+	require.NoError(t, syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 2}), uint16(name.(*syscall.SockaddrInet4).Port))
+	conn, err := net.Dial("tcp", to.String()) // fills the backlog of 0+1
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return to
+}
+
+func TestBlackHole(t *testing.T) {
+	hole := blackhole(t)
+	target := parse(t, "tcp://"+hole.String(), Wait)
+	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), "timed out after 200ms")
+
+	l := raw(t, "tcp", fmt.Sprintf("127.0.0.1:%d", hole.Port()), untilClosed)
+	both := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{hole.Addr(), netip.MustParseAddr("127.0.0.1")}, nil
+	}}
+	attempt := Attempt{Timeout: 10 * time.Second, Resolver: both}
+	for _, text := range []string{"tcp://db:%d", "http://db:%d/"} {
+		target = parse(t, fmt.Sprintf(text, hole.Port()), Wait)
+		if strings.HasPrefix(text, "http") {
+			l.Close()
+			l = raw(t, "tcp", fmt.Sprintf("127.0.0.1:%d", hole.Port()), func(conn net.Conn) {
+				io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
+				untilClosed(conn)
+			})
+		}
+		assert.NoError(t, target.Probe.Ask(t.Context(), attempt), "the address behind it is tried too")
+	}
+}
+
+func TestUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	assert.EqualError(t, ask(t, "unix://"+path, Wait), "no such socket")
+	l := raw(t, "unix", path, untilClosed)
+	assert.NoError(t, ask(t, "unix://"+path, Wait))
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	err := ask(t, "unix://"+path, Wait)
+	assert.EqualError(t, err, "connection refused")
+	assert.True(t, kindOf(err).cheap())
+}
+
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b")
+	text := "file://" + strings.ReplaceAll(path, " ", "%20")
+	err := ask(t, text, Wait)
+	assert.EqualError(t, err, "no such file")
+	assert.True(t, kindOf(err).cheap())
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	assert.NoError(t, ask(t, text, Wait))
+	assert.EqualError(t, ask(t, text+"/x", Wait), "no such file")
+	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), Wait), "a directory exists too")
+}
+
+// A stat that hangs on a dead mount is left behind, and not joined by others.
+func TestFileProbeDoesNotHangWithItsStat(t *testing.T) {
+	f := &fileProbe{path: "/", busy: make(chan struct{}, 1)}
+	f.busy <- struct{}{}
+	assert.EqualError(t, f.Ask(t.Context(), Attempt{Timeout: time.Millisecond}), "timed out after 1ms")
+	<-f.busy
+	assert.NoError(t, f.Ask(t.Context(), Attempt{}))
+}
+
+func TestCommand(t *testing.T) {
+	target := parse(t, `name=check /bin/check -a 'b c'`, End)
+	facts := []Fact{{"USHER_REASON", "signal"}}
+	var got Command
+	failed := errors.New("exit status 3")
+	err := target.Probe.Ask(t.Context(), Attempt{Facts: facts, Run: func(_ context.Context, c Command) error {
+		got = c
+		return failed
+	}})
+	assert.Equal(t, failed, err)
+	assert.Equal(t, Command{"check", []string{"/bin/check", "-a", "b c"}, facts}, got)
+	assert.Error(t, target.Probe.Ask(t.Context(), Attempt{}), "nobody to run it is a no")
+
+	synctest.Test(t, func(t *testing.T) {
+		err := target.Probe.Ask(t.Context(), Attempt{Timeout: 2 * time.Second, Run: func(ctx context.Context, _ Command) error {
+			<-ctx.Done()
+			return errors.New("signal: killed")
+		}})
+		assert.EqualError(t, err, "timed out after 2s")
+	})
+}
+
+func TestHTTPStatuses(t *testing.T) {
+	var status atomic.Int64
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		conn.Read(make([]byte, 4096))
+		fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status.Load())
+		conn.Close()
+	})
+	url := "http://" + l.Addr().String()
+	probe, hook, chosen := parse(t, url, Wait), parse(t, url, End), parse(t, "status=200-299,302,500 "+url, Begin)
+	for code := 200; code <= 599; code++ {
+		status.Store(int64(code))
+		check := func(target Target, yes bool) {
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			if yes {
+				assert.NoError(t, err, "%v %d", target.Use, code)
+			} else {
+				assert.EqualError(t, err, fmt.Sprintf("status %d", code))
+			}
+		}
+		check(probe, code < 400)
+		check(hook, code < 300)
+		check(chosen, code < 300 || code == 302 || code == 500)
+	}
+	// An interim answer is none: the final one counts, and without it nothing.
+	status.Store(101)
+	assert.EqualError(t, ask(t, url, Wait), "status 101")
+	assert.NoError(t, ask(t, "status=101 "+url, Wait))
+	for code := 100; code <= 199; code++ {
+		if status.Store(int64(code)); code != 101 {
+			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			assert.EqualError(t, err, "the connection was closed before the answer was complete", "%d", code)
+		}
+	}
+}
+
+func TestHTTPRequest(t *testing.T) {
+	type request struct {
+		method, host, user, agent, body, query string
+		header                                 http.Header
+	}
+	var got request
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		user, password, _ := r.BasicAuth()
+		got = request{r.Method, r.Host, user + ":" + password, r.UserAgent(), string(body), r.URL.RawQuery, r.Header}
+	})
+	require.NoError(t, ask(t, url+"/?a=b&c", Wait))
+	assert.Equal(t, []string{"GET", ":", "usher", "", "a=b&c"}, []string{got.method, got.user, got.agent, got.body, got.query})
+	assert.Equal(t, strings.TrimPrefix(url, "http://"), got.host)
+	assert.Empty(t, got.header.Get("Accept-Encoding"))
+
+	require.NoError(t, ask(t, "method=POST body=hello header='X: 1' header='x: 2' header='Host: auth.example' header='User-Agent: me' header=Accept: "+
+		strings.Replace(url, "//", "//me:pa%20ss@", 1), Wait))
+	assert.Equal(t, []string{"POST", "auth.example", "me:pa ss", "me", "hello"}, []string{got.method, got.host, got.user, got.agent, got.body})
+	assert.Equal(t, []string{"1", "2"}, got.header["X"])
+	assert.NotContains(t, got.header, "Accept")
+
+	require.NoError(t, ask(t, "method=HEAD "+url, Wait))
+	assert.Equal(t, "HEAD", got.method)
+	require.NoError(t, ask(t, "body=x "+url, Wait))
+	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
+
+	facts := Attempt{Facts: []Fact{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
+	require.NoError(t, Do(t.Context(), parse(t, url, End), facts))
+	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
+	require.NoError(t, parse(t, url, Wait).Probe.Ask(t.Context(), facts))
+	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
+}
+
+func TestHTTPIgnoresTheProxyOfTheEnvironment(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	var asked atomic.Bool
+	url := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
+	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}}
+	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), Wait).Probe.Ask(t.Context(), Attempt{Resolver: names}))
+	assert.True(t, asked.Load())
+}
+
+func TestHTTPBodyIsSentAgain(t *testing.T) {
+	var n atomic.Int64
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if n.Add(1) < 4 || string(body) != "hello" {
+			w.WriteHeader(503)
+		}
+	})
+	require.NoError(t, Do(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, End), Attempt{}))
+}
+
+func TestHTTPMatch(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
+	})
+	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, Wait), "the first 10 KiB end within the word")
+	assert.EqualError(t, ask(t, "match=yes "+url, Wait), "body does not match match=")
+}
+
+func TestHTTPRedirects(t *testing.T) {
+	var seen []string
+	var url string
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen = append(seen, r.Method+" "+r.URL.Path+" "+string(body)+" "+r.Host+" "+r.Header.Get("X"))
+		var n int
+		fmt.Sscanf(r.URL.Path, "/%d", &n)
+		if n > 11 {
+			n = 0 // a status
+		}
+		switch {
+		case n > 0:
+			http.Redirect(w, r, fmt.Sprintf("/%d", n-1), 302)
+		case r.URL.Path == "/0":
+			w.WriteHeader(204)
+		case r.URL.Path == "/keep":
+			http.Redirect(w, r, "/end", 307)
+		case r.URL.Path == "/drop":
+			http.Redirect(w, r, "/end", 303)
+		case r.URL.Path == "/absolute":
+			http.Redirect(w, r, url+"/end", 301)
+		case r.URL.Path == "/loop":
+			http.Redirect(w, r, "/loop?CANARY", 302)
+		case r.URL.Path == "/other":
+			http.Redirect(w, r, "http://other.invalid/?CANARY", 302)
+		case r.URL.Path == "/bad":
+			w.Header().Set("Location", "http://[CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/scheme":
+			w.Header().Set("Location", "ftp://127.0.0.1/CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/port":
+			w.Header().Set("Location", "http://127.0.0.1:99999/CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/gone":
+			http.Redirect(w, r, "/404", 302)
+		case r.URL.Path == "/nowhere":
+			w.WriteHeader(302)
+		case r.URL.Path == "/404":
+			w.WriteHeader(404)
+		}
+	})
+	url = serve(t, mux.ServeHTTP)
+	host := strings.TrimPrefix(url, "http://")
+	tests := []struct {
+		text string
+		use  Use
+		want string // the error
+		last string // the last request
+	}{
+		{"%s/10", Wait, "", "GET /0  " + host + " "},
+		{"%s/11", Wait, "more than 10 redirects", "GET /1  " + host + " "},
+		{"%s/loop", Wait, "more than 10 redirects", ""},
+		{"%s/1", End, "status 302", "GET /1  " + host + " "},
+		{"status=302 %s/1", End, "", "GET /1  " + host + " "},
+		{"status=302 %s/1", Wait, "", "GET /1  " + host + " "},
+		{"status=204 %s/3", Wait, "", "GET /0  " + host + " "},
+		{"status=200 %s/3", Wait, "status 204", ""},
+		{"%s/gone", Wait, "status 404", ""},
+		{"%s/other", Wait, "", ""},
+		{"status=200 %s/other", Wait, "status 302", ""},
+		{"%s/nowhere", Wait, "", ""},
+		{"%s/bad", Wait, "redirects to something that is not a URL", ""},
+		{"%s/scheme", Wait, "redirects to something that is not HTTP", ""},
+		{"%s/port", Wait, "redirects to a port that is not in 1-65535", ""},
+		{"method=POST body=b header='X: y' %s/keep", Wait, "", "POST /end b " + host + " y"},
+		{"method=POST body=b header='X: y' %s/drop", Wait, "", "GET /end  " + host + " y"},
+		{"method=HEAD %s/drop", Wait, "", "HEAD /end  " + host + " "},
+		{"header='Host: v' %s/drop", Wait, "", "GET /end  v "},
+		{"header='Host: v' %s/absolute", Wait, "", "GET /end  " + host + " "},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			seen = nil
+			err := ask(t, fmt.Sprintf(test.text, url), test.use)
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.EqualError(t, err, test.want)
+			}
+			if test.last != "" {
+				assert.Equal(t, test.last, seen[len(seen)-1])
+			}
+		})
+	}
+}
+
+func TestHTTPDowngradeTellsNothing(t *testing.T) {
+	var header http.Header
+	var body []byte
+	plain := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		body, _ = io.ReadAll(r.Body)
+	})
+	secure := serveTLS(t, http.RedirectHandler(plain, 307), nil)
+	require.NoError(t, ask(t, "method=POST body=secret header='Authorization: x' "+strings.Replace(secure, "//", "//u:p@", 1), Wait))
+	require.NotNil(t, header)
+	assert.NotContains(t, header, "Authorization")
+	assert.Empty(t, body)
+}
+
+func TestHTTPHostileServers(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+		timeout          time.Duration
+		answer           func(net.Conn)
+	}{
+		{"never answers", "http", "timed out after 200ms", short, func(net.Conn) {}},
+		{"never shakes hands", "https", "timed out after 200ms", short, func(net.Conn) {}},
+		{"drips headers", "http", "timed out after 200ms", short, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nA: ") }},
+		{"stops within the body", "http", "timed out after 200ms", short, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+		}},
+		{"huge headers", "http", "more than 64 KiB of headers", 30 * time.Second, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nA: "+strings.Repeat("x", 70<<10)+"\r\n\r\n")
+		}},
+		{"endless headers", "http", "more than 64 KiB of headers", 30 * time.Second, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+			for err := error(nil); err == nil; {
+				_, err = io.WriteString(c, "A: CANARY\r\n")
+			}
+		}},
+		{"endless body", "http", "", 30 * time.Second, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+			for err := error(nil); err == nil; {
+				_, err = io.WriteString(c, strings.Repeat("x", 4096))
+			}
+		}},
+		{"other protocol", "http", "no valid HTTP answer", 30 * time.Second, func(c net.Conn) {
+			io.WriteString(c, "SSH-2.0-CANARY\r\n\r\n")
+		}},
+		{"no TLS", "https", "the server does not speak TLS", 30 * time.Second, func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.0 400 Bad\r\n\r\n")
+		}},
+		{"hangs up", "http", "the connection was closed before the answer was complete", 30 * time.Second, func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			c.Close()
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+				test.answer(conn)
+				untilClosed(conn)
+			})
+			target := parse(t, test.text+"://u:CANARY@"+l.Addr().String()+"/?CANARY", Wait)
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: test.timeout})
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.EqualError(t, err, test.want)
+			}
+		})
+	}
+}
+
+// TestMain makes the certificate of httptest the only one that is trusted. The
+// system's are read once in a process, at the first need.
+func TestMain(m *testing.M) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	server.Close()
+	dir, err := os.MkdirTemp("", "probes")
+	if err == nil {
+		err = os.WriteFile(dir+"/ca.pem", trusted, 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("SSL_CERT_FILE", dir+"/ca.pem")
+	os.Setenv("SSL_CERT_DIR", dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func serveTLS(t *testing.T, handler http.Handler, config *tls.Config) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = config
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// selfSigned makes a certificate for 127.0.0.1 that nobody trusts.
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestHTTPS(t *testing.T) {
+	var body []byte
+	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
+	assert.NoError(t, ask(t, "method=PUT body=x "+url, End))
+	assert.Equal(t, "x", string(body))
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), Wait), "the certificate is for another name")
+	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), Wait), "status 400")
+
+	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
+	assert.EqualError(t, ask(t, url, Wait), "the certificate is signed by an unknown authority")
+
+	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
+	assert.EqualError(t, ask(t, url, Wait), "tls: certificate required")
+}
+
+// A server that does not wait for the request, as a canned answer from nc.
+func TestHTTPEarlyAnswer(t *testing.T) {
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhello")
+		conn.(*net.TCPConn).CloseWrite()
+		untilClosed(conn)
+	})
+	for range 100 {
+		require.NoError(t, ask(t, "match=hello http://"+l.Addr().String(), Wait))
+	}
+}
+
+func TestHTTPIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", Wait))
+}
+
+// What cuts an attempt short is reported, and not what the transport makes of it.
+func TestHTTPEndsWithTheCauseOfItsContext(t *testing.T) {
+	asked := make(chan bool, 1)
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		asked <- true
+		untilClosed(conn)
+	})
+	ctx, stop := context.WithCancelCause(t.Context())
+	signal := errors.New("SIGTERM")
+	go func() {
+		<-asked
+		stop(signal)
+	}()
+	assert.Equal(t, signal, parse(t, "http://"+l.Addr().String(), Wait).Probe.Ask(ctx, Attempt{}))
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(list)
+}
+
+// 2000 attempts leave nothing behind. The servers run in this process too, and
+// what they still hold is let go of by closing them first.
+func TestNothingIsLeftBehind(t *testing.T) {
+	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	ok := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(200 + int(r.ContentLength)*303) // 503 for a body of one byte
+		io.WriteString(w, strings.Repeat("x", 20<<10))
+	}))
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	tests := []struct {
+		text     string
+		attempts int
+	}{
+		{ok.URL, 2000},
+		{"body=x " + ok.URL, 200},
+		{"tcp://" + strings.TrimPrefix(ok.URL, "http://"), 200},
+		{secure.URL, 100},
+		{strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), 100},
+		{"unix:///no/such", 200},
+		{"file:///", 200},
+	}
+	for _, test := range tests {
+		target := parse(t, test.text, Wait)
+		for range test.attempts {
+			target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+		}
+	}
+	ok.Close()
+	secure.Close()
+	assert.Eventually(t, func() bool {
+		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the poller's, and what this waiting needs
+	}, 30*time.Second, 10*time.Millisecond)
+}

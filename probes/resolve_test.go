@@ -1,0 +1,176 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func addrs(list ...string) (a []netip.Addr) {
+	for _, s := range list {
+		a = append(a, netip.MustParseAddr(s))
+	}
+	return a
+}
+
+var errNoSuchHost = &net.DNSError{Err: "no such host", Name: "db", Server: "10.0.0.10:53", IsNotFound: true}
+
+func TestNoLookupForAddressesAndLocalhost(t *testing.T) {
+	r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { panic("looked up") }}
+	for host, want := range map[string][]netip.Addr{
+		"10.0.0.1":      addrs("10.0.0.1"),
+		"::1":           addrs("::1"),
+		"fe80::1%eth0":  addrs("fe80::1%eth0"),
+		"localhost":     addrs("127.0.0.1", "::1"),
+		"LOCALHOST.":    addrs("127.0.0.1", "::1"),
+		"db.localhost":  addrs("127.0.0.1", "::1"),
+		"db.localhost.": addrs("127.0.0.1", "::1"),
+	} {
+		got, err := r.Lookup(t.Context(), host)
+		assert.NoError(t, err)
+		assert.Equal(t, want, got, host)
+	}
+}
+
+// However many ask, one lookup is under way, and one begins in a second.
+func TestOneLookupForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+			n.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			return nil, errNoSuchHost
+		}}
+		begun := time.Now()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				for time.Since(begun) < 9500*time.Millisecond {
+					_, err := r.Lookup(t.Context(), "db")
+					assert.EqualError(t, err, "name does not resolve")
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		assert.EqualValues(t, 10, n.Load())
+	})
+}
+
+func TestLookupRefreshesBesideTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []struct {
+			addrs []netip.Addr
+			err   error
+		}{
+			{addrs("::ffff:10.0.0.1"), nil},
+			{addrs("10.0.0.2"), nil},
+			{nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}},
+			{nil, errNoSuchHost},
+			{nil, errNoSuchHost},
+		}
+		n := 0
+		r := &Resolver{LookupNetIP: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			n++
+			a := answers[n-1]
+			time.Sleep(300 * time.Millisecond)
+			return a.addrs, a.err
+		}}
+		look := func(took time.Duration, want string) {
+			t.Helper()
+			begun := time.Now()
+			got, err := r.Lookup(t.Context(), "db")
+			if err != nil {
+				assert.EqualError(t, err, want)
+			} else {
+				assert.Equal(t, addrs(want), got)
+			}
+			assert.Equal(t, took, time.Since(begun))
+			time.Sleep(2*time.Second - took)
+		}
+		look(300*time.Millisecond, "10.0.0.1")
+		look(0, "10.0.0.1")                                 // a refresh begins
+		look(0, "10.0.0.2")                                 // its answer; the next refresh fails
+		look(0, "10.0.0.2")                                 // a resolver's failure takes nothing away; the name goes
+		look(300*time.Millisecond, "name does not resolve") // nothing is left to fall back on
+	})
+}
+
+func TestLookupOutlivesTheAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		r := &Resolver{LookupNetIP: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			n++
+			time.Sleep(5 * time.Second)
+			return addrs("10.0.0.1"), ctx.Err()
+		}}
+		signal := errors.New("SIGTERM")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, signal)
+		defer cancel()
+		_, err := r.Lookup(ctx, "db")
+		require.Equal(t, signal, err)
+		got, err := r.Lookup(t.Context(), "DB")
+		require.NoError(t, err)
+		assert.Equal(t, addrs("10.0.0.1"), got)
+		assert.Equal(t, 1, n)
+	})
+}
+
+// A hook that is done long after the wait does not go to an address of then, but
+// is not lost either when the resolver is.
+func TestOldAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, now := time.Duration(0), addrs("10.0.0.1")
+		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+			got := now
+			time.Sleep(slow)
+			return got, nil
+		}}
+		look := func(want string) {
+			t.Helper()
+			got, err := r.Lookup(t.Context(), "db")
+			require.NoError(t, err)
+			assert.Equal(t, addrs(want), got)
+		}
+		look("10.0.0.1")
+		slow, now = 500*time.Millisecond, addrs("10.0.0.2")
+		time.Sleep(time.Hour)
+		look("10.0.0.2")
+		slow, now = 15*time.Second, addrs("10.0.0.3")
+		time.Sleep(time.Hour)
+		begun := time.Now()
+		look("10.0.0.2")
+		assert.Equal(t, time.Second, time.Since(begun))
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestFailedLookupIsANo(t *testing.T) {
+	tests := []struct {
+		addrs []netip.Addr
+		err   error
+		want  string
+	}{
+		{nil, errNoSuchHost, "name does not resolve"},
+		{nil, nil, "name does not resolve"},
+		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: i/o timeout"},
+		{nil, errors.New("CANARY"), "cannot look up name"},
+	}
+	for _, test := range tests {
+		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return test.addrs, test.err }}
+		for _, text := range []string{"tcp://db:1", "http://db/"} {
+			err := parse(t, text, Wait).Probe.Ask(t.Context(), Attempt{Resolver: r})
+			assert.EqualError(t, err, test.want)
+			assert.Equal(t, unresolved, kindOf(err))
+		}
+	}
+}

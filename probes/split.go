@@ -1,0 +1,130 @@
+package probes
+
+import (
+	"errors"
+	"strings"
+)
+
+// A word of a text, with its quotes removed.
+type word struct {
+	text   string
+	quoted []bool // for each byte of text: it stood in quotes or behind a backslash
+	line   int    // in which line of the text it began; a shell ends a command there
+}
+
+// split cuts a text into words by the quoting rules of the POSIX shell (XCU
+// 2.2): nothing is special in single quotes; in double quotes a backslash
+// escapes $ ` " \ and a newline; elsewhere it escapes anything. A backslash
+// before a newline joins two lines. Nothing is expanded.
+func split(text string) ([]word, error) {
+	if strings.ContainsRune(text, 0) {
+		return nil, errors.New("a NUL byte: no argument can hold one")
+	}
+	var (
+		words []word
+		w     *word
+		bytes []byte // of w
+		line  int
+		quote byte
+	)
+	add := func(c byte, quoted bool) {
+		bytes = append(bytes, c)
+		w.quoted = append(w.quoted, quoted)
+	}
+	end := func() {
+		w.text = string(bytes)
+		words = append(words, *w)
+		w, bytes = nil, bytes[:0]
+	}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		last := i+1 == len(text)
+		if w == nil {
+			if strings.IndexByte(" \t\r\n", c) >= 0 {
+				if c == '\n' {
+					line++
+				}
+				continue
+			}
+			if c == '\\' && !last && text[i+1] == '\n' {
+				i++
+				continue
+			}
+			w = &word{line: line}
+		}
+		switch {
+		case c == '\\' && quote != '\'':
+			if last {
+				return nil, errors.New("a backslash at the end: it quotes the character after it")
+			}
+			next := text[i+1]
+			i++
+			switch {
+			case next == '\n':
+			case quote == '"' && strings.IndexByte("$`\"\\", next) < 0:
+				add(c, true)
+				add(next, true)
+			default:
+				add(next, true)
+			}
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			} else {
+				add(c, true)
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case strings.IndexByte(" \t\r\n", c) >= 0:
+			end()
+			if c == '\n' {
+				line++
+			}
+		default:
+			add(c, false)
+		}
+	}
+	if quote != 0 {
+		return nil, errors.New("a quote without its end: a " + string(quote) + " is missing")
+	}
+	if w != nil {
+		end()
+	}
+	return words, nil
+}
+
+// unquoted gives those characters of set that stand in the word unquoted.
+func (w word) unquoted(set string) (found string) {
+	for i := range len(w.text) {
+		if c := w.text[i : i+1]; !w.quoted[i] && strings.Contains(set, c) && !strings.Contains(found, c) {
+			found += c
+		}
+	}
+	return found
+}
+
+// begins reports whether the word begins with one of set, unquoted.
+func (w word) begins(set string) bool {
+	return w.text != "" && !w.quoted[0] && strings.IndexByte(set, w.text[0]) >= 0
+}
+
+// expands reports whether a shell would put something else in the word's place:
+// $name, ${…}, $(…) or `…`. A lone $ it leaves alone, and so the end of a
+// regular expression needs no quotes.
+func (w word) expands() bool {
+	for i := range len(w.text) {
+		if w.quoted[i] {
+			continue
+		}
+		if w.text[i] == '`' {
+			return true
+		}
+		if w.text[i] == '$' && i+1 < len(w.text) && !w.quoted[i+1] {
+			c := w.text[i+1]
+			if c == '_' || c == '{' || c == '(' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package probes
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A tcpProbe says yes when a connection is accepted; it is closed at once.
+type tcpProbe struct {
+	host string
+	port uint16
+}
+
+func (t *tcpProbe) Ask(ctx context.Context, a Attempt) error {
+	addrs, err := a.resolver().Lookup(ctx, t.host)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := limit(ctx, a.Timeout)
+	defer cancel()
+	conn, err := dial(ctx, addrs, t.port)
+	if err != nil {
+		return err
+	}
+	conn.Close() // an error would say nothing about the other side
+	return nil
+}
+
+func buildTCP(r *reading) Probe {
+	authority, rest := r.authority()
+	if rest != "" && rest != "/" {
+		r.mistake("tcp:// takes no path or query: write tcp://HOST:PORT")
+	}
+	if strings.Contains(authority, "@") {
+		r.mistake("tcp:// takes no user: write tcp://HOST:PORT")
+		return nil
+	}
+	host, port := r.hostPort(authority, 0)
+	r.name = "tcp://" + authority
+	return &tcpProbe{host, port}
+}
+
+// authority cuts what follows the scheme into the authority and all after it.
+func (r *reading) authority() (authority, rest string) {
+	if i := strings.IndexAny(r.rest, "/?#"); i >= 0 {
+		return r.rest[:i], r.rest[i:]
+	}
+	return r.rest, ""
+}
+
+// hostPort reads HOST:PORT or [IPv6]:PORT; preset is the port where none is
+// written, 0 if one must be. A password with an unescaped / or space in it ends
+// the authority early and looks like a port, so no port that is not a number is
+// repeated, and nothing at all where there is an @ or a further word.
+func (r *reading) hostPort(authority string, preset uint16) (host string, port uint16) {
+	form, shown := r.scheme+"://HOST:PORT", authority
+	if r.torn || strings.Contains(r.rest, "@") {
+		shown = "…"
+	}
+	host, digits, written := authority, "", false
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && i > strings.LastIndexByte(authority, ']') {
+		host, digits, written = authority[:i], authority[i+1:], true
+	}
+	number, err := strconv.ParseUint(digits, 10, 64)
+	switch {
+	case !written && preset != 0:
+		port = preset
+	case !written || digits == "":
+		r.mistake("%s://%s has no port: write %s", r.scheme, shown, form)
+	case strings.Trim(digits, "0123456789") != "":
+		r.mistake("%s:// with a port that is not a number: write %s", r.scheme, form)
+	case err != nil || number < 1 || number > 65535:
+		r.mistake("%s://%s: the port is not in 1-65535", r.scheme, shown)
+	default:
+		port = uint16(number)
+	}
+	switch bracketed := strings.HasPrefix(host, "["); {
+	case host == "":
+		r.mistake("%s:// has no host: write %s", r.scheme, form)
+	case !bracketed && strings.Contains(host, ":"):
+		r.mistake("%s://%s: an IPv6 address needs brackets: write %s://[::1]:80", r.scheme, shown, r.scheme)
+	case bracketed:
+		host = strings.TrimSuffix(host[1:], "]")
+		host = strings.Replace(host, "%25", "%", 1) // RFC 6874: the zone's % is escaped in a URL
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || !strings.Contains(authority, "]") {
+			r.mistake("%s://%s: no IPv6 address in the brackets: write %s://[::1]:80", r.scheme, shown, r.scheme)
+		}
+	case strings.ContainsFunc(host, notInHost):
+		r.mistake("%s://%s: a character that no host name has (others than ASCII are written xn--…)", r.scheme, shown)
+	}
+	return host, port
+}
+
+func notInHost(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._", c))
+}
+
+// stagger is how long an address is alone before the next is tried beside it
+// (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
+const stagger = 300 * time.Millisecond
+
+// dial connects to the first of the addresses that accepts. Each is tried: the
+// next one begins when one has failed, or a moment after the one before, so that
+// a black hole in front does not eat the attempt. The moment is shorter than
+// stagger where many addresses must share a short timeout.
+//
+// All dials have ended when it returns.
+func dial(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
+	gap := stagger
+	if deadline, ok := ctx.Deadline(); ok {
+		gap = min(gap, time.Until(deadline)/time.Duration(len(addrs)+1))
+	}
+	dialing, stop := context.WithCancel(ctx)
+	defer stop()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result)
+	begin := func(addr netip.Addr) {
+		conn, err := new(net.Dialer).DialContext(dialing, "tcp", netip.AddrPortFrom(addr, port).String())
+		results <- result{conn, err}
+	}
+	var (
+		winner  net.Conn
+		failure error
+		running int
+		next    = time.NewTimer(0)
+	)
+	defer next.Stop()
+	for len(addrs) > 0 || running > 0 {
+		select {
+		case <-next.C:
+			if len(addrs) == 0 {
+				continue
+			}
+			go begin(addrs[0])
+			addrs = addrs[1:]
+			running++
+			next.Reset(gap)
+		case r := <-results:
+			running--
+			switch {
+			case r.err != nil:
+				failure = tellingMore(failure, r.err)
+				next.Reset(0)
+			case winner == nil:
+				winner = r.conn
+				addrs = nil
+				stop()
+			default:
+				r.conn.Close()
+			}
+		case <-ctx.Done():
+			addrs = nil
+			ctx = context.WithoutCancel(ctx) // seen; the dials are on their way back
+		}
+	}
+	if winner != nil {
+		return winner, nil
+	}
+	if ended(dialing) {
+		return nil, context.Cause(dialing)
+	}
+	return nil, plain(failure)
+}
+
+// tellingMore picks the error to report when every address failed. The first is
+// that of the preferred address, but a refusal is worth more: it comes from the
+// host itself, where "network is unreachable" only says that this pod has no IPv6.
+func tellingMore(first, second error) error {
+	if first == nil || kindOf(second) == refused && kindOf(first) != refused {
+		return second
+	}
+	return first
+}

@@ -1,0 +1,376 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A fake answers what its function says of the attempt's number, from 1.
+type fake struct {
+	asked  int
+	answer func(ctx context.Context, n int) error
+}
+
+func (f *fake) Ask(ctx context.Context, a Attempt) error {
+	ctx, cancel := limit(ctx, a.Timeout)
+	defer cancel()
+	f.asked++
+	return f.answer(ctx, f.asked)
+}
+
+func target(name string, answer func(ctx context.Context, n int) error) Target {
+	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: MaxInterval, Successes: 1}
+}
+
+func says(err error) func(context.Context, int) error {
+	return func(context.Context, int) error { return err }
+}
+
+// from says yes from that moment on, in the time of the bubble.
+func from(moment time.Duration, before error) func(context.Context, int) error {
+	begun := time.Now()
+	return func(context.Context, int) error {
+		if time.Since(begun) >= moment {
+			return nil
+		}
+		return before
+	}
+}
+
+// hangs never answers by itself.
+func hangs(ctx context.Context, _ int) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+var errRefused = answer{"connection refused", syscall.ECONNREFUSED}
+
+// A story is what an observer saw, one word an update, without the tries.
+func story(lines *[]string) func(Update) {
+	return func(u Update) {
+		at := u.Elapsed.Truncate(time.Second)
+		switch u.Kind {
+		case Yes:
+			*lines = append(*lines, fmt.Sprintf("%v yes %s", at, u.Status.Target.Name))
+		case GaveUp:
+			*lines = append(*lines, fmt.Sprintf("%v gave up %s", at, u.Status.Target.Name))
+		case Progress:
+			var names []string
+			for _, s := range u.Pending {
+				names = append(names, s.Target.Name)
+			}
+			*lines = append(*lines, fmt.Sprintf("%v pending %s", at, strings.Join(names, ",")))
+		}
+	}
+}
+
+func TestWaitAllStories(t *testing.T) {
+	no := errors.New("status 503")
+	tests := []struct {
+		name    string
+		limit   time.Duration
+		targets func() []Target
+		want    string
+		pending string // names in the PendingError
+		cause   string
+	}{
+		{"nothing to wait for", 0, func() []Target { return nil }, "", "", ""},
+		{"all at once, not in turn", 0, func() []Target {
+			return []Target{target("a", from(20*time.Second, no)), target("b", from(30*time.Second, no)), target("c", says(nil))}
+		}, "0s yes c; 5s pending a,b; 20s yes a; 30s yes b", "", ""},
+		{"progress at 5, 35, 65 s", 0, func() []Target {
+			return []Target{target("a", from(70*time.Second, no))}
+		}, "5s pending a; 35s pending a; 1m5s pending a; 1m10s yes a", "", ""},
+		{"the deadline names exactly the pending", 3 * time.Second, func() []Target {
+			return []Target{target("a", says(no)), target("b", says(nil)), target("c", hangs)}
+		}, "0s yes b", "a,c", "context deadline exceeded"},
+		{"within is fatal", 0, func() []Target {
+			a, b := target("a", says(no)), target("b", says(no))
+			b.Within = 4 * time.Second
+			return []Target{a, b}
+		}, "", "a,b", "b has not said yes within 4s"},
+		{"optional is a warning", 0, func() []Target {
+			a, b := target("a", says(no)), target("b", from(7*time.Second, no))
+			a.Optional = 2 * time.Second
+			return []Target{a, b}
+		}, "2s gave up a; 5s pending b; 7s yes b", "", ""},
+		{"optional is given up at the deadline", 4 * time.Second, func() []Target {
+			a := target("a", says(no))
+			a.Optional = time.Minute
+			return []Target{a, target("b", says(nil))}
+		}, "0s yes b; 4s gave up a", "", ""},
+		{"an optional one does not save a required one", 4 * time.Second, func() []Target {
+			a := target("a", says(no))
+			a.Optional = time.Minute
+			return []Target{a, target("b", says(no))}
+		}, "4s gave up a", "b", "context deadline exceeded"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.Background()
+				if test.limit > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, test.limit)
+					defer cancel()
+				}
+				var lines []string
+				err := WaitAll(ctx, test.targets(), Attempt{}, story(&lines))
+				assert.Equal(t, test.want, strings.Join(lines, "; "))
+				if test.pending == "" {
+					require.NoError(t, err)
+					return
+				}
+				var pending *PendingError
+				require.ErrorAs(t, err, &pending)
+				assert.EqualError(t, pending.Cause, test.cause)
+				var names []string
+				for _, s := range pending.Pending {
+					names = append(names, s.Target.Name)
+					assert.Positive(t, s.Attempts)
+					assert.Error(t, s.Last)
+				}
+				assert.Equal(t, test.pending, strings.Join(names, ","))
+			})
+		})
+	}
+}
+
+func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signal := errors.New("SIGTERM")
+		ctx, stop := context.WithCancelCause(context.Background())
+		time.AfterFunc(2*time.Second, func() { stop(signal) })
+		begun := time.Now()
+		optional := target("b", says(errRefused))
+		optional.Optional = time.Minute
+		err := WaitAll(ctx, []Target{target("a", hangs), optional}, Attempt{}, nil)
+		assert.ErrorIs(t, err, signal)
+		assert.Equal(t, 2*time.Second, time.Since(begun))
+		var pending *PendingError
+		require.ErrorAs(t, err, &pending)
+		require.Len(t, pending.Pending, 2, "a signal gives nothing up")
+		assert.Equal(t, 1, pending.Pending[0].Attempts)
+		assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
+		assert.EqualError(t, pending.Pending[1].Last, "connection refused", "being cut short is no answer")
+	})
+}
+
+func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := target("a", func(ctx context.Context, n int) error {
+			if n == 3 {
+				return nil
+			}
+			return hangs(ctx, n)
+		})
+		a.Timeout = 2 * time.Second
+		var last []string
+		begun := time.Now()
+		require.NoError(t, WaitAll(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
+			if u.Kind == Tried && u.Status.Last != nil {
+				last = append(last, u.Status.Last.Error())
+			}
+		}))
+		assert.Equal(t, []string{"timed out after 2s", "timed out after 2s"}, last)
+		assert.Less(t, time.Since(begun), 6*time.Second)
+	})
+}
+
+func TestWaitAllWantsSuccessesInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
+		a := target("a", func(_ context.Context, n int) error { return answers[n-1] })
+		a.Successes = 3
+		var tried int
+		require.NoError(t, WaitAll(t.Context(), []Target{a}, Attempt{}, func(u Update) {
+			if u.Kind == Tried {
+				tried++
+				assert.Equal(t, tried, u.Status.Attempts)
+			}
+		}))
+		assert.Equal(t, 6, tried)
+	})
+}
+
+func TestDo(t *testing.T) {
+	failed := errors.New("exit status 1")
+	tests := []struct {
+		name    string
+		retries int
+		timeout time.Duration
+		answer  func(context.Context, int) error
+		want    string
+		asked   int
+	}{
+		{"yes", 0, 0, says(nil), "", 1},
+		{"done once", 0, 0, says(failed), "exit status 1", 1},
+		{"tried again", 2, 0, says(failed), "exit status 1", 3},
+		{"until it is done", 5, 0, func(_ context.Context, n int) error {
+			if n == 3 {
+				return nil
+			}
+			return failed
+		}, "", 3},
+		{"hangs", 3, 10 * time.Second, hangs, "timed out after 10s", 1},
+		{"one timeout for all tries", 5, 10 * time.Second, func(ctx context.Context, n int) error {
+			if n == 2 {
+				return hangs(ctx, n)
+			}
+			return failed
+		}, "timed out after 10s, the last try before: exit status 1", 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				probe := &fake{answer: test.answer}
+				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: MaxInterval}
+				begun := time.Now()
+				err := Do(t.Context(), hook, Attempt{Timeout: time.Millisecond})
+				if test.want == "" {
+					assert.NoError(t, err)
+				} else {
+					assert.EqualError(t, err, test.want)
+				}
+				assert.Equal(t, test.asked, probe.asked)
+				if test.timeout > 0 {
+					assert.Equal(t, test.timeout, time.Since(begun))
+				}
+			})
+		})
+	}
+}
+
+func TestDoEndsWithTheCauseOfItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hurry := errors.New("SIGINT")
+		ctx, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { stop(hurry) })
+		assert.Equal(t, hurry, Do(ctx, target("a", hangs), Attempt{}))
+	})
+}
+
+func TestPauseBounds(t *testing.T) {
+	tests := []struct {
+		kind            noKind
+		since, interval time.Duration
+		want            time.Duration
+	}{
+		{refused, 0, time.Second, 10 * time.Millisecond},
+		{refused, 200 * time.Millisecond, time.Second, 50 * time.Millisecond},
+		{refused, 5 * time.Second, time.Second, 60 * time.Millisecond},
+		{absent, 80 * time.Second, time.Second, 500 * time.Millisecond},
+		{refused, time.Hour, time.Second, time.Second},
+		{answered, 0, time.Second, 10 * time.Millisecond},
+		{answered, 100 * time.Millisecond, time.Second, 50 * time.Millisecond},
+		{unresolved, 3 * time.Second, time.Second, 600 * time.Millisecond},
+		{unanswered, 8 * time.Second, time.Second, 800 * time.Millisecond},
+		{unreachable, time.Hour, 30 * time.Second, 30 * time.Second},
+		{yes, 0, 2 * time.Second, 2 * time.Second},
+	}
+	for _, test := range tests {
+		assert.Equal(t, test.want, pause(test.kind, test.since, test.interval, 0.5), "%+v", test)
+		for _, jitter := range []float64{0, 0.25, 0.999} {
+			d := pause(test.kind, test.since, test.interval, jitter)
+			assert.GreaterOrEqual(t, d, test.want*3/4)
+			assert.LessOrEqual(t, d, min(test.want*5/4, test.interval))
+			assert.GreaterOrEqual(t, d, 7500*time.Microsecond)
+		}
+	}
+}
+
+// TestPausesHoldTheirGoals simulates waits with arithmetic alone: answers take no
+// time, which is the worst case for the number of attempts.
+func TestPausesHoldTheirGoals(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	attempts := func(k noKind, wait time.Duration) (n int, late time.Duration) {
+		var now time.Duration
+		for ; now < wait; n++ {
+			now += pause(k, now, time.Second, random.Float64())
+		}
+		return n, now - wait
+	}
+	tests := []struct {
+		kind  noKind
+		rate  float64       // attempts a second, in sum
+		delay time.Duration // how late the yes is found, on average
+	}{
+		{refused, 20, 40 * time.Millisecond},
+		{absent, 20, 40 * time.Millisecond},
+		{answered, 5, 350 * time.Millisecond},
+		{unanswered, 5, 350 * time.Millisecond},
+		{unresolved, 5, 350 * time.Millisecond},
+	}
+	for _, test := range tests {
+		var sum int
+		var waited, late time.Duration
+		const waits = 2000
+		for i := range waits {
+			wait := 500*time.Millisecond + 5500*time.Millisecond*time.Duration(i)/waits
+			n, l := attempts(test.kind, wait)
+			sum, waited, late = sum+n, waited+wait, late+l
+		}
+		assert.LessOrEqual(t, float64(sum)/waited.Seconds(), test.rate, "kind %d", test.kind)
+		assert.LessOrEqual(t, late/waits, test.delay, "kind %d", test.kind)
+
+		rate := 1e9
+		for _, wait := range []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 5 * time.Minute, time.Hour} {
+			n, _ := attempts(test.kind, wait)
+			assert.Less(t, float64(n)/wait.Seconds(), rate, "kind %d asked ever less, %v", test.kind, wait)
+			rate = float64(n) / wait.Seconds()
+		}
+	}
+	// Readiness that comes soon after the first no of another kind.
+	var late time.Duration
+	for i := range 1000 {
+		_, l := attempts(answered, 300*time.Millisecond*time.Duration(i)/1000)
+		late += l
+	}
+	assert.Less(t, late/1000, 60*time.Millisecond)
+}
+
+func TestAnotherKindOfAnswerStartsAnew(t *testing.T) {
+	p := pauses{interval: time.Second}
+	now := time.Unix(0, 0)
+	no := errors.New("status 503")
+	for range 60 {
+		p.after(errRefused, now)
+		now = now.Add(time.Second)
+	}
+	assert.Greater(t, p.after(errRefused, now), 200*time.Millisecond)
+	assert.Less(t, p.after(no, now), 13*time.Millisecond)
+	assert.Less(t, p.after(no, now.Add(20*time.Millisecond)), 13*time.Millisecond)
+}
+
+// Two backends behind one name, one refusing and one saying no, are not another
+// kind each time.
+func TestAlternatingAnswersDoNotHammer(t *testing.T) {
+	p := pauses{interval: time.Second}
+	var now time.Duration
+	answers := []error{errRefused, errors.New("status 503")}
+	n := 0
+	for ; now < time.Minute; n++ {
+		now += p.after(answers[n%2], time.Unix(0, 0).Add(now))
+	}
+	assert.Less(t, n, 300)
+}
+
+func TestKindOf(t *testing.T) {
+	assert.Equal(t, yes, kindOf(nil))
+	assert.Equal(t, refused, kindOf(errRefused))
+	assert.Equal(t, absent, kindOf(plainFile(syscall.ENOTDIR)))
+	assert.Equal(t, unresolved, kindOf(lookupError{"x"}))
+	assert.Equal(t, unanswered, kindOf(timeout(time.Second)))
+	assert.Equal(t, unreachable, kindOf(plain(syscall.EHOSTUNREACH)))
+	assert.Equal(t, answered, kindOf(errors.New("status 503")))
+}
