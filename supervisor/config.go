@@ -1,0 +1,142 @@
+package supervisor
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+)
+
+// Config is a life to be lived. Its zero value, with a Command, is a plain
+// init: it starts the app, forwards signals, reaps orphans and exits as it does.
+type Config struct {
+	Command []string // the app, byte for byte; empty: only wait
+	Env     []string // for the app and all hooks; nil means the caller's own
+
+	Wait        []probes.Target // all must say yes before anything starts
+	WaitTimeout time.Duration   // for all of Wait together; 0 means no limit
+
+	PreStart  []probes.Target // hooks, in order, before the app
+	Ready     []probes.Target // asked while the app runs
+	PostStart []probes.Target // hooks, in order, once Ready says yes
+	Drain     []probes.Target // hooks, in order, after a stop signal, while the app serves
+	PostStop  []probes.Target // hooks, in order, on every way out
+
+	DrainDelay time.Duration // the app goes on serving this long after the stop signal
+
+	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it
+	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
+
+	Grace       time.Duration // one deadline for the whole end; 0: none, and nothing is ever killed
+	StopReserve time.Duration // what the app always gets between stop signal and SIGKILL; 0: DefaultReserve
+
+	Group       bool            // signals go to the app's whole process group
+	Rewrite     signals.Rewrite // what is forwarded outside the stop
+	SuccessExit []int           // codes of an app stopped by a stop signal that become 0
+
+	// Signals is the inbox that the caller opened as its first statement; nil:
+	// Run opens one. A Go process that has none dies of SIGTERM.
+	Signals *signals.Inbox
+	// Detach: once the app runs, usher leaves the working directory for / and lets
+	// go of stdin, stdout and every descriptor it inherited, so that nobody who
+	// waits for the app's end of them waits for usher. For a process that is
+	// nothing but an init.
+	Detach bool
+
+	// Observe is called for every event, always from the goroutine of Run.
+	Observe func(Event)
+	// Output is called for each line that a command of a hook or a probe prints,
+	// from a goroutine of its own; it must not block. nil drops the output.
+	Output func(Line)
+}
+
+// Validate reports every mistake at once, as a *multierror.Error whose messages
+// name the flags of the usher command; nil when there is none.
+func (c *Config) Validate() error {
+	var all *multierror.Error
+	wrong := func(format string, args ...any) { all = multierror.Append(all, fmt.Errorf(format, args...)) }
+
+	if len(c.Command) == 0 && len(c.Wait) == 0 {
+		wrong("no command (ENTRYPOINT clears the image's CMD)")
+	}
+	for _, d := range []struct {
+		flag string
+		time.Duration
+	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
+		if d.Duration < 0 {
+			wrong("%s: %v is negative", d.flag, d.Duration)
+		}
+	}
+	c.validateDeadline(wrong)
+	c.validateSignals(wrong)
+	for _, code := range c.SuccessExit {
+		if code < 0 || code > 255 {
+			wrong("--success-exit: %d is no exit status: write numbers from 0 to 255, such as 143", code)
+		}
+	}
+	return all.ErrorOrNil()
+}
+
+// validateDeadline refuses what cannot come true: a part without the whole, and
+// written numbers that add up to more than the whole.
+func (c *Config) validateDeadline(wrong func(string, ...any)) {
+	if c.Grace == 0 {
+		const advice = "%s needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s"
+		if c.DrainDelay > 0 {
+			wrong(advice, "--drain-delay")
+		}
+		if len(c.Drain) > 0 {
+			wrong(advice, "--drain")
+		}
+		if c.StopReserve > 0 {
+			wrong(advice, "--stop-reserve")
+		}
+		return
+	}
+	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
+		wrong("--grace %v is too short for what it must hold: --drain-delay, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to at least that, or shorten them", c.Grace, sum)
+	}
+}
+
+func (c *Config) validateSignals(wrong func(string, ...any)) {
+	if c.StopSignal != 0 && !validSignal(c.StopSignal) {
+		wrong("--stop-signal: %d is no signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
+	}
+	for _, sig := range c.StopOn {
+		if !signals.Forwardable(sig) {
+			wrong("--stop-on: %s never reaches usher: choose another, such as QUIT", signals.Name(sig))
+		}
+	}
+	stops := append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT}, c.StopOn...)
+	for _, sig := range stops {
+		if _, ok := c.Rewrite[sig]; ok {
+			wrong("--rewrite: %s is a stop signal: use --stop-signal to say what the app gets for it", signals.Name(sig))
+		}
+	}
+}
+
+func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
+
+// Warnings is what is allowed but will surprise: a line each.
+func (c *Config) Warnings() []string {
+	if c.Grace == 0 {
+		return nil
+	}
+	var all []string
+	b := c.Budget()
+	need := c.DrainDelay
+	for _, t := range c.Drain {
+		if t.TimeoutWritten {
+			need += t.Timeout
+		}
+	}
+	if need > b.Drain {
+		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop",
+			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill))
+	}
+	return all
+}

@@ -1,0 +1,74 @@
+package supervisor
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+)
+
+func TestValidate(t *testing.T) {
+	const s = time.Second
+	written := func(d time.Duration) []probes.Target {
+		return []probes.Target{{Timeout: d, TimeoutWritten: true}}
+	}
+	unwritten := []probes.Target{{Timeout: 10 * s}}
+	for _, c := range []struct {
+		name   string
+		config Config
+		says   []string // one for each mistake, in order; none: it is fine
+	}{
+		{"a plain init", Config{Command: theApp}, nil},
+		{"nothing to do", Config{}, []string{"no command"}},
+		{"only a wait", Config{Wait: unwritten}, nil},
+		{"a drain without a deadline", Config{Command: theApp, Drain: unwritten, DrainDelay: s, StopReserve: s},
+			[]string{"--drain-delay needs --grace: 25s", "--drain needs --grace", "--stop-reserve needs --grace"}},
+		{"written numbers that just fit", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
+		{"written numbers that do not", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
+			[]string{"add up to 11s: raise --grace"}},
+		{"default timeouts shrink to fit", Config{Command: theApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
+		{"stop signals that are rewritten", Config{Command: theApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
+			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},
+			[]string{"SIGTERM is a stop signal: use --stop-signal", "SIGQUIT is a stop signal"}},
+		{"signals that do not exist", Config{Command: theApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
+			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL never reaches usher"}},
+		{"codes that do not exist", Config{Command: theApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
+		{"negative durations", Config{Command: theApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.config.Validate()
+			if len(c.says) == 0 {
+				require.NoError(t, err)
+				return
+			}
+			var all *multierror.Error
+			require.ErrorAs(t, err, &all)
+			require.Len(t, all.Errors, len(c.says), "%v", err)
+			for i, says := range c.says {
+				assert.ErrorContains(t, all.Errors[i], says)
+			}
+		})
+	}
+}
+
+func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
+	c := Config{Command: theApp, Grace: 10 * time.Second, DrainDelay: 7 * time.Second}
+	require.NoError(t, c.Validate())
+	require.Len(t, c.Warnings(), 1)
+	assert.Contains(t, c.Warnings()[0], "may take 7s by its numbers but ends after 5s")
+	c.DrainDelay = 5 * time.Second
+	assert.Empty(t, c.Warnings())
+}
+
+func TestRunRefusesABadConfigBeforeAnythingStarts(t *testing.T) {
+	code, err := Run(t.Context(), Config{Command: theApp, DrainDelay: time.Second})
+	assert.Equal(t, CodeFault, code)
+	assert.True(t, strings.Contains(err.Error(), "--drain-delay needs --grace"), "%v", err)
+}

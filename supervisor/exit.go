@@ -1,0 +1,130 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/usher-init/usher/signals"
+)
+
+// Exit statuses of usher's own, beside the app's; the numbers are those of
+// coreutils timeout(1) and docker-run(1).
+const (
+	CodeTimeout    = 124 // a wait or the readiness timed out
+	CodeFault      = 125 // bad flags, a failed pre-start or post-start hook, a fault of usher's own
+	CodeCannotRun  = 126 // the command was found but cannot be run
+	CodeNotFound   = 127 // the command was not found
+	signalCodeBase = 128 // plus the signal's number: the shell's convention
+)
+
+// Exit is how a process ended.
+type Exit struct {
+	Status int            // what it passed to exit(2), 0 to 255, if Signal is 0
+	Signal syscall.Signal // what killed it, else 0
+}
+
+// Code is the exit status as a shell reports it: 128+n for signal n.
+func (e Exit) Code() int {
+	if e.Signal != 0 {
+		return signalCodeBase + int(e.Signal)
+	}
+	return e.Status
+}
+
+// String says it as a person would: "exited 3", "was killed by SIGKILL".
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return "was killed by " + signals.Name(e.Signal)
+	}
+	return fmt.Sprintf("exited %d", e.Status)
+}
+
+// exitOf translates what wait4 reported. A process that was neither killed nor
+// exited has only stopped; the caller has looked at that before.
+func exitOf(ws syscall.WaitStatus) Exit {
+	if ws.Signaled() {
+		return Exit{Signal: ws.Signal()}
+	}
+	return Exit{Status: ws.ExitStatus()}
+}
+
+// exitError is a command that ended otherwise than with 0.
+type exitError struct{ Exit }
+
+func (e exitError) Error() string {
+	if e.Signal != 0 {
+		return "killed by " + signals.Name(e.Signal)
+	}
+	return fmt.Sprintf("exit status %d", e.Status)
+}
+
+// StopError is the reason of a life that a signal ended.
+type StopError struct{ Signal syscall.Signal }
+
+func (e StopError) Error() string { return "stopped by " + signals.Name(e.Signal) }
+
+// PhaseError is the reason of a life that usher ended itself: what failed, and
+// in which phase.
+type PhaseError struct {
+	Phase Phase
+	Err   error
+}
+
+func (e *PhaseError) Error() string { return e.Phase.String() + ": " + e.Err.Error() }
+func (e *PhaseError) Unwrap() error { return e.Err }
+
+// StartError is a command that could not be started. NotFound tells apart what
+// POSIX gives the statuses 127 and 126.
+type StartError struct {
+	Name     string
+	Err      error
+	NotFound bool
+}
+
+func (e *StartError) Error() string { return fmt.Sprintf("cannot run %s: %v", e.Name, e.Err) }
+func (e *StartError) Unwrap() error { return e.Err }
+
+// codeOf is the exit status for a life that ended for the reason why, nil being
+// the app's own end; started says whether there was an app.
+func codeOf(why error, started bool, app Exit) int {
+	var phase *PhaseError
+	var start *StartError
+	var stop StopError
+	switch {
+	case errors.As(why, &start) && phaseOf(why) == Start && start.NotFound:
+		return CodeNotFound
+	case errors.As(why, &start) && phaseOf(why) == Start:
+		return CodeCannotRun
+	case errors.As(why, &phase) && (phase.Phase == Wait || phase.Phase == Ready):
+		return CodeTimeout
+	case errors.As(why, &phase):
+		return CodeFault
+	case errors.As(why, &stop) && !started:
+		return Exit{Signal: stop.Signal}.Code()
+	}
+	return app.Code()
+}
+
+// phaseOf is the phase that failed, or Idle.
+func phaseOf(why error) Phase {
+	var phase *PhaseError
+	if errors.As(why, &phase) {
+		return phase.Phase
+	}
+	return Idle
+}
+
+// reasonOf is what hooks are told as USHER_REASON.
+func reasonOf(why error) string {
+	var stop StopError
+	switch phase := phaseOf(why); {
+	case errors.As(why, &stop):
+		return "signal"
+	case phase == Start:
+		return "not-found"
+	case phase != Idle:
+		return phase.String()
+	}
+	return "exit"
+}

@@ -1,0 +1,99 @@
+package supervisor
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestOneWaitInTheWholeProgram reads our own sources. Two waits in a program
+// steal each other's statuses: beside a wait4(-1), every second run of an
+// exec.Cmd loses its exit code. So os/exec stays out, and so does any other call
+// that waits for a process.
+func TestOneWaitInTheWholeProgram(t *testing.T) {
+	waits := map[string]bool{"Wait4": true, "Waitid": true, "Wait3": true, "StartProcess": true, "FindProcess": true}
+	var found []string
+	files := 0
+	for path, file := range sources(t) {
+		files++
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			assert.NotEqual(t, "os/exec", name, "%s: its Wait, Run and Output want statuses that the loop reaps", path)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && waits[sel.Sel.Name] {
+				found = append(found, filepath.Base(path)+" "+sel.Sel.Name)
+			}
+			return true
+		})
+	}
+	require.Greater(t, files, 15, "the test must see the sources")
+	assert.Equal(t, []string{"system_linux.go Wait4"}, found)
+}
+
+// TestNoLockInTheSupervisor: a lock would mean that a second owner has appeared.
+func TestNoLockInTheSupervisor(t *testing.T) {
+	for path, file := range sources(t) {
+		if filepath.Base(filepath.Dir(path)) != "supervisor" {
+			continue
+		}
+		for _, spec := range file.Imports {
+			assert.NotEqual(t, `"sync"`, spec.Path.Value, path)
+			assert.NotEqual(t, `"sync/atomic"`, spec.Path.Value, path)
+		}
+	}
+}
+
+// TestOneLoop: the program waits in until, and only there.
+func TestOneLoop(t *testing.T) {
+	var loops []string
+	for path, file := range sources(t) {
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Body == nil {
+				continue
+			}
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "inbox" && f.Name.Name != "newLife" {
+					loops = append(loops, filepath.Base(path)+" "+f.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+	for _, where := range loops {
+		assert.Equal(t, "loop.go until", where, "signals are received in one place")
+	}
+	require.NotEmpty(t, loops)
+}
+
+// sources are all Go files of the program but its tests.
+func sources(t *testing.T) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if d.IsDir() && d.Name() == "examples" { // programs of their own
+			return fs.SkipDir
+		}
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		files[abs], err = parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		return err
+	})
+	require.NoError(t, err)
+	return files
+}

@@ -1,0 +1,44 @@
+package supervisor
+
+import "syscall"
+
+// kernel is all that Run asks of the operating system. There is one real
+// implementation and one for the stories in fake time.
+type kernel interface {
+	// start forks and executes; a *StartError says why it could not.
+	start(p process) (child, error)
+	// wait reaps one child without blocking: pid 0 when none has ended,
+	// ECHILD when there is none at all.
+	wait() (pid int, ws syscall.WaitStatus, err error)
+	// kill is kill(2): a negative pid is a process group.
+	kill(pid int, sig syscall.Signal) error
+	// killOthers signals everything else that lives in the container or, when
+	// usher is not PID 1, all of its descendants.
+	killOthers(sig syscall.Signal)
+	// others counts what killOthers would reach; -1 when it cannot be known.
+	others() int
+	// adopt makes orphans usher's children; false: it is PID 1 and they are.
+	adopt() bool
+	// drain passes on what commands and their leftovers have printed so far.
+	drain()
+	// appGone takes back what the app had: the terminal's foreground.
+	appGone()
+}
+
+// process is what to start: the app, or a command of a hook or a probe.
+type process struct {
+	argv   []string
+	env    []string
+	app    bool // has the terminal, stdin, stdout and the inherited descriptors
+	detach bool // with app: let go of all that once it runs
+	output func(line []byte)
+}
+
+// child is a started process.
+type child struct {
+	pid      int
+	terminal bool // it was given the terminal's foreground
+	// drained returns once all that the child had printed before the call has
+	// been passed to output.
+	drained func()
+}

@@ -1,0 +1,503 @@
+package supervisor
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// linux is the real kernel. It needs nothing that a bare container may lack:
+// where /proc or /dev is missing it does without.
+type linux struct {
+	pid1      bool
+	terminal  int    // our own descriptor of the controlling terminal, or -1
+	cwd       string // once we have gone to /: where we were started, for the hooks
+	inherited []int  // descriptors from 3 on that are meant for the app
+	copiers   []*copier
+}
+
+func newSystem() kernel {
+	return &linux{pid1: os.Getpid() == 1, terminal: -1, inherited: inheritedFiles()}
+}
+
+// inheritedFiles finds what we were started with beside the standard three, and
+// marks it close-on-exec, so that the app gets it and no hook does. Everything
+// that Go itself opens is close-on-exec already.
+func inheritedFiles() []int {
+	var fds []int
+	for _, fd := range openFiles() {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if fd > 2 && err == nil && flags&unix.FD_CLOEXEC == 0 {
+			syscall.CloseOnExec(fd)
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// openFiles lists the numbers that may be open: from /proc, else every number
+// that is likely.
+func openFiles() []int {
+	const likely = 1024
+	var fds []int
+	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
+		for _, e := range entries {
+			if fd, err := strconv.Atoi(e.Name()); err == nil {
+				fds = append(fds, fd)
+			}
+		}
+		slices.Sort(fds) // "10" comes before "3" there
+		return fds
+	}
+	for fd := range likely {
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+func (s *linux) adopt() bool {
+	if s.pid1 {
+		return true
+	}
+	// Before Linux 3.4 this fails, and orphans go to the real PID 1: as before.
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	return false
+}
+
+// ---- starting
+
+func (s *linux) start(p process) (child, error) {
+	if p.app {
+		return s.startApp(p)
+	}
+	return s.startCommand(p)
+}
+
+// startApp hands the app everything that usher was given.
+func (s *linux) startApp(p process) (child, error) {
+	files := []uintptr{0, 1, 2}
+	for _, fd := range s.inherited {
+		for len(files) < fd {
+			files = append(files, ^uintptr(0)) // stays closed
+		}
+		files = append(files, uintptr(fd))
+	}
+	s.terminal = ownTerminal()
+	pid, err := s.fork(p.argv, p.env, files)
+	if err != nil {
+		return child{}, err
+	}
+	c := child{pid: pid, drained: func() {}}
+	if s.terminal >= 0 {
+		// From outside, because in the child there is no moment at which SIGTTOU
+		// would not stop it; childStopped mends the race that is left.
+		setForeground(s.terminal, pid)
+		c.terminal = true
+	}
+	if p.detach {
+		s.letGo()
+	}
+	return c, nil
+}
+
+// startCommand runs a hook's or a probe's command: nothing to read, and all
+// that it prints goes line by line to p.output.
+func (s *linux) startCommand(p process) (child, error) {
+	in, err := nothingToRead()
+	if err != nil {
+		return child{}, &StartError{Name: p.argv[0], Err: err}
+	}
+	defer syscall.Close(in)
+	var out [2]int
+	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
+		return child{}, &StartError{Name: p.argv[0], Err: err}
+	}
+	defer syscall.Close(out[1])
+
+	pid, err := s.fork(p.argv, p.env, []uintptr{uintptr(in), uintptr(out[1]), uintptr(out[1])})
+	if err != nil {
+		syscall.Close(out[0])
+		return child{}, err
+	}
+	// Only our end: the flag belongs to the open file, and the command's end is
+	// another one.
+	syscall.SetNonblock(out[0], true)
+	c := newCopier(os.NewFile(uintptr(out[0]), "output"), p.output)
+	s.copiers = append(slices.DeleteFunc(s.copiers, (*copier).hasEnded), c)
+	go c.run()
+	return child{pid: pid, drained: c.drain}, nil
+}
+
+// nothingToRead is /dev/null or, in an image without /dev, the end of a pipe
+// that nobody writes to.
+func nothingToRead() (int, error) {
+	fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err == nil {
+		return fd, nil
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return -1, err
+	}
+	syscall.Close(p[1])
+	return p[0], nil
+}
+
+// fork starts argv in a process group of its own. It looks the command up as
+// execvp(3) does: in PATH unless there is a slash, going on over files that may
+// not be executed, and through the shell for a script without an interpreter.
+func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
+	attr := &syscall.ProcAttr{Dir: s.cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
+	denied := error(nil)
+	for _, name := range s.candidates(argv[0], env) {
+		pid, err := syscall.ForkExec(name, argv, attr)
+		if err == syscall.ENOEXEC {
+			pid, err = syscall.ForkExec("/bin/sh", append([]string{"sh", name}, argv[1:]...), attr)
+		}
+		switch {
+		case err == nil:
+			return pid, nil
+		case err == syscall.ENOENT && scriptExists(name):
+			return 0, &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
+		case err == syscall.ENOENT || err == syscall.ENOTDIR:
+		case err == syscall.EACCES:
+			denied = err
+		default:
+			return 0, &StartError{Name: argv[0], Err: err}
+		}
+	}
+	if denied != nil {
+		return 0, &StartError{Name: argv[0], Err: denied}
+	}
+	return 0, &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
+}
+
+// scriptExists tells apart the two ENOENTs of execve(2): no such file, and a
+// file whose interpreter or dynamic loader does not exist.
+func scriptExists(name string) bool {
+	var st syscall.Stat_t
+	return syscall.Stat(name, &st) == nil
+}
+
+// candidates are the paths that name may mean, in order.
+func (s *linux) candidates(name string, env []string) []string {
+	if name == "" {
+		return nil
+	}
+	if strings.Contains(name, "/") {
+		return []string{s.absolute(name)}
+	}
+	dirs := "/bin:/usr/bin" // what the C libraries take without a PATH
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			dirs = value
+			break
+		}
+	}
+	var all []string
+	for _, dir := range strings.Split(dirs, ":") {
+		all = append(all, s.absolute(filepath.Join(dir, name))) // an empty entry is the working directory
+	}
+	return all
+}
+
+// absolute is for relative names once usher itself has gone to /.
+func (s *linux) absolute(name string) string {
+	if filepath.IsAbs(name) || s.cwd == "" {
+		return name
+	}
+	return s.cwd + "/" + name
+}
+
+// letGo drops what only the app needs: whoever waits for the end of a pipe, or
+// for a file system to become free, must not wait for usher. What stands in for
+// stdin and stdout reads as empty and fails to write.
+func (s *linux) letGo() {
+	if cwd, err := syscall.Getwd(); err == nil && syscall.Chdir("/") == nil {
+		s.cwd = cwd
+	}
+	for _, fd := range s.inherited {
+		syscall.Close(fd)
+	}
+	s.inherited = nil
+	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		if null, err = nothingToRead(); err != nil {
+			return
+		}
+	}
+	unix.Dup3(null, 0, unix.O_CLOEXEC)
+	unix.Dup3(null, 1, unix.O_CLOEXEC)
+	if null > 2 {
+		syscall.Close(null)
+	}
+}
+
+// ---- the terminal
+
+// ownTerminal is a descriptor of the terminal in whose foreground we are, or -1.
+// Only then is the foreground ours to give away.
+func ownTerminal() int {
+	for fd := range 3 {
+		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		if err != nil || pgrp != syscall.Getpgrp() {
+			continue
+		}
+		if own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+			return own
+		}
+	}
+	return -1
+}
+
+// setForeground gives the terminal to a process group. For a caller in the
+// background the kernel sends SIGTTOU unless the calling thread blocks it.
+func setForeground(tty, pgrp int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set, old unix.Sigset_t
+	set.Val[0] = 1 << (syscall.SIGTTOU - 1)
+	unix.PthreadSigmask(unix.SIG_BLOCK, &set, &old)
+	unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, pgrp)
+	unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+}
+
+func (s *linux) appGone() {
+	if s.terminal < 0 {
+		return
+	}
+	setForeground(s.terminal, syscall.Getpgrp())
+	syscall.Close(s.terminal)
+	s.terminal = -1
+}
+
+// ---- waiting and killing
+
+// wait is the one wait4 of the program.
+func (s *linux) wait() (int, syscall.WaitStatus, error) {
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED, nil)
+		if err != syscall.EINTR {
+			return pid, ws, err
+		}
+	}
+}
+
+func (s *linux) kill(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }
+
+func (s *linux) killOthers(sig syscall.Signal) {
+	if s.pid1 {
+		syscall.Kill(-1, sig)
+		return
+	}
+	for _, pid := range descendants() {
+		syscall.Kill(pid, sig)
+	}
+}
+
+func (s *linux) others() int {
+	if !procIsOurs() {
+		return -1
+	}
+	return len(descendants())
+}
+
+// procIsOurs reports whether /proc shows our own PID namespace: after unshare(1)
+// without a new mount it shows another one's numbers.
+func procIsOurs() bool {
+	self, err := os.Readlink("/proc/self")
+	return err == nil && self == strconv.Itoa(os.Getpid())
+}
+
+// descendants are all processes below us that have not ended, from /proc. As a
+// subreaper we are the parent of every orphan among them, so none is missed for
+// having lost its parent.
+func descendants() []int {
+	if !procIsOurs() {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if parent, dead, ok := parentOf(pid); ok && !dead {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	var all []int
+	for next := children[os.Getpid()]; len(next) > 0; next = next[1:] {
+		all = append(all, next[0])
+		next = append(next, children[next[0]]...)
+	}
+	return all
+}
+
+// parentOf reads /proc/PID/stat (proc(5)): the name in parentheses may hold any
+// character, so the fields are counted from the last closing one.
+func parentOf(pid int) (parent int, dead, ok bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, false, false
+	}
+	_, rest, _ := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return 0, false, false
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return parent, fields[0] == "Z" || fields[0] == "X", err == nil
+}
+
+// ---- output
+
+// maxLine is where a line is cut that does not end.
+const maxLine = 16 << 10
+
+// drain is for what hooks have left running: what they printed before they
+// ended is to be seen too.
+func (s *linux) drain() {
+	for _, c := range s.copiers {
+		c.drain()
+	}
+}
+
+// copier reads what a command prints, for as long as anything holds the other
+// end: what a hook leaves running must not die of SIGPIPE.
+type copier struct {
+	r      *os.File
+	output func([]byte)
+	line   []byte
+	asked  chan chan struct{} // drain's questions; 2: the hook's own and one at the end
+	ended  chan struct{}      // closed at the end of the pipe
+}
+
+func newCopier(r *os.File, output func([]byte)) *copier {
+	return &copier{r: r, output: output, asked: make(chan chan struct{}, 2), ended: make(chan struct{})}
+}
+
+func (c *copier) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain returns once everything that was in the pipe has been passed on. The
+// question is asked before the reader is woken, and the reader rearms itself
+// before it looks for questions: so each is answered.
+func (c *copier) drain() {
+	answer := make(chan struct{})
+	select {
+	case c.asked <- answer:
+	case <-c.ended:
+		return
+	}
+	c.r.SetReadDeadline(time.Unix(1, 0))
+	select {
+	case <-answer:
+	case <-c.ended:
+	}
+}
+
+func (c *copier) run() {
+	defer c.r.Close()
+	defer close(c.ended)
+	defer c.flush()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := c.r.Read(buf)
+		c.add(buf[:n])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if !c.rest(buf) {
+				return
+			}
+		case err != nil:
+			return
+		}
+	}
+}
+
+// rest empties the pipe without waiting and answers those who have asked for it.
+// It takes one pipe's full at the most: what is more has been written since. It
+// reports false at the end of the pipe.
+func (c *copier) rest(buf []byte) bool {
+	const pipeSize = 64 << 10
+	c.r.SetReadDeadline(time.Time{})
+	var answers []chan struct{}
+	for range len(c.asked) {
+		answers = append(answers, <-c.asked)
+	}
+	open := true
+	for total := 0; open && total < pipeSize; {
+		n, err := c.readNow(buf)
+		if err == syscall.EAGAIN {
+			break
+		}
+		open = n > 0
+		c.add(buf[:max(n, 0)])
+		total += n
+	}
+	c.flush()
+	for _, answer := range answers {
+		close(answer)
+	}
+	return open
+}
+
+func (c *copier) readNow(buf []byte) (n int, err error) {
+	raw, err := c.r.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	raw.Read(func(fd uintptr) bool {
+		for n, err = syscall.Read(int(fd), buf); err == syscall.EINTR; {
+			n, err = syscall.Read(int(fd), buf)
+		}
+		return true
+	})
+	return n, err
+}
+
+func (c *copier) add(b []byte) {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			c.line = append(c.line, b...)
+			break
+		}
+		c.line = append(c.line, b[:i]...)
+		c.output(c.line)
+		c.line = c.line[:0]
+		b = b[i+1:]
+	}
+	for len(c.line) >= maxLine {
+		c.output(c.line[:maxLine])
+		c.line = append(c.line[:0], c.line[maxLine:]...)
+	}
+}
+
+func (c *copier) flush() {
+	if len(c.line) > 0 {
+		c.output(c.line)
+		c.line = c.line[:0]
+	}
+}

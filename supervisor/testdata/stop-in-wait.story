@@ -1,0 +1,8 @@
+     0s wait
+     1s asked to stop by 15
+     1s post-stop
+     1s   fork report REASON=signal SIGNAL=SIGTERM EXIT_CODE=143 TIME_LEFT=10
+     2s report done: fine
+     2s exit
+     2s account: end 1s, drain 0s, stop 0s, leftovers 0s, post-stop 1s
+     2s code 143: stopped by SIGTERM
