@@ -1,0 +1,54 @@
+# make        build usher, static, and check its size
+# make help   the rest
+
+SHELL   := bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# The whole program goes into other people's images: growing it is a decision,
+# made by changing this number.
+MAX_SIZE := 6800000
+
+# The race detector needs cgo, so a C compiler.
+RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+
+# The linter is built by the Go toolchain here, beside nobody else's.
+TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
+LINT_VERSION := v2.15.0
+LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+
+.PHONY: build test check fmt vet lint demo clean help
+
+build: ## build ./usher, static, and check its size
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.versionTag=$(VERSION)' -o usher ./cmd/usher
+	@size=$$(wc -c <usher); echo "usher $(VERSION): $$size bytes, at most $(MAX_SIZE)"; \
+	if [ "$$size" -gt $(MAX_SIZE) ]; then echo "usher is too large" >&2; exit 1; fi
+
+test: ## all tests, under the race detector if there is a C compiler
+	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector")
+	go test $(RACE) -count=1 ./...
+
+check: fmt vet lint build test ## all that CI runs (.ci/run installs what it needs)
+
+fmt: ## fail if a file is not in gofmt's form
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files >&2; exit 1; fi
+
+vet: ## go vet, and go.mod and go.sum are tidy
+	go vet ./...
+	go mod tidy -diff
+
+lint: $(LINT) ## the rules of .golangci.yml, which say why
+	$(LINT) run
+
+$(LINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
+
+demo: build ## show what usher does, on this terminal
+	go run ./examples/demo ./usher
+
+clean: ## remove what was built
+	rm -rf usher dist
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile

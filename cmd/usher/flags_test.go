@@ -1,0 +1,487 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+)
+
+// parsed parses what must be right.
+func parsed(t *testing.T, args, env []string) options {
+	t.Helper()
+	o, err := parseOptions(args, env)
+	require.NoError(t, err)
+	return o
+}
+
+// mistakesIn parses what must be wrong.
+func mistakesIn(t *testing.T, args, env []string) string {
+	t.Helper()
+	_, err := parseOptions(args, env)
+	require.Error(t, err)
+	return err.Error()
+}
+
+func targetNames(targets []probes.Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func TestOptionsOfAPlainInit(t *testing.T) {
+	o := parsed(t, []string{"app", "-x", "--grace", "--", "--help"}, []string{"A=1"})
+	assert.Equal(t, []string{"app", "-x", "--grace", "--", "--help"}, o.config.Command)
+	assert.Equal(t, []string{"A=1"}, o.config.Env)
+	assert.Equal(t, time.Minute, o.config.WaitTimeout)
+	assert.Zero(t, o.config.Grace)
+	assert.False(t, o.json || o.quiet || o.verbose || o.help || o.version || o.config.Group)
+}
+
+func TestOptionsOfEveryFlag(t *testing.T) {
+	o := parsed(t, []string{
+		"--wait", "tcp://a:1", "--wait=name='one, two' tcp://b:2", "--wait-timeout", "90",
+		"--pre-start", "migrate", "--pre-start", "true",
+		"--ready", "http://localhost/ready", "--post-start", "register",
+		"--drain-delay=500ms", "--drain", "deregister", "--stop-signal", "QUIT",
+		"--stop-on", "QUIT", "--stop-on=SIGRTMIN+3", "--grace", "1m30s", "--stop-reserve", "5",
+		"--post-stop", "report", "--group", "--rewrite", "HUP:USR1", "--rewrite", "USR2:0",
+		"--success-exit", "143, 0", "--log", "json", "--verbose", "--quiet=false",
+		"--", "app",
+	}, nil)
+	c := o.config
+	assert.Equal(t, []string{"tcp://a:1", "one, two"}, targetNames(c.Wait))
+	assert.Equal(t, 90*time.Second, c.WaitTimeout)
+	assert.Equal(t, []string{"migrate", "true"}, targetNames(c.PreStart))
+	assert.Equal(t, []string{"http://localhost/ready"}, targetNames(c.Ready))
+	assert.Equal(t, []string{"register"}, targetNames(c.PostStart))
+	assert.Equal(t, 500*time.Millisecond, c.DrainDelay)
+	assert.Equal(t, []string{"deregister"}, targetNames(c.Drain))
+	assert.Equal(t, syscall.SIGQUIT, c.StopSignal)
+	assert.Equal(t, []syscall.Signal{syscall.SIGQUIT, 37}, c.StopOn)
+	assert.Equal(t, 90*time.Second, c.Grace)
+	assert.Equal(t, 5*time.Second, c.StopReserve)
+	assert.Equal(t, []string{"report"}, targetNames(c.PostStop))
+	assert.True(t, c.Group)
+	assert.Equal(t, signals.Rewrite{syscall.SIGHUP: syscall.SIGUSR1, syscall.SIGUSR2: 0}, c.Rewrite)
+	assert.Equal(t, []int{143, 0}, c.SuccessExit)
+	assert.Equal(t, []string{"app"}, c.Command)
+	assert.True(t, o.json && o.verbose && !o.quiet)
+}
+
+// What a target is for decides its options and defaults.
+func TestOptionsUseOfTargets(t *testing.T) {
+	c := parsed(t, []string{"--wait", "a", "--ready", "a", "--pre-start", "a", "--post-start", "a",
+		"--drain", "a", "--post-stop", "a", "--grace", "25s", "app"}, nil).config
+	assert.Equal(t, probes.Wait, c.Wait[0].Use)
+	assert.Equal(t, probes.Ready, c.Ready[0].Use)
+	assert.Equal(t, probes.Begin, c.PreStart[0].Use)
+	assert.Equal(t, probes.Begin, c.PostStart[0].Use)
+	assert.Equal(t, probes.End, c.Drain[0].Use)
+	assert.Equal(t, probes.End, c.PostStop[0].Use)
+}
+
+func TestOptionsZeroIsNoLimit(t *testing.T) {
+	c := parsed(t, []string{"--grace", "0", "--wait-timeout=0", "--drain-delay", "0s", "app"}, nil).config
+	assert.Zero(t, c.Grace)
+	assert.Zero(t, c.WaitTimeout)
+	assert.Zero(t, c.DrainDelay)
+}
+
+func TestOptionsLeaveTheCommandAlone(t *testing.T) {
+	for _, command := range [][]string{
+		{"app", "--wait", "tcp://db:5432"},
+		{"app", "$HOME", "a,b", "", "\xff\n"},
+		{"./timeout=2s"}, {"a=b"}, {"/srv/name=x/app"}, {"NAME=value"}, {"db:5432"}, {"-"}, {""},
+		{"/bin/http://x"}, {"Name=x"},
+	} {
+		assert.Equal(t, command, parsed(t, command, nil).config.Command)
+		assert.Equal(t, command, parsed(t, append([]string{"--"}, command...), nil).config.Command)
+	}
+	dashed := []string{"--odd", "--", "-x"}
+	assert.Equal(t, dashed, parsed(t, append([]string{"--group", "--"}, dashed...), nil).config.Command)
+}
+
+func TestOptionsOfAnInitContainer(t *testing.T) {
+	o := parsed(t, []string{"--wait", "tcp://db:5432", "--wait-timeout", "5m", "--pre-start", "a",
+		"--post-stop", "b", "--grace", "5s", "--stop-on", "QUIT", "--log=json", "--quiet", "--group=0"}, nil)
+	assert.Empty(t, o.config.Command)
+	assert.Len(t, o.config.Wait, 1)
+}
+
+func TestOptionsHelpAndVersionAnswerWhateverElseIsGiven(t *testing.T) {
+	broken := []string{"USHER_GRACE=abc", "USHER_QUIET=maybe"}
+	for _, args := range []string{
+		"--help", "-h", "--grace abc --help", "--unknown --help", "--wait --help", "--grace -h",
+		"--wiat tcp://db:5432 --help", "--help -- app", "--help app", "--help --grace",
+		"--grace 1 --grace 2 --help",
+	} {
+		o, err := parseOptions(strings.Fields(args), broken)
+		assert.NoError(t, err, args)
+		assert.True(t, o.help, args)
+	}
+	for _, args := range []string{"--version", "--drain x --version", "--version --unknown"} {
+		o, err := parseOptions(strings.Fields(args), broken)
+		assert.NoError(t, err, args)
+		assert.True(t, o.version, args)
+	}
+	for _, args := range []string{"app --help", "-- app --version", "--wait=--help app", "--help=false app"} {
+		o, _ := parseOptions(strings.Fields(args), nil)
+		assert.False(t, o.help || o.version, args)
+	}
+}
+
+func TestOptionsMistakes(t *testing.T) {
+	const noCommand = "no command (ENTRYPOINT clears the image's CMD)"
+	quoted := func(s string) string {
+		return "the command " + s + "=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'"
+	}
+	target := func(s string) string {
+		return "the command " + s + "://… is a target: write --wait before each target, and the command last"
+	}
+
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		// nothing to do
+		{nil, noCommand},
+		{[]string{"--"}, noCommand},
+		{[]string{"--group"}, noCommand},
+		{[]string{"--wait", "tcp://db:5432", "--"}, noCommand},
+		{[]string{"--wait"}, "--wait: needs a value"},
+		// a command that is a piece of a target
+		{[]string{"tcp://db:5432", "--", "app"}, target("tcp")},
+		{[]string{"--", "postgres://u:p@db/x"}, target("postgres")},
+		{[]string{"--wait", "tcp://a:1", "tcp://b:2", "app"}, target("tcp")},
+		{[]string{"--wait", "tcp://a:1", "timeout=2s", "app"}, quoted("timeout")},
+		{[]string{"--", "header=X: y", "http://a"}, quoted("header")},
+		// flags that do not exist
+		{[]string{"--wiat", "tcp://db:5432", "app"}, "--wiat: no such flag: did you mean --wait?"},
+		{[]string{"--wiat", "tcp://db:5432"}, "--wiat: no such flag: did you mean --wait?"},
+		{[]string{"--groups", "app"}, "--groups: no such flag: did you mean --group?"},
+		{[]string{"-grace", "5s", "app"}, "-grace: no such flag: did you mean --grace?"},
+		{[]string{"--Grace=5s", "app"}, "--Grace: no such flag: did you mean --grace?"},
+		{[]string{"--foo", "tcp://db:5432", "app"}, "--foo: no such flag"},
+		{[]string{"--foo=bar", "app"}, "--foo: no such flag"},
+		{[]string{"--=", "app"}, "--: no such flag"},
+		{[]string{"-g", "--", "app"}, "-g: no such flag: all but -h are written in full"},
+		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: all but -h are written in full"},
+		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
+		// values that are missing, or one too many
+		{[]string{"--grace"}, "--grace: needs a value\n" + noCommand},
+		{[]string{"--grace", "--", "app"}, "--grace: needs a value"},
+		{[]string{"--wait", "--group", "app"}, "--wait: needs a value"},
+		{[]string{"--grace", "1s", "--grace=1s", "app"}, "--grace: given 2 times, but it takes one value"},
+		{[]string{"--group", "--group", "app"}, "--group: given 2 times, but it takes one value"},
+		{[]string{"--group=yes", "app"}, `--group: "yes" is not a boolean: write true, false, 1 or 0`},
+		{[]string{"--help=yes", "app"}, `--help: "yes" is not a boolean: write true, false, 1 or 0`},
+		// values
+		{[]string{"--stop-reserve", "0", "--grace", "5s", "app"}, "--stop-reserve: 0 leaves the app no time to stop: leave it out for half of --grace, at most 10s"},
+		{[]string{"--stop-on", "KILL", "app"}, "--stop-on: SIGKILL cannot be caught by any process"},
+		{[]string{"--stop-on", "QUIT", "--stop-on", "STOP", "app"}, "--stop-on (2 of 2): SIGSTOP cannot be caught by any process"},
+		{[]string{"--rewrite", "HUP:USR1", "--rewrite", "1:USR2", "app"}, "--rewrite (2 of 2): SIGHUP is rewritten twice"},
+		{[]string{"--success-exit", "256", "app"}, `--success-exit: "256" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
+		{[]string{"--success-exit", "1,", "app"}, `--success-exit: "" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
+		{[]string{"--log", "xml", "app"}, `--log: "xml" is not a format: write text or json`},
+		{[]string{"--grace", "tcp://db:5432", "app"}, "--grace: takes no target: those belong to --wait, --ready and the hooks"},
+		// together
+		{[]string{"--quiet", "--verbose", "app"}, "--quiet and --verbose contradict each other: choose one"},
+		{[]string{"--wait", "true", "--drain", "x"}, "--drain: there is no app that it could act on: give a command, or leave it out"},
+		{[]string{"--wait", "true", "--group", "--rewrite", "HUP:0", "--rewrite", "USR1:0"},
+			"--group: there is no app that it could act on: give a command, or leave it out\n" +
+				"--rewrite: there is no app that it could act on: give a command, or leave it out"},
+	} {
+		assert.Equal(t, c.want, mistakesIn(t, c.args, nil), "%q", c.args)
+	}
+}
+
+// Other packages word these mistakes; here it counts that they are one, and of
+// which flag.
+func TestOptionsMistakesNameTheirFlag(t *testing.T) {
+	for _, c := range []struct{ flag, value string }{
+		{"--grace", "abc"}, {"--grace", ""}, {"--grace", "-5s"}, {"--wait-timeout", "5 minutes"},
+		{"--drain-delay", "1h30"}, {"--stop-reserve", "x"},
+		{"--stop-signal", "FOO"}, {"--stop-signal", "0"}, {"--stop-on", "99"}, {"--stop-on", "CHLD"},
+		{"--rewrite", "HUP"}, {"--rewrite", "HUP:FOO"}, {"--rewrite", "TERM:QUIT"},
+		{"--wait", ""}, {"--wait", "db:5432"}, {"--wait", "timeout=2s"}, {"--ready", "foo://x"},
+		{"--pre-start", "a | b"}, {"--post-start", "interval=1s true"}, {"--post-stop", "retries=x true"},
+		{"--drain", "true"}, {"--drain-delay", "5s"},
+	} {
+		text := mistakesIn(t, []string{c.flag, c.value, "app"}, nil)
+		assert.True(t, strings.HasPrefix(text, c.flag), "%s %q: %s", c.flag, c.value, text)
+		assert.NotContains(t, text, "\n", "%s %q", c.flag, c.value)
+	}
+}
+
+// An unreadable value must not be reported a second time by what depends on it.
+func TestOptionsMistakesHaveNoEcho(t *testing.T) {
+	for _, args := range []string{
+		"--grace abc --drain x --drain-delay 5s --stop-reserve 3s app",
+		"--grace 10s --stop-reserve abc app",
+		"--wait db:5432",
+	} {
+		text := mistakesIn(t, strings.Fields(args), nil)
+		assert.NotContains(t, text, "\n", args)
+	}
+}
+
+func TestOptionsReportAllMistakesAtOnce(t *testing.T) {
+	got := mistakesIn(t, []string{
+		"--wiat", "tcp://db:5432",
+		"--wait", "http://auth/healthz",
+		"--wait", "auth:8080",
+		"--grace=25 s",
+		"--drain", "bogus=1 http://localhost/drain",
+		"--stop-on", "SIGFOO",
+		"--success-exit", "143,abc,999",
+		"--quiet", "--verbose",
+		"timeout=2s", "app",
+	}, []string{"USHER_POST_STOP=ok\nno://x\n", "USHER_LOG=yaml", "USHER_GROUP=on"})
+	want := `--wiat: no such flag: did you mean --wait?
+the command timeout=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'
+--wait (2 of 2): "auth:8080" has no scheme: write tcp://auth:8080
+--drain: unknown option bogus=: …
+--stop-on: unknown signal "SIGFOO": …
+--grace: "25 s" is not a duration…
+USHER_POST_STOP line 2: unknown scheme no://: …
+USHER_GROUP: "on" is not a boolean: write true, false, 1 or 0
+--success-exit: "abc" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143
+--success-exit: "999" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143
+USHER_LOG: "yaml" is not a format: write text or json
+--quiet and --verbose contradict each other: choose one`
+
+	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i, line := range wantLines { // the ends are the business of other packages
+		if begin, cut := strings.CutSuffix(line, "…"); cut && i < len(gotLines) && strings.HasPrefix(gotLines[i], begin) {
+			gotLines[i] = line
+		}
+	}
+	assert.Equal(t, want, strings.Join(gotLines, "\n"))
+}
+
+func TestEnvSetsEveryFlag(t *testing.T) {
+	o := parsed(t, []string{"app"}, []string{
+		"USHER_WAIT=\n  tcp://a:1  \r\n\n\tname='one, two' tcp://b:2\n", "USHER_WAIT_TIMEOUT=5",
+		"USHER_PRE_START=a", "USHER_READY=b", "USHER_POST_START=c", "USHER_DRAIN=d", "USHER_POST_STOP=e",
+		"USHER_DRAIN_DELAY=1", "USHER_GRACE= 25s\n", "USHER_STOP_RESERVE=3s", "USHER_STOP_SIGNAL=QUIT",
+		"USHER_STOP_ON=QUIT\nUSR1", "USHER_REWRITE=HUP:0", "USHER_SUCCESS_EXIT=143", "USHER_GROUP=1",
+		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true",
+	})
+	c := o.config
+	assert.Equal(t, []string{"tcp://a:1", "one, two"}, targetNames(c.Wait))
+	for _, hooks := range [][]probes.Target{c.PreStart, c.Ready, c.PostStart, c.Drain, c.PostStop} {
+		assert.Len(t, hooks, 1)
+	}
+	assert.Equal(t, []time.Duration{5e9, 1e9, 25e9, 3e9}, []time.Duration{c.WaitTimeout, c.DrainDelay, c.Grace, c.StopReserve})
+	assert.Equal(t, syscall.SIGQUIT, c.StopSignal)
+	assert.Equal(t, []syscall.Signal{syscall.SIGQUIT, syscall.SIGUSR1}, c.StopOn)
+	assert.Equal(t, signals.Rewrite{syscall.SIGHUP: 0}, c.Rewrite)
+	assert.Equal(t, []int{143}, c.SuccessExit)
+	assert.True(t, c.Group && o.json && o.verbose && !o.quiet)
+	assert.Empty(t, c.Env)
+	assert.NotNil(t, c.Env, "a nil Env would hand the app usher's own variables")
+}
+
+// Every flag has its variable: a new one cannot be forgotten above.
+func TestEnvKnowsEveryFlag(t *testing.T) {
+	newFlags().VisitAll(func(flag *pflag.Flag) {
+		env := []string{variable(flag.Name) + "="}
+		got := parsed(t, []string{"app"}, env).config.Env
+		if flag.Name == "help" || flag.Name == "version" {
+			assert.Equal(t, env, got, flag.Name)
+		} else {
+			assert.Empty(t, got, flag.Name)
+		}
+	})
+}
+
+func TestEnvOfTheAppIsLeftAlone(t *testing.T) {
+	env := []string{
+		"PATH=/bin", "A=1", "A=2", "A=1", "EMPTY=", "=C:=x", "novalue", "", "BYTES=\xff\n=",
+		"USHER_PORT=tcp://10.0.0.1:80", "USHER_SERVICE_HOST=10.0.0.1", "USHER_REASON=x",
+		"USHER_HELP=true", "USHER_VERSION=1", "usher_grace=1", "USHER_grace=1", "USHER_GRACE", "USHER_STOP-ON=x", "XUSHER_GRACE=1",
+	}
+	with := append([]string{"USHER_GRACE=5s"}, env...)
+	with = append(with, "USHER_GRACE=7s", "USHER_WAIT=")
+	o := parsed(t, []string{"app"}, with)
+	assert.Equal(t, env, o.config.Env)
+	assert.Equal(t, 5*time.Second, o.config.Grace, "the first of two counts, as for getenv")
+	assert.False(t, o.help || o.version)
+}
+
+func TestEnvIsReplacedByAFlag(t *testing.T) {
+	o := parsed(t, []string{"--wait", "tcp://c:3", "--grace", "5s", "--group=false", "app"},
+		[]string{"USHER_WAIT=tcp://a:1\nnonsense://", "USHER_GRACE=abc", "USHER_GROUP=true", "USHER_READY=tcp://r:1"})
+	assert.Equal(t, []string{"tcp://c:3"}, targetNames(o.config.Wait))
+	assert.Equal(t, []string{"tcp://r:1"}, targetNames(o.config.Ready))
+	assert.Equal(t, 5*time.Second, o.config.Grace)
+	assert.False(t, o.config.Group)
+	assert.Empty(t, o.config.Env)
+}
+
+func TestEnvEmptyCountsAsUnset(t *testing.T) {
+	o := parsed(t, []string{"app"}, []string{"USHER_GRACE=", "USHER_WAIT= \n \n", "USHER_GROUP= ", "USHER_WAIT_TIMEOUT=\n"})
+	assert.Zero(t, o.config.Grace)
+	assert.Empty(t, o.config.Wait)
+	assert.Equal(t, time.Minute, o.config.WaitTimeout)
+}
+
+func TestEnvMistakesNameTheVariable(t *testing.T) {
+	for entry, begin := range map[string]string{
+		"USHER_GRACE=abc":           "USHER_GRACE: ",
+		"USHER_WAIT=true\n\ndb:5":   "USHER_WAIT line 3: ",
+		"USHER_GROUP=yes":           "USHER_GROUP: ",
+		"USHER_QUIET=TRUE":          "USHER_QUIET: ",
+		"USHER_STOP_ON=KILL":        "USHER_STOP_ON line 1: ",
+		"USHER_REWRITE=HUP":         "USHER_REWRITE line 1: ",
+		"USHER_SUCCESS_EXIT=-1":     "USHER_SUCCESS_EXIT: ",
+		"USHER_LOG=JSON":            "USHER_LOG: ",
+		"USHER_STOP_SIGNAL=tcp://x": "USHER_STOP_SIGNAL: ",
+	} {
+		text := mistakesIn(t, []string{"app"}, []string{entry})
+		assert.True(t, strings.HasPrefix(text, begin), text)
+		assert.NotContains(t, text, "\n")
+	}
+	text := mistakesIn(t, nil, []string{"USHER_WAIT=true", "USHER_READY=true"})
+	assert.Equal(t, "USHER_READY: there is no app that it could act on: give a command, or leave it out", text)
+}
+
+// Wherever a secret is written, rightly or in the wrong place, no mistake on the
+// same command line may repeat it.
+func TestOptionsMistakesHoldNoSecret(t *testing.T) {
+	const canary = "hunter2"
+	for _, words := range [][]string{
+		{"--wait", "http://user:hunter2@auth:port/"},
+		{"--wait", "nope=1 http://user:hunter2@auth/?token=hunter2#hunter2"},
+		{"--wait", "tcp://user:hunter2@db:5432/?password=hunter2"},
+		{"--wait", "postgres://user:hunter2@db/name extra"},
+		{"--wait", "nope://user:hunter2@db"},
+		{"--wait", "header='X-Token hunter2' http://a"},
+		{"--wait", "header='X-Token: hunter2' tcp://a:1"},
+		{"--wait", "header='X-Token: hunter2", "http://a"},
+		{"--wait", "header=X-Token: hunter2", "http://a"},
+		{"--drain", "body='{\"password\":\"hunter2\"}' true"},
+		{"--drain", "body=hunter2 retries=x http://user:hunter2@a/hunter2?hunter2"},
+		{"--pre-start", "mysql -phunter2 < dump"},
+		{"--pre-start", "PASSWORD=hunter2 mysql"},
+		{"--pre-start", "http://localhost/ hunter2"},
+		{"--grace", "http://user:hunter2@auth"},
+		{"--grace", "header=X-Token: hunter2"},
+		{"--log", "token=hunter2"},
+		{"--stop-on", "http://user:hunter2@auth"},
+		{"--rewrite", "http://user:hunter2@auth"},
+		{"--success-exit", "http://user:hunter2@auth"},
+		{"--group=http://user:hunter2@auth"},
+		{"--token=hunter2"},
+		{"--https://user:hunter2@auth"},
+		{"-phunter2"},
+		{"http://user:hunter2@auth"},
+		{"header=X-Token: hunter2"},
+		{"body=hunter2"},
+	} {
+		assert.NotContains(t, mistakesIn(t, append(words, "--nope"), nil), canary, "%q", words)
+	}
+	text := mistakesIn(t, []string{"app"}, []string{
+		"USHER_WAIT=http://user:hunter2@auth:port/?hunter2", "USHER_GRACE=http://u:hunter2@x", "USHER_DRAIN=body=hunter2 bad://hunter2",
+	})
+	assert.NotContains(t, text, canary)
+}
+
+func TestUsageAndManNameEveryFlag(t *testing.T) {
+	man, err := os.ReadFile("usher.1")
+	require.NoError(t, err)
+	newFlags().VisitAll(func(flag *pflag.Flag) {
+		assert.Regexp(t, `(?m)^  (-h, )?--`+flag.Name+`( |$)`, usage)
+		assert.Regexp(t, `(?m)^\.It Fl (h , )?-`+flag.Name+`( |$)`, string(man))
+	})
+}
+
+func TestUsageOfTheReadmeNamesEveryFlag(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	newFlags().VisitAll(func(flag *pflag.Flag) {
+		assert.Regexp(t, "--"+flag.Name+`($|[^-a-z])`, string(readme))
+	})
+}
+
+// What is documented exists, and what exists is documented.
+func TestUsageAndManNameEveryKindOfTarget(t *testing.T) {
+	man, err := os.ReadFile("usher.1")
+	require.NoError(t, err)
+	for _, scheme := range []string{"tcp", "unix", "http", "https", "grpc", "grpcs", "file", "dns",
+		"postgres", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"} {
+		_, err := probes.Parse(scheme+":///", probes.Wait)
+		exists := err == nil || !strings.Contains(err.Error(), "unknown scheme")
+		assert.Equal(t, exists, strings.Contains(usage, " "+scheme+"://"), scheme)
+		assert.Equal(t, exists, strings.Contains(string(man), "Cm "+scheme+"://"), scheme)
+	}
+}
+
+func TestUsageAndManNameEveryOption(t *testing.T) {
+	man, err := os.ReadFile("usher.1")
+	require.NoError(t, err)
+	_, err = probes.Parse("no-such-option=1 true", probes.Wait)
+	require.Error(t, err)
+	known := err.Error() // it lists them all
+	for _, option := range targetOptions {
+		assert.Contains(t, known, " "+option+"=")
+		assert.Contains(t, usage, " "+option+"=")
+		assert.Contains(t, string(man), "Cm "+option+"=")
+	}
+	for word := range strings.FieldsSeq(known[strings.Index(known, "known are ")+len("known are "):]) {
+		option, ok := strings.CutSuffix(strings.TrimRight(word, ";"), "=")
+		if !ok {
+			break
+		}
+		assert.Contains(t, targetOptions, option)
+	}
+}
+
+func TestUsageFitsATerminal(t *testing.T) {
+	all := strings.Split(strings.TrimSuffix(usage, "\n"), "\n")
+	assert.LessOrEqual(t, len(all), 100)
+	for _, line := range all {
+		assert.LessOrEqual(t, len(line), 100, line)
+	}
+}
+
+// FuzzOptions gives words of the command line and of the environment, one a
+// line: nothing may panic, and what is accepted keeps the promises.
+func FuzzOptions(f *testing.F) {
+	f.Add("--wait\ntcp://db:5432\n--\napp\n-x", "USHER_GRACE=25s\nA=1\nA=2")
+	f.Add("--grace=abc\n--wiat\nx\n-g\n--=\n---\n--help=no", "USHER_GROUP=yes\nUSHER_WAIT=\x00a b")
+	f.Add("--rewrite\n1:2\n--stop-on\nRTMIN+3\n--success-exit\n1,2\napp", "=\nUSHER_")
+	f.Fuzz(func(t *testing.T, line, variables string) {
+		args, env := strings.Split(line, "\n"), strings.Split(variables, "\n")
+		for i := range env {
+			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // values of several lines
+		}
+		o, err := parseOptions(args, env)
+		if err != nil {
+			assert.NotContains(t, err.Error(), "\n\n")
+			return
+		}
+		if o.help || o.version {
+			return
+		}
+		require.NotNil(t, o.config.Env)
+		require.LessOrEqual(t, len(o.config.Env), len(env))
+		require.Equal(t, args[len(args)-len(o.config.Command):], append([]string{}, o.config.Command...))
+		require.True(t, len(o.config.Command)+len(o.config.Wait) > 0)
+		again, err := parseOptions(append([]string{"--"}, o.config.Command...), o.config.Env)
+		if len(o.config.Command) > 0 {
+			require.NoError(t, err)
+			require.Equal(t, o.config.Env, again.config.Env)
+		}
+	})
+}

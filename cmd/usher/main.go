@@ -1,0 +1,77 @@
+// Usher is a tiny PID 1 for containers: it waits for what the app needs, starts
+// it, forwards signals and reaps orphans, and on SIGTERM drains and stops it,
+// all within one deadline. See the package supervisor for what it promises, and
+// usher(1), beside this file, for how it is called.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	_ "unsafe" // for go:linkname
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
+)
+
+func main() {
+	// First of all: until a Go process has asked for signals, SIGTERM, SIGHUP and
+	// SIGQUIT end it with status 2, even as PID 1.
+	inbox := signals.Open()
+	os.Exit(usher(os.Args[1:], environ(), inbox, os.Stdout))
+}
+
+// environ is the environment as the kernel gave it, with doubled names in it:
+// os.Environ drops them, but the app is to get what usher got.
+//
+//go:linkname environ syscall.runtime_envs
+func environ() []string
+
+// usher is the whole program; it returns the exit status.
+func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
+	log := newPrinter(os.Stderr)
+	defer log.flush()
+
+	o, err := parseOptions(args, env)
+	switch {
+	case o.help:
+		fmt.Fprint(stdout, usage)
+		return 0
+	case o.version:
+		fmt.Fprintln(stdout, "usher", version())
+		return 0
+	case err != nil:
+		newUI(log, o).mistakes(err)
+		return supervisor.CodeFault
+	}
+
+	ui := newUI(log, o)
+	o.config.Signals = inbox
+	o.config.Observe = ui.observe
+	o.config.Output = ui.output
+	o.config.Detach = true
+	code, err := supervisor.Run(context.Background(), o.config)
+	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
+		ui.mistakes(err)
+	}
+	return code
+}
+
+// versionTag is set by the Makefile.
+var versionTag string
+
+func version() string {
+	if versionTag != "" {
+		return versionTag
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// printer writes to stderr without ever making its caller wait: a PID 1 whose
+// log blocks on a pipe that nobody reads would miss its signals and its
+// deadline. What does not fit into the buffer is counted and dropped.
+type printer struct {
+	fd   int
+	wake chan struct{} // capacity 1: there is something to write
+	rest chan struct{} // capacity 1: something has been written
+
+	mu      sync.Mutex
+	pending []byte
+	dropped int
+	writing bool
+}
+
+const (
+	printerRoom = 1 << 20
+	// flushPatience is how long an exit waits for a reader that takes nothing.
+	flushPatience = 40 * time.Millisecond
+)
+
+func newPrinter(f *os.File) *printer {
+	p := &printer{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1)}
+	go p.run()
+	return p
+}
+
+// Write takes one or more whole lines; it cannot fail.
+func (p *printer) Write(lines []byte) (int, error) {
+	p.mu.Lock()
+	if len(p.pending)+len(lines) > printerRoom {
+		p.dropped++
+	} else {
+		p.pending = append(p.pending, lines...)
+	}
+	p.mu.Unlock()
+	signalTo(p.wake)
+	return len(lines), nil
+}
+
+// run is the only writer. It keeps a thread to itself on which SIGTTOU is
+// blocked, so that a terminal with TOSTOP does not stop usher once the app has
+// the foreground, and SIGPIPE, which would be a signal of usher's own making.
+func (p *printer) run() {
+	runtime.LockOSThread()
+	var set unix.Sigset_t
+	set.Val[0] = 1<<(syscall.SIGTTOU-1) | 1<<(syscall.SIGPIPE-1)
+	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
+	for range p.wake {
+		p.write(p.take())
+		p.mu.Lock()
+		p.writing = false
+		p.mu.Unlock()
+		signalTo(p.rest)
+	}
+}
+
+func (p *printer) take() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.pending
+	if p.dropped > 0 {
+		b = append(b, "usher: "+strconv.Itoa(p.dropped)+" lines dropped: stderr was not read fast enough\n"...)
+	}
+	p.pending, p.dropped, p.writing = nil, 0, true
+	return b
+}
+
+func (p *printer) write(b []byte) {
+	for len(b) > 0 {
+		n, err := syscall.Write(p.fd, b)
+		switch {
+		case n > 0:
+			b = b[n:]
+			signalTo(p.rest)
+		case err == syscall.EAGAIN: // somebody else has made stderr non-blocking
+			unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1)
+		case err != syscall.EINTR:
+			return // closed, or its disk is full: there is no other place to say so
+		}
+	}
+}
+
+// flush waits for what has been printed, as long as somebody reads it.
+func (p *printer) flush() {
+	for {
+		p.mu.Lock()
+		idle := len(p.pending) == 0 && p.dropped == 0 && !p.writing
+		p.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-p.rest:
+		case <-time.After(flushPatience):
+			return
+		}
+	}
+}
+
+// signalTo leaves a mark in a channel of capacity 1, if there is none yet.
+func signalTo(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// readmeBlock is the code block of the README behind a marker.
+func readmeBlock(t *testing.T, marker string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(readme), "<!-- "+marker+" -->\n```")
+	require.True(t, ok, "the README has no block %s", marker)
+	_, rest, _ = strings.Cut(rest, "\n")
+	block, _, ok := strings.Cut(rest, "\n```")
+	require.True(t, ok)
+	return block
+}
+
+// numbers are what may differ from run to run: times, ports, pids, attempts.
+var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
+
+// timeless is a session without its numbers, as a set of lines: the app's and
+// usher's own come out of different pipes.
+func timeless(session string) []string {
+	var all []string
+	for _, line := range strings.Split(strings.TrimSpace(session), "\n") {
+		all = append(all, strings.TrimSpace(numbers.ReplaceAllString(line, "N")))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestReadmeShowsTheDemoAsItRuns(t *testing.T) {
+	demo := exec.Command("go", "run", "../../examples/demo", binary(t))
+	out, err := demo.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	if strings.Contains(string(out), "no PID namespace") {
+		skip(t, "no PID namespace can be made here")
+	}
+	assert.Equal(t, timeless(readmeBlock(t, "demo")), timeless(string(out)), "%s", out)
+}
+
+func TestReadmeShowsTheDockerfile(t *testing.T) {
+	file, err := os.ReadFile("../../Dockerfile.example")
+	require.NoError(t, err)
+	withoutComments := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(file), "")
+	assert.Equal(t, strings.TrimSpace(withoutComments), readmeBlock(t, "Dockerfile.example"))
+}

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// Every line that usher prints is in this file. The rules: "usher: " in front,
+// lower case, one fact a line, no full stop; what to do about it after a colon.
+// A secret cannot get here: targets come with a name that holds none, and
+// nothing else of theirs is printed.
+
+type ui struct {
+	log   *slog.Logger
+	plain bool
+	out   *printer
+	least slog.Level
+	app   string
+	grace time.Duration
+}
+
+func newUI(out *printer, o options) *ui {
+	u := &ui{out: out, plain: !o.json, least: slog.LevelWarn, grace: o.config.Grace}
+	if len(o.config.Command) > 0 {
+		u.app = path.Base(o.config.Command[0])
+	}
+	switch {
+	case o.quiet:
+		u.least = slog.LevelError
+	case o.verbose:
+		u.least = slog.LevelDebug
+	case hasDuties(&o.config):
+		u.least = slog.LevelInfo
+	}
+	u.log = slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return u
+}
+
+// hasDuties reports whether usher is asked for more than an init does: only then
+// does it speak of what goes well. The terminal is the app's.
+func hasDuties(c *supervisor.Config) bool {
+	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
+	return targets > 0 || c.Grace > 0
+}
+
+func (u *ui) say(level slog.Level, text string, attrs ...slog.Attr) {
+	switch {
+	case level < u.least:
+	case u.plain:
+		u.out.Write([]byte("usher: " + strings.ReplaceAll(text, "\n", " ") + "\n"))
+	default:
+		u.log.LogAttrs(context.Background(), level, text, attrs...)
+	}
+}
+
+// mistakes prints what is wrong with the command line, a line each.
+func (u *ui) mistakes(err error) {
+	all := []error{err}
+	if several := (*multierror.Error)(nil); errors.As(err, &several) {
+		all = several.Errors
+	}
+	for _, err := range all {
+		u.say(slog.LevelError, err.Error())
+	}
+	u.say(slog.LevelError, "nothing was started; usher --help shows the flags")
+}
+
+// output prints what a command of a hook printed; that of a probe, which runs
+// again and again, only with --verbose. It is shown with --quiet too: the words
+// are the hook's, not usher's.
+func (u *ui) output(l supervisor.Line) {
+	probe := l.Phase == supervisor.Wait || l.Phase == supervisor.Ready
+	if probe && u.least > slog.LevelDebug {
+		return
+	}
+	if u.plain {
+		line := make([]byte, 0, len(l.Text)+64)
+		line = fmt.Appendf(line, "usher: %v %s| ", l.Phase, l.Name)
+		u.out.Write(append(append(line, strings.TrimSuffix(string(l.Text), "\r")...), '\n'))
+		return
+	}
+	u.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text),
+		slog.String("phase", l.Phase.String()), slog.String("output_of", l.Name))
+}
+
+func (u *ui) observe(e supervisor.Event) {
+	level, text := u.line(e)
+	if text == "" || level < u.least {
+		return
+	}
+	u.say(level, text, attrs(e)...)
+	if e.Kind == supervisor.Failed {
+		u.pending(e.Err)
+	}
+}
+
+// line is what an event is called, and how much it matters; an empty one is not
+// worth a line.
+func (u *ui) line(e supervisor.Event) (slog.Level, string) {
+	const debug, info, warn, fault = slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError
+	switch e.Kind {
+	case supervisor.Warned:
+		return warn, "warning: " + e.Text
+	case supervisor.Subreaper:
+		return debug, "not PID 1: reaping the orphans among my own descendants as a subreaper"
+
+	case supervisor.TargetTried:
+		return debug, fmt.Sprintf("%v: %s: attempt %d: %s", e.Phase, e.Target.Name, e.Attempts, orYes(e.Err))
+	case supervisor.TargetReady:
+		return info, fmt.Sprintf("%v: %s says yes after %s, %s", e.Phase, e.Target.Name, span(e.Took), count(e.Attempts, "attempt"))
+	case supervisor.TargetGivenUp:
+		return warn, fmt.Sprintf("%v: %s is optional and given up after %s, %s: %v", e.Phase, e.Target.Name, span(e.Took), count(e.Attempts, "attempt"), e.Err)
+	case supervisor.WaitProgress:
+		return info, fmt.Sprintf("%v: after %s still waiting for %s", e.Phase, span(e.Took), list(e.Pending))
+
+	case supervisor.HookStarted:
+		return debug, fmt.Sprintf("%v: %s begins", e.Phase, e.Target.Name)
+	case supervisor.HookEnded:
+		if e.Err != nil {
+			return warn, fmt.Sprintf("%v: %s failed after %s: %v", e.Phase, e.Target.Name, span(e.Took), e.Err)
+		}
+		return info, fmt.Sprintf("%v: %s done in %s", e.Phase, e.Target.Name, span(e.Took))
+	case supervisor.HookSkipped:
+		return warn, fmt.Sprintf("%v: %s skipped", e.Phase, e.Target.Name)
+
+	case supervisor.AppStarted:
+		return info, fmt.Sprintf("start: %s runs as pid %d", u.app, e.PID)
+	case supervisor.AppEnded:
+		return debug, fmt.Sprintf("%v: %s %v after %s", e.Phase, u.app, e.Exit, span(e.Took))
+	case supervisor.StopRequested:
+		if u.grace > 0 {
+			return info, fmt.Sprintf("%s in %v: the end begins, %s at most", signals.Name(e.Signal), e.Phase, span(u.grace))
+		}
+		return info, fmt.Sprintf("%s in %v: the end begins", signals.Name(e.Signal), e.Phase)
+	case supervisor.Failed:
+		return fault, failure(e.Err)
+
+	case supervisor.DelayStarted:
+		return info, fmt.Sprintf("drain: %s goes on serving for %s", u.app, span(e.Took))
+	case supervisor.DelayEnded:
+		return debug, fmt.Sprintf("drain: the delay ended after %s", span(e.Took))
+	case supervisor.AppSignalled:
+		return info, fmt.Sprintf("stop: %s to %s%s", signals.Name(e.Signal), u.app, because(e.Err))
+	case supervisor.DeadlineKill:
+		return fault, fmt.Sprintf("stop: SIGKILL to %s, which did not end within %s", u.app, span(e.Took))
+	case supervisor.ShellHint:
+		return warn, fmt.Sprintf("stop: %s is a shell and may not pass its signal on: end its script with exec, or use --group", u.app)
+	case supervisor.StopOnHint:
+		return warn, fmt.Sprintf("%s ended soon after %s, which went to it without a drain: if that was the stop, say --stop-on %s",
+			u.app, signals.Name(e.Signal), strings.TrimPrefix(signals.Name(e.Signal), "SIG"))
+
+	case supervisor.LeftBehind:
+		return warn, fmt.Sprintf("%s left behind: run it in the foreground", processes(e.Count))
+	case supervisor.LeftoversFound:
+		return info, fmt.Sprintf("leftovers: SIGTERM to %s", processes(e.Count))
+	case supervisor.LeftoversKilled:
+		return warn, "leftovers: SIGKILL to what did not end"
+	case supervisor.Ended:
+		return info, u.account(e.Account)
+	}
+	return u.signalLine(e)
+}
+
+func (u *ui) signalLine(e supervisor.Event) (slog.Level, string) {
+	name := signals.Name(e.Signal)
+	switch e.Kind {
+	case supervisor.SignalForwarded:
+		sent := ""
+		if e.Sent != e.Signal {
+			sent = " as " + signals.Name(e.Sent)
+		}
+		return slog.LevelDebug, fmt.Sprintf("%v: %s passed on to %s%s%s", e.Phase, name, u.app, sent, because(e.Err))
+	case supervisor.SignalDropped:
+		return slog.LevelDebug, fmt.Sprintf("%v: %s dropped, as --rewrite says", e.Phase, name)
+	case supervisor.SignalKept:
+		return slog.LevelDebug, fmt.Sprintf("%v: %s kept for %s", e.Phase, name, u.app)
+	case supervisor.SignalIgnored:
+		if e.Phase == supervisor.Drain {
+			return slog.LevelInfo, fmt.Sprintf("drain: %s again: nothing changes (SIGINT hurries)", name)
+		}
+		return slog.LevelDebug, fmt.Sprintf("%v: %s comes too late for %s", e.Phase, name, u.app)
+	case supervisor.Hurried:
+		return slog.LevelInfo, "drain: SIGINT: the rest is skipped"
+	case supervisor.OrphanReaped:
+		return slog.LevelDebug, fmt.Sprintf("%v: orphan %d %v", e.Phase, e.PID, e.Exit)
+	}
+	return slog.LevelDebug, ""
+}
+
+// failure says what usher itself decided; the targets of a failed wait follow in
+// lines of their own.
+func failure(err error) string {
+	var pending *probes.PendingError
+	var phase *supervisor.PhaseError
+	switch {
+	case errors.As(err, &pending):
+		errors.As(err, &phase)
+		return fmt.Sprintf("%v: given up, %s pending", phase.Phase, count(len(pending.Pending), "target"))
+	case errors.As(err, &phase) && phase.Phase == supervisor.Start:
+		return phase.Err.Error()
+	}
+	return err.Error()
+}
+
+// pending names each target that a failed wait was still waiting for.
+func (u *ui) pending(err error) {
+	all := (*probes.PendingError)(nil)
+	if !errors.As(err, &all) {
+		return
+	}
+	for _, s := range all.Pending {
+		u.say(slog.LevelError, fmt.Sprintf("pending: %s: %v, %s in %s", s.Target.Name, lastError(s), count(s.Attempts, "attempt"), span(s.Since)))
+	}
+}
+
+// list is what is pending, in one line.
+func list(pending []probes.Status) string {
+	var all []string
+	for _, s := range pending {
+		all = append(all, fmt.Sprintf("%s (%v, %s)", s.Target.Name, lastError(s), count(s.Attempts, "attempt")))
+	}
+	return strings.Join(all, ", ")
+}
+
+func lastError(s probes.Status) string {
+	if s.Last == nil {
+		return "no answer yet"
+	}
+	return s.Last.Error()
+}
+
+// account is the last line: the whole life.
+func (u *ui) account(a *supervisor.Account) string {
+	var b strings.Builder
+	switch stop := (supervisor.StopError{}); {
+	case a.Started:
+		fmt.Fprintf(&b, "app %v after %s", a.App, span(a.Life))
+	case errors.As(a.Why, &stop):
+		fmt.Fprintf(&b, "stopped by %s before the app was started", signals.Name(stop.Signal))
+	case a.Why != nil:
+		b.WriteString("the app was not started")
+	default:
+		b.WriteString("everything waited for has said yes")
+	}
+	if a.Started && a.Code != a.App.Code() {
+		fmt.Fprintf(&b, ", usher exits %d", a.Code)
+	}
+	var parts []string
+	for _, p := range []struct {
+		name string
+		took time.Duration
+	}{{"drain", a.Drain}, {"app", a.Stop}, {"leftovers", a.Leftovers}, {"post-stop", a.PostStop}} {
+		if p.took >= time.Millisecond {
+			parts = append(parts, p.name+" "+span(p.took))
+		}
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(&b, "; stop took %s", span(a.End))
+		if a.Grace > 0 {
+			fmt.Fprintf(&b, " of %s", span(a.Grace))
+		}
+		b.WriteString(": " + strings.Join(parts, ", "))
+	}
+	return b.String()
+}
+
+// attrs are the same facts for machines; durations in seconds.
+func attrs(e supervisor.Event) []slog.Attr {
+	all := []slog.Attr{slog.String("phase", e.Phase.String())}
+	add := func(ok bool, a slog.Attr) {
+		if ok {
+			all = append(all, a)
+		}
+	}
+	if e.Target != nil {
+		add(true, slog.String("target", e.Target.Name))
+	}
+	add(e.Attempts > 0, slog.Int("attempts", e.Attempts))
+	add(e.Took > 0, slog.Float64("seconds", e.Took.Seconds()))
+	add(e.PID > 0, slog.Int("pid", e.PID))
+	add(e.Signal > 0, slog.String("signal", signals.Name(e.Signal)))
+	add(e.Kind == supervisor.AppEnded || e.Kind == supervisor.OrphanReaped, slog.Int("exit_code", e.Exit.Code()))
+	if e.Err != nil {
+		add(true, slog.String("error", e.Err.Error()))
+	}
+	if a := e.Account; a != nil {
+		add(true, slog.Int("exit_code", a.Code))
+		add(a.Started, slog.Float64("life_seconds", a.Life.Seconds()))
+		add(true, slog.Float64("end_seconds", a.End.Seconds()))
+	}
+	return all
+}
+
+func orYes(err error) string {
+	if err == nil {
+		return "yes"
+	}
+	return err.Error()
+}
+
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ", in vain: " + err.Error()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func processes(n int) string {
+	switch {
+	case n < 0:
+		return "other processes"
+	case n == 1:
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
+}
+
+// span is a duration as a person says it: 4ms, 0.7s, 25s, 3m20s, 3h2m.
+func span(d time.Duration) string {
+	switch {
+	case d%time.Second == 0 && d < time.Minute:
+		return d.String()
+	case d < 100*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		d = d.Round(time.Second)
+	default:
+		d = d.Round(time.Minute)
+	}
+	if d%time.Minute == 0 {
+		return strings.TrimSuffix(d.String(), "0s")
+	}
+	return d.String()
+}
