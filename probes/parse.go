@@ -84,7 +84,8 @@ var options = []option{
 // first. What a shell would act on must be quoted in a command, because a user
 // who wrote it meant a shell.
 //
-// Limits are Go durations or numbers of seconds; 0 means no limit. All mistakes
+// Limits are Go durations or numbers of seconds; timeout=0 and within=0 mean no
+// limit. A request is a GET unless method= says otherwise, with body= too. All mistakes
 // of a text are reported, joined, each with the word that is wrong and the form
 // that is right. They never hold what may be secret: the user, query or fragment
 // of a URL, a header's value, a body, a command's arguments.

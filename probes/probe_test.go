@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -130,6 +131,28 @@ func TestBlackHole(t *testing.T) {
 		}
 		assert.NoError(t, target.Probe.Ask(t.Context(), attempt), "the address behind it is tried too")
 	}
+}
+
+// A refusal begins the next address at once: thirty take no longer than one.
+func TestManyAddresses(t *testing.T) {
+	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	var list []netip.Addr
+	for i := range 30 {
+		list = append(list, netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)}))
+	}
+	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+		return append(list, netip.MustParseAddr("127.0.0.1")), nil
+	}}
+	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), Wait)
+	begun := time.Now()
+	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute, Resolver: names}))
+	assert.Less(t, time.Since(begun), 5*time.Second, "the staggers alone would be 9 s")
+}
+
+func TestTheMostTellingErrorIsReported(t *testing.T) {
+	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ENETUNREACH, syscall.ECONNREFUSED))
+	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ECONNREFUSED, syscall.ENETUNREACH))
+	assert.Equal(t, syscall.EHOSTUNREACH, tellingMore(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
 }
 
 func TestUnix(t *testing.T) {
@@ -550,6 +573,8 @@ func descriptors(t *testing.T) int {
 // 2000 attempts leave nothing behind. The servers run in this process too, and
 // what they still hold is let go of by closing them first.
 func TestNothingIsLeftBehind(t *testing.T) {
+	// The garbage collector closes what was forgotten, and would hide it.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := descriptors(t), runtime.NumGoroutine()
 	ok := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200 + int(r.ContentLength)*303) // 503 for a body of one byte

@@ -108,8 +108,9 @@ func TestLookupRefreshesBesideTheAttempts(t *testing.T) {
 func TestLookupOutlivesTheAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		r := &Resolver{LookupNetIP: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		r := &Resolver{LookupNetIP: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			n++
+			assert.Equal(t, "db", host)
 			time.Sleep(5 * time.Second)
 			return addrs("10.0.0.1"), ctx.Err()
 		}}

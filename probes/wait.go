@@ -15,7 +15,7 @@ type Status struct {
 	Since    time.Duration // how long it has been, or had been, waited for
 	Last     error         // the last answer; nil after a yes
 	Done     bool          // it has said yes often enough
-	Optional bool          // it was given up
+	Optional bool          // it was optional, and has been given up
 }
 
 // UpdateKind says what an [Update] is about.

@@ -154,12 +154,24 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 		begun := time.Now()
 		optional := target("b", says(errRefused))
 		optional.Optional = time.Minute
-		err := WaitAll(ctx, []Target{target("a", hangs), optional}, Attempt{}, nil)
+		third := target("c", func(ctx context.Context, n int) error {
+			if n == 1 {
+				return errRefused
+			}
+			return hangs(ctx, n)
+		})
+		tried := 0
+		err := WaitAll(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
+			if u.Kind == Tried && u.Status.Target.Name == "c" {
+				tried++
+			}
+		})
+		assert.Equal(t, 1, tried, "being cut short is not told as an answer")
 		assert.ErrorIs(t, err, signal)
 		assert.Equal(t, 2*time.Second, time.Since(begun))
 		var pending *PendingError
 		require.ErrorAs(t, err, &pending)
-		require.Len(t, pending.Pending, 2, "a signal gives nothing up")
+		require.Len(t, pending.Pending, 3, "a signal gives nothing up")
 		assert.Equal(t, 1, pending.Pending[0].Attempts)
 		assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
 		assert.EqualError(t, pending.Pending[1].Last, "connection refused", "being cut short is no answer")

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	_ "unsafe" // for go:linkname
 
@@ -24,6 +25,9 @@ func main() {
 	// First of all: until a Go process has asked for signals, SIGTERM, SIGHUP and
 	// SIGQUIT end it with status 2, even as PID 1.
 	inbox := signals.Open()
+	// One loop does all the work, and each further processor brings threads: a Go
+	// program that cannot make one, under a pids limit, is ended by its runtime.
+	runtime.GOMAXPROCS(1)
 	os.Exit(usher(os.Args[1:], environ(), inbox, os.Stdout))
 }
 

@@ -50,14 +50,11 @@ func (p *printer) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// run is the only writer. It keeps a thread to itself on which SIGTTOU is
-// blocked, so that a terminal with TOSTOP does not stop usher once the app has
-// the foreground, and SIGPIPE, which would be a signal of usher's own making.
+// run is the only writer.
 func (p *printer) run() {
-	runtime.LockOSThread()
-	var set unix.Sigset_t
-	set.Val[0] = 1<<(syscall.SIGTTOU-1) | 1<<(syscall.SIGPIPE-1)
-	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
+	if _, err := unix.IoctlGetTermios(p.fd, unix.TCGETS); err == nil {
+		shieldFromTerminal()
+	}
 	for range p.wake {
 		p.write(p.take())
 		p.mu.Lock()
@@ -65,6 +62,17 @@ func (p *printer) run() {
 		p.mu.Unlock()
 		signalTo(p.rest)
 	}
+}
+
+// shieldFromTerminal lets the calling goroutine write to a terminal with TOSTOP
+// set, once the app has the foreground there: the kernel would stop usher with
+// SIGTTOU, but not a thread that blocks it. The thread is the goroutine's from
+// now on; that costs two threads, so nobody but a terminal's writer should ask.
+func shieldFromTerminal() {
+	runtime.LockOSThread()
+	var set unix.Sigset_t
+	set.Val[0] = 1 << (syscall.SIGTTOU - 1)
+	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
 func (p *printer) take() []byte {
