@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -198,7 +199,7 @@ func (l *life) asking(targets []probes.Target, limit time.Duration) func(context
 	return func(ctx context.Context) error {
 		if limit > 0 {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, limit)
+			ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("timed out after %v", limit))
 			defer cancel()
 		}
 		err := probes.WaitAll(ctx, targets, attempt, func(u probes.Update) {

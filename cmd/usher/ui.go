@@ -206,7 +206,7 @@ func failure(err error) string {
 	switch {
 	case errors.As(err, &pending):
 		errors.As(err, &phase)
-		return fmt.Sprintf("%v: given up, %s pending", phase.Phase, count(len(pending.Pending), "target"))
+		return fmt.Sprintf("%v: %v, %s pending", phase.Phase, pending.Cause, count(len(pending.Pending), "target"))
 	case errors.As(err, &phase) && phase.Phase == supervisor.Start:
 		return phase.Err.Error()
 	}
