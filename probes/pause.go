@@ -53,10 +53,15 @@ func kindOf(err error) noKind {
 // pause is how long to wait before the next attempt when this kind of no has
 // been heard for since. It grows with since, so that what is found late is found
 // late in proportion, and what lasts is asked ever more seldom; interval is the
-// longest. The figures are such that over waits of half a second to six, in sum,
-// a refusing kernel is asked less than 20 times a second, and one who works for
-// the answer less than 5 times. jitter in [0,1) spreads it by a quarter to either side: a thousand
-// pods that start together shall not ask together.
+// longest.
+//
+// The figures: a refusing kernel is asked less than 20 times a second and found
+// open after 30 ms on average, over waits of half a second to six. One who works
+// for the answer is found ready after a sixteenth of the time that it has said
+// no, and asked less than 5 times a second if it goes on for ten seconds.
+//
+// jitter in [0,1) spreads the pause by a quarter to either side: a thousand pods
+// that start together shall not ask together.
 func pause(k noKind, since, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
@@ -65,7 +70,7 @@ func pause(k noKind, since, interval time.Duration, jitter float64) time.Duratio
 	case k.cheap():
 		d = min(max(since/4, minPause), max(60*time.Millisecond, since/160))
 	default:
-		d = min(max(since/2, minPause), max(600*time.Millisecond, since/10))
+		d = max(since/8, minPause)
 	}
 	d = min(d, interval)
 	return min(time.Duration(float64(d)*(0.75+jitter/2)), interval)
