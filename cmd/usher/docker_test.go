@@ -49,7 +49,7 @@ func TestDockerInit(t *testing.T) {
 	t.Run("docker stop", func(t *testing.T) {
 		app := startContainer(t, image, "--", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().wait("up")
-		took := app.stop(10)
+		took := app.stop()
 		// sleep has no handler, so as PID 1 it would be killed after 10 s: 137.
 		assert.Equal(t, 143, app.exitCode())
 		t.Logf("docker stop took %v", took)
@@ -73,7 +73,7 @@ func TestDockerInit(t *testing.T) {
 			"--grace", "8s", "--drain", `sh -c 'echo draining: $USHER_REASON $USHER_SIGNAL'`,
 			"--", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().wait("up")
-		app.stop(10)
+		app.stop()
 		assert.Equal(t, 143, app.exitCode())
 		stdout, stderr := app.logs()
 		assert.Equal(t, "up\n", stdout, "stdout is the app's alone")
@@ -83,9 +83,9 @@ func TestDockerInit(t *testing.T) {
 	t.Run("locked down", func(t *testing.T) {
 		app := startContainer(t, "--read-only", "--user", "65534:65534", "--cap-drop", "ALL",
 			"--security-opt", "no-new-privileges", "--pids-limit", "10", "--memory", "16m", image,
-			"--grace", "8s", "--drain", "echo bye", "--", "sh", "-c", "id -u; exec sleep 100000")
-		app.stdout().wait("65534")
-		app.stop(10)
+			"--grace", "8s", "--drain", "echo bye", "--", "sh", "-c", "echo up; exec sleep 100000")
+		app.stdout().wait("up")
+		app.stop()
 		assert.Equal(t, 143, app.exitCode())
 		_, stderr := app.logs()
 		assert.Contains(t, stderr, "bye")
@@ -112,42 +112,76 @@ func TestDockerNoCutDownload(t *testing.T) {
 			t.Parallel()
 			image := usherImage(t, base, c.dockerfile+"\n"+`CMD ["nginx", "-g", "daemon off;"]`)
 			nginx := startContainer(t, image)
-			eventually(t, func() bool { // the small file is not throttled
-				return nginx.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
-			}, func() string { return "nginx does not serve" })
-
-			client := exec.CommandContext(deadline(t), "docker", "run", "--rm",
-				"--network", "container:"+nginx.id, "--entrypoint", "/bin/wget", image,
-				"-q", "-O", "-", "http://127.0.0.1/download")
-			body, err := client.StdoutPipe()
-			require.NoError(t, err)
-			require.NoError(t, client.Start())
-			first := make([]byte, 1000)
-			_, err = io.ReadFull(body, first)
-			require.NoError(t, err, "the download does not begin")
-
-			stopped := make(chan time.Duration, 1)
-			go func() {
-				begun := time.Now()
-				_ = exec.Command("docker", "stop", "-t", "30", nginx.id).Run()
-				stopped <- time.Since(begun)
-			}()
-			rest, err := io.ReadAll(body)
-			require.NoError(t, err)
-			clientErr := client.Wait()
-			got := append(first, rest...)
-			t.Logf("the client got %d of %d bytes, docker stop took %v", len(got), len(download), <-stopped)
+			got, err := stopInDownload(t, nginx, image, "--time", "30")
 			assert.Equal(t, c.code, nginx.exitCode())
 			if !c.whole {
 				assert.Less(t, len(got), len(download), "this stop was to cut the download: the test proves nothing")
 				return
 			}
-			assert.NoError(t, clientErr)
+			assert.NoError(t, err)
 			assert.True(t, bytes.Equal(download, got), "the client got %d of %d bytes", len(got), len(download))
 			_, stderr := nginx.logs()
 			assert.Contains(t, stderr, "Stopping container now...")
 		})
 	}
+}
+
+// Dockerfile.example as it is, and what its comment promises for docker stop.
+func TestDockerfileExample(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	const base = "nginx:1.22" // somebody's own is used, and left alone
+	if docker.command(deadline(t), "image", "inspect", base).Run() != nil {
+		dockerfile := strings.NewReader("FROM " + nginxImage(t) + "\nSTOPSIGNAL SIGQUIT\n")
+		docker.cleanup(t, "rmi", base)
+		docker.run(t, dockerfile, "build", "--tag", base, "-")
+	}
+	image := imageName(t, "example")
+	onlyUsher := filepath.Dir(binary(t))
+	docker.run(t, nil, "build", "--tag", image, "--file", "../../Dockerfile.example", onlyUsher)
+
+	nginx := createContainer(t, image)
+	site := newRootfs(t) // the real image of that name serves nothing slowly
+	site.site()
+	docker.run(t, site.tar(), "cp", "-", nginx.id+":/")
+	nginx.start()
+
+	got, err := stopInDownload(t, nginx, busyboxImage(t))
+	assert.NoError(t, err)
+	assert.True(t, bytes.Equal(download, got), "the client got %d of %d bytes", len(got), len(download))
+	assert.Equal(t, 0, nginx.exitCode())
+	_, stderr := nginx.logs()
+	assert.Contains(t, stderr, "usher: SIGQUIT in run: the end begins", "the image's stop signal is another")
+	assert.Contains(t, stderr, "usher: drain echo| finishing what is under way\n")
+}
+
+// stopInDownload is docker stop in the middle of a download from nginx, and
+// returns what the wget of another image got of it.
+func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got []byte, err error) {
+	t.Helper()
+	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
+	eventually(t, func() bool { // the small file is not throttled
+		return client.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
+	}, func() string { return "nginx does not serve" })
+
+	wget := docker.command(deadline(t), "exec", client.id, "wget", "-q", "-O", "-", "http://127.0.0.1/download")
+	body, err := wget.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, wget.Start())
+	first := make([]byte, 1000)
+	_, err = io.ReadFull(body, first)
+	require.NoError(t, err, "the download does not begin")
+
+	end := make(chan error, 1)
+	go func() {
+		rest, err := io.ReadAll(body)
+		got = append(first, rest...)
+		end <- errors.Join(err, wget.Wait())
+	}()
+	took := nginx.stop(options...)
+	err = <-end
+	t.Logf("the client got %d of %d bytes, docker stop took %v", len(got), len(download), took)
+	return got, err
 }
 
 // Case A of KUBERNETES.md: a sidecar that may only start once nginx serves.
@@ -197,7 +231,7 @@ func TestDockerSidecarWaits(t *testing.T) {
 	now := main.exec("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
 	assert.Equal(t, page+"line 1\nline 2\n", now[:min(len(now), len(page)+14)])
 
-	sidecar.stop(10)
+	sidecar.stop()
 	assert.Equal(t, 143, sidecar.exitCode())
 	stdout, _ = sidecar.logs()
 	assert.Equal(t, 1, strings.Count(stdout, "started"))
@@ -208,7 +242,7 @@ func TestDockerSidecarWaits(t *testing.T) {
 // needDocker skips where no Docker daemon answers.
 func needDocker(t *testing.T) {
 	t.Helper()
-	if out, err := exec.CommandContext(deadline(t), "docker", "version").CombinedOutput(); err != nil {
+	if out, err := docker.command(deadline(t), "version").CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("docker does not work here: %v\n%s", err, out))
 	}
 }
@@ -221,66 +255,93 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// docker runs one docker command, which must succeed, and returns its stdout.
-func docker(t *testing.T, stdin io.Reader, args ...string) string {
+// engine is the command that runs containers, with the words that come first.
+type engine []string
+
+var docker = engine{"docker"}
+
+func (e engine) command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, e[0], slices.Concat(e[1:], args)...)
+}
+
+// run runs one command, which must succeed, and returns its stdout.
+func (e engine) run(t *testing.T, stdin io.Reader, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(deadline(t), "docker", args...)
+	cmd := e.command(deadline(t), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
-	require.NoError(t, cmd.Run(), "docker %s\n%s%s", strings.Join(args, " "), &stdout, &stderr)
+	require.NoError(t, cmd.Run(), "%s\n%s%s", cmd, &stdout, &stderr)
 	return stdout.String()
 }
 
-// dockerCleanup runs a docker command at the end of the test, whatever it says.
-func dockerCleanup(t *testing.T, args ...string) {
-	t.Cleanup(func() { _ = exec.Command("docker", args...).Run() })
+// cleanup runs a command at the end of the test, whatever it says.
+func (e engine) cleanup(t *testing.T, args ...string) {
+	t.Cleanup(func() { _ = e.command(context.Background(), args...).Run() })
 }
 
 // container is one that runs, or ran.
 type container struct {
 	*testing.T
+	engine
 	id string
 }
 
-// startContainer starts a container without a network of its own, removed at
-// the end of the test. The words are those of docker run.
+// createContainer makes a container without a network of its own, removed at
+// the end of the test. The words are those of docker create.
+func createContainer(t *testing.T, words ...string) *container {
+	t.Helper()
+	create := []string{"create"}
+	if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--network=") }) {
+		create = append(create, "--network=none")
+	}
+	c := &container{t, docker, strings.TrimSpace(docker.run(t, nil, append(create, words...)...))}
+	docker.cleanup(t, "rm", "--force", "--volumes", c.id)
+	c.logsOnFailure(strings.Join(words, " "))
+	return c
+}
+
+func (c *container) start() {
+	c.Helper()
+	c.run(c.T, nil, "start", c.id)
+}
+
 func startContainer(t *testing.T, words ...string) *container {
 	t.Helper()
-	run := []string{"run", "--detach"}
-	if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--network=") }) {
-		run = append(run, "--network=none")
-	}
-	c := &container{t, strings.TrimSpace(docker(t, nil, append(run, words...)...))}
-	dockerCleanup(t, "rm", "--force", "--volumes", c.id)
-	t.Cleanup(func() {
-		if t.Failed() {
+	c := createContainer(t, words...)
+	c.start()
+	return c
+}
+
+func (c *container) logsOnFailure(name string) {
+	c.Cleanup(func() {
+		if c.Failed() {
 			stdout, stderr := c.logs()
-			t.Logf("container %v\nstdout:\n%s\nstderr:\n%s", words, stdout, stderr)
+			c.Logf("container %s\nstdout:\n%s\nstderr:\n%s", name, stdout, stderr)
 		}
 	})
-	return c
 }
 
 // runContainer runs a container to its end.
 func runContainer(t *testing.T, words ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	c := startContainer(t, words...)
-	docker(t, nil, "wait", c.id)
+	docker.run(t, nil, "wait", c.id)
 	stdout, stderr = c.logs()
 	return stdout, stderr, c.exitCode()
 }
 
-// stop is docker stop: the stop signal, and SIGKILL after seconds.
-func (c *container) stop(seconds int) time.Duration {
+// stop is docker stop: the stop signal, and SIGKILL after 10 s if no option
+// says otherwise.
+func (c *container) stop(options ...string) time.Duration {
 	c.Helper()
 	begun := time.Now()
-	docker(c.T, nil, "stop", "--time", strconv.Itoa(seconds), c.id)
+	c.run(c.T, nil, slices.Concat([]string{"stop"}, options, []string{c.id})...)
 	return time.Since(begun).Round(time.Millisecond)
 }
 
 func (c *container) exitCode() int {
 	c.Helper()
-	state := strings.Fields(docker(c.T, nil, "inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", c.id))
+	state := strings.Fields(c.run(c.T, nil, "inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", c.id))
 	require.Equal(c.T, "false", state[0], "the container still runs")
 	code, err := strconv.Atoi(state[1])
 	require.NoError(c.T, err)
@@ -290,22 +351,22 @@ func (c *container) exitCode() int {
 // exec runs a command in the container.
 func (c *container) exec(words ...string) string {
 	c.Helper()
-	return docker(c.T, nil, append([]string{"exec", c.id}, words...)...)
+	return c.run(c.T, nil, append([]string{"exec", c.id}, words...)...)
 }
 
 // try reports whether a command in the container succeeds.
 func (c *container) try(words ...string) bool {
 	c.Helper()
-	return exec.CommandContext(deadline(c.T), "docker", append([]string{"exec", c.id}, words...)...).Run() == nil
+	return c.command(deadline(c.T), append([]string{"exec", c.id}, words...)...).Run() == nil
 }
 
 // logs returns what the container has written so far.
 func (c *container) logs() (stdout, stderr string) {
-	cmd := exec.Command("docker", "logs", c.id)
+	cmd := c.command(context.Background(), "logs", c.id)
 	var o, e strings.Builder
 	cmd.Stdout, cmd.Stderr = &o, &e
 	if err := cmd.Run(); err != nil {
-		fmt.Fprintf(&e, "docker logs: %v\n", err)
+		fmt.Fprintf(&e, "%s: %v\n", cmd, err)
 	}
 	return o.String(), e.String()
 }
@@ -318,7 +379,7 @@ type follower struct {
 
 func (c *container) stdout() *follower {
 	c.Helper()
-	cmd := exec.CommandContext(deadline(c.T), "docker", "logs", "--follow", "--timestamps", c.id)
+	cmd := c.command(deadline(c.T), "logs", "--follow", "--timestamps", c.id)
 	out, err := cmd.StdoutPipe()
 	require.NoError(c.T, err)
 	require.NoError(c.T, cmd.Start())
@@ -329,7 +390,7 @@ func (c *container) stdout() *follower {
 	return &follower{c.T, bufio.NewScanner(out)}
 }
 
-// moment is when Docker's daemon read a line.
+// moment is when the engine read a line.
 type moment struct{ time.Time }
 
 func (m moment) before(o moment) bool { return m.Before(o.Time) }
@@ -369,7 +430,7 @@ var imageNumber atomic.Int64
 func imageName(t *testing.T, kind string) string {
 	t.Helper()
 	name := fmt.Sprintf("usher-test/%s:%d-%d", kind, os.Getpid(), imageNumber.Add(1))
-	dockerCleanup(t, "rmi", "--force", name)
+	docker.cleanup(t, "rmi", "--force", name)
 	return name
 }
 
@@ -380,7 +441,7 @@ func usherImage(t *testing.T, base, dockerfile string) string {
 	root := newRootfs(t)
 	root.file("Dockerfile", 0o644, []byte("FROM "+base+"\nCOPY usher /usher\n"+dockerfile+"\n"))
 	root.copy(binary(t), "usher")
-	docker(t, root.tar(), "build", "--tag", name, "-")
+	docker.run(t, root.tar(), "build", "--tag", name, "-")
 	return name
 }
 
@@ -412,8 +473,13 @@ http {
 }
 `
 
-// nginxImage is this machine's nginx with the libraries it needs, and busybox.
 func nginxImage(t *testing.T) string {
+	t.Helper()
+	return nginxRoot(t).image("nginx")
+}
+
+// nginxRoot is this machine's nginx with the libraries it needs, and busybox.
+func nginxRoot(t *testing.T) *rootfs {
 	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
@@ -429,22 +495,28 @@ func nginxImage(t *testing.T) string {
 	for _, lib := range regexp.MustCompile(`/\S+`).FindAllString(string(libs), -1) {
 		root.copy(lib, lib)
 	}
-	root.file("etc/nginx/nginx.conf", 0o644, []byte(nginxConf))
+	root.site()
 	root.file("etc/passwd", 0o644, []byte("root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/false\n"))
 	root.file("etc/group", 0o644, []byte("root:x:0:\nwww-data:x:33:\n"))
-	root.file("usr/share/nginx/html/index.html", 0o644, []byte("Hello from nginx.\n"))
-	root.file("usr/share/nginx/html/download", 0o644, download)
 	for _, dir := range []string{"run", "var/lib/nginx", "var/log/nginx"} {
 		root.dir(dir)
 	}
-	return root.image("nginx")
+	return root
+}
+
+// site is what nginx serves, and how.
+func (r *rootfs) site() {
+	r.Helper()
+	r.file("etc/nginx/nginx.conf", 0o644, []byte(nginxConf))
+	r.file("usr/share/nginx/html/index.html", 0o644, []byte("Hello from nginx.\n"))
+	r.file("usr/share/nginx/html/download", 0o644, download)
 }
 
 // dockerVolume makes an empty volume.
 func dockerVolume(t *testing.T) string {
 	t.Helper()
-	name := strings.TrimSpace(docker(t, nil, "volume", "create"))
-	dockerCleanup(t, "volume", "rm", "--force", name)
+	name := strings.TrimSpace(docker.run(t, nil, "volume", "create"))
+	docker.cleanup(t, "volume", "rm", "--force", name)
 	return name
 }
 
@@ -521,6 +593,6 @@ func (r *rootfs) tar() io.Reader {
 func (r *rootfs) image(kind string) string {
 	r.Helper()
 	name := imageName(r.T, kind)
-	docker(r.T, r.tar(), "import", "-", name)
+	docker.run(r.T, r.tar(), "import", "-", name)
 	return name
 }

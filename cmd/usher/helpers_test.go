@@ -21,7 +21,6 @@ func skip(t testing.TB, reason string) {
 }
 
 // binary returns the path of the real usher, built once a test run as it is
-// binary returns the path of the real usher, built once a test run as it is
 // shipped: static and stripped, with the flags of the Makefile.
 func binary(t testing.TB) string {
 	t.Helper()
@@ -40,7 +39,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	// Beside the test binary: "go test" makes that directory for this run and
 	// removes it. The name is one that .gitignore knows, for "go test -c".
 	path := filepath.Join(filepath.Dir(test), "built.test", "usher")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", path, ".")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build usher: %v\n%s", err, out)

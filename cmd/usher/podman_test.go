@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The README's pod, as it stands there, run by podman kube play.
+func TestReadmePodSpec(t *testing.T) {
+	podman := needPodman(t)
+	t.Parallel()
+	root := nginxRoot(t)
+	root.copy(binary(t), "usher")
+	podman.run(t, root.tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // as nginx's images
+		"--change", "ENV PATH=/usr/sbin:/bin", "-", "localhost/web:latest")
+	spec := filepath.Join(t.TempDir(), "pod.yaml")
+	require.NoError(t, os.WriteFile(spec, []byte(readmeBlock(t, "pod")), 0o644))
+
+	// The containers of a pod share its loopback; it needs no more than that.
+	podman.run(t, nil, "kube", "play", "--network=none", spec)
+	t.Cleanup(func() {
+		podman.run(t, nil, "kube", "down", spec)
+		assert.Empty(t, podman.run(t, nil, "ps", "--all", "--quiet"))
+	})
+	web, reporter := &container{t, podman, "web-web"}, &container{t, podman, "web-reporter"}
+	web.logsOnFailure("web")
+	reporter.logsOnFailure("reporter")
+	reporter.stdout().wait("nginx serves")
+
+	// kube play takes no notice of terminationGracePeriodSeconds.
+	podman.run(t, nil, "pod", "stop", "--time=30", "web")
+	assert.Equal(t, 0, web.exitCode())
+	_, stderr := web.logs()
+	assert.Contains(t, stderr, "usher: drain: nginx goes on serving for 5s\n")
+	assert.Contains(t, stderr, "usher: drain sh| Stopping container now...\n")
+	assert.Regexp(t, `usher: app exited 0 after \S+; stop took \S+ of 28s: drain \d+\.\ds\b.*\n$`, stderr)
+
+	assert.Equal(t, 143, reporter.exitCode())
+	stdout, stderr := reporter.logs()
+	assert.Equal(t, "nginx serves\n", stdout, "the reporter starts once")
+	assert.Regexp(t, `^usher: wait: http://localhost:80/index.html says yes after \S+, \d+ attempts?\n`+
+		`usher: start: sh runs as pid \d+\n`, stderr)
+	assert.Regexp(t, `usher: app was killed by SIGTERM after .*\n$`, stderr)
+	for _, c := range []*container{web, reporter} {
+		assert.Equal(t, "0\n", c.run(t, nil, "inspect", "--format", "{{.RestartCount}}", c.id))
+	}
+}
+
+// needPodman is a podman that keeps all it has in a directory of the test. It
+// skips where podman cannot run even an empty pod.
+func needPodman(t *testing.T) engine {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip(t, "podman is only tested as root")
+	}
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "containers.conf")
+	// The limits are any that a process may set without CAP_SYS_RESOURCE: podman
+	// would set a million. The rest keeps the user's locks, logs and networks
+	// out of it.
+	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `
+		[containers]
+		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+		log_driver = "k8s-file"
+		[engine]
+		events_logger = "file"
+		lock_type = "file"
+		tmp_dir = %q
+		[network]
+		network_config_dir = %q
+		`, filepath.Join(dir, "tmp"), filepath.Join(dir, "net")), 0o644))
+	podman := engine{"env", "CONTAINERS_CONF=" + conf, "podman", "--storage-driver=vfs", // vfs leaves no mounts behind
+		"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}
+
+	// What watches over a container outlives it by a moment, and writes to dir.
+	t.Cleanup(func() {
+		var left string
+		eventually(t, func() bool { left = mentioning(t, dir); return left == "" },
+			func() string { return "podman's processes do not end:\n" + left })
+	})
+	podman.cleanup(t, "pod", "rm", "--all", "--force", "--time=0")
+	for _, words := range [][]string{
+		{"pod", "create", "--network=none", "--name=empty"},
+		{"pod", "start", "empty"},
+		{"pod", "rm", "--force", "--time=0", "empty"},
+	} {
+		if out, err := podman.command(deadline(t), words...).CombinedOutput(); err != nil {
+			skip(t, fmt.Sprintf("podman does not work here (Debian: podman, catatonit): %v\n%s", err, out))
+		}
+	}
+	return podman
+}
+
+// mentioning is the command lines, one a line, that hold text.
+func mentioning(t *testing.T, text string) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	var found strings.Builder
+	for _, file := range files {
+		line, _ := os.ReadFile(file) // the process may have ended since
+		if strings.Contains(string(line), text) {
+			fmt.Fprintln(&found, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found.String()
+}
