@@ -157,16 +157,23 @@ func nothingToRead() (int, error) {
 // not be executed, and through the shell for a script without an interpreter.
 func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
 	attr := &syscall.ProcAttr{Dir: s.cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
-	denied := error(nil)
+	var denied error
 	for _, name := range s.candidates(argv[0], env) {
-		pid, err := syscall.ForkExec(name, argv, attr)
+		// A look is cheaper than a fork, and PATH is mostly misses.
+		err := syscall.Stat(name, new(syscall.Stat_t))
+		exists := err == nil
+		pid := 0
+		if exists {
+			pid, err = syscall.ForkExec(name, argv, attr)
+		}
 		if err == syscall.ENOEXEC {
 			pid, err = syscall.ForkExec("/bin/sh", append([]string{"sh", name}, argv[1:]...), attr)
 		}
 		switch {
 		case err == nil:
 			return pid, nil
-		case err == syscall.ENOENT && scriptExists(name):
+		case err == syscall.ENOENT && exists:
+			// execve(2) says so of a script or program whose interpreter is not there.
 			return 0, &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
 		case err == syscall.ENOENT || err == syscall.ENOTDIR:
 		case err == syscall.EACCES:
@@ -179,13 +186,6 @@ func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
 		return 0, &StartError{Name: argv[0], Err: denied}
 	}
 	return 0, &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
-}
-
-// scriptExists tells apart the two ENOENTs of execve(2): no such file, and a
-// file whose interpreter or dynamic loader does not exist.
-func scriptExists(name string) bool {
-	var st syscall.Stat_t
-	return syscall.Stat(name, &st) == nil
 }
 
 // candidates are the paths that name may mean, in order.
