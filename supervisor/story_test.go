@@ -187,6 +187,9 @@ func TestStories(t *testing.T) {
 		{name: "not-found", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.ENOENT}})},
 		{name: "cannot-run", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.EACCES}})},
 
+		{name: "signals-repeated-in-pre-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}}),
+			then: map[string]syscall.Signal{"5s": term, "5.3s": intr, "5.6s": term}},
+
 		// ready, post-start
 		{name: "stop-in-ready", config: also(full, func(c *Config) { c.Ready = []probes.Target{ready("self", -1)} }), acts: brief, then: map[string]syscall.Signal{"10s": term}},
 		{name: "ready-within-passes", config: also(full, func(c *Config) { c.Ready = []probes.Target{ready("self", -1, within(2*time.Second))} }), acts: brief},
@@ -209,6 +212,10 @@ func TestStories(t *testing.T) {
 			then: map[string]syscall.Signal{"30s": term}},
 		{name: "stop-on-hint", config: Config{Command: theApp, Grace: 10 * time.Second}, acts: map[string]behaviour{"app": {obeys: 5 * time.Second}}, then: map[string]syscall.Signal{"1s": quit}},
 		{name: "cancelled-by-its-program", config: draining, acts: brief, cancel: 3 * time.Second},
+
+		// The exit is older than the signal, though its SIGCHLD has not been seen.
+		{name: "term-after-an-exit-that-was-not-noticed", config: draining, acts: map[string]behaviour{"app": {lives: 5 * time.Second, code: 3, hushed: true}},
+			then: map[string]syscall.Signal{"6s": term}},
 
 		// drain
 		{name: "term-repeated-in-drain", config: draining, acts: brief, then: map[string]syscall.Signal{"10s": term, "11s": term, "15.5s": term}},
@@ -248,6 +255,7 @@ func TestStories(t *testing.T) {
 		{name: "daemonized", config: Config{Command: theApp}, acts: map[string]behaviour{"app": {lives: time.Second, leaves: []string{"d1", "d2", "d3"}}}},
 		{name: "leftovers-flush", config: Config{Command: theApp, Grace: 10 * time.Second}, acts: map[string]behaviour{"app": {dies: true, leaves: []string{"worker"}}, "worker": {obeys: 2 * time.Second}},
 			then: map[string]syscall.Signal{"1s": term}},
+		{name: "leftovers-get-the-reserve", config: Config{Command: theApp, Grace: 25 * time.Second}, acts: map[string]behaviour{"app": {lives: time.Second, leaves: []string{"worker"}}, "worker": {deaf: true}}},
 		{name: "several-exits-on-one-sigchld", config: Config{Command: theApp, Grace: 10 * time.Second}, acts: map[string]behaviour{
 			"app": {dies: true, leaves: []string{"w1", "w2", "w3"}}, "w1": {dies: true}, "w2": {dies: true}, "w3": {dies: true}}, then: map[string]syscall.Signal{"1s": term}},
 		{name: "post-stop-hangs", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.End, "report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}}),
@@ -279,4 +287,31 @@ func also(c Config, change func(*Config)) Config {
 		change(&c)
 	}
 	return c
+}
+
+// A stop that comes in the moment of the last yes: whichever is heard first, an
+// app that is started is started before the stop, and gets it.
+func TestStopInTheMomentOfTheLastYes(t *testing.T) {
+	s := story{config: Config{Command: theApp, Wait: []probes.Target{ready("db", time.Second)}}, acts: polite(0), then: map[string]syscall.Signal{"1s": term}}
+	outcomes := map[string]int{}
+	for range 300 {
+		var text string
+		synctest.Test(t, func(t *testing.T) { text = s.tell(t) })
+		asked, forked := strings.Index(text, "asked to stop"), strings.Index(text, "fork app")
+		switch {
+		case forked < 0:
+			require.Contains(t, text, "code 143", text)
+			outcomes["never started"]++
+		default:
+			require.Less(t, forked, asked, "started after the stop:\n%s", text)
+			require.Contains(t, text, "kill app 15")
+			outcomes["started and stopped"]++
+		}
+	}
+	assert.NotEmpty(t, outcomes["never started"], "%v", outcomes)
+}
+
+func TestFactsTakeThePlaceOfWhatBoreTheirNames(t *testing.T) {
+	env := withFacts([]string{"A=1", "USHER_REASON=old", "A=2", "USHER_REASONS=kept"}, []probes.Fact{{Name: "USHER_REASON", Value: "exit"}})
+	assert.Equal(t, []string{"A=1", "A=2", "USHER_REASONS=kept", "USHER_REASON=exit"}, env)
 }

@@ -136,6 +136,12 @@ func usherLink(t *testing.T, exe string) string {
 	return link
 }
 
+func needBash(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		skip(t, "needs bash")
+	}
+}
+
 func needRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		skip(t, "needs root")
@@ -394,7 +400,7 @@ func TestNoOutputBlocksUsher(t *testing.T) {
 }
 
 func TestWhatAHookLeavesRunningKeepsItsOutput(t *testing.T) {
-	r := world{}.start(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "echo agent ends; exit" TERM; while :; do sleep 0.01; done) &'`,
+	r := world{}.start(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; while :; do sleep 0.01; done) &'`,
 		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
@@ -424,13 +430,18 @@ func TestAppGetsWhatUsherGot(t *testing.T) {
 }
 
 func TestUsherHoldsNothingOfTheApps(t *testing.T) {
+	needBash(t)
 	extra, ends := newReader(t, nil)
-	r := world{files: ends}.start(t, "--", "sh", "-c", "echo third >&3; exec 3>&- 1>&-; echo closed >&2; read line")
+	var files []*os.File
+	for range 8 { // 3 to 10: the order of names is not that of numbers
+		files = append(files, ends[0])
+	}
+	r := world{files: files}.start(t, "--", "bash", "-c",
+		`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
 	ends[0].Close()
-	extra.expect("third")
 	r.stderr.expect("closed")
 	// Both ends come while usher and the app still live.
-	assert.Equal(t, "third", extra.rest())
+	assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
 	assert.Empty(t, r.stdout.rest())
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", r.cmd.Process.Pid))
 	require.NoError(t, err)
@@ -448,13 +459,15 @@ func TestNotPID1TouchesOnlyItsOwn(t *testing.T) {
 	require.NoError(t, os.WriteFile(script, []byte(`
 		sh -c 'trap "echo the innocent got SIGTERM" TERM; while :; do sleep 0.01; done' & innocent=$!
 		"$0" --verbose --grace 1s -- sh -c '
-			(setsid sh -c "trap \"\" TERM; echo grandchild; while :; do sleep 0.01; done" &)
+			(setsid sh -c "trap \"\" TERM; echo \$\$ >$GRANDCHILD; echo grandchild; while :; do sleep 0.01; done" &)
 			read line; echo app ends; exit 3'
 		echo code $?
 		kill -0 $innocent && echo the innocent lives
+		kill -0 $(cat $GRANDCHILD) || echo the grandchild is gone
 		kill -9 $innocent`), 0o755))
 	cmd := exec.Command("/bin/sh", "-c", `mount -t proc proc /proc; read outer < "$1"; . "$1"`, usherLink(t, exe), script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(os.Environ(), "GRANDCHILD="+filepath.Join(t.TempDir(), "pid"))
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, ends := newReader(t, nil)
@@ -466,6 +479,7 @@ func TestNotPID1TouchesOnlyItsOwn(t *testing.T) {
 	in.Close()
 	out.expect("code 3")
 	out.expect("the innocent lives")
+	out.expect("the grandchild is gone")
 	require.NoError(t, cmd.Wait())
 	assert.NotContains(t, out.rest(), "the innocent got")
 }
@@ -499,9 +513,7 @@ func TestTerminalIsTheApps(t *testing.T) {
 }
 
 func TestShellOnATerminalHasJobControl(t *testing.T) {
-	if _, err := exec.LookPath("bash"); err != nil {
-		skip(t, "needs bash")
-	}
+	needBash(t)
 	ptm, pts := openPTY(t)
 	screen := &reader{t: t, ch: make(chan string, 1<<10)}
 	go func() {
@@ -589,4 +601,19 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 			assert.Contains(t, said, "post-stop", "the whole life must be told")
 		}
 	}
+}
+
+func TestUnreadOutputTakesNoMemory(t *testing.T) {
+	_, full, err := os.Pipe()
+	require.NoError(t, err)
+	defer full.Close()
+	cmd := exec.Command(binary(t), "--pre-start", `sh -c 'head -c 100000000 /dev/zero | tr "\0" x | fold -w 4000'`,
+		"--", "sh", "-c", "grep VmHWM /proc/$PPID/status")
+	cmd.Stderr = full
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var kib int
+	_, err = fmt.Sscanf(string(out), "VmHWM: %d kB", &kib)
+	require.NoError(t, err)
+	assert.Less(t, kib, 16<<10, "100 MB were printed, and nobody read them")
 }
