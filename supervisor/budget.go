@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"time"
 
 	"github.com/usher-init/usher/probes"
@@ -32,6 +33,16 @@ func (c *Config) Budget() Budget {
 	return Budget{Drain: kill - reserve, Kill: kill, Grace: c.Grace, Reserve: reserve}
 }
 
+// settleTime is what processes get to be gone after SIGKILL where the budget has
+// nothing left for it: to die is not instant, but a moment's work of the kernel.
+const settleTime = 20 * time.Millisecond
+
+// settled is when killed processes are no longer waited for. What cannot even be
+// killed, because a disk does not answer, must not take post-stop's time.
+func (b Budget) settled() time.Duration {
+	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
+}
+
 // reserve is what was written, else half of the grace period, at most 10s.
 func (c *Config) reserve() time.Duration {
 	if c.StopReserve > 0 {
@@ -41,29 +52,42 @@ func (c *Config) reserve() time.Duration {
 }
 
 // postStopShare is what the post-stop hooks may take by their timeouts, but at
-// most a fifth of the grace period: the app's time is worth more.
+// most a fifth of the grace period: the app's time is worth more. Timeouts that
+// were not written yield to all numbers that were.
 func (c *Config) postStopShare() time.Duration {
-	most := c.Grace / 5
-	var sum time.Duration
+	var written, unwritten time.Duration
 	for _, t := range c.PostStop {
-		if t.Timeout == 0 {
-			return most
+		switch {
+		case t.Timeout == 0: // no limit
+			unwritten = c.Grace
+		case t.TimeoutWritten:
+			written = add(written, t.Timeout)
+		default:
+			unwritten = add(unwritten, t.Timeout)
 		}
-		sum += t.Timeout
 	}
-	return min(sum, most)
+	unwritten = min(unwritten, max(0, c.Grace-c.written()))
+	return min(add(written, unwritten), c.Grace/5)
 }
 
 // written is the sum of all that was given as a number and happens within the
 // grace period; a default is not in it, because defaults shrink to fit.
 func (c *Config) written() time.Duration {
-	sum := c.DrainDelay + c.StopReserve
+	sum := add(c.DrainDelay, c.StopReserve)
 	for _, hooks := range [][]probes.Target{c.Drain, c.PostStop} {
 		for _, t := range hooks {
 			if t.TimeoutWritten {
-				sum += t.Timeout
+				sum = add(sum, t.Timeout)
 			}
 		}
 	}
 	return sum
+}
+
+// add does not overflow: a sum that is too long is as long as there is.
+func add(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

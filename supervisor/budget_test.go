@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ func TestBudget(t *testing.T) {
 		{"no grace, no budget", Config{StopReserve: 5 * s}, Budget{}},
 		{"half for the app, at most 10s", Config{Grace: 25 * s}, Budget{Drain: 15 * s, Kill: 25 * s, Grace: 25 * s, Reserve: 10 * s}},
 		{"half for the app", Config{Grace: 8 * s}, Budget{Drain: 4 * s, Kill: 8 * s, Grace: 8 * s, Reserve: 4 * s}},
+		{"no sum overflows", Config{Grace: 10 * s, PostStop: []probes.Target{hook(math.MaxInt64), hook(math.MaxInt64)}},
+			Budget{Drain: 3 * s, Kill: 8 * s, Grace: 10 * s, Reserve: 5 * s}},
 		{"post-stop keeps what it may take", Config{Grace: 25 * s, PostStop: []probes.Target{hook(2 * s), hook(1 * s)}},
 			Budget{Drain: 12 * s, Kill: 22 * s, Grace: 25 * s, Reserve: 10 * s}},
 		{"post-stop keeps a fifth at the most", Config{Grace: 25 * s, PostStop: []probes.Target{hook(10 * s)}},
@@ -28,6 +31,8 @@ func TestBudget(t *testing.T) {
 			Budget{Drain: 3 * s, Kill: 8 * s, Grace: 10 * s, Reserve: 5 * s}},
 		{"a written reserve", Config{Grace: 25 * s, StopReserve: 20 * s}, Budget{Drain: 5 * s, Kill: 25 * s, Grace: 25 * s, Reserve: 20 * s}},
 		{"a reserve and post-stop that fill it", Config{Grace: 10 * s, StopReserve: 10 * s, PostStop: []probes.Target{hook(5 * s)}},
+			Budget{Drain: 0, Kill: 10 * s, Grace: 10 * s, Reserve: 10 * s}},
+		{"a reserve and a written post-stop", Config{Grace: 10 * s, StopReserve: 8 * s, PostStop: []probes.Target{{Timeout: 2 * s, TimeoutWritten: true}}},
 			Budget{Drain: 0, Kill: 8 * s, Grace: 10 * s, Reserve: 8 * s}},
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.want, c.config.Budget()) })

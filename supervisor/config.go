@@ -131,7 +131,7 @@ func (c *Config) Warnings() []string {
 	need := c.DrainDelay
 	for _, t := range c.Drain {
 		if t.TimeoutWritten {
-			need += t.Timeout
+			need = add(need, t.Timeout)
 		}
 	}
 	if need > b.Drain {

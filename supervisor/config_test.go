@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,7 @@ func TestValidate(t *testing.T) {
 		{"written numbers that just fit", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
 		{"written numbers that do not", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
 			[]string{"add up to 11s: raise --grace"}},
+		{"written numbers beyond all time", Config{Command: theApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise --grace"}},
 		{"default timeouts shrink to fit", Config{Command: theApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
 		{"stop signals that are rewritten", Config{Command: theApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
 			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},

@@ -19,6 +19,7 @@ type behaviour struct {
 	dies   bool          // a stop signal kills it: 128+n
 	leaves []string      // children that it leaves behind when it ends
 	absent error         // it cannot be started
+	undead bool          // not even SIGKILL ends it
 	hushed bool          // no SIGCHLD tells of its end: something else must
 }
 
@@ -125,6 +126,7 @@ func (k *fake) kill(pid int, sig syscall.Signal) error {
 func (k *fake) deliver(pid int, name string, sig syscall.Signal) {
 	act := k.acts[name]
 	switch {
+	case act.undead:
 	case sig == syscall.SIGKILL:
 		k.die(pid, syscall.WaitStatus(sig))
 	case act.deaf, sig != syscall.SIGTERM && sig != syscall.SIGQUIT && sig != syscall.SIGINT:
@@ -158,9 +160,9 @@ func (k *fake) others() int {
 	return len(k.alive)
 }
 
-func (k *fake) adopt() bool { return true }
-func (k *fake) appGone()    {}
-func (k *fake) drain()      {}
+func (k *fake) adopt() (pid1, seesAll bool) { return true, true }
+func (k *fake) appGone()                    {}
+func (k *fake) drain()                      {}
 
 // tell is an event as a line of a story.
 func tell(e Event) string {

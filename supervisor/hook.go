@@ -23,12 +23,12 @@ func (e *HookError) Error() string { return fmt.Sprintf("hook %s failed: %v", e.
 func (e *HookError) Unwrap() error { return e.Err }
 
 // hook does one target once, with its retries, in its own time and at most
-// until ctx ends. early ends it too. It then has patience to go.
-func (l *life) hook(ctx context.Context, t *probes.Target, early func() bool, patience time.Duration) error {
+// until ctx ends. early ends it too.
+func (l *life) hook(ctx context.Context, t *probes.Target, early func() bool) error {
 	l.emit(Event{Kind: HookStarted, Target: t})
 	began := time.Now()
 	attempt := l.attempt(l.facts(ctx, t))
-	err := l.during(ctx, early, patience, func(ctx context.Context) error {
+	err := l.during(ctx, early, func(ctx context.Context) error {
 		return probes.Do(ctx, *t, attempt)
 	})
 	l.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})

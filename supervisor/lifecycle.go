@@ -48,6 +48,7 @@ type life struct {
 	phase Phase
 	app   app
 	kept  []syscall.Signal // received before the app existed, in order
+	again []syscall.Signal // stop signals after the first, before the drain or the stop
 
 	stop  func(error) // ends what comes before the drain, with a StopError
 	why   error       // the reason of the end
@@ -85,12 +86,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	l.stop = stop
 	defer context.AfterFunc(ctx, func() { l.post(func() { l.askToStop(syscall.SIGTERM) }) })()
 	l.onSignal = l.signalBeforeApp
-	if !sys.adopt() {
-		l.emit(Event{Kind: Subreaper})
-	}
-	for _, text := range c.Warnings() {
-		l.emit(Event{Kind: Warned, Text: text})
-	}
+	l.introduce()
 
 	// The way up: each step only if the one before it went well.
 	err := l.wait(life)
@@ -111,6 +107,9 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	if err == nil && l.app.pid != 0 && !l.appEnded() {
 		l.enter(Running)
 		err = l.until(life, l.appEnded)
+	}
+	if err == nil {
+		err = context.Cause(life) // asked to stop, and gone before that was looked at
 	}
 
 	// The way down: every step, whatever the others brought, all within one
@@ -137,6 +136,20 @@ func newLife(c Config, sys kernel) *life {
 	return l
 }
 
+// introduce says what is particular about this life.
+func (l *life) introduce() {
+	pid1, seesAll := l.sys.adopt()
+	if !pid1 {
+		l.emit(Event{Kind: Subreaper})
+	}
+	if !seesAll && l.Grace > 0 {
+		l.emit(Event{Kind: Warned, Text: "without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline"})
+	}
+	for _, text := range l.Warnings() {
+		l.emit(Event{Kind: Warned, Text: text})
+	}
+}
+
 func (l *life) emit(e Event) {
 	e.At, e.Phase = time.Since(l.began), l.phase
 	if l.Observe != nil {
@@ -149,15 +162,35 @@ func (l *life) enter(p Phase) {
 	l.emit(Event{Kind: Entered})
 }
 
-// endPatience is how long a step that is ended early may take to do so: its
-// command is killed after hookKillDelay.
+// endPatience is how long a step of the way up that is ended early may take to do
+// so: its command is killed after hookKillDelay.
 const endPatience = 2 * hookKillDelay
+
+// patience is endPatience, or what is left of the drain's part of the budget: the
+// app's time is not to be waited away.
+func (l *life) patience() time.Duration {
+	if l.Grace == 0 {
+		return endPatience
+	}
+	began := l.endAt
+	if began.IsZero() {
+		began = time.Now()
+	}
+	if l.appEnded() && l.app.ended.Before(began) {
+		began = l.app.ended
+	}
+	return min(endPatience, time.Until(began.Add(l.budget.Drain)))
+}
+
+// errAppGone ends what was done for an app that has ended.
+var errAppGone = errors.New("the app has ended")
 
 func never() bool { return false }
 
 // during runs f beside the loop until it has finished, ctx has ended or early
-// says so. f's context ends with any of these; then f has patience to return.
-func (l *life) during(ctx context.Context, early func() bool, patience time.Duration, f func(context.Context) error) error {
+// says so. f's context ends with any of these; on the way up, f then has some
+// patience to return.
+func (l *life) during(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	j := l.spawn(func() error { return f(inner) })
@@ -165,22 +198,22 @@ func (l *life) during(ctx context.Context, early func() bool, patience time.Dura
 	if !j.done {
 		cancel()
 		l.overrunAll()
-	}
-	if !j.done && patience > 0 {
-		limit, release := context.WithTimeout(context.Background(), patience)
-		defer release()
-		l.until(limit, j.ended)
+		if l.phase <= Running {
+			limit, release := context.WithTimeout(context.Background(), l.patience())
+			defer release()
+			l.until(limit, j.ended)
+		}
+		if err == nil {
+			err = errAppGone
+		}
 		return err
 	}
 	// A job that was ended from outside reports its own view of that: the cause
 	// is what counts.
-	if j.done && (j.err == nil || ctx.Err() == nil) {
+	if j.err == nil || ctx.Err() == nil {
 		return j.err
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
+	return context.Cause(ctx)
 }
 
 // wait asks every Wait target, all at once, until each has said yes.
@@ -189,7 +222,7 @@ func (l *life) wait(life context.Context) error {
 		return nil
 	}
 	l.enter(Wait)
-	return l.during(life, never, endPatience, l.asking(l.Wait, l.WaitTimeout))
+	return l.during(life, never, l.asking(l.Wait, l.WaitTimeout))
 }
 
 // asking is the work of asking targets until all have said yes, at most for
@@ -234,7 +267,7 @@ func (l *life) hooksUp(life context.Context, phase Phase, hooks []probes.Target,
 	}
 	l.enter(phase)
 	for i := range hooks {
-		err := l.hook(life, &hooks[i], early, endPatience)
+		err := l.hook(life, &hooks[i], early)
 		if early() {
 			return nil
 		}
@@ -272,7 +305,7 @@ func (l *life) startApp() error {
 func (l *life) comeUp(life context.Context) error {
 	if len(l.Ready) > 0 {
 		l.enter(Ready)
-		err := l.during(life, l.appEnded, endPatience, l.asking(l.Ready, 0))
+		err := l.during(life, l.appEnded, l.asking(l.Ready, 0))
 		if err != nil && !l.appEnded() {
 			return err
 		}
@@ -348,13 +381,16 @@ func (l *life) drain(all context.Context) {
 	defer hurry(nil)
 	l.onSignal = func(sig syscall.Signal) { l.signalInDrain(sig, hurry) }
 
+	for _, sig := range l.takeAgain() {
+		l.onSignal(sig)
+	}
 	l.delay(by)
 	for i := range l.Drain {
 		if by.Err() != nil || l.appEnded() {
 			l.emit(Event{Kind: HookSkipped, Target: &l.Drain[i]})
 			continue
 		}
-		l.hook(by, &l.Drain[i], never, 0)
+		l.hook(by, &l.Drain[i], never)
 	}
 }
 
@@ -380,6 +416,9 @@ func (l *life) stopApp(all context.Context) {
 	defer l.took(&l.account.Stop)()
 	sig := l.stopSignal()
 	l.emit(Event{Kind: AppSignalled, Signal: sig, Err: l.signalApp(sig)})
+	for _, sig := range l.takeAgain() {
+		l.onSignal(sig)
+	}
 	l.watchShell()
 
 	began := time.Now()
@@ -391,7 +430,7 @@ func (l *life) stopApp(all context.Context) {
 	l.app.killed = true
 	l.emit(Event{Kind: DeadlineKill, Took: time.Since(began)})
 	l.sys.kill(l.app.pid, syscall.SIGKILL)
-	last, release := l.limit(all, l.budget.Grace)
+	last, release := l.limit(all, l.budget.settled())
 	defer release()
 	if l.until(last, l.appEnded) != nil {
 		// Not even SIGKILL ends a process that waits for a dead disk.
@@ -434,8 +473,12 @@ func (l *life) watchShell() {
 func (l *life) leftovers(all context.Context) {
 	l.reap()
 	alone := func() bool { return l.alone }
-	if !alone() && l.app.pid != 0 && l.why == nil {
-		l.emit(Event{Kind: LeftBehind, Count: l.sys.others()})
+	count := 0
+	if !alone() {
+		count = l.sys.others() // 0: they are ending already
+	}
+	if count != 0 && l.app.pid != 0 && l.why == nil {
+		l.emit(Event{Kind: LeftBehind, Count: count})
 	}
 	if l.Grace == 0 {
 		return
@@ -443,7 +486,9 @@ func (l *life) leftovers(all context.Context) {
 	if !alone() {
 		l.enter(Leftovers)
 		defer l.took(&l.account.Leftovers)()
-		l.emit(Event{Kind: LeftoversFound, Count: l.sys.others()})
+	}
+	if count != 0 {
+		l.emit(Event{Kind: LeftoversFound, Count: count})
 	}
 	// As PID 1 this also reaches what came in by exec and is nobody's child.
 	// SIGCONT, because a stopped process acts on no signal.
@@ -456,11 +501,17 @@ func (l *life) leftovers(all context.Context) {
 		return
 	}
 	l.emit(Event{Kind: LeftoversKilled})
-	last, release := l.limit(all, l.budget.Grace)
+	last, release := l.limit(all, l.budget.settled())
 	defer release()
-	l.until(last, func() bool {
+	l.killAll(last)
+}
+
+// killAll ends everything else, and goes on to after each exit: they may still
+// be forking.
+func (l *life) killAll(ctx context.Context) {
+	l.until(ctx, func() bool {
 		if !l.alone {
-			l.sys.killOthers(syscall.SIGKILL) // again after each exit: they may still fork
+			l.sys.killOthers(syscall.SIGKILL)
 		}
 		return l.alone
 	})
@@ -480,7 +531,7 @@ func (l *life) postStop(all context.Context) {
 			l.emit(Event{Kind: HookSkipped, Target: &l.PostStop[i]})
 			continue
 		}
-		l.hook(by, &l.PostStop[i], never, 0)
+		l.hook(by, &l.PostStop[i], never)
 	}
 }
 
@@ -490,7 +541,10 @@ func (l *life) end() int {
 		l.execute(pgid)
 	}
 	if l.reap(); l.Grace > 0 && !l.alone {
-		l.sys.killOthers(syscall.SIGKILL) // a post-stop hook at the deadline, and its children
+		// A post-stop hook at the deadline, and its children.
+		moment, release := context.WithTimeout(context.Background(), settleTime)
+		l.killAll(moment)
+		release()
 	}
 	l.sys.drain()
 	l.enter(Done)

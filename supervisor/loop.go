@@ -86,6 +86,7 @@ func (l *loop) start(p process, ended func(Exit)) (child, error) {
 	c, err := l.sys.start(p)
 	if err == nil {
 		l.children[c.pid] = ended
+		delete(l.condemned, c.pid) // that group has gone, or its number would not be free
 	}
 	return c, err
 }

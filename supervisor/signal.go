@@ -16,8 +16,10 @@ func (l *life) isStop(sig syscall.Signal) bool {
 }
 
 // askToStop begins the end, once: the budget counts from the first stop signal.
+// Further ones have their meaning when the drain or the stop is there.
 func (l *life) askToStop(sig syscall.Signal) {
 	if !l.endAt.IsZero() {
+		l.again = append(l.again, sig)
 		return
 	}
 	l.endAt = time.Now()
@@ -44,8 +46,15 @@ func (l *life) deliverKept() {
 	l.kept = nil
 }
 
+// takeAgain hands over the stop signals that came too early to mean anything.
+func (l *life) takeAgain() []syscall.Signal {
+	again := l.again
+	l.again = nil
+	return again
+}
+
 func (l *life) signalInRun(sig syscall.Signal) {
-	if l.isStop(sig) {
+	if l.isStop(sig) && !l.appEnded() {
 		l.askToStop(sig)
 		return
 	}

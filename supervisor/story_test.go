@@ -198,6 +198,11 @@ func TestStories(t *testing.T) {
 		{name: "post-start-fails", config: also(full, nil), acts: with(brief, map[string]behaviour{"register": {lives: time.Second, code: 1}})},
 		{name: "app-ends-in-post-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {lives: 2 * time.Second, code: 5}, "register": {obeys: 1}})},
 
+		{name: "int-while-a-stubborn-ready-ends", config: also(draining, func(c *Config) { c.Ready = hooks(probes.Ready, "timeout=30s check") }),
+			acts: with(brief, map[string]behaviour{"check": {deaf: true}}), then: map[string]syscall.Signal{"10s": term, "10.5s": intr}},
+		{name: "stubborn-ready-leaves-the-reserve", config: Config{Command: theApp, Grace: 800 * time.Millisecond, Ready: hooks(probes.Ready, "timeout=30s check")},
+			acts: map[string]behaviour{"app": {obeys: 300 * time.Millisecond}, "check": {deaf: true}}, then: map[string]syscall.Signal{"10s": term}},
+
 		// run
 		{name: "app-ends-by-itself", config: also(full, func(c *Config) { c.Wait, c.PreStart, c.Ready, c.PostStart = nil, nil, nil, nil }),
 			acts: with(brief, map[string]behaviour{"app": {lives: time.Minute, code: 9}})},
@@ -262,6 +267,8 @@ func TestStories(t *testing.T) {
 			then: map[string]syscall.Signal{"1s": term}},
 		{name: "post-stop-without-grace", config: Config{Command: theApp, PostStop: hooks(probes.End, "timeout=3s report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}, "more": {lives: 1}}),
 			then: map[string]syscall.Signal{"1s": term}},
+		{name: "post-stop-after-what-cannot-be-killed", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.End, "report")},
+			acts: map[string]behaviour{"app": {undead: true}, "report": {lives: time.Second}}, then: map[string]syscall.Signal{"1s": term}},
 		{name: "post-stop-fails", config: Config{Command: theApp, PostStop: hooks(probes.End, "report", "more")}, acts: map[string]behaviour{"app": {lives: 1, code: 2}, "report": {lives: 1, code: 1}, "more": {lives: 1}}},
 		{name: "only-wait", config: Config{Wait: []probes.Target{ready("db", time.Second)}}},
 	}
@@ -314,4 +321,22 @@ func TestStopInTheMomentOfTheLastYes(t *testing.T) {
 func TestFactsTakeThePlaceOfWhatBoreTheirNames(t *testing.T) {
 	env := withFacts([]string{"A=1", "USHER_REASON=old", "A=2", "USHER_REASONS=kept"}, []probes.Fact{{Name: "USHER_REASON", Value: "exit"}})
 	assert.Equal(t, []string{"A=1", "A=2", "USHER_REASONS=kept", "USHER_REASON=exit"}, env)
+}
+
+// A stop that has been announced is the reason of the end, though the app ends
+// in the same moment; an exit that was seen first is an end of its own.
+func TestStopInTheMomentOfTheAppsOwnEnd(t *testing.T) {
+	s := story{config: Config{Command: theApp, Grace: 5 * time.Second}, acts: map[string]behaviour{"app": {lives: time.Second}}, then: map[string]syscall.Signal{"1s": term}}
+	announced := 0
+	for range 300 {
+		var text string
+		synctest.Test(t, func(t *testing.T) { text = s.tell(t) })
+		if strings.Contains(text, "asked to stop") {
+			announced++
+			require.Contains(t, text, "stopped by SIGTERM")
+		} else {
+			require.Contains(t, text, "code 0: <nil>")
+		}
+	}
+	assert.NotZero(t, announced)
 }

@@ -17,8 +17,9 @@ type kernel interface {
 	killOthers(sig syscall.Signal)
 	// others counts what killOthers would reach; -1 when it cannot be known.
 	others() int
-	// adopt makes orphans usher's children; false: it is PID 1 and they are.
-	adopt() bool
+	// adopt makes orphans usher's children, as they are PID 1's anyway; seesAll
+	// reports whether killOthers will find them all.
+	adopt() (pid1, seesAll bool)
 	// drain passes on what commands and their leftovers have printed so far.
 	drain()
 	// appGone takes back what the app had: the terminal's foreground.

@@ -22,6 +22,7 @@ type linux struct {
 	terminal  int    // our own descriptor of the controlling terminal, or -1
 	cwd       string // once we have gone to /: where we were started, for the hooks
 	inherited []int  // descriptors from 3 on that are meant for the app
+	app       int    // its pid, which is its group's number too
 	copiers   []*copier
 }
 
@@ -64,13 +65,13 @@ func openFiles() []int {
 	return fds
 }
 
-func (s *linux) adopt() bool {
+func (s *linux) adopt() (pid1, seesAll bool) {
 	if s.pid1 {
-		return true
+		return true, true
 	}
 	// Before Linux 3.4 this fails, and orphans go to the real PID 1: as before.
 	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-	return false
+	return false, procIsOurs()
 }
 
 // ---- starting
@@ -96,6 +97,7 @@ func (s *linux) startApp(p process) (child, error) {
 	if err != nil {
 		return child{}, err
 	}
+	s.app = pid
 	c := child{pid: pid, drained: func() {}}
 	if s.terminal >= 0 {
 		// From outside, because in the child there is no moment at which SIGTTOU
@@ -249,7 +251,8 @@ func (s *linux) letGo() {
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		if err != nil || pgrp != syscall.Getpgrp() {
+		// 0 is a group of another PID namespace: it could not be given back.
+		if err != nil || pgrp <= 0 || pgrp != syscall.Getpgrp() {
 			continue
 		}
 		if own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err == nil {
@@ -299,6 +302,9 @@ func (s *linux) killOthers(sig syscall.Signal) {
 	if s.pid1 {
 		syscall.Kill(-1, sig)
 		return
+	}
+	if !procIsOurs() && s.app != 0 {
+		syscall.Kill(-s.app, sig) // all that can be reached
 	}
 	for _, pid := range descendants() {
 		syscall.Kill(pid, sig)

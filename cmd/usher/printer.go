@@ -27,8 +27,13 @@ type printer struct {
 
 const (
 	printerRoom = 1 << 20
-	// flushPatience is how long an exit waits for a reader that takes nothing.
+	// pieceSize is PIPE_BUF (pipe(7)): what a pipe takes whole or not at all, so
+	// that a slow reader is seen to read.
+	pieceSize = 4 << 10
+	// An exit waits for the log's reader: not long for one that takes nothing, and
+	// a little longer for one that is slow. The deadline is near.
 	flushPatience = 40 * time.Millisecond
+	flushLimit    = 100 * time.Millisecond
 )
 
 func newPrinter(f *os.File) *printer {
@@ -88,7 +93,7 @@ func (p *printer) take() []byte {
 
 func (p *printer) write(b []byte) {
 	for len(b) > 0 {
-		n, err := syscall.Write(p.fd, b)
+		n, err := syscall.Write(p.fd, b[:min(len(b), pieceSize)])
 		switch {
 		case n > 0:
 			b = b[n:]
@@ -103,6 +108,7 @@ func (p *printer) write(b []byte) {
 
 // flush waits for what has been printed, as long as somebody reads it.
 func (p *printer) flush() {
+	limit := time.After(flushLimit)
 	for {
 		p.mu.Lock()
 		idle := len(p.pending) == 0 && p.dropped == 0 && !p.writing
@@ -113,6 +119,8 @@ func (p *printer) flush() {
 		select {
 		case <-p.rest:
 		case <-time.After(flushPatience):
+			return
+		case <-limit:
 			return
 		}
 	}

@@ -127,6 +127,11 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 	case supervisor.HookStarted:
 		return debug, fmt.Sprintf("%v: %s begins", e.Phase, e.Target.Name)
 	case supervisor.HookEnded:
+		// On the way up a failure is told in full as the reason of the end.
+		starting := e.Phase == supervisor.PreStart || e.Phase == supervisor.PostStart
+		if starting && e.Err != nil && !errors.As(e.Err, new(supervisor.StopError)) {
+			return debug, fmt.Sprintf("%v: %s failed after %s: %v", e.Phase, e.Target.Name, span(e.Took), e.Err)
+		}
 		if e.Err != nil {
 			return warn, fmt.Sprintf("%v: %s failed after %s: %v", e.Phase, e.Target.Name, span(e.Took), e.Err)
 		}

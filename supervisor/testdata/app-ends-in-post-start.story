@@ -12,7 +12,7 @@
      8s   fork register APP_PID=2
      9s app exited 5
      9s   kill group of register 15
-9.000000001s register done: fine
+9.000000001s register done: the app has ended
 9.000000001s post-stop
 9.000000001s   fork report REASON=exit EXIT_CODE=5 TIME_LEFT=10
 10.000000001s report done: fine
