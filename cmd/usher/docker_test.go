@@ -90,6 +90,20 @@ func TestDockerInit(t *testing.T) {
 		_, stderr := app.logs()
 		assert.Contains(t, stderr, "bye")
 	})
+
+	// A leak of processes is one of the reasons why a container is stopped. Then
+	// not even a thread can be made, which ends a Go program that needs one.
+	t.Run("pids limit filled by the app", func(t *testing.T) {
+		app := startContainer(t, "--pids-limit", "24", image,
+			"--grace", "8s", "--drain", "http://127.0.0.1:1/", "--drain", "echo bye", "--", "sh", "-c",
+			`(while :; do sleep 100000 & done) 2>/dev/null; sleep 100000 & trap "exit 5" TERM; echo full; while :; do wait; done`)
+		app.stdout().wait("full")
+		app.stop()
+		assert.Equal(t, 5, app.exitCode())
+		_, stderr := app.logs()
+		assert.Contains(t, stderr, "drain: echo failed after")
+		assert.Contains(t, stderr, "connection refused")
+	})
 }
 
 // Case B of KUBERNETES.md: a container is stopped in the middle of a download.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	_ "unsafe" // for go:linkname
 
 	"github.com/hashicorp/go-multierror"
@@ -28,6 +29,7 @@ func main() {
 	// One loop does all the work, and each further processor brings threads: a Go
 	// program that cannot make one, under a pids limit, is ended by its runtime.
 	runtime.GOMAXPROCS(1)
+	spareThreads(spares)
 	os.Exit(usher(os.Args[1:], environ(), inbox, os.Stdout))
 }
 
@@ -78,4 +80,26 @@ func version() string {
 		return info.Main.Version
 	}
 	return "unknown"
+}
+
+// spares is how many threads the life after the app's start may need at once
+// beside those that there are: one blocked in a fork, one in a look-up or a log.
+const spares = 2
+
+// spareThreads makes the runtime start n threads, which it then keeps. It starts
+// threads when goroutines block in system calls, and ends the program if it
+// cannot: an app that has filled the pids limit would take usher with it, in the
+// very moment in which the drain begins.
+func spareThreads(n int) {
+	var ready, done sync.WaitGroup
+	ready.Add(n)
+	for range n {
+		done.Go(func() {
+			runtime.LockOSThread()
+			ready.Done()
+			ready.Wait()
+			runtime.UnlockOSThread()
+		})
+	}
+	done.Wait()
 }
