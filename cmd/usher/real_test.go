@@ -173,15 +173,31 @@ const patience = 30 * time.Second
 func newReader(t *testing.T, ends []*os.File) (*reader, []*os.File) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
+	return readLines(t, r), append(ends, w)
+}
+
+// readLines collects the lines of f until it ends.
+func readLines(t *testing.T, f *os.File) *reader {
 	l := &reader{t: t, ch: make(chan string, 1<<16)}
 	go func() {
 		defer close(l.ch)
-		defer r.Close()
-		for s := bufio.NewScanner(r); s.Scan(); {
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
 			l.ch <- s.Text()
 		}
 	}()
-	return l, append(ends, w)
+	return l
+}
+
+// unread is the writing end of a pipe that nobody reads, but that stays open.
+func unread(t *testing.T) *os.File {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+	})
+	return w
 }
 
 // next is the next line, or false at the end.
@@ -388,11 +404,8 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 }
 
 func TestNoOutputBlocksUsher(t *testing.T) {
-	// A pipe that nobody reads, and a hook that writes without end.
-	_, full, err := os.Pipe()
-	require.NoError(t, err)
-	defer full.Close()
-	r := world{stderr: full}.start(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
+	// And hooks that write without end.
+	r := world{stderr: unread(t)}.start(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
 		"--drain", "timeout=0.3s yes", "--", "sh", "-c", "trap 'exit 8' TERM; echo ready; while :; do read line; done")
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
@@ -486,13 +499,7 @@ func TestNotPID1TouchesOnlyItsOwn(t *testing.T) {
 
 func TestTerminalIsTheApps(t *testing.T) {
 	ptm, pts := openPTY(t)
-	screen := &reader{t: t, ch: make(chan string, 1<<10)}
-	go func() {
-		defer close(screen.ch)
-		for s := bufio.NewScanner(ptm); s.Scan(); {
-			screen.ch <- s.Text()
-		}
-	}()
+	screen := readLines(t, ptm)
 	r := world{tty: pts}.start(t, "--grace", "20s", "--drain", "echo drained", "--", "sh", "-c", `TEST_PUPPET=signals exec "$TEST_EXE"`)
 	screen.expect("ready")
 	group, err := unix.IoctlGetInt(int(ptm.Fd()), unix.TIOCGPGRP)
@@ -515,13 +522,7 @@ func TestTerminalIsTheApps(t *testing.T) {
 func TestShellOnATerminalHasJobControl(t *testing.T) {
 	needBash(t)
 	ptm, pts := openPTY(t)
-	screen := &reader{t: t, ch: make(chan string, 1<<10)}
-	go func() {
-		defer close(screen.ch)
-		for s := bufio.NewScanner(ptm); s.Scan(); {
-			screen.ch <- s.Text()
-		}
-	}()
+	screen := readLines(t, ptm)
 	r := world{tty: pts, stderr: pts}.start(t, "--", "bash", "--norc", "-i")
 	for _, line := range []string{"sleep 1000 &", "kill %1", "wait", "echo $((6 * 7)) jobs", "exit 5"} {
 		_, err := ptm.Write([]byte(line + "\n"))
@@ -604,12 +605,9 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 }
 
 func TestUnreadOutputTakesNoMemory(t *testing.T) {
-	_, full, err := os.Pipe()
-	require.NoError(t, err)
-	defer full.Close()
 	cmd := exec.Command(binary(t), "--pre-start", `sh -c 'head -c 100000000 /dev/zero | tr "\0" x | fold -w 4000'`,
 		"--", "sh", "-c", "grep VmHWM /proc/$PPID/status")
-	cmd.Stderr = full
+	cmd.Stderr = unread(t)
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	var kib int
