@@ -21,6 +21,7 @@ type printer struct {
 
 	mu      sync.Mutex
 	pending []byte
+	live    string // the last line of a terminal, which is no line of the log
 	dropped int
 	writing bool
 }
@@ -45,9 +46,12 @@ func newPrinter(f *os.File) *printer {
 // Write takes one or more whole lines; it cannot fail.
 func (p *printer) Write(lines []byte) (int, error) {
 	p.mu.Lock()
-	if len(p.pending)+len(lines) > printerRoom {
+	switch {
+	case len(p.pending)+len(lines) > printerRoom:
 		p.dropped++
-	} else {
+	case p.live != "":
+		p.pending = append(append(append(p.pending, eraseLine...), lines...), p.live...)
+	default:
 		p.pending = append(p.pending, lines...)
 	}
 	p.mu.Unlock()
@@ -55,9 +59,33 @@ func (p *printer) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
+// eraseLine goes to the start of the line and empties it (ECMA-48, EL).
+const eraseLine = "\r\x1b[K"
+
+// showLive puts text, cut to the terminal's width, in place of the live line;
+// an empty one ends it.
+func (p *printer) showLive(text string) {
+	if size, err := unix.IoctlGetWinsize(p.fd, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
+		text = string([]rune(text)[:min(len([]rune(text)), int(size.Col)-1)])
+	}
+	p.mu.Lock()
+	if text != p.live && len(p.pending) < printerRoom {
+		p.pending = append(append(p.pending, eraseLine...), text...)
+		p.live = text
+	}
+	p.mu.Unlock()
+	signalTo(p.wake)
+}
+
+// isTerminal reports whether lines go to a person's screen.
+func (p *printer) isTerminal() bool {
+	_, err := unix.IoctlGetTermios(p.fd, unix.TCGETS)
+	return err == nil
+}
+
 // run is the only writer.
 func (p *printer) run() {
-	if _, err := unix.IoctlGetTermios(p.fd, unix.TCGETS); err == nil {
+	if p.isTerminal() {
 		shieldFromTerminal()
 	}
 	for range p.wake {

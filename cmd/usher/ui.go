@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type ui struct {
 	least slog.Level
 	app   string
 	grace time.Duration
+	live  *live // nil where progress is told in lines
 }
 
 func newUI(out *printer, o options) *ui {
@@ -42,6 +44,9 @@ func newUI(out *printer, o options) *ui {
 		u.least = slog.LevelDebug
 	case hasDuties(&o.config):
 		u.least = slog.LevelInfo
+	}
+	if u.plain && u.least == slog.LevelInfo && out.isTerminal() {
+		u.live = &live{out: out}
 	}
 	u.log = slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return u
@@ -96,6 +101,12 @@ func (u *ui) output(l supervisor.Line) {
 
 func (u *ui) observe(e supervisor.Event) {
 	level, text := u.line(e)
+	if u.live != nil {
+		u.live.observe(e)
+		if e.Kind == supervisor.WaitProgress {
+			return // the live line says so all the time
+		}
+	}
 	if text == "" || level < u.least {
 		return
 	}
@@ -227,6 +238,48 @@ func (u *ui) pending(err error) {
 	for _, s := range all.Pending {
 		u.say(slog.LevelError, fmt.Sprintf("pending: %s: %v, %s in %s", s.Target.Name, lastError(s), count(s.Attempts, "attempt"), span(s.Since)))
 	}
+}
+
+// live is the one line by which a person at a terminal sees what a wait is still
+// waiting for, and why.
+type live struct {
+	out     *printer
+	pending []probes.Status
+	shown   time.Duration // the moment of the life at which the line was last drawn
+}
+
+// livePause is how long a line stays at the least: nobody reads faster.
+const livePause = 100 * time.Millisecond
+
+func (v *live) observe(e supervisor.Event) {
+	switch {
+	case e.Phase != supervisor.Wait || e.Kind == supervisor.Failed || e.Kind == supervisor.StopRequested:
+		v.pending = nil
+	case e.Kind == supervisor.TargetReady || e.Kind == supervisor.TargetGivenUp:
+		v.pending = slices.DeleteFunc(v.pending, func(s probes.Status) bool { return s.Target == e.Target })
+	case e.Kind == supervisor.TargetTried && e.Err != nil:
+		v.remember(probes.Status{Target: e.Target, Attempts: e.Attempts, Last: e.Err})
+		if v.shown > 0 && e.At-v.shown < livePause {
+			return
+		}
+	default:
+		return
+	}
+	v.shown = e.At
+	if len(v.pending) == 0 {
+		v.out.showLive("")
+		return
+	}
+	v.out.showLive(fmt.Sprintf("usher: wait: %s for %s", e.At.Round(livePause), list(v.pending)))
+}
+
+func (v *live) remember(s probes.Status) {
+	i := slices.IndexFunc(v.pending, func(p probes.Status) bool { return p.Target == s.Target })
+	if i < 0 {
+		v.pending = append(v.pending, s)
+		return
+	}
+	v.pending[i] = s
 }
 
 // list is what is pending, in one line.
