@@ -32,7 +32,7 @@ type Config struct {
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
 
 	Grace       time.Duration // one deadline for the whole end; 0: none, and nothing is ever killed
-	StopReserve time.Duration // what the app always gets between stop signal and SIGKILL; 0: DefaultReserve
+	StopReserve time.Duration // what the app always gets between stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
 	Group       bool            // signals go to the app's whole process group
 	Rewrite     signals.Rewrite // what is forwarded outside the stop

@@ -265,11 +265,14 @@ func (v *live) observe(e supervisor.Event) {
 	default:
 		return
 	}
-	v.shown = e.At
 	if len(v.pending) == 0 {
-		v.out.showLive("")
+		if v.shown > 0 {
+			v.out.showLive("")
+		}
+		v.shown = 0
 		return
 	}
+	v.shown = e.At
 	v.out.showLive(fmt.Sprintf("usher: wait: %s for %s", e.At.Round(livePause), list(v.pending)))
 }
 
