@@ -16,10 +16,14 @@ TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 LINT_VERSION := v2.15.0
 LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: build test check fmt vet lint demo clean help
+.PHONY: build test check fmt vet lint bench demo clean help
+
+# usher begins at a first instruction of its own: see signals/exact.go. Another
+# architecture than the two has no such symbol, and begins where Go programs do.
+ENTRY := $(if $(filter amd64 arm64,$(shell go env GOARCH)),-E github.com/usher-init/usher/signals.entry)
 
 build: ## build ./usher, static, and check its size
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.versionTag=$(VERSION)' -o usher ./cmd/usher
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(ENTRY) -X main.versionTag=$(VERSION)' -o usher ./cmd/usher
 	@size=$$(wc -c <usher); echo "usher $(VERSION): $$size bytes, at most $(MAX_SIZE)"; \
 	if [ "$$size" -gt $(MAX_SIZE) ]; then echo "usher is too large" >&2; exit 1; fi
 
@@ -43,6 +47,11 @@ $(LINT):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv $(TOOLS)/golangci-lint $@
+
+bench: ## measure usher beside the other inits that are installed; as root, 2 minutes
+	go vet -tags bench ./cmd/usher
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
+	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 10m
 
 demo: build ## show what usher does, on this terminal
 	go run ./examples/demo ./usher

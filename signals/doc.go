@@ -9,48 +9,55 @@
 //   - [Open] starts the listening and returns an [Inbox]. Call it before
 //     anything else: a Go program that listens to nothing ends with code 2 on
 //     the first TERM, HUP or QUIT, even as PID 1.
-//   - [Forwardable] says whether a signal is passed on to the app, and
-//     [Receivable] says, in words for the user, why one can never be heard.
+//   - [Receivable] says, in words for the user, why a signal can never be heard.
 //   - [Rewrite] changes what is passed on; [ParseRewrite] reads one FROM:TO.
+//   - [AsInherited] starts a program with the signal mask and the ignored signals
+//     that this process was started with.
 //
 // The package sends nothing, knows no process and imports nothing of ours.
 //
 // # What is passed on
 //
-// Every signal is the app's, except these five:
+// Every signal is the app's but three: SIGKILL and SIGSTOP, which the kernel
+// lets nobody catch, and SIGCHLD, which says that a child of usher's own has
+// ended. Three that are sent to every Go program for its own doings are told
+// apart from the same ones sent by somebody:
 //
-//	SIGKILL, SIGSTOP  the kernel lets nobody catch them
-//	SIGCHLD           it is usher's own: a child of usher has ended
-//	SIGURG            the Go runtime sends it to its own threads, many a second
-//	                  in a busy program, to preempt goroutines; os/signal cannot
-//	                  say whose it was
-//	SIGPIPE           the kernel sends it when usher itself writes to a closed
-//	                  stderr or socket; os/signal cannot say whose it was
+//	SIGURG             the runtime sends it to its threads, to preempt goroutines
+//	SIGPIPE            the kernel sends it for a write to a closed pipe or socket
+//	SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGSTKFLT
+//	                   the kernel sends them for a fault, which stays a panic
 //
-// SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS and SIGSTKFLT are passed on
-// when somebody sends them with kill(2). A fault of usher's own is never taken
-// for one of those: Go looks at the sender (si_code) and turns a real fault into
-// a panic. The price is that one sent by sigqueue(3), which has another si_code,
-// ends usher like a fault. SIGABRT is passed on however it was sent.
+// A signal that the kernel queues, a real-time one, arrives as often as it was
+// sent, as long as no more than 10,000 of them are unread; of a standard one the
+// kernel itself keeps a single one pending.
 //
-// # What os/signal cannot do
+// # How
 //
-// The [Inbox] stands on the standard library's os/signal, and shares its limits
-// (measured with Go 1.26; a test of this package would notice a change):
+// os/signal cannot do this: it merges bursts, never delivers 27 and 32 to 34,
+// knows no sender, and there is a millisecond before any of it, in which SIGTERM
+// ends the process with status 2, as PID 1 too. So on amd64 and arm64 every
+// signal has a handler of the package's own; exact.go explains it. Compared with
+// os/signal it starts an app a millisecond earlier.
 //
-//   - Identical signals that come faster than they are handed on may be merged
-//     into one. The kernel does the same with standard signals; with real-time
-//     signals, which the kernel queues, it is a loss. The last of a burst is
-//     never the one that is lost, unless thousands wait unread.
-//   - The order between different signals that are pending at the same moment is
-//     not kept.
-//   - SIGPROF (27) is swallowed by the runtime's profiler.
-//   - 32, 33 and 34 (SIGRTMIN) are left to the C library: never delivered.
-//     33 vanishes; 32 and 34 keep the action they were inherited with. That is
-//     "ignore" for 32 below a posix_spawn of glibc (make), else the
-//     default, which ends a process unless it is PID 1 of its namespace.
-//   - The sender is unknown.
+// The beginning belongs to it: a program whose first instruction is entry, by
 //
-// An inherited "ignore", as a shell sets for INT and QUIT of what it starts with
-// "&", ends with [Open]: the signals arrive.
+//	go build -ldflags '-E github.com/usher-init/usher/signals.entry'
+//
+// misses no signal, and knows what it was started with. Without that flag it
+// works as well, from [Open] on.
+//
+// # On other processors
+//
+// There, [Inbox] stands on os/signal:
+//
+//   - SIGURG, SIGPIPE, SIGPROF (27), 32, 33 and 34 (SIGRTMIN) do not arrive, and
+//     [Receivable] says so.
+//   - Identical signals that come faster than they are handed on may be merged.
+//     The last of a burst is never the one that is lost.
+//   - One of the faults above that is sent by sigqueue(3) ends usher like a fault.
+//   - [AsInherited] has nothing to give.
+//
+// Everywhere an inherited "ignore", as a shell sets for INT and QUIT of what it
+// starts with "&", ends with [Open]: the signals arrive.
 package signals

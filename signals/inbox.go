@@ -2,7 +2,7 @@ package signals
 
 import (
 	"os"
-	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -16,14 +16,14 @@ type Inbox struct {
 	// stop. They have a channel of their own so that no flood of others,
 	// however large, can crowd out a stop.
 	Control <-chan os.Signal
-	// Other gets every other signal that is [Forwardable].
+	// Other gets every other signal that is [Receivable].
 	Other <-chan os.Signal
 
 	stop func() // ends the listening; nil in an Inbox made by hand
 }
 
-// Buffers of the channels. os/signal drops what does not fit, so they hold what
-// may come while the reader is busy, or while the app is not there yet.
+// Buffers of the channels: what may come while the reader is busy, or while the
+// app is not there yet.
 const (
 	childBuffer   = 1 // a level; a second one would say nothing new
 	controlBuffer = 64
@@ -31,34 +31,13 @@ const (
 )
 
 // control lists the signals of [Inbox.Control].
-var control = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}
+var control = []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}
+
+func isControl(sig syscall.Signal) bool { return slices.Contains(control, sig) }
 
 // Open starts the listening. There is one Inbox in a process: it takes all the
 // signals there are.
-func Open() *Inbox {
-	child := make(chan os.Signal, childBuffer)
-	ctrl := make(chan os.Signal, controlBuffer)
-	other := make(chan os.Signal, otherBuffer)
-	// Nobody reads broken. Without a Notify for SIGPIPE a write to a closed
-	// stdout or stderr ends a Go program; with it the write fails with EPIPE.
-	// To ignore the signal would do as well, but the app would inherit that.
-	broken := make(chan os.Signal, 1)
-
-	// Control first: until it is registered a TERM is fatal.
-	signal.Notify(ctrl, control...)
-	signal.Notify(child, syscall.SIGCHLD)
-	signal.Notify(broken, syscall.SIGPIPE)
-	signal.Notify(other, others()...)
-
-	return &Inbox{
-		Child: child, Control: ctrl, Other: other,
-		stop: func() {
-			for _, c := range []chan os.Signal{child, ctrl, other, broken} {
-				signal.Stop(c)
-			}
-		},
-	}
-}
+func Open() *Inbox { return open() }
 
 // Close ends the listening. Signals that have arrived stay readable; those that
 // come later have the Go runtime's default effect, which for most is death.
@@ -66,26 +45,4 @@ func (in *Inbox) Close() {
 	if in.stop != nil {
 		in.stop()
 	}
-}
-
-// others lists what goes to [Inbox.Other]. SIGURG is not among them, or the
-// runtime would wake us with its own, many times a second. Those that os/signal
-// never delivers (see [Receivable]) are: asking for them does no harm.
-func others() []os.Signal {
-	var list []os.Signal
-	for sig := syscall.Signal(1); sig <= rtMax; sig++ {
-		if Forwardable(sig) && !isControl(sig) {
-			list = append(list, sig)
-		}
-	}
-	return list
-}
-
-func isControl(sig syscall.Signal) bool {
-	for _, c := range control {
-		if c == sig {
-			return true
-		}
-	}
-	return false
 }

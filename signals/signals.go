@@ -98,17 +98,6 @@ func Name(sig syscall.Signal) string {
 	}
 }
 
-// Forwardable reports whether sig, once received, is passed on to the app. The
-// package documentation has the list of those that are not, with the reasons.
-// Some that are forwardable do not arrive today; see [Receivable].
-func Forwardable(sig syscall.Signal) bool {
-	switch sig {
-	case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
-		return false
-	}
-	return known(sig)
-}
-
 // Receivable returns nil if sig, sent to usher, comes out of an [Inbox] as a
 // signal for the app, else the reason why it cannot: so a setting that names
 // it would silently do nothing and is better refused.
@@ -118,19 +107,9 @@ func Receivable(sig syscall.Signal) error {
 		return fmt.Errorf("%s cannot be caught by any process", Name(sig))
 	case syscall.SIGCHLD:
 		return errors.New("SIGCHLD is usher's own: it says that a child has ended")
-	case syscall.SIGURG:
-		return errors.New("SIGURG is used by the Go runtime and cannot be told apart")
-	case syscall.SIGPIPE:
-		return errors.New("SIGPIPE is sent by the kernel for usher's own writes and cannot be told apart")
-	case syscall.SIGPROF:
-		return errors.New("SIGPROF is taken by the Go runtime's profiler")
-	case 32, 33:
-		return fmt.Errorf("%s belongs to the C library's threads", Name(sig))
-	case rtMin:
-		return errors.New("SIGRTMIN (34) is not delivered by the Go runtime: RTMIN+1 is the first that is")
 	}
 	if !known(sig) {
 		return fmt.Errorf("signal %d does not exist", int(sig))
 	}
-	return nil
+	return notDelivered(sig)
 }

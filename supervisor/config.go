@@ -107,8 +107,8 @@ func (c *Config) validateSignals(wrong func(string, ...any)) {
 		wrong("--stop-signal: %d is no signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
 	}
 	for _, sig := range c.StopOn {
-		if !signals.Forwardable(sig) {
-			wrong("--stop-on: %s never reaches usher: choose another, such as QUIT", signals.Name(sig))
+		if err := signals.Receivable(sig); err != nil {
+			wrong("--stop-on: %w: choose another, such as QUIT", err)
 		}
 	}
 	stops := append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT}, c.StopOn...)

@@ -40,7 +40,7 @@ func TestValidate(t *testing.T) {
 			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},
 			[]string{"SIGTERM is a stop signal: use --stop-signal", "SIGQUIT is a stop signal"}},
 		{"signals that do not exist", Config{Command: theApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
-			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL never reaches usher"}},
+			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL cannot be caught"}},
 		{"codes that do not exist", Config{Command: theApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
 		{"negative durations", Config{Command: theApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
 	} {

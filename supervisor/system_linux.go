@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/usher-init/usher/signals"
 )
 
 // linux is the real kernel. It needs nothing that a bare container may lack:
@@ -85,10 +87,16 @@ func (s *linux) start(p process) (child, error) {
 
 // startApp hands the app everything that usher was given.
 func (s *linux) startApp(p process) (child, error) {
+	const closed = ^uintptr(0)
 	files := []uintptr{0, 1, 2}
+	for fd, was := range signals.ClosedFiles() {
+		if was {
+			files[fd] = closed
+		}
+	}
 	for _, fd := range s.inherited {
 		for len(files) < fd {
-			files = append(files, ^uintptr(0)) // stays closed
+			files = append(files, closed)
 		}
 		files = append(files, uintptr(fd))
 	}
@@ -166,10 +174,10 @@ func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
 		exists := err == nil
 		pid := 0
 		if exists {
-			pid, err = syscall.ForkExec(name, argv, attr)
+			pid, err = forkExec(name, argv, attr)
 		}
 		if err == syscall.ENOEXEC {
-			pid, err = syscall.ForkExec("/bin/sh", append([]string{"sh", name}, argv[1:]...), attr)
+			pid, err = forkExec("/bin/sh", append([]string{"sh", name}, argv[1:]...), attr)
 		}
 		switch {
 		case err == nil:
@@ -188,6 +196,13 @@ func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
 		return 0, &StartError{Name: argv[0], Err: denied}
 	}
 	return 0, &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
+}
+
+// forkExec gives the child the signal mask that usher was started with: usher's
+// own threads have another.
+func forkExec(name string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	signals.AsInherited(func() { pid, err = syscall.ForkExec(name, argv, attr) })
+	return pid, err
 }
 
 // candidates are the paths that name may mean, in order.

@@ -39,7 +39,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	// Beside the test binary: "go test" makes that directory for this run and
 	// removes it. The name is one that .gitignore knows, for "go test -c".
 	path := filepath.Join(filepath.Dir(test), "built.test", "usher")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -E github.com/usher-init/usher/signals.entry", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build usher: %v\n%s", err, out)

@@ -26,11 +26,7 @@ func main() {
 	// First of all: until a Go process has asked for signals, SIGTERM, SIGHUP and
 	// SIGQUIT end it with status 2, even as PID 1.
 	inbox := signals.Open()
-	// One loop does all the work, and each further processor brings threads: a Go
-	// program that cannot make one, under a pids limit, is ended by its runtime.
-	runtime.GOMAXPROCS(1)
-	spareThreads(spares)
-	os.Exit(usher(os.Args[1:], environ(), inbox, os.Stdout))
+	os.Exit(usher(os.Args[1:], environ()[signals.ForRuntime():], inbox, os.Stdout))
 }
 
 // environ is the environment as the kernel gave it, with doubled names in it:
@@ -59,7 +55,17 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 
 	ui := newUI(log, o)
 	o.config.Signals = inbox
-	o.config.Observe = ui.observe
+	settled := false
+	o.config.Observe = func(e supervisor.Event) {
+		ui.observe(e)
+		// An app that has nothing to wait for is started first: it would wait
+		// longer for this than for all the rest.
+		starting := e.Phase == supervisor.Idle || e.Phase == supervisor.Start && e.Kind == supervisor.Entered
+		if !starting && !settled {
+			settled = true
+			settle()
+		}
+	}
 	o.config.Output = ui.output
 	o.config.Detach = true
 	code, err := supervisor.Run(context.Background(), o.config)
@@ -82,14 +88,21 @@ func version() string {
 	return "unknown"
 }
 
+// settle prepares for a long life with few threads: a Go program that needs a
+// further one and cannot make it, because the app has filled the pids limit, is
+// ended by its runtime, and this in the very moment in which the drain begins.
+func settle() {
+	// One loop does all the work, and each further processor brings threads.
+	runtime.GOMAXPROCS(1)
+	spareThreads(spares)
+}
+
 // spares is how many threads the life after the app's start may need at once
 // beside those that there are: one blocked in a fork, one in a look-up or a log.
 const spares = 2
 
 // spareThreads makes the runtime start n threads, which it then keeps. It starts
-// threads when goroutines block in system calls, and ends the program if it
-// cannot: an app that has filled the pids limit would take usher with it, in the
-// very moment in which the drain begins.
+// threads when goroutines block in system calls.
 func spareThreads(n int) {
 	var ready, done sync.WaitGroup
 	ready.Add(n)

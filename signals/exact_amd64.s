@@ -1,0 +1,126 @@
+#include "textflag.h"
+
+// System calls, and constants of open(2) and sigprocmask(2).
+#define SYS_write 1
+#define SYS_open 2
+#define SYS_close 3
+#define SYS_rt_sigaction 13
+#define SYS_rt_sigprocmask 14
+#define O_PATH_CLOEXEC 0x280000
+#define SIG_BLOCK 0
+
+DATA slash<>+0(SB)/2, $"/\x00"
+GLOBL slash<>(SB), RODATA|NOPTR, $2
+DATA everything<>+0(SB)/8, $-1
+GLOBL everything<>(SB), RODATA|NOPTR, $8
+
+DATA gomaxprocs<>+0(SB)/8, $"GOMAXPRO"
+DATA gomaxprocs<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
+GLOBL gomaxprocs<>(SB), RODATA|NOPTR, $16
+DATA godebug<>+0(SB)/8, $"GODEBUG="
+DATA godebug<>+8(SB)/8, $0
+GLOBL godebug<>(SB), RODATA|NOPTR, $16
+DATA gogc<>+0(SB)/8, $"GOGC=100"
+DATA gogc<>+8(SB)/8, $0
+GLOBL gogc<>(SB), RODATA|NOPTR, $16
+DATA gomemlimit<>+0(SB)/8, $"GOMEMLIM"
+DATA gomemlimit<>+8(SB)/8, $"IT=off\x00\x00"
+GLOBL gomemlimit<>(SB), RODATA|NOPTR, $16
+
+// An even number of them: the stack is aligned to 16 bytes.
+DATA forRuntime<>+0(SB)/8, $gomaxprocs<>(SB)
+DATA forRuntime<>+8(SB)/8, $godebug<>(SB)
+DATA forRuntime<>+16(SB)/8, $gogc<>(SB)
+DATA forRuntime<>+24(SB)/8, $gomemlimit<>(SB)
+GLOBL forRuntime<>(SB), RODATA|NOPTR, $32
+
+// entry is the program's first instruction (the linker's -E). The stack is as
+// the kernel has made it: argc, the arguments, nil, the environment, nil.
+TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
+	// The mask first: from here on signals wait.
+	MOVL $SYS_rt_sigprocmask, AX
+	MOVL $SIG_BLOCK, DI
+	LEAQ everything<>(SB), SI
+	LEAQ ·enteredMask(SB), DX
+	MOVL $8, R10
+	SYSCALL
+
+	// What is closed of 0, 1 and 2 is what open(2) returns, until it returns more.
+stdio:
+	MOVL $SYS_open, AX
+	LEAQ slash<>(SB), DI
+	MOVL $O_PATH_CLOEXEC, SI
+	MOVL $0, DX
+	SYSCALL
+	CMPQ AX, $2
+	JHI  enough // unsigned: errors too
+	BTSL AX, ·enteredClosed(SB)
+	JMP  stdio
+
+enough:
+	MOVQ AX, DI
+	MOVL $SYS_close, AX
+	SYSCALL
+
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals.
+	MOVL $1, BX
+	LEAQ ·enteredAction(SB), R12
+
+actions:
+	MOVL $SYS_rt_sigaction, AX
+	MOVL BX, DI
+	MOVL $0, SI
+	MOVQ R12, DX
+	MOVL $8, R10
+	SYSCALL
+	ADDQ $32, R12
+	INCL BX
+	CMPL BX, $64
+	JLS  actions
+
+	// argc, the arguments and their nil move down, and the runtime's variables
+	// into the gap.
+	MOVQ SP, SI
+	SUBQ $32, SP
+	MOVQ SP, DI
+	MOVQ (SI), CX
+	ADDQ $2, CX
+	CLD
+	REP; MOVSQ
+	LEAQ forRuntime<>(SB), SI
+	MOVL $4, CX
+	REP; MOVSQ
+
+	MOVL $1, ·entered(SB)
+	JMP  _rt0_amd64_linux(SB)
+
+// forwardSent is the handler of signals that the kernel and the runtime use
+// too: only SI_USER (0) and SI_QUEUE (-1) were sent by somebody.
+TEXT ·forwardSent(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL 8(SI), AX // si_code
+	INCL AX
+	CMPL AX, $1
+	JLS  sent // unsigned
+	MOVQ ·runtimeHandler(SB), AX
+	JMP  AX
+
+sent:
+	JMP ·forward(SB)
+
+// forward is a signal handler: DI is the signal, SI its siginfo. Whether the
+// write succeeds cannot matter here.
+TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
+	LEAQ ·pipes(SB), AX
+	MOVL (AX)(DI*4), DI
+	MOVL $24, DX // the size of a record
+	MOVL $SYS_write, AX
+	SYSCALL
+	RET
+
+// func handlers() (every, sent uintptr)
+TEXT ·handlers(SB), NOSPLIT, $0-16
+	LEAQ ·forward(SB), AX
+	MOVQ AX, every+0(FP)
+	LEAQ ·forwardSent(SB), AX
+	MOVQ AX, sent+8(FP)
+	RET
