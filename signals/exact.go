@@ -247,7 +247,7 @@ var inherited = func() (was struct {
 // While f runs, those signals are ignored here as well, and one that comes then
 // is lost: the program that is being started would have ignored it. A fork by
 // package syscall, not an exec, makes an exception: the "ignore" of ILL, TRAP,
-// BUS, FPE, SEGV, STKFLT, SYS and of 33 becomes the default.
+// BUS, FPE, SEGV, STKFLT, PROF, SYS and of 33 becomes the default.
 func AsInherited(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -34,6 +34,10 @@ type Config struct {
 	Grace       time.Duration // one deadline for the whole end; 0: none, and nothing is ever killed
 	StopReserve time.Duration // what the app always gets between stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
+	// Exec: the process is replaced by Command, by execve(2), once the waiting and
+	// the pre-start hooks are over. Run then returns only if that fails.
+	Exec bool
+
 	Group       bool            // signals go to the app's whole process group
 	Rewrite     signals.Rewrite // what is forwarded outside the stop
 	SuccessExit []int           // codes of an app stopped by a stop signal that become 0
@@ -46,6 +50,11 @@ type Config struct {
 	// waits for the app's end of them waits for usher. For a process that is
 	// nothing but an init.
 	Detach bool
+
+	// Self is how this program itself is run as one that does nothing but Exec:
+	// [/proc/self/exe --exec --]. It stands between where the app expects its own
+	// pid in LISTEN_PID (sd_listen_fds(3)); nil: LISTEN_PID stays as it is.
+	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.
 	Observe func(Event)
@@ -73,6 +82,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateDeadline(wrong)
 	c.validateSignals(wrong)
+	c.validateExec(wrong)
 	for _, code := range c.SuccessExit {
 		if code < 0 || code > 255 {
 			wrong("--success-exit: %d is no exit status: write numbers from 0 to 255, such as 143", code)
@@ -115,6 +125,26 @@ func (c *Config) validateSignals(wrong func(string, ...any)) {
 	for _, sig := range stops {
 		if _, ok := c.Rewrite[sig]; ok {
 			wrong("--rewrite: %s is a stop signal: use --stop-signal to say what the app gets for it", signals.Name(sig))
+		}
+	}
+}
+
+// validateExec refuses what nobody would be there to do.
+func (c *Config) validateExec(wrong func(string, ...any)) {
+	if !c.Exec {
+		return
+	}
+	for _, act := range []struct {
+		flag  string
+		given bool
+	}{
+		{"--ready", len(c.Ready) > 0}, {"--post-start", len(c.PostStart) > 0},
+		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--post-stop", len(c.PostStop) > 0},
+		{"--stop-signal", c.StopSignal != 0}, {"--grace", c.Grace > 0}, {"--stop-reserve", c.StopReserve > 0},
+		{"--group", c.Group}, {"--rewrite", len(c.Rewrite) > 0}, {"--success-exit", len(c.SuccessExit) > 0},
+	} {
+		if act.given {
+			wrong("%s: with --exec the app takes usher's place, and nobody is left to do this: leave one of them out", act.flag)
 		}
 	}
 }

@@ -41,6 +41,8 @@ func TestValidate(t *testing.T) {
 			[]string{"SIGTERM is a stop signal: use --stop-signal", "SIGQUIT is a stop signal"}},
 		{"signals that do not exist", Config{Command: theApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
 			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL cannot be caught"}},
+		{"a place taken, and something to do after it", Config{Command: theApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
+			[]string{"--ready: with --exec", "--stop-signal: with --exec", "--grace: with --exec", "--group: with --exec"}},
 		{"codes that do not exist", Config{Command: theApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
 		{"negative durations", Config{Command: theApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
 	} {

@@ -46,6 +46,7 @@ const (
 	HookEnded                   // Target, Took, Err
 	HookSkipped                 // the app has gone, or its time: Target
 	AppStarted                  // PID
+	AppReplaces                 // --exec: the app is about to take usher's place; nothing follows, unless it cannot
 	AppEnded                    // PID, Exit, Took (its life)
 	StopRequested               // the end begins with a signal: Signal
 	Failed                      // the end begins because usher wants it: Err, a *PhaseError

@@ -96,6 +96,9 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	if err == nil {
 		err = context.Cause(life) // a stop that came together with the last yes
 	}
+	if err == nil && c.Exec {
+		err = l.replace()
+	}
 	if err == nil && len(c.Command) > 0 {
 		err = l.startApp()
 	}
@@ -286,7 +289,7 @@ func (l *life) hooksUp(life context.Context, phase Phase, hooks []probes.Target,
 func (l *life) startApp() error {
 	l.enter(Start)
 	started := time.Now()
-	p := process{argv: l.Command, env: l.Env, app: true, detach: l.Detach}
+	p := process{argv: l.Command, env: l.Env, app: true, detach: l.Detach, self: l.Self}
 	c, err := l.start(p, func(e Exit) {
 		l.app.exit, l.app.ended = e, time.Now()
 		l.sys.appGone()
@@ -298,6 +301,16 @@ func (l *life) startApp() error {
 	l.app.pid, l.app.started, l.app.terminal = c.pid, started, c.terminal
 	l.emit(Event{Kind: AppStarted, PID: c.pid})
 	return nil
+}
+
+// replace puts the app in usher's place. It returns only if that fails.
+func (l *life) replace() error {
+	l.enter(Start)
+	for _, sig := range l.kept {
+		l.emit(Event{Kind: Warned, Text: signals.Name(sig) + " came before the app and is lost: with --exec nobody is left to pass it on"})
+	}
+	l.emit(Event{Kind: AppReplaces, PID: os.Getpid()})
+	return &PhaseError{Start, l.sys.replace(process{argv: l.Command, env: l.Env, app: true})}
 }
 
 // comeUp asks the Ready targets, then does the post-start hooks, while the app

@@ -185,6 +185,8 @@ func TestStories(t *testing.T) {
 		{name: "stop-in-stubborn-pre-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}}), then: map[string]syscall.Signal{"5s": term}},
 		{name: "pre-start-overruns", config: also(full, func(c *Config) { c.PreStart = hooks(probes.Begin, "timeout=3s migrate") }), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}})},
 		{name: "not-found", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.ENOENT}})},
+		{name: "exec", config: Config{Command: theApp, Wait: []probes.Target{ready("db", time.Second)}, PreStart: hooks(probes.Begin, "migrate"), Exec: true},
+			acts: brief, then: map[string]syscall.Signal{"500ms": syscall.SIGUSR1}},
 		{name: "cannot-run", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.EACCES}})},
 
 		{name: "signals-repeated-in-pre-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}}),

@@ -7,6 +7,9 @@ import "syscall"
 type kernel interface {
 	// start forks and executes; a *StartError says why it could not.
 	start(p process) (child, error)
+	// replace turns this process into p, by execve; it returns only if it
+	// cannot, with a *StartError.
+	replace(p process) error
 	// wait reaps one child without blocking: pid 0 when none has ended,
 	// ECHILD when there is none at all.
 	wait() (pid int, ws syscall.WaitStatus, err error)
@@ -30,8 +33,9 @@ type kernel interface {
 type process struct {
 	argv   []string
 	env    []string
-	app    bool // has the terminal, stdin, stdout and the inherited descriptors
-	detach bool // with app: let go of all that once it runs
+	app    bool     // has the terminal, stdin, stdout and the inherited descriptors
+	detach bool     // with app: let go of all that once it runs
+	self   []string // with app: a command that becomes argv; see Config.Self
 	output func(line []byte)
 }
 

@@ -101,7 +101,7 @@ func (s *linux) startApp(p process) (child, error) {
 		files = append(files, uintptr(fd))
 	}
 	s.terminal = ownTerminal()
-	pid, err := s.fork(p.argv, p.env, files)
+	pid, err := s.fork(throughSelf(p), p.env, files)
 	if err != nil {
 		return child{}, err
 	}
@@ -162,47 +162,88 @@ func nothingToRead() (int, error) {
 	return p[0], nil
 }
 
-// fork starts argv in a process group of its own. It looks the command up as
-// execvp(3) does: in PATH unless there is a slash, going on over files that may
-// not be executed, and through the shell for a script without an interpreter.
-func (s *linux) fork(argv, env []string, files []uintptr) (int, error) {
+// fork starts argv in a process group of its own.
+func (s *linux) fork(argv, env []string, files []uintptr) (pid int, err error) {
 	attr := &syscall.ProcAttr{Dir: s.cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
-	var denied error
-	for _, name := range s.candidates(argv[0], env) {
+	err = s.run(argv, env, func(path string, argv []string) (err error) {
+		pid, err = syscall.ForkExec(path, argv, attr)
+		return err
+	})
+	return pid, err
+}
+
+// replace leaves the app what usher was given, and nothing of what it has made
+// of it since.
+func (s *linux) replace(p process) error {
+	if !s.pid1 {
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	}
+	for _, fd := range s.inherited {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+	}
+	env := ownListenPID(p.env, os.Getppid())
+	return s.run(p.argv, env, func(path string, argv []string) error {
+		return syscall.Exec(path, argv, env)
+	})
+}
+
+// run looks argv's command up as execvp(3) does, in PATH unless there is a
+// slash, and executes it: going on over files that may not be executed, and
+// through the shell for a script without an interpreter. It is run with the
+// signal mask that usher was started with; usher's own threads have another.
+func (s *linux) run(argv, env []string, execute func(path string, argv []string) error) error {
+	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
+	for _, path := range s.candidates(argv[0], env) {
 		// A look is cheaper than a fork, and PATH is mostly misses.
-		err := syscall.Stat(name, new(syscall.Stat_t))
+		err := syscall.Stat(path, new(syscall.Stat_t))
 		exists := err == nil
-		pid := 0
 		if exists {
-			pid, err = forkExec(name, argv, attr)
+			signals.AsInherited(func() { err = execute(path, argv) })
 		}
 		if err == syscall.ENOEXEC {
-			pid, err = forkExec("/bin/sh", append([]string{"sh", name}, argv[1:]...), attr)
+			signals.AsInherited(func() { err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...)) })
 		}
 		switch {
 		case err == nil:
-			return pid, nil
+			return nil
 		case err == syscall.ENOENT && exists:
 			// execve(2) says so of a script or program whose interpreter is not there.
-			return 0, &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
-		case err == syscall.ENOENT || err == syscall.ENOTDIR:
+			last = &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
+		case err == syscall.ENOENT || err == syscall.ENOTDIR || err == syscall.ENAMETOOLONG:
 		case err == syscall.EACCES:
-			denied = err
+			last = &StartError{Name: argv[0], Err: err}
 		default:
-			return 0, &StartError{Name: argv[0], Err: err}
+			return &StartError{Name: argv[0], Err: err}
 		}
 	}
-	if denied != nil {
-		return 0, &StartError{Name: argv[0], Err: denied}
-	}
-	return 0, &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
+	return last
 }
 
-// forkExec gives the child the signal mask that usher was started with: usher's
-// own threads have another.
-func forkExec(name string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
-	signals.AsInherited(func() { pid, err = syscall.ForkExec(name, argv, attr) })
-	return pid, err
+// listenPID names the process that the descriptors from 3 on are for
+// (sd_listen_fds(3)): a program that finds another's pid there leaves them alone.
+const listenPID = "LISTEN_PID="
+
+// ownListenPID makes a LISTEN_PID that is from's our own.
+func ownListenPID(env []string, from int) []string {
+	i := slices.Index(env, listenPID+strconv.Itoa(from))
+	if i < 0 {
+		return env
+	}
+	env = slices.Clone(env)
+	env[i] = listenPID + strconv.Itoa(os.Getpid())
+	return env
+}
+
+// throughSelf is for an app whose LISTEN_PID is ours: it is to be its own, which
+// is known only once it exists. So it is started as another usher, which sees
+// that its LISTEN_PID is its parent's and makes it its own before it becomes the
+// app. Without /proc to find usher in, the variable stays as it is.
+func throughSelf(p process) []string {
+	if len(p.self) == 0 || !slices.Contains(p.env, listenPID+strconv.Itoa(os.Getpid())) ||
+		syscall.Access(p.self[0], 1 /* X_OK */) != nil {
+		return p.argv
+	}
+	return append(slices.Clone(p.self), p.argv...)
 }
 
 // candidates are the paths that name may mean, in order.
@@ -222,7 +263,10 @@ func (s *linux) candidates(name string, env []string) []string {
 	}
 	var all []string
 	for _, dir := range strings.Split(dirs, ":") {
-		all = append(all, s.absolute(filepath.Join(dir, name))) // an empty entry is the working directory
+		if dir != "" { // an empty entry is the working directory
+			dir += "/"
+		}
+		all = append(all, s.absolute(dir+name)) // as it stands: a script finds it in its $0
 	}
 	return all
 }

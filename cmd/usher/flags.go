@@ -76,7 +76,7 @@ func newFlags() *pflag.FlagSet {
 	} {
 		flags.String(name, "", "")
 	}
-	for _, name := range []string{"group", "quiet", "verbose", "help", "version"} {
+	for _, name := range []string{"exec", "group", "quiet", "verbose", "help", "version"} {
 		flags.Bool(name, false, "")
 	}
 	return flags
@@ -343,10 +343,10 @@ var targetOptions = []string{
 func (p *parser) refuseWithoutApp() {
 	for _, name := range []string{
 		"ready", "post-start", "drain-delay", "drain", "stop-signal", "stop-reserve",
-		"group", "rewrite", "success-exit",
+		"exec", "group", "rewrite", "success-exit",
 	} {
 		words := p.words[name]
-		if len(words) == 0 || name == "group" && !p.isTrue(name) {
+		if len(words) == 0 || (name == "exec" || name == "group") && !p.isTrue(name) {
 			continue
 		}
 		origin, _, _ := strings.Cut(words[0].origin, " ")
@@ -371,6 +371,7 @@ func (p *parser) values() options {
 	c.Grace = p.duration("grace", 0, ample)
 	c.StopReserve = p.stopReserve()
 	c.PostStop = p.targets("post-stop", probes.End)
+	c.Exec = p.truth("exec")
 	c.Group = p.truth("group")
 	c.Rewrite = p.rewrite()
 	c.SuccessExit = p.successExit()

@@ -60,14 +60,18 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 		ui.observe(e)
 		// An app that has nothing to wait for is started first: it would wait
 		// longer for this than for all the rest.
-		starting := e.Phase == supervisor.Idle || e.Phase == supervisor.Start && e.Kind == supervisor.Entered
+		starting := e.Phase == supervisor.Idle || e.Phase == supervisor.Start && e.Kind != supervisor.AppStarted
 		if !starting && !settled {
 			settled = true
 			settle()
 		}
+		if e.Kind == supervisor.AppReplaces {
+			log.flush()
+		}
 	}
 	o.config.Output = ui.output
 	o.config.Detach = true
+	o.config.Self = []string{"/proc/self/exe", "--exec", "--"}
 	code, err := supervisor.Run(context.Background(), o.config)
 	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
 		ui.mistakes(err)

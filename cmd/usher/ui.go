@@ -152,6 +152,8 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 
 	case supervisor.AppStarted:
 		return info, fmt.Sprintf("start: %s runs as pid %d", u.app, e.PID)
+	case supervisor.AppReplaces:
+		return info, fmt.Sprintf("start: %s takes usher's place as pid %d", u.app, e.PID)
 	case supervisor.AppEnded:
 		return debug, fmt.Sprintf("%v: %s %v after %s", e.Phase, u.app, e.Exit, span(e.Took))
 	case supervisor.StopRequested:

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What --exec leaves is the app as it would be without usher: its process ID,
+// its descriptors, its place in the tree.
+func TestExecLeavesNothingOfUsher(t *testing.T) {
+	const state = `echo $$; ls /proc/self/fd | wc -l; grep -E "^(Sig(Blk|Ign)|Threads)" /proc/self/status; ulimit -n; pwd`
+	tell := func(argv ...string) string {
+		cmd := exec.Command("sh", append([]string{"-c", `trap "" USR1; echo $$; exec "$@"`, "sh"}, argv...)...)
+		r, w, err := os.Pipe()
+		require.NoError(t, err)
+		defer r.Close()
+		defer w.Close()
+		cmd.ExtraFiles = []*os.File{r, w}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		pid, rest, _ := strings.Cut(string(out), "\n")
+		return strings.ReplaceAll(rest, pid, "PID")
+	}
+	direct := tell("sh", "-c", state)
+	assert.True(t, strings.HasPrefix(direct, "PID\n"), direct)
+	assert.Equal(t, direct, tell(binary(t), "--exec", "--", "sh", "-c", state))
+	said, rest, _ := strings.Cut(tell(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), "as pid PID\n")
+	assert.Contains(t, said, "usher: start: sh takes usher's place")
+	assert.Equal(t, direct, rest)
+}
+
+func TestExecComesAfterTheWaiting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ready")
+	wait := []string{"--verbose", "--exec", "--wait", "file://" + file, "--", "sh", "-c", "echo $$; exec cat"}
+	r := world{}.start(t, wait...)
+	r.stderr.expect("attempt 1")
+	r.signal(syscall.SIGUSR1)
+	r.stderr.expect("SIGUSR1 kept")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	r.stderr.expect("warning: SIGUSR1 came before the app and is lost")
+	r.stdout.expect("1")
+	r.in.Close()
+	assert.Equal(t, 0, r.code())
+
+	require.NoError(t, os.Remove(file))
+	r = world{}.start(t, wait...)
+	r.stderr.expect("attempt 1")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 143, r.code())
+	assert.Empty(t, r.stdout.rest())
+}
+
+func TestExecOfWhatDoesNotRun(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	require.NoError(t, os.WriteFile(script, []byte("echo no interpreter named\n"), 0o755))
+	for _, c := range []struct {
+		command string
+		code    int
+		says    string
+	}{
+		{"no-such-command", 127, "cannot run no-such-command: not found"},
+		{dir, 126, "permission denied"},
+		{script, 0, ""},
+	} {
+		r := world{}.start(t, "--exec", "--", c.command)
+		assert.Equal(t, c.code, r.code(), c.command)
+		assert.Contains(t, r.stderr.rest(), c.says)
+	}
+}
+
+// What tunes a Go program is meant for the app. usher is one too, and would
+// print traces, or refuse to start.
+func TestRuntimeVariablesAreTheApps(t *testing.T) {
+	vars := []string{"GODEBUG=inittrace=1,gctrace=1,schedtrace=1", "GOMAXPROCS=7", "GOGC=off", "GOMEMLIMIT=nonsense", "A=1", "PATH=" + os.Getenv("PATH")}
+	cmd := exec.Command(binary(t), "--", "env")
+	cmd.Env = vars
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err)
+	assert.Equal(t, strings.Join(vars, "\n")+"\n", string(out))
+}
