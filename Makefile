@@ -37,7 +37,7 @@ fmt: ## fail if a file is not in gofmt's form
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files >&2; exit 1; fi
 
 vet: ## go vet, and go.mod and go.sum are tidy
-	go vet ./...
+	go vet -tags bench ./...
 	go mod tidy -diff
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
@@ -49,7 +49,6 @@ $(LINT):
 	@mv $(TOOLS)/golangci-lint $@
 
 bench: ## measure usher beside the other inits that are installed; as root, 2 minutes
-	go vet -tags bench ./cmd/usher
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 10m
 

@@ -1,0 +1,367 @@
+//go:build bench
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// bench is one run.
+type bench struct {
+	t          *testing.T
+	app        string
+	load       string  // of the machine, before
+	factor     float64 // on the number of rounds
+	candidates []*candidate
+	out        map[string]bool      // row and candidate: no more of it
+	numbers    map[string][]float64 // by row and candidate
+}
+
+func newBench(t *testing.T) *bench {
+	needRoot(t)
+	// The kernel ends the candidates when the thread that started them is gone.
+	runtime.LockOSThread()
+	b := &bench{t: t, app: filepath.Join(t.TempDir(), "app"), factor: 1, out: map[string]bool{}, numbers: map[string][]float64{}}
+	load, err := os.ReadFile("/proc/loadavg")
+	require.NoError(t, err)
+	b.load = strings.Fields(string(load))[0]
+	if text := os.Getenv("USHER_BENCH_ROUNDS"); text != "" {
+		b.factor, err = strconv.ParseFloat(text, 64)
+		require.NoError(t, err, "USHER_BENCH_ROUNDS")
+	}
+	cc := exec.Command("cc", "-O2", "-static", "-o", b.app, "testdata/bench/app.c")
+	if text, err := cc.CombinedOutput(); err != nil {
+		skip(t, fmt.Sprintf("no C compiler that links statically: %v\n%s", err, text))
+	}
+	b.candidates = []*candidate{{"usher", binary(t)}}
+	t.Setenv("PATH", strings.TrimPrefix(os.Getenv("USHER_BENCH_PATH")+":"+os.Getenv("PATH"), ":"))
+	for _, name := range []string{"tini-static", "tini", "dumb-init", "catatonit", "dockerize", "wait-for-it"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench: not installed:", name)
+			continue
+		}
+		b.candidates = append(b.candidates, &candidate{name, path})
+	}
+	return b
+}
+
+// candidate is one of the programs that are compared.
+type candidate struct{ name, path string }
+
+// argv is what is to be executed, up to the app's own words, to wait for the
+// targets; nil if the candidate cannot.
+func (c *candidate) argv(targets []string) []string {
+	args := []string{c.path}
+	for n, t := range targets {
+		addr, isTCP := strings.CutPrefix(t, "tcp://")
+		switch {
+		case c.name == "usher":
+			args = append(args, "--wait", t)
+		case c.name == "dockerize":
+			args = append(args, "-timeout", "60s", "-wait", t)
+		case c.name == "wait-for-it" && isTCP && n == 0:
+			args = append(args, "-q", "-t", "60", addr)
+		case c.name == "wait-for-it" && isTCP: // it takes one, and becomes its command
+			args = append(args, "--", c.path, "-q", "-t", "60", addr)
+		default:
+			return nil
+		}
+	}
+	switch {
+	case c.name == "dockerize": // whose flags end at the first word that is none
+		return args
+	case c.name == "wait-for-it" && len(targets) == 0:
+		return nil
+	}
+	return append(args, "--")
+}
+
+// rounds scales the number of rounds that a row has by default.
+func (b *bench) rounds(n int) int { return max(1, int(math.Round(float64(n)*b.factor))) }
+
+// shuffled are those who can wait for the targets and are still in the row.
+func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
+	for _, n := range rand.Perm(len(b.candidates)) {
+		if c := b.candidates[n]; c.argv(targets) != nil && !b.out[row+c.name] {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// each starts the candidates in turn, round by round, and measures each one
+// when its app has begun.
+func (b *bench) each(row string, rounds int, targets []string, measure func(*candidate, *instance) error, app ...string) {
+	for range b.rounds(rounds) {
+		for _, c := range b.shuffled(row, targets...) {
+			i := b.launch("launch", c.argv(targets), app...)
+			err := i.started()
+			if err == nil {
+				err = measure(c, i)
+			}
+			if err != nil {
+				b.fail(row, c, err)
+			}
+			i.end()
+		}
+	}
+}
+
+func (b *bench) add(row string, c *candidate, x float64) {
+	b.numbers[row+c.name] = append(b.numbers[row+c.name], x)
+}
+
+// fail takes a candidate out of a row. That a peer cannot do something is a
+// finding; that usher cannot is a failure.
+func (b *bench) fail(row string, c *candidate, err error) {
+	if b.out[row+c.name] {
+		return // it was said
+	}
+	b.out[row+c.name] = true
+	fmt.Fprintf(os.Stderr, "bench: %s: %s: %v\n", row, c.name, err)
+	if c.name == "usher" {
+		b.t.Errorf("%s: %v", row, err)
+	}
+}
+
+// instance is a started candidate; its app holds the other ends of the pipes.
+type instance struct {
+	cmd             *exec.Cmd
+	in, out         *os.File
+	executed, began int64 // the init's execve, the app's first look at the clock
+}
+
+// launch makes a program PID 1, by way of the app's role how. The words of argv
+// are the program's, app the app's.
+func (b *bench) launch(how string, argv []string, app ...string) *instance {
+	stdin, in, err := os.Pipe()
+	require.NoError(b.t, err)
+	defer stdin.Close()
+	out, stdout, err := os.Pipe()
+	require.NoError(b.t, err)
+	defer stdout.Close()
+	args := slices.Concat([]string{b.app, how}, argv, []string{b.app}, app)
+	i := &instance{in: in, out: out, cmd: &exec.Cmd{Path: b.app, Args: args, Stdin: stdin, Stdout: stdout}}
+	// Nothing else of the caller's, which may hold variables of usher's own.
+	i.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
+	if how == "launch-lo" {
+		i.cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
+	}
+	require.NoError(b.t, i.cmd.Start())
+	return i
+}
+
+// started waits for the app's first record.
+func (i *instance) started() error {
+	r, err := i.record(answerTime)
+	i.executed, i.began = r[0], r[1]
+	return err
+}
+
+// record reads what the app tells: two numbers, in one piece. It blocks in the
+// kernel and not in Go's poller, whose threads would look for work on the
+// processor that the candidate is about to need.
+func (i *instance) record(within time.Duration) (r [2]int64, err error) {
+	watch := time.AfterFunc(within, func() { i.cmd.Process.Kill() })
+	defer watch.Stop()
+	n, err := unix.Read(int(i.out.Fd()), (*[unsafe.Sizeof(r)]byte)(unsafe.Pointer(&r))[:])
+	if err == nil && n != int(unsafe.Sizeof(r)) {
+		err = fmt.Errorf("the app is gone, or silent for %v", within)
+	}
+	return r, err
+}
+
+// end ends the namespace: whoever is in it goes with its PID 1.
+func (i *instance) end() {
+	i.cmd.Process.Kill()
+	i.cmd.Process.Wait()
+	i.in.Close()
+	i.out.Close()
+}
+
+// number finds a number by its name in a file of the init's in /proc. It may
+// stand behind the name, or in the line below, as far from the left.
+func (i *instance) number(file, name string) float64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", i.cmd.Process.Pid, file))
+	lines := strings.Split(string(text), "\n")
+	for n, line := range lines {
+		words := strings.Fields(line)
+		k := slices.IndexFunc(words, func(w string) bool { return strings.TrimSuffix(w, ":") == name })
+		switch {
+		case k < 0:
+			continue
+		case strings.HasSuffix(words[k], ":"):
+			k++
+		default:
+			words = strings.Fields(lines[n+1])
+		}
+		if x, err := strconv.ParseFloat(words[k], 64); err == nil {
+			return x
+		}
+	}
+	return math.NaN() // the init is gone
+}
+
+// switches is how often the threads of the init were given a processor.
+func (i *instance) switches() (n float64) {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", i.cmd.Process.Pid))
+	for _, t := range threads {
+		status := "task/" + t.Name() + "/status"
+		n += i.number(status, "voluntary_ctxt_switches") + i.number(status, "nonvoluntary_ctxt_switches")
+	}
+	return n
+}
+
+// cpu is how many milliseconds the threads of the init have run, those that have
+// ended too, but not its children. Such a clock's number is the complement of
+// the process's, and in the last three bits the kind: 2, as it was scheduled.
+func (i *instance) cpu() float64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^i.cmd.Process.Pid<<3|2), &t); err != nil {
+		return math.NaN()
+	}
+	return float64(t.Nano()) / 1e6
+}
+
+// now is the app's clock.
+func now() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return t.Nano()
+}
+
+// dependency is a port of this machine that refuses until it listens; then it
+// is a server that says 503 until it is to say yes.
+type dependency struct {
+	t      *testing.T
+	fd     int
+	addr   string
+	server http.Server
+	yes    atomic.Bool
+	noes   atomic.Int64
+}
+
+// newDependency has its port, so that nobody else gets it, and refuses.
+func newDependency(t *testing.T) *dependency {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := unix.Getsockname(fd)
+	require.NoError(t, err)
+	d := &dependency{t: t, fd: fd, addr: fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)}
+	d.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !d.yes.Load() {
+			d.noes.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	t.Cleanup(func() { d.server.Close() })
+	return d
+}
+
+func (d *dependency) listen(yes bool) *dependency {
+	d.yes.Store(yes)
+	require.NoError(d.t, unix.Listen(d.fd, unix.SOMAXCONN))
+	file := os.NewFile(uintptr(d.fd), d.addr)
+	defer file.Close() // the listener has a copy
+	listener, err := net.FileListener(file)
+	require.NoError(d.t, err)
+	go d.server.Serve(listener)
+	return d
+}
+
+// table is what the benchmark says in the end.
+func (b *bench) table() string {
+	var text strings.Builder
+	var system unix.Utsname
+	_ = unix.Uname(&system)
+	fmt.Fprintf(&text, "\nLinux %s, %s, %d CPUs, load %s before, %s; medians, and ratios to the row's first peer\n\n",
+		unix.ByteSliceToString(system.Release[:]), runtime.GOARCH, runtime.NumCPU(), b.load, runtime.Version())
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, c := range b.candidates {
+		fmt.Fprint(w, "\t", c.name)
+	}
+	fmt.Fprintln(w, "\tgoal")
+	for _, row := range benchRows {
+		fmt.Fprint(w, strings.TrimSuffix(row.name+", "+row.unit, ", "))
+		unit := math.NaN()
+		for _, c := range b.candidates[1:] {
+			if math.IsNaN(unit) {
+				unit = b.median(row.name, c.name)
+			}
+		}
+		for _, c := range b.candidates {
+			x := b.median(row.name, c.name)
+			fmt.Fprint(w, "\t", about(x))
+			if ratio := x / unit; ratio <= math.MaxFloat64 && ratio > 0 {
+				fmt.Fprintf(w, " %sx", about(ratio))
+			}
+		}
+		var verdicts []string
+		for _, g := range row.goals {
+			verdicts = append(verdicts, b.verdict(row.name, g))
+		}
+		fmt.Fprintf(w, "\t%s\n", strings.Join(verdicts, "; "))
+	}
+	w.Flush()
+	return text.String()
+}
+
+// median is NaN without numbers.
+func (b *bench) median(row, name string) float64 {
+	x := slices.Sorted(slices.Values(b.numbers[row+name]))
+	if len(x) == 0 {
+		return math.NaN()
+	}
+	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
+}
+
+func (b *bench) verdict(row string, g benchGoal) string {
+	text, is := fmt.Sprintf("<= %v", g.most), b.median(row, "usher")
+	if g.peer != "" {
+		text += "x " + g.peer
+		is /= b.median(row, g.peer)
+	}
+	switch {
+	case math.IsNaN(is):
+		return text + ": not measured"
+	case is <= g.most:
+		return text + ": yes, " + about(is)
+	}
+	return text + ": no, " + about(is)
+}
+
+// about shows a number to three digits, a whole one as it is.
+func about(x float64) string {
+	switch {
+	case math.IsNaN(x):
+		return "-"
+	case math.IsInf(x, 1):
+		return "never"
+	case x >= 100 || x == math.Trunc(x):
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 3, 64)
+}
