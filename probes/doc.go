@@ -4,7 +4,8 @@
 //	[option=value ...] TARGET
 //
 //	tcp://db:5432   unix:///run/app.sock   http://auth/healthz
-//	file:///data/ready   pg_isready -h db
+//	grpc://auth:50051   dns://db.prod.svc   file:///data/ready   postgres://db
+//	redis-cli -h cache ping
 //
 // A probe is a target that is asked again and again until it says yes. A hook
 // is a target that is done once. Which of the two a text is for is said by a
@@ -31,10 +32,10 @@
 //     is not there for long is left in peace. An answer of another kind than
 //     before starts them anew: readiness is near.
 //   - No descriptor and no goroutine outlives an attempt, but for a lookup (it
-//     serves the next attempt) and a stat that the kernel does not answer.
+//     serves the next attempt) and a file that the kernel does not answer for.
 //   - No text of this package, neither an error nor a name, holds the user, the
-//     query, the fragment, a header's value or the body of a target, nor the
-//     path of a hook's URL.
+//     query, the fragment, a header's value, the body or the send= of a target,
+//     nor the path of a hook's URL.
 //   - HTTP_PROXY is for the app: it is never looked at here.
 //
 // # What it is not

@@ -3,8 +3,6 @@ package probes
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // An exchange is one request on a connection of its own, and the answer to it.
@@ -28,39 +24,31 @@ import (
 // the request.
 type exchange struct {
 	conn   net.Conn
-	watch  func() bool    // ends the watch over the context
 	answer *http.Response // its Body is never closed: that might read it to the end
 	limit  *io.LimitedReader
 }
 
-func (e *exchange) close() {
-	e.watch()
-	e.conn.Close()
-}
-
 // send connects, writes the request and reads the answer's headers. The caller
 // closes what it returns.
-func send(ctx context.Context, addrs []netip.Addr, req *http.Request) (*exchange, error) {
+func send(ctx context.Context, addrs []netip.Addr, req *http.Request, s *security) (*exchange, error) {
 	port, err := portOf(req.URL)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(ctx, addrs, port)
+	line, err := connect(ctx, addrs, port)
 	if err != nil {
 		return nil, err
 	}
-	e := &exchange{conn: conn}
-	// Every read and write fails from the moment ctx ends.
-	e.watch = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	e := &exchange{conn: line}
 	if req.URL.Scheme == "https" {
-		err = e.secure(ctx, req.URL.Hostname())
+		e.conn, err = s.handshake(ctx, line, req.URL.Hostname(), "http/1.1")
 	}
 	if err == nil {
 		err = e.exchange(req)
 	}
 	if err != nil {
-		e.close()
-		return nil, plainHTTP(err)
+		line.end()
+		return nil, err
 	}
 	return e, nil
 }
@@ -76,18 +64,6 @@ func portOf(u *url.URL) (uint16, error) {
 	return uint16(port), nil
 }
 
-// secure puts TLS on the connection.
-func (e *exchange) secure(ctx context.Context, host string) error {
-	host, _, _ = strings.Cut(host, "%") // no certificate is for a zone
-	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), NextProtos: []string{"http/1.1"}}
-	conn := tls.Client(e.conn, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	e.conn = conn
-	return nil
-}
-
 // exchange writes the request and reads the headers of the final answer.
 func (e *exchange) exchange(req *http.Request) error {
 	// A server may answer and hang up before it has read everything; the
@@ -101,9 +77,9 @@ func (e *exchange) exchange(req *http.Request) error {
 		case err != nil && e.limit.N <= 0:
 			return answer{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
 		case err != nil && written != nil:
-			return written
+			return plainHTTP(written)
 		case err != nil:
-			return err
+			return plainHTTP(err)
 		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
 			continue // an interim answer, RFC 9110, section 15.2
 		}
@@ -125,39 +101,19 @@ func (e *exchange) body() ([]byte, error) {
 	return body, nil
 }
 
-// plainHTTP reduces an error of TLS or HTTP. Those of no known sort may repeat
-// what the server has sent, and so they are not repeated.
+// plainHTTP reduces an error of HTTP. Those of no known sort may repeat what the
+// server has sent, and so they are not repeated.
 func plainHTTP(err error) error {
-	var (
-		errno     syscall.Errno
-		known     answer
-		roots     x509.SystemRootsError
-		unknownCA x509.UnknownAuthorityError
-		wrongName x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		unsound   *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		refusal   *net.OpError
-	)
-	switch {
-	case errors.As(err, &known):
+	var known answer
+	if errors.As(err, &known) {
 		return known
-	case errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return plain(err)
-	case errors.As(err, &roots):
-		return errors.New("no CA certificates are installed here")
-	case errors.As(err, &unknownCA):
-		return errors.New("the certificate is signed by an unknown authority")
-	case errors.As(err, &wrongName):
-		return errors.New("the certificate is for another name")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return errors.New("the certificate has expired or is not yet valid")
-	case errors.As(err, &unsound):
-		return errors.New("the certificate is not valid")
-	case errors.As(err, &record):
-		return errors.New("the server does not speak TLS")
-	case errors.As(err, &refusal) && refusal.Op == "remote error":
-		return errors.New(refusal.Err.Error()) // a TLS alert: "tls: …" from a fixed list
+	}
+	if alert := alertOf(err); alert != nil {
+		return alert
 	}
 	return errors.New("no valid HTTP answer")
 }

@@ -9,9 +9,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"net/url"
-	"os"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -38,11 +36,18 @@ type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
 	method string
-	host   string // the Host header, where it is not the URL's
-	header http.Header
+	user   *url.Userinfo
+	header []headerField
 	body   string
 	status []statusRange // nil where status= is not written
 	match  *regexp.Regexp
+	secure security
+}
+
+// A headerField is one header=, its name in the canonical form.
+type headerField struct {
+	name, value string
+	file        *optionFile // instead of value
 }
 
 // A statusRange holds both of its ends.
@@ -57,7 +62,7 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	ctx, cancel := limit(ctx, a.Timeout)
 	defer cancel()
-	req := h.request(a.Facts)
+	req, err := h.request(ctx, a.Facts)
 	for hops := 0; req != nil && err == nil; hops++ {
 		if hops > maxRedirects {
 			return fmt.Errorf("more than %d redirects", maxRedirects)
@@ -73,11 +78,11 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 // step sends a request. It gives the next one if the answer asks for it, and
 // else judges the answer.
 func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *http.Request) (*http.Request, error) {
-	e, err := send(ctx, addrs, req)
+	e, err := send(ctx, addrs, req, &h.secure)
 	if err != nil {
 		return nil, err
 	}
-	defer e.close()
+	defer e.conn.Close()
 	next, err := h.follow(req, e.answer)
 	if next != nil || err != nil {
 		return next, err
@@ -110,15 +115,67 @@ func (h *httpProbe) accepts(status int) bool {
 }
 
 // request makes the first request of an attempt.
-func (h *httpProbe) request(facts []Fact) *http.Request {
-	req := &http.Request{Method: h.method, URL: h.url, Host: h.host, Header: h.header.Clone(), Close: true}
+func (h *httpProbe) request(ctx context.Context, facts []Fact) (*http.Request, error) {
+	req := &http.Request{Method: h.method, URL: h.url, Header: plainHeader(), Close: true}
+	if h.user != nil { // as RFC 7617 has it; a header= replaces it
+		password, _ := h.user.Password()
+		req.SetBasicAuth(h.user.Username(), password)
+	}
+	if err := h.setHeader(ctx, req); err != nil {
+		return nil, err
+	}
 	h.setBody(req)
 	for _, f := range facts {
 		if name := headerName(f.Name); h.hook && req.Header.Values(name) == nil {
 			req.Header.Set(name, f.Value)
 		}
 	}
-	return req
+	return req, nil
+}
+
+// setHeader applies header=. The first of a name replaces what usher sends by
+// itself, further ones are added to it; an empty value sends none.
+func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
+	seen := map[string]bool{}
+	for _, f := range h.header {
+		value := f.value
+		if f.file != nil {
+			text, err := f.file.read(ctx, maxHeaderBytes)
+			if err != nil {
+				return err
+			}
+			// Every editor puts a newline at the end.
+			value = strings.Trim(strings.TrimSuffix(string(text), "\n"), " \t\r")
+			if hint := f.unfit(value); hint != "" {
+				return fmt.Errorf("header= %s: %s", f.name, hint)
+			}
+		}
+		switch {
+		case f.name == "Host":
+			req.Host = value
+		case value == "" && f.name == "User-Agent":
+			req.Header[f.name] = []string{""} // how net/http is told to send none
+		case value == "":
+			req.Header.Del(f.name)
+		case seen[f.name]:
+			req.Header.Add(f.name, value)
+		default:
+			req.Header.Set(f.name, value)
+		}
+		seen[f.name] = true
+	}
+	return nil
+}
+
+// unfit says what keeps a value from being sent, "" if nothing does.
+func (f headerField) unfit(value string) string {
+	switch {
+	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
+		return "a control character in its value"
+	case f.name == "Host" && (value == "" || strings.ContainsAny(value, "/@ \t")):
+		return "write it once, as header='Host: NAME[:PORT]'"
+	}
+	return ""
 }
 
 // setBody gives a request a reader of the body of its own.
@@ -185,7 +242,7 @@ func plainHeader() http.Header {
 }
 
 func buildHTTP(r *reading) Probe {
-	h := &httpProbe{hook: r.use.Hook(), method: http.MethodGet, header: plainHeader(), body: r.value("body")}
+	h := &httpProbe{hook: r.use.Hook(), method: http.MethodGet, body: r.value("body")}
 	authority, rest := r.authority()
 	if strings.Contains(rest, "@") {
 		// Else a password with a / in it would be taken for a host and a path,
@@ -205,26 +262,16 @@ func buildHTTP(r *reading) Probe {
 		if !h.hook {
 			r.name += u.EscapedPath()
 		}
-		h.setUser(u.User)
+		h.user = u.User
 		u.User, u.Fragment, u.RawFragment = nil, "", ""
 		h.url = u
 	}
 	h.setMethod(r)
 	h.setStatus(r)
 	h.setHeaders(r)
-	h.setMatch(r)
+	h.match = r.expression("match")
+	h.secure = r.security()
 	return h
-}
-
-// setUser sends the user of a URL as RFC 7617 has it. A header= comes later and
-// replaces it.
-func (h *httpProbe) setUser(user *url.Userinfo) {
-	if user == nil {
-		return
-	}
-	password, _ := user.Password()
-	req := http.Request{Header: h.header}
-	req.SetBasicAuth(user.Username(), password)
 }
 
 func (h *httpProbe) setMethod(r *reading) {
@@ -256,45 +303,30 @@ func (h *httpProbe) setStatus(r *reading) {
 	}
 }
 
-// setHeaders reads header='Name: value'. The first of a name replaces what usher
-// sends by itself, further ones are added to it; an empty value sends none.
+// setHeaders reads header='Name: value'.
 func (h *httpProbe) setHeaders(r *reading) {
-	seen := map[string]bool{}
+	hosts := 0
 	for _, text := range r.values["header"] {
 		name, value, ok := strings.Cut(text, ":")
 		if !ok || !isToken(name) {
 			r.mistake("header= is not a name, a colon and a value: write for example header='Accept: text/plain'")
 			continue
 		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		value = strings.Trim(value, " \t")
-		if strings.HasPrefix(value, "@/") {
-			var err error
-			if value, err = readValue(value[1:]); err != nil {
-				r.mistake("header= %s: cannot read its file: %w", name, err)
-				continue
-			}
+		f := headerField{name: textproto.CanonicalMIMEHeaderKey(name), value: strings.Trim(value, " \t")}
+		if f.name == "Host" {
+			hosts++
 		}
 		switch {
-		case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
-			r.mistake("header= %s: a control character in its value", name)
-		case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Trailer", "Connection"}, name):
-			r.mistake("header= %s: it belongs to the connection, and is set by usher", name)
-		case name == "Host":
-			if value == "" || seen[name] || strings.ContainsAny(value, "/@ \t") {
-				r.mistake("header= Host: write it once, as header='Host: NAME[:PORT]'")
-			}
-			h.host = value
-		case value == "" && name == "User-Agent":
-			h.header[name] = []string{""} // how net/http is told to send none
-		case value == "":
-			h.header.Del(name)
-		case seen[name]:
-			h.header.Add(name, value)
-		default:
-			h.header.Set(name, value)
+		case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Trailer", "Connection"}, f.name):
+			r.mistake("header= %s: it belongs to the connection, and is set by usher", f.name)
+		case hosts > 1:
+			r.mistake("header= Host: write it once, as header='Host: NAME[:PORT]'")
+		case strings.HasPrefix(f.value, "@/"):
+			f.file = r.optionFile("header= "+f.name, f.value[1:])
+		case f.unfit(f.value) != "":
+			r.mistake("header= %s: %s", f.name, f.unfit(f.value))
 		}
-		seen[name] = true
+		h.header = append(h.header, f)
 	}
 }
 
@@ -303,38 +335,4 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
 		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 	})
-}
-
-// readValue reads a header's value from a file, without the newline that every
-// editor puts at its end.
-func readValue(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", plainFile(err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxHeaderBytes+1))
-	if err != nil {
-		return "", plainFile(err)
-	}
-	if len(text) > maxHeaderBytes {
-		return "", fmt.Errorf("it has more than %d KiB", maxHeaderBytes>>10)
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
-}
-
-func (h *httpProbe) setMatch(r *reading) {
-	text, written := r.values["match"]
-	if !written {
-		return
-	}
-	match, err := regexp.Compile(text[0])
-	var wrong *syntax.Error
-	switch {
-	case errors.As(err, &wrong):
-		r.mistake("match= is not a regular expression: %s", wrong.Code)
-	case err != nil:
-		r.mistake("match= is not a regular expression")
-	}
-	h.match = match
 }

@@ -21,11 +21,22 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"tcp", "tcp://HOST:PORT", nil, buildTCP},
-	{"unix", "unix:///PATH", nil, buildUnix},
+	{"tcp", "tcp://HOST:PORT", talkOptions, buildTCP},
+	{"unix", "unix:///PATH", talkOptions, buildUnix},
 	{"http", "http://HOST[:PORT]/PATH", httpOptions, buildHTTP},
-	{"https", "https://HOST[:PORT]/PATH", httpOptions, buildHTTP},
+	{"https", "https://HOST[:PORT]/PATH", slices.Concat(httpOptions, tlsOptions), buildHTTP},
+	{"grpc", "grpc://HOST:PORT[/SERVICE]", nil, buildGRPC},
+	{"grpcs", "grpcs://HOST:PORT[/SERVICE]", tlsOptions, buildGRPC},
 	{"file", "file:///PATH", nil, buildFile},
+	{"dns", "dns://NAME", nil, buildDNS},
+	{"postgres", "postgres://HOST[:PORT]", nil, buildPostgres},
+	{"postgresql", "postgresql://HOST[:PORT]", nil, buildPostgres},
+	{"mysql", "mysql://HOST[:PORT]", nil, buildServer(3306, askMySQL)},
+	{"redis", "redis://HOST[:PORT]", nil, buildServer(6379, askRedis)},
+	{"amqp", "amqp://HOST[:PORT]", nil, buildServer(5672, askAMQP)},
+	{"nats", "nats://HOST[:PORT]", nil, buildServer(4222, askNATS)},
+	{"mqtt", "mqtt://HOST[:PORT]", nil, buildServer(1883, askMQTT)},
+	{"memcached", "memcached://HOST[:PORT]", nil, buildServer(11211, askMemcached)},
 	{"command", "a command", nil, buildCommand},
 }
 
@@ -101,6 +112,8 @@ func Parse(text string, use Use) (Target, error) {
 		r.target.Timeout = ProbeTimeout
 	case End:
 		r.target.Timeout = EndTimeout
+	case Once:
+		r.target.Timeout = OnceTimeout
 	}
 	words = r.takeOptions(words)
 	k, known := r.takeTarget(words)

@@ -1,8 +1,6 @@
 package probes
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +30,17 @@ func TestParseTargets(t *testing.T) {
 		{"https://u:CANARY@auth:8443/a/b?q=CANARY&x=y#CANARY", Wait, "https", "https://auth:8443/a/b"},
 		{"https://u:CANARY@auth:8443/CANARY?q=CANARY#CANARY", End, "https", "https://auth:8443"},
 		{"http://[::1]:8080/x", Begin, "http", "http://[::1]:8080"},
+		{"grpc://auth:50051", Wait, "grpc", "grpc://auth:50051"},
+		{"grpc://[::1]:1/a.b.C", Wait, "grpc", "grpc://[::1]:1/a.b.C"},
+		{"grpc://auth:1/a%20b/c", Wait, "grpc", "grpc://auth:1/a%20b/c"},
+		{"grpcs://auth:443/CANARY", End, "grpcs", "grpcs://auth:443"},
+		{"ca=/ca cert=/c key=/k server-name=::1 insecure=false grpcs://auth:1", Wait, "grpcs", "grpcs://auth:1"},
+		{"cert=/both key=/both server-name=db.example. insecure=true https://auth", Wait, "https", "https://auth"},
+		{"dns://db.prod.svc.cluster.local.", Wait, "dns", "dns://db.prod.svc.cluster.local."},
+		{"dns://my_db/", End, "dns", "dns://my_db"},
+		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, Wait, "tcp", "tcp://db:1"},
+		{`send=\\x00 unix:///s`, End, "unix", "unix://"},
+		{"header='Authorization: @/no/such/file' http://a/", Wait, "http", "http://a/"}, // read when asked
 		{"pg_isready -h db", Wait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", End, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", Wait, "command", "sh"},
@@ -165,9 +174,46 @@ func TestParseRefuses(t *testing.T) {
 		{"method=CONNECT http://a/", Wait, "method="},
 		{"header=CANARY http://a/", Wait, "header="},
 		{"header='X: a\nCANARY' http://a/", Wait, "header= X|control character"},
-		{"header='X: @/no/such/file' http://a/", Wait, "header= X|no such file"},
 		{"header='Content-Length: 5' http://a/", Wait, "Content-Length"},
 		{"match='(CANARY' http://a/", Wait, "match="},
+		{"header='Host: @/a' header='Host: b' http://a/", Wait, "header= Host: write it once"},
+		{"grpc://auth", Wait, "no port"},
+		{"grpc://:1", Wait, "no host"},
+		{"grpc://u:CANARY@auth:1/x", Wait, "no user"},
+		{"grpc://u:CAN/ARY@auth:1/x", Wait, "no user|%40"},
+		{"grpc://auth:1?CANARY", Wait, "no query"},
+		{"grpc://auth:1/x#CANARY", Wait, "no query|%23"},
+		{"grpc://auth:1/%zz", Wait, "%25"},
+		{"grpc://auth:1/%ff", Wait, "UTF-8"},
+		{"grpc://auth:1/" + strings.Repeat("x", 1025), Wait, "1025 bytes"},
+		{"method=GET grpc://auth:1", Wait, "method= is for http and https, not for grpc"},
+		{"ca=/ca grpc://auth:1", Wait, "ca= is for https and grpcs, not for grpc"},
+		{"insecure=true http://auth", Wait, "insecure= is for https and grpcs, not for http"},
+		{"ca=ca.pem https://auth", Wait, "ca= needs an absolute path"},
+		{"ca= https://auth", Wait, "ca= needs an absolute path"},
+		{"cert=/c https://auth", Wait, "cert= and key= go together"},
+		{"key=/k grpcs://auth:1", Wait, "cert= and key= go together"},
+		{"cert=c key=k grpcs://auth:1", Wait, "cert= needs an absolute path|key= needs an absolute path"},
+		{"server-name= https://auth", Wait, "server-name= is no host name"},
+		{"server-name=a/b https://auth", Wait, "server-name= is no host name"},
+		{"insecure=yes https://auth", Wait, "insecure= is neither true nor false"},
+		{"insecure= https://auth", Wait, "insecure= is neither true nor false"},
+		{"insecure=true ca=/ca https://auth", Wait, "exclude each other"},
+		{"insecure=true insecure=true https://auth", Wait, "given twice"},
+		{`send='CANARY\q' tcp://a:1`, Wait, "send=|backslash"},
+		{`send='CANARY\' tcp://a:1`, Wait, "send=|backslash"},
+		{"send= tcp://a:1", Wait, "send= is empty"},
+		{"expect='(CANARY' tcp://a:1", Wait, "expect= is not a regular expression"},
+		{"send=CANARY http://a", Wait, "send= is for tcp and unix, not for http"},
+		{"dns://", Wait, "no name"},
+		{"dns://10.0.0.1", Wait, "is an address"},
+		{"dns://[::1]", Wait, "is an address"},
+		{"dns://::1", Wait, "is an address"},
+		{"dns://db:53", Wait, "no port"},
+		{"dns://server/db", Wait, "no path"},
+		{"dns://u:CANARY@db", Wait, "no user"},
+		{"dns://d%b", Wait, "no host name has"},
+		{"dns:db", Wait, "dns: without //|dns://NAME"},
 		{"a && b", Wait, "unquoted & in the command a|sh -c"},
 		{"a; b", Wait, "unquoted ;"},
 		{"a | b CANARY", Wait, "unquoted |"},
@@ -251,21 +297,10 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-func TestHeaderValueFromFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	require.NoError(t, os.WriteFile(path, []byte("Bearer x\n\n"), 0o600))
-	_, err := Parse("header='Authorization: @"+path+"' http://a/", Wait)
-	require.ErrorContains(t, err, "control character", "one newline is trimmed, not two")
-	require.NoError(t, os.WriteFile(path, []byte("Bearer x\n"), 0o600))
-	target, err := Parse("header='Authorization: @"+path+"' http://a/", Wait)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"Bearer x"}, target.Probe.(*httpProbe).header["Authorization"])
-}
-
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
-		"http://u:p@h:80/x?y#z", "unix:///a%20b", "header='A: b' body=x match=^a$ http://h", "x=1", "'", "\\", "file:///%",
+		"http://u:p@h:80/x?y#z", "grpc://h:1/a%20b", "ca=/a cert=/b key=/c server-name=d insecure=x grpcs://[::1%25a]:1", "dns://a", `send='\x00' expect=^a tcp://a:1`, "unix:///a%20b", "header='A: b' body=x match=^a$ http://h", "x=1", "'", "\\", "file:///%",
 	} {
 		f.Add(text, 0)
 		f.Add(text, 3)
@@ -311,6 +346,11 @@ func FuzzSecrets(f *testing.F) {
 			"header=" + quote(canary+odd) + " http://" + host + "/",
 			"cmd " + canary + odd + " && " + canary,
 			"http://" + host + "/ " + canary + odd,
+			"grpc://user:" + canary + odd + "@" + host + path,
+			"grpcs://" + host + "/?" + canary + odd,
+			"dns://user:" + canary + odd + "@" + host,
+			"send=" + quote(canary+odd) + " expect=" + quote(canary+odd) + " tcp://" + host,
+			"send=" + quote(canary+odd) + " " + host,
 		} {
 			if strings.Contains(host+odd, canary) || !u.Hook() && strings.Contains(path, canary) {
 				t.Skip()

@@ -480,6 +480,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
+	if os.Getenv("USHER_TEST_NO_CA") != "" {
+		os.Remove(dir + "/ca.pem") // TestTLSWithoutAnyAuthority
+	}
 	os.Setenv("SSL_CERT_FILE", dir+"/ca.pem")
 	os.Setenv("SSL_CERT_DIR", dir)
 	code := m.Run()
@@ -516,14 +519,14 @@ func TestHTTPS(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
 	assert.NoError(t, ask(t, "method=PUT body=x "+url, End))
 	assert.Equal(t, "x", string(body))
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), Wait), "the certificate is for another name")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), Wait), "the certificate is for another name than localhost")
 	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), Wait), "status 400")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
-	assert.EqualError(t, ask(t, url, Wait), "the certificate is signed by an unknown authority")
+	assert.EqualError(t, ask(t, url, Wait), "the certificate is self-signed: name it with ca= to trust it")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
-	assert.EqualError(t, ask(t, url, Wait), "tls: certificate required")
+	assert.EqualError(t, ask(t, url, Wait), "the server wants a client certificate: write cert= and key=")
 }
 
 // A server that does not wait for the request, as a canned answer from nc.
@@ -603,7 +606,35 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	ok.Close()
 	secure.Close()
-	assert.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the poller's, and what this waiting needs
-	}, 30*time.Second, 10*time.Millisecond)
+	assertNothingLeft(t, fds, goroutines)
+}
+
+// The files of headers are read at each attempt: a token may come late, and is
+// renewed.
+func TestHTTPHeaderFromFile(t *testing.T) {
+	var got http.Header
+	var host string
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
+	path := filepath.Join(t.TempDir(), "token")
+	target := parse(t, "header='X: 1' header='X: @"+path+"' header='Authorization: @"+path+"' "+strings.Replace(url, "//", "//u:p@", 1), Wait)
+	ask := func() error { return target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}) }
+
+	assert.EqualError(t, ask(), "cannot read the file of header= X: no such file")
+	for _, token := range []string{"Bearer x", " Bearer y\n", "Bearer z\r\n"} {
+		write(t, path, []byte(token))
+		require.NoError(t, ask())
+		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "it replaces the user of the URL")
+		assert.Equal(t, []string{"1", strings.TrimSpace(token)}, got["X"])
+	}
+	write(t, path, []byte("CANARY\n\n"))
+	assert.EqualError(t, ask(), "header= X: a control character in its value", "one newline is trimmed, not two")
+	write(t, path, make([]byte, maxHeaderBytes+1))
+	assert.EqualError(t, ask(), "cannot read the file of header= X: it has more than 64 KiB")
+
+	write(t, path, []byte("auth.example\n"))
+	target = parse(t, "header='Host: @"+path+"' "+url, End)
+	require.NoError(t, ask())
+	assert.Equal(t, "auth.example", host)
+	write(t, path, []byte("a/b"))
+	assert.ErrorContains(t, ask(), "header= Host: write it once")
 }

@@ -14,6 +14,7 @@ const (
 	Ready            // --ready: asked until it says yes, while the app runs
 	Begin            // --pre-start and --post-start hooks: done once, no default timeout
 	End              // --drain and --post-stop hooks: done once, 10 s by default
+	Once             // --probe: asked a single time, 1 s by default
 )
 
 // Hook reports whether the target is done once rather than asked until yes.
@@ -30,6 +31,8 @@ func (u Use) String() string {
 		return "--pre-start and --post-start"
 	case End:
 		return "--drain and --post-stop"
+	case Once:
+		return "--probe"
 	}
 	return "an unknown use"
 }
@@ -38,6 +41,7 @@ func (u Use) String() string {
 const (
 	ProbeTimeout = 3 * time.Second
 	EndTimeout   = 10 * time.Second
+	OnceTimeout  = 1 * time.Second
 	MaxInterval  = 1 * time.Second
 )
 

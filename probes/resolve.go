@@ -67,35 +67,85 @@ const (
 // failure is given to all who ask within a second of its lookup's beginning.
 // It returns early with the cause of ctx when that ends.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{addr}, nil
-	}
-	name := strings.ToLower(host)
-	if local := strings.TrimSuffix(name, "."); local == "localhost" || strings.HasSuffix(local, ".localhost") {
-		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
+	if addrs := literal(host); addrs != nil {
+		return addrs, nil
 	}
 	r.mu.Lock()
-	l := r.lookup(name)
+	defer r.mu.Unlock()
+	l := r.lookup(strings.ToLower(host))
 	if l.busy && (l.addrs == nil || time.Since(l.good) > lookupAge) {
-		ended := l.ended
 		var patience <-chan time.Time // nil: there is nothing to fall back on
 		if l.addrs != nil {
 			patience = time.After(lookupPatience)
 		}
-		r.mu.Unlock()
-		select {
-		case <-ended:
-		case <-patience:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := r.wait(ctx, l, patience); err != nil {
+			return nil, err
 		}
-		r.mu.Lock()
 	}
-	defer r.mu.Unlock()
 	if l.addrs != nil {
 		return l.addrs, nil
 	}
 	return nil, l.err
+}
+
+// resolves reports whether host resolves now: it has no good answer of before to
+// fall back on, and waits for the lookup that is under way.
+//
+// If ctx ends first, that lookup is left to the next call with the same left. It
+// takes the answer as it is: if it began another lookup instead, one that is
+// always slower than an attempt would never be heard.
+func (r *Resolver) resolves(ctx context.Context, host string, left *chan struct{}) error {
+	if literal(host) != nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := strings.ToLower(host)
+	if *left != nil {
+		select {
+		case <-*left:
+			*left = nil
+			if l := r.names[name]; !l.busy {
+				return l.err
+			}
+		default:
+		}
+	}
+	l := r.lookup(name)
+	if l.busy {
+		*left = l.ended
+		if err := r.wait(ctx, l, nil); err != nil {
+			return err
+		}
+	}
+	*left = nil
+	return l.err
+}
+
+// wait waits for the lookup that is under way, for patience, or for ctx, whose
+// cause it returns. r.mu is held before and after.
+func (r *Resolver) wait(ctx context.Context, l *lookup, patience <-chan time.Time) error {
+	ended := l.ended
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	select {
+	case <-ended:
+	case <-patience:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// literal gives the addresses of a host that needs no lookup.
+func literal(host string) []netip.Addr {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}
+	}
+	if local := strings.TrimSuffix(strings.ToLower(host), "."); local == "localhost" || strings.HasSuffix(local, ".localhost") {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	return nil
 }
 
 // lookup finds what is known of a name, and begins to look it up if it is time.
@@ -139,10 +189,23 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
 		l.addrs, l.err = nil, lookupError{"name does not resolve"}
 	case errors.As(err, &dns):
-		l.err = lookupError{"cannot look up name: " + dns.Err}
+		l.err = lookupError{"cannot look up name: " + plainDNS(dns)}
 	default:
 		l.err = lookupError{"cannot look up name"}
 	}
 	l.busy = false
 	close(l.ended)
+}
+
+// plainDNS says in what way a resolver has failed. Its own words name sockets.
+func plainDNS(err *net.DNSError) string {
+	switch {
+	case err.IsTimeout:
+		return "no name server answers in time"
+	case strings.HasSuffix(err.Err, "connection refused"):
+		return "there is no name server"
+	case err.Err == "server misbehaving":
+		return "the name server fails"
+	}
+	return err.Err
 }

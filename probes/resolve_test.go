@@ -163,7 +163,7 @@ func TestFailedLookupIsANo(t *testing.T) {
 	}{
 		{nil, errNoSuchHost, "name does not resolve"},
 		{nil, nil, "name does not resolve"},
-		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: i/o timeout"},
+		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: no name server answers in time"},
 		{nil, errors.New("CANARY"), "cannot look up name"},
 	}
 	for _, test := range tests {
@@ -174,4 +174,26 @@ func TestFailedLookupIsANo(t *testing.T) {
 			assert.Equal(t, unresolved, kindOf(err))
 		}
 	}
+}
+
+// A lookup that is slower than every attempt is still heard, by the attempt after
+// its end.
+func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+			n++
+			time.Sleep(2 * time.Second)
+			return addrs("10.0.0.1"), nil
+		}}
+		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", Wait)
+		var asked []string
+		require.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
+			if u.Kind == Tried && u.Status.Last != nil {
+				asked = append(asked, u.Status.Last.Error())
+			}
+		}))
+		assert.NotEmpty(t, asked)
+		assert.Equal(t, 1, n, "an answer that is there is not asked for again")
+	})
 }

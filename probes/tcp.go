@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// A tcpProbe says yes when a connection is accepted; it is closed at once.
+// A tcpProbe says yes when a connection is accepted, and what was to be said on
+// it has been; it is closed then.
 type tcpProbe struct {
 	host string
 	port uint16
+	talk talk
 }
 
 func (t *tcpProbe) Ask(ctx context.Context, a Attempt) error {
@@ -22,12 +24,12 @@ func (t *tcpProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	ctx, cancel := limit(ctx, a.Timeout)
 	defer cancel()
-	conn, err := dial(ctx, addrs, t.port)
+	line, err := connect(ctx, addrs, t.port)
 	if err != nil {
 		return err
 	}
-	conn.Close() // an error would say nothing about the other side
-	return nil
+	defer line.end()
+	return t.talk.on(ctx, line)
 }
 
 func buildTCP(r *reading) Probe {
@@ -35,13 +37,14 @@ func buildTCP(r *reading) Probe {
 	if rest != "" && rest != "/" {
 		r.mistake("tcp:// takes no path or query: write tcp://HOST:PORT")
 	}
+	t := &tcpProbe{talk: r.talk()}
 	if strings.Contains(authority, "@") {
 		r.mistake("tcp:// takes no user: write tcp://HOST:PORT")
 		return nil
 	}
-	host, port := r.hostPort(authority, 0)
+	t.host, t.port = r.hostPort(authority, 0)
 	r.name = "tcp://" + authority
-	return &tcpProbe{host, port}
+	return t
 }
 
 // authority cuts what follows the scheme into the authority and all after it.
@@ -97,6 +100,35 @@ func (r *reading) hostPort(authority string, preset uint16) (host string, port u
 
 func notInHost(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._", c))
+}
+
+// A line is a connection on which every read and write fails from the moment its
+// context ends.
+type line struct {
+	net.Conn
+	watch func() bool // ends the watch over the context
+}
+
+func watched(ctx context.Context, conn net.Conn) *line {
+	return &line{conn, context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
+}
+
+// Close ends the watch too, and with it all that the line has held.
+func (l *line) Close() error {
+	l.watch()
+	return l.Conn.Close()
+}
+
+// end is Close where there is nobody who would want its error.
+func (l *line) end() { _ = l.Close() }
+
+// connect is dial with a watch over the connection.
+func connect(ctx context.Context, addrs []netip.Addr, port uint16) (*line, error) {
+	conn, err := dial(ctx, addrs, port)
+	if err != nil {
+		return nil, err
+	}
+	return watched(ctx, conn), nil
 }
 
 // stagger is how long an address is alone before the next is tried beside it

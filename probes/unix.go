@@ -7,8 +7,11 @@ import (
 	"syscall"
 )
 
-// A unixProbe says yes when a connection is accepted; it is closed at once.
-type unixProbe struct{ path string }
+// A unixProbe says yes as a tcpProbe does.
+type unixProbe struct {
+	path string
+	talk talk
+}
 
 func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	ctx, cancel := limit(ctx, a.Timeout)
@@ -16,8 +19,9 @@ func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", u.path)
 	switch {
 	case err == nil:
-		conn.Close()
-		return nil
+		line := watched(ctx, conn)
+		defer line.end()
+		return u.talk.on(ctx, line)
 	case ended(ctx):
 		return context.Cause(ctx)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
@@ -34,5 +38,5 @@ func buildUnix(r *reading) Probe {
 	if len(p) > 107 { // sun_path has 108 bytes, one of them for the NUL
 		r.mistake("unix:// path of %d bytes: a socket's has at most 107", len(p))
 	}
-	return &unixProbe{p}
+	return &unixProbe{p, r.talk()}
 }

@@ -335,6 +335,7 @@ func isScheme(s string) bool {
 var targetOptions = []string{
 	"timeout", "interval", "within", "optional", "successes", "name",
 	"retries", "method", "status", "header", "body", "match",
+	"ca", "cert", "key", "server-name", "insecure", "send", "expect",
 }
 
 // refuseWithoutApp refuses, when usher is only to wait, what is about an app.

@@ -1,0 +1,368 @@
+package probes
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// overTLS lets a hostile server be hostile behind a good handshake.
+func overTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
+	return func(conn net.Conn) {
+		secure := tls.Server(conn, config)
+		if secure.Handshake() == nil {
+			f(secure)
+		}
+		conn.Close()
+	}
+}
+
+// hostileConfig is a certificate that the tests do not verify.
+func hostileConfig(t *testing.T) *tls.Config {
+	t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
+}
+
+// drip sends text one byte every 20 ms, and its end again and again.
+func drip(conn net.Conn, text string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		if _, err := io.WriteString(conn, text[min(i, len(text)-1):][:1]); err != nil {
+			return
+		}
+		<-tick.C
+	}
+}
+
+func flood(conn net.Conn, begin, again string) {
+	io.WriteString(conn, begin)
+	for again = strings.Repeat(again, 1+4096/len(again)); ; {
+		if _, err := io.WriteString(conn, again); err != nil {
+			return
+		}
+	}
+}
+
+// What no protocol allows is a no for every kind, above TLS and below it: soon,
+// in words, and without those of the server.
+func TestEveryKindOutlivesHostileServers(t *testing.T) {
+	said := new(bytes.Buffer)
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(said)
+
+	config := hostileConfig(t)
+	kinds := []struct {
+		url  string
+		over func(func(net.Conn)) func(net.Conn)
+	}{
+		{"expect=^yes$ tcp://%s", nil},
+		{"http://%s", nil},
+		{"https://%s", nil},
+		{"grpc://%s", nil},
+		{"grpcs://%s", nil},
+		{"insecure=true https://%s", func(f func(net.Conn)) func(net.Conn) { return overTLS(config, f) }},
+		{"insecure=true grpcs://%s", func(f func(net.Conn)) func(net.Conn) { return overTLS(config, f) }},
+	}
+	random := make([]byte, 1<<20)
+	for i, chacha := 0, rand.NewChaCha8([32]byte{1}); i < len(random); i += 8 {
+		for j, n := 0, chacha.Uint64(); j < 8; j++ {
+			random[i+j] = byte(n >> (8 * j))
+		}
+	}
+	for name, hostile := range map[string]func(net.Conn){
+		"accepts and never answers": untilClosed,
+		"hangs up at once":          func(conn net.Conn) { conn.Close() },
+		"resets": func(conn net.Conn) {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				tcp.SetLinger(0)
+			}
+			conn.Close()
+		},
+		"a byte every 20 ms":   func(conn net.Conn) { drip(conn, "HTTP/1.1 200 OK\r\nA: CANARY") },
+		"garbage":              func(conn net.Conn) { io.Copy(conn, bytes.NewReader(random)); conn.Close() },
+		"endless zeros":        func(conn net.Conn) { flood(conn, "", "\x00") },
+		"endless text":         func(conn net.Conn) { flood(conn, "CANARY ", "CANARY ") },
+		"endless lines":        func(conn net.Conn) { flood(conn, "CANARY\r\n", "CANARY\r\n") },
+		"an endless alert":     func(conn net.Conn) { flood(conn, "\x15\x03\x01\x00\x02\x01\x00", "\x15\x03\x01\x00\x02\x01\x00") },
+		"an endless handshake": func(conn net.Conn) { flood(conn, "\x16\x03\x03\x40\x00\x02\xff\xff\xff", "\x16\x03\x03\x40\x00") },
+		"endless frames":       func(conn net.Conn) { flood(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00") },
+	} {
+		for _, kind := range kinds {
+			serve := hostile
+			if kind.over != nil {
+				serve = kind.over(hostile)
+			}
+			l := raw(t, "tcp", "127.0.0.1:0", serve)
+			text := fmt.Sprintf(kind.url, l.Addr())
+			err := parse(t, text, Wait).Probe.Ask(t.Context(), Attempt{Timeout: short})
+			if assert.Error(t, err, "%s: %s", name, text) {
+				assert.NotContains(t, err.Error(), "CANARY", "%s: %s", name, text)
+				assert.NotContains(t, err.Error(), "127.0.0.1", "%s: %s", name, text)
+			}
+			l.Close()
+		}
+	}
+	assert.Empty(t, said.String(), "package log is the program's")
+}
+
+// Answers in HTTP that are wrong, too much, or only look wrong.
+func TestHTTPOfHostileServers(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	chunked := func(chunks string) string {
+		return ok + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks
+	}
+	const closed = "the connection was closed before the answer was complete"
+	const invalid = "no valid HTTP answer"
+	for name, test := range map[string]struct{ options, answer, want string }{
+		"10 MB in one header":      {"", ok + "A: " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
+		"10 MB of headers":         {"", ok + strings.Repeat("A: b\r\n", 10<<20/6) + "\r\n", "more than 64 KiB of headers"},
+		"10 MB of status":          {"", "HTTP/1.1 200 " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
+		"10 MB of interim answers": {"", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10<<20/25) + ok + "\r\n", "more than 64 KiB of headers"},
+		"10 MB of body":            {"match=^x+$ ", ok + "\r\n" + strings.Repeat("x", 10<<20), ""},
+		"10 MB in a chunk":         {"match=^x+$ ", chunked("A00000\r\n" + strings.Repeat("x", 10<<20) + "\r\n0\r\n\r\n"), ""},
+		"10 MB in little chunks":   {"match=^x+$ ", chunked(strings.Repeat("1\r\nx\r\n", 10<<20/6) + "0\r\n\r\n"), ""},
+		"10 MB of chunk extension": {"", chunked("1;a=" + strings.Repeat("x", 10<<20) + "\r\nx\r\n0\r\n\r\n"), invalid},
+		"10 MB of trailers":        {"", chunked("1\r\nx\r\n0\r\nA: " + strings.Repeat("x", 10<<20) + "\r\n\r\n"), invalid},
+		"no number of a chunk":     {"", chunked("zz\r\nCANARY"), invalid},
+		"a negative chunk":         {"", chunked("-1\r\nCANARY"), invalid},
+		"a huge chunk":             {"", chunked("ffffffffffffffffff\r\nCANARY"), invalid},
+		"a torn chunk":             {"", chunked("10\r\nx"), closed},
+		"no end of chunks":         {"", chunked("1\r\nx\r\n"), closed},
+		"no line after a chunk":    {"", chunked("1\r\nxCANARY\r\n"), invalid},
+		"two codings":              {"", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n", invalid},
+		"a negative length":        {"", ok + "Content-Length: -1\r\n\r\n", invalid},
+		"two lengths":              {"", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", invalid},
+		"too long a length":        {"", ok + "Content-Length: 5\r\n\r\nabc", closed},
+		"a lie of length":          {"match=^x+$ ", ok + "Content-Length: 9223372036854775807\r\n\r\n" + strings.Repeat("x", 20<<10), ""},
+		"no colon":                 {"", ok + "CANARY\r\n\r\n", invalid},
+		"NUL in a header":          {"", ok + "A\x00: CANARY\r\n\r\n", invalid},
+		"no status":                {"", "HTTP/1.1\r\n\r\n", invalid},
+		"no number of status":      {"", "HTTP/1.1 CANARY OK\r\n\r\n", invalid},
+		"a negative status":        {"", "HTTP/1.1 -20 OK\r\n\r\n", invalid},
+		"status 999":               {"", "HTTP/1.1 999 OK\r\n\r\n", "status 999"},
+		"status 000":               {"", "HTTP/1.1 000 OK\r\n\r\n", "status 0"},
+		"status 2000":              {"", "HTTP/1.1 2000 OK\r\n\r\n", invalid},
+		"without a version":        {"", "200 OK\r\n\r\n", invalid},
+		"HTTP/0.9":                 {"", "<html>CANARY</html>", invalid},
+		"HTTP/0.9 of lines":        {"", "<html>\nCANARY\n</html>\n", invalid},
+		"HTTP/1":                   {"", "HTTP/1 200 OK\r\n\r\n", invalid},
+		"HTTP/11":                  {"", "HTTP/11 200 OK\r\n\r\n", invalid},
+		"HTTP/1.10":                {"", "HTTP/1.10 200 OK\r\n\r\n", invalid},
+		"ICY":                      {"", "ICY 200 OK\r\n\r\n", invalid},
+		// In words of HTTP/1 a server may claim what it likes: it has answered,
+		// as for the kubelet.
+		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", ""},
+		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "status 503"},
+		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", ""},
+		"HTTP/2 in frames":                     {"", frames(emptySettings, okHeaders, okData, okTrailers), invalid},
+		"bare newlines":                        {"match=^hi ", "HTTP/1.0 200 OK\n\nhi", ""},
+		"a second answer":                      {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},
+		"101 without end":                      {"", "HTTP/1.1 101 Now\r\n\r\n" + strings.Repeat("x", 1<<20), "status 101"},
+		"204 with a body":                      {"", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nabc", ""},
+		"HEAD with a body":                     {"method=HEAD ", ok + "Content-Length: 5\r\n\r\nabc", ""},
+		"redirect loop":                        {"", "HTTP/1.1 302 X\r\nLocation: /\r\n\r\n", "more than 10 redirects"},
+		"redirect to itself with another name": {"", "HTTP/1.1 302 X\r\nLocation: http://LOCALHOST:1/CANARY\r\n\r\n", ""},
+		"redirect to another host":             {"", "HTTP/1.1 301 X\r\nLocation: //other.invalid/CANARY\r\n\r\n", ""},
+		"redirect of 64 KB":                    {"", "HTTP/1.1 302 X\r\nLocation: /" + strings.Repeat("x", 60<<10) + "\r\n\r\n", "more than 10 redirects"},
+		"redirect to a refused port":           {"", "HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:1/CANARY\r\n\r\n", "connection refused"},
+		"redirect to port 0":                   {"", "HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:0/CANARY\r\n\r\n", "redirects to a port that is not in 1-65535"},
+	} {
+		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			go io.Copy(io.Discard, conn)
+			io.WriteString(conn, test.answer)
+			conn.(*net.TCPConn).CloseWrite()
+		})
+		err := ask(t, test.options+"http://"+l.Addr().String()+"/", Wait)
+		if test.want == "" {
+			assert.NoError(t, err, name)
+		} else {
+			assert.EqualError(t, err, test.want, name)
+		}
+		l.Close()
+	}
+}
+
+// cutting passes a connection on to a real server, and only the first bytes of
+// its answer back. It tells how many there were.
+func cutting(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
+	t.Helper()
+	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		defer conn.Close()
+		server, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go func() {
+			io.Copy(server, conn)
+			server.Close()
+		}()
+		n, _ := io.CopyN(conn, server, most.Load())
+		conn.Close()
+		seen <- n
+	}).Addr().String()
+}
+
+// A server that dies within its answer, at any byte of it, has said no.
+func TestConnectionClosedAtEveryByte(t *testing.T) {
+	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", "")
+		io.WriteString(w, "hello")
+	})
+	flushed := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush() // so the body comes in chunks
+		io.WriteString(w, "hello")
+	})
+	secure := serveHealth(t, hostileConfig(t))
+	for _, test := range []struct {
+		text, to   string
+		step, more int64 // bytes between two attempts; bytes behind the whole answer
+	}{
+		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
+		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},
+		{"grpc://%s", strings.TrimPrefix(grpcServer(t, health), "grpc://"), 1, 0},
+		{"insecure=true https://%s", secure, 7, 40},
+		{"insecure=true grpcs://%s", secure, 7, 40},
+	} {
+		var most atomic.Int64
+		seen := make(chan int64)
+		target := parse(t, fmt.Sprintf(test.text, cutting(t, test.to, &most, seen)), Wait)
+		ask := func(bytes int64) (int64, error) {
+			most.Store(bytes)
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			return <-seen, err
+		}
+		whole, err := ask(1 << 20)
+		require.NoError(t, err, test.text)
+		yes := int64(0)
+		for ; ; yes += test.step {
+			if _, err := ask(yes); err == nil {
+				break
+			}
+			require.Less(t, yes, whole+100, test.text)
+		}
+		assert.GreaterOrEqual(t, yes, whole-test.more, test.text)
+	}
+}
+
+// assertNothingLeft waits until no more is left than was before.
+func assertNothingLeft(t *testing.T, fds, goroutines int) {
+	t.Helper()
+	assert.Eventually(t, func() bool {
+		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the poller's, and what this waiting needs
+	}, 30*time.Second, 10*time.Millisecond)
+}
+
+// 2000 attempts of a kind, well and ill, leave nothing behind.
+func TestNothingIsLeftBehindByAnyKind(t *testing.T) {
+	// The garbage collector closes what was forgotten, and would hide it.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	servers := startServers(t)
+	for text, n := range servers.targets {
+		target := parse(t, text, Wait)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range n / 8 {
+					target.Probe.Ask(t.Context(), Attempt{Timeout: 50 * time.Millisecond, Resolver: servers.names})
+				}
+			})
+		}
+		all.Wait()
+	}
+	servers.close()
+	assertNothingLeft(t, fds, goroutines)
+}
+
+// The memory that lives is the same after 2000 attempts as after some.
+func TestMemoryStaysFlat(t *testing.T) {
+	servers := startServers(t)
+	defer servers.close()
+	live := func() int64 {
+		runtime.GC()
+		runtime.GC() // what pools hold lives through one
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for text, n := range servers.targets {
+		target := parse(t, text, Wait)
+		ask := func(n int) {
+			for range n {
+				target.Probe.Ask(t.Context(), Attempt{Timeout: 50 * time.Millisecond, Resolver: servers.names})
+			}
+		}
+		ask(n/8 + 1)
+		before := live()
+		ask(n / 2)
+		assert.Less(t, live()-before, int64(n/2*100+100<<10), "%s: %d attempts", text, n/2)
+	}
+}
+
+// startServers starts one of each sort, good and hostile.
+type servers struct {
+	targets map[string]int // and how often to ask them
+	names   *Resolver
+	closes  []func()
+}
+
+func (s *servers) close() {
+	for _, close := range s.closes {
+		close()
+	}
+}
+
+func startServers(t *testing.T) *servers {
+	t.Helper()
+	s := &servers{names: names("127.0.0.1")}
+	listen := func(f func(net.Conn)) string {
+		l := raw(t, "tcp", "127.0.0.1:0", f)
+		s.closes = append(s.closes, func() { l.Close() })
+		return l.Addr().String()
+	}
+	plain := httptest.NewUnstartedServer(http.HandlerFunc(health))
+	plain.Config.Protocols = new(http.Protocols)
+	plain.Config.Protocols.SetUnencryptedHTTP2(true)
+	plain.Config.Protocols.SetHTTP1(true)
+	plain.Start()
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(health))
+	secure.EnableHTTP2 = true
+	secure.TLS = hostileConfig(t)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	s.closes = append(s.closes, plain.Close, secure.Close)
+	_, port, err := net.SplitHostPort(plain.Listener.Addr().String())
+	require.NoError(t, err)
+	bigHeader := listen(func(conn net.Conn) { flood(conn, "HTTP/1.1 200 OK\r\nA: ", "x"); conn.Close() })
+	settings := listen(func(conn net.Conn) { flood(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00"); conn.Close() })
+	silent := listen(untilClosed)
+	hello := listen(func(conn net.Conn) { io.WriteString(conn, "hello\r\n"); conn.Close() })
+	tls := secure.Listener.Addr().String()
+	s.targets = map[string]int{
+		"dns://db": 2000, "tcp://db:" + port: 2000, "http://db:" + port: 2000, "grpc://db:" + port: 2000, "grpc://db:" + port + "/down": 2000,
+		"insecure=true https://" + tls: 200, "insecure=true grpcs://" + tls: 200,
+		"grpcs://" + tls:             200, // it is self-signed
+		"ca=/no/such https://" + tls: 2000, "expect=^hello tcp://" + hello: 2000, "expect=NO tcp://" + hello: 2000,
+		"grpc://" + hello: 2000, "http://" + hello: 2000, "grpc://127.0.0.1:1": 2000,
+		"http://" + bigHeader: 80, "grpc://" + settings: 80, "http://" + silent: 32, "grpc://" + silent: 32, "https://" + silent: 32,
+	}
+	return s
+}

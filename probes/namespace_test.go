@@ -1,0 +1,323 @@
+package probes
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace runs the test that calls it again, in a process with a network and
+// with mounts of its own, and reports whether this is that process. There the
+// loopback device is up, and resolv is the /etc/resolv.conf.
+func inNamespace(t *testing.T, resolv string) bool {
+	t.Helper()
+	const mark = "USHER_TEST_NAMESPACE"
+	ip, err := exec.LookPath("ip")
+	if err != nil {
+		skip(t, "needs the command ip")
+	}
+	if os.Getenv(mark) != t.Name() {
+		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		again.Env = append(os.Environ(), mark+"="+t.Name(), "GODEBUG=netdns=go") // as the static binary does
+		again.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+		}
+		if os.Getuid() != 0 {
+			again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+			again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+			again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		}
+		out, err := again.CombinedOutput()
+		if err != nil && len(out) == 0 { // it has not begun
+			skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
+		}
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: "+t.Name(), "%s", out)
+		return false
+	}
+	require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	require.NoError(t, os.WriteFile(path, []byte(resolv), 0o644))
+	require.NoError(t, unix.Mount(path, "/etc/resolv.conf", "", unix.MS_BIND, ""))
+	run(t, ip, "link", "set", "lo", "up")
+	return true
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	require.NoError(t, err, "%s %v: %s", name, args, out)
+}
+
+// A cable with nobody at its other end swallows whatever is sent; some routes
+// refuse instead.
+func TestAddressesThatSwallow(t *testing.T) {
+	if !inNamespace(t, "") {
+		return
+	}
+	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
+	run(t, "ip", "addr", "add", "10.9.9.1/24", "dev", "here")
+	run(t, "ip", "-6", "addr", "add", "fd09::1/64", "dev", "here", "nodad")
+	run(t, "ip", "link", "set", "here", "up")
+	run(t, "ip", "link", "set", "there", "up")
+	run(t, "ip", "neigh", "add", "10.9.9.9", "lladdr", "02:00:00:00:00:09", "dev", "here")
+	run(t, "ip", "neigh", "add", "fd09::9", "lladdr", "02:00:00:00:00:09", "dev", "here")
+	run(t, "ip", "route", "add", "unreachable", "10.9.8.0/24")
+	run(t, "ip", "route", "add", "prohibit", "10.9.7.0/24")
+
+	for _, kind := range []string{"tcp://%s:80", "expect=x tcp://%s:80", "http://%s/", "https://%s/", "grpc://%s:80", "grpcs://%s:80/x"} {
+		ask := func(host string) error {
+			return parse(t, fmt.Sprintf(kind, host), Wait).Probe.Ask(t.Context(), Attempt{Timeout: short})
+		}
+		assert.EqualError(t, ask("10.9.9.9"), "timed out after 200ms", kind)
+		assert.EqualError(t, ask("[fd09::9]"), "timed out after 200ms", kind)
+		assert.EqualError(t, ask("10.9.8.1"), "no route to host", kind)
+		assert.EqualError(t, ask("10.9.7.1"), "permission denied", kind)
+		assert.EqualError(t, ask("10.9.6.1"), "network is unreachable", kind)
+	}
+	// One that swallows, or many, do not keep the others from being tried.
+	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), Wait)
+	all := names("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
+	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
+}
+
+// A nameServer answers over UDP, as its say tells it to for a name: rcode and
+// addresses, or false to be silent.
+type nameServer struct {
+	say func(name string, asked int) (rcode byte, addrs []string, ok bool)
+
+	mu    sync.Mutex
+	asked map[string]int // questions by name, for A and AAAA each
+}
+
+func (s *nameServer) start(t *testing.T, address string) {
+	t.Helper()
+	s.asked = map[string]int{}
+	conn, err := net.ListenPacket("udp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		for b := make([]byte, 1500); ; {
+			n, from, err := conn.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if answer := s.answer(b[:n]); answer != nil {
+				conn.WriteTo(answer, from)
+			}
+		}
+	}()
+}
+
+// answer makes a message of RFC 1035, section 4.
+func (s *nameServer) answer(question []byte) []byte {
+	end := 12
+	var labels []string
+	for question[end] != 0 {
+		labels = append(labels, string(question[end+1:end+1+int(question[end])]))
+		end += 1 + int(question[end])
+	}
+	name, kind := strings.Join(labels, "."), binary.BigEndian.Uint16(question[end+1:])
+	end += 5
+	s.mu.Lock()
+	s.asked[fmt.Sprint(name, " ", kind)]++
+	asked := s.asked[fmt.Sprint(name, " ", kind)]
+	s.mu.Unlock()
+	rcode, list, ok := s.say(name, asked)
+	if !ok {
+		return nil
+	}
+	b := append([]byte{}, question[:end]...)
+	copy(b[2:], []byte{0x81, 0x80 | rcode, 0, 1, 0, 0, 0, 0, 0, 0})
+	for _, text := range list {
+		addr := netip.MustParseAddr(text)
+		if addr.Is4() != (kind == 1) {
+			continue
+		}
+		b[7]++
+		b = append(b, 0xc0, 12, 0, byte(kind), 0, 1, 0, 0, 0, 0, 0, byte(addr.BitLen()/8))
+		b = append(b, addr.AsSlice()...)
+	}
+	return b
+}
+
+// count is how often a name was asked for, by its IPv4 or, if that is more, IPv6
+// question: a lookup asks both at the same time.
+func (s *nameServer) count(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.asked[name+" 1"], s.asked[name+" 28"])
+}
+
+const (
+	noError  = 0
+	servFail = 2
+	nxDomain = 3
+	refuses  = 5
+)
+
+func TestNameServers(t *testing.T) {
+	if !inNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1\n") {
+		return
+	}
+	l6 := raw(t, "tcp", "[::1]:0", untilClosed)
+	l4 := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	port4, port6 := l4.Addr().(*net.TCPAddr).Port, l6.Addr().(*net.TCPAddr).Port
+	first := &nameServer{say: func(name string, asked int) (byte, []string, bool) {
+		switch name {
+		case "first-silent.test", "both-silent.test":
+			return 0, nil, false
+		case "first-fails.test", "both-fail.test":
+			return servFail, nil, true
+		case "first-refuses.test":
+			return refuses, nil, true
+		case "none.test":
+			return nxDomain, nil, true
+		case "empty.test":
+			return noError, nil, true
+		case "only6.test":
+			return noError, []string{"::1"}, true
+		case "later.test": // not there, then broken, then there
+			switch {
+			case asked == 1:
+				return nxDomain, nil, true
+			case asked == 2:
+				return servFail, nil, true
+			}
+		case "goes.test":
+			if asked > 1 {
+				return nxDomain, nil, true
+			}
+		case "breaks.test":
+			if asked > 1 {
+				return servFail, nil, true
+			}
+		}
+		return noError, []string{"127.0.0.1"}, true
+	}}
+	second := &nameServer{say: func(name string, asked int) (byte, []string, bool) {
+		switch name {
+		case "both-silent.test":
+			return 0, nil, false
+		case "both-fail.test", "later.test", "breaks.test":
+			return servFail, nil, true
+		}
+		return noError, []string{"127.0.0.1"}, true
+	}}
+	first.start(t, "127.0.0.2:53")
+	second.start(t, "127.0.0.3:53")
+	resolver := new(Resolver)
+	attempt := func() Attempt { return Attempt{Timeout: 30 * time.Second, Resolver: resolver} }
+	tcp := func(name string, port int) string { return fmt.Sprintf("tcp://%s:%d", name, port) }
+
+	var all sync.WaitGroup
+	for text, want := range map[string]string{
+		tcp("plain.test", port4):         "",
+		tcp("first-silent.test", port4):  "",
+		"dns://first-silent.test":        "",
+		tcp("first-fails.test", port4):   "",
+		tcp("first-refuses.test", port4): "",
+		"dns://first-refuses.test":       "",
+		tcp("only6.test", port6):         "",
+		"dns://only6.test":               "",
+		tcp("only6.test", port4):         "connection refused",
+		"dns://none.test":                "name does not resolve",
+		"http://none.test/":              "name does not resolve",
+		"grpc://none.test:1":             "name does not resolve",
+		"dns://empty.test":               "name does not resolve",
+		"dns://both-fail.test":           "cannot look up name: the name server fails",
+		"https://both-fail.test":         "cannot look up name: the name server fails",
+		"dns://both-silent.test":         "cannot look up name: no name server answers in time",
+		tcp("both-silent.test", port4):   "cannot look up name: no name server answers in time",
+	} {
+		target := parse(t, text, Wait)
+		all.Go(func() {
+			err := target.Probe.Ask(t.Context(), attempt())
+			if want == "" {
+				assert.NoError(t, err, text)
+			} else {
+				assert.EqualError(t, err, want, text)
+			}
+		})
+	}
+	all.Wait()
+	assert.Positive(t, second.count("first-silent.test"))
+
+	// The timeout of an attempt does not cut a lookup short, which would never
+	// get to the second server: the lookup goes on, and the target is found.
+	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), Wait)
+	assert.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
+	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", Wait)
+	var tried []error
+	assert.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
+		if u.Kind == Tried {
+			tried = append(tried, u.Status.Last)
+		}
+	}))
+	require.NotEmpty(t, tried)
+	assert.EqualError(t, tried[0], "timed out after 100ms")
+
+	// However many targets use a name, it is looked up at most once a second.
+	var targets []Target
+	for range 50 {
+		targets = append(targets, parse(t, tcp("later.test", port4), Wait), parse(t, "interval=50ms dns://later.test", Wait))
+	}
+	begun := time.Now()
+	require.NoError(t, WaitAll(t.Context(), targets, attempt(), nil))
+	lookups, seconds := first.count("later.test"), int(time.Since(begun)/time.Second)
+	assert.GreaterOrEqual(t, lookups, 3)
+	assert.LessOrEqual(t, lookups, seconds+1)
+
+	// A name that goes is gone. A server that breaks takes a target's address not
+	// away, but whether the name resolves now is what dns:// was asked.
+	for text, want := range map[string]string{
+		tcp("goes.test", port4):   "name does not resolve",
+		"dns://goes.test":         "name does not resolve",
+		tcp("breaks.test", port4): "",
+		"dns://breaks.test":       "cannot look up name: the name server fails",
+	} {
+		resolver := &Resolver{}
+		target := parse(t, text, Wait)
+		name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(text, fmt.Sprint(":", port4)), "tcp://"), "dns://")
+		first.mu.Lock()
+		clear(first.asked)
+		first.mu.Unlock()
+		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
+		resolver.mu.Lock() // a second has passed
+		resolver.names[name].begun = time.Time{}
+		resolver.mu.Unlock()
+		_ = resolver.resolves(t.Context(), name, new(chan struct{}))
+		err := target.Probe.Ask(t.Context(), Attempt{Resolver: resolver})
+		if want == "" {
+			assert.NoError(t, err, text)
+		} else {
+			assert.EqualError(t, err, want, text)
+		}
+	}
+}
+
+// A machine that has no name server at all asks itself, and nobody is there.
+func TestNoNameServer(t *testing.T) {
+	if !inNamespace(t, "options timeout:1 attempts:1\n") {
+		return
+	}
+	assert.EqualError(t, ask(t, "dns://db", Wait), "cannot look up name: there is no name server")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	assert.NoError(t, parse(t, "dns://localhost", Wait).Probe.Ask(ctx, Attempt{}))
+}

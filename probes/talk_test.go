@@ -1,0 +1,87 @@
+package probes
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lineServer greets, answers PING as redis does, and hands all lines to heard.
+func lineServer(t *testing.T, network, address string, heard chan<- string) string {
+	t.Helper()
+	return raw(t, network, address, func(conn net.Conn) {
+		defer conn.Close()
+		io.WriteString(conn, "220 ready\r\n")
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			switch lines.Text() {
+			case "PING":
+				io.WriteString(conn, "+PO")
+				io.WriteString(conn, "NG\r\n")
+			case "QUIT":
+				return
+			case "FLOOD":
+				io.WriteString(conn, strings.Repeat("CANARY", 4000))
+			case "HEAR":
+				heard <- lines.Text()
+			}
+		}
+	}).Addr().String()
+}
+
+func TestSendAndExpect(t *testing.T) {
+	heard := make(chan string, 1)
+	path := filepath.Join(t.TempDir(), "s")
+	lineServer(t, "unix", path, heard)
+	for _, url := range []string{"tcp://" + lineServer(t, "tcp", "127.0.0.1:0", heard), "unix://" + path} {
+		for _, test := range []struct {
+			options string
+			limit   time.Duration
+			want    string
+		}{
+			{`expect='^220 '`, time.Minute, ""},
+			{`send='PING\r\n' expect='\+PONG\r\n$'`, time.Minute, ""},
+			{`send='PI\x4e\u0047\012' expect=PONG`, time.Minute, ""},
+			{`send='QUIT\n' expect=PONG`, time.Minute, "what was sent until the connection was closed does not match expect="},
+			{`send='FLOOD\n' expect=PONG`, time.Minute, "the first 10 KiB do not match expect="},
+			{`expect=PONG`, short, "timed out after 200ms"},
+			{`send='PING\r\n' expect=NEVER`, short, "timed out after 200ms"},
+		} {
+			err := parse(t, test.options+" "+url, Wait).Probe.Ask(t.Context(), Attempt{Timeout: test.limit})
+			if test.want == "" {
+				assert.NoError(t, err, test.options)
+			} else {
+				assert.EqualError(t, err, test.want, test.options)
+			}
+		}
+		// What is sent by a hook arrives, though it is not waited for.
+		require.NoError(t, Do(t.Context(), parse(t, `send='HEAR\n' `+url, End), Attempt{}))
+		assert.Equal(t, "HEAR", <-heard)
+	}
+	silent := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
+	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), Wait), "the connection was closed without a word")
+}
+
+func TestEscapesOfSend(t *testing.T) {
+	for text, want := range map[string]string{
+		``:                             ``,
+		`plain "quotes' ünd`:           `plain "quotes' ünd`,
+		"raw\n\xff":                    "raw\n\xff",
+		`\r\n\t\a\\\"\'`:               "\r\n\t\a\\\"'",
+		`\x00\xff\377\u00fc\U0001F600`: "\x00\xff\xffü😀",
+	} {
+		got, ok := unescape(text)
+		assert.True(t, ok, text)
+		assert.Equal(t, want, string(got))
+	}
+	for _, text := range []string{`\`, `\q`, `\x1`, `\400`, `\ud800`, `a\`} {
+		_, ok := unescape(text)
+		assert.False(t, ok, text)
+	}
+}

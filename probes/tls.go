@@ -1,0 +1,199 @@
+package probes
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+var tlsOptions = []option{
+	{name: "ca", form: "ca=/etc/tls/ca.pem"},
+	{name: "cert", form: "cert=/etc/tls/client.pem"},
+	{name: "key", form: "key=/etc/tls/client.key"},
+	{name: "server-name", form: "server-name=db.example"},
+	{name: "insecure", form: "insecure=true"},
+}
+
+// maxPEM is the most that a file of certificates may have; the bundle of all
+// public authorities has a fifth of it.
+const maxPEM = 1 << 20
+
+// A security is what the TLS options of a target say. The zero value verifies
+// the server by the system's authorities, as the host name that was written.
+type security struct {
+	ca, cert, key *optionFile // nil where the option is not written
+	serverName    string      // instead of the host name
+	insecure      bool        // the server is not verified
+}
+
+// security reads the TLS options.
+func (r *reading) security() security {
+	var s security
+	for _, o := range []struct {
+		name string
+		file **optionFile
+	}{{"ca", &s.ca}, {"cert", &s.cert}, {"key", &s.key}} {
+		if path, written := r.values[o.name]; written {
+			*o.file = r.optionFile(o.name+"=", path[0])
+		}
+	}
+	if (s.cert == nil) != (s.key == nil) {
+		r.mistake("cert= and key= go together: write both, as PEM files that may be the same")
+	}
+	if name, written := r.values["server-name"]; written {
+		s.serverName = strings.TrimSuffix(name[0], ".")
+		_, err := netip.ParseAddr(s.serverName)
+		if s.serverName == "" || err != nil && strings.ContainsFunc(s.serverName, notInHost) {
+			r.mistake("server-name= is no host name: write for example server-name=db.example")
+		}
+	}
+	if value, written := r.values["insecure"]; written {
+		s.insecure = value[0] == "true"
+		if value[0] != "true" && value[0] != "false" {
+			r.mistake("insecure= is neither true nor false: write insecure=true to verify no certificate")
+		}
+	}
+	if s.insecure && s.ca != nil {
+		r.mistake("ca= and insecure=true exclude each other: without verification no authority is asked for")
+	}
+	return s
+}
+
+// config reads the files and makes the configuration of one handshake.
+func (s *security) config(ctx context.Context, host string) (*tls.Config, error) {
+	host, _, _ = strings.Cut(host, "%") // no certificate is for a zone
+	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}
+	if s.serverName != "" {
+		config.ServerName = s.serverName
+	}
+	if s.ca != nil {
+		text, err := s.ca.read(ctx, maxPEM)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, errors.New("the file of ca= holds no PEM certificate")
+		}
+	}
+	if s.cert == nil {
+		return config, nil
+	}
+	cert, err := s.cert.read(ctx, maxPEM)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.key.read(ctx, maxPEM)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		// Why exactly is not repeated: it could quote a file that holds a secret.
+		return nil, errors.New("the files of cert= and key= are no PEM certificate and its own private key")
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config, nil
+}
+
+// handshake puts TLS on a connection; protocol is the one to be spoken on it.
+func (s *security) handshake(ctx context.Context, conn net.Conn, host, protocol string) (*tls.Conn, error) {
+	config, err := s.config(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	config.NextProtos = []string{protocol}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, s.plain(err)
+	}
+	return secure, nil
+}
+
+// plain reduces an error of a handshake to what a person wants to know.
+func (s *security) plain(err error) error {
+	var (
+		errno     syscall.Errno
+		roots     x509.SystemRootsError
+		unknownCA x509.UnknownAuthorityError
+		wrongName x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		unsound   *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+		return plain(err)
+	case errors.As(err, &roots):
+		return errors.New("no CA certificates are installed here: bring them, or write ca=")
+	case errors.As(err, &unknownCA):
+		return s.unknown(unknownCA.Cert)
+	case errors.As(err, &wrongName):
+		return fmt.Errorf("the certificate is for another name than %s", wrongName.Host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return outdated(invalid.Cert, time.Now())
+	case errors.As(err, &unsound):
+		return errors.New("the certificate is not valid")
+	case errors.As(err, &record):
+		return errors.New("the server does not speak TLS")
+	}
+	if alert := alertOf(err); alert != nil {
+		return alert
+	}
+	return errors.New("no valid TLS handshake")
+}
+
+// unknown says why nobody vouches for a certificate. Without any authority on
+// this machine it is the machine that lacks something, not the server.
+func (s *security) unknown(cert *x509.Certificate) error {
+	switch {
+	case s.ca != nil:
+		return errors.New("the certificate is not signed by the authority of ca=")
+	case cert != nil && bytes.Equal(cert.RawIssuer, cert.RawSubject):
+		return errors.New("the certificate is self-signed: name it with ca= to trust it")
+	}
+	if roots, err := x509.SystemCertPool(); err != nil || roots.Equal(x509.NewCertPool()) {
+		return errors.New("no CA certificates are installed here: bring them, or write ca=")
+	}
+	return errors.New("the certificate is signed by an unknown authority: name that with ca= to trust it")
+}
+
+// outdated tells the two sides of a certificate's time apart. On the early one
+// it is as often the clock here that is wrong.
+func outdated(cert *x509.Certificate, now time.Time) error {
+	const day = "2006-01-02 15:04 MST"
+	switch {
+	case cert == nil:
+		return errors.New("the certificate has expired or is not yet valid")
+	case now.Before(cert.NotBefore):
+		return fmt.Errorf("the certificate is not valid before %s, and the clock here says %s", cert.NotBefore.UTC().Format(day), now.UTC().Format(day))
+	}
+	return fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day))
+}
+
+// alertOf gives the alert by which a server has ended TLS, "tls: …" from a fixed
+// list, or nil. Under TLS 1.3 that may come after the handshake.
+func alertOf(err error) error {
+	var refusal *net.OpError
+	if !errors.As(err, &refusal) || refusal.Op != "remote error" {
+		return nil
+	}
+	switch text := refusal.Err.Error(); text {
+	case "tls: certificate required":
+		return errors.New("the server wants a client certificate: write cert= and key=")
+	case "tls: no application protocol": // none that was offered to it
+		return errors.New("the server speaks another protocol over TLS")
+	default:
+		return errors.New(text)
+	}
+}

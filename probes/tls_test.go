@@ -1,0 +1,334 @@
+package probes
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An issuer signs certificates, and lies in files where options find them.
+type issuer struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	a := &issuer{t: t, dir: t.TempDir()}
+	a.cert, a.key = a.sign("ca", &x509.Certificate{
+		Subject: pkix.Name{CommonName: "a test's authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
+}
+
+// sign makes NAME.pem and NAME.key; without an authority it signs itself.
+func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	require.NoError(a.t, err)
+	c.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = c, key
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, c, parent, key.Public(), signer)
+	require.NoError(a.t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(a.t, err)
+	write(a.t, a.path(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(a.t, a.path(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	signed, err := x509.ParseCertificate(der)
+	require.NoError(a.t, err)
+	return signed, key
+}
+
+func (a *issuer) path(file string) string { return filepath.Join(a.dir, file) }
+
+func (a *issuer) pair(name string) tls.Certificate {
+	a.t.Helper()
+	pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
+	require.NoError(a.t, err)
+	return pair
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+}
+
+// serveHealth is a server of TLS that is well, over HTTP/1 and gRPC. It gives
+// the address of both.
+func serveHealth(t *testing.T, config *tls.Config) string {
+	t.Helper()
+	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			health(w, r)
+		}
+	}), config)
+	return strings.TrimPrefix(url, "https://")
+}
+
+// Every sort of certificate, asked over both protocols: either it is trusted, or
+// the cause is one that a person can do something about.
+func TestTLSCertificates(t *testing.T) {
+	a, other := newIssuer(t), newIssuer(t)
+	here := []net.IP{net.IPv4(127, 0, 0, 1)}
+	a.sign("good", &x509.Certificate{IPAddresses: here, DNSNames: []string{"db.example"}})
+	a.sign("named", &x509.Certificate{DNSNames: []string{"db.example", "*.wild.example"}})
+	a.sign("expired", &x509.Certificate{IPAddresses: here, NotBefore: time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC), NotAfter: time.Date(2001, 2, 3, 6, 5, 6, 0, time.UTC)})
+	a.sign("early", &x509.Certificate{IPAddresses: here, NotBefore: time.Date(2999, 2, 3, 4, 5, 6, 0, time.UTC), NotAfter: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)})
+	a.sign("client-only", &x509.Certificate{IPAddresses: here, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	(&issuer{t: t, dir: a.dir}).sign("self", &x509.Certificate{Subject: pkix.Name{CommonName: "self"}, IPAddresses: here})
+
+	ca := "ca=" + a.path("ca.pem") + " "
+	for _, test := range []struct{ cert, options, want string }{
+		{"good", ca, ""},
+		{"good", "ca=" + a.path("good.pem") + " ", ""},
+		{"good", "", "the certificate is signed by an unknown authority: name that with ca= to trust it"},
+		{"good", "ca=" + other.path("ca.pem") + " ", "the certificate is not signed by the authority of ca="},
+		{"good", ca + "server-name=db.example ", ""},
+		{"good", ca + "server-name=db.example. ", ""},
+		{"named", ca, "the certificate is for another name than 127.0.0.1"},
+		{"named", ca + "server-name=db.example ", ""},
+		{"named", ca + "server-name=a.wild.example ", ""},
+		{"named", ca + "server-name=wild.example ", "the certificate is for another name than wild.example"},
+		{"expired", ca, "the certificate expired at 2001-02-03 06:05 UTC"},
+		{"early", ca, "the certificate is not valid before 2999-02-03 04:05 UTC, and the clock here says "},
+		{"client-only", ca, "the certificate is not valid"},
+		{"self", "", "the certificate is self-signed: name it with ca= to trust it"},
+		{"self", "ca=" + a.path("self.pem") + " ", ""},
+		{"self", "insecure=true ", ""},
+		{"expired", "insecure=true ", ""},
+		{"named", "insecure=true server-name=other.example ", ""},
+		{"self", "insecure=false ", "the certificate is self-signed: name it with ca= to trust it"},
+	} {
+		addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair(test.cert)}})
+		for _, scheme := range []string{"https://", "grpcs://"} {
+			text := test.options + scheme + addr
+			err := ask(t, text, Wait)
+			switch {
+			case test.want == "":
+				assert.NoError(t, err, "%s %s", test.cert, text)
+			case strings.HasSuffix(test.want, " "): // and what time it is
+				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
+			default:
+				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)
+			}
+		}
+	}
+}
+
+// A server may choose its certificate by the name that it is asked for.
+func TestTLSServerNameIsTold(t *testing.T) {
+	a := newIssuer(t)
+	a.sign("x", &x509.Certificate{DNSNames: []string{"x.example"}})
+	a.sign("y", &x509.Certificate{DNSNames: []string{"y.example"}})
+	x, y := a.pair("x"), a.pair("y")
+	addr := serveHealth(t, &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if hello.ServerName == "y.example" {
+			return &y, nil
+		}
+		return &x, nil
+	}})
+	_, port, _ := net.SplitHostPort(addr)
+	local := Attempt{Timeout: 30 * time.Second, Resolver: names("127.0.0.1")}
+	for _, text := range []string{
+		"server-name=y.example https://" + addr, "server-name=y.example grpcs://" + addr,
+		"https://y.example:" + port, "https://y.example.:" + port, "grpcs://y.example:" + port,
+	} {
+		assert.NoError(t, parse(t, "ca="+a.path("ca.pem")+" "+text, Wait).Probe.Ask(t.Context(), local), text)
+	}
+}
+
+func TestTLSClientCertificates(t *testing.T) {
+	a, other := newIssuer(t), newIssuer(t)
+	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	other.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	both := append(read(t, a.path("client.key")), read(t, a.path("client.pem"))...)
+	write(t, a.path("both"), both)
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert})
+	ca := "ca=" + a.path("ca.pem") + " "
+	for _, scheme := range []string{"https://", "grpcs://"} {
+		ask := func(options string) error { return ask(t, ca+options+scheme+addr, Wait) }
+		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
+		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
+		assert.EqualError(t, ask(""), "the server wants a client certificate: write cert= and key=")
+		// A client whose certificate no acceptable authority has signed sends none.
+		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
+		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
+			"the files of cert= and key= are no PEM certificate and its own private key")
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return text
+}
+
+// The files are read at each attempt: one that is not there yet is a no, and one
+// that is renewed counts at once. Nothing but a regular file is waited for.
+func TestOptionFiles(t *testing.T) {
+	a := newIssuer(t)
+	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
+	path := a.path("late.pem")
+	target := parse(t, "ca="+path+" https://"+addr, Wait)
+	attempt := Attempt{Timeout: 30 * time.Second}
+	ask := func() error { return target.Probe.Ask(t.Context(), attempt) }
+
+	err := ask()
+	assert.EqualError(t, err, "cannot read the file of ca=: no such file")
+	assert.True(t, kindOf(err).cheap(), "only this machine works for that answer")
+	write(t, path, read(t, a.path("ca.pem")))
+	assert.NoError(t, ask())
+	write(t, path, read(t, newIssuer(t).path("ca.pem")))
+	assert.EqualError(t, ask(), "the certificate is not signed by the authority of ca=")
+	for _, garbage := range []string{"", "CANARY", "-----BEGIN CERTIFICATE-----\nCANARY\n-----END CERTIFICATE-----\n"} {
+		write(t, path, []byte(garbage))
+		assert.EqualError(t, ask(), "the file of ca= holds no PEM certificate")
+	}
+	write(t, path, make([]byte, maxPEM+1))
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it has more than 1024 KiB")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Mkdir(path, 0o700))
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink("/dev/zero", path))
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink("ca.pem", path)) // as a mounted Secret has it
+	assert.NoError(t, ask())
+}
+
+// A reading that the kernel does not answer is left behind, and not joined by
+// others.
+func TestOptionFileDoesNotHangWithItsReading(t *testing.T) {
+	f := &optionFile{"ca=", "/proc/self/status", make(chan struct{}, 1)}
+	f.busy <- struct{}{}
+	ctx, cancel := limit(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err := f.read(ctx, maxPEM)
+	assert.EqualError(t, err, "timed out after 1ms")
+	<-f.busy
+	_, err = f.read(t.Context(), maxPEM)
+	assert.NoError(t, err)
+}
+
+// A machine without any authority says so, as an image from scratch is one.
+func TestTLSWithoutAnyAuthority(t *testing.T) {
+	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
+		assert.EqualError(t, ask(t, url, Wait), "no CA certificates are installed here: bring them, or write ca=")
+		return
+	}
+	a := newIssuer(t)
+	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
+	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutAnyAuthority$")
+	again.Env = append(os.Environ(), "USHER_TEST_ASK=https://"+addr, "USHER_TEST_NO_CA=1")
+	out, err := again.CombinedOutput()
+	assert.NoError(t, err, "%s", out)
+}
+
+// The server that most people have in front: nginx, with TLS, HTTP/2 and
+// redirects of its own.
+func TestTLSOfNginx(t *testing.T) {
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		skip(t, "needs nginx")
+	}
+	a := newIssuer(t)
+	a.sign("server", &x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	plain, secure, mutual, two := freePort(t), freePort(t), freePort(t), freePort(t)
+	conf := fmt.Sprintf(`
+daemon off; master_process off; pid %[1]s/pid; error_log stderr crit;
+events {}
+http {
+  access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;
+  uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  ssl_certificate %[1]s/server.pem; ssl_certificate_key %[1]s/server.key; ssl_client_certificate %[1]s/ca.pem;
+  server { listen 127.0.0.1:%[2]d; location / { return 301 https://127.0.0.1:%[3]d$request_uri; } location /other { return 302 http://other.invalid/; } }
+  server { listen 127.0.0.1:%[3]d ssl; location / { return 200 "well\n"; } location /loop { return 302 /loop; } location /plain { return 302 http://127.0.0.1:%[2]d/other; } }
+  server { listen 127.0.0.1:%[4]d ssl; ssl_verify_client on; location / { return 204; } }
+  server { listen 127.0.0.1:%[5]d ssl http2; location / { return 204; } }
+}`, a.dir, plain, secure, mutual, two)
+	write(t, a.path("nginx.conf"), []byte(conf))
+	server := exec.Command(nginx, "-c", a.path("nginx.conf"))
+	server.Stderr = os.Stderr
+	require.NoError(t, server.Start())
+	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+	up := parse(t, fmt.Sprintf("within=30s tcp://127.0.0.1:%d", two), Wait)
+	require.NoError(t, WaitAll(t.Context(), []Target{up}, Attempt{}, nil))
+
+	ca := "ca=" + a.path("ca.pem") + " "
+	client := fmt.Sprintf("cert=%s key=%s ", a.path("server.pem"), a.path("server.key"))
+	for _, test := range []struct {
+		text string
+		port int
+		path string
+		want string
+	}{
+		{ca + "match=^well https://", secure, "/", ""},
+		{ca + "match=^well https://", two, "/", "body does not match match="},
+		{ca + "https://", secure, "/loop", "more than 10 redirects"},
+		{ca + "https://", secure, "/plain", ""},
+		{"https://", secure, "/", "the certificate is signed by an unknown authority: name that with ca= to trust it"},
+		{"insecure=true https://", secure, "/", ""},
+		{"https://", plain, "/", "the server does not speak TLS"},
+		{"http://", secure, "/", "status 400"},
+		{"http://", plain, "/", "the certificate is signed by an unknown authority: name that with ca= to trust it"},
+		{"http://", plain, "/other", ""},
+		{ca + "https://", mutual, "/", "status 400"}, // nginx asks, and says no in HTTP
+		{ca + client + "https://", mutual, "/", ""},
+		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
+		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},
+		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC answer"},
+	} {
+		text := fmt.Sprintf("%s127.0.0.1:%d%s", test.text, test.port, test.path)
+		err := ask(t, text, Wait)
+		if test.want == "" {
+			assert.NoError(t, err, text)
+		} else {
+			assert.EqualError(t, err, test.want, text)
+		}
+	}
+}
+
+// freePort is one that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
