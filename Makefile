@@ -16,16 +16,40 @@ TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 LINT_VERSION := v2.15.0
 LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: build test check fmt vet lint bench demo clean help
+.PHONY: build release image test check fmt vet lint bench demo clean help FORCE
 
+# What the binary is made with, and nothing of where and when: the same commit
+# gives the same bytes (-trimpath, no build ID, no VCS stamp).
+#
 # usher begins at a first instruction of its own: see signals/exact.go. Another
 # architecture than the two has no such symbol, and begins where Go programs do.
-ENTRY := $(if $(filter amd64 arm64,$(shell go env GOARCH)),-E github.com/usher-init/usher/signals.entry)
+entry = $(if $(filter amd64 arm64,$(1)),-E github.com/usher-init/usher/signals.entry)
+build = CGO_ENABLED=0 GOOS=linux GOARCH=$(1) GOARM=7 go build -trimpath -buildvcs=false \
+	-ldflags '-s -w -buildid= $(call entry,$(1)) -X main.versionTag=$(VERSION)' -o $(2) ./cmd/usher
+
+RELEASED := amd64 arm64 arm 386 ppc64le s390x riscv64
+IMAGE    := usher:$(VERSION)
 
 build: ## build ./usher, static, and check its size
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(ENTRY) -X main.versionTag=$(VERSION)' -o usher ./cmd/usher
+	$(call build,$(shell go env GOARCH),usher)
 	@size=$$(wc -c <usher); echo "usher $(VERSION): $$size bytes, at most $(MAX_SIZE)"; \
 	if [ "$$size" -gt $(MAX_SIZE) ]; then echo "usher is too large" >&2; exit 1; fi
+
+release: $(RELEASED:%=dist/usher-linux-%) ## dist/: a binary for each architecture, the man page, SHA256SUMS
+	cp cmd/usher/usher.1 dist/
+	cd dist && sha256sum usher* >SHA256SUMS
+
+dist/usher-linux-%: FORCE
+	$(call build,$*,$@)
+
+# A user of its own, without a name. /shared is its own too, so that a named
+# volume which is mounted there is: Docker gives it the owner that it finds.
+image: build ## usher's own image, FROM scratch: the init container that brings it
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/shared" && cp usher "$$dir" && \
+	printf '%s\n' 'FROM scratch' 'COPY usher /usher' 'COPY --chown=65534:65534 shared /shared' \
+		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' | DOCKER_BUILDKIT=0 docker build -q -t $(IMAGE) -f - "$$dir"
+
+FORCE:
 
 test: ## all tests, under the race detector if there is a C compiler
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -72,7 +71,7 @@ func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 func (g *grpcProbe) judge(a *http2Answer) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
-	case a.grpcStatus == "" && a.status != "200" && statusCode.MatchString(a.status):
+	case a.grpcStatus == "" && a.status != "200" && statusCode().MatchString(a.status):
 		return fmt.Errorf("HTTP status %s instead of a gRPC answer", a.status)
 	case err != nil:
 		return errNoGRPC
@@ -101,7 +100,7 @@ func (g *grpcProbe) judge(a *http2Answer) error {
 	return fmt.Errorf("its health is the unknown number %d", health)
 }
 
-var statusCode = regexp.MustCompile(`^[1-9][0-9][0-9]$`)
+var statusCode = onDemand(`^[1-9][0-9][0-9]$`)
 
 var errNoGRPC = errors.New("no valid gRPC answer")
 

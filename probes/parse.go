@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -165,16 +166,22 @@ func (r *reading) value(option string) string {
 }
 
 var (
-	assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
-	schemed    = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
-	bare       = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%]+\]|[^/:@\[\]]*):[0-9]+/?$`)
-	lowerCase  = regexp.MustCompile(`^[a-z-]+$`)
+	assignment = onDemand(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
+	schemed    = onDemand(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	bare       = onDemand(`^(\[[0-9A-Fa-f:.%]+\]|[^/:@\[\]]*):[0-9]+/?$`)
+	lowerCase  = onDemand(`^[a-z-]+$`)
 )
+
+// onDemand compiles a pattern when it is first used: an init that is given no
+// target starts its app the sooner.
+func onDemand(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // takeOptions reads the option=value words in front and returns the others.
 func (r *reading) takeOptions(words []word) []word {
 	for i, w := range words {
-		m := assignment.FindStringSubmatch(w.text)
+		m := assignment().FindStringSubmatch(w.text)
 		if m == nil {
 			return words[i:]
 		}
@@ -190,7 +197,7 @@ func (r *reading) takeOptions(words []word) []word {
 			}
 			r.order = append(r.order, name)
 			r.values[name] = append(r.values[name], value)
-		case lowerCase.MatchString(name):
+		case lowerCase().MatchString(name):
 			r.mistake("unknown option %s=: known are %s; for an environment variable write env %s=value cmd", name, optionList(), name)
 		default:
 			r.mistake("%s= is not an option: for an environment variable write env %s=value cmd", name, name)
@@ -210,7 +217,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		return kind{}, false
 	}
 	first := words[0]
-	if m := schemed.FindStringSubmatch(first.text); m != nil {
+	if m := schemed().FindStringSubmatch(first.text); m != nil {
 		r.oneWord(words)
 		scheme := strings.ToLower(m[1])
 		k, known := findKind(scheme)
@@ -236,7 +243,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.mistake("USER:PASSWORD@HOST without a scheme: write %s", targetList())
 		return kind{}, false
 	}
-	if bare.MatchString(first.text) {
+	if bare().MatchString(first.text) {
 		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
 		return kind{}, false
 	}
@@ -249,7 +256,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 func (r *reading) oneWord(words []word) {
 	r.torn = len(words) > 1
 	for _, w := range words[1:] {
-		if m := assignment.FindStringSubmatch(w.text); m != nil {
+		if m := assignment().FindStringSubmatch(w.text); m != nil {
 			if _, known := findOption(m[1]); known {
 				r.mistake("%s= comes after the target: write it before", m[1])
 				continue

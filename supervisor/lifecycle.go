@@ -469,8 +469,12 @@ const shellPatience = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
+// IsShell reports whether a command of that name runs others and does not pass
+// its signals on to them, as shells do.
+func IsShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
+
 func (l *life) watchShell() {
-	if l.Group || !slices.Contains(shells, path.Base(l.Command[0])) {
+	if l.Group || !IsShell(l.Command[0]) {
 		return
 	}
 	l.after(shellPatience, func() {

@@ -32,8 +32,15 @@ type options struct {
 	json    bool // --log json
 	quiet   bool
 	verbose bool
-	help    bool // print usage, do nothing else
-	version bool // print the version, do nothing else
+
+	terminationLog string // where the reason of the end goes; "": the default
+
+	// One of these makes another program of it.
+	help    bool            // print usage
+	version bool            // print the version
+	install string          // copy usher there
+	probe   []probes.Target // ask these once
+	plan    bool            // print what would be done
 }
 
 // parseOptions reads the command line, then the variables of the flags that it
@@ -47,6 +54,9 @@ func parseOptions(args, env []string) (options, error) {
 	command, dashes := p.readArgs(args)
 	if help, version := p.isTrue("help"), p.isTrue("version"); help || version {
 		return options{help: help, version: version}, nil
+	}
+	if p.asked["install"] || p.asked["probe"] {
+		return p.otherForm(command, dashes), p.mistakes.ErrorOrNil()
 	}
 	rest := p.readEnv(env)
 	p.checkCommand(command, dashes)
@@ -68,15 +78,17 @@ func newFlags() *pflag.FlagSet {
 	flags.SetInterspersed(false)
 	for _, name := range []string{
 		"wait", "pre-start", "ready", "post-start", "drain", "post-stop", "stop-on", "rewrite",
+		"probe",
 	} {
 		flags.StringArray(name, nil, "")
 	}
 	for _, name := range []string{
 		"wait-timeout", "drain-delay", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
+		"termination-log", "install",
 	} {
 		flags.String(name, "", "")
 	}
-	for _, name := range []string{"exec", "group", "quiet", "verbose", "help", "version"} {
+	for _, name := range []string{"exec", "group", "quiet", "verbose", "plan", "help", "version"} {
 		flags.Bool(name, false, "")
 	}
 	return flags
@@ -261,8 +273,9 @@ func variable(name string) string {
 func (p *parser) readEnv(env []string) []string {
 	names := map[string]string{}
 	p.flags.VisitAll(func(flag *pflag.Flag) { names[variable(flag.Name)] = flag.Name })
-	delete(names, variable("help"))
-	delete(names, variable("version"))
+	for _, name := range []string{"help", "version", "install", "probe"} {
+		delete(names, variable(name))
+	}
 
 	rest := make([]string, 0, len(env))
 	seen := map[string]bool{}
@@ -296,6 +309,35 @@ func (p *parser) readVariable(name, value string) {
 			p.words[name] = append(p.words[name], word{text, fmt.Sprintf("%s line %d", key, i+1)})
 		}
 	}
+}
+
+// otherForm is for --install and --probe, which start nothing: only the flags of
+// the log go with them, and no variable is read, for those are about the app.
+func (p *parser) otherForm(command []string, dashes bool) options {
+	form := "install"
+	if p.asked["probe"] {
+		form = "probe"
+	}
+	p.flags.VisitAll(func(flag *pflag.Flag) {
+		if p.asked[flag.Name] && !slices.Contains([]string{form, "log", "quiet", "verbose"}, flag.Name) {
+			p.mistake("--%s: has no place beside --%s, which does nothing else: leave one of them out", flag.Name, form)
+		}
+	})
+	if (len(command) > 0 || dashes) && !p.adrift {
+		p.mistake("a command has no place beside --%s, which starts none: leave it out", form)
+	}
+	var o options
+	o.json = p.logFormat() == "json"
+	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
+	if form == "probe" {
+		o.probe = p.targets("probe", probes.Once)
+		return o
+	}
+	w, ok := p.single("install")
+	if o.install = w.text; ok && w.text == "" {
+		p.mistake("--install: needs the path of a directory or a file")
+	}
+	return o
 }
 
 // checkCommand judges whether there is something to do, and whether the command
@@ -378,6 +420,10 @@ func (p *parser) values() options {
 	c.SuccessExit = p.successExit()
 	o.json = p.logFormat() == "json"
 	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
+	o.plan = p.truth("plan")
+	if w, ok := p.single("termination-log"); ok {
+		o.terminationLog = w.text
+	}
 	o.help, o.version = p.truth("help"), p.truth("version") // false by now, or a mistake
 	return o
 }

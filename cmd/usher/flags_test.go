@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,7 +56,7 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 		"--drain-delay=500ms", "--drain", "deregister", "--stop-signal", "QUIT",
 		"--stop-on", "QUIT", "--stop-on=SIGRTMIN+3", "--grace", "1m30s", "--stop-reserve", "5",
 		"--post-stop", "report", "--group", "--rewrite", "HUP:USR1", "--rewrite", "USR2:0",
-		"--success-exit", "143, 0", "--log", "json", "--verbose", "--quiet=false",
+		"--success-exit", "143, 0", "--termination-log", "/log", "--plan", "--log", "json", "--verbose", "--quiet=false",
 		"--", "app",
 	}, nil)
 	c := o.config
@@ -75,7 +76,36 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 	assert.Equal(t, signals.Rewrite{syscall.SIGHUP: syscall.SIGUSR1, syscall.SIGUSR2: 0}, c.Rewrite)
 	assert.Equal(t, []int{143, 0}, c.SuccessExit)
 	assert.Equal(t, []string{"app"}, c.Command)
-	assert.True(t, o.json && o.verbose && !o.quiet)
+	assert.True(t, o.json && o.verbose && !o.quiet && o.plan)
+	assert.Equal(t, "/log", o.terminationLog)
+}
+
+func TestOptionsOfOtherForms(t *testing.T) {
+	env := []string{"USHER_WAIT=nonsense://", "USHER_GRACE=x", "USHER_QUIET=x"}
+	o := parsed(t, []string{"--probe", "timeout=2s tcp://a:1", "--probe=true", "--verbose"}, env)
+	assert.Equal(t, []string{"tcp://a:1", "true"}, targetNames(o.probe))
+	assert.Equal(t, []time.Duration{2 * time.Second, time.Second}, []time.Duration{o.probe[0].Timeout, o.probe[1].Timeout})
+	assert.True(t, o.verbose)
+	assert.Equal(t, "/shared", parsed(t, []string{"--install", "/shared"}, env).install)
+
+	for _, c := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"--probe", "tcp://a:1", "--grace", "5", "--wait=x", "app"}, []string{"--grace: has no place beside --probe", "--wait: has no place", "a command has no place"}},
+		{[]string{"--probe", "interval=1s db:5"}, []string{"interval= is for --wait and --ready only, not for --probe", "write tcp://db:5"}},
+		{[]string{"--install", "a", "--install", "b"}, []string{"--install: given 2 times"}},
+		{[]string{"--install="}, []string{"--install: needs the path"}},
+		{[]string{"--install", "a", "--"}, []string{"a command has no place beside --install"}},
+		{[]string{"--probe", "a", "--install", "b"}, []string{"--install: has no place beside --probe"}},
+	} {
+		_, err := parseOptions(c.args, nil)
+		require.Error(t, err, "%q", c.args)
+		for _, says := range c.says {
+			assert.ErrorContains(t, err, says)
+		}
+		assert.Len(t, strings.Split(err.Error(), "\n"), len(c.says), "%v", err)
+	}
 }
 
 // What a target is for decides its options and defaults.
@@ -275,7 +305,7 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 		"USHER_PRE_START=a", "USHER_READY=b", "USHER_POST_START=c", "USHER_DRAIN=d", "USHER_POST_STOP=e",
 		"USHER_DRAIN_DELAY=1", "USHER_GRACE= 25s\n", "USHER_STOP_RESERVE=3s", "USHER_STOP_SIGNAL=QUIT",
 		"USHER_STOP_ON=QUIT\nUSR1", "USHER_REWRITE=HUP:0", "USHER_SUCCESS_EXIT=143", "USHER_GROUP=1",
-		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true",
+		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true", "USHER_PLAN=1", "USHER_TERMINATION_LOG=/log",
 	})
 	c := o.config
 	assert.Equal(t, []string{"tcp://a:1", "one, two"}, targetNames(c.Wait))
@@ -287,7 +317,8 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 	assert.Equal(t, []syscall.Signal{syscall.SIGQUIT, syscall.SIGUSR1}, c.StopOn)
 	assert.Equal(t, signals.Rewrite{syscall.SIGHUP: 0}, c.Rewrite)
 	assert.Equal(t, []int{143}, c.SuccessExit)
-	assert.True(t, c.Group && o.json && o.verbose && !o.quiet)
+	assert.True(t, c.Group && o.json && o.verbose && !o.quiet && o.plan)
+	assert.Equal(t, "/log", o.terminationLog)
 	assert.Empty(t, c.Env)
 	assert.NotNil(t, c.Env, "a nil Env would hand the app usher's own variables")
 }
@@ -297,7 +328,7 @@ func TestEnvKnowsEveryFlag(t *testing.T) {
 	newFlags().VisitAll(func(flag *pflag.Flag) {
 		env := []string{variable(flag.Name) + "="}
 		got := parsed(t, []string{"app"}, env).config.Env
-		if flag.Name == "help" || flag.Name == "version" {
+		if slices.Contains([]string{"help", "version", "install", "probe"}, flag.Name) {
 			assert.Equal(t, env, got, flag.Name)
 		} else {
 			assert.Empty(t, got, flag.Name)

@@ -48,15 +48,32 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	case o.version:
 		fmt.Fprintln(stdout, "usher", version())
 		return 0
-	case err != nil:
-		newUI(log, o).mistakes(err)
-		return supervisor.CodeFault
 	}
 
 	ui := newUI(log, o)
-	o.config.Signals = inbox
+	if err == nil && len(o.probe) > 0 {
+		// Not the container's own process: no last words.
+		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
+	}
+	defer ui.last.write()
+	switch {
+	case err != nil:
+		ui.mistakes(err)
+		return supervisor.CodeFault
+	case o.install != "":
+		return ui.installed(install(o.install))
+	case o.plan:
+		fmt.Fprint(stdout, plan(&o.config))
+		return 0
+	}
+	return lead(inbox, log, ui, o.config)
+}
+
+// lead leads a life: from the waiting to the end.
+func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
+	c.Signals = inbox
 	settled := false
-	o.config.Observe = func(e supervisor.Event) {
+	c.Observe = func(e supervisor.Event) {
 		ui.observe(e)
 		// An app that has nothing to wait for is started first: it would wait
 		// longer for this than for all the rest.
@@ -69,10 +86,10 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 			log.flush()
 		}
 	}
-	o.config.Output = ui.output
-	o.config.Detach = true
-	o.config.Self = []string{"/proc/self/exe", "--exec", "--"}
-	code, err := supervisor.Run(context.Background(), o.config)
+	c.Output = ui.output
+	c.Detach = true
+	c.Self = []string{"/proc/self/exe", "--exec", "--"}
+	code, err := supervisor.Run(context.Background(), c)
 	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
 		ui.mistakes(err)
 	}

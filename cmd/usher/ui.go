@@ -30,10 +30,11 @@ type ui struct {
 	app   string
 	grace time.Duration
 	live  *live // nil where progress is told in lines
+	last  lastWords
 }
 
 func newUI(out *printer, o options) *ui {
-	u := &ui{out: out, plain: !o.json, least: slog.LevelWarn, grace: o.config.Grace}
+	u := &ui{out: out, plain: !o.json, least: slog.LevelWarn, grace: o.config.Grace, last: lastWords{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {
 		u.app = path.Base(o.config.Command[0])
 	}
@@ -42,7 +43,7 @@ func newUI(out *printer, o options) *ui {
 		u.least = slog.LevelError
 	case o.verbose:
 		u.least = slog.LevelDebug
-	case hasDuties(&o.config):
+	case hasDuties(&o.config) || o.install != "":
 		u.least = slog.LevelInfo
 	}
 	if u.plain && u.least == slog.LevelInfo && out.isTerminal() {
@@ -60,6 +61,9 @@ func hasDuties(c *supervisor.Config) bool {
 }
 
 func (u *ui) say(level slog.Level, text string, attrs ...slog.Attr) {
+	if level == slog.LevelError {
+		u.last.add(text) // every line of this level is a decision of usher's own
+	}
 	switch {
 	case level < u.least:
 	case u.plain:
@@ -67,6 +71,31 @@ func (u *ui) say(level slog.Level, text string, attrs ...slog.Attr) {
 	default:
 		u.log.LogAttrs(context.Background(), level, text, attrs...)
 	}
+}
+
+// installed tells what has come of --install, and gives the exit status.
+func (u *ui) installed(path string, err error) int {
+	if err != nil {
+		u.say(slog.LevelError, "install: "+err.Error())
+		return supervisor.CodeFault
+	}
+	u.say(slog.LevelInfo, "installed "+path)
+	return 0
+}
+
+// probed tells each no of --probe, a line each, and gives the exit status.
+func (u *ui) probed(err error) int {
+	if stop := (supervisor.StopError{}); errors.As(err, &stop) {
+		u.say(slog.LevelError, err.Error())
+		return supervisor.Exit{Signal: stop.Signal}.Code()
+	}
+	if err == nil {
+		return 0
+	}
+	for _, no := range strings.Split(err.Error(), "\n") {
+		u.say(slog.LevelError, "probe: "+no)
+	}
+	return 1
 }
 
 // mistakes prints what is wrong with the command line, a line each.
@@ -85,7 +114,7 @@ func (u *ui) mistakes(err error) {
 // again and again, only with --verbose. It is shown with --quiet too: the words
 // are the hook's, not usher's.
 func (u *ui) output(l supervisor.Line) {
-	probe := l.Phase == supervisor.Wait || l.Phase == supervisor.Ready
+	probe := l.Phase == supervisor.Wait || l.Phase == supervisor.Ready || l.Phase == supervisor.Idle
 	if probe && u.least > slog.LevelDebug {
 		return
 	}

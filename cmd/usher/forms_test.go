@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// asks runs "usher --probe …" and returns its exit status and what it says.
+func asks(t *testing.T, env []string, targets ...string) (int, string) {
+	t.Helper()
+	cmd := exec.Command(binary(t))
+	for _, target := range targets {
+		cmd.Args = append(cmd.Args, "--probe", target)
+	}
+	cmd.Env = append(os.Environ(), env...)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	_ = cmd.Run()
+	assert.Empty(t, stdout.String())
+	return cmd.ProcessState.ExitCode(), stderr.String()
+}
+
+func TestProbeAsksOnce(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(map[string]int{"/ready": 200, "/not": 503}[r.URL.Path])
+	}))
+	defer server.Close()
+
+	code, said := asks(t, []string{"USHER_WAIT=nonsense://", "USHER_PROBE=false"}, server.URL+"/ready", "true")
+	assert.Equal(t, 0, code)
+	assert.Empty(t, said)
+	assert.EqualValues(t, 1, asked.Load())
+
+	code, said = asks(t, nil, server.URL+"/ready", "name=api "+server.URL+"/not?token=hunter2", "sh -c 'echo noise; exit 3'")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, "usher: probe: api: status 503\nusher: probe: sh: exit status 3\n", said)
+	assert.EqualValues(t, 3, asked.Load())
+}
+
+// A probe that hangs has a second, and takes what it has started with it.
+func TestProbeThatHangs(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	require.NoError(t, err)
+	defer listener.Close()
+	code, said := asks(t, nil, "http://"+listener.Addr().String(), "sh -c 'sleep 1000; true'")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, fmt.Sprintf("usher: probe: http://%s: timed out after 1s\nusher: probe: sh: timed out after 1s\n", listener.Addr()), said)
+}
+
+func TestProbeIsStopped(t *testing.T) {
+	r := world{}.start(t, "--verbose", "--probe", "timeout=0 sh -c 'echo begun; exec sleep 1000'")
+	r.stderr.expect("begun")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 143, r.code())
+}
+
+// ---- the termination log
+
+func TestTerminationLogHoldsWhatUsherDecided(t *testing.T) {
+	t.Parallel()
+	const deaf = `trap "" TERM; echo ready; while :; do sleep 0.1; done`
+	long := "name=" + strings.Repeat("é", 3000)
+	for name, c := range map[string]struct {
+		args []string
+		stop bool // with a SIGTERM, once the app says that it is ready
+		says []string
+	}{
+		"a wait":                   {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\npending: db: connection refused, "}},
+		"readiness":                {[]string{"--grace", "5", "--ready", "within=0.1s name=self tcp://127.0.0.1:1", "sleep", "1000"}, false, []string{"ready: ", "pending: self"}},
+		"a pre-start hook":         {[]string{"--pre-start", "name=migrate false", "app"}, false, []string{"pre-start: hook migrate failed: exit status 1\n"}},
+		"a post-start hook":        {[]string{"--grace", "5", "--post-start", "name=register false", "sleep", "1000"}, false, []string{"post-start: hook register failed: exit status 1\n"}},
+		"not found":                {[]string{"no-such-command"}, false, []string{"cannot run no-such-command: not found\n"}},
+		"a mistake":                {[]string{"--grace", "x", "app"}, false, []string{"--grace: ", "nothing was started"}},
+		"the deadline":             {[]string{"--grace", "1s", "sh", "-c", deaf}, true, []string{"stop: SIGKILL to sh, which did not end within "}},
+		"more than fits":           {[]string{"--pre-start", long + " false", "app"}, false, []string{"éé…\n"}},
+		"an end of its own":        {[]string{"--grace", "5", "sh", "-c", "exit 3"}, false, nil},
+		"an end that is asked for": {[]string{"--grace", "5", "sh", "-c", "echo ready; exec sleep 1000"}, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "log")
+			require.NoError(t, os.WriteFile(file, nil, 0o644))
+			r := world{}.start(t, append([]string{"--quiet", "--termination-log", file}, c.args...)...)
+			if c.stop {
+				r.stdout.expect("ready")
+				r.signal(syscall.SIGTERM)
+			}
+			r.code()
+			got, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, says := range c.says {
+				assert.Contains(t, string(got), says)
+			}
+			if c.says == nil {
+				assert.Empty(t, string(got))
+			}
+			assert.LessOrEqual(t, len(got), 4096)
+		})
+	}
+}
+
+// What the app has written says more; and where there is no file, none is made.
+func TestTerminationLogIsTheAppsFirst(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "log")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	r := world{}.start(t, "--termination-log", file, "--grace", "1s", "sh", "-c", `trap "" TERM; echo out of disk >`+file+`; echo ready; while :; do sleep 0.1; done`)
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 137, r.code())
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "out of disk\n", string(got))
+
+	fifo := filepath.Join(dir, "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
+	for _, file := range []string{filepath.Join(dir, "missing"), dir, fifo, "/proc/version", "/dev/full"} {
+		r := world{}.start(t, "--termination-log", file, "no-such-command")
+		assert.Equal(t, 127, r.code(), file)
+		assert.Equal(t, "usher: cannot run no-such-command: not found", r.stderr.rest(), "not a word of %s", file)
+	}
+	assert.NoFileExists(t, filepath.Join(dir, "missing"))
+}
+
+// ---- --install
+
+// installs runs a usher that installs itself; more is put around it.
+func installs(t *testing.T, path string, more ...string) (int, string) {
+	t.Helper()
+	argv := append(more, binary(t), "--install", path)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	out, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func TestInstallCopiesItself(t *testing.T) {
+	dir := t.TempDir()
+	want, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	for path, file := range map[string]string{dir: dir + "/usher", dir + "/": dir + "/usher", dir + "/init": dir + "/init"} {
+		require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o444))
+		code, said := installs(t, path, "sh", "-c", `umask 077; exec "$@"`, "sh")
+		assert.Equal(t, 0, code, said)
+		assert.Equal(t, "usher: installed "+file+"\n", said)
+		got, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.True(t, string(want) == string(got), "byte for byte")
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o755), info.Mode())
+	}
+	assert.ElementsMatch(t, []string{"usher", "init"}, names(t, dir))
+	out, err := exec.Command(dir+"/init", "--", "echo", "works").Output()
+	require.NoError(t, err)
+	assert.Equal(t, "works\n", string(out))
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// Init containers may race: whoever looks finds a whole usher, or none.
+func TestInstallIsAtomic(t *testing.T) {
+	dir := t.TempDir()
+	info, err := os.Stat(binary(t))
+	require.NoError(t, err)
+	var installing sync.WaitGroup
+	for range 8 {
+		installing.Go(func() {
+			code, said := installs(t, dir)
+			assert.Equal(t, 0, code, said)
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		installing.Wait()
+		close(done)
+	}()
+	for looks := 0; ; looks++ {
+		if seen, err := os.Stat(dir + "/usher"); err == nil && !assert.Equal(t, info.Size(), seen.Size()) {
+			return
+		}
+		select {
+		case <-done:
+			assert.Equal(t, []string{"usher"}, names(t, dir))
+			assert.Greater(t, looks, 10)
+			return
+		default:
+		}
+	}
+}
+
+func TestInstallSaysWhyItCannot(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(dir+"/dir", 0o755))
+	require.NoError(t, os.MkdirAll(dir+"/taken/usher/full", 0o755))
+	require.NoError(t, os.WriteFile(dir+"/file", nil, 0o644))
+	for path, says := range map[string]string{
+		dir + "/missing/usher": "cannot write in " + dir + "/missing: no such file or directory",
+		dir + "/file/usher":    "cannot write in " + dir + "/file: not a directory",
+		dir + "/taken":         "cannot write " + dir + "/taken/usher: ",
+	} {
+		code, said := installs(t, path)
+		assert.Equal(t, 125, code)
+		assert.True(t, strings.HasPrefix(said, "usher: install: "+says), said)
+	}
+	assert.Equal(t, []string{"usher"}, names(t, dir+"/taken"))
+
+	needRoot(t)
+	// A mount namespace of its own: a full disk, one that is read-only, no /proc.
+	mounted := func(script string) (int, string) {
+		cmd := exec.Command("unshare", "-m", "sh", "-c", script+`; cd "$1"; "$0" --install "$2"; code=$?; ls -A "$2"; exit $code`, binary(t), filepath.Dir(binary(t)), dir+"/dir")
+		out, _ := cmd.CombinedOutput()
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	code, said := mounted("mount -t tmpfs -o size=1m tmpfs " + dir + "/dir")
+	assert.Equal(t, 125, code)
+	assert.Equal(t, "usher: install: cannot write "+dir+"/dir/usher: no space left on device\n", said)
+
+	code, said = mounted("mount -t tmpfs -o ro tmpfs " + dir + "/dir")
+	assert.Equal(t, 125, code)
+	assert.Equal(t, "usher: install: cannot write in "+dir+"/dir: read-only file system\n", said)
+
+	code, said = mounted("mount -t tmpfs tmpfs " + dir + "/dir; mount -t tmpfs tmpfs /proc")
+	assert.Equal(t, 0, code, said)
+	assert.Equal(t, "usher: installed "+dir+"/dir/usher\nusher\n", said)
+}

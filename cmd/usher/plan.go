@@ -1,0 +1,274 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// plan is the whole timeline in text, with the numbers that Run would use, and
+// warnings of what will hurt. Nothing secret is in it: targets come with the
+// name that logs have for them, and the command with its own.
+func plan(c *supervisor.Config) string {
+	p := planner{Config: c, budget: c.Budget(), app: "nothing"}
+	if len(c.Command) > 0 {
+		p.app = path.Base(c.Command[0])
+	}
+	p.wayUp()
+	switch {
+	case len(c.Command) == 0 || c.Exec:
+	case c.Grace > 0:
+		p.wayDown()
+	default:
+		p.wayDownWithoutDeadline()
+	}
+	p.picture()
+	p.warnings()
+	return p.text.String()
+}
+
+type planner struct {
+	*supervisor.Config
+	budget supervisor.Budget
+	app    string
+	late   []string // hooks that may find no time left
+	text   strings.Builder
+}
+
+func (p *planner) title(format string, a ...any) {
+	if p.text.Len() > 0 {
+		p.text.WriteByte('\n')
+	}
+	fmt.Fprintf(&p.text, format+"\n", a...)
+}
+
+// row is one step: what stands in the first column, and what happens.
+func (p *planner) row(first, format string, a ...any) {
+	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
+}
+
+// wayUp is everything until the app runs. No step of it has a fixed moment.
+func (p *planner) wayUp() {
+	p.title("On the way up")
+	for _, t := range p.Wait {
+		p.row("wait", "%s%s", t.Name, asked(&t, p.WaitTimeout, "exit 124"))
+	}
+	for _, t := range p.PreStart {
+		p.row("pre-start", "%s%s; fails: exit 125", t.Name, atMost(t.Timeout))
+	}
+	switch {
+	case len(p.Command) == 0:
+		p.row("exit", "0, once all of that has been done")
+		return
+	case p.Exec:
+		p.row("exec", "%s takes usher's place", p.app)
+		return
+	}
+	p.row("start", "%s", p.app)
+	for _, t := range p.Ready {
+		p.row("ready", "%s%s", t.Name, asked(&t, 0, "the app is stopped, exit 124"))
+	}
+	for _, t := range p.PostStart {
+		p.row("post-start", "%s%s; fails: the app is stopped, exit 125", t.Name, atMost(t.Timeout))
+	}
+	p.row("run", "until %s ends, or %s comes", p.app, strings.Join(p.stopSignals(), " or "))
+}
+
+// asked is how long a target may take to say yes, and what if it does not.
+func asked(t *probes.Target, all time.Duration, then string) string {
+	switch {
+	case t.Optional > 0:
+		return fmt.Sprintf(" says yes, or is given up after %s", span(t.Optional))
+	case t.Within > 0 && (all == 0 || t.Within < all):
+		return fmt.Sprintf(" says yes within %s, else %s", span(t.Within), then)
+	case all > 0:
+		return fmt.Sprintf(" says yes within %s, else %s", span(all), then)
+	}
+	return " says yes, whenever that is"
+}
+
+func atMost(d time.Duration) string {
+	if d == 0 {
+		return ", with no limit"
+	}
+	return ", " + span(d) + " at most"
+}
+
+func (p *planner) stopSignals() []string {
+	all := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}
+	for _, sig := range p.StopOn {
+		if !slices.Contains(all, sig) {
+			all = append(all, sig)
+		}
+	}
+	var names []string
+	for _, sig := range all {
+		names = append(names, signals.Name(sig))
+	}
+	return names
+}
+
+// signalled is the step in which the app gets its signal.
+func (p *planner) signalled() string {
+	sig := "the same signal"
+	if p.StopSignal != 0 {
+		sig = signals.Name(p.StopSignal)
+	}
+	to := p.app
+	if p.Group {
+		to += "'s process group"
+	}
+	return sig + " to " + to
+}
+
+// wayDown is the end, with the latest moment of each step.
+func (p *planner) wayDown() {
+	p.title("After a stop signal, %s at most; a step ends when its work is done", span(p.budget.Grace))
+	var at time.Duration
+	// step is when one begins at the latest; without a limit of its own it may
+	// take all that the drain has.
+	step := func(d time.Duration) (begin string) {
+		begin = span(at)
+		if d == 0 {
+			d = p.budget.Drain
+		}
+		at = min(at+d, p.budget.Drain)
+		return begin
+	}
+	if p.DrainDelay > 0 {
+		p.row(step(p.DrainDelay), "drain-delay: %s goes on serving for %s", p.app, span(min(p.DrainDelay, p.budget.Drain)))
+	}
+	for _, t := range p.Drain {
+		left := p.budget.Drain - at
+		p.row(step(t.Timeout), "drain: %s%s", t.Name, p.capped(&t, left))
+	}
+	p.row(span(at), "stop: %s, which has %s at least", p.signalled(), span(p.budget.Reserve))
+	p.row(span(p.budget.Kill), "SIGKILL to %s, if it still lives, and to all that it has left", p.app)
+	p.postStop(p.budget.Kill)
+	p.row(span(p.budget.Grace), "usher has exited")
+
+	p.title("If %s ends by itself, %s at most", p.app, span(p.budget.Grace))
+	p.row("0s", "leftovers: SIGTERM to all that it has left, %s at most, then SIGKILL", span(min(p.budget.Reserve, p.budget.Kill)))
+	p.postStop(p.budget.Reserve)
+}
+
+func (p *planner) postStop(at time.Duration) {
+	for _, t := range p.PostStop {
+		p.row(span(at), "post-stop: %s%s", t.Name, p.capped(&t, p.budget.Grace-at))
+		if t.Timeout == 0 {
+			at = p.budget.Grace
+		}
+		at = min(at+t.Timeout, p.budget.Grace)
+	}
+}
+
+// capped is what a hook may take: its own timeout, or less if no more is left.
+func (p *planner) capped(t *probes.Target, left time.Duration) string {
+	switch {
+	case left <= 0:
+		if !slices.Contains(p.late, t.Name) {
+			p.late = append(p.late, t.Name)
+		}
+		return ", for which no time is left"
+	case t.Timeout == 0 || left < t.Timeout:
+		return atMost(left)
+	}
+	return atMost(t.Timeout)
+}
+
+// wayDownWithoutDeadline has no numbers but the hooks' own.
+func (p *planner) wayDownWithoutDeadline() {
+	p.title("After a stop signal, or when %s ends by itself; without --grace there is no deadline", p.app)
+	p.row("stop", "%s, and then usher waits for it", p.signalled())
+	for _, t := range p.PostStop {
+		p.row("post-stop", "%s%s", t.Name, atMost(t.Timeout))
+	}
+	p.row("exit", "what still lives is ended by the kernel, if usher is PID 1")
+}
+
+// pictureWidth is how many columns stand for the grace period.
+const pictureWidth = 64
+
+// picture draws the budget to scale.
+func (p *planner) picture() {
+	if p.budget.Grace == 0 || len(p.Command) == 0 {
+		return
+	}
+	p.title("The deadline")
+	type part struct {
+		from time.Duration
+		name string
+	}
+	var parts []part
+	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0) {
+		parts = append(parts, part{0, "drain"})
+	}
+	begin := time.Duration(0)
+	if len(parts) > 0 {
+		begin = p.budget.Drain
+	}
+	parts = append(parts, part{begin, p.app})
+	if p.budget.Kill < p.budget.Grace {
+		parts = append(parts, part{p.budget.Kill, "post-stop"})
+	}
+	column := func(d time.Duration) int { return int(int64(d) * pictureWidth / int64(p.budget.Grace)) }
+	above, line := "", ""
+	for i, part := range parts {
+		until := p.budget.Grace
+		if i+1 < len(parts) {
+			until = parts[i+1].from
+		}
+		width := max(column(until)-column(part.from), utf8.RuneCountInString(part.name)+4, len(span(part.from))+1)
+		above += fmt.Sprintf("%-*s", width, span(part.from))
+		fill := width - utf8.RuneCountInString(part.name) - 3
+		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
+	}
+	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, span(p.budget.Grace), line)
+	// The kubelet counts in whole seconds, and its SIGKILL may come one early.
+	orchestrator := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
+	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, and a preStop's time on top; docker stop --time %[1]d\n", orchestrator)
+}
+
+// warnings are what will hurt.
+func (p *planner) warnings() {
+	var all []string
+	if p.Grace == 0 && len(p.Command) > 0 && !p.Exec {
+		all = append(all, "without --grace nothing is ever killed: an app that ignores its stop signal is ended by the orchestrator, and no post-stop hook is done then")
+	}
+	all = append(all, p.Warnings()...)
+	if len(p.late) > 0 {
+		all = append(all, fmt.Sprintf("%s may never be done, for the hooks before may take all the time: give each a timeout=", strings.Join(p.late, " and ")))
+	}
+	if len(p.Command) > 0 && !p.Exec && !p.Group && p.holdsBackSignals() {
+		all = append(all, fmt.Sprintf("%s is a shell and may not pass its signal on: end its script with exec, or use --group", p.app))
+	}
+	if len(all) == 0 {
+		return
+	}
+	p.title("Warnings")
+	for _, w := range all {
+		fmt.Fprintf(&p.text, "  %s\n", w)
+	}
+}
+
+// holdsBackSignals is true of "sh -c SCRIPT" whose script has no exec and is
+// more than one simple command, which a shell executes in its own place.
+func (p *planner) holdsBackSignals() bool {
+	c := p.Command
+	if !supervisor.IsShell(p.app) || len(c) < 2 {
+		return supervisor.IsShell(p.app) && len(c) == 1
+	}
+	script := c[len(c)-1]
+	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {
+		script = c[i+1]
+	}
+	return !slices.Contains(strings.Fields(script), "exec") && strings.ContainsAny(script, ";&|\n")
+}

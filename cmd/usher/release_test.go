@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sources copies what a build reads to a directory of its own.
+func sources(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.Command("sh", "-c", `cd ../.. && cp -r go.mod go.sum Makefile cmd supervisor signals probes "$0"`, dir).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return dir
+}
+
+// The same sources give the same bytes, wherever they are and whoever builds
+// them; and it is what the tests here call the shipped binary.
+func TestReleaseIsReproducible(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		skip(t, "needs make")
+	}
+	release := func(dir string, env ...string) (binary, sums string) {
+		cmd := exec.Command("make", "release", "VERSION=v1.2.3", "RELEASED=amd64 386")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		content, err := os.ReadFile(filepath.Join(dir, "dist", "SHA256SUMS"))
+		require.NoError(t, err)
+		return filepath.Join(dir, "dist", "usher-linux-amd64"), string(content)
+	}
+	usher, sums := release(sources(t))
+	_, again := release(sources(t), "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "TZ=Asia/Tokyo", "LANG=C", "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
+	assert.Equal(t, sums, again)
+	for _, name := range []string{"usher-linux-amd64", "usher-linux-386", "usher.1"} {
+		assert.Contains(t, sums, "  "+name+"\n")
+	}
+	check := exec.Command("sha256sum", "-c", "SHA256SUMS")
+	check.Dir = filepath.Dir(usher)
+	out, err := check.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	if goEnv(t, "GOARCH") != "amd64" {
+		return
+	}
+	out, err = exec.Command(usher, "--version").Output()
+	require.NoError(t, err)
+	assert.Equal(t, "usher v1.2.3\n", string(out))
+	content, err := os.ReadFile(usher)
+	require.NoError(t, err)
+	assert.NotContains(t, string(content), filepath.Dir(filepath.Dir(usher)), "no path of the machine")
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
