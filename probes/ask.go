@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// AskAll asks each target once, all at the same time. It returns nil when all
+// Ask asks each target once, all at the same time. It returns nil when all
 // have said yes, else an error that joins what the others have said, in the
 // order of the targets, each as "NAME: why not".
-func AskAll(ctx context.Context, targets []Target, a Attempt) error {
+func Ask(ctx context.Context, targets []Target, a Attempt) error {
 	answers := make([]error, len(targets))
 	done := make(chan struct{})
 	for i := range targets {

@@ -15,7 +15,7 @@
 //
 //   - [Parse] turns a text into a [Target], or reports everything that is wrong
 //     with the text at once.
-//   - [WaitAll] asks any number of targets, all at the same time, until each
+//   - [Wait] asks any number of targets, all at the same time, until each
 //     has said yes.
 //   - [Do] does a hook once, or as often as its retries= allow.
 //   - Probe.Ask, a field of the target, asks a single time.

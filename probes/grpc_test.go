@@ -113,7 +113,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"503":           "HTTP status 503 instead of a gRPC answer",
 		"299":           "HTTP status 299 instead of a gRPC answer",
 	} {
-		err := ask(t, url+"/"+service, Wait)
+		err := ask(t, url+"/"+service, ForWait)
 		if want == "" {
 			assert.NoError(t, err, service)
 		} else {
@@ -122,7 +122,7 @@ func TestGRPCAnswers(t *testing.T) {
 		}
 	}
 	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Grpc-Status", "5") })
-	assert.ErrorContains(t, ask(t, url, Wait), "does not tell its health as a whole: name a service")
+	assert.ErrorContains(t, ask(t, url, ForWait), "does not tell its health as a whole: name a service")
 }
 
 func TestGRPCRequest(t *testing.T) {
@@ -134,16 +134,16 @@ func TestGRPCRequest(t *testing.T) {
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 		health(w, r)
 	})
-	require.NoError(t, ask(t, url, Wait))
+	require.NoError(t, ask(t, url, ForWait))
 	assert.Equal(t, "POST /grpc.health.v1.Health/Check HTTP/2.0", got.Method+" "+got.RequestURI+" "+got.Proto)
 	assert.Equal(t, strings.TrimPrefix(url, "grpc://"), got.Host)
 	assert.Equal(t, []string{"application/grpc", "trailers", "usher"},
 		[]string{got.Header.Get("Content-Type"), got.Header.Get("Te"), got.UserAgent()})
 	assert.Equal(t, []byte{0, 0, 0, 0, 0}, body)
 
-	require.NoError(t, ask(t, url+"/a.b.C%20%40", Wait))
+	require.NoError(t, ask(t, url+"/a.b.C%20%40", ForWait))
 	assert.Equal(t, "\x00\x00\x00\x00\x09\x0a\x07a.b.C @", string(body))
-	require.NoError(t, ask(t, url+"/"+strings.Repeat("x", 1024), Wait))
+	require.NoError(t, ask(t, url+"/"+strings.Repeat("x", 1024), ForWait))
 	assert.Equal(t, "\x00\x00\x00\x04\x03\x0a\x80\x08"+strings.Repeat("x", 1024), string(body))
 }
 
@@ -154,15 +154,15 @@ func TestGRPCTellsNoZone(t *testing.T) {
 		"grpc://[::1]:1":                  "[::1]:1",
 		"grpcs://auth:443":                "auth:443",
 	} {
-		assert.Equal(t, want, parse(t, url, Wait).Probe.(*grpcProbe).authority)
+		assert.Equal(t, want, parse(t, url, ForWait).Probe.(*grpcProbe).authority)
 	}
 }
 
 // A hook is done once, and says the same but for its path.
 func TestGRPCHook(t *testing.T) {
 	url := grpcServer(t, health)
-	require.NoError(t, Do(t.Context(), parse(t, url, End), Attempt{}))
-	hook := parse(t, url+"/unknown", Begin)
+	require.NoError(t, Do(t.Context(), parse(t, url, ForEnd), Attempt{}))
+	hook := parse(t, url+"/unknown", ForStart)
 	assert.Equal(t, url, hook.Name)
 	assert.EqualError(t, Do(t.Context(), hook, Attempt{}), "the server does not know that service")
 }
@@ -170,30 +170,30 @@ func TestGRPCHook(t *testing.T) {
 func TestGRPCWithTLS(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(health), nil)
 	url = strings.Replace(url, "https", "grpcs", 1)
-	assert.NoError(t, ask(t, url, Wait))
-	assert.EqualError(t, ask(t, url+"/down", Wait), "its health is NOT_SERVING")
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), Wait), "the certificate is for another name than localhost")
+	assert.NoError(t, ask(t, url, ForWait))
+	assert.EqualError(t, ask(t, url+"/down", ForWait), "its health is NOT_SERVING")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is for another name than localhost")
 }
 
 // The most common mistake is another protocol, and it is named.
 func TestGRPCOfAnotherProtocol(t *testing.T) {
 	http1 := serve(t, http.NotFound)
-	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), Wait), "the server speaks HTTP/1, not HTTP/2")
-	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), Wait), "the server does not speak TLS")
+	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
+	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
 
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler()) // without HTTP/2
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	defer secure.Close()
-	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), Wait), "the server speaks another protocol over TLS")
+	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), ForWait), "the server speaks another protocol over TLS")
 
 	alert := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // as OpenSSL's servers do
 		conn.Read(make([]byte, 1024))
 		conn.Write([]byte{0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46})
 		conn.Close()
 	})
-	assert.EqualError(t, ask(t, "grpc://"+alert.Addr().String(), Wait), "the server wants TLS: write grpcs://")
-	assert.Error(t, ask(t, strings.Replace(grpcServer(t, health), "grpc", "http", 1), Wait))
+	assert.EqualError(t, ask(t, "grpc://"+alert.Addr().String(), ForWait), "the server wants TLS: write grpcs://")
+	assert.Error(t, ask(t, strings.Replace(grpcServer(t, health), "grpc", "http", 1), ForWait))
 }
 
 // The examples of RFC 7541, appendix C, and one symbol of more than seven bits.
@@ -364,7 +364,7 @@ func TestGRPCIsFoundAmongManyAddresses(t *testing.T) {
 	url := grpcServer(t, health)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(url, "grpc://"))
 	require.NoError(t, err)
-	target := parse(t, fmt.Sprintf("grpc://auth:%s", port), Wait)
+	target := parse(t, fmt.Sprintf("grpc://auth:%s", port), ForWait)
 	names := names("::1", "127.0.0.1") // nobody listens on the first
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second, Resolver: names}))
 }

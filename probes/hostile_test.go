@@ -111,7 +111,7 @@ func TestEveryKindOutlivesHostileServers(t *testing.T) {
 			}
 			l := raw(t, "tcp", "127.0.0.1:0", serve)
 			text := fmt.Sprintf(kind.url, l.Addr())
-			err := parse(t, text, Wait).Probe.Ask(t.Context(), Attempt{Timeout: short})
+			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: short})
 			if assert.Error(t, err, "%s: %s", name, text) {
 				assert.NotContains(t, err.Error(), "CANARY", "%s: %s", name, text)
 				assert.NotContains(t, err.Error(), "127.0.0.1", "%s: %s", name, text)
@@ -189,7 +189,7 @@ func TestHTTPOfHostileServers(t *testing.T) {
 			io.WriteString(conn, test.answer)
 			conn.(*net.TCPConn).CloseWrite()
 		})
-		err := ask(t, test.options+"http://"+l.Addr().String()+"/", Wait)
+		err := ask(t, test.options+"http://"+l.Addr().String()+"/", ForWait)
 		if test.want == "" {
 			assert.NoError(t, err, name)
 		} else {
@@ -243,7 +243,7 @@ func TestConnectionClosedAtEveryByte(t *testing.T) {
 	} {
 		var most atomic.Int64
 		seen := make(chan int64)
-		target := parse(t, fmt.Sprintf(test.text, cutting(t, test.to, &most, seen)), Wait)
+		target := parse(t, fmt.Sprintf(test.text, cutting(t, test.to, &most, seen)), ForWait)
 		ask := func(bytes int64) (int64, error) {
 			most.Store(bytes)
 			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
@@ -277,7 +277,7 @@ func TestNothingIsLeftBehindByAnyKind(t *testing.T) {
 	fds, goroutines := descriptors(t), runtime.NumGoroutine()
 	servers := startServers(t)
 	for text, n := range servers.targets {
-		target := parse(t, text, Wait)
+		target := parse(t, text, ForWait)
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
@@ -304,7 +304,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	for text, n := range servers.targets {
-		target := parse(t, text, Wait)
+		target := parse(t, text, ForWait)
 		ask := func(n int) {
 			for range n {
 				target.Probe.Ask(t.Context(), Attempt{Timeout: 50 * time.Millisecond, Resolver: servers.names})

@@ -81,7 +81,7 @@ func TestAddressesThatSwallow(t *testing.T) {
 
 	for _, kind := range []string{"tcp://%s:80", "expect=x tcp://%s:80", "http://%s/", "https://%s/", "grpc://%s:80", "grpcs://%s:80/x"} {
 		ask := func(host string) error {
-			return parse(t, fmt.Sprintf(kind, host), Wait).Probe.Ask(t.Context(), Attempt{Timeout: short})
+			return parse(t, fmt.Sprintf(kind, host), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: short})
 		}
 		assert.EqualError(t, ask("10.9.9.9"), "timed out after 200ms", kind)
 		assert.EqualError(t, ask("[fd09::9]"), "timed out after 200ms", kind)
@@ -91,7 +91,7 @@ func TestAddressesThatSwallow(t *testing.T) {
 	}
 	// One that swallows, or many, do not keep the others from being tried.
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
-	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), Wait)
+	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	all := names("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
@@ -245,7 +245,7 @@ func TestNameServers(t *testing.T) {
 		"dns://both-silent.test":         "cannot look up name: no name server answers in time",
 		tcp("both-silent.test", port4):   "cannot look up name: no name server answers in time",
 	} {
-		target := parse(t, text, Wait)
+		target := parse(t, text, ForWait)
 		all.Go(func() {
 			err := target.Probe.Ask(t.Context(), attempt())
 			if want == "" {
@@ -260,11 +260,11 @@ func TestNameServers(t *testing.T) {
 
 	// The timeout of an attempt does not cut a lookup short, which would never
 	// get to the second server: the lookup goes on, and the target is found.
-	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), Wait)
-	assert.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
-	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", Wait)
+	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
+	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
+	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
 	var tried []error
-	assert.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
+	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
 		if u.Kind == Tried {
 			tried = append(tried, u.Status.Last)
 		}
@@ -275,10 +275,10 @@ func TestNameServers(t *testing.T) {
 	// However many targets use a name, it is looked up at most once a second.
 	var targets []Target
 	for range 50 {
-		targets = append(targets, parse(t, tcp("later.test", port4), Wait), parse(t, "interval=50ms dns://later.test", Wait))
+		targets = append(targets, parse(t, tcp("later.test", port4), ForWait), parse(t, "interval=50ms dns://later.test", ForWait))
 	}
 	begun := time.Now()
-	require.NoError(t, WaitAll(t.Context(), targets, attempt(), nil))
+	require.NoError(t, Wait(t.Context(), targets, attempt(), nil))
 	lookups, seconds := first.count("later.test"), int(time.Since(begun)/time.Second)
 	assert.GreaterOrEqual(t, lookups, 3)
 	assert.LessOrEqual(t, lookups, seconds+1)
@@ -292,7 +292,7 @@ func TestNameServers(t *testing.T) {
 		"dns://breaks.test":       "cannot look up name: the name server fails",
 	} {
 		resolver := &Resolver{}
-		target := parse(t, text, Wait)
+		target := parse(t, text, ForWait)
 		name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(text, fmt.Sprint(":", port4)), "tcp://"), "dns://")
 		first.mu.Lock()
 		clear(first.asked)
@@ -316,8 +316,8 @@ func TestNoNameServer(t *testing.T) {
 	if !inNamespace(t, "options timeout:1 attempts:1\n") {
 		return
 	}
-	assert.EqualError(t, ask(t, "dns://db", Wait), "cannot look up name: there is no name server")
+	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: there is no name server")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	assert.NoError(t, parse(t, "dns://localhost", Wait).Probe.Ask(ctx, Attempt{}))
+	assert.NoError(t, parse(t, "dns://localhost", ForWait).Probe.Ask(ctx, Attempt{}))
 }

@@ -56,27 +56,27 @@ var options = []option{
 		t.Timeout, err = ParseDuration(v)
 		return err
 	}},
-	{name: "interval", form: "interval=500ms", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+	{name: "interval", form: "interval=500ms", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
 		if t.Interval, err = ParseDuration(v); err == nil && t.Interval < minPause {
 			err = fmt.Errorf("is less than %v, with which every pause starts", minPause)
 		}
 		return err
 	}},
-	{name: "within", form: "within=30s", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+	{name: "within", form: "within=30s", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
 		t.Within, err = ParseDuration(v)
 		return err
 	}},
-	{name: "optional", form: "optional=30s", uses: []Use{Wait}, set: func(t *Target, v string) (err error) {
+	{name: "optional", form: "optional=30s", uses: []Use{ForWait}, set: func(t *Target, v string) (err error) {
 		if t.Optional, err = ParseDuration(v); err == nil && t.Optional == 0 {
 			err = errors.New("needs a limit")
 		}
 		return err
 	}},
-	{name: "successes", form: "successes=3", uses: []Use{Wait, Ready}, set: func(t *Target, v string) (err error) {
+	{name: "successes", form: "successes=3", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
 		t.Successes, err = parseCount(v, 1)
 		return err
 	}},
-	{name: "retries", form: "retries=3", uses: []Use{Begin, End}, set: func(t *Target, v string) (err error) {
+	{name: "retries", form: "retries=3", uses: []Use{ForStart, ForEnd}, set: func(t *Target, v string) (err error) {
 		t.Retries, err = parseCount(v, 0)
 		return err
 	}},
@@ -109,11 +109,11 @@ func Parse(text string, use Use) (Target, error) {
 	r := reading{use: use, values: map[string][]string{}}
 	r.target.Use, r.target.Interval, r.target.Successes = use, MaxInterval, 1
 	switch use {
-	case Wait, Ready:
+	case ForWait, ForReady:
 		r.target.Timeout = ProbeTimeout
-	case End:
+	case ForEnd:
 		r.target.Timeout = EndTimeout
-	case Once:
+	case ForProbe:
 		r.target.Timeout = OnceTimeout
 	}
 	words = r.takeOptions(words)

@@ -84,13 +84,13 @@ func TestTCP(t *testing.T) {
 			conn.Close()
 			closed <- err
 		})
-		require.NoError(t, ask(t, "tcp://"+l.Addr().String(), Wait))
+		require.NoError(t, ask(t, "tcp://"+l.Addr().String(), ForWait))
 		assert.Equal(t, io.EOF, <-closed, "the probe closes its connection")
 		l.Close()
-		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), Wait), "connection refused")
+		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), ForWait), "connection refused")
 	}
 	l := raw(t, "tcp", "[::1]:0", untilClosed)
-	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), Wait), "both of localhost's addresses are tried")
+	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both of localhost's addresses are tried")
 }
 
 // blackhole gives an address whose listener accepts no more connections.
@@ -112,7 +112,7 @@ func blackhole(t *testing.T) netip.AddrPort {
 
 func TestBlackHole(t *testing.T) {
 	hole := blackhole(t)
-	target := parse(t, "tcp://"+hole.String(), Wait)
+	target := parse(t, "tcp://"+hole.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), "timed out after 200ms")
 
 	l := raw(t, "tcp", fmt.Sprintf("127.0.0.1:%d", hole.Port()), untilClosed)
@@ -121,7 +121,7 @@ func TestBlackHole(t *testing.T) {
 	}}
 	attempt := Attempt{Timeout: 10 * time.Second, Resolver: both}
 	for _, text := range []string{"tcp://db:%d", "http://db:%d/"} {
-		target = parse(t, fmt.Sprintf(text, hole.Port()), Wait)
+		target = parse(t, fmt.Sprintf(text, hole.Port()), ForWait)
 		if strings.HasPrefix(text, "http") {
 			l.Close()
 			l = raw(t, "tcp", fmt.Sprintf("127.0.0.1:%d", hole.Port()), func(conn net.Conn) {
@@ -143,7 +143,7 @@ func TestManyAddresses(t *testing.T) {
 	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 		return append(list, netip.MustParseAddr("127.0.0.1")), nil
 	}}
-	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), Wait)
+	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	begun := time.Now()
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute, Resolver: names}))
 	assert.Less(t, time.Since(begun), 5*time.Second, "the staggers alone would be 9 s")
@@ -157,12 +157,12 @@ func TestTheMostTellingErrorIsReported(t *testing.T) {
 
 func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	assert.EqualError(t, ask(t, "unix://"+path, Wait), "no such socket")
+	assert.EqualError(t, ask(t, "unix://"+path, ForWait), "no such socket")
 	l := raw(t, "unix", path, untilClosed)
-	assert.NoError(t, ask(t, "unix://"+path, Wait))
+	assert.NoError(t, ask(t, "unix://"+path, ForWait))
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	err := ask(t, "unix://"+path, Wait)
+	err := ask(t, "unix://"+path, ForWait)
 	assert.EqualError(t, err, "connection refused")
 	assert.True(t, kindOf(err).cheap())
 }
@@ -170,13 +170,13 @@ func TestUnix(t *testing.T) {
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b")
 	text := "file://" + strings.ReplaceAll(path, " ", "%20")
-	err := ask(t, text, Wait)
+	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, "no such file")
 	assert.True(t, kindOf(err).cheap())
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	assert.NoError(t, ask(t, text, Wait))
-	assert.EqualError(t, ask(t, text+"/x", Wait), "no such file")
-	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), Wait), "a directory exists too")
+	assert.NoError(t, ask(t, text, ForWait))
+	assert.EqualError(t, ask(t, text+"/x", ForWait), "no such file")
+	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), ForWait), "a directory exists too")
 }
 
 // A stat that hangs on a dead mount is left behind, and not joined by others.
@@ -189,7 +189,7 @@ func TestFileProbeDoesNotHangWithItsStat(t *testing.T) {
 }
 
 func TestCommand(t *testing.T) {
-	target := parse(t, `name=check /bin/check -a 'b c'`, End)
+	target := parse(t, `name=check /bin/check -a 'b c'`, ForEnd)
 	facts := []Fact{{"USHER_REASON", "signal"}}
 	var got Command
 	failed := errors.New("exit status 3")
@@ -218,7 +218,7 @@ func TestHTTPStatuses(t *testing.T) {
 		conn.Close()
 	})
 	url := "http://" + l.Addr().String()
-	probe, hook, chosen := parse(t, url, Wait), parse(t, url, End), parse(t, "status=200-299,302,500 "+url, Begin)
+	probe, hook, chosen := parse(t, url, ForWait), parse(t, url, ForEnd), parse(t, "status=200-299,302,500 "+url, ForStart)
 	for code := 200; code <= 599; code++ {
 		status.Store(int64(code))
 		check := func(target Target, yes bool) {
@@ -235,8 +235,8 @@ func TestHTTPStatuses(t *testing.T) {
 	}
 	// An interim answer is none: the final one counts, and without it nothing.
 	status.Store(101)
-	assert.EqualError(t, ask(t, url, Wait), "status 101")
-	assert.NoError(t, ask(t, "status=101 "+url, Wait))
+	assert.EqualError(t, ask(t, url, ForWait), "status 101")
+	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
 	for code := 100; code <= 199; code++ {
 		if status.Store(int64(code)); code != 101 {
 			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
@@ -256,26 +256,26 @@ func TestHTTPRequest(t *testing.T) {
 		user, password, _ := r.BasicAuth()
 		got = request{r.Method, r.Host, user + ":" + password, r.UserAgent(), string(body), r.URL.RawQuery, r.Header}
 	})
-	require.NoError(t, ask(t, url+"/?a=b&c", Wait))
+	require.NoError(t, ask(t, url+"/?a=b&c", ForWait))
 	assert.Equal(t, []string{"GET", ":", "usher", "", "a=b&c"}, []string{got.method, got.user, got.agent, got.body, got.query})
 	assert.Equal(t, strings.TrimPrefix(url, "http://"), got.host)
 	assert.Empty(t, got.header.Get("Accept-Encoding"))
 
 	require.NoError(t, ask(t, "method=POST body=hello header='X: 1' header='x: 2' header='Host: auth.example' header='User-Agent: me' header=Accept: "+
-		strings.Replace(url, "//", "//me:pa%20ss@", 1), Wait))
+		strings.Replace(url, "//", "//me:pa%20ss@", 1), ForWait))
 	assert.Equal(t, []string{"POST", "auth.example", "me:pa ss", "me", "hello"}, []string{got.method, got.host, got.user, got.agent, got.body})
 	assert.Equal(t, []string{"1", "2"}, got.header["X"])
 	assert.NotContains(t, got.header, "Accept")
 
-	require.NoError(t, ask(t, "method=HEAD "+url, Wait))
+	require.NoError(t, ask(t, "method=HEAD "+url, ForWait))
 	assert.Equal(t, "HEAD", got.method)
-	require.NoError(t, ask(t, "body=x "+url, Wait))
+	require.NoError(t, ask(t, "body=x "+url, ForWait))
 	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
 
 	facts := Attempt{Facts: []Fact{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
-	require.NoError(t, Do(t.Context(), parse(t, url, End), facts))
+	require.NoError(t, Do(t.Context(), parse(t, url, ForEnd), facts))
 	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
-	require.NoError(t, parse(t, url, Wait).Probe.Ask(t.Context(), facts))
+	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), facts))
 	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
 }
 
@@ -286,7 +286,7 @@ func TestHTTPIgnoresTheProxyOfTheEnvironment(t *testing.T) {
 	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 	}}
-	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), Wait).Probe.Ask(t.Context(), Attempt{Resolver: names}))
+	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: names}))
 	assert.True(t, asked.Load())
 }
 
@@ -298,15 +298,15 @@ func TestHTTPBodyIsSentAgain(t *testing.T) {
 			w.WriteHeader(503)
 		}
 	})
-	require.NoError(t, Do(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, End), Attempt{}))
+	require.NoError(t, Do(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
 }
 
 func TestHTTPMatch(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
 	})
-	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, Wait), "the first 10 KiB end within the word")
-	assert.EqualError(t, ask(t, "match=yes "+url, Wait), "body does not match match=")
+	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within the word")
+	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "body does not match match=")
 }
 
 func TestHTTPRedirects(t *testing.T) {
@@ -361,26 +361,26 @@ func TestHTTPRedirects(t *testing.T) {
 		want string // the error
 		last string // the last request
 	}{
-		{"%s/10", Wait, "", "GET /0  " + host + " "},
-		{"%s/11", Wait, "more than 10 redirects", "GET /1  " + host + " "},
-		{"%s/loop", Wait, "more than 10 redirects", ""},
-		{"%s/1", End, "status 302", "GET /1  " + host + " "},
-		{"status=302 %s/1", End, "", "GET /1  " + host + " "},
-		{"status=302 %s/1", Wait, "", "GET /1  " + host + " "},
-		{"status=204 %s/3", Wait, "", "GET /0  " + host + " "},
-		{"status=200 %s/3", Wait, "status 204", ""},
-		{"%s/gone", Wait, "status 404", ""},
-		{"%s/other", Wait, "", ""},
-		{"status=200 %s/other", Wait, "status 302", ""},
-		{"%s/nowhere", Wait, "", ""},
-		{"%s/bad", Wait, "redirects to something that is not a URL", ""},
-		{"%s/scheme", Wait, "redirects to something that is not HTTP", ""},
-		{"%s/port", Wait, "redirects to a port that is not in 1-65535", ""},
-		{"method=POST body=b header='X: y' %s/keep", Wait, "", "POST /end b " + host + " y"},
-		{"method=POST body=b header='X: y' %s/drop", Wait, "", "GET /end  " + host + " y"},
-		{"method=HEAD %s/drop", Wait, "", "HEAD /end  " + host + " "},
-		{"header='Host: v' %s/drop", Wait, "", "GET /end  v "},
-		{"header='Host: v' %s/absolute", Wait, "", "GET /end  " + host + " "},
+		{"%s/10", ForWait, "", "GET /0  " + host + " "},
+		{"%s/11", ForWait, "more than 10 redirects", "GET /1  " + host + " "},
+		{"%s/loop", ForWait, "more than 10 redirects", ""},
+		{"%s/1", ForEnd, "status 302", "GET /1  " + host + " "},
+		{"status=302 %s/1", ForEnd, "", "GET /1  " + host + " "},
+		{"status=302 %s/1", ForWait, "", "GET /1  " + host + " "},
+		{"status=204 %s/3", ForWait, "", "GET /0  " + host + " "},
+		{"status=200 %s/3", ForWait, "status 204", ""},
+		{"%s/gone", ForWait, "status 404", ""},
+		{"%s/other", ForWait, "", ""},
+		{"status=200 %s/other", ForWait, "status 302", ""},
+		{"%s/nowhere", ForWait, "", ""},
+		{"%s/bad", ForWait, "redirects to something that is not a URL", ""},
+		{"%s/scheme", ForWait, "redirects to something that is not HTTP", ""},
+		{"%s/port", ForWait, "redirects to a port that is not in 1-65535", ""},
+		{"method=POST body=b header='X: y' %s/keep", ForWait, "", "POST /end b " + host + " y"},
+		{"method=POST body=b header='X: y' %s/drop", ForWait, "", "GET /end  " + host + " y"},
+		{"method=HEAD %s/drop", ForWait, "", "HEAD /end  " + host + " "},
+		{"header='Host: v' %s/drop", ForWait, "", "GET /end  v "},
+		{"header='Host: v' %s/absolute", ForWait, "", "GET /end  " + host + " "},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
@@ -406,7 +406,7 @@ func TestHTTPDowngradeTellsNothing(t *testing.T) {
 		body, _ = io.ReadAll(r.Body)
 	})
 	secure := serveTLS(t, http.RedirectHandler(plain, 307), nil)
-	require.NoError(t, ask(t, "method=POST body=secret header='Authorization: x' "+strings.Replace(secure, "//", "//u:p@", 1), Wait))
+	require.NoError(t, ask(t, "method=POST body=secret header='Authorization: x' "+strings.Replace(secure, "//", "//u:p@", 1), ForWait))
 	require.NotNil(t, header)
 	assert.NotContains(t, header, "Authorization")
 	assert.Empty(t, body)
@@ -456,7 +456,7 @@ func TestHTTPHostileServers(t *testing.T) {
 				test.answer(conn)
 				untilClosed(conn)
 			})
-			target := parse(t, test.text+"://u:CANARY@"+l.Addr().String()+"/?CANARY", Wait)
+			target := parse(t, test.text+"://u:CANARY@"+l.Addr().String()+"/?CANARY", ForWait)
 			err := target.Probe.Ask(t.Context(), Attempt{Timeout: test.timeout})
 			if test.want == "" {
 				assert.NoError(t, err)
@@ -517,16 +517,16 @@ func selfSigned(t *testing.T) tls.Certificate {
 func TestHTTPS(t *testing.T) {
 	var body []byte
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
-	assert.NoError(t, ask(t, "method=PUT body=x "+url, End))
+	assert.NoError(t, ask(t, "method=PUT body=x "+url, ForEnd))
 	assert.Equal(t, "x", string(body))
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), Wait), "the certificate is for another name than localhost")
-	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), Wait), "status 400")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is for another name than localhost")
+	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), ForWait), "status 400")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
-	assert.EqualError(t, ask(t, url, Wait), "the certificate is self-signed: name it with ca= to trust it")
+	assert.EqualError(t, ask(t, url, ForWait), "the certificate is self-signed: name it with ca= to trust it")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
-	assert.EqualError(t, ask(t, url, Wait), "the server wants a client certificate: write cert= and key=")
+	assert.EqualError(t, ask(t, url, ForWait), "the server wants a client certificate: write cert= and key=")
 }
 
 // A server that does not wait for the request, as a canned answer from nc.
@@ -537,7 +537,7 @@ func TestHTTPEarlyAnswer(t *testing.T) {
 		untilClosed(conn)
 	})
 	for range 100 {
-		require.NoError(t, ask(t, "match=hello http://"+l.Addr().String(), Wait))
+		require.NoError(t, ask(t, "match=hello http://"+l.Addr().String(), ForWait))
 	}
 }
 
@@ -547,7 +547,7 @@ func TestHTTPIPv6(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
-	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", Wait))
+	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", ForWait))
 }
 
 // What cuts an attempt short is reported, and not what the transport makes of it.
@@ -563,7 +563,7 @@ func TestHTTPEndsWithTheCauseOfItsContext(t *testing.T) {
 		<-asked
 		stop(signal)
 	}()
-	assert.Equal(t, signal, parse(t, "http://"+l.Addr().String(), Wait).Probe.Ask(ctx, Attempt{}))
+	assert.Equal(t, signal, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
 }
 
 func descriptors(t *testing.T) int {
@@ -599,7 +599,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"file:///", 200},
 	}
 	for _, test := range tests {
-		target := parse(t, test.text, Wait)
+		target := parse(t, test.text, ForWait)
 		for range test.attempts {
 			target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
 		}
@@ -616,7 +616,7 @@ func TestHTTPHeaderFromFile(t *testing.T) {
 	var host string
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
 	path := filepath.Join(t.TempDir(), "token")
-	target := parse(t, "header='X: 1' header='X: @"+path+"' header='Authorization: @"+path+"' "+strings.Replace(url, "//", "//u:p@", 1), Wait)
+	target := parse(t, "header='X: 1' header='X: @"+path+"' header='Authorization: @"+path+"' "+strings.Replace(url, "//", "//u:p@", 1), ForWait)
 	ask := func() error { return target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}) }
 
 	assert.EqualError(t, ask(), "cannot read the file of header= X: no such file")
@@ -632,7 +632,7 @@ func TestHTTPHeaderFromFile(t *testing.T) {
 	assert.EqualError(t, ask(), "cannot read the file of header= X: it has more than 64 KiB")
 
 	write(t, path, []byte("auth.example\n"))
-	target = parse(t, "header='Host: @"+path+"' "+url, End)
+	target = parse(t, "header='Host: @"+path+"' "+url, ForEnd)
 	require.NoError(t, ask())
 	assert.Equal(t, "auth.example", host)
 	write(t, path, []byte("a/b"))

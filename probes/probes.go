@@ -10,28 +10,28 @@ import (
 type Use int
 
 const (
-	Wait  Use = iota // --wait: asked until it says yes, before the app starts
-	Ready            // --ready: asked until it says yes, while the app runs
-	Begin            // --pre-start and --post-start hooks: done once, no default timeout
-	End              // --drain and --post-stop hooks: done once, 10 s by default
-	Once             // --probe: asked a single time, 1 s by default
+	ForWait  Use = iota // --wait: asked until it says yes, before the app starts
+	ForReady            // --ready: asked until it says yes, while the app runs
+	ForStart            // --pre-start and --post-start hooks: done once, no default timeout
+	ForEnd              // --drain and --post-stop hooks: done once, 10 s by default
+	ForProbe            // --probe: asked a single time, 1 s by default
 )
 
 // Hook reports whether the target is done once rather than asked until yes.
-func (u Use) Hook() bool { return u == Begin || u == End }
+func (u Use) Hook() bool { return u == ForStart || u == ForEnd }
 
 // String is the word for it in messages.
 func (u Use) String() string {
 	switch u {
-	case Wait:
+	case ForWait:
 		return "--wait"
-	case Ready:
+	case ForReady:
 		return "--ready"
-	case Begin:
+	case ForStart:
 		return "--pre-start and --post-start"
-	case End:
+	case ForEnd:
 		return "--drain and --post-stop"
-	case Once:
+	case ForProbe:
 		return "--probe"
 	}
 	return "an unknown use"

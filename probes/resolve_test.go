@@ -169,7 +169,7 @@ func TestFailedLookupIsANo(t *testing.T) {
 	for _, test := range tests {
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return test.addrs, test.err }}
 		for _, text := range []string{"tcp://db:1", "http://db/"} {
-			err := parse(t, text, Wait).Probe.Ask(t.Context(), Attempt{Resolver: r})
+			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Resolver: r})
 			assert.EqualError(t, err, test.want)
 			assert.Equal(t, unresolved, kindOf(err))
 		}
@@ -186,9 +186,9 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return addrs("10.0.0.1"), nil
 		}}
-		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", Wait)
+		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
 		var asked []string
-		require.NoError(t, WaitAll(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
+		require.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
 			if u.Kind == Tried && u.Status.Last != nil {
 				asked = append(asked, u.Status.Last.Error())
 			}

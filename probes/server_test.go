@@ -174,7 +174,7 @@ func TestServerFirstWords(t *testing.T) {
 	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	for _, test := range firstWords {
 		words.Store(test.words)
-		check(t, test.want, ask(t, test.scheme+"://"+address, Wait), "%s %.80q", test.scheme, test.words)
+		check(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestServerFirstWordsComeByteForByte(t *testing.T) {
 	})
 	for _, test := range firstWords {
 		if words.Store(test.words); len(test.words) < 1000 {
-			check(t, test.want, ask(t, test.scheme+"://"+address, Wait), "%s %.80q", test.scheme, test.words)
+			check(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
 		seen[test.scheme+test.words[:4]] = true
 		for n := range min(len(test.words), 500) {
 			words.Store(test.words[:n])
-			err := ask(t, test.scheme+"://"+l.Addr().String(), Wait)
+			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
 				assert.Error(t, err, "%.80q", test.words[:n]) // its second question may have had an answer
 				continue
@@ -227,7 +227,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 					_, err = io.WriteString(w, strings.Repeat(words, 1000))
 				}
 			})
-			err := ask(t, scheme+"://"+address, Wait)
+			err := ask(t, scheme+"://"+address, ForWait)
 			if scheme == "nats" && words == "INFO {" {
 				assert.NoError(t, err) // a server of many words
 			} else {
@@ -245,7 +245,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 					said.Add(int64(n))
 				}
 			})
-			assert.NoError(t, ask(t, test.scheme+"://"+address, Wait), "%s %.80q", test.scheme, test.words)
+			assert.NoError(t, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
 			assert.Less(t, said.Load(), int64(64<<20), "%s: the kernel's buffers hold a tenth of it", test.scheme)
 		}
 	}
@@ -256,7 +256,7 @@ func TestServerThatSaysNothing(t *testing.T) {
 	for _, scheme := range serverSchemes {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			probe := parse(t, scheme+"://"+l.Addr().String(), Wait).Probe
+			probe := parse(t, scheme+"://"+l.Addr().String(), ForWait).Probe
 			err := probe.Ask(t.Context(), Attempt{Timeout: short})
 			assert.EqualError(t, err, "timed out after 200ms")
 			assert.Equal(t, unanswered, kindOf(err))
@@ -283,7 +283,7 @@ func TestServerThatDoesNotLetGo(t *testing.T) {
 					kept <- conn
 				})
 				begun := time.Now()
-				assert.NoError(t, ask(t, test.scheme+"://"+l.Addr().String(), Begin))
+				assert.NoError(t, ask(t, test.scheme+"://"+l.Addr().String(), ForStart))
 				assert.Less(t, time.Since(begun), 20*time.Second, "it is not the attempt's limit that ends it")
 				(<-kept).Close()
 			})
@@ -304,7 +304,7 @@ func TestServerIsLeftInOrder(t *testing.T) {
 			closes.Store(true)
 			conn.Close()
 		})
-		require.NoError(t, ask(t, scheme+"://"+l.Addr().String(), Wait))
+		require.NoError(t, ask(t, scheme+"://"+l.Addr().String(), ForWait))
 		assert.True(t, closes.Load(), scheme)
 	}
 }
@@ -318,7 +318,7 @@ func TestServerThatRefusesUnheard(t *testing.T) {
 		conn.Close()
 	})
 	for range 100 {
-		assert.NoError(t, ask(t, "redis://"+l.Addr().String(), Wait))
+		assert.NoError(t, ask(t, "redis://"+l.Addr().String(), ForWait))
 	}
 }
 
@@ -359,7 +359,7 @@ func TestServerMySQLIsLeftInOrder(t *testing.T) {
 				}
 				untilClosed(conn)
 			})
-			require.NoError(t, ask(t, "mysql://app:CANARY@"+l.Addr().String()+"/db", Wait))
+			require.NoError(t, ask(t, "mysql://app:CANARY@"+l.Addr().String()+"/db", ForWait))
 			login := <-heard
 			assert.Equal(t, byte(1), login[3])
 			assert.Equal(t, len(login)-4, int(login[0]))
@@ -388,7 +388,7 @@ func TestServerIsToldNoSecret(t *testing.T) {
 			conn.Close()
 			heard <- string(all)
 		})
-		target := parse(t, scheme+"://us%20er:CANARY@"+l.Addr().String()+"/data%2Fbase?password=CANARY&x=CANARY#CANARY", End)
+		target := parse(t, scheme+"://us%20er:CANARY@"+l.Addr().String()+"/data%2Fbase?password=CANARY&x=CANARY#CANARY", ForEnd)
 		assert.Equal(t, scheme+"://"+l.Addr().String(), target.Name)
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute}))
 		all := <-heard
@@ -420,7 +420,7 @@ func TestServerPostgresNames(t *testing.T) {
 			conn.Close()
 			heard <- string(all)
 		})
-		probe := parse(t, text, Wait).Probe.(*serverProbe)
+		probe := parse(t, text, ForWait).Probe.(*serverProbe)
 		probe.host, probe.port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
 		require.NoError(t, probe.Ask(t.Context(), Attempt{}))
 		assert.Equal(t, "user\x00"+want[0]+"\x00database\x00"+want[1]+"\x00\x00", (<-heard)[8:], text)
@@ -451,7 +451,7 @@ func TestServerPostgresWithoutTLS(t *testing.T) {
 	} {
 		words.Store(test.words)
 		after.Store(test.after)
-		check(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", Wait), test.words)
+		check(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.words)
 		assert.Equal(t, "\x00\x00\x00\x08\x04\xd2\x16\x2f", <-heard)
 	}
 }
@@ -470,7 +470,7 @@ func TestServerTargets(t *testing.T) {
 			":p@10.0.0.1/":            {host: "10.0.0.1", port: port},
 			"db/%2Fvhost?a=b,c&d=e#f": {host: "db", port: port},
 		} {
-			target, err := Parse("'"+scheme+"://"+text+"'", Wait)
+			target, err := Parse("'"+scheme+"://"+text+"'", ForWait)
 			require.NoError(t, err, text)
 			probe := target.Probe.(*serverProbe)
 			assert.Equal(t, []any{want.host, want.port}, []any{probe.host, probe.port}, text)
@@ -497,16 +497,16 @@ func TestServerTargets(t *testing.T) {
 			"u:CANARY@tcp(db)/x": "no host name has",
 			"%2Frun%2Fdb/CANARY": "no host name has",
 		} {
-			_, err := Parse("'"+scheme+"://"+text+"'", Wait)
+			_, err := Parse("'"+scheme+"://"+text+"'", ForWait)
 			require.ErrorContains(t, err, want, text)
 			assert.NotContains(t, err.Error(), "CANARY", text)
 			assert.NotContains(t, err.Error(), "NARY", text)
 		}
-		_, err := Parse("send=x "+scheme+"://db", Wait)
+		_, err := Parse("send=x "+scheme+"://db", ForWait)
 		assert.ErrorContains(t, err, "send=")
 	}
 	for _, text := range []string{"u%:CANARY@db", "%00@db", "db/%zz", "db/a%00b", "'db/?user=a%00b'"} {
-		_, err := Parse("postgres://"+text, Wait)
+		_, err := Parse("postgres://"+text, ForWait)
 		assert.ErrorContains(t, err, "%25", text)
 	}
 }
@@ -521,7 +521,7 @@ func TestServerLeavesNothingBehind(t *testing.T) {
 				continue // who greets and then says nothing costs a second
 			}
 			words.Store(test.words)
-			ask(t, test.scheme+"://"+address, Wait)
+			ask(t, test.scheme+"://"+address, ForWait)
 		}
 	}
 	round()
@@ -569,7 +569,7 @@ func FuzzServerWords(f *testing.F) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // no second connection
 		for _, scheme := range serverSchemes {
-			p := parse(t, scheme+"://127.0.0.1", Wait).Probe.(*serverProbe)
+			p := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
 			s := &session{serverProbe: p, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
 			s.tcp = watched(context.Background(), recorded{Reader: strings.NewReader(words)})
 			s.over(s.tcp)
@@ -603,7 +603,7 @@ func FuzzServerSecrets(f *testing.F) {
 				scheme + "://" + canary + odd + "@" + host + path + "?password=" + canary + odd + "#" + canary,
 				quote(scheme + "://u:" + canary + odd + "@" + host + path + "?password=" + odd + canary),
 			} {
-				target, err := Parse(text, Wait)
+				target, err := Parse(text, ForWait)
 				if err != nil {
 					require.NotContains(t, err.Error(), canary, "%q", text)
 					continue

@@ -252,10 +252,10 @@ func wait4(t *testing.T, text string) *waiting {
 	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	w := &waiting{t, make(chan string, 100), cancel}
 	t.Cleanup(cancel)
-	targets := []Target{parse(t, text, Wait)}
+	targets := []Target{parse(t, text, ForWait)}
 	go func() {
 		var last string
-		err := WaitAll(ctx, targets, Attempt{}, func(u Update) {
+		err := Wait(ctx, targets, Attempt{}, func(u Update) {
 			if u.Kind == Tried && u.Status.Last != nil && u.Status.Last.Error() != last {
 				last = u.Status.Last.Error()
 				w.answer <- last
@@ -286,7 +286,7 @@ const notThere = "connection refused"
 
 func isRefused(t *testing.T, text string) {
 	t.Helper()
-	err := ask(t, text, Wait)
+	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, notThere)
 	assert.True(t, kindOf(err).cheap())
 }
@@ -294,7 +294,7 @@ func isRefused(t *testing.T, text string) {
 // isNo is a no of the server itself: it costs it work, and is asked seldom.
 func isNo(t *testing.T, text, want string) {
 	t.Helper()
-	err := ask(t, text, Wait)
+	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, want)
 	assert.Equal(t, answered, kindOf(err))
 }
@@ -303,7 +303,7 @@ func isNo(t *testing.T, text, want string) {
 func several(t *testing.T, text string) {
 	t.Helper()
 	for range 5 {
-		require.NoError(t, ask(t, text, Wait))
+		require.NoError(t, ask(t, text, ForWait))
 	}
 }
 
@@ -448,7 +448,7 @@ func TestServerPostgresLogStaysClean(t *testing.T) {
 		}
 		several(t, "postgres://nobody:hunter2@127.0.0.1:"+c.port+"/nowhere?application_name=x")
 		reload("host all all 127.0.0.1/32 trust")
-		require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, Wait))
+		require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 		found = append(found, d.logged(mark, nobody, "SIGHUP")...)
 	}
 	assert.Empty(t, found)
@@ -457,12 +457,12 @@ func TestServerPostgresLogStaysClean(t *testing.T) {
 	mark := d.mark()
 	several(t, url)
 	several(t, "postgres://postgres:hunter2@127.0.0.1:"+c.port+"/template1")
-	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, Wait))
+	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	assert.Empty(t, d.logged(mark, nobody))
 
 	// A server that turns this client away is up, and says so.
 	mark = reload("host all all 192.0.2.0/24 trust")
-	require.NoError(t, ask(t, url, Wait))
+	require.NoError(t, ask(t, url, ForWait))
 	d.line(mark, "no pg_hba.conf entry")
 	assert.Equal(t, "accepting connections", c.isready(t))
 }
@@ -482,7 +482,7 @@ func TestServerPostgresWithTLSOnly(t *testing.T) {
 	for _, mode := range []string{"require", "verify-ca", "verify-full"} {
 		several(t, url+"/app?x=y&sslmode="+mode)
 	}
-	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, Wait))
+	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	const plain = `no pg_hba.conf entry .* user "marker", .* no encryption`
 	assert.Empty(t, d.logged(mark, plain, "the database system is starting up"), "sslmode= asks as the app will; without it the log has a line")
 }
@@ -501,7 +501,7 @@ func TestServerPostgresFull(t *testing.T) {
 		}
 	}
 	require.True(t, full)
-	assert.NoError(t, ask(t, url, Wait))
+	assert.NoError(t, ask(t, url, ForWait))
 	assert.Equal(t, "accepting connections", c.isready(t))
 }
 
@@ -561,7 +561,7 @@ func TestServerMariaDB(t *testing.T) {
 		blocked = string(words[:n])
 		conn.Close()
 	}
-	assert.NoError(t, ask(t, away, Wait), "1129: it is up")
+	assert.NoError(t, ask(t, away, ForWait), "1129: it is up")
 
 	// A full one.
 	var full bool
@@ -572,7 +572,7 @@ func TestServerMariaDB(t *testing.T) {
 		}
 	}
 	require.True(t, full)
-	assert.NoError(t, ask(t, url, Wait), "1040: it is up, as mysqladmin ping has it")
+	assert.NoError(t, ask(t, url, ForWait), "1040: it is up, as mysqladmin ping has it")
 }
 
 // ---- Redis
@@ -605,7 +605,7 @@ func TestServerRedis(t *testing.T) {
 	isNo(t, url, "still loading its data")
 	// Where it has a password it asks for that first, and says no more.
 	require.Contains(t, cli("CONFIG", "SET", "requirepass", "hunter2"), "OK")
-	assert.NoError(t, ask(t, url, Wait))
+	assert.NoError(t, ask(t, url, ForWait))
 	require.Contains(t, cli("-a", "hunter2", "CONFIG", "SET", "requirepass", ""), "OK")
 	require.Contains(t, cli("CONFIG", "SET", "key-load-delay", "0"), "OK")
 	w.hears("yes", "still loading its data")
@@ -622,13 +622,13 @@ func TestServerRedis(t *testing.T) {
 	isNo(t, url, "busy with a script")
 	cli("SCRIPT", "KILL")
 	endless.Wait()
-	assert.NoError(t, ask(t, url, Wait))
+	assert.NoError(t, ask(t, url, ForWait))
 
 	// Full: the probe itself is one too many.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := say(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)
-	assert.NoError(t, ask(t, url, Wait))
+	assert.NoError(t, ask(t, url, ForWait))
 	io.WriteString(conn, "CONFIG SET maxclients 100\r\n")
 	conn.Read(make([]byte, 100))
 

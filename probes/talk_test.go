@@ -53,7 +53,7 @@ func TestSendAndExpect(t *testing.T) {
 			{`expect=PONG`, short, "timed out after 200ms"},
 			{`send='PING\r\n' expect=NEVER`, short, "timed out after 200ms"},
 		} {
-			err := parse(t, test.options+" "+url, Wait).Probe.Ask(t.Context(), Attempt{Timeout: test.limit})
+			err := parse(t, test.options+" "+url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: test.limit})
 			if test.want == "" {
 				assert.NoError(t, err, test.options)
 			} else {
@@ -61,11 +61,11 @@ func TestSendAndExpect(t *testing.T) {
 			}
 		}
 		// What is sent by a hook arrives, though it is not waited for.
-		require.NoError(t, Do(t.Context(), parse(t, `send='HEAR\n' `+url, End), Attempt{}))
+		require.NoError(t, Do(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "HEAR", <-heard)
 	}
 	silent := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
-	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), Wait), "the connection was closed without a word")
+	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed without a word")
 }
 
 func TestEscapesOfSend(t *testing.T) {

@@ -128,7 +128,7 @@ func TestTLSCertificates(t *testing.T) {
 		addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair(test.cert)}})
 		for _, scheme := range []string{"https://", "grpcs://"} {
 			text := test.options + scheme + addr
-			err := ask(t, text, Wait)
+			err := ask(t, text, ForWait)
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
@@ -159,7 +159,7 @@ func TestTLSServerNameIsTold(t *testing.T) {
 		"server-name=y.example https://" + addr, "server-name=y.example grpcs://" + addr,
 		"https://y.example:" + port, "https://y.example.:" + port, "grpcs://y.example:" + port,
 	} {
-		assert.NoError(t, parse(t, "ca="+a.path("ca.pem")+" "+text, Wait).Probe.Ask(t.Context(), local), text)
+		assert.NoError(t, parse(t, "ca="+a.path("ca.pem")+" "+text, ForWait).Probe.Ask(t.Context(), local), text)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert})
 	ca := "ca=" + a.path("ca.pem") + " "
 	for _, scheme := range []string{"https://", "grpcs://"} {
-		ask := func(options string) error { return ask(t, ca+options+scheme+addr, Wait) }
+		ask := func(options string) error { return ask(t, ca+options+scheme+addr, ForWait) }
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
 		assert.EqualError(t, ask(""), "the server wants a client certificate: write cert= and key=")
@@ -200,7 +200,7 @@ func TestOptionFiles(t *testing.T) {
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
 	path := a.path("late.pem")
-	target := parse(t, "ca="+path+" https://"+addr, Wait)
+	target := parse(t, "ca="+path+" https://"+addr, ForWait)
 	attempt := Attempt{Timeout: 30 * time.Second}
 	ask := func() error { return target.Probe.Ask(t.Context(), attempt) }
 
@@ -248,7 +248,7 @@ func TestOptionFileDoesNotHangWithItsReading(t *testing.T) {
 // A machine without any authority says so, as an image from scratch is one.
 func TestTLSWithoutAnyAuthority(t *testing.T) {
 	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
-		assert.EqualError(t, ask(t, url, Wait), "no CA certificates are installed here: bring them, or write ca=")
+		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed here: bring them, or write ca=")
 		return
 	}
 	a := newIssuer(t)
@@ -287,8 +287,8 @@ http {
 	server.Stderr = os.Stderr
 	require.NoError(t, server.Start())
 	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	up := parse(t, fmt.Sprintf("within=30s tcp://127.0.0.1:%d", two), Wait)
-	require.NoError(t, WaitAll(t.Context(), []Target{up}, Attempt{}, nil))
+	up := parse(t, fmt.Sprintf("within=30s tcp://127.0.0.1:%d", two), ForWait)
+	require.NoError(t, Wait(t.Context(), []Target{up}, Attempt{}, nil))
 
 	ca := "ca=" + a.path("ca.pem") + " "
 	client := fmt.Sprintf("cert=%s key=%s ", a.path("server.pem"), a.path("server.key"))
@@ -315,7 +315,7 @@ http {
 		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC answer"},
 	} {
 		text := fmt.Sprintf("%s127.0.0.1:%d%s", test.text, test.port, test.path)
-		err := ask(t, text, Wait)
+		err := ask(t, text, ForWait)
 		if test.want == "" {
 			assert.NoError(t, err, text)
 		} else {

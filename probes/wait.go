@@ -87,7 +87,7 @@ var (
 	errNoAnswer = errors.New("no answer yet")
 )
 
-// WaitAll asks all targets at the same time until each has said yes, as often in
+// Wait asks all targets at the same time until each has said yes, as often in
 // a row as its Successes say. Each attempt is a, with the target's own timeout.
 //
 // It returns nil when all have. A target whose Optional has passed, or that is
@@ -95,10 +95,10 @@ var (
 // as if it had. Otherwise, when ctx ends or the Within of a target passes, it
 // returns a [*PendingError].
 //
-// observe may be nil. It is called by the goroutine that called WaitAll and by
-// no other; while it runs no attempt is begun anew. When WaitAll returns no
+// observe may be nil. It is called by the goroutine that called Wait and by
+// no other; while it runs no attempt is begun anew. When Wait returns no
 // attempt is under way: a probe returns soon after its context has ended.
-func WaitAll(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
+func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}
 	}
@@ -140,7 +140,7 @@ func WaitAll(ctx context.Context, targets []Target, a Attempt, observe func(Upda
 	return nil
 }
 
-// wait is one call of WaitAll. All but news belongs to the goroutine that made it.
+// wait is one call of Wait. All but news belongs to the goroutine that made it.
 type wait struct {
 	begun   time.Time
 	observe func(Update)

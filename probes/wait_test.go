@@ -125,7 +125,7 @@ func TestWaitAllStories(t *testing.T) {
 					defer cancel()
 				}
 				var lines []string
-				err := WaitAll(ctx, test.targets(), Attempt{}, story(&lines))
+				err := Wait(ctx, test.targets(), Attempt{}, story(&lines))
 				assert.Equal(t, test.want, strings.Join(lines, "; "))
 				if test.pending == "" {
 					require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 			return hangs(ctx, n)
 		})
 		tried := 0
-		err := WaitAll(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
+		err := Wait(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
 			if u.Kind == Tried && u.Status.Target.Name == "c" {
 				tried++
 			}
@@ -189,7 +189,7 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 		a.Timeout = 2 * time.Second
 		var last []string
 		begun := time.Now()
-		require.NoError(t, WaitAll(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
+		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
 			if u.Kind == Tried && u.Status.Last != nil {
 				last = append(last, u.Status.Last.Error())
 			}
@@ -205,7 +205,7 @@ func TestWaitAllWantsSuccessesInARow(t *testing.T) {
 		a := target("a", func(_ context.Context, n int) error { return answers[n-1] })
 		a.Successes = 3
 		var tried int
-		require.NoError(t, WaitAll(t.Context(), []Target{a}, Attempt{}, func(u Update) {
+		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
 			if u.Kind == Tried {
 				tried++
 				assert.Equal(t, tried, u.Status.Attempts)

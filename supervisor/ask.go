@@ -8,7 +8,7 @@ import (
 )
 
 // Ask asks each target once, all at the same time, and returns nil when all say
-// yes, else why not, as [probes.AskAll] does: what a HEALTHCHECK or an exec probe
+// yes, else why not, as [probes.Ask] does: what a HEALTHCHECK or an exec probe
 // wants. A stop signal ends it with a StopError, and so does the end of ctx.
 //
 // Of c, only Env, Signals and Output count. Like [Run], which it may not run
@@ -26,6 +26,6 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	l.onSignal = l.signalBeforeApp
 	attempt := l.attempt(nil)
 	return l.during(asking, never, func(ctx context.Context) error {
-		return probes.AskAll(ctx, targets, attempt)
+		return probes.Ask(ctx, targets, attempt)
 	})
 }

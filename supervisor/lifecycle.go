@@ -238,7 +238,7 @@ func (l *life) asking(targets []probes.Target, limit time.Duration) func(context
 			ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("timed out after %v", limit))
 			defer cancel()
 		}
-		err := probes.WaitAll(ctx, targets, attempt, func(u probes.Update) {
+		err := probes.Wait(ctx, targets, attempt, func(u probes.Update) {
 			l.post(func() { l.emit(targetEvent(u)) })
 		})
 		if err != nil {

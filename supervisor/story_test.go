@@ -143,15 +143,15 @@ func with(acts map[string]behaviour, more map[string]behaviour) map[string]behav
 func TestStories(t *testing.T) {
 	full := Config{
 		Command: theApp, Wait: []probes.Target{ready("db", 2*time.Second), ready("auth", 3*time.Second)},
-		PreStart: hooks(probes.Begin, "migrate"), Ready: []probes.Target{ready("self", time.Second)},
-		PostStart: hooks(probes.Begin, "register"), Drain: hooks(probes.End, "leave", "flush"),
-		PostStop: hooks(probes.End, "report"), DrainDelay: 5 * time.Second, Grace: 25 * time.Second,
+		PreStart: hooks(probes.ForStart, "migrate"), Ready: []probes.Target{ready("self", time.Second)},
+		PostStart: hooks(probes.ForStart, "register"), Drain: hooks(probes.ForEnd, "leave", "flush"),
+		PostStop: hooks(probes.ForEnd, "report"), DrainDelay: 5 * time.Second, Grace: 25 * time.Second,
 	}
 	brief := map[string]behaviour{
 		"app": {obeys: 2 * time.Second}, "migrate": {lives: 4 * time.Second}, "register": {lives: time.Second},
 		"leave": {lives: time.Second}, "flush": {lives: time.Second}, "report": {lives: time.Second},
 	}
-	draining := Config{Command: theApp, Drain: hooks(probes.End, "leave", "flush"), DrainDelay: 5 * time.Second, Grace: 25 * time.Second}
+	draining := Config{Command: theApp, Drain: hooks(probes.ForEnd, "leave", "flush"), DrainDelay: 5 * time.Second, Grace: 25 * time.Second}
 
 	stories := []story{
 		{name: "whole-life", config: full, acts: brief, then: map[string]syscall.Signal{"30s": term}},
@@ -175,17 +175,17 @@ func TestStories(t *testing.T) {
 		{name: "optional-given-up-at-wait-timeout", config: Config{Command: theApp, WaitTimeout: 3 * time.Second, Wait: []probes.Target{ready("cache", -1, optional(time.Minute))}},
 			acts: map[string]behaviour{"app": {lives: time.Second}}},
 		{name: "progress", config: Config{Wait: []probes.Target{ready("db", 70*time.Second)}}},
-		{name: "wait-command-hangs-at-stop", config: Config{Command: theApp, Wait: hooks(probes.Wait, "timeout=20s check")},
+		{name: "wait-command-hangs-at-stop", config: Config{Command: theApp, Wait: hooks(probes.ForWait, "timeout=20s check")},
 			acts: map[string]behaviour{"check": {deaf: true}}, then: map[string]syscall.Signal{"1s": term}},
 
 		// pre-start, start
-		{name: "pre-start-fails", config: also(full, func(c *Config) { c.PreStart = hooks(probes.Begin, "migrate", "seed") }),
+		{name: "pre-start-fails", config: also(full, func(c *Config) { c.PreStart = hooks(probes.ForStart, "migrate", "seed") }),
 			acts: with(brief, map[string]behaviour{"migrate": {lives: time.Second, code: 7}})},
 		{name: "stop-in-pre-start", config: also(full, nil), acts: brief, then: map[string]syscall.Signal{"5s": term}},
 		{name: "stop-in-stubborn-pre-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}}), then: map[string]syscall.Signal{"5s": term}},
-		{name: "pre-start-overruns", config: also(full, func(c *Config) { c.PreStart = hooks(probes.Begin, "timeout=3s migrate") }), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}})},
+		{name: "pre-start-overruns", config: also(full, func(c *Config) { c.PreStart = hooks(probes.ForStart, "timeout=3s migrate") }), acts: with(brief, map[string]behaviour{"migrate": {deaf: true}})},
 		{name: "not-found", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.ENOENT}})},
-		{name: "exec", config: Config{Command: theApp, Wait: []probes.Target{ready("db", time.Second)}, PreStart: hooks(probes.Begin, "migrate"), Exec: true},
+		{name: "exec", config: Config{Command: theApp, Wait: []probes.Target{ready("db", time.Second)}, PreStart: hooks(probes.ForStart, "migrate"), Exec: true},
 			acts: brief, then: map[string]syscall.Signal{"500ms": syscall.SIGUSR1}},
 		{name: "cannot-run", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {absent: syscall.EACCES}})},
 
@@ -200,15 +200,15 @@ func TestStories(t *testing.T) {
 		{name: "post-start-fails", config: also(full, nil), acts: with(brief, map[string]behaviour{"register": {lives: time.Second, code: 1}})},
 		{name: "app-ends-in-post-start", config: also(full, nil), acts: with(brief, map[string]behaviour{"app": {lives: 2 * time.Second, code: 5}, "register": {obeys: 1}})},
 
-		{name: "int-while-a-stubborn-ready-ends", config: also(draining, func(c *Config) { c.Ready = hooks(probes.Ready, "timeout=30s check") }),
+		{name: "int-while-a-stubborn-ready-ends", config: also(draining, func(c *Config) { c.Ready = hooks(probes.ForReady, "timeout=30s check") }),
 			acts: with(brief, map[string]behaviour{"check": {deaf: true}}), then: map[string]syscall.Signal{"10s": term, "10.5s": intr}},
-		{name: "stubborn-ready-leaves-the-reserve", config: Config{Command: theApp, Grace: 800 * time.Millisecond, Ready: hooks(probes.Ready, "timeout=30s check")},
+		{name: "stubborn-ready-leaves-the-reserve", config: Config{Command: theApp, Grace: 800 * time.Millisecond, Ready: hooks(probes.ForReady, "timeout=30s check")},
 			acts: map[string]behaviour{"app": {obeys: 300 * time.Millisecond}, "check": {deaf: true}}, then: map[string]syscall.Signal{"10s": term}},
 
 		// run
 		{name: "app-ends-by-itself", config: also(full, func(c *Config) { c.Wait, c.PreStart, c.Ready, c.PostStart = nil, nil, nil, nil }),
 			acts: with(brief, map[string]behaviour{"app": {lives: time.Minute, code: 9}})},
-		{name: "app-killed-from-outside", config: Config{Command: theApp, Grace: time.Second, PostStop: hooks(probes.End, "report")},
+		{name: "app-killed-from-outside", config: Config{Command: theApp, Grace: time.Second, PostStop: hooks(probes.ForEnd, "report")},
 			acts: map[string]behaviour{"app": {dies: true}, "report": {lives: 1}}, then: map[string]syscall.Signal{"5s": quit}},
 		{name: "forwarding-and-rewrite", config: Config{Command: theApp, Grace: 10 * time.Second, Rewrite: signals.Rewrite{hup: usr1, winch: 0}}, acts: polite(0),
 			then: map[string]syscall.Signal{"1s": hup, "2s": winch, "3s": usr1, "4s": syscall.Signal(40), "5s": term}},
@@ -234,14 +234,14 @@ func TestStories(t *testing.T) {
 		{name: "app-ends-in-drain-hook", config: draining, acts: with(brief, map[string]behaviour{"app": {lives: 16 * time.Second}, "leave": {lives: 3 * time.Second}}),
 			then: map[string]syscall.Signal{"10s": term}},
 		{name: "drain-hook-fails", config: draining, acts: with(brief, map[string]behaviour{"leave": {lives: time.Second, code: 1}}), then: map[string]syscall.Signal{"10s": term}},
-		{name: "drain-hook-hangs", config: also(draining, func(c *Config) { c.Drain = hooks(probes.End, "timeout=2s leave", "flush") }),
+		{name: "drain-hook-hangs", config: also(draining, func(c *Config) { c.Drain = hooks(probes.ForEnd, "timeout=2s leave", "flush") }),
 			acts: with(brief, map[string]behaviour{"leave": {deaf: true}}), then: map[string]syscall.Signal{"10s": term}},
 		{name: "drain-hooks-eat-all-but-the-reserve", config: also(draining, func(c *Config) {
-			c.Drain, c.PostStop = hooks(probes.End, "leave", "flush"), hooks(probes.End, "report")
+			c.Drain, c.PostStop = hooks(probes.ForEnd, "leave", "flush"), hooks(probes.ForEnd, "report")
 		}), acts: with(brief, map[string]behaviour{"leave": {deaf: true}, "app": {deaf: true}}), then: map[string]syscall.Signal{"10s": term}},
 		{name: "written-reserve", config: also(draining, func(c *Config) { c.StopReserve = 18 * time.Second }), acts: with(brief, map[string]behaviour{"leave": {obeys: 1}}),
 			then: map[string]syscall.Signal{"10s": term}},
-		{name: "retries", config: also(draining, func(c *Config) { c.DrainDelay, c.Drain = 0, hooks(probes.End, "retries=1000 timeout=1s flaky") }), acts: with(brief, map[string]behaviour{"flaky": {absent: syscall.EAGAIN}}),
+		{name: "retries", config: also(draining, func(c *Config) { c.DrainDelay, c.Drain = 0, hooks(probes.ForEnd, "retries=1000 timeout=1s flaky") }), acts: with(brief, map[string]behaviour{"flaky": {absent: syscall.EAGAIN}}),
 			then: map[string]syscall.Signal{"10s": term}},
 
 		// stop
@@ -249,7 +249,7 @@ func TestStories(t *testing.T) {
 			then: map[string]syscall.Signal{"5s": winch}},
 		{name: "further-signals-in-stop", config: Config{Command: theApp, Grace: 10 * time.Second, Rewrite: signals.Rewrite{hup: usr1}}, acts: polite(3 * time.Second),
 			then: map[string]syscall.Signal{"5s": term, "6s": term, "6.5s": hup, "7s": intr}},
-		{name: "stubborn-app-and-grandchildren", config: also(draining, func(c *Config) { c.PostStop = hooks(probes.End, "report") }), acts: with(brief, map[string]behaviour{
+		{name: "stubborn-app-and-grandchildren", config: also(draining, func(c *Config) { c.PostStop = hooks(probes.ForEnd, "report") }), acts: with(brief, map[string]behaviour{
 			"app": {deaf: true, leaves: []string{"grand", "polite"}}, "grand": {deaf: true}, "polite": {obeys: 1}}), then: map[string]syscall.Signal{"10s": term}},
 		{name: "exit-and-deadline-at-once", config: Config{Command: theApp, Grace: 10 * time.Second}, // The loop learns of both at once: of the exit from wait4, because the deadline is here.
 			acts: map[string]behaviour{"app": {obeys: 9 * time.Second, hushed: true}}, then: map[string]syscall.Signal{"5s": term}},
@@ -265,13 +265,13 @@ func TestStories(t *testing.T) {
 		{name: "leftovers-get-the-reserve", config: Config{Command: theApp, Grace: 25 * time.Second}, acts: map[string]behaviour{"app": {lives: time.Second, leaves: []string{"worker"}}, "worker": {deaf: true}}},
 		{name: "several-exits-on-one-sigchld", config: Config{Command: theApp, Grace: 10 * time.Second}, acts: map[string]behaviour{
 			"app": {dies: true, leaves: []string{"w1", "w2", "w3"}}, "w1": {dies: true}, "w2": {dies: true}, "w3": {dies: true}}, then: map[string]syscall.Signal{"1s": term}},
-		{name: "post-stop-hangs", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.End, "report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}}),
+		{name: "post-stop-hangs", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.ForEnd, "report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}}),
 			then: map[string]syscall.Signal{"1s": term}},
-		{name: "post-stop-without-grace", config: Config{Command: theApp, PostStop: hooks(probes.End, "timeout=3s report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}, "more": {lives: 1}}),
+		{name: "post-stop-without-grace", config: Config{Command: theApp, PostStop: hooks(probes.ForEnd, "timeout=3s report", "more")}, acts: with(polite(time.Second), map[string]behaviour{"report": {deaf: true}, "more": {lives: 1}}),
 			then: map[string]syscall.Signal{"1s": term}},
-		{name: "post-stop-after-what-cannot-be-killed", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.End, "report")},
+		{name: "post-stop-after-what-cannot-be-killed", config: Config{Command: theApp, Grace: 10 * time.Second, PostStop: hooks(probes.ForEnd, "report")},
 			acts: map[string]behaviour{"app": {undead: true}, "report": {lives: time.Second}}, then: map[string]syscall.Signal{"1s": term}},
-		{name: "post-stop-fails", config: Config{Command: theApp, PostStop: hooks(probes.End, "report", "more")}, acts: map[string]behaviour{"app": {lives: 1, code: 2}, "report": {lives: 1, code: 1}, "more": {lives: 1}}},
+		{name: "post-stop-fails", config: Config{Command: theApp, PostStop: hooks(probes.ForEnd, "report", "more")}, acts: map[string]behaviour{"app": {lives: 1, code: 2}, "report": {lives: 1, code: 1}, "more": {lives: 1}}},
 		{name: "only-wait", config: Config{Wait: []probes.Target{ready("db", time.Second)}}},
 	}
 	for _, s := range stories {

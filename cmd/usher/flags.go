@@ -330,7 +330,7 @@ func (p *parser) otherForm(command []string, dashes bool) options {
 	o.json = p.logFormat() == "json"
 	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
 	if form == "probe" {
-		o.probe = p.targets("probe", probes.Once)
+		o.probe = p.targets("probe", probes.ForProbe)
 		return o
 	}
 	w, ok := p.single("install")
@@ -402,18 +402,18 @@ func (p *parser) refuseWithoutApp() {
 func (p *parser) values() options {
 	var o options
 	c := &o.config
-	c.Wait = p.targets("wait", probes.Wait)
+	c.Wait = p.targets("wait", probes.ForWait)
 	c.WaitTimeout = p.duration("wait-timeout", waitTimeout, 0)
-	c.PreStart = p.targets("pre-start", probes.Begin)
-	c.Ready = p.targets("ready", probes.Ready)
-	c.PostStart = p.targets("post-start", probes.Begin)
+	c.PreStart = p.targets("pre-start", probes.ForStart)
+	c.Ready = p.targets("ready", probes.ForReady)
+	c.PostStart = p.targets("post-start", probes.ForStart)
 	c.DrainDelay = p.duration("drain-delay", 0, 0)
-	c.Drain = p.targets("drain", probes.End)
+	c.Drain = p.targets("drain", probes.ForEnd)
 	c.StopSignal = p.stopSignal()
 	c.StopOn = p.stopOn()
 	c.Grace = p.duration("grace", 0, ample)
 	c.StopReserve = p.stopReserve()
-	c.PostStop = p.targets("post-stop", probes.End)
+	c.PostStop = p.targets("post-stop", probes.ForEnd)
 	c.Exec = p.truth("exec")
 	c.Group = p.truth("group")
 	c.Rewrite = p.rewrite()

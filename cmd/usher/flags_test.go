@@ -112,12 +112,12 @@ func TestOptionsOfOtherForms(t *testing.T) {
 func TestOptionsUseOfTargets(t *testing.T) {
 	c := parsed(t, []string{"--wait", "a", "--ready", "a", "--pre-start", "a", "--post-start", "a",
 		"--drain", "a", "--post-stop", "a", "--grace", "25s", "app"}, nil).config
-	assert.Equal(t, probes.Wait, c.Wait[0].Use)
-	assert.Equal(t, probes.Ready, c.Ready[0].Use)
-	assert.Equal(t, probes.Begin, c.PreStart[0].Use)
-	assert.Equal(t, probes.Begin, c.PostStart[0].Use)
-	assert.Equal(t, probes.End, c.Drain[0].Use)
-	assert.Equal(t, probes.End, c.PostStop[0].Use)
+	assert.Equal(t, probes.ForWait, c.Wait[0].Use)
+	assert.Equal(t, probes.ForReady, c.Ready[0].Use)
+	assert.Equal(t, probes.ForStart, c.PreStart[0].Use)
+	assert.Equal(t, probes.ForStart, c.PostStart[0].Use)
+	assert.Equal(t, probes.ForEnd, c.Drain[0].Use)
+	assert.Equal(t, probes.ForEnd, c.PostStop[0].Use)
 }
 
 func TestOptionsZeroIsNoLimit(t *testing.T) {
@@ -451,7 +451,7 @@ func TestUsageAndManNameEveryKindOfTarget(t *testing.T) {
 	require.NoError(t, err)
 	for _, scheme := range []string{"tcp", "unix", "http", "https", "grpc", "grpcs", "file", "dns",
 		"postgres", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"} {
-		_, err := probes.Parse(scheme+":///", probes.Wait)
+		_, err := probes.Parse(scheme+":///", probes.ForWait)
 		exists := err == nil || !strings.Contains(err.Error(), "unknown scheme")
 		assert.Equal(t, exists, strings.Contains(usage, " "+scheme+"://"), scheme)
 		assert.Equal(t, exists, strings.Contains(string(man), "Cm "+scheme+"://"), scheme)
@@ -461,7 +461,7 @@ func TestUsageAndManNameEveryKindOfTarget(t *testing.T) {
 func TestUsageAndManNameEveryOption(t *testing.T) {
 	man, err := os.ReadFile("usher.1")
 	require.NoError(t, err)
-	_, err = probes.Parse("no-such-option=1 true", probes.Wait)
+	_, err = probes.Parse("no-such-option=1 true", probes.ForWait)
 	require.Error(t, err)
 	known := err.Error() // it lists them all
 	for _, option := range targetOptions {
