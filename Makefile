@@ -3,6 +3,7 @@
 
 SHELL   := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 # The whole program goes into other people's images: growing it is a decision,
 # made by changing this number.
@@ -25,7 +26,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 # architecture than the two has no such symbol, and begins where Go programs do.
 entry = $(if $(filter amd64 arm64,$(1)),-E github.com/usher-init/usher/signals.entry)
 build = CGO_ENABLED=0 GOOS=linux GOARCH=$(1) GOARM=7 go build -trimpath -buildvcs=false \
-	-ldflags '-s -w -buildid= $(call entry,$(1)) -X main.versionTag=$(VERSION)' -o $(2) ./cmd/usher
+	-ldflags '-s -w -buildid= $(call entry,$(1)) -X main.versionTag=$(VERSION) -X main.commit=$(COMMIT)' -o $(2) ./cmd/usher
 
 RELEASED := amd64 arm64 arm 386 ppc64le s390x riscv64
 IMAGE    := usher:$(VERSION)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A fileProbe says yes when its path exists.
@@ -29,7 +30,7 @@ func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	done := make(chan error, 1) // 1: nobody may be left to receive it
 	go func() {
-		_, err := os.Stat(f.path)
+		err := stat(f.path)
 		<-f.busy
 		done <- err
 	}()
@@ -39,6 +40,24 @@ func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// A stat may take a thread, and a Go program that cannot make one more, under a
+// pids limit, is ended by its runtime. So few are under way at a time, unless all
+// of those are kept by a dead mount.
+var (
+	stats         = make(chan struct{}, 2)
+	statsPatience = 100 * time.Millisecond
+)
+
+func stat(path string) error {
+	select {
+	case stats <- struct{}{}:
+		defer func() { <-stats }()
+	case <-time.After(statsPatience):
+	}
+	_, err := os.Stat(path)
+	return err
 }
 
 // plainFile drops the path from an error of stat: a hook's is not to be printed.

@@ -44,8 +44,9 @@
 //
 //	go build -ldflags '-E github.com/usher-init/usher/signals.entry'
 //
-// misses no signal, and knows what it was started with. Without that flag it
-// works as well, from [Open] on.
+// keeps what is sent from there on until [Open], and knows what it was started
+// with. HUP, INT, QUIT and TERM end it meanwhile, as nothing has begun yet, with
+// status 128+n. Without the flag all of this begins with [Open].
 //
 // # On other processors
 //

@@ -24,6 +24,13 @@ import (
 // first instruction. That blocks everything, so that a signal which comes before
 // Open waits for it, and notes what the runtime changes before any Go code could
 // look: see [AsInherited], [ClosedFiles] and [ForRuntime].
+//
+// In every thread that the runtime makes it unblocks the signals that end a
+// program (HUP, INT, QUIT, TERM), and those of faults: until Open these meet what
+// is there for them. That would be the default action, which the kernel does not
+// take for PID 1, so that the signal would be lost, and then the runtime's, which
+// is to exit with status 2. So entry gives them an action before, to exit with
+// 128+n; the runtime keeps that and comes back to it, but for QUIT.
 
 // What entry has found. A program that was not linked with it, a test for
 // example, learns what can still be learned: see inherited.
@@ -58,6 +65,9 @@ func handlers() (every, sent uintptr)
 //
 //nolint:unused // see above
 func entry()
+
+//nolint:unused // see above
+func ending()
 
 //nolint:unused // see above
 func forward()

@@ -6,8 +6,11 @@
 #define SYS_close 3
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
+#define SYS_exit_group 231
 #define O_PATH_CLOEXEC 0x280000
 #define SIG_BLOCK 0
+#define SA_RESTORER 0x04000000
+#define ENDING 0x800E // HUP, INT, QUIT, TERM: signal n is bit n
 
 DATA slash<>+0(SB)/2, $"/\x00"
 GLOBL slash<>(SB), RODATA|NOPTR, $2
@@ -33,6 +36,13 @@ DATA forRuntime<>+8(SB)/8, $godebug<>(SB)
 DATA forRuntime<>+16(SB)/8, $gogc<>(SB)
 DATA forRuntime<>+24(SB)/8, $gomemlimit<>(SB)
 GLOBL forRuntime<>(SB), RODATA|NOPTR, $32
+
+// A struct sigaction; ending never returns, so its restorer may be anything.
+DATA endingAction<>+0(SB)/8, $·ending(SB)
+DATA endingAction<>+8(SB)/8, $SA_RESTORER
+DATA endingAction<>+16(SB)/8, $·ending(SB)
+DATA endingAction<>+24(SB)/8, $-1
+GLOBL endingAction<>(SB), RODATA|NOPTR, $32
 
 // entry is the program's first instruction (the linker's -E). The stack is as
 // the kernel has made it: argc, the arguments, nil, the environment, nil.
@@ -62,7 +72,8 @@ enough:
 	MOVL $SYS_close, AX
 	SYSCALL
 
-	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals.
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals; and those
+	// of ENDING, if they have the default action, get another.
 	MOVL $1, BX
 	LEAQ ·enteredAction(SB), R12
 
@@ -73,6 +84,19 @@ actions:
 	MOVQ R12, DX
 	MOVL $8, R10
 	SYSCALL
+	MOVL $ENDING, AX
+	BTQ  BX, AX
+	JCC  next
+	CMPQ (R12), $0
+	JNE  next
+	MOVL $SYS_rt_sigaction, AX
+	MOVL BX, DI
+	LEAQ endingAction<>(SB), SI
+	MOVL $0, DX
+	MOVL $8, R10
+	SYSCALL
+
+next:
 	ADDQ $32, R12
 	INCL BX
 	CMPL BX, $64
@@ -93,6 +117,14 @@ actions:
 
 	MOVL $1, ·entered(SB)
 	JMP  _rt0_amd64_linux(SB)
+
+// ending is a signal handler until Open: it ends the process as the signal would
+// end any but PID 1. The runtime calls it too, when it cannot end PID 1 itself.
+TEXT ·ending(SB), NOSPLIT|NOFRAME, $0-0
+	ADDL $128, DI
+	MOVL $SYS_exit_group, AX
+	SYSCALL
+	RET
 
 // forwardSent is the handler of signals that the kernel and the runtime use
 // too: only SI_USER (0) and SI_QUEUE (-1) were sent by somebody.

@@ -6,9 +6,11 @@
 #define SYS_write 64
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
+#define SYS_exit_group 94
 #define AT_FDCWD -100
 #define O_PATH_CLOEXEC 0x280000
 #define SIG_BLOCK 0
+#define ENDING 0x800E // HUP, INT, QUIT, TERM: signal n is bit n
 
 DATA slash<>+0(SB)/2, $"/\x00"
 GLOBL slash<>(SB), RODATA|NOPTR, $2
@@ -34,6 +36,13 @@ DATA forRuntime<>+8(SB)/8, $godebug<>(SB)
 DATA forRuntime<>+16(SB)/8, $gogc<>(SB)
 DATA forRuntime<>+24(SB)/8, $gomemlimit<>(SB)
 GLOBL forRuntime<>(SB), RODATA|NOPTR, $32
+
+// A struct sigaction.
+DATA endingAction<>+0(SB)/8, $·ending(SB)
+DATA endingAction<>+8(SB)/8, $0
+DATA endingAction<>+16(SB)/8, $0
+DATA endingAction<>+24(SB)/8, $-1
+GLOBL endingAction<>(SB), RODATA|NOPTR, $32
 
 // entry is the program's first instruction (the linker's -E). The stack is as
 // the kernel has made it: argc, the arguments, nil, the environment, nil.
@@ -69,7 +78,8 @@ enough:
 	MOVD $·enteredClosed(SB), R11
 	MOVW R9, (R11)
 
-	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals.
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals; and those
+	// of ENDING, if they have the default action, get another.
 	MOVD $1, R9
 	MOVD $·enteredAction(SB), R10
 
@@ -80,6 +90,19 @@ actions:
 	MOVD $8, R3
 	MOVD $SYS_rt_sigaction, R8
 	SVC
+	MOVD $ENDING, R11
+	LSR  R9, R11, R11
+	TBZ  $0, R11, next
+	MOVD (R10), R11
+	CBNZ R11, next
+	MOVD R9, R0
+	MOVD $endingAction<>(SB), R1
+	MOVD $0, R2
+	MOVD $8, R3
+	MOVD $SYS_rt_sigaction, R8
+	SVC
+
+next:
 	ADD  $32, R10
 	ADD  $1, R9
 	CMP  $64, R9
@@ -111,6 +134,14 @@ fill:
 	MOVD $·entered(SB), R11
 	MOVW R9, (R11)
 	B    _rt0_arm64_linux(SB)
+
+// ending is a signal handler until Open: it ends the process as the signal would
+// end any but PID 1. The runtime calls it too, when it cannot end PID 1 itself.
+TEXT ·ending(SB), NOSPLIT|NOFRAME, $0-0
+	ADD  $128, R0
+	MOVD $SYS_exit_group, R8
+	SVC
+	RET
 
 // forwardSent is the handler of signals that the kernel and the runtime use
 // too: only SI_USER (0) and SI_QUEUE (-1) were sent by somebody.

@@ -51,16 +51,10 @@ func inheritedFiles() []int {
 // that is likely.
 func openFiles() []int {
 	const likely = 1024
-	var fds []int
-	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
-		for _, e := range entries {
-			if fd, err := strconv.Atoi(e.Name()); err == nil {
-				fds = append(fds, fd)
-			}
-		}
-		slices.Sort(fds) // "10" comes before "3" there
+	if fds := numbersIn("/proc/self/fd"); len(fds) > 0 {
 		return fds
 	}
+	var fds []int
 	for fd := range likely {
 		fds = append(fds, fd)
 	}
@@ -362,11 +356,30 @@ func (s *linux) killOthers(sig syscall.Signal) {
 		syscall.Kill(-1, sig)
 		return
 	}
-	if !procIsOurs() && s.app != 0 {
-		syscall.Kill(-s.app, sig) // all that can be reached
+	if !procIsOurs() {
+		if s.app != 0 {
+			syscall.Kill(-s.app, sig) // all that can be reached
+		}
+		return
 	}
-	for _, pid := range descendants() {
-		syscall.Kill(pid, sig)
+	// What forks while it is being looked for leaves a child that nobody has told
+	// yet. So it is looked for in the quick way until there is nothing new, and
+	// then in the sure one. An end is set for what forks faster than that; its
+	// exits bring us back here.
+	told := map[int]bool{}
+	tell := func(pids []int) (news bool) {
+		for _, pid := range pids {
+			if !told[pid] {
+				told[pid], news = true, true
+				syscall.Kill(pid, sig)
+			}
+		}
+		return news
+	}
+	for range 100 {
+		if !tell(childrenOfAll()) && !tell(descendants()) {
+			return
+		}
 	}
 }
 
@@ -384,32 +397,62 @@ func procIsOurs() bool {
 	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
-// descendants are all processes below us that have not ended, from /proc. As a
-// subreaper we are the parent of every orphan among them, so none is missed for
-// having lost its parent.
+// descendants are all processes below us that have not ended, from a look at
+// every process there is. As a subreaper we are the parent of every orphan among
+// them, so none is missed for having lost its parent.
 func descendants() []int {
 	if !procIsOurs() {
 		return nil
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
 	children := map[int][]int{}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
+	for _, pid := range numbersIn("/proc") {
 		if parent, dead, ok := parentOf(pid); ok && !dead {
 			children[parent] = append(children[parent], pid)
 		}
 	}
+	return below(os.Getpid(), func(pid int) []int { return children[pid] })
+}
+
+// childrenOfAll asks us for our children, and those for theirs (proc(5); a kernel
+// with CONFIG_PROC_CHILDREN has that). It is as quick as our own tree is small,
+// however crowded the machine; but one that ends meanwhile may hide another.
+func childrenOfAll() []int {
+	return below(os.Getpid(), func(pid int) (children []int) {
+		tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+		for _, tid := range numbersIn(tasks) {
+			list, _ := os.ReadFile(tasks + strconv.Itoa(tid) + "/children")
+			for word := range strings.FieldsSeq(string(list)) {
+				child, err := strconv.Atoi(word)
+				if _, dead, ok := parentOf(child); err == nil && ok && !dead {
+					children = append(children, child)
+				}
+			}
+		}
+		return children
+	})
+}
+
+// below is the tree under pid, without itself.
+func below(pid int, children func(int) []int) []int {
 	var all []int
-	for next := children[os.Getpid()]; len(next) > 0; next = next[1:] {
+	for next := children(pid); len(next) > 0; next = next[1:] {
 		all = append(all, next[0])
-		next = append(next, children[next[0]]...)
+		next = append(next, children(next[0])...)
 	}
+	return all
+}
+
+// numbersIn lists the entries of a directory that are numbers, in order; none
+// where there is no such directory.
+func numbersIn(dir string) []int {
+	entries, _ := os.ReadDir(dir)
+	var all []int
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all) // "10" comes before "3" there
 	return all
 }
 

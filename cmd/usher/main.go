@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -46,7 +47,7 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 		fmt.Fprint(stdout, usage)
 		return 0
 	case o.version:
-		fmt.Fprintln(stdout, "usher", version())
+		fmt.Fprintln(stdout, version())
 		return 0
 	}
 
@@ -96,17 +97,22 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 	return code
 }
 
-// versionTag is set by the Makefile.
-var versionTag string
+// Set by the Makefile.
+var versionTag, commit string
 
+// version is the line of --version. dockerd asks its init for it and wants to
+// find " - git.COMMIT" in it, as tini says it, to show in "docker info".
 func version() string {
-	if versionTag != "" {
-		return versionTag
+	tag, revision := versionTag, commit
+	if info, ok := debug.ReadBuildInfo(); ok && tag == "" {
+		tag = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
+	return fmt.Sprintf("usher %s - git.%s", cmp.Or(tag, "unknown"), cmp.Or(revision, "unknown"))
 }
 
 // settle prepares for a long life with few threads: a Go program that needs a

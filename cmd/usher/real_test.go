@@ -25,6 +25,7 @@ import (
 // test binary executes itself, and plays usher when it is called so. The apps
 // are shells, and one puppet that tells which signals it gets.
 func TestMain(m *testing.M) {
+	becomePoor() // where bare_test.go asks for it
 	if filepath.Base(os.Args[0]) == "usher" {
 		main()
 	}
@@ -413,9 +414,10 @@ func TestNoOutputBlocksUsher(t *testing.T) {
 }
 
 func TestWhatAHookLeavesRunningKeepsItsOutput(t *testing.T) {
-	r := world{}.start(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; while :; do sleep 0.01; done) &'`,
+	r := world{}.start(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; echo agent ready; while :; do sleep 0.01; done) &'`,
 		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
 	r.stdout.expect("ready")
+	r.stderr.expect("agent ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 0, r.code())
 	assert.Contains(t, r.stderr.rest(), "usher: pre-start agent| agent ends")

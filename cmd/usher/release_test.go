@@ -27,7 +27,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 		skip(t, "needs make")
 	}
 	release := func(dir string, env ...string) (binary, sums string) {
-		cmd := exec.Command("make", "release", "VERSION=v1.2.3", "RELEASED=amd64 386")
+		cmd := exec.Command("make", "release", "VERSION=v1.2.3", "COMMIT=0123456789ab", "RELEASED=amd64 386")
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), env...)
 		out, err := cmd.CombinedOutput()
@@ -52,7 +52,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	}
 	out, err = exec.Command(usher, "--version").Output()
 	require.NoError(t, err)
-	assert.Equal(t, "usher v1.2.3\n", string(out))
+	assert.Equal(t, "usher v1.2.3 - git.0123456789ab\n", string(out))
 	content, err := os.ReadFile(usher)
 	require.NoError(t, err)
 	assert.NotContains(t, string(content), filepath.Dir(filepath.Dir(usher)), "no path of the machine")
