@@ -59,3 +59,21 @@ func TestReadmeShowsTheDockerfile(t *testing.T) {
 	withoutComments := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(file), "")
 	assert.Equal(t, strings.TrimSpace(withoutComments), readmeBlock(t, "Dockerfile.example"))
 }
+
+// Every line of the README that begins with usher is one that usher takes, read
+// as a shell reads it.
+func TestReadmesLinesAreUnderstood(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	lines := regexp.MustCompile("`usher (-[^`]*)`").FindAllStringSubmatch(string(readme), -1)
+	assert.Greater(t, len(lines), 20)
+	for _, line := range lines {
+		if strings.Contains(line[1], "…") || strings.HasSuffix(line[1], " T") {
+			continue // a form, not a line to paste
+		}
+		out, err := exec.Command("sh", "-c", `set -f; printf '%s\0' `+line[1]).Output()
+		require.NoError(t, err, line[0])
+		_, err = parseOptions(strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil)
+		assert.NoError(t, err, line[0])
+	}
+}
