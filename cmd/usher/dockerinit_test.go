@@ -142,7 +142,9 @@ func startDockerd(t *testing.T) (engine, *reader) {
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"--storage-driver", "vfs", // leaves no mounts behind
 		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// In a network of its own: without a bridge a daemon removes docker0, which is
+	// the machine's daemon's.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
 	log, ends := newReader(t, nil)
 	cmd.Stdout, cmd.Stderr = ends[0], ends[0]
 	require.NoError(t, cmd.Start())
