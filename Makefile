@@ -29,7 +29,7 @@ build = CGO_ENABLED=0 GOOS=linux GOARCH=$(1) GOARM=7 go build -trimpath -buildvc
 	-ldflags '-s -w -buildid= $(call entry,$(1)) -X main.versionTag=$(VERSION) -X main.commit=$(COMMIT)' -o $(2) ./cmd/usher
 
 RELEASED := amd64 arm64 arm 386 ppc64le s390x riscv64
-IMAGE    := usher:$(VERSION)
+IMAGE    := usher
 
 build: ## build ./usher, static, and check its size
 	$(call build,$(shell go env GOARCH),usher)
@@ -48,7 +48,7 @@ dist/usher-linux-%: FORCE
 image: build ## usher's own image, FROM scratch: the init container that brings it
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/shared" && cp usher "$$dir" && \
 	printf '%s\n' 'FROM scratch' 'COPY usher /usher' 'COPY --chown=65534:65534 shared /shared' \
-		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' | DOCKER_BUILDKIT=0 docker build -q -t $(IMAGE) -f - "$$dir"
+		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' | DOCKER_BUILDKIT=0 docker build -q -t $(IMAGE):$(VERSION) -t $(IMAGE) -f - "$$dir"
 
 FORCE:
 
