@@ -48,7 +48,7 @@ dist/usher-linux-%: FORCE
 image: build ## usher's own image, FROM scratch: the init container that brings it
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/shared" && cp usher "$$dir" && \
 	printf '%s\n' 'FROM scratch' 'COPY usher /usher' 'COPY --chown=65534:65534 shared /shared' \
-		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' | DOCKER_BUILDKIT=0 docker build -q -t $(IMAGE):$(VERSION) -t $(IMAGE) -f - "$$dir"
+		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' | DOCKER_BUILDKIT=0 docker build -q -t $(IMAGE) -f - "$$dir"
 
 FORCE:
 

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Stands for the tool that you use.
+if [ "${SCHEMA:=2}" -gt 2 ]; then
+	echo "there is no schema $SCHEMA"
+	exit 1
+fi
+echo "migrated to schema $SCHEMA"
