@@ -17,8 +17,12 @@
 //     with the text at once.
 //   - [Wait] asks any number of targets, all at the same time, until each
 //     has said yes.
+//   - [Ask] asks each of them a single time.
 //   - [Do] does a hook once, or as often as its retries= allow.
-//   - Probe.Ask, a field of the target, asks a single time.
+//   - [Hint] says what to look at first about a no whose cause is a usual one.
+//
+// A program that has something else to wait for makes a [Target] of a [Probe] of
+// its own. One that has commands among its targets brings a [Runner].
 //
 // # What it promises
 //
@@ -28,9 +32,11 @@
 //   - A name is looked up beside the attempts, at most once a second however
 //     many targets use it, and not at all for an address or for localhost.
 //   - The pauses between attempts start at 10 ms and grow with the time already
-//     waited, so that a dependency is seen soon after it is there, and one that
-//     is not there for long is left in peace. An answer of another kind than
-//     before starts them anew: readiness is near.
+//     waited, each a little shorter or longer by chance. Over waits of up to six
+//     seconds a port that refuses is found open 30 ms late on average, and who
+//     answers no is found ready 90 ms late; one that is not there for long is
+//     left in peace. Another kind of answer than before starts them anew:
+//     readiness is near. Ten thousand that wait for the same do not ask together.
 //   - No descriptor and no goroutine outlives an attempt, but for a lookup (it
 //     serves the next attempt) and a file that the kernel does not answer for.
 //   - No text of this package, neither an error nor a name, holds the user, the

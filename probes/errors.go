@@ -53,7 +53,7 @@ func plain(err error) error {
 	case errors.As(err, &errno):
 		return answer{errno.Error(), errno}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return answer{"the connection was closed before the answer was complete", nil}
+		return hinted{answer{"the connection was closed before the answer was complete", nil}, hintHungUp}
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return answer{"timed out", context.DeadlineExceeded}
 	}

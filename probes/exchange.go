@@ -104,8 +104,14 @@ func (e *exchange) body() ([]byte, error) {
 // plainHTTP reduces an error of HTTP. Those of no known sort may repeat what the
 // server has sent, and so they are not repeated.
 func plainHTTP(err error) error {
-	var known answer
-	if errors.As(err, &known) {
+	var (
+		advised hinted
+		known   answer
+	)
+	switch {
+	case errors.As(err, &advised):
+		return advised
+	case errors.As(err, &known):
 		return known
 	}
 	var errno syscall.Errno
@@ -115,5 +121,5 @@ func plainHTTP(err error) error {
 	if alert := alertOf(err); alert != nil {
 		return alert
 	}
-	return errors.New("no valid HTTP answer")
+	return hinted{errors.New("no valid HTTP answer"), hintStranger}
 }

@@ -72,15 +72,16 @@ func (g *grpcProbe) judge(a *http2Answer) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
 	case a.grpcStatus == "" && a.status != "200" && statusCode().MatchString(a.status):
-		return fmt.Errorf("HTTP status %s instead of a gRPC answer", a.status)
+		status, _ := strconv.Atoi(a.status)
+		return hinted{fmt.Errorf("HTTP status %s instead of a gRPC answer", a.status), hintOfStatus(status)}
 	case err != nil:
 		return errNoGRPC
 	case code == 5:
 		return g.unknown()
 	case code == 12:
-		return errors.New("the server has no grpc.health.v1")
+		return hinted{errors.New("the server has no grpc.health.v1"), "tcp:// asks no more than that it accepts connections"}
 	case 0 < code && code < uint64(len(grpcCodes)):
-		return fmt.Errorf("gRPC status %s", grpcCodes[code])
+		return hinted{fmt.Errorf("gRPC status %s", grpcCodes[code]), hintOfGRPC(code)}
 	case code != 0:
 		return fmt.Errorf("gRPC status %d", code)
 	}
@@ -89,11 +90,11 @@ func (g *grpcProbe) judge(a *http2Answer) error {
 	case !ok:
 		return errNoGRPC
 	case health == 0:
-		return errors.New("its health is UNKNOWN")
+		return hinted{errors.New("its health is UNKNOWN"), hintUp}
 	case health == 1:
 		return nil
 	case health == 2:
-		return errors.New("its health is NOT_SERVING")
+		return hinted{errors.New("its health is NOT_SERVING"), hintUp}
 	case health == 3:
 		return g.unknown()
 	}
@@ -102,18 +103,18 @@ func (g *grpcProbe) judge(a *http2Answer) error {
 
 var statusCode = onDemand(`^[1-9][0-9][0-9]$`)
 
-var errNoGRPC = errors.New("no valid gRPC answer")
+var errNoGRPC = hinted{errors.New("no valid gRPC answer"), hintStranger}
 
 // unknown names the service that is asked for, but for a hook, of which no path
 // is told.
 func (g *grpcProbe) unknown() error {
 	switch {
 	case g.service == "":
-		return errors.New("the server does not tell its health as a whole: name a service, as in grpc://HOST:PORT/SERVICE")
+		return hinted{errors.New("the server does not tell its health as a whole"), "name a service, as in grpc://HOST:PORT/SERVICE"}
 	case g.hook:
-		return errors.New("the server does not know that service")
+		return hinted{errors.New("the server does not know that service"), hintService}
 	}
-	return fmt.Errorf("the server does not know the service %q", g.service)
+	return hinted{fmt.Errorf("the server does not know the service %q", g.service), hintService}
 }
 
 // grpcCodes are the names of the statuses (google.golang.org/grpc/codes).

@@ -122,7 +122,7 @@ func TestGRPCAnswers(t *testing.T) {
 		}
 	}
 	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Grpc-Status", "5") })
-	assert.ErrorContains(t, ask(t, url, ForWait), "does not tell its health as a whole: name a service")
+	assert.ErrorContains(t, ask(t, url, ForWait), "does not tell its health as a whole")
 }
 
 func TestGRPCRequest(t *testing.T) {

@@ -93,7 +93,7 @@ func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *http.Requ
 // judge compares an answer with what it should be.
 func (h *httpProbe) judge(e *exchange) error {
 	if !h.accepts(e.answer.StatusCode) {
-		return fmt.Errorf("status %d", e.answer.StatusCode)
+		return hinted{fmt.Errorf("status %d", e.answer.StatusCode), hintOfStatus(e.answer.StatusCode)}
 	}
 	body, err := e.body()
 	if err != nil {

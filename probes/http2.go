@@ -43,7 +43,7 @@ const (
 	theStream = 1
 )
 
-var errNoHTTP2 = answer{"no valid HTTP/2 answer", nil}
+var errNoHTTP2 = hinted{answer{"no valid HTTP/2 answer", nil}, hintStranger}
 
 type frame struct {
 	kind, flags byte
@@ -156,7 +156,7 @@ func speaksHTTP2(r *bufio.Reader) error {
 	begin, err := r.Peek(5)
 	switch {
 	case bytes.HasPrefix(begin, []byte("HTTP/")):
-		return answer{"the server speaks HTTP/1, not HTTP/2", nil}
+		return hinted{answer{"the server speaks HTTP/1, not HTTP/2", nil}, hintStranger}
 	case bytes.HasPrefix(begin, []byte{0x15, 0x03}): // an alert, RFC 8446, section 5.1
 		return answer{"the server wants TLS: write grpcs://", nil}
 	}

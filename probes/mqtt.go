@@ -33,7 +33,7 @@ func askMQTT(s *session) error {
 	case 1, 2, 4, 5, 0x84: // another version or name, a password, more rights; 0x84 is 1 in MQTT 5
 		return nil
 	case 3, 0x88, 0x89: // of MQTT 3.1.1; of MQTT 5
-		return answer{"says that it is not available", nil}
+		return hinted{answer{"says that it is not available", nil}, hintUp}
 	}
 	return stranger("MQTT")
 }

@@ -237,7 +237,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 			return kind{}, false
 		}
 	}
-	if user, _, ok := strings.Cut(first.text, "@"); ok && !first.begins("/.") && strings.Contains(user, ":") {
+	if user, _, ok := strings.Cut(first.text, "@"); ok && strings.IndexAny(user, "/.") != 0 && strings.Contains(user, ":") {
 		// Not repeated, and not taken for a command that logs would name: it
 		// is a URL that has lost its scheme, and so holds a password.
 		r.mistake("USER:PASSWORD@HOST without a scheme: write %s", targetList())

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -297,18 +298,26 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+// FuzzParse holds what is true of any text: it is never a panic; a mistake names
+// the word that is wrong; and what can be read says the same when it is written
+// again with every word in quotes.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
 		"http://u:p@h:80/x?y#z", "grpc://h:1/a%20b", "ca=/a cert=/b key=/c server-name=d insecure=x grpcs://[::1%25a]:1", "dns://a", `send='\x00' expect=^a tcp://a:1`, "unix:///a%20b", "header='A: b' body=x match=^a$ http://h", "x=1", "'", "\\", "file:///%",
+		"name='a b' interval=1s successes=2 within=9 postgres://u@h/d?sslmode=require", "retries=2 redis://h", "optional=1 memcached://[::1]", "ftp://x", "a\nb", "user:p@h", "tcp:a", "a=b c",
 	} {
-		f.Add(text, 0)
-		f.Add(text, 3)
+		for use := range 5 {
+			f.Add(text, use)
+		}
 	}
 	f.Fuzz(func(t *testing.T, text string, use int) {
-		target, err := Parse(text, Use(use&3))
+		u := Use(uint(use) % 5)
+		target, err := Parse(text, u)
 		if err != nil {
-			require.NotEmpty(t, err.Error())
+			for _, mistake := range mistakesOf(err) {
+				require.True(t, namesItsWord(mistake.Error(), text), "%q: %v", text, mistake)
+			}
 			return
 		}
 		require.NotEmpty(t, target.Name)
@@ -317,6 +326,75 @@ func FuzzParse(f *testing.F) {
 		require.GreaterOrEqual(t, target.Successes, 1)
 		require.GreaterOrEqual(t, target.Interval, minPause)
 		require.GreaterOrEqual(t, target.Timeout, time.Duration(0))
+
+		words, err := split(text)
+		require.NoError(t, err)
+		var quoted []string
+		for _, w := range words {
+			quoted = append(quoted, quote(w.text))
+		}
+		again, err := Parse(strings.Join(quoted, " "), u)
+		require.NoError(t, err, "%q", text)
+		if was, is := target.Probe, again.Probe; target.Kind == "command" {
+			require.Equal(t, was, is)
+		}
+		target.Probe, again.Probe = nil, nil // the others hold what cannot be compared
+		require.Equal(t, target, again)
+
+		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
+		require.NoError(t, err, "a name that was made here may be written")
+		require.Equal(t, target.Name, named.Name)
+	})
+}
+
+func mistakesOf(err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return several.Unwrap()
+	}
+	return []error{err}
+}
+
+// namesItsWord reports whether a mistake has a word of the text in it: an option,
+// a scheme, or the name of the command; or is about the text as a whole.
+func namesItsWord(mistake, text string) bool {
+	for _, whole := range []string{
+		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
+		"a quote without its end", "a backslash at the end", "a NUL byte",
+	} {
+		if strings.HasPrefix(mistake, whole) {
+			return true
+		}
+	}
+	words, err := split(text)
+	if err != nil {
+		return false
+	}
+	for _, w := range words {
+		name, _, option := strings.Cut(w.text, "=")
+		scheme, _, url := strings.Cut(w.text, ":")
+		if option && strings.Contains(mistake, name+"=") || url && strings.Contains(mistake, strings.ToLower(scheme)+":") ||
+			strings.Contains(mistake, "the command "+commandName(w.text)) || strings.HasPrefix(mistake, fmt.Sprintf("%q has no scheme", w.text)) {
+			return true
+		}
+	}
+	return false
+}
+
+// What is quoted is the same word again, whatever it holds.
+func FuzzQuotedWordsAreReadAgain(f *testing.F) {
+	f.Add("a b", "'")
+	f.Add(`\`, "\n")
+	f.Add("", `"$x"`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		words, err := split(quote(a) + " " + quote(b))
+		if strings.ContainsRune(a+b, 0) {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		require.Len(t, words, 2)
+		require.Equal(t, []string{a, b}, []string{words[0].text, words[1].text})
+		require.Empty(t, words[0].unquoted(a)+words[1].unquoted(b), "and all of it is quoted")
 	})
 }
 
@@ -333,7 +411,7 @@ func FuzzSecrets(f *testing.F) {
 	f.Add("000:\\0001", "", "#", 0)
 	f.Add("h", "/%40", "/", 0)
 	f.Fuzz(func(t *testing.T, host, path, odd string, use int) {
-		u := Use(use & 3)
+		u := Use(uint(use) % 5)
 		if u.Hook() {
 			path += "/" + canary
 		}
@@ -354,6 +432,9 @@ func FuzzSecrets(f *testing.F) {
 		} {
 			if strings.Contains(host+odd, canary) || !u.Hook() && strings.Contains(path, canary) {
 				t.Skip()
+			}
+			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
+				continue // the space may be quoted, and so be a part of the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

@@ -125,11 +125,11 @@ func judgePostgres(message []byte) error {
 	case code != "57P03":
 		return nil
 	case strings.HasSuffix(text, "starting up"):
-		return answer{"still starting up", nil}
+		return hinted{answer{"still starting up", nil}, hintUp}
 	case strings.HasSuffix(text, "shutting down"):
 		return answer{"shutting down", nil}
 	case strings.HasSuffix(text, "in recovery mode"):
-		return answer{"in recovery after a crash", nil}
+		return hinted{answer{"in recovery after a crash", nil}, hintUp}
 	}
-	return answer{"not accepting connections yet", nil}
+	return hinted{answer{"not accepting connections yet", nil}, hintUp}
 }

@@ -7,18 +7,18 @@ import "strings"
 // LOADING, MASTERDOWN and BUSY are said instead of serving anybody. With MISCONF
 // it fails PING, of all commands that only read, to tell its monitors that it
 // cannot save and refuses to write.
-var redisAnswers = []struct{ begins, no string }{
-	{"+PONG ", ""},
-	{"-NOAUTH ", ""},
-	{"-NOPERM ", ""},
-	{"-DENIED ", ""}, // protected mode
-	{"-ERR max number of clients reached", ""},
-	{"-ERR operation not permitted", ""}, // NOAUTH before Redis 2.8
-	{"-ERR unknown command", ""},         // rename-command PING ""
-	{"-LOADING ", "still loading its data"},
-	{"-MASTERDOWN ", "a replica that has lost its master"},
-	{"-BUSY ", "busy with a script"},
-	{"-MISCONF ", "cannot save to disk and refuses to write"},
+var redisAnswers = []struct{ begins, no, hint string }{
+	{"+PONG ", "", ""},
+	{"-NOAUTH ", "", ""},
+	{"-NOPERM ", "", ""},
+	{"-DENIED ", "", ""}, // protected mode
+	{"-ERR max number of clients reached", "", ""},
+	{"-ERR operation not permitted", "", ""}, // NOAUTH before Redis 2.8
+	{"-ERR unknown command", "", ""},         // rename-command PING ""
+	{"-LOADING ", "still loading its data", hintUp},
+	{"-MASTERDOWN ", "a replica that has lost its master", hintOwnLog},
+	{"-BUSY ", "busy with a script", ""},
+	{"-MISCONF ", "cannot save to disk and refuses to write", hintOwnLog},
 }
 
 // askRedis sends PING, as redis-cli ping does, but no AUTH before it.
@@ -32,7 +32,7 @@ func askRedis(s *session) error {
 		switch {
 		case !strings.HasPrefix(line+" ", a.begins): // a word ends with the line, too
 		case a.no != "":
-			return answer{a.no, nil}
+			return hinted{answer{a.no, nil}, a.hint}
 		default:
 			return nil
 		}

@@ -51,6 +51,9 @@ type lookupError struct{ text string }
 
 func (e lookupError) Error() string { return e.text }
 
+// errNoName is the no of a name server that works.
+var errNoName = lookupError{"name does not resolve"}
+
 const (
 	// lookupPause is the least time between the beginnings of two lookups of a name.
 	lookupPause = time.Second
@@ -187,7 +190,7 @@ func (r *Resolver) refresh(name string, l *lookup) {
 			l.addrs[i] = addr.Unmap() // the resolver gives IPv4 as ::ffff:a.b.c.d
 		}
 	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
-		l.addrs, l.err = nil, lookupError{"name does not resolve"}
+		l.addrs, l.err = nil, errNoName
 	case errors.As(err, &dns):
 		l.err = lookupError{"cannot look up name: " + plainDNS(dns)}
 	default:

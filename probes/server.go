@@ -129,7 +129,7 @@ func (s *session) leave(first func()) {
 
 // stranger is the no to words that a server of this kind would not say.
 func stranger(kind string) error {
-	return answer{"what answers there is no " + kind + " server", nil}
+	return hinted{answer{"what answers there is no " + kind + " server", nil}, hintStranger}
 }
 
 // buildServer makes the build function of a kind; preset is the port where none

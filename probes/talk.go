@@ -58,7 +58,7 @@ func (t talk) exchange(conn io.ReadWriter) error {
 		switch {
 		case more > 0: // an error will come again
 		case errors.Is(err, io.EOF) && n == 0:
-			return errors.New("the connection was closed without a word")
+			return hinted{errors.New("the connection was closed without a word"), hintHungUp}
 		case errors.Is(err, io.EOF):
 			return errors.New("what was sent until the connection was closed does not match expect=")
 		case err != nil:

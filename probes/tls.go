@@ -135,22 +135,22 @@ func (s *security) plain(err error) error {
 	case errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
 		return plain(err)
 	case errors.As(err, &roots):
-		return errors.New("no CA certificates are installed here: bring them, or write ca=")
+		return hinted{errors.New("no CA certificates are installed here"), hintNoCA}
 	case errors.As(err, &unknownCA):
 		return s.unknown(unknownCA.Cert)
 	case errors.As(err, &wrongName):
-		return fmt.Errorf("the certificate is for another name than %s", wrongName.Host)
+		return hinted{fmt.Errorf("the certificate is for another name than %s", wrongName.Host), hintServerName}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return outdated(invalid.Cert, time.Now())
 	case errors.As(err, &unsound):
-		return errors.New("the certificate is not valid")
+		return hinted{errors.New("the certificate is not valid"), hintInvalid}
 	case errors.As(err, &record):
-		return errors.New("the server does not speak TLS")
+		return hinted{errors.New("the server does not speak TLS"), hintStranger}
 	}
 	if alert := alertOf(err); alert != nil {
 		return alert
 	}
-	return errors.New("no valid TLS handshake")
+	return hinted{errors.New("no valid TLS handshake"), hintStranger}
 }
 
 // unknown says why nobody vouches for a certificate. Without any authority on
@@ -158,14 +158,14 @@ func (s *security) plain(err error) error {
 func (s *security) unknown(cert *x509.Certificate) error {
 	switch {
 	case s.ca != nil:
-		return errors.New("the certificate is not signed by the authority of ca=")
+		return hinted{errors.New("the certificate is not signed by the authority of ca="), hintOtherCA}
 	case cert != nil && bytes.Equal(cert.RawIssuer, cert.RawSubject):
-		return errors.New("the certificate is self-signed: name it with ca= to trust it")
+		return hinted{errors.New("the certificate is self-signed"), hintAuthority}
 	}
 	if roots, err := x509.SystemCertPool(); err != nil || roots.Equal(x509.NewCertPool()) {
-		return errors.New("no CA certificates are installed here: bring them, or write ca=")
+		return hinted{errors.New("no CA certificates are installed here"), hintNoCA}
 	}
-	return errors.New("the certificate is signed by an unknown authority: name that with ca= to trust it")
+	return hinted{errors.New("the certificate is signed by an unknown authority"), hintAuthority}
 }
 
 // outdated tells the two sides of a certificate's time apart. On the early one
@@ -174,11 +174,11 @@ func outdated(cert *x509.Certificate, now time.Time) error {
 	const day = "2006-01-02 15:04 MST"
 	switch {
 	case cert == nil:
-		return errors.New("the certificate has expired or is not yet valid")
+		return hinted{errors.New("the certificate has expired or is not yet valid"), hintTime}
 	case now.Before(cert.NotBefore):
-		return fmt.Errorf("the certificate is not valid before %s, and the clock here says %s", cert.NotBefore.UTC().Format(day), now.UTC().Format(day))
+		return hinted{fmt.Errorf("the certificate is not valid before %s, and the clock here says %s", cert.NotBefore.UTC().Format(day), now.UTC().Format(day)), hintTime}
 	}
-	return fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day))
+	return hinted{fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day)), hintTime}
 }
 
 // alertOf gives the alert by which a server has ended TLS, "tls: …" from a fixed
@@ -190,9 +190,9 @@ func alertOf(err error) error {
 	}
 	switch text := refusal.Err.Error(); text {
 	case "tls: certificate required":
-		return errors.New("the server wants a client certificate: write cert= and key=")
+		return hinted{errors.New("the server wants a client certificate"), hintClientCert}
 	case "tls: no application protocol": // none that was offered to it
-		return errors.New("the server speaks another protocol over TLS")
+		return hinted{errors.New("the server speaks another protocol over TLS"), hintStranger}
 	default:
 		return errors.New(text)
 	}

@@ -7,7 +7,8 @@
 //	     (stop signal only) drain-delay ─▶ drain hooks ─▶ stop signal ─▶ leftovers ─▶ post-stop ─▶ exit
 //	                        └────────────────────── one deadline: Grace ──────────────────────┘
 //
-// [Run] lives one such life; [Config] describes it; [Event] tells of it.
+// [Run] lives one such life; [Config] describes it; [Event] tells of it. [Ask] is
+// for a check of health: it asks some targets once.
 //
 // # What ends a phase early
 //

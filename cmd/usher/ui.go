@@ -267,8 +267,24 @@ func (u *ui) pending(err error) {
 		return
 	}
 	for _, s := range all.Pending {
-		u.say(slog.LevelError, fmt.Sprintf("pending: %s: %v, %s in %s", s.Target.Name, lastError(s), count(s.Attempts, "attempt"), span(s.Since)))
+		text := fmt.Sprintf("pending: %s: %s, %s in %s", s.Target.Name, lastError(s), count(s.Attempts, "attempt"), span(s.Since))
+		attrs := []slog.Attr{slog.String("target", s.Target.Name), slog.Int("attempts", s.Attempts),
+			slog.Float64("seconds", s.Since.Seconds()), slog.String("error", lastError(s))}
+		if hint := u.hint(s); hint != "" {
+			text += ": " + hint
+			attrs = append(attrs, slog.String("hint", hint))
+		}
+		u.say(slog.LevelError, text, attrs...)
 	}
+}
+
+// hint is what to look at first, where there is a usual cause.
+func (u *ui) hint(s probes.Status) string {
+	started := !errors.As(s.Last, new(*supervisor.StartError))
+	if s.Target.Kind == "command" && s.Last != nil && started && u.least > slog.LevelDebug {
+		return "--verbose shows what it prints"
+	}
+	return probes.Hint(s.Last)
 }
 
 // live is the one line by which a person at a terminal sees what a wait is still

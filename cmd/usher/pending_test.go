@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A failed wait names exactly the targets that are pending, each with its last
+// error, how often it was asked, for how long, and what to look at first.
+func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
+	args := []string{
+		"--wait-timeout", "0.3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
+		"--wait", "name=check sh -c 'exit 3'", "--wait", "name=missing no-such-command", "app",
+	}
+	r := world{}.start(t, args...)
+	assert.Equal(t, 124, r.code())
+	said := r.stderr.rest()
+	for _, line := range []string{
+		`usher: wait: timed out after 300ms, 4 targets pending`,
+		`usher: pending: db: connection refused, \d+ attempts in 0\.\ds: is it listening on that port, .*\?`,
+		`usher: pending: file:///no/such/file: no such file, \d+ attempts in 0\.\ds: is the path right, .*\?`,
+		`usher: pending: check: exit status 3, \d+ attempts in 0\.\ds: --verbose shows what it prints`,
+		`usher: pending: missing: cannot run no-such-command: not found, \d+ attempts in 0\.\ds`,
+	} {
+		assert.Regexp(t, `(?m)^`+line+`$`, said)
+	}
+	assert.Equal(t, 4, strings.Count(said, "pending: "), said)
+
+	r = world{}.start(t, append([]string{"--log", "json", "--quiet"}, args...)...)
+	assert.Equal(t, 124, r.code())
+	r.stderr.rest()
+	told := map[string]string{}
+	for _, line := range r.stderr.all {
+		var fact struct {
+			Target, Error, Hint string
+			Attempts            int
+			Seconds             float64
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &fact), line)
+		if fact.Attempts > 0 {
+			assert.Positive(t, fact.Seconds)
+			told[fact.Target] = fact.Error
+			assert.Equal(t, fact.Target != "missing", fact.Hint != "", line)
+		}
+	}
+	assert.Equal(t, map[string]string{
+		"db": "connection refused", "file:///no/such/file": "no such file",
+		"check": "exit status 3", "missing": "cannot run no-such-command: not found",
+	}, told)
+
+	r = world{}.start(t, append([]string{"--verbose"}, args...)...)
+	assert.Equal(t, 124, r.code())
+	assert.NotContains(t, r.stderr.rest(), "--verbose", "nobody is told to do what he does")
+}

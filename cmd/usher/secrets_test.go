@@ -1,0 +1,409 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// The tests in this file put this word wherever a user may have written a secret,
+// and wherever a server may answer with one, and look for it in all that usher prints.
+const canary = "s3cr3t"
+
+// A secretive is a target that holds secrets, of every sort that its kind and its
+// options have room for: as a probe, and as a hook, of which the path is secret too.
+type secretive struct{ probe, hook string }
+
+// firstWords are those of servers that accept clients. One that speaks last is
+// content with them, too: it has been sent what they answer.
+var firstWords = map[string]string{
+	"tcp":        "+" + canary + "\r\n",
+	"postgres":   postgresError("3D000"),
+	"postgresql": "R\x00\x00\x00\x08\x00\x00\x00\x00",
+	"mysql":      mysqlPacket("\x0a8.4.0-" + canary + "\x00" + strings.Repeat("\x00", 58)),
+	"redis":      "-NOAUTH " + canary + "\r\n",
+	"amqp":       "AMQP\x00\x01\x00\x00",
+	"nats":       "INFO {" + canary + "}\r\n",
+	"mqtt":       "\x20\x02\x00\x05",
+	"memcached":  "VERSION " + canary + "\r\n",
+}
+
+func postgresError(code string) string {
+	fields := "C" + code + "\x00M" + canary + "\x00\x00"
+	return "E\x00\x00\x00" + string(rune(len(fields)+4)) + fields
+}
+
+func mysqlPacket(packet string) string { return string(rune(len(packet))) + "\x00\x00\x00" + packet }
+
+// serveWords says the same to everybody, and then nothing more.
+func serveWords(t *testing.T, network, address, words string) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				fmt.Fprint(conn, words)
+				conn.(interface{ CloseWrite() error }).CloseWrite()
+				io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// content says yes to HTTP and gRPC, and tells secrets with it.
+func content(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Token", canary)
+	if r.ProtoMajor == 2 {
+		w.Header().Set("Content-Type", "application/grpc")
+		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+		return
+	}
+	fmt.Fprintln(w, canary)
+}
+
+// angry says no: without TLS by a redirect to itself.
+func angry(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", "/"+canary+"?token="+canary)
+	w.Header().Set("Grpc-Message", canary)
+	w.Header().Set("Grpc-Status", "14")
+	switch {
+	case r.ProtoMajor == 2:
+	case r.TLS == nil:
+		w.WriteHeader(http.StatusFound)
+	default:
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+	fmt.Fprintln(w, canary)
+}
+
+// A den is a directory of secret files, and servers that know secrets.
+type den struct {
+	dir         string
+	plain, tls  string // of HTTP and gRPC, HOST:PORT
+	certificate string // ca= cert= key=
+}
+
+func newDen(t *testing.T, handler http.HandlerFunc) *den {
+	t.Helper()
+	d := &den{dir: filepath.Join(t.TempDir(), canary)}
+	require.NoError(t, os.Mkdir(d.dir, 0o700))
+	start := func(secure bool) (*httptest.Server, string) {
+		server := httptest.NewUnstartedServer(handler)
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetHTTP1(true)
+		server.Config.Protocols.SetHTTP2(secure)
+		server.Config.Protocols.SetUnencryptedHTTP2(!secure)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if server.EnableHTTP2 = secure; secure {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		t.Cleanup(server.Close)
+		return server, server.Listener.Addr().String()
+	}
+	_, d.plain = start(false)
+	secure, addr := start(true)
+	d.tls = addr
+	pair := secure.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	d.file(t, "cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Headers: map[string]string{"X": canary}, Bytes: pair.Certificate[0]}))+
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
+	d.file(t, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	d.certificate = fmt.Sprintf("ca=%[1]s/cert cert=%[1]s/cert key=%[1]s/key server-name=example.com ", d.dir)
+	d.file(t, "token", canary+"\n")
+	return d
+}
+
+func (d *den) file(t *testing.T, name, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600))
+}
+
+const credentials = "user-" + canary + ":" + canary
+
+// all gives a target for each kind, asked at servers which say words, or their
+// firstWords if that is "".
+func (d *den) all(t *testing.T, words string) []secretive {
+	t.Helper()
+	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: @" + d.dir + "/token' body=" + canary +
+		" match='x|" + canary + "' "
+	url := func(scheme, addr, path string) string {
+		return scheme + "://" + credentials + "@" + addr + path + "?token=" + canary + "&x=" + canary + "#" + canary
+	}
+	socket := filepath.Join(t.TempDir(), "socket")
+	hidden := filepath.Join(t.TempDir(), canary)
+	said := words
+	if said == "" {
+		said = firstWords["tcp"]
+	}
+	serveWords(t, "unix", socket, said)
+	serveWords(t, "unix", hidden, said)
+	talk := `send='AUTH ` + canary + `\r\n' expect='^\+` + canary + `' `
+	list := []secretive{
+		{opts + url("http", d.plain, "/health"), opts + url("http", d.plain, "/"+canary)},
+		{opts + d.certificate + url("https", d.tls, "/health"), opts + d.certificate + url("https", d.tls, "/"+canary)},
+		{"grpc://" + d.plain + "/service", "grpc://" + d.plain + "/" + canary},
+		{d.certificate + "grpcs://" + d.tls + "/service", d.certificate + "grpcs://" + d.tls + "/" + canary},
+		{talk + "unix://" + socket, talk + "unix://" + hidden},
+		{"dns://localhost", "dns://localhost"},
+	}
+	yes := words == ""
+	if yes {
+		list = append(list, secretive{"file:///", "file://" + d.dir + "/token"}, secretive{"true " + canary, "sh -c 'exit 0 # " + canary + "'"})
+	} else {
+		list = append(list, secretive{"file:///no/such/file", "file://" + d.dir + "/missing"}, secretive{"false " + canary, "/no/such/command " + canary},
+			secretive{"ca=" + d.dir + "/token https://" + d.tls, "ca=" + d.dir + "/missing https://" + d.tls + "/" + canary},
+			secretive{fmt.Sprintf("cert=%[1]s/token key=%[1]s/token grpcs://", d.dir) + d.tls, fmt.Sprintf("cert=%[1]s/cert key=%[1]s/token https://", d.dir) + d.tls},
+			secretive{"insecure=true status=401 match=not-" + canary + " https://" + d.tls, "insecure=true body=" + canary + " " + url("https", d.tls, "/"+canary)},
+			secretive{"insecure=true " + url("https", d.plain, "/health"), "header='A: @" + d.dir + "/missing' http://" + d.plain})
+	}
+	for kind, first := range firstWords {
+		if !yes {
+			first = words
+		}
+		addr := serveWords(t, "tcp", "127.0.0.1:0", first)
+		if kind == "tcp" {
+			list = append(list, secretive{talk + "tcp://" + addr, talk + "tcp://" + addr})
+			continue
+		}
+		target := kind + "://" + credentials + "@" + addr + "/" + canary + "?password=" + canary + "&user=" + canary + "#" + canary
+		list = append(list, secretive{target, target})
+	}
+	return list
+}
+
+func (d *den) flags(t *testing.T, words string, flag func(i int, s secretive) []string) (args []string) {
+	for i, s := range d.all(t, words) {
+		args = append(args, flag(i, s)...)
+	}
+	return args
+}
+
+// Every kind and every option, as package probes lists them, is among the targets.
+func TestSecretsAreWrittenWhereverTheyCanBe(t *testing.T) {
+	d := newDen(t, content)
+	var texts strings.Builder
+	for _, words := range []string{"", canary} {
+		for _, s := range d.all(t, words) {
+			fmt.Fprintln(&texts, " "+s.probe)
+		}
+	}
+	_, err := probes.Parse("unknown=1 unknown://x", probes.ForWait)
+	kinds := regexp.MustCompile(`[a-z]+://`).FindAllString(strings.Split(err.Error(), "unknown scheme unknown://")[1], -1)
+	require.Greater(t, len(kinds), 14)
+	for _, kind := range kinds {
+		assert.Contains(t, texts.String(), " "+kind)
+	}
+	holdNoSecret := " timeout= interval= within= optional= successes= retries= name= status= "
+	options := regexp.MustCompile(`[a-z-]+=`).FindAllString(regexp.MustCompile(`known are ([a-z=\- ]+)`).FindString(err.Error()), -1)
+	require.Greater(t, len(options), 17)
+	for _, option := range options {
+		if !strings.Contains(holdNoSecret, " "+option+" ") {
+			assert.Contains(t, texts.String(), " "+option)
+		}
+	}
+}
+
+// life runs usher to its end, and looks at all that it says, in the log, in the
+// termination log, and on stdout. meanwhile may be nil. It gives the exit status
+// and the log.
+func life(t *testing.T, w world, meanwhile func(*running), args ...string) (int, string) {
+	t.Helper()
+	last := filepath.Join(t.TempDir(), "termination-log")
+	require.NoError(t, os.WriteFile(last, nil, 0o600))
+	w.env = append(w.env, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
+	if !slices.Contains(args, "--probe") {
+		args = append([]string{"--termination-log", last}, args...)
+	}
+	r := w.start(t, args...)
+	if meanwhile != nil {
+		meanwhile(r)
+	}
+	code := r.code()
+	r.stderr.rest()
+	words, err := os.ReadFile(last)
+	require.NoError(t, err)
+	said := strings.Join(r.stderr.all, "\n")
+	for _, printed := range []string{said, r.stdout.rest(), string(words)} {
+		for _, line := range strings.Split(printed, "\n") {
+			assert.NotContains(t, line, canary)
+		}
+	}
+	return code, said
+}
+
+// How a life is told: as a person and as a machine reads it, in full, and less.
+var tellings = map[string][]string{
+	"verbose": {"--verbose"},
+	"json":    {"--verbose", "--log", "json"},
+	"usual":   nil,
+	"quiet":   {"--quiet"},
+}
+
+func TestNoSecretIsPrintedWhenAllGoesWell(t *testing.T) {
+	d := newDen(t, content)
+	var drain []string
+	targets := d.flags(t, "", func(_ int, s secretive) []string {
+		drain = append(drain, s.hook)
+		return []string{"--wait", "within=20s " + s.probe, "--ready", s.probe, "--pre-start", s.hook, "--post-start", s.hook, "--post-stop", s.hook}
+	})
+	env := []string{"USHER_DRAIN=" + strings.Join(drain, "\n")}
+	for name, how := range tellings {
+		t.Run(name, func(t *testing.T) {
+			args := slices.Concat([]string{"--grace", "60s"}, how, targets,
+				[]string{"--post-start", "echo all is well", "--", "sh", "-c", "exec sleep 1000 # " + canary})
+			code, said := life(t, world{env: env}, func(r *running) {
+				r.stderr.expect("all is well")
+				r.signal(syscall.SIGTERM)
+			}, args...)
+			assert.Equal(t, 143, code)
+			said = strings.ReplaceAll(said, "post-start: echo failed", "") // the signal may come before its end
+			assert.NotContains(t, said, "failed", "they are to go well")
+			assert.NotContains(t, said, "skipped")
+			if name != "quiet" {
+				for _, phase := range []string{"wait: ", "pre-start: ", "ready: ", "post-start: ", "drain: ", "post-stop: "} {
+					assert.Contains(t, said, phase)
+				}
+			}
+		})
+	}
+	code, said := life(t, world{}, nil, d.flags(t, "", func(_ int, s secretive) []string { return []string{"--probe", s.probe} })...)
+	assert.Equal(t, 0, code, said)
+	assert.Empty(t, said)
+}
+
+// Each answer is tried on every kind: most take it for that of a stranger.
+var wrongWords = map[string]string{
+	"a line":                 canary + "\r\n",
+	"an error of PostgreSQL": postgresError("57P03"),
+	"an error of Redis":      "-ERR " + canary + "\r\n",
+	"an error of MySQL":      mysqlPacket("\xff\x6f\x04" + canary),
+	"nothing":                " ",
+}
+
+func TestNoSecretIsPrintedWhenAllGoesWrong(t *testing.T) {
+	d := newDen(t, angry)
+	for answer, words := range wrongWords {
+		all := d.all(t, words)
+		for name, how := range tellings {
+			if answer != "a line" && name != "verbose" { // it is what is told that differs, not how
+				continue
+			}
+			t.Run(answer+", "+name, func(t *testing.T) {
+				t.Parallel()
+				args := slices.Concat([]string{"--wait-timeout", "0.3s"}, how)
+				probe := slices.Concat(how)
+				for i, s := range all {
+					limits := []string{"", "optional=0.2s ", "timeout=0.1s "}[i%3]
+					args = append(args, "--wait", limits+s.probe, "--post-stop", "retries=1 timeout=5s "+s.hook)
+					probe = append(probe, "--probe", s.probe)
+				}
+				code, said := life(t, world{}, nil, append(args, "app", canary)...)
+				assert.Equal(t, 124, code)
+				assert.Contains(t, said, "pending: ")
+
+				code, said = life(t, world{}, nil, probe...)
+				assert.Equal(t, 1, code)
+				assert.Equal(t, len(all)-1, strings.Count(said, "probe: "), "all but dns://localhost")
+			})
+		}
+	}
+	// A hook that ends the life is told in full, and its reason too.
+	for _, s := range d.all(t, wrongWords["a line"]) {
+		code, said := life(t, world{}, nil, "--verbose", "--pre-start", s.hook, "app")
+		assert.Contains(t, []int{0, supervisor.CodeFault, supervisor.CodeNotFound}, code, said)
+		code, _ = life(t, world{}, nil, "--log", "json", "--ready", s.probe, "--ready", "within=0.1s tcp://127.0.0.1:1", "--grace", "5s", "sleep", "1000")
+		assert.Equal(t, supervisor.CodeTimeout, code)
+	}
+}
+
+// The live line of a terminal is another way to tell the same.
+func TestNoSecretIsShownOnATerminal(t *testing.T) {
+	d := newDen(t, angry)
+	ptm, pts := openPTY(t)
+	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 10000}))
+	screen := readLines(t, ptm)
+	waits := d.flags(t, wrongWords["a line"], func(_ int, s secretive) []string { return []string{"--wait", s.probe} })
+	world{tty: pts, stderr: pts}.start(t, append([]string{"--wait-timeout", "1s"}, waits...)...)
+	screen.expect("targets pending")
+	shown := strings.Join(screen.all, "\n")
+	assert.Contains(t, shown, "\r\x1b[Kusher: wait: ")
+	assert.NotContains(t, shown, canary)
+}
+
+// The plan tells the names of the targets, and starts none.
+func TestNoSecretIsPlanned(t *testing.T) {
+	d := newDen(t, content)
+	args := d.flags(t, "", func(_ int, s secretive) []string {
+		return []string{"--wait", s.probe, "--ready", s.probe, "--pre-start", s.hook, "--post-start", s.hook, "--drain", s.hook, "--post-stop", s.hook}
+	})
+	code, said := life(t, world{}, nil, slices.Concat([]string{"--plan", "--grace", "60s"}, args, []string{"--", "sh", "-c", canary})...)
+	assert.Equal(t, 0, code, said)
+}
+
+// Every target with a mistake in it, of each sort that leaves the secret where it is.
+func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
+	d := newDen(t, content)
+	for _, s := range d.all(t, "") {
+		for _, wrong := range []func(text string) string{
+			func(text string) string { return "nope=" + canary + " " + text },
+			func(text string) string { return "timeout=x " + text },
+			func(text string) string { return text + " " + canary },
+			func(text string) string { return text + " body=" + canary },
+			func(text string) string { return strings.Replace(text, "://", ":", 1) },
+			func(text string) string { return strings.Replace(text, "://", "", 1) },
+			func(text string) string { return strings.Replace(text, "://", "x://", 1) },
+			func(text string) string { return strings.Replace(text, "@127.0.0.1:", "@127.0.0.1:x", 1) },
+			func(text string) string { return strings.Replace(text, "@", "@@", 1) },
+			func(text string) string { return strings.Replace(text, "?", "/%zz?", 1) },
+			func(text string) string { return "'" + text },
+			func(text string) string { return text + `\` },
+			func(text string) string {
+				return "header=" + canary + " match=(" + canary + " send='" + canary + `\q' ` + text
+			},
+			func(text string) string {
+				return "ca=" + canary + " key=" + canary + " server-name=x/" + canary + " insecure=" + canary + " " + text
+			},
+			func(text string) string { return text + " && " + canary },
+			func(text string) string { return text + " $" + canary },
+		} {
+			// The unknown flag makes sure that there is a mistake at all.
+			assert.NotContains(t, mistakesIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
+			assert.NotContains(t, mistakesIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
+		}
+	}
+	code, said := life(t, world{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
+		"--log", "json", "--wait", "timeout=x http://"+credentials+"@auth/?"+canary, "--grace", "http://"+credentials+"@auth", "--", "app", canary)
+	assert.Equal(t, supervisor.CodeFault, code)
+	assert.Contains(t, said, "nothing was started")
+}

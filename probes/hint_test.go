@@ -1,0 +1,123 @@
+package probes
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// saysFirst is the address of a server that says this to whoever connects.
+func saysFirst(t *testing.T, words string) string {
+	t.Helper()
+	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		fmt.Fprint(conn, words)
+		untilClosed(conn)
+	}).Addr().String()
+}
+
+// Each usual cause of a no is named once, by who has met it.
+func TestEachUsualCauseHasAHint(t *testing.T) {
+	closed := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	closed.Close()
+	status := func(code int) string {
+		return serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
+	}
+	hangsUp := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() }).Addr().String()
+	a, other := newIssuer(t), newIssuer(t)
+	here := []net.IP{net.IPv4(127, 0, 0, 1)}
+	a.sign("good", &x509.Certificate{IPAddresses: here})
+	a.sign("named", &x509.Certificate{DNSNames: []string{"db.example"}})
+	a.sign("expired", &x509.Certificate{IPAddresses: here, NotAfter: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)})
+	secure := func(cert string) string {
+		return "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair(cert)}})
+	}
+	wantsCert := "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("good")}, ClientAuth: tls.RequireAnyClientCert})
+	ca := "ca=" + a.path("ca.pem") + " "
+	grpc := grpcServer(t, health)
+	lookup := func(err *net.DNSError) *Resolver {
+		return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return nil, err }}
+	}
+
+	tests := []struct {
+		text     string
+		resolver *Resolver
+		said     string
+		hint     string // a part of it
+	}{
+		{"tcp://db.prod:1", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
+		{"dns://db.prod", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
+		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "no name server answers", "/etc/resolv.conf"},
+		{"tcp://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
+		{"http://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
+		{"timeout=0.1 tcp://" + blackhole(t).String(), nil, "timed out", "firewall"},
+		{"file:///no/such/file", nil, "no such file", "volume"},
+		{"unix:///no/such/socket", nil, "no such socket", "volume"},
+
+		{status(400), nil, "status 400", "https://"},
+		{status(401), nil, "status 401", "credentials"},
+		{status(403), nil, "status 403", "may this client"},
+		{status(404), nil, "status 404", "the path"},
+		{status(405), nil, "status 405", "method="},
+		{status(429), nil, "status 429", "interval="},
+		{status(500), nil, "status 500", "log"},
+		{status(502), nil, "status 502", "proxy"},
+		{status(503), nil, "status 503", "not ready"},
+		{status(504), nil, "status 504", "proxy"},
+		{status(418), nil, "status 418", ""},
+		{"match=x " + status(200), nil, "does not match", ""},
+		{"http://" + hangsUp, nil, "", "behind a proxy"},
+		{"expect=x tcp://" + hangsUp, nil, "without a word", "behind a proxy"},
+		{"http://" + saysFirst(t, "SSH-2.0-x\r\n"), nil, "no valid HTTP answer", "scheme"},
+
+		{secure("good"), nil, "an unknown authority", "ca="},
+		{"ca=" + other.path("ca.pem") + " " + secure("good"), nil, "not signed by the authority of ca=", "authority that signs"},
+		{ca + secure("named"), nil, "for another name", "server-name="},
+		{ca + secure("expired"), nil, "expired", "renewed"},
+		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
+		{"https://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
+
+		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "coming up"},
+		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "no PostgreSQL server", "port"},
+		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "coming up"},
+		{grpc + "/down", nil, "NOT_SERVING", "coming up"},
+		{grpc + "/lost", nil, "does not know the service", "spelled"},
+		{grpc + "/unimplemented", nil, "no grpc.health.v1", "tcp://"},
+		{grpc + "/503", nil, "HTTP status 503", "not ready"},
+		{grpc + "/status%2014", nil, "UNAVAILABLE", "not ready"},
+		{grpc + "/status%2016", nil, "UNAUTHENTICATED", "credentials"},
+		{"grpc://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "HTTP/1", "scheme"},
+	}
+	for _, test := range tests {
+		target := parse(t, test.text, ForWait)
+		timeout := 30 * time.Second
+		if target.TimeoutWritten {
+			timeout = target.Timeout
+		}
+		err := target.Probe.Ask(t.Context(), Attempt{Timeout: timeout, Resolver: test.resolver})
+		require.ErrorContains(t, err, test.said, "%s", test.text)
+		hint := Hint(err)
+		if test.hint == "" {
+			assert.Empty(t, hint, "%s: %v", test.text, err)
+			continue
+		}
+		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
+		assert.Less(t, len(hint), 110, "it stands at the end of a line")
+		// Another error in front, as of a hook that was tried again, hides nothing.
+		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the last try before: %w", errors.New("x"), err)))
+	}
+	assert.Contains(t, Hint(errNoAnswer), "firewall")
+	assert.Contains(t, Hint(plain(syscall.EHOSTUNREACH)), "network")
+	assert.Empty(t, Hint(nil))
+	assert.Empty(t, Hint(errors.New("exit status 1")))
+}

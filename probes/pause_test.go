@@ -1,0 +1,251 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPauseBounds(t *testing.T) {
+	tests := []struct {
+		kind            noKind
+		since, interval time.Duration
+		want            time.Duration
+	}{
+		{refused, 0, time.Second, 10 * time.Millisecond},
+		{refused, 200 * time.Millisecond, time.Second, 50 * time.Millisecond},
+		{refused, 5 * time.Second, time.Second, 60 * time.Millisecond},
+		{absent, 80 * time.Second, time.Second, 500 * time.Millisecond},
+		{refused, time.Hour, time.Second, time.Second},
+		{answered, 0, time.Second, 10 * time.Millisecond},
+		{answered, 80 * time.Millisecond, time.Second, 80 * time.Millisecond},
+		{answered, 3 * time.Second, time.Second, 165 * time.Millisecond},
+		{answered, 4 * time.Second, 100 * time.Millisecond, 100 * time.Millisecond},
+		{unresolved, 12 * time.Second, time.Second, 500 * time.Millisecond},
+		{unanswered, 24 * time.Second, time.Second, time.Second},
+		{unreachable, time.Hour, 30 * time.Second, 30 * time.Second},
+		{yes, 0, 2 * time.Second, 2 * time.Second},
+	}
+	for _, test := range tests {
+		assert.Equal(t, test.want, pause(test.kind, test.since, test.interval, 0.5), "%+v", test)
+		for _, jitter := range []float64{0, 0.25, 0.999} {
+			d := pause(test.kind, test.since, test.interval, jitter)
+			assert.GreaterOrEqual(t, d, test.want*3/4)
+			assert.LessOrEqual(t, d, min(test.want*5/4, test.interval))
+			assert.GreaterOrEqual(t, d, 7500*time.Microsecond)
+		}
+	}
+}
+
+// TestPausesHoldTheirGoals simulates waits with arithmetic alone: answers take no
+// time, which is the worst case for the number of attempts.
+func TestPausesHoldTheirGoals(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	fixed := func(noKind, time.Duration) time.Duration { return time.Second }
+	ours := func(k noKind, since time.Duration) time.Duration {
+		return pause(k, since, time.Second, random.Float64())
+	}
+	// simulate does that many waits, from one length to another, and gives the
+	// attempts a second in all of them, and how late the yes is found on average.
+	simulate := func(waits int, pause func(noKind, time.Duration) time.Duration, k noKind, from, to time.Duration) (rate float64, late time.Duration) {
+		var attempts int
+		var waited time.Duration
+		for i := range waits {
+			wait := from + (to-from)*time.Duration(i)/time.Duration(waits)
+			var now time.Duration
+			for ; now < wait; attempts++ {
+				now += pause(k, now)
+			}
+			waited, late = waited+wait, late+now-wait
+		}
+		return float64(attempts) / waited.Seconds(), late / time.Duration(waits)
+	}
+
+	_, second := simulate(10000, fixed, refused, time.Second/2, 6*time.Second)
+	require.InDelta(t, time.Second/2, second, float64(25*time.Millisecond))
+	tests := []struct {
+		kinds    []noKind
+		from, to time.Duration // the waits
+		rate     float64       // attempts a second
+		late     float64       // as a part of a fixed second's
+	}{
+		{[]noKind{refused, absent}, time.Second / 2, 6 * time.Second, 20, 0.08},
+		{[]noKind{refused, absent}, 10 * time.Second, time.Minute, 15, 0.6},
+		{[]noKind{answered, unresolved, unanswered, unreachable}, 0, time.Second / 2, 25, 0.16},
+		{[]noKind{answered, unresolved, unanswered, unreachable}, time.Second / 2, 6 * time.Second, 7.5, 0.2},
+		{[]noKind{answered, unresolved, unanswered, unreachable}, 11 * time.Second, 11 * time.Second, 5, 0.6},
+		{[]noKind{answered, unresolved, unanswered, unreachable}, 20 * time.Second, time.Minute, 3.5, 1.1},
+	}
+	for _, test := range tests {
+		for _, k := range test.kinds {
+			rate, late := simulate(10000, ours, k, test.from, test.to)
+			part := float64(late) / float64(second)
+			t.Logf("kind %d, waits of %v to %v: %.2f attempts/s, %v late, %.3f of a fixed second's", k, test.from, test.to, rate, late.Round(time.Millisecond), part)
+			assert.LessOrEqual(t, rate, test.rate, "kind %d, from %v", k, test.from)
+			assert.LessOrEqual(t, part, test.late, "kind %d, from %v", k, test.from)
+		}
+	}
+	for k := range yes {
+		before := 1e9
+		for _, wait := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, time.Hour} {
+			rate, _ := simulate(100, ours, k, wait, wait+wait/100)
+			assert.Less(t, rate, before, "kind %d is asked ever less, %v", k, wait)
+			before = rate
+		}
+	}
+}
+
+// herd is a histogram of attempts, and when each of the waiters began and was done.
+type herd struct {
+	attempts    []int // in each window
+	begun, done []time.Duration
+}
+
+const window = 100 * time.Millisecond
+
+func (h *herd) attempt(at time.Duration) {
+	i := int(at / window)
+	for len(h.attempts) <= i {
+		h.attempts = append(h.attempts, 0)
+	}
+	h.attempts[i]++
+}
+
+// assertGentle says that all were done within a second after up, and that there was no
+// burst from a second after the last one began: in no window were there more
+// than twice as many attempts as there were in the second around it on average, or in
+// the last one before up.
+func (h *herd) assertGentle(t *testing.T, up time.Duration) {
+	t.Helper()
+	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
+	quiet, end := int((slices.Max(h.begun)+time.Second)/window), int(up/window)
+	for i := quiet; i < len(h.attempts); i++ {
+		from := max(quiet, min(i-5, end-10))
+		to := min(from+10, end)
+		sum := 0
+		for _, n := range h.attempts[from:to] {
+			sum += n
+		}
+		mean := float64(sum) / float64(to-from)
+		require.LessOrEqual(t, float64(h.attempts[i]), 2*mean, "attempts from %v on", time.Duration(i)*window)
+	}
+}
+
+// Ten thousand pods that wait for the same, each by itself. All that they have in
+// common is when they begin and what they hear, so each can be followed to its
+// end after the other.
+func TestTenThousandPodsDoNotHammer(t *testing.T) {
+	const pods = 10000
+	no := errors.New("status 503")
+	tests := []struct {
+		name   string
+		second time.Duration // from then on they hear no, before errRefused
+		up     time.Duration
+	}{
+		{"refused", time.Hour, 5 * time.Second},
+		{"answered", 0, 5 * time.Second},
+		{"answered for long", 0, 20 * time.Second},
+		{"refused, then answered", 4 * time.Second, 6 * time.Second},
+		{"refused for long, then answered", 12 * time.Second, 14 * time.Second},
+	}
+	for _, test := range tests {
+		for _, spread := range []time.Duration{0, 2 * time.Second} {
+			t.Run(test.name+", begun within "+spread.String(), func(t *testing.T) {
+				h := herd{begun: make([]time.Duration, pods), done: make([]time.Duration, pods)}
+				for i := range pods {
+					between := pauses{interval: MaxInterval}
+					now := spread * time.Duration(i) / pods
+					h.begun[i] = now
+					for h.attempt(now); now < test.up; h.attempt(now) {
+						heard := error(errRefused)
+						if now >= test.second {
+							heard = no
+						}
+						now += between.after(heard, time.Unix(0, 0).Add(now))
+					}
+					h.done[i] = now
+				}
+				h.assertGentle(t, test.up)
+			})
+		}
+	}
+}
+
+// The same with 500 real waits at once, in fake time.
+func TestFiveHundredWaitersDoNotHammer(t *testing.T) {
+	const waiters, up = 500, 6 * time.Second
+	for _, no := range []error{errRefused, errors.New("status 503")} {
+		for _, spread := range []time.Duration{0, 2 * time.Second} {
+			t.Run(no.Error()+" from "+spread.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var mu sync.Mutex
+					h := herd{begun: make([]time.Duration, waiters), done: make([]time.Duration, waiters)}
+					begun := time.Now()
+					answer := from(up, no)
+					var all sync.WaitGroup
+					for i := range waiters {
+						all.Go(func() {
+							h.begun[i] = spread * time.Duration(i) / waiters
+							require.NoError(t, sleep(t.Context(), h.begun[i]))
+							dependency := target("dependency", func(ctx context.Context, n int) error {
+								mu.Lock()
+								defer mu.Unlock()
+								h.attempt(time.Since(begun))
+								return answer(ctx, n)
+							})
+							assert.NoError(t, Wait(t.Context(), []Target{dependency}, Attempt{}, nil))
+							h.done[i] = time.Since(begun)
+						})
+					}
+					all.Wait()
+					h.assertGentle(t, up)
+				})
+			})
+		}
+	}
+}
+
+func TestAnotherKindOfAnswerStartsAnew(t *testing.T) {
+	p := pauses{interval: time.Second}
+	now := time.Unix(0, 0)
+	no := errors.New("status 503")
+	for range 60 {
+		p.after(errRefused, now)
+		now = now.Add(time.Second)
+	}
+	assert.Greater(t, p.after(errRefused, now), 200*time.Millisecond)
+	assert.Less(t, p.after(no, now), 51*time.Millisecond)
+	assert.Less(t, p.after(no, now.Add(20*time.Millisecond)), 76*time.Millisecond)
+}
+
+// Two backends behind one name, one refusing and one saying no, are not another
+// kind each time.
+func TestAlternatingAnswersDoNotHammer(t *testing.T) {
+	p := pauses{interval: time.Second}
+	var now time.Duration
+	answers := []error{errRefused, errors.New("status 503")}
+	n := 0
+	for ; now < time.Minute; n++ {
+		now += p.after(answers[n%2], time.Unix(0, 0).Add(now))
+	}
+	assert.Less(t, n, 300)
+}
+
+func TestKindOf(t *testing.T) {
+	assert.Equal(t, yes, kindOf(nil))
+	assert.Equal(t, refused, kindOf(errRefused))
+	assert.Equal(t, absent, kindOf(plainFile(syscall.ENOTDIR)))
+	assert.Equal(t, unresolved, kindOf(lookupError{"x"}))
+	assert.Equal(t, unanswered, kindOf(timeout(time.Second)))
+	assert.Equal(t, unreachable, kindOf(plain(syscall.EHOSTUNREACH)))
+	assert.Equal(t, answered, kindOf(errors.New("status 503")))
+}

@@ -1,0 +1,75 @@
+package signals_test
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/usher-init/usher/signals"
+)
+
+// Names are read in every form in which people write them, and given back in one.
+func ExampleParse() {
+	for _, text := range []string{"TERM", "sigquit", "28", "RTMIN+3", "SIGRTMAX-1", "TREM"} {
+		sig, err := signals.Parse(text)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(int(sig), signals.Name(sig))
+	}
+	// Output:
+	// 15 SIGTERM
+	// 3 SIGQUIT
+	// 28 SIGWINCH
+	// 37 SIGRTMIN+3
+	// 63 SIGRTMAX-1
+	// unknown signal "TREM": write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64
+}
+
+// An app that reloads on SIGUSR1 is sent SIGHUP by its platform, and must not be
+// told of its window's size.
+func ExampleRewrite() {
+	rewrite := signals.Rewrite{}
+	for _, text := range []string{"HUP:USR1", "WINCH:0"} {
+		from, to, err := signals.ParseRewrite(text)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		rewrite[from] = to
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGUSR2} {
+		to, ok := rewrite.Apply(sig)
+		if !ok {
+			fmt.Println(signals.Name(sig), "is dropped")
+			continue
+		}
+		fmt.Println(signals.Name(sig), "is passed on as", signals.Name(to))
+	}
+	// Output:
+	// SIGHUP is passed on as SIGUSR1
+	// SIGWINCH is dropped
+	// SIGUSR2 is passed on as SIGUSR2
+}
+
+// A setting that names a signal which nobody can hear would do nothing.
+func ExampleReceivable() {
+	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGCHLD} {
+		fmt.Println(signals.Name(sig), signals.Receivable(sig))
+	}
+	// Output:
+	// SIGQUIT <nil>
+	// SIGKILL SIGKILL cannot be caught by any process
+	// SIGCHLD SIGCHLD is usher's own: it says that a child has ended
+}
+
+func ExampleOpen() {
+	inbox := signals.Open()
+	defer inbox.Close()
+
+	_ = syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+	sig := <-inbox.Other
+	fmt.Println(signals.Name(sig.(syscall.Signal)))
+	// Output: SIGUSR1
+}

@@ -1,0 +1,109 @@
+package supervisor_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// targets reads texts that have no mistakes.
+func targets(use probes.Use, texts ...string) (list []probes.Target) {
+	for _, text := range texts {
+		target, err := probes.Parse(text, use)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, target)
+	}
+	return list
+}
+
+// An app is started once its dependency is there, and ends by itself.
+func ExampleRun() {
+	database, err := net.Listen("tcp", "127.0.0.1:0") // plays the database
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer database.Close()
+
+	code, why := supervisor.Run(context.Background(), supervisor.Config{
+		Command:  []string{"sh", "-c", "exit 3"},
+		Wait:     targets(probes.ForWait, "name=db tcp://"+database.Addr().String()),
+		PreStart: targets(probes.ForStart, "name=migrate true"),
+		PostStop: targets(probes.ForEnd, "name=report true"),
+		Observe: func(e supervisor.Event) {
+			switch e.Kind {
+			case supervisor.TargetReady:
+				fmt.Printf("%v: %s says yes\n", e.Phase, e.Target.Name)
+			case supervisor.HookEnded:
+				fmt.Printf("%v: %s ended: %v\n", e.Phase, e.Target.Name, e.Err)
+			case supervisor.AppStarted:
+				fmt.Printf("%v: the app runs\n", e.Phase)
+			case supervisor.AppEnded:
+				fmt.Printf("%v: the app %v\n", e.Phase, e.Exit)
+			}
+		},
+	})
+	fmt.Println(code, why)
+	// Output:
+	// wait: db says yes
+	// pre-start: migrate ended: <nil>
+	// start: the app runs
+	// run: the app exited 3
+	// post-stop: report ended: <nil>
+	// 3 <nil>
+}
+
+// An app is asked to stop, here by the end of the context, which counts as a
+// SIGTERM. While the drain runs it still serves.
+func ExampleRun_stop() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	code, why := supervisor.Run(ctx, supervisor.Config{
+		Command: []string{"sleep", "1000"},
+		Drain:   targets(probes.ForEnd, `sh -c 'echo leaving because of $USHER_SIGNAL'`),
+		Grace:   8 * time.Second,
+		Output: func(l supervisor.Line) {
+			fmt.Printf("%v %s| %s\n", l.Phase, l.Name, l.Text)
+		},
+		Observe: func(e supervisor.Event) {
+			switch e.Kind {
+			case supervisor.AppStarted:
+				stop()
+			case supervisor.Ended:
+				fmt.Println("the app", e.Account.App)
+			}
+		},
+	})
+	fmt.Println(code, why)
+	// Output:
+	// drain sh| leaving because of SIGTERM
+	// the app was killed by SIGTERM
+	// 143 stopped by SIGTERM
+}
+
+// What cannot come true is refused before anything starts, all of it at once.
+func ExampleConfig_Validate() {
+	config := supervisor.Config{
+		Drain:       targets(probes.ForEnd, "true"),
+		SuccessExit: []int{256},
+	}
+	fmt.Println(config.Validate())
+	// Output:
+	// 3 errors occurred:
+	// 	* no command (ENTRYPOINT clears the image's CMD)
+	// 	* --drain needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s
+	// 	* --success-exit: 256 is no exit status: write numbers from 0 to 255, such as 143
+}
+
+// A check of health in a program that reaps children itself.
+func ExampleAsk() {
+	err := supervisor.Ask(context.Background(), supervisor.Config{}, targets(probes.ForProbe, "name=root file:///", "name=check sh -c 'exit 2'"))
+	fmt.Println(err)
+	// Output: check: exit status 2
+}
