@@ -29,7 +29,7 @@
 //	                   the kernel sends them for a fault, which stays a panic
 //
 // A signal that the kernel queues, a real-time one, arrives as often as it was
-// sent, as long as no more than 10,000 of them are unread; of a standard one the
+// sent, as long as no more than some 6,000 of them are unread; of a standard one the
 // kernel itself keeps a single one pending.
 //
 // # How

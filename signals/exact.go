@@ -84,8 +84,14 @@ type record struct {
 
 const recordSize = int(unsafe.Sizeof(record{}))
 
-// A pipe holds what handlers have written and nobody has read: 10,000 records.
-const pipeSize = 256 << 10
+// A pipe holds what handlers have written and nobody has read: 2,700 records in a
+// pipe as it is made, and less of what needs no more. All pipes of a user, on the
+// whole machine, share what pipe(7) calls pipe-user-pages-soft.
+const (
+	childPipeSize = 4 << 10 // a level
+	ctrlPipeSize  = 16 << 10
+	otherPipeSize = 64 << 10
+)
 
 // stayWithRuntime are the signals that the kernel raises for this process's own
 // faults, and the one by which the runtime interrupts its threads. Those carry a
@@ -110,13 +116,13 @@ func open() *Inbox {
 			}
 		}
 	}
-	childPipe := newPipe(func(sig os.Signal) {
+	childPipe := newPipe(childPipeSize, func(sig os.Signal) {
 		select {
 		case child <- sig:
 		default:
 		}
 	})
-	ctrlPipe, otherPipe := newPipe(fill(ctrl)), newPipe(fill(other))
+	ctrlPipe, otherPipe := newPipe(ctrlPipeSize, fill(ctrl)), newPipe(otherPipeSize, fill(other))
 
 	pipes[syscall.SIGCHLD] = childPipe.in
 	for sig := syscall.Signal(1); sig <= rtMax; sig++ {
@@ -149,13 +155,13 @@ type pipe struct {
 }
 
 // newPipe makes a pipe, and hands what comes out of it to got.
-func newPipe(got func(os.Signal)) pipe {
+func newPipe(size int, got func(os.Signal)) pipe {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		// Nothing has begun, and no signal would ever be heard.
 		panic("no pipe for signals: " + err.Error())
 	}
-	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, pipeSize)
+	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, size)
 	out := os.NewFile(uintptr(p[0]), "signals")
 	go receive(out, got)
 	return pipe{int32(p[1]), out}

@@ -60,6 +60,24 @@ func TestQueuedFaultsAreSignals(t *testing.T) {
 	}
 }
 
+// All pipes of a user share a number of pages, on the whole machine: a hundred
+// ushers must not use it up.
+func TestPipesAreSmall(t *testing.T) {
+	in := Open()
+	defer in.Close()
+	sum := 0
+	for _, sig := range []syscall.Signal{syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGUSR1} {
+		size, err := unix.FcntlInt(uintptr(pipes[sig]), unix.F_GETPIPE_SZ, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += size
+	}
+	if sum > 84<<10 {
+		t.Errorf("%d KiB", sum>>10)
+	}
+}
+
 // A role prints what comes of it and ends.
 func playRole(t *testing.T, role string) string {
 	t.Helper()

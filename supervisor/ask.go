@@ -25,6 +25,13 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	l.stop = stop
 	l.onSignal = l.signalBeforeApp
 	attempt := l.attempt(nil)
+	// What a command that overran has left gets no second second: nobody would be
+	// there to count it.
+	defer func() {
+		for pgid := range l.condemned {
+			l.execute(pgid)
+		}
+	}()
 	return l.during(asking, never, func(ctx context.Context) error {
 		return probes.Ask(ctx, targets, attempt)
 	})

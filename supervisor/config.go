@@ -51,9 +51,10 @@ type Config struct {
 	// nothing but an init.
 	Detach bool
 
-	// Self is how this program itself is run as one that does nothing but Exec:
-	// [/proc/self/exe --exec --]. It stands between where the app expects its own
-	// pid in LISTEN_PID (sd_listen_fds(3)); nil: LISTEN_PID stays as it is.
+	// Self is how this program itself is run as one that does nothing but Exec of
+	// what follows: "/proc/self/exe --exec --". So an app is started whose
+	// LISTEN_PID (sd_listen_fds(3)) is this process's, to find its own pid there;
+	// nil: it stays as it is.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.

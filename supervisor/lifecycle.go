@@ -309,6 +309,9 @@ func (l *life) replace() error {
 	for _, sig := range l.kept {
 		l.emit(Event{Kind: Warned, Text: signals.Name(sig) + " came before the app and is lost: with --exec nobody is left to pass it on"})
 	}
+	if l.reap(); !l.alone {
+		l.emit(Event{Kind: Warned, Text: "what the hooks have left running becomes the app's child, and what it prints is lost: with --exec nobody is left to read it"})
+	}
 	l.emit(Event{Kind: AppReplaces, PID: os.Getpid()})
 	return &PhaseError{Start, l.sys.replace(process{argv: l.Command, env: l.Env, app: true})}
 }

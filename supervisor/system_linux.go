@@ -95,7 +95,8 @@ func (s *linux) startApp(p process) (child, error) {
 		files = append(files, uintptr(fd))
 	}
 	s.terminal = ownTerminal()
-	pid, err := s.fork(throughSelf(p), p.env, files)
+	argv, env := s.throughSelf(p)
+	pid, err := s.fork(argv, env, files)
 	if err != nil {
 		return child{}, err
 	}
@@ -175,7 +176,11 @@ func (s *linux) replace(p process) error {
 	for _, fd := range s.inherited {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
-	env := ownListenPID(p.env, os.Getppid())
+	env := p.env
+	if i := slices.Index(env, listenPID+"self"); i >= 0 { // from throughSelf
+		env = slices.Clone(env)
+		env[i] = listenPID + strconv.Itoa(os.Getpid())
+	}
 	return s.run(p.argv, env, func(path string, argv []string) error {
 		return syscall.Exec(path, argv, env)
 	})
@@ -217,28 +222,23 @@ func (s *linux) run(argv, env []string, execute func(path string, argv []string)
 // (sd_listen_fds(3)): a program that finds another's pid there leaves them alone.
 const listenPID = "LISTEN_PID="
 
-// ownListenPID makes a LISTEN_PID that is from's our own.
-func ownListenPID(env []string, from int) []string {
-	i := slices.Index(env, listenPID+strconv.Itoa(from))
-	if i < 0 {
-		return env
+// throughSelf is for an app whose LISTEN_PID is ours: it is to be its own, which
+// is known only once it exists. So it is started as another usher, which becomes
+// the app and, where we have written "self", says its pid. Without /proc to find
+// usher in the variable stays as it is; and a command that is not there is
+// reported by this usher, as ever.
+func (s *linux) throughSelf(p process) (argv, env []string) {
+	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
+	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
+		!slices.ContainsFunc(s.candidates(p.argv[0], p.env), executable) {
+		return p.argv, p.env
 	}
-	env = slices.Clone(env)
-	env[i] = listenPID + strconv.Itoa(os.Getpid())
-	return env
+	env = slices.Clone(p.env)
+	env[i] = listenPID + "self"
+	return append(slices.Clone(p.self), p.argv...), env
 }
 
-// throughSelf is for an app whose LISTEN_PID is ours: it is to be its own, which
-// is known only once it exists. So it is started as another usher, which sees
-// that its LISTEN_PID is its parent's and makes it its own before it becomes the
-// app. Without /proc to find usher in, the variable stays as it is.
-func throughSelf(p process) []string {
-	if len(p.self) == 0 || !slices.Contains(p.env, listenPID+strconv.Itoa(os.Getpid())) ||
-		syscall.Access(p.self[0], 1 /* X_OK */) != nil {
-		return p.argv
-	}
-	return append(slices.Clone(p.self), p.argv...)
-}
+func executable(path string) bool { return unix.Access(path, unix.X_OK) == nil }
 
 // candidates are the paths that name may mean, in order.
 func (s *linux) candidates(name string, env []string) []string {
@@ -351,6 +351,9 @@ func (s *linux) wait() (int, syscall.WaitStatus, error) {
 
 func (s *linux) kill(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }
 
+// lookTime is how long the loop may be busy with looking for what must end.
+const lookTime = 50 * time.Millisecond
+
 func (s *linux) killOthers(sig syscall.Signal) {
 	if s.pid1 {
 		syscall.Kill(-1, sig)
@@ -364,8 +367,8 @@ func (s *linux) killOthers(sig syscall.Signal) {
 	}
 	// What forks while it is being looked for leaves a child that nobody has told
 	// yet. So it is looked for in the quick way until there is nothing new, and
-	// then in the sure one. An end is set for what forks faster than that; its
-	// exits bring us back here.
+	// then in the sure one. But not for long: what forks faster than that fills the
+	// table with its dead, which only the loop reaps. Its exits bring us back here.
 	told := map[int]bool{}
 	tell := func(pids []int) (news bool) {
 		for _, pid := range pids {
@@ -376,7 +379,7 @@ func (s *linux) killOthers(sig syscall.Signal) {
 		}
 		return news
 	}
-	for range 100 {
+	for began := time.Now(); time.Since(began) < lookTime; {
 		if !tell(childrenOfAll()) && !tell(descendants()) {
 			return
 		}

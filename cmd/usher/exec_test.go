@@ -57,6 +57,35 @@ func TestExecComesAfterTheWaiting(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
+// What hooks have left running is nobody's any more, and the app gets it.
+func TestExecWarnsOfWhatHooksHaveLeft(t *testing.T) {
+	r := world{}.start(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
+	assert.Equal(t, 0, r.code())
+	assert.Contains(t, r.stderr.rest(), "usher: warning: what the hooks have left running becomes the app's child")
+}
+
+// A LISTEN_PID that is another's stays so, the parent's too; and a socket-activated
+// app that is not there is reported as any other.
+func TestListenPIDIsChangedForTheAppOnly(t *testing.T) {
+	out, err := exec.Command("sh", "-c", `export LISTEN_PID=$$; "$0" --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`, binary(t)).Output()
+	require.NoError(t, err)
+	assert.Equal(t, "the parent\n", string(out))
+
+	log := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(log, nil, 0o644))
+	cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --log json --termination-log "$1" --post-stop 'sh -c "echo reason \$USHER_REASON"' -- /no/such/command`, binary(t), log)
+	said, err := cmd.CombinedOutput()
+	assert.Error(t, err)
+	assert.Equal(t, 127, cmd.ProcessState.ExitCode())
+	assert.Contains(t, string(said), "reason not-found")
+	for line := range strings.Lines(string(said)) {
+		assert.True(t, strings.HasPrefix(line, "{"), "JSON: %s", line)
+	}
+	got, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.Equal(t, "cannot run /no/such/command: not found\n", string(got))
+}
+
 func TestExecOfWhatDoesNotRun(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")

@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,12 +36,14 @@ type options struct {
 
 	terminationLog string // where the reason of the end goes; "": the default
 
-	// One of these makes another program of it.
-	help    bool            // print usage
-	version bool            // print the version
-	install string          // copy usher there
-	probe   []probes.Target // ask these once
-	plan    bool            // print what would be done
+	// One of these makes another program of it; otherForm: --install or --probe, as
+	// far as could be read.
+	otherForm bool
+	help      bool            // print usage
+	version   bool            // print the version
+	install   string          // copy usher there
+	probe     []probes.Target // ask these once
+	plan      bool            // print what would be done
 }
 
 // parseOptions reads the command line, then the variables of the flags that it
@@ -326,9 +329,10 @@ func (p *parser) otherForm(command []string, dashes bool) options {
 	if (len(command) > 0 || dashes) && !p.adrift {
 		p.mistake("a command has no place beside --%s, which starts none: leave it out", form)
 	}
-	var o options
+	o := options{otherForm: true}
 	o.json = p.logFormat() == "json"
 	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
+	p.checkVolume(o)
 	if form == "probe" {
 		o.probe = p.targets("probe", probes.ForProbe)
 		return o
@@ -422,7 +426,9 @@ func (p *parser) values() options {
 	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
 	o.plan = p.truth("plan")
 	if w, ok := p.single("termination-log"); ok {
-		o.terminationLog = w.text
+		if o.terminationLog = w.text; !path.IsAbs(w.text) { // usher leaves its directory
+			p.mistake("%s: needs an absolute path, such as %s", w.origin, defaultTerminationLog)
+		}
 	}
 	o.help, o.version = p.truth("help"), p.truth("version") // false by now, or a mistake
 	return o
@@ -605,11 +611,15 @@ func (p *parser) logFormat() string {
 	return w.text
 }
 
-// checkSum judges the values together.
-func (p *parser) checkSum(o options) {
+func (p *parser) checkVolume(o options) {
 	if o.quiet && o.verbose {
 		p.mistake("%s and %s contradict each other: choose one", p.words["quiet"][0].origin, p.words["verbose"][0].origin)
 	}
+}
+
+// checkSum judges the values together.
+func (p *parser) checkSum(o options) {
+	p.checkVolume(o)
 	if len(o.config.Command) == 0 {
 		o.config.Command = []string{"none"} // checkCommand has judged that, and knows more
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,6 +69,22 @@ func TestProbeIsStopped(t *testing.T) {
 	r.stderr.expect("begun")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 143, r.code())
+}
+
+// What a probe's command leaves running has ended with it: there may be another
+// probe every few seconds, for months.
+func TestProbeLeavesNothingRunning(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	r := world{notPID1: true}.start(t, "--probe", `timeout=0.2s sh -c '(trap "" TERM; exec sleep 100000) >`+fifo+` & wait'`)
+	held, err := os.Open(fifo)
+	require.NoError(t, err)
+	defer held.Close()
+	assert.Equal(t, 1, r.code())
+	hung := time.AfterFunc(patience, func() { held.Close() })
+	defer hung.Stop()
+	_, err = held.Read(make([]byte, 1))
+	assert.Equal(t, io.EOF, err, "nobody holds it any more")
 }
 
 // ---- the termination log
@@ -126,6 +144,17 @@ func TestTerminationLogIsTheAppsFirst(t *testing.T) {
 	got, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Equal(t, "out of disk\n", string(got))
+
+	// Beside a life, in its container, are also these.
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	for _, args := range [][]string{{"--probe", "bogus:1"}, {"--probe", "tcp://127.0.0.1:1"}, {"--install="}} {
+		_ = exec.Command(binary(t), append(args, "--termination-log", file)...).Run()
+		got, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Empty(t, string(got), "%q", args)
+	}
+	_, err = parseOptions([]string{"--termination-log", "log", "app"}, nil)
+	assert.ErrorContains(t, err, "--termination-log: needs an absolute path")
 
 	fifo := filepath.Join(dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))

@@ -52,15 +52,15 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	}
 
 	ui := newUI(log, o)
-	if err == nil && len(o.probe) > 0 {
-		// Not the container's own process: no last words.
-		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
+	if !o.otherForm { // which may be run beside a life, in its container
+		defer ui.last.write()
 	}
-	defer ui.last.write()
 	switch {
 	case err != nil:
 		ui.mistakes(err)
 		return supervisor.CodeFault
+	case len(o.probe) > 0:
+		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
 	case o.install != "":
 		return ui.installed(install(o.install))
 	case o.plan:
@@ -89,7 +89,7 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 	}
 	c.Output = ui.output
 	c.Detach = true
-	c.Self = []string{"/proc/self/exe", "--exec", "--"}
+	c.Self = []string{"/proc/self/exe", "--exec", "--termination-log", os.DevNull, "--"}
 	code, err := supervisor.Run(context.Background(), c)
 	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
 		ui.mistakes(err)
