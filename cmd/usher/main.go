@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	"github.com/hashicorp/go-multierror"
@@ -83,6 +84,9 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 			settled = true
 			settle()
 		}
+		if e.Kind == supervisor.Entered && e.Phase == supervisor.Running && hasDuties(&c) {
+			forgetTimers()
+		}
 		if e.Kind == supervisor.AppReplaces {
 			log.flush()
 		}
@@ -123,6 +127,13 @@ func settle() {
 	runtime.GOMAXPROCS(1)
 	spareThreads(spares)
 }
+
+// forgetTimers keeps the timers of the waiting from waking usher later. The thread
+// of the runtime that sleeps in epoll_wait may have begun to when an attempt was
+// under way, with the time at which that would have timed out: seconds after the
+// app has started it would wake up for nothing. A new timer that is due earlier
+// makes it look again, and see none.
+func forgetTimers() { time.AfterFunc(time.Millisecond, func() {}) }
 
 // spares is how many threads the life after the app's start may need at once
 // beside those that there are: one blocked in a fork, one in a look-up or a log.
