@@ -55,6 +55,7 @@ FORCE:
 test: ## all tests, under the race detector if there is a C compiler
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector")
 	go test $(RACE) -count=1 ./...
+	$(if $(RACE),go test -count=1 -run TestFiveHundredWaiters ./probes)
 
 check: fmt vet lint build test ## all that CI runs (.ci/run installs what it needs)
 

@@ -1,14 +1,11 @@
 package probes
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -175,40 +172,6 @@ func TestTenThousandPodsDoNotHammer(t *testing.T) {
 					h.done[i] = now
 				}
 				h.assertGentle(t, test.up)
-			})
-		}
-	}
-}
-
-// The same with 500 real waits at once, in fake time.
-func TestFiveHundredWaitersDoNotHammer(t *testing.T) {
-	const waiters, up = 500, 6 * time.Second
-	for _, no := range []error{errRefused, errors.New("status 503")} {
-		for _, spread := range []time.Duration{0, 2 * time.Second} {
-			t.Run(no.Error()+" from "+spread.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					var mu sync.Mutex
-					h := herd{begun: make([]time.Duration, waiters), done: make([]time.Duration, waiters)}
-					begun := time.Now()
-					answer := from(up, no)
-					var all sync.WaitGroup
-					for i := range waiters {
-						all.Go(func() {
-							h.begun[i] = spread * time.Duration(i) / waiters
-							require.NoError(t, sleep(t.Context(), h.begun[i]))
-							dependency := target("dependency", func(ctx context.Context, n int) error {
-								mu.Lock()
-								defer mu.Unlock()
-								h.attempt(time.Since(begun))
-								return answer(ctx, n)
-							})
-							assert.NoError(t, Wait(t.Context(), []Target{dependency}, Attempt{}, nil))
-							h.done[i] = time.Since(begun)
-						})
-					}
-					all.Wait()
-					h.assertGentle(t, up)
-				})
 			})
 		}
 	}
