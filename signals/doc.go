@@ -50,7 +50,7 @@
 //
 // # On other processors
 //
-// There, [Inbox] stands on os/signal:
+// There, and with the build tag purego, [Inbox] stands on os/signal:
 //
 //   - SIGURG, SIGPIPE, SIGPROF (27), 32, 33 and 34 (SIGRTMIN) do not arrive, and
 //     [Receivable] says so.

@@ -1,4 +1,4 @@
-//go:build amd64 || arm64
+//go:build (amd64 || arm64) && !purego
 
 package signals
 
@@ -16,6 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// What nobody can receive, and what is no signal.
+const notReceivable = "signal -1 signal 0 SIGKILL SIGCHLD SIGSTOP signal 65 signal 66"
 
 // sigqueue sends as sigqueue(3) does.
 func (l *listener) sigqueue(sig syscall.Signal) {
