@@ -140,35 +140,6 @@ func TestDockerNoCutDownload(t *testing.T) {
 	}
 }
 
-// Dockerfile.example as it is, and what its comment promises for docker stop.
-func TestDockerfileExample(t *testing.T) {
-	needDocker(t)
-	t.Parallel()
-	const base = "nginx:1.22" // somebody's own is used, and left alone
-	if docker.command(deadline(t), "image", "inspect", base).Run() != nil {
-		dockerfile := strings.NewReader("FROM " + nginxImage(t) + "\nSTOPSIGNAL SIGQUIT\n")
-		docker.cleanup(t, "rmi", base)
-		docker.run(t, dockerfile, "build", "--tag", base, "-")
-	}
-	image := imageName(t, "example")
-	onlyUsher := filepath.Dir(binary(t))
-	docker.run(t, nil, "build", "--tag", image, "--file", "../../Dockerfile.example", onlyUsher)
-
-	nginx := createContainer(t, image)
-	site := newRootfs(t) // the real image of that name serves nothing slowly
-	site.site()
-	docker.run(t, site.tar(), "cp", "-", nginx.id+":/")
-	nginx.start()
-
-	got, err := stopInDownload(t, nginx, busyboxImage(t))
-	assert.NoError(t, err)
-	assert.True(t, bytes.Equal(download, got), "the client got %d of %d bytes", len(got), len(download))
-	assert.Equal(t, 0, nginx.exitCode())
-	_, stderr := nginx.logs()
-	assert.Contains(t, stderr, "usher: SIGQUIT in run: the end begins", "the image's stop signal is another")
-	assert.Contains(t, stderr, "usher: drain echo| finishing what is under way\n")
-}
-
 // stopInDownload is docker stop in the middle of a download from nginx, and
 // returns what the wget of another image got of it.
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got []byte, err error) {

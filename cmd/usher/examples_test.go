@@ -52,6 +52,10 @@ func TestExamples(t *testing.T) {
 			test(t, images)
 		})
 	}
+	t.Run("Dockerfile.example", func(t *testing.T) {
+		t.Parallel()
+		exampleDockerfile(t, images)
+	})
 	t.Run("pods", func(t *testing.T) {
 		t.Parallel()
 		podman := needPodman(t)
@@ -84,11 +88,20 @@ func TestEveryExampleIsTested(t *testing.T) {
 // ---- Docker
 
 func exampleNginx(t *testing.T, images *images) {
+	nginxInDocker(t, images, "nginx/Dockerfile", "usher-nginx")
+}
+
+func exampleDockerfile(t *testing.T, images *images) {
+	nginxInDocker(t, images, "../Dockerfile.example", "usher-web")
+}
+
+// nginxInDocker stops a container in the middle of a download.
+func nginxInDocker(t *testing.T, images *images, file, name string) {
 	images.need(t, "usher", "nginx:1.27")
-	e := readExample(t, "nginx/Dockerfile", docker)
+	e := readExample(t, file, docker)
 	e.run("docker build")
 	e.run("docker run")
-	nginx := e.container("usher-nginx")
+	nginx := e.container(name)
 	address := nginx.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 	e.stopInDownload(nginx, engine{"busybox"}, address, "docker stop")
 	assert.Equal(t, 0, nginx.exitCode())
