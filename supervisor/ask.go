@@ -24,7 +24,7 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	defer stop(nil)
 	l.stop = stop
 	l.onSignal = l.signalBeforeApp
-	attempt := l.attempt(nil)
+	attempt := l.attempt(l.phase, nil)
 	// What a command that overran has left gets no second second: nobody would be
 	// there to count it.
 	defer func() {

@@ -42,6 +42,10 @@ type Config struct {
 	Rewrite     signals.Rewrite // what is forwarded outside the stop
 	SuccessExit []int           // codes of an app stopped by a stop signal that become 0
 
+	// Readiness is what other goroutines ask whether the app is ready; nil: nobody
+	// can.
+	Readiness *Readiness
+
 	// Signals is the inbox that the caller opened as its first statement; nil:
 	// Run opens one. A Go process that has none dies of SIGTERM.
 	Signals *signals.Inbox
@@ -143,6 +147,7 @@ func (c *Config) validateExec(wrong func(string, ...any)) {
 		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--post-stop", len(c.PostStop) > 0},
 		{"--stop-signal", c.StopSignal != 0}, {"--grace", c.Grace > 0}, {"--stop-reserve", c.StopReserve > 0},
 		{"--group", c.Group}, {"--rewrite", len(c.Rewrite) > 0}, {"--success-exit", len(c.SuccessExit) > 0},
+		{"--health", c.Readiness != nil},
 	} {
 		if act.given {
 			wrong("%s: with --exec the app takes usher's place, and nobody is left to do this: leave one of them out", act.flag)

@@ -190,6 +190,8 @@ func tell(e Event) string {
 		return name + "skipped"
 	case AppEnded:
 		return "app " + e.Exit.String()
+	case ReadinessChanged:
+		return "readiness: " + orFine(e.Err)
 	case StopRequested:
 		return fmt.Sprintf("asked to stop by %d", e.Signal)
 	case Failed:

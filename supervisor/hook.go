@@ -27,7 +27,7 @@ func (e *HookError) Unwrap() error { return e.Err }
 func (l *life) hook(ctx context.Context, t *probes.Target, early func() bool) error {
 	l.emit(Event{Kind: HookStarted, Target: t})
 	began := time.Now()
-	attempt := l.attempt(l.facts(ctx, t))
+	attempt := l.attempt(l.phase, l.facts(ctx, t))
 	err := l.during(ctx, early, func(ctx context.Context) error {
 		return probes.Do(ctx, *t, attempt)
 	})
@@ -35,10 +35,10 @@ func (l *life) hook(ctx context.Context, t *probes.Target, early func() bool) er
 	return err
 }
 
-// attempt is what targets are asked and done with. What it captures of the life
-// is fixed here, because commands run their output outside of the loop.
-func (l *life) attempt(facts []probes.Fact) probes.Attempt {
-	phase, env, output := l.phase, l.Env, l.Output
+// attempt is what targets are asked and done with in a phase. What it captures of
+// the life is fixed here, because commands run their output outside of the loop.
+func (l *life) attempt(phase Phase, facts []probes.Fact) probes.Attempt {
+	env, output := l.Env, l.Output
 	run := func(ctx context.Context, c probes.Command) error {
 		return l.exec(ctx, env, c, func(line []byte) {
 			if output != nil {

@@ -50,6 +50,8 @@ type life struct {
 	kept  []syscall.Signal // received before the app existed, in order
 	again []syscall.Signal // stop signals after the first, before the drain or the stop
 
+	readiness readiness
+
 	stop  func(error) // ends what comes before the drain, with a StopError
 	why   error       // the reason of the end
 	endAt time.Time   // when the end began: all of the budget counts from here
@@ -85,7 +87,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	life, stop := context.WithCancelCause(everything)
 	l.stop = stop
 	defer context.AfterFunc(ctx, func() { l.post(func() { l.askToStop(syscall.SIGTERM) }) })()
-	l.onSignal = l.signalBeforeApp
+	l.onSignal, l.onQuestion = l.signalBeforeApp, l.notYetReady
 	l.introduce()
 
 	// The way up: each step only if the one before it went well.
@@ -135,6 +137,9 @@ func newLife(c Config, sys kernel) *life {
 		calls: make(chan func()), done: make(chan struct{}),
 		onOrphan:  func(pid int, e Exit) { l.emit(Event{Kind: OrphanReaped, PID: pid, Exit: e}) },
 		onStopped: l.childStopped,
+	}
+	if c.Readiness != nil {
+		l.questions = c.Readiness.questions
 	}
 	return l
 }
@@ -231,7 +236,7 @@ func (l *life) wait(life context.Context) error {
 // asking is the work of asking targets until all have said yes, at most for
 // limit; 0 means no limit.
 func (l *life) asking(targets []probes.Target, limit time.Duration) func(context.Context) error {
-	phase, attempt := l.phase, l.attempt(nil)
+	phase, attempt := l.phase, l.attempt(l.phase, nil)
 	return func(ctx context.Context) error {
 		if limit > 0 {
 			var cancel context.CancelFunc
@@ -292,6 +297,7 @@ func (l *life) startApp() error {
 	p := process{argv: l.Command, env: l.Env, app: true, detach: l.Detach, self: l.Self}
 	c, err := l.start(p, func(e Exit) {
 		l.app.exit, l.app.ended = e, time.Now()
+		l.noLongerReady()
 		l.sys.appGone()
 		l.emit(Event{Kind: AppEnded, PID: l.app.pid, Exit: e, Took: l.app.ended.Sub(started)})
 	})
@@ -329,6 +335,8 @@ func (l *life) comeUp(life context.Context) error {
 	if l.appEnded() {
 		return nil
 	}
+	l.readiness.at = time.Now()
+	l.onQuestion = func(reply chan<- error) { l.readyOrAsk(life, reply) }
 	return l.hooksUp(life, PostStart, l.PostStart, l.appEnded)
 }
 
@@ -356,6 +364,7 @@ var (
 // recorded, with the app's own exit, or now.
 func (l *life) beginEnd(why error) {
 	l.why = why
+	l.noLongerReady()
 	if l.endAt.IsZero() {
 		l.endAt = time.Now()
 		if l.appEnded() {

@@ -16,16 +16,18 @@ import (
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
-	calls     chan func()   // unbuffered: work handed in by other goroutines
-	done      chan struct{} // closed when Run returns, so that nobody waits for calls
+	calls     chan func()         // unbuffered: work handed in by other goroutines
+	questions <-chan chan<- error // from Readiness; nil: nobody can ask
+	done      chan struct{}       // closed when Run returns, so that nobody waits for calls
 	children  map[int]func(Exit)
 	commands  map[int]context.Context // running commands of hooks and probes
 	condemned map[int]bool            // process groups that have had SIGTERM and get SIGKILL
 	alone     bool                    // the last wait4 said ECHILD: not one child is left
 
-	onSignal  func(syscall.Signal)
-	onOrphan  func(pid int, e Exit)
-	onStopped func(pid int, sig syscall.Signal)
+	onSignal   func(syscall.Signal)
+	onQuestion func(reply chan<- error)
+	onOrphan   func(pid int, e Exit)
+	onStopped  func(pid int, sig syscall.Signal)
 }
 
 // until runs the loop until done reports true or ctx ends, and then returns
@@ -42,6 +44,8 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 			l.signal(sig)
 		case call := <-l.calls:
 			call()
+		case reply := <-l.questions:
+			l.onQuestion(reply)
 		case <-ctx.Done():
 			// An exit that beat the deadline counts, whichever case select picked.
 			l.reap()

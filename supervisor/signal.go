@@ -23,6 +23,7 @@ func (l *life) askToStop(sig syscall.Signal) {
 		return
 	}
 	l.endAt = time.Now()
+	l.noLongerReady()
 	l.emit(Event{Kind: StopRequested, Signal: sig})
 	l.stop(StopError{sig})
 }

@@ -32,6 +32,7 @@ type story struct {
 	acts   map[string]behaviour
 	then   map[string]syscall.Signal // received, at a time after the start
 	cancel time.Duration             // the embedding program gives up
+	asks   []string                  // whether it is ready, at a time after the start
 }
 
 // teller writes a story down; the loop and the timers of the fake kernel both do.
@@ -69,6 +70,20 @@ func (s story) tell(t *testing.T) string {
 		}
 		time.AfterFunc(d, func() { to <- sig })
 	}
+	if len(s.asks) > 0 {
+		c.Readiness = NewReadiness()
+	}
+	var askers sync.WaitGroup
+	answers := make([]string, len(s.asks))
+	for i, at := range s.asks {
+		d, err := time.ParseDuration(at)
+		require.NoError(t, err)
+		askers.Go(func() {
+			time.Sleep(d)
+			err := c.Readiness.Ask(t.Context())
+			answers[i] = fmt.Sprintf("%7v ready? %v: %s", d, time.Since(told.began), orFine(err))
+		})
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if s.cancel > 0 {
@@ -76,6 +91,10 @@ func (s story) tell(t *testing.T) string {
 	}
 	code, why := run(ctx, c, k)
 	told.line("code %d: %v", code, why)
+	askers.Wait()
+	for _, answer := range answers {
+		fmt.Fprintln(&told.text, answer)
+	}
 	return told.text.String()
 }
 
@@ -102,6 +121,27 @@ func ready(name string, d time.Duration, more ...func(*probes.Target)) probes.Ta
 		f(&t)
 	}
 	return t
+}
+
+// disorder is a target that says no between two moments of the story, and takes a
+// tenth of a second to say anything.
+type disorder struct{ from, to time.Duration }
+
+func (d disorder) Ask(ctx context.Context, _ probes.Attempt) error {
+	midnight := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when time begins in a synctest bubble
+	select {
+	case <-time.After(time.Second / 10):
+	case <-ctx.Done():
+		return errors.New("cut short")
+	}
+	if at := time.Since(midnight); d.from <= at && at < d.to {
+		return errors.New("out of order")
+	}
+	return nil
+}
+
+func outOfOrder(name string, from, to time.Duration) probes.Target {
+	return ready(name, 0, func(t *probes.Target) { t.Probe = disorder{from, to} })
 }
 
 func within(d time.Duration) func(*probes.Target) { return func(t *probes.Target) { t.Within = d } }
@@ -204,6 +244,16 @@ func TestStories(t *testing.T) {
 			acts: with(brief, map[string]behaviour{"check": {deaf: true}}), then: map[string]syscall.Signal{"10s": term, "10.5s": intr}},
 		{name: "stubborn-ready-leaves-the-reserve", config: Config{Command: theApp, Grace: 800 * time.Millisecond, Ready: hooks(probes.ForReady, "timeout=30s check")},
 			acts: map[string]behaviour{"app": {obeys: 300 * time.Millisecond}, "check": {deaf: true}}, then: map[string]syscall.Signal{"10s": term}},
+
+		{name: "asked-whether-it-is-ready", config: also(full, func(c *Config) { c.Ready = []probes.Target{outOfOrder("self", 20*time.Second, 30*time.Second)} }), acts: brief,
+			asks: []string{"1s", "8s", "10.5s", "19.8s", "20.2s", "20.8s", "21.9s", "22s", "31s", "39.95s", "40.5s", "45.5s", "47.5s"}, then: map[string]syscall.Signal{"40s": term}},
+		{name: "asked-with-nothing-to-ask", config: Config{Command: theApp}, acts: map[string]behaviour{"app": {lives: 5 * time.Second}}, asks: []string{"1s"}},
+		{name: "asked-after-a-failed-start", config: also(full, func(c *Config) {
+			c.Ready = []probes.Target{ready("self", -1, within(2*time.Second))}
+			c.PostStart, c.Wait, c.PreStart = nil, nil, nil
+		}), acts: brief, asks: []string{"1s", "2.5s"}},
+		{name: "asked-when-the-app-has-just-gone", config: Config{Command: theApp, Ready: []probes.Target{ready("self", time.Second)}, PostStart: hooks(probes.ForStart, "register")},
+			acts: map[string]behaviour{"app": {lives: 3 * time.Second}, "register": {obeys: time.Second / 2}}, asks: []string{"1.5s", "2.5s", "3.2s"}},
 
 		// run
 		{name: "app-ends-by-itself", config: also(full, func(c *Config) { c.Wait, c.PreStart, c.Ready, c.PostStart = nil, nil, nil, nil }),

@@ -3,6 +3,8 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"net"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -34,6 +36,7 @@ type options struct {
 	quiet   bool
 	verbose bool
 
+	health         string // where to listen for the platform's probes; "": nowhere
 	terminationLog string // where the reason of the end goes; "": the default
 
 	// One of these makes another program of it; otherForm: --install or --probe, as
@@ -87,7 +90,7 @@ func newFlags() *pflag.FlagSet {
 	}
 	for _, name := range []string{
 		"wait-timeout", "drain-delay", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
-		"termination-log", "install",
+		"health", "termination-log", "install",
 	} {
 		flags.String(name, "", "")
 	}
@@ -389,7 +392,7 @@ var targetOptions = []string{
 // flag is then forgotten, so that nothing else is found wrong with it.
 func (p *parser) refuseWithoutApp() {
 	for _, name := range []string{
-		"ready", "post-start", "drain-delay", "drain", "stop-signal", "stop-reserve",
+		"ready", "post-start", "health", "drain-delay", "drain", "stop-signal", "stop-reserve",
 		"exec", "group", "rewrite", "success-exit",
 	} {
 		words := p.words[name]
@@ -411,6 +414,9 @@ func (p *parser) values() options {
 	c.PreStart = p.targets("pre-start", probes.ForStart)
 	c.Ready = p.targets("ready", probes.ForReady)
 	c.PostStart = p.targets("post-start", probes.ForStart)
+	if o.health = p.healthAddress(); o.health != "" {
+		c.Readiness = supervisor.NewReadiness()
+	}
 	c.DrainDelay = p.duration("drain-delay", 0, 0)
 	c.Drain = p.targets("drain", probes.ForEnd)
 	c.StopSignal = p.stopSignal()
@@ -530,6 +536,22 @@ func (p *parser) mistakesOf(w word, err error) {
 	for _, err := range all {
 		p.mistake("%s: %w", w.origin, err)
 	}
+}
+
+// healthAddress reads an address of this container. A name would have to be looked
+// up first, and a port 0 nobody could find.
+func (p *parser) healthAddress() string {
+	w, ok := p.plain("health")
+	if !ok {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(w.text)
+	number, notNumber := strconv.ParseUint(port, 10, 16)
+	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || number == 0 {
+		p.mistake("%s: %s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", w.origin, strconv.Quote(w.text))
+		return ""
+	}
+	return w.text
 }
 
 func (p *parser) stopSignal() syscall.Signal {

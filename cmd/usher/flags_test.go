@@ -56,7 +56,7 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 		"--drain-delay=500ms", "--drain", "deregister", "--stop-signal", "QUIT",
 		"--stop-on", "QUIT", "--stop-on=SIGRTMIN+3", "--grace", "1m30s", "--stop-reserve", "5",
 		"--post-stop", "report", "--group", "--rewrite", "HUP:USR1", "--rewrite", "USR2:0",
-		"--success-exit", "143, 0", "--termination-log", "/log", "--plan", "--log", "json", "--verbose", "--quiet=false",
+		"--success-exit", "143, 0", "--termination-log", "/log", "--health", "[::1]:8086", "--plan", "--log", "json", "--verbose", "--quiet=false",
 		"--", "app",
 	}, nil)
 	c := o.config
@@ -78,6 +78,8 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 	assert.Equal(t, []string{"app"}, c.Command)
 	assert.True(t, o.json && o.verbose && !o.quiet && o.plan)
 	assert.Equal(t, "/log", o.terminationLog)
+	assert.Equal(t, "[::1]:8086", o.health)
+	assert.NotNil(t, c.Readiness)
 }
 
 func TestOptionsOfOtherForms(t *testing.T) {
@@ -246,6 +248,8 @@ func TestOptionsMistakesNameTheirFlag(t *testing.T) {
 		{"--wait", ""}, {"--wait", "db:5432"}, {"--wait", "timeout=2s"}, {"--ready", "foo://x"},
 		{"--pre-start", "a | b"}, {"--post-start", "interval=1s true"}, {"--post-stop", "retries=x true"},
 		{"--drain", "true"}, {"--drain-delay", "5s"},
+		{"--health", "8086"}, {"--health", ":0"}, {"--health", ":http"}, {"--health", ":65536"}, {"--health", "localhost:8086"},
+		{"--health", "[::1:8086"}, {"--health", ""}, {"--health", "http://:8086"},
 	} {
 		text := mistakesIn(t, []string{c.flag, c.value, "app"}, nil)
 		assert.True(t, strings.HasPrefix(text, c.flag), "%s %q: %s", c.flag, c.value, text)
@@ -305,7 +309,7 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 		"USHER_PRE_START=a", "USHER_READY=b", "USHER_POST_START=c", "USHER_DRAIN=d", "USHER_POST_STOP=e",
 		"USHER_DRAIN_DELAY=1", "USHER_GRACE= 25s\n", "USHER_STOP_RESERVE=3s", "USHER_STOP_SIGNAL=QUIT",
 		"USHER_STOP_ON=QUIT\nUSR1", "USHER_REWRITE=HUP:0", "USHER_SUCCESS_EXIT=143", "USHER_GROUP=1",
-		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true", "USHER_PLAN=1", "USHER_TERMINATION_LOG=/log",
+		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true", "USHER_PLAN=1", "USHER_TERMINATION_LOG=/log", "USHER_HEALTH=:8086",
 	})
 	c := o.config
 	assert.Equal(t, []string{"tcp://a:1", "one, two"}, targetNames(c.Wait))
@@ -319,6 +323,7 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 	assert.Equal(t, []int{143}, c.SuccessExit)
 	assert.True(t, c.Group && o.json && o.verbose && !o.quiet && o.plan)
 	assert.Equal(t, "/log", o.terminationLog)
+	assert.Equal(t, ":8086", o.health)
 	assert.Empty(t, c.Env)
 	assert.NotNil(t, c.Env, "a nil Env would hand the app usher's own variables")
 }

@@ -65,8 +65,17 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	case o.install != "":
 		return ui.installed(install(o.install))
 	case o.plan:
-		fmt.Fprint(stdout, plan(&o.config))
+		fmt.Fprint(stdout, plan(&o))
 		return 0
+	}
+	if o.health != "" {
+		h, err := listenForHealth(o.health, o.config.Readiness)
+		if err != nil {
+			ui.mistakes(err)
+			return supervisor.CodeFault
+		}
+		go h.serve()
+		ui.listening(o.health)
 	}
 	return lead(inbox, log, ui, o.config)
 }

@@ -17,8 +17,9 @@ import (
 // plan is the whole timeline in text, with the numbers that Run would use, and
 // warnings of what will hurt. Nothing secret is in it: targets come with the
 // name that logs have for them, and the command with its own.
-func plan(c *supervisor.Config) string {
-	p := planner{Config: c, budget: c.Budget(), app: "nothing"}
+func plan(o *options) string {
+	c := &o.config
+	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}
 	if len(c.Command) > 0 {
 		p.app = path.Base(c.Command[0])
 	}
@@ -38,6 +39,7 @@ func plan(c *supervisor.Config) string {
 type planner struct {
 	*supervisor.Config
 	budget supervisor.Budget
+	health string
 	app    string
 	late   []string // hooks that may find no time left
 	text   strings.Builder
@@ -58,6 +60,9 @@ func (p *planner) row(first, format string, a ...any) {
 // wayUp is everything until the app runs. No step of it has a fixed moment.
 func (p *planner) wayUp() {
 	p.title("On the way up")
+	if p.health != "" {
+		p.row("health", "/livez and /readyz on %s", p.health)
+	}
 	for _, t := range p.Wait {
 		p.row("wait", "%s%s", t.Name, asked(&t, p.WaitTimeout, "exit 124"))
 	}

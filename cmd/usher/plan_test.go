@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the plans as they are now drawn")
 func TestPlans(t *testing.T) {
 	for name, args := range map[string][]string{
 		"everything": {"--wait", "tcp://db:5432", "--wait", "optional=5s name=cache tcp://redis:6379", "--wait", "within=10s http://auth/healthz?token=hunter2",
-			"--pre-start", "timeout=30s ./migrate --password hunter2", "--ready", "http://localhost:8080/healthz", "--post-start", "register",
+			"--pre-start", "timeout=30s ./migrate --password hunter2", "--ready", "http://localhost:8080/healthz", "--post-start", "register", "--health", ":8086",
 			"--grace", "25s", "--drain-delay", "5s", "--drain", "timeout=3s http://localhost/drain?x=hunter2", "--drain", "deregister",
 			"--post-stop", "timeout=2s report", "--stop-on", "QUIT", "--stop-signal", "QUIT", "--", "nginx", "-g", "daemon off;"},
 		"plain-init":         {"nginx"},
@@ -31,7 +31,7 @@ func TestPlans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := parsed(t, append([]string{"--plan"}, args...), nil)
 			require.True(t, o.plan)
-			got, file := plan(&o.config), filepath.Join("testdata", "plan", name+".txt")
+			got, file := plan(&o), filepath.Join("testdata", "plan", name+".txt")
 			if *update {
 				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))

@@ -57,7 +57,7 @@ func newUI(out *printer, o options) *ui {
 // does it speak of what goes well. The terminal is the app's.
 func hasDuties(c *supervisor.Config) bool {
 	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
-	return targets > 0 || c.Grace > 0
+	return targets > 0 || c.Grace > 0 || c.Readiness != nil
 }
 
 func (u *ui) say(level slog.Level, text string, attrs ...slog.Attr) {
@@ -71,6 +71,11 @@ func (u *ui) say(level slog.Level, text string, attrs ...slog.Attr) {
 	default:
 		u.log.LogAttrs(context.Background(), level, text, attrs...)
 	}
+}
+
+// listening tells where the platform's probes are answered.
+func (u *ui) listening(address string) {
+	u.say(slog.LevelInfo, "health: /livez and /readyz on "+address, slog.String("address", address))
 }
 
 // installed tells what has come of --install, and gives the exit status.
@@ -185,6 +190,11 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 		return info, fmt.Sprintf("start: %s takes usher's place as pid %d", u.app, e.PID)
 	case supervisor.AppEnded:
 		return debug, fmt.Sprintf("%v: %s %v after %s", e.Phase, u.app, e.Exit, span(e.Took))
+	case supervisor.ReadinessChanged:
+		if e.Err != nil {
+			return warn, "no longer ready: " + e.Err.Error()
+		}
+		return info, "ready again"
 	case supervisor.StopRequested:
 		if u.grace > 0 {
 			return info, fmt.Sprintf("%s in %v: the end begins, %s at most", signals.Name(e.Signal), e.Phase, span(u.grace))

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// freeAddress is one of loopback where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// get asks and returns the status with the first line of the body.
+func get(t *testing.T, address, path string) string {
+	t.Helper()
+	client := http.Client{Timeout: patience}
+	answer, err := client.Get("http://" + address + path)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return fmt.Sprint(answer.StatusCode, " ", strings.TrimSpace(string(body)))
+}
+
+// A whole life as a platform's probes see it.
+func TestHealthOfALife(t *testing.T) {
+	t.Parallel()
+	address, dir := freeAddress(t), t.TempDir()
+	dependency, ready, fifo := filepath.Join(dir, "dependency"), filepath.Join(dir, "ready"), filepath.Join(dir, "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	touch := func(file string) { require.NoError(t, os.WriteFile(file, nil, 0o644)) }
+
+	r := world{}.start(t, "--health", address, "--wait", "file://"+dependency, "--ready", "name=self file://"+ready,
+		"--grace", "20s", "--drain", "cat "+fifo, "--", "sh", "-c", "echo up; read line")
+	r.stderr.expect("usher: health: /livez and /readyz on " + address)
+	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	assert.Equal(t, "503 not ready yet: wait", get(t, address, "/readyz"))
+
+	touch(dependency)
+	r.stdout.expect("up")
+	assert.Equal(t, "503 not ready yet: ready", get(t, address, "/readyz"))
+	touch(ready)
+	r.stderr.expect("ready: self says yes")
+	var last string
+	seen := func(want string) func() bool {
+		return func() bool { last = get(t, address, "/readyz"); return last == want }
+	}
+	said := func() string { return last }
+	eventually(t, seen("200 ok"), said)
+	require.NoError(t, os.Remove(ready))
+	eventually(t, seen("503 self: no such file"), said)
+	r.stderr.expect("usher: no longer ready: self: no such file")
+	touch(ready)
+	eventually(t, seen("200 ok"), said)
+	r.stderr.expect("usher: ready again")
+
+	r.signal(syscall.SIGTERM)
+	r.stderr.expect("the end begins") // and the drain hook waits for its pipe: the app still serves
+	assert.Equal(t, "503 stopping", get(t, address, "/readyz"))
+	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	end, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	end.Close()
+	r.stderr.expect("drain: cat done")
+	assert.Equal(t, 143, r.code())
+}
+
+// An address that cannot be had is known before anything starts.
+func TestHealthAddressInUse(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	r := world{}.start(t, "--health", l.Addr().String(), "--pre-start", "echo did-run", "--", "echo", "did-run")
+	assert.Equal(t, 125, r.code())
+	assert.Equal(t, "usher: --health: cannot listen on "+l.Addr().String()+": bind: address already in use\n"+
+		"usher: nothing was started; usher --help shows the flags", r.stderr.rest())
+	assert.Empty(t, r.stdout.rest())
+}
+
+// Nothing that a client does keeps others from their answer, or usher from its end.
+func TestHealthOfHostileClients(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	r := world{}.start(t, append([]string{"--health", address}, puppet...)...)
+	r.stdout.expect("ready")
+	dial := func(request string) net.Conn {
+		conn, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		_, _ = io.WriteString(conn, request) // which may be cut off
+		return conn
+	}
+	answer := func(request string) string {
+		all, _ := io.ReadAll(dial(request))
+		line, _, _ := strings.Cut(string(all), "\r\n")
+		return line
+	}
+	const host = "Host: x\r\n\r\n"
+	assert.Equal(t, "HTTP/1.1 200 OK", answer("GET /readyz?verbose HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 200 OK", answer("GET /livez HTTP/1.0\r\n\r\n"))
+	assert.Equal(t, "HTTP/1.1 405 Method Not Allowed", answer("POST /livez HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 404 Not Found", answer("GET / HTTP/1.1\r\n"+host))
+	head, _ := io.ReadAll(dial("HEAD /livez HTTP/1.1\r\n" + host))
+	assert.True(t, strings.HasSuffix(string(head), "\r\n\r\n"), "%q", head)
+	assert.Contains(t, string(head), "\r\nContent-Length: 3\r\n")
+
+	assert.Empty(t, answer("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
+	assert.Empty(t, answer("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)))
+	oldest := dial("GET /livez HTTP/1.1\r\n") // which never goes on
+	for range healthPlaces {
+		dial("")
+	}
+	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	_, err := oldest.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF, "it has lost its place")
+	r.signal(syscall.SIGTERM)
+	r.stdout.expect("got 15")
+	r.in.Close()
+	assert.Equal(t, 0, r.code())
+}

@@ -1,0 +1,102 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-init/usher/probes"
+)
+
+// Readiness lets other goroutines ask a running life whether its app is ready:
+// what a load balancer wants to know. It belongs to one life, as Config.Readiness.
+type Readiness struct{ questions chan chan<- error }
+
+// NewReadiness makes one that can be asked at once; the answers come as soon as
+// Run is there to give them.
+func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
+
+// Ask returns nil if the app is ready, else why it is not; ctx's error if there
+// was no answer before that ended.
+//
+// Ready is an app whose Config.Ready targets have all said yes and, asked again,
+// go on saying so; they are asked when somebody asks here, and not within
+// readinessAge of their last answers, so any number of askers cost them the same.
+// From the first moment of the end the answer is no.
+func (r *Readiness) Ask(ctx context.Context) error {
+	reply := make(chan error, 1) // 1: the loop never waits for one that gave up
+	select {
+	case r.questions <- reply:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// readinessAge is how old an answer may be that is given again.
+const readinessAge = time.Second
+
+var errStopping = errors.New("stopping")
+
+// readiness is what the loop knows of it.
+type readiness struct {
+	err     error     // what the targets said last; nil: all yes
+	at      time.Time // when
+	askers  []chan<- error
+	stopped bool
+}
+
+// notYetReady answers until the Ready targets have said yes for the first time.
+func (l *life) notYetReady(reply chan<- error) { reply <- fmt.Errorf("not ready yet: %v", l.phase) }
+
+// readyOrAsk answers while the app runs: from memory, or once the targets have
+// been asked again. All who ask meanwhile share that.
+func (l *life) readyOrAsk(ctx context.Context, reply chan<- error) {
+	r := &l.readiness
+	if len(l.Ready) == 0 || time.Since(r.at) < readinessAge {
+		reply <- r.err
+		return
+	}
+	r.askers = append(r.askers, reply)
+	if len(r.askers) > 1 {
+		return
+	}
+	attempt := l.attempt(Ready, nil)
+	go func() {
+		err := probes.Ask(ctx, l.Ready, attempt)
+		l.post(func() { l.readinessKnown(err) })
+	}()
+}
+
+func (l *life) readinessKnown(err error) {
+	r := &l.readiness
+	if r.stopped {
+		return
+	}
+	changed := (err == nil) != (r.err == nil)
+	r.err, r.at = err, time.Now()
+	if changed {
+		l.emit(Event{Kind: ReadinessChanged, Err: err})
+	}
+	l.answerAll(err)
+}
+
+// noLongerReady is the first thing to happen when the end begins, by whatever.
+func (l *life) noLongerReady() {
+	l.readiness.stopped = true
+	l.onQuestion = func(reply chan<- error) { reply <- errStopping }
+	l.answerAll(errStopping)
+}
+
+func (l *life) answerAll(err error) {
+	for _, reply := range l.readiness.askers {
+		reply <- err
+	}
+	l.readiness.askers = nil
+}
