@@ -80,6 +80,8 @@ func (e *exchange) exchange(req *http.Request) error {
 			return plainHTTP(written)
 		case err != nil:
 			return plainHTTP(err)
+		case resp.ProtoMajor != 1:
+			return errNoHTTP
 		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
 			continue // an interim answer, RFC 9110, section 15.2
 		}
@@ -121,5 +123,7 @@ func plainHTTP(err error) error {
 	if alert := alertOf(err); alert != nil {
 		return alert
 	}
-	return hinted{errors.New("no valid HTTP answer"), hintStranger}
+	return errNoHTTP
 }
+
+var errNoHTTP = hinted{errors.New("no valid HTTP answer"), hintStranger}

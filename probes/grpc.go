@@ -71,10 +71,10 @@ func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 func (g *grpcProbe) judge(a *http2Answer) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
-	case a.grpcStatus == "" && a.status != "200" && statusCode().MatchString(a.status):
+	case a.status != "200" && statusCode().MatchString(a.status):
 		status, _ := strconv.Atoi(a.status)
 		return hinted{fmt.Errorf("HTTP status %s instead of a gRPC answer", a.status), hintOfStatus(status)}
-	case err != nil:
+	case a.status != "200" || !strings.HasPrefix(a.contentType, "application/grpc") || err != nil:
 		return errNoGRPC
 	case code == 5:
 		return g.unknown()

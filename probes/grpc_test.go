@@ -121,7 +121,10 @@ func TestGRPCAnswers(t *testing.T) {
 			assert.Equal(t, answered, kindOf(err), service)
 		}
 	}
-	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Grpc-Status", "5") })
+	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc+proto") // compressed, with the + that is longer
+		w.Header().Set("Grpc-Status", "5")
+	})
 	assert.ErrorContains(t, ask(t, url, ForWait), "does not tell its health as a whole")
 }
 
@@ -207,8 +210,9 @@ func TestHuffman(t *testing.T) {
 		"640eff":                   "307",
 		"aec3771a4b":               "private",
 		"9bd9ab":                   "gzip",
-		"d07abe941054d444a8200595040b8166e082a62d1bff": "", // Mon, 21 Oct 2013 20:13:21 GMT
-		"": "",
+		"d07abe941054d444a8200595040b8166e082a62d1bff": "Mon, 21 Oct 2013 20:13:21 GMT",
+		"fffa": "", // "#", which is longer than what is known
+		"":     "",
 	} {
 		b, err := hex.DecodeString(code)
 		require.NoError(t, err)
@@ -219,14 +223,17 @@ func TestHuffman(t *testing.T) {
 // The headers of RFC 7541, C.2 and C.6, where they need no table; and its
 // integers, C.1.
 func TestFieldsOfHeaders(t *testing.T) {
-	a := new(http2Answer)
-	require.NoError(t, a.fields([]byte("\x40\x0acustom-key\x0dcustom-header\x04\x0c/sample/path\x10\x08password\x06secret\x82\x48\x82\x64\x02")))
+	a, err := readFields([]byte("\x40\x0acustom-key\x0dcustom-header\x04\x0c/sample/path\x10\x08password\x06secret\x82\x48\x82\x64\x02"))
+	require.NoError(t, err)
 	assert.Equal(t, "302", a.status)
 	for index, status := range []string{"200", "204", "206", "304", "400", "404", "500"} {
-		require.NoError(t, a.fields([]byte{0x80 | byte(8+index)}))
+		a, err = readFields([]byte{0x80 | byte(8+index)})
+		require.NoError(t, err)
 		assert.Equal(t, status, a.status)
 	}
-	require.NoError(t, a.fields([]byte("\x20\x3f\xe1\x1f\x00\x0bgrpc-status\x0214")), "sizes of the table in front")
+	a, err = readFields([]byte("\x20\x3f\xe1\x1f\x00\x0bgrpc-status\x0214\x0f\x10\x02ab"))
+	require.NoError(t, err, "sizes of the table in front")
+	assert.Equal(t, http2Fields{"", "ab", "14"}, a)
 	n, rest, err := readInt([]byte{0x1f, 0x9a, 0x0a, 0xff}, 5)
 	require.NoError(t, err)
 	assert.Equal(t, 1337, n)
@@ -240,7 +247,8 @@ func TestFieldsOfHeaders(t *testing.T) {
 	for _, block := range []string{
 		"\x80", "\xbe", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\xff", "\x00", "\x00\x05abc", "\x00\x01a", "\x00\x01a\x7f\xff\xff\xff\xff\x0f", "\x7f\x00\x00", "\x0f",
 	} {
-		assert.Equal(t, errNoHTTP2, new(http2Answer).fields([]byte(block)), "%q", block)
+		_, err = readFields([]byte(block))
+		assert.Equal(t, errNoHTTP2, err, "%q", block)
 	}
 }
 
@@ -259,7 +267,8 @@ func frames(list ...frame) string {
 
 var (
 	emptySettings = frame{kind: frameSettings}
-	okHeaders     = frame{frameHeaders, flagEndHeaders, 1, []byte{0x88}}
+	okFields      = "\x88\x0f\x10\x10application/grpc" // :status 200, and a content-type
+	okHeaders     = frame{frameHeaders, flagEndHeaders, 1, []byte(okFields)}
 	okData        = frame{frameData, 0, 1, []byte("\x00\x00\x00\x00\x02\x08\x01")}
 	okTrailers    = frame{frameHeaders, flagEndHeaders | flagEndStream, 1, []byte("\x00\x0bgrpc-status\x010")}
 )
@@ -267,7 +276,7 @@ var (
 // What a server may do, though few do.
 func TestHTTP2OfUnusualServers(t *testing.T) {
 	padded := frame{frameData, flagPadded, 1, append([]byte{3}, string(okData.payload)+"\x00\x00\x00"...)}
-	prior := frame{frameHeaders, flagEndHeaders | flagPriority | flagPadded, 1, []byte{1, 0, 0, 0, 0, 16, 0x88, 0}}
+	prior := frame{frameHeaders, flagEndHeaders | flagPriority | flagPadded, 1, []byte("\x01\x00\x00\x00\x00\x10" + okFields + "\x00")}
 	start := frame{frameHeaders, flagEndStream, 1, okTrailers.payload[:5]}
 	middle := frame{frameContinuation, 0, 1, okTrailers.payload[5:6]}
 	end := frame{frameContinuation, flagEndHeaders, 1, okTrailers.payload[6:]}
@@ -285,6 +294,37 @@ func TestHTTP2OfUnusualServers(t *testing.T) {
 		if assert.NoError(t, err, name) {
 			assert.NoError(t, new(grpcProbe).judge(a), name)
 		}
+	}
+}
+
+// An answer is gRPC's only if all of it says so.
+func TestGRPCAnswersThatAreNone(t *testing.T) {
+	const invalid, kind, zero = "no valid gRPC answer", "\x0f\x10\x10application/grpc", "\x00\x0bgrpc-status\x010"
+	headers := func(flags byte, fields string) frame {
+		return frame{frameHeaders, flags | flagEndHeaders, 1, []byte(fields)}
+	}
+	lastData := frame{frameData, flagEndStream, 1, okData.payload}
+	for name, test := range map[string]struct {
+		list []frame
+		want string
+	}{
+		"another status":             {[]frame{headers(0, "\x08\x03503"+kind), okData, okTrailers}, "HTTP status 503 instead of a gRPC answer"},
+		"only an interim answer":     {[]frame{headers(flagEndStream, "\x08\x03103"+kind+zero)}, "HTTP status 103 instead of a gRPC answer"},
+		"body after an interim":      {[]frame{headers(0, "\x08\x03103"+kind), okData, okTrailers}, "no valid HTTP/2 answer"},
+		"no status":                  {[]frame{headers(0, kind), okData, okTrailers}, "no valid HTTP/2 answer"},
+		"another content":            {[]frame{headers(0, "\x88\x0f\x10\x09text/html"), okData, okTrailers}, invalid},
+		"no content type":            {[]frame{headers(0, "\x88"), okData, okTrailers}, invalid},
+		"its status in front":        {[]frame{headers(0, okFields+zero), lastData}, invalid},
+		"trailers without it":        {[]frame{headers(0, okFields+zero), okData, headers(flagEndStream, "\x00\x01x\x010")}, invalid},
+		"trailers that end nothing":  {[]frame{okHeaders, okData, headers(0, zero), lastData}, "no valid HTTP/2 answer"},
+		"a yes that was taken back":  {[]frame{headers(0, okFields+zero), okData, headers(flagEndStream, "\x00\x0bgrpc-status\x0214")}, "gRPC status UNAVAILABLE"},
+		"a content type in trailers": {[]frame{headers(0, "\x88"), okData, headers(flagEndStream, kind+zero)}, invalid},
+	} {
+		a, err := readHTTP2(canned{strings.NewReader(frames(append([]frame{emptySettings}, test.list...)...))})
+		if err == nil {
+			err = new(grpcProbe).judge(a)
+		}
+		assert.EqualError(t, plainHTTP(err), test.want, name)
 	}
 }
 

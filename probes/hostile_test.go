@@ -168,9 +168,9 @@ func TestHTTPOfHostileServers(t *testing.T) {
 		"ICY":                      {"", "ICY 200 OK\r\n\r\n", invalid},
 		// In words of HTTP/1 a server may claim what it likes: it has answered,
 		// as for the kubelet.
-		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", ""},
-		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "status 503"},
-		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", ""},
+		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", "no valid HTTP answer"},
+		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "no valid HTTP answer"},
+		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "no valid HTTP answer"},
 		"HTTP/2 in frames":                     {"", frames(emptySettings, okHeaders, okData, okTrailers), invalid},
 		"bare newlines":                        {"match=^hi ", "HTTP/1.0 200 OK\n\nhi", ""},
 		"a second answer":                      {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},

@@ -172,10 +172,16 @@ func (f headerField) unfit(value string) string {
 	switch {
 	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
 		return "a control character in its value"
-	case f.name == "Host" && (value == "" || strings.ContainsAny(value, "/@ \t")):
+	case f.name == "Host" && (value == "" || strings.ContainsFunc(value, notInHostHeader)):
 		return "write it once, as header='Host: NAME[:PORT]'"
 	}
 	return ""
+}
+
+// notInHostHeader is what net/http would not send: it would send no name at all,
+// and be answered by another virtual host.
+func notInHostHeader(c rune) bool {
+	return notInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
 }
 
 // setBody gives a request a reader of the body of its own.
@@ -270,6 +276,9 @@ func buildHTTP(r *reading) Probe {
 	h.setStatus(r)
 	h.setHeaders(r)
 	h.match = r.expression("match")
+	if h.match != nil && h.method == http.MethodHead {
+		r.mistake("match= finds nothing in the answer to method=HEAD, which has no body: leave one of them out")
+	}
 	h.secure = r.security()
 	return h
 }
@@ -293,10 +302,11 @@ func (h *httpProbe) setStatus(r *reading) {
 		if !ranged {
 			high = low
 		}
-		from, err1 := parseCount(low, 100)
-		to, err2 := parseCount(high, 100)
-		if err1 != nil || err2 != nil || from > to || to > 599 {
-			r.mistake("status= %.40q is no status or range of them in 100-599: write for example status=200-299,401", part)
+		from, err1 := parseCount(low, http.StatusSwitchingProtocols)
+		to, err2 := parseCount(high, http.StatusSwitchingProtocols)
+		// Of the statuses below 200 only this one ends an answer.
+		if err1 != nil || err2 != nil || from > to || to > 599 || from != http.StatusSwitchingProtocols && from < 200 {
+			r.mistake("status= %.40q is no status or range of them in 200-599, or 101: write for example status=200-299,401", part)
 			continue
 		}
 		h.status = append(h.status, statusRange{from, to})

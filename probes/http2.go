@@ -81,13 +81,20 @@ func (f frame) content() ([]byte, error) {
 	return p[:len(p)-padding], nil
 }
 
-// An http2Answer is what is wanted to be known of an answer. Its fields are
-// those of the last headers in which they stood: trailers are headers too.
+// An http2Answer is what is wanted to be known of an answer: of its headers, of
+// those that end it, which are its trailers where there are any, and its body.
 type http2Answer struct {
-	status     string
-	grpcStatus string
-	body       []byte // at most maxBodyBytes
+	status      string
+	contentType string
+	grpcStatus  string // of those that end it
+	body        []byte // at most maxBodyBytes
 }
+
+// headed reports whether the headers have come. Interim answers come before.
+func (a *http2Answer) headed() bool { return a.status != "" && a.status[0] != '1' }
+
+// http2Fields are the fields of one block of headers that matter here.
+type http2Fields struct{ status, contentType, grpcStatus string }
 
 // postHTTP2 makes the one request of a connection, and reads the answer to its
 // end. It sends all at once, which the protocol allows for what is smaller than a
@@ -242,17 +249,35 @@ func (a *http2Answer) take(w io.Writer, f frame) (done bool, err error) {
 
 func (a *http2Answer) takeContent(f frame) (done bool, err error) {
 	content, err := f.content()
+	done = f.has(flagEndStream)
 	switch {
 	case err != nil:
 		return false, err
 	case f.kind == frameHeaders:
-		err = a.fields(content)
-	case a.status == "":
-		err = errNoHTTP2
-	default:
-		a.body = append(a.body, content[:min(len(content), maxBodyBytes-len(a.body))]...)
+		return done, a.takeFields(content, done)
+	case !a.headed():
+		return false, errNoHTTP2
 	}
-	return f.has(flagEndStream), err
+	a.body = append(a.body, content[:min(len(content), maxBodyBytes-len(a.body))]...)
+	return done, nil
+}
+
+// takeFields takes in a block of headers. Trailers are the last thing of an
+// answer, or they are none (RFC 9113, section 8.1).
+func (a *http2Answer) takeFields(block []byte, last bool) error {
+	fields, err := readFields(block)
+	switch {
+	case err != nil:
+		return err
+	case a.headed() && !last, !a.headed() && fields.status == "":
+		return errNoHTTP2
+	case !a.headed():
+		a.status, a.contentType = fields.status, fields.contentType
+	}
+	if last {
+		a.grpcStatus = fields.grpcStatus
+	}
+	return nil
 }
 
 // http2Errors are the codes of RFC 9113, section 7.
@@ -269,16 +294,15 @@ func http2Error(code []byte) string {
 	return "an unknown error"
 }
 
-// fields reads a block of headers (RFC 7541, section 6). There is no dynamic
+// readFields reads a block of headers (RFC 7541, section 6). There is no dynamic
 // table, because the settings forbid it.
-func (a *http2Answer) fields(block []byte) error {
+func readFields(block []byte) (fields http2Fields, err error) {
 	for len(block) > 0 {
 		var (
 			first = block[0]
 			index int
 			name  string
 			value string
-			err   error
 		)
 		switch {
 		case first&0x80 != 0: // a name and a value from the table
@@ -305,26 +329,30 @@ func (a *http2Answer) fields(block []byte) error {
 			}
 		}
 		if err != nil {
-			return err
+			return fields, err
 		}
 		switch name {
 		case ":status":
-			a.status = value
+			fields.status = value
+		case "content-type":
+			fields.contentType = value
 		case "grpc-status":
-			a.grpcStatus = value
+			fields.grpcStatus = value
 		}
 	}
-	return nil
+	return fields, nil
 }
 
 // static looks into the static table, RFC 7541, appendix A. Of its 61 entries
-// only the statuses matter here; the others have no name.
+// only the statuses and the content type matter here; the others have no name.
 func static(index int) (name, value string, err error) {
 	switch {
 	case index < 1 || index > 61:
 		return "", "", errNoHTTP2
 	case 8 <= index && index <= 14:
 		return ":status", strconv.Itoa([...]int{200, 204, 206, 304, 400, 404, 500}[index-8]), nil
+	case index == 31:
+		return "content-type", "", nil
 	}
 	return "", "", nil
 }
@@ -376,12 +404,13 @@ func readText(b []byte) (s string, rest []byte, err error) {
 // huffmanSymbols has the symbols of the code of RFC 7541, appendix B, by the
 // length of their bits. The code is canonical: those of a length are consecutive
 // numbers, in the order of the symbols, and the next length goes on from there.
-// All letters, digits and marks of what is looked for here are in the shortest
-// three of its 21 lengths.
+// All letters, digits and marks of what is looked for here ("application/grpc+proto")
+// are in the shortest of its 21 lengths.
 var huffmanSymbols = [...]string{
 	5: "012aceiost",
 	6: " %-./3456789=A_bdfghlmnpru",
 	7: ":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz",
+	8: "&*,;XZ", 10: `!"()?`, 11: "'+|",
 }
 
 // huffman decompresses a string, or gives "" for one with other symbols, which

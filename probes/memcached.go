@@ -19,6 +19,8 @@ func askMemcached(s *session) error {
 		return nil
 	case strings.HasPrefix(line, "CLIENT_ERROR unauthenticated"), strings.HasPrefix(line, "ERROR Too many open connections"):
 		return nil
+	case strings.HasPrefix(line, "SERVER_ERROR"):
+		return hinted{answer{"answers with an error", nil}, hintOwnLog}
 	}
 	return stranger("memcached")
 }

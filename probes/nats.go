@@ -4,7 +4,8 @@ import "strings"
 
 // askNATS hears INFO, which a NATS server sends by itself when it accepts a
 // client; it opens its port when all else is ready. A PING would ask no more,
-// and without a user be logged as an attempt to break in.
+// and without a user be logged as an attempt to break in. (One that wants TLS logs
+// a handshake that ended.)
 func askNATS(s *session) error {
 	line, err := s.line()
 	switch {

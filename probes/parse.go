@@ -21,6 +21,9 @@ type kind struct {
 	build   func(*reading) Probe
 }
 
+// scheme reports whether it is written as name://.
+func (k kind) scheme() bool { return k.name != "command" }
+
 var kinds = []kind{
 	{"tcp", "tcp://HOST:PORT", talkOptions, buildTCP},
 	{"unix", "unix:///PATH", talkOptions, buildUnix},
@@ -57,8 +60,13 @@ var options = []option{
 		return err
 	}},
 	{name: "interval", form: "interval=500ms", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
-		if t.Interval, err = ParseDuration(v); err == nil && t.Interval < minPause {
+		t.Interval, err = ParseDuration(v)
+		switch {
+		case err != nil:
+		case t.Interval < minPause:
 			err = fmt.Errorf("is less than %v, with which every pause starts", minPause)
+		case t.Interval > longestInterval:
+			err = fmt.Errorf("is more than %v, the longest pause there is", longestInterval)
 		}
 		return err
 	}},
@@ -197,6 +205,12 @@ func (r *reading) takeOptions(words []word) []word {
 			}
 			r.order = append(r.order, name)
 			r.values[name] = append(r.values[name], value)
+		case r.mayHaveSpaces() != "":
+			// Not repeated: it is the rest of a value that was not quoted, and may be
+			// the half of a password.
+			r.mistake("%s= has more words behind it: quote a value that has spaces, as in header='K: V'", r.mayHaveSpaces())
+		case isOption(strings.ToLower(name)):
+			r.mistake("%s= is not an option: those are lower case: write %s=", name, strings.ToLower(name))
 		case lowerCase().MatchString(name):
 			r.mistake("unknown option %s=: known are %s; for an environment variable write env %s=value cmd", name, optionList(), name)
 		default:
@@ -206,13 +220,23 @@ func (r *reading) takeOptions(words []word) []word {
 	return nil
 }
 
+// mayHaveSpaces is the last option so far whose value is free text, "" without.
+func (r *reading) mayHaveSpaces() string {
+	for _, name := range slices.Backward(r.order) {
+		if slices.Contains([]string{"header", "body", "match", "send", "expect", "name"}, name) {
+			return name
+		}
+	}
+	return ""
+}
+
 // takeTarget finds the kind of the target that the remaining words name.
 func (r *reading) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
 		if len(r.values) > 0 || len(r.mistakes) > 0 {
-			r.mistake("options without a target: write %s after them", targetList())
+			r.mistake("options without a target: write " + aTarget + " after them")
 		} else {
-			r.mistake("empty target: write %s", targetList())
+			r.mistake("empty target: write " + aTarget)
 		}
 		return kind{}, false
 	}
@@ -221,8 +245,12 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.oneWord(words)
 		scheme := strings.ToLower(m[1])
 		k, known := findKind(scheme)
-		if !known {
-			r.mistake("unknown scheme %s://: write %s", scheme, targetList())
+		if _, withoutTLS := findKind(strings.TrimSuffix(scheme, "s")); !known && withoutTLS {
+			r.mistake("unknown scheme %s://: TLS is spoken for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
+			return kind{}, false
+		}
+		if !known || !k.scheme() {
+			r.mistake("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
 			return kind{}, false
 		}
 		if first.expands() {
@@ -237,14 +265,27 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 			return kind{}, false
 		}
 	}
+	if before, _, ok := strings.Cut(first.text, "://"); ok && !strings.Contains(before, "/") {
+		r.mistake("what stands before :// is no scheme: known are %s; write tcp://HOST:PORT for any other server", schemeList())
+		return kind{}, false
+	}
 	if user, _, ok := strings.Cut(first.text, "@"); ok && strings.IndexAny(user, "/.") != 0 && strings.Contains(user, ":") {
 		// Not repeated, and not taken for a command that logs would name: it
 		// is a URL that has lost its scheme, and so holds a password.
-		r.mistake("USER:PASSWORD@HOST without a scheme: write %s", targetList())
+		r.mistake("USER:PASSWORD@HOST without a scheme: write " + aTarget)
+		return kind{}, false
+	}
+	if strings.HasPrefix(first.text, "-") {
+		r.mistake("a command does not begin with a dash: write " + aTarget)
 		return kind{}, false
 	}
 	if bare().MatchString(first.text) {
 		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
+		return kind{}, false
+	}
+	if text := r.mayHaveSpaces(); text != "" && !common(text) {
+		// Not taken for a command that messages would name: it may be half a password.
+		r.mistake("%s= is for a URL, and what follows is none: quote a value that has spaces, as in header='K: V'", text)
 		return kind{}, false
 	}
 	r.argv = words
@@ -293,6 +334,16 @@ func findKind(name string) (kind, bool) {
 	return kinds[i], true
 }
 
+// common reports whether an option is one of every kind.
+func common(name string) bool {
+	return slices.ContainsFunc(options, func(o option) bool { return o.name == name })
+}
+
+func isOption(name string) bool {
+	_, known := findOption(name)
+	return known
+}
+
 func findOption(name string) (option, bool) {
 	for _, o := range allOptions() {
 		if o.name == name {
@@ -323,12 +374,16 @@ func optionList() string {
 	return strings.Join(names, " ")
 }
 
-func targetList() string {
-	var forms []string
+const aTarget = "a target, such as tcp://HOST:PORT, http://HOST/PATH or a command"
+
+func schemeList() string {
+	var names []string
 	for _, k := range kinds {
-		forms = append(forms, k.form)
+		if k.scheme() {
+			names = append(names, k.name+"://")
+		}
 	}
-	return strings.Join(forms[:len(forms)-1], ", ") + " or " + forms[len(forms)-1]
+	return strings.Join(names, " ")
 }
 
 func kindsWith(name string) string {
@@ -359,10 +414,12 @@ func ParseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	switch {
+	case strings.HasPrefix(s, "-") && (err != nil || d < 0):
+		return 0, fmt.Errorf("%.40q is negative", s)
 	case err != nil:
 		return 0, fmt.Errorf("%.40q is not a duration, like 30s, 1m30s or a number of seconds", s)
-	case d < 0:
-		return 0, fmt.Errorf("%.40q is negative", s)
+	case d == 0 && strings.ContainsAny(s, "123456789"):
+		return 0, fmt.Errorf("%.40q is less than a nanosecond", s)
 	}
 	return d, nil
 }

@@ -107,7 +107,20 @@ func TestParseRefuses(t *testing.T) {
 		{"  \n", ForWait, "empty target"},
 		{"''", ForWait, "command is empty"},
 		{"timeout=2s", ForWait, "options without a target"},
-		{"ftp://h/x", ForWait, "unknown scheme ftp://|tcp://HOST:PORT|https://|command"},
+		{"ftp://h/x", ForWait, "unknown scheme ftp://|tcp://HOST:PORT|https://"},
+		{"rediss://u:CANARY@h:1/x", ForWait, "unknown scheme rediss://: TLS|tcp://HOST:PORT"},
+		{"jdbc:postgresql://u:CANARY@h/x", ForWait, "is no scheme|postgresql://"},
+		{"command://x", ForWait, "unknown scheme command://"},
+		{"--timeout=2s http://a/", ForWait, "begin with a dash|tcp://HOST:PORT"},
+		{"Timeout=2s http://a/", ForWait, "Timeout= is not an option|write timeout="},
+		{"header=Authorization:Basic CANARY= http://a/", ForWait, "header= has more words behind it|header='K: V'"},
+		{"header=Authorization: Bearer CANARY http://a/?b", ForWait, "header= is for a URL|quote a value"},
+		{"body=a CANARY& http://a/", ForWait, "body= is for a URL"},
+		{"send=AUTH CANARY; tcp://a:1", ForWait, "send= is for a URL"},
+		{"tcp://a:1,tcp://b:2", ForWait, "several hosts|target for each"},
+		{"http://a,b/", ForWait, "several hosts"},
+		{"http://a:80:8080/", ForWait, "more than one port"},
+		{"http://user%3ACANARY%40a/", ForWait, "no host name has"},
 		{"db:5432", ForWait, `"db:5432" has no scheme|tcp://db:5432`},
 		{"[::1]:5432", ForWait, "tcp://[::1]:5432"},
 		{"user:CANARY@db:5432", ForWait, "without a scheme"},
@@ -157,6 +170,9 @@ func TestParseRefuses(t *testing.T) {
 		{"timeout=9999999999999 tcp://a:1", ForWait, "not a duration"},
 		{"interval=0 tcp://a:1", ForWait, "interval=|10ms"},
 		{"interval=9ms tcp://a:1", ForWait, "interval=|10ms"},
+		{"interval=61m tcp://a:1", ForWait, "interval=|1h0m0s"},
+		{"timeout=0.00000000001 tcp://a:1", ForWait, "timeout=|less than a nanosecond"},
+		{"timeout=-5 tcp://a:1", ForWait, "negative"},
 		{"successes=0 tcp://a:1", ForWait, "successes="},
 		{"retries=-1 tcp://a:1", ForEnd, "retries="},
 		{"name= tcp://a:1", ForWait, "name="},
@@ -168,6 +184,10 @@ func TestParseRefuses(t *testing.T) {
 		{"PGPASSWORD=CANARY pg_isready", ForWait, "env PGPASSWORD=value cmd"},
 		{"status=600 http://a/", ForWait, "status="},
 		{"status=99 http://a/", ForWait, "status="},
+		{"status=103 http://a/", ForWait, "status=|101"},
+		{"status=102-200 http://a/", ForWait, "status="},
+		{"method=HEAD match=ok http://a/", ForWait, "match=|method=HEAD"},
+		{`header='Host: a"b' http://a/`, ForWait, "header= Host: write it once"},
 		{"status=300-200 http://a/", ForWait, "status="},
 		{"status=2xx http://a/", ForWait, "status=|200-299,401"},
 		{"status= http://a/", ForWait, "status="},
@@ -362,7 +382,7 @@ func mistakesOf(err error) []error {
 func namesItsWord(mistake, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
-		"a quote without its end", "a backslash at the end", "a NUL byte",
+		"what stands before :// is no scheme", "a quote without its end", "a backslash at the end", "a NUL byte",
 	} {
 		if strings.HasPrefix(mistake, whole) {
 			return true
@@ -432,6 +452,9 @@ func FuzzSecrets(f *testing.F) {
 			"dns://user:" + canary + odd + "@" + host,
 			"send=" + quote(canary+odd) + " expect=" + quote(canary+odd) + " tcp://" + host,
 			"send=" + quote(canary+odd) + " " + host,
+			"header=A: " + canary + odd + " http://h/?x&y=" + host,
+			"body=a " + canary + odd + " ; https://h/" + path,
+			"send=a " + canary + odd + "= tcp://" + host,
 		} {
 			if strings.Contains(host+odd, canary) || !u.Hook() && strings.Contains(path, canary) {
 				t.Skip()

@@ -11,6 +11,10 @@ import (
 // minPause is the first pause, and the shortest but for its jitter.
 const minPause = 10 * time.Millisecond
 
+// longestInterval is the most that interval= may be. Who wants to be asked less
+// often than that wants something else.
+const longestInterval = time.Hour
+
 // noKind says what sort of no an error is. Two of the same kind mean that
 // nothing has changed; another kind means that something has.
 type noKind int

@@ -57,7 +57,7 @@ type Target struct {
 	Interval       time.Duration // longest pause between attempts
 	Within         time.Duration // its passing is fatal; 0 means none
 	Optional       time.Duration // as Within, but its passing is only a warning
-	Successes      int           // that many in a row, an Interval apart
+	Successes      int           // that many in a row, about an Interval apart
 	Retries        int           // hooks: how often a failed one is tried again
 }
 

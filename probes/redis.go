@@ -11,8 +11,8 @@ var redisAnswers = []struct{ begins, no, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
-	{"-DENIED ", "", ""}, // protected mode
-	{"-ERR max number of clients reached", "", ""},
+	{"-DENIED ", "", ""},                     // protected mode
+	{"-ERR max number of clients ", "", ""},  // "reached"; in a cluster "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // NOAUTH before Redis 2.8
 	{"-ERR unknown command", "", ""},         // rename-command PING ""
 	{"-LOADING ", "still loading its data", hintUp},

@@ -95,8 +95,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 // fall back on, and waits for the lookup that is under way.
 //
 // If ctx ends first, that lookup is left to the next call with the same left. It
-// takes the answer as it is: if it began another lookup instead, one that is
-// always slower than an attempt would never be heard.
+// takes the answer as it is, unless it is an old one: if it began another lookup
+// instead, one that is always slower than an attempt would never be heard.
 func (r *Resolver) resolves(ctx context.Context, host string, left *chan struct{}) error {
 	if literal(host) != nil {
 		return nil
@@ -108,7 +108,7 @@ func (r *Resolver) resolves(ctx context.Context, host string, left *chan struct{
 		select {
 		case <-*left:
 			*left = nil
-			if l := r.names[name]; !l.busy {
+			if l := r.names[name]; !l.busy && time.Since(l.begun) < lookupAge {
 				return l.err
 			}
 		default:

@@ -197,3 +197,24 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 		assert.Equal(t, 1, n, "an answer that is there is not asked for again")
 	})
 }
+
+// But whoever asks hours later, as a readiness does that is asked for now and then,
+// is not told what was true then.
+func TestDNSTakesNoOldAnswerOfALookupThatItLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := false
+		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+			if gone {
+				return nil, errNoSuchHost
+			}
+			gone = true
+			time.Sleep(5 * time.Second)
+			return addrs("10.0.0.1"), nil
+		}}
+		target := parse(t, "dns://db", ForReady)
+		a := Attempt{Timeout: target.Timeout, Resolver: r}
+		assert.EqualError(t, target.Probe.Ask(t.Context(), a), "timed out after 3s")
+		time.Sleep(time.Hour)
+		assert.EqualError(t, target.Probe.Ask(t.Context(), a), "name does not resolve")
+	})
+}

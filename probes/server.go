@@ -144,10 +144,6 @@ func buildServer(preset uint16, ask func(*session) error) func(*reading) Probe {
 		at := strings.LastIndexByte(authority, '@')
 		user, _, _ := strings.Cut(authority[:max(at, 0)], ":")
 		place := authority[at+1:]
-		if strings.Contains(place, ",") {
-			r.mistake("%s:// with several hosts: write a target for each that must be there", r.scheme)
-			return nil
-		}
 		p := &serverProbe{ask: ask, user: user, rest: rest}
 		p.host, p.port = r.hostPort(place, preset)
 		r.name = r.scheme + "://" + place

@@ -93,6 +93,7 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"redis", "-ERR unknown command 'PING'\r\n", ""},
 	{"redis", "-LOADING Redis is loading the dataset in memory\r\n", "still loading its data"},
 	{"redis", "-MASTERDOWN Link with MASTER is down\r\n", "a replica that has lost its master"},
+	{"redis", "-ERR max number of clients + cluster connections reached\r\n", ""},
 	{"redis", "-BUSY Redis is busy running a script\r\n", "busy with a script"},
 	{"redis", "-MISCONF Redis is configured to save RDB snapshots\r\n", "cannot save to disk and refuses to write"},
 	{"redis", "-ERR upstream CANARY\r\n", "answers PING with an error"},
@@ -140,7 +141,7 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"memcached", "CLIENT_ERROR unauthenticated\r\n", ""},
 	{"memcached", "ERROR Too many open connections\r\n", ""},
 	{"memcached", "ERROR\r\n", "what answers there is no memcached server"},
-	{"memcached", "SERVER_ERROR CANARY\r\n", "what answers there is no memcached server"},
+	{"memcached", "SERVER_ERROR CANARY\r\n", "answers with an error"},
 	{"memcached", "version\r\nversion\r\nquit\r\n", "what answers there is no memcached server"},
 	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no memcached server"},
 }
@@ -555,7 +556,7 @@ func FuzzServerWords(f *testing.F) {
 	fixed := regexp.MustCompile(`^(the connection was closed before the answer was complete|what answers there is no \w+ server|` +
 		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|refuses clients( with error \d{1,5})?|` +
 		`still loading its data|a replica that has lost its master|busy with a script|cannot save to disk and refuses to write|` +
-		`answers PING with an error|says that it is not available)$`)
+		`answers (PING )?with an error|says that it is not available)$`)
 	yes := map[string]*regexp.Regexp{
 		"postgres":  regexp.MustCompile(`^(R\x00\x00[\x00-\x07]|E\x00\x00[^\n]|E\x00[\x00-\x75])`),
 		"mysql":     regexp.MustCompile(`^[^\n]?[^\n]?`),

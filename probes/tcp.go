@@ -60,8 +60,12 @@ func (r *reading) authority() (authority, rest string) {
 // the authority early and looks like a port, so no port that is not a number is
 // repeated, and nothing at all where there is an @ or a further word.
 func (r *reading) hostPort(authority string, preset uint16) (host string, port uint16) {
+	if strings.Contains(authority, ",") {
+		r.mistake("%s:// with several hosts: write a target for each that must be there", r.scheme)
+		return "", 0
+	}
 	form, shown := r.scheme+"://HOST:PORT", authority
-	if r.torn || strings.Contains(r.rest, "@") {
+	if r.torn || strings.Contains(r.rest, "@") || strings.Contains(authority, "%") && !strings.HasPrefix(authority, "[") {
 		shown = "…"
 	}
 	host, digits, written := authority, "", false
@@ -84,6 +88,8 @@ func (r *reading) hostPort(authority string, preset uint16) (host string, port u
 	switch bracketed := strings.HasPrefix(host, "["); {
 	case host == "":
 		r.mistake("%s:// has no host: write %s", r.scheme, form)
+	case !bracketed && strings.Contains(host, ":") && strings.Count(authority, ":") == 2 && !strings.Contains(authority, "::"):
+		r.mistake("%s:// with more than one port: write %s", r.scheme, form)
 	case !bracketed && strings.Contains(host, ":"):
 		r.mistake("%s://%s: an IPv6 address needs brackets: write %s://[::1]:80", r.scheme, shown, r.scheme)
 	case bracketed:
