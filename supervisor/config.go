@@ -113,7 +113,7 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 		return
 	}
 	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
-		wrong("--grace %v is too short for what it must hold: --drain-delay, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to at least that, or shorten them", c.Grace, sum)
+		wrong("--grace %v is too short for what it must hold: --drain-delay, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to %v, or shorten them", c.Grace, sum, c.enough())
 	}
 }
 
@@ -157,6 +157,33 @@ func (c *Config) validateExec(wrong func(string, ...any)) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
+// drainNeeds is what the drain may take by the numbers that were written.
+func (c *Config) drainNeeds() time.Duration {
+	need := c.DrainDelay
+	for _, t := range c.Drain {
+		if t.TimeoutWritten {
+			need = add(need, t.Timeout)
+		}
+	}
+	return need
+}
+
+// enough is the shortest grace period, in whole seconds, in which all written
+// numbers hold, and the defaults beside them.
+func (c *Config) enough() time.Duration {
+	const absurd = 24 * time.Hour // not worth a search
+	all := *c
+	all.Grace = c.written()
+	if all.Grace > absurd {
+		return all.Grace
+	}
+	all.Grace = (all.Grace + time.Second - 1).Truncate(time.Second)
+	for all.drainNeeds() > all.Budget().Drain {
+		all.Grace += time.Second
+	}
+	return all.Grace
+}
+
 // Warnings is what is allowed but will surprise: a line each.
 func (c *Config) Warnings() []string {
 	if c.Grace == 0 {
@@ -164,15 +191,9 @@ func (c *Config) Warnings() []string {
 	}
 	var all []string
 	b := c.Budget()
-	need := c.DrainDelay
-	for _, t := range c.Drain {
-		if t.TimeoutWritten {
-			need = add(need, t.Timeout)
-		}
-	}
-	if need > b.Drain {
-		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop",
-			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill))
+	if need := c.drainNeeds(); need > b.Drain {
+		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop; all of it would need %v",
+			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill, c.enough()))
 	}
 	return all
 }

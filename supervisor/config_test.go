@@ -71,6 +71,24 @@ func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
 	assert.Empty(t, c.Warnings())
 }
 
+// The grace period that a message or a warning names is the shortest that is right.
+func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
+	for seconds := range 60 {
+		c := Config{Command: theApp, Grace: time.Second, DrainDelay: time.Duration(seconds) * 700 * time.Millisecond,
+			Drain:    []probes.Target{{Timeout: time.Duration(seconds%7) * time.Second, TimeoutWritten: true}},
+			PostStop: []probes.Target{{Timeout: time.Duration(seconds%5) * time.Second, TimeoutWritten: seconds%2 == 0}}}
+		if seconds%3 == 0 {
+			c.StopReserve = time.Duration(seconds) * 300 * time.Millisecond
+		}
+		right := func() bool { return c.Validate() == nil && len(c.Warnings()) == 0 }
+		c.Grace = max(c.enough(), time.Second)
+		assert.True(t, right(), "%d: %v", seconds, c.Grace)
+		if c.Grace -= time.Second; c.Grace > 0 {
+			assert.False(t, right(), "%d: %v", seconds, c.Grace)
+		}
+	}
+}
+
 func TestRunRefusesABadConfigBeforeAnythingStarts(t *testing.T) {
 	code, err := Run(t.Context(), Config{Command: theApp, DrainDelay: time.Second})
 	assert.Equal(t, CodeFault, code)

@@ -194,7 +194,8 @@ func (s *linux) run(argv, env []string, execute func(path string, argv []string)
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
 		// A look is cheaper than a fork, and PATH is mostly misses.
-		err := syscall.Stat(path, new(syscall.Stat_t))
+		var file syscall.Stat_t
+		err := syscall.Stat(path, &file)
 		exists := err == nil
 		if exists {
 			signals.AsInherited(func() { err = execute(path, argv) })
@@ -209,6 +210,8 @@ func (s *linux) run(argv, env []string, execute func(path string, argv []string)
 			// execve(2) says so of a script or program whose interpreter is not there.
 			last = &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
 		case err == syscall.ENOENT || err == syscall.ENOTDIR || err == syscall.ENAMETOOLONG:
+		case err == syscall.EACCES && file.Mode&syscall.S_IFMT == syscall.S_IFDIR:
+			last = &StartError{Name: argv[0], Err: syscall.EISDIR}
 		case err == syscall.EACCES:
 			last = &StartError{Name: argv[0], Err: err}
 		default:

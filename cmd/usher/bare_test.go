@@ -767,7 +767,7 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	const orphans = 5000
 	r := poor{}.start(t, "--verbose", "--", "busybox", "sh", "-c", fmt.Sprintf(`
 		mkfifo "$0" && exec 3<>"$0" 4<"$0" && rm "$0"
-		i=0; while [ $i -lt %d ]; do (exec 3<&-; read line <&4 &); i=$((i+1)); done
+		i=0; while [ $i -lt %d ]; do (exec 3<&-; read line <&4 &); i=$((i+1)); [ $((i%%100)) != 0 ] || echo $i; done
 		echo made; read line; exec 3<&- 4<&-; echo ended; read line; exit 11`, orphans), filepath.Join(t.TempDir(), "fifo"))
 	r.stdout.expect("made")
 	pid := r.cmd.Process.Pid

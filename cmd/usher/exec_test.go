@@ -96,7 +96,7 @@ func TestExecOfWhatDoesNotRun(t *testing.T) {
 		says    string
 	}{
 		{"no-such-command", 127, "cannot run no-such-command: not found"},
-		{dir, 126, "permission denied"},
+		{dir, 126, "is a directory"},
 		{script, 0, ""},
 	} {
 		r := world{}.start(t, "--exec", "--", c.command)

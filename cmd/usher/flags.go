@@ -208,6 +208,8 @@ func (p *parser) unknown(arg string) *pflag.Flag {
 	switch {
 	case nearest != nil:
 		p.mistake("%s: no such flag: did you mean --%s?", public(arg, len(arg)), nearest.Name)
+	case tiniFlags[arg] != "":
+		p.mistake("%s: no such flag: write %s", arg, tiniFlags[arg])
 	case !strings.HasPrefix(arg, "--"): // the rest of such a word may be a value
 		p.mistake("%s: no such flag: all but -h are written in full", public(arg, 2))
 	default:
@@ -216,6 +218,9 @@ func (p *parser) unknown(arg string) *pflag.Flag {
 	p.adrift = p.adrift || nearest == nil
 	return nearest
 }
+
+// tiniFlags are what those who come from other inits have in their fingers.
+var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
 // distance counts the letters to add, drop or replace to get from a to b.
 func distance(a, b string) int {
@@ -366,13 +371,29 @@ func (p *parser) checkCommand(command []string, dashes bool) {
 // quotes or without its own --wait: it would otherwise end, a minute later, as
 // a command that is not found. Only its public part is repeated.
 func (p *parser) checkFirstWord(first string) {
-	if scheme, _, found := strings.Cut(first, "://"); found && isScheme(scheme) {
-		p.mistake("the command %s://… is a target: write --wait before each target, and the command last", scheme)
-		return
+	const each = "write --wait before each target, and the command last"
+	scheme, _, url := strings.Cut(first, "://")
+	name, _, option := strings.Cut(first, "=")
+	switch {
+	case url && isScheme(scheme):
+		p.mistake("the command %s://… is a target: %s", scheme, each)
+	case url && !strings.Contains(scheme, "/"):
+		p.mistake("the command is a URL: " + each)
+	case isAddress(first):
+		p.mistake("the command is HOST:PORT: " + each + ", as in --wait tcp://db:5432")
+	case option && slices.Contains(targetOptions, name):
+		p.mistake("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", name)
 	}
-	if option, _, found := strings.Cut(first, "="); found && slices.Contains(targetOptions, option) {
-		p.mistake("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", option)
-	}
+}
+
+// isAddress reports whether a word is HOST:PORT or USER:PASSWORD@HOST. A program
+// of such a name can still be written with its path.
+func isAddress(word string) bool {
+	user, _, at := strings.Cut(word, "@")
+	i := max(strings.LastIndexByte(word, ':'), 0)
+	host, port := word[:i], strings.TrimPrefix(word[i:], ":")
+	return at && strings.Contains(user, ":") && !strings.Contains(user, "/") ||
+		host != "" && port != "" && strings.Trim(port, "0123456789") == "" && !strings.Contains(host, "/")
 }
 
 func isScheme(s string) bool {
@@ -570,6 +591,10 @@ func (p *parser) stopOn() []syscall.Signal {
 	var stops []syscall.Signal
 	for _, w := range p.words["stop-on"] {
 		if p.misplaced(w) {
+			continue
+		}
+		if strings.Contains(w.text, ",") {
+			p.mistake("%s: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1", w.origin)
 			continue
 		}
 		sig, err := signals.Parse(w.text)

@@ -133,7 +133,7 @@ func TestOptionsLeaveTheCommandAlone(t *testing.T) {
 	for _, command := range [][]string{
 		{"app", "--wait", "tcp://db:5432"},
 		{"app", "$HOME", "a,b", "", "\xff\n"},
-		{"./timeout=2s"}, {"a=b"}, {"/srv/name=x/app"}, {"NAME=value"}, {"db:5432"}, {"-"}, {""},
+		{"./timeout=2s"}, {"a=b"}, {"/srv/name=x/app"}, {"NAME=value"}, {"./db:5432"}, {"/u:p@h"}, {"a:b"}, {"-"}, {""},
 		{"/bin/http://x"}, {"Name=x"},
 	} {
 		assert.Equal(t, command, parsed(t, command, nil).config.Command)
@@ -206,7 +206,14 @@ func TestOptionsMistakes(t *testing.T) {
 		{[]string{"--foo", "tcp://db:5432", "app"}, "--foo: no such flag"},
 		{[]string{"--foo=bar", "app"}, "--foo: no such flag"},
 		{[]string{"--=", "app"}, "--: no such flag"},
-		{[]string{"-g", "--", "app"}, "-g: no such flag: all but -h are written in full"},
+		{[]string{"-g", "--", "app"}, "-g: no such flag: write --group"},
+		{[]string{"-s", "--", "app"}, "-s: no such flag: all but -h are written in full"},
+		{[]string{"-e", "143", "app"}, "-e: no such flag: write --success-exit"},
+		{[]string{"db:5432", "app"}, "the command is HOST:PORT: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
+		{[]string{"u:hunter2@db:5432"}, "the command is HOST:PORT: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
+		{[]string{"u:hunter2@db"}, "the command is HOST:PORT: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
+		{[]string{"jdbc:postgresql://u:hunter2@db/app"}, "the command is a URL: write --wait before each target, and the command last"},
+		{[]string{"--stop-on", "QUIT,USR1", "app"}, "--stop-on: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1"},
 		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: all but -h are written in full"},
 		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
 		// values that are missing, or one too many

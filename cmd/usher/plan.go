@@ -207,7 +207,7 @@ func (p *planner) picture() {
 	if p.budget.Grace == 0 || len(p.Command) == 0 {
 		return
 	}
-	p.title("The deadline")
+	p.title("The deadline: each step at the latest")
 	type part struct {
 		from time.Duration
 		name string
@@ -239,7 +239,7 @@ func (p *planner) picture() {
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, span(p.budget.Grace), line)
 	// The kubelet counts in whole seconds, and its SIGKILL may come one early.
 	orchestrator := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
-	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, and a preStop's time on top; docker stop --time %[1]d\n", orchestrator)
+	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, and a preStop's time on top; docker stop -t %[1]d\n", orchestrator)
 }
 
 // warnings are what will hurt.

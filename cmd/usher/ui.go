@@ -214,7 +214,7 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 	case supervisor.ShellHint:
 		return warn, fmt.Sprintf("stop: %s is a shell and may not pass its signal on: end its script with exec, or use --group", u.app)
 	case supervisor.StopOnHint:
-		return warn, fmt.Sprintf("%s ended soon after %s, which went to it without a drain: if that was the stop, say --stop-on %s",
+		return warn, fmt.Sprintf("%s ended after %s, which went to it without a drain: if that was the stop, say --stop-on %s",
 			u.app, signals.Name(e.Signal), strings.TrimPrefix(signals.Name(e.Signal), "SIG"))
 
 	case supervisor.LeftBehind:
@@ -272,13 +272,13 @@ func failure(err error) string {
 
 // pending names each target that a failed wait was still waiting for.
 func (u *ui) pending(err error) {
-	all := (*probes.PendingError)(nil)
-	if !errors.As(err, &all) {
+	all, phase := (*probes.PendingError)(nil), (*supervisor.PhaseError)(nil)
+	if !errors.As(err, &all) || !errors.As(err, &phase) {
 		return
 	}
 	for _, s := range all.Pending {
 		text := fmt.Sprintf("pending: %s: %s, %s in %s", s.Target.Name, lastError(s), count(s.Attempts, "attempt"), span(s.Since))
-		attrs := []slog.Attr{slog.String("target", s.Target.Name), slog.Int("attempts", s.Attempts),
+		attrs := []slog.Attr{slog.String("phase", phase.Phase.String()), slog.String("target", s.Target.Name), slog.Int("attempts", s.Attempts),
 			slog.Float64("seconds", s.Since.Seconds()), slog.String("error", lastError(s))}
 		if hint := u.hint(s); hint != "" {
 			text += ": " + hint
@@ -290,8 +290,11 @@ func (u *ui) pending(err error) {
 
 // hint is what to look at first, where there is a usual cause.
 func (u *ui) hint(s probes.Status) string {
-	started := !errors.As(s.Last, new(*supervisor.StartError))
-	if s.Target.Kind == "command" && s.Last != nil && started && u.least > slog.LevelDebug {
+	start := (*supervisor.StartError)(nil)
+	switch started := !errors.As(s.Last, &start); {
+	case !started && start.NotFound && !strings.Contains(start.Name, "/"):
+		return "is it a command? A port is written tcp://HOST:PORT"
+	case s.Target.Kind == "command" && s.Last != nil && started && u.least > slog.LevelDebug:
 		return "--verbose shows what it prints"
 	}
 	return probes.Hint(s.Last)
@@ -416,6 +419,13 @@ func attrs(e supervisor.Event) []slog.Attr {
 		add(true, slog.Int("exit_code", a.Code))
 		add(a.Started, slog.Float64("life_seconds", a.Life.Seconds()))
 		add(true, slog.Float64("end_seconds", a.End.Seconds()))
+		for _, part := range []struct {
+			name string
+			time.Duration
+		}{{"grace_seconds", a.Grace}, {"drain_seconds", a.Drain}, {"app_seconds", a.Stop},
+			{"leftovers_seconds", a.Leftovers}, {"post_stop_seconds", a.PostStop}} {
+			add(part.Duration > 0, slog.Float64(part.name, part.Seconds()))
+		}
 	}
 	return all
 }
