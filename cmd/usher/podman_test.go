@@ -18,7 +18,7 @@ func TestReadmePodSpec(t *testing.T) {
 	root := nginxRoot(t)
 	root.copy(binary(t), "usher")
 	podman.run(t, root.tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // as nginx's images
-		"--change", "ENV PATH=/usr/sbin:/bin", "-", "localhost/web:latest")
+		"--change", "ENV PATH=/usr/sbin:/bin", "-", "web:1.0")
 	spec := filepath.Join(t.TempDir(), "pod.yaml")
 	require.NoError(t, os.WriteFile(spec, []byte(readmeBlock(t, "pod")), 0o644))
 
@@ -39,7 +39,7 @@ func TestReadmePodSpec(t *testing.T) {
 	_, stderr := web.logs()
 	assert.Contains(t, stderr, "usher: drain: nginx goes on serving for 5s\n")
 	assert.Contains(t, stderr, "usher: drain sh| Stopping container now...\n")
-	assert.Regexp(t, `usher: app exited 0 after \S+; stop took \S+ of 28s: drain \d+\.\ds\b.*\n$`, stderr)
+	assert.Regexp(t, `usher: app exited 0 after \S+; stop took \S+ of 25s: drain \d+\.\ds\b.*\n$`, stderr)
 
 	assert.Equal(t, 143, reporter.exitCode())
 	stdout, stderr := reporter.logs()
