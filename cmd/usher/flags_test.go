@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -438,56 +437,6 @@ func TestOptionsMistakesHoldNoSecret(t *testing.T) {
 		"USHER_WAIT=http://user:hunter2@auth:port/?hunter2", "USHER_GRACE=http://u:hunter2@x", "USHER_DRAIN=body=hunter2 bad://hunter2",
 	})
 	assert.NotContains(t, text, canary)
-}
-
-func TestUsageAndManNameEveryFlag(t *testing.T) {
-	man, err := os.ReadFile("usher.1")
-	require.NoError(t, err)
-	newFlags().VisitAll(func(flag *pflag.Flag) {
-		assert.Regexp(t, `(?m)^  (-h, )?--`+flag.Name+`( |$)`, usage)
-		assert.Regexp(t, `(?m)^\.It Fl (h , )?-`+flag.Name+`( |$)`, string(man))
-	})
-}
-
-func TestUsageOfTheReadmeNamesEveryFlag(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	newFlags().VisitAll(func(flag *pflag.Flag) {
-		assert.Regexp(t, "--"+flag.Name+`($|[^-a-z])`, string(readme))
-	})
-}
-
-// What is documented exists, and what exists is documented.
-func TestUsageAndManNameEveryKindOfTarget(t *testing.T) {
-	man, err := os.ReadFile("usher.1")
-	require.NoError(t, err)
-	for _, scheme := range []string{"tcp", "unix", "http", "https", "grpc", "grpcs", "file", "dns",
-		"postgres", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"} {
-		_, err := probes.Parse(scheme+":///", probes.ForWait)
-		exists := err == nil || !strings.Contains(err.Error(), "unknown scheme")
-		assert.Equal(t, exists, strings.Contains(usage, " "+scheme+"://"), scheme)
-		assert.Equal(t, exists, strings.Contains(string(man), "Cm "+scheme+"://"), scheme)
-	}
-}
-
-func TestUsageAndManNameEveryOption(t *testing.T) {
-	man, err := os.ReadFile("usher.1")
-	require.NoError(t, err)
-	_, err = probes.Parse("no-such-option=1 true", probes.ForWait)
-	require.Error(t, err)
-	known := err.Error() // it lists them all
-	for _, option := range targetOptions {
-		assert.Contains(t, known, " "+option+"=")
-		assert.Contains(t, usage, " "+option+"=")
-		assert.Contains(t, string(man), "Cm "+option+"=")
-	}
-	for word := range strings.FieldsSeq(known[strings.Index(known, "known are ")+len("known are "):]) {
-		option, ok := strings.CutSuffix(strings.TrimRight(word, ";"), "=")
-		if !ok {
-			break
-		}
-		assert.Contains(t, targetOptions, option)
-	}
 }
 
 func TestUsageFitsATerminal(t *testing.T) {

@@ -53,7 +53,7 @@ func (h *health) serve() {
 	for i := 0; ; i = (i + 1) % healthPlaces {
 		conn, err := h.listener.Accept()
 		if err != nil {
-			time.Sleep(healthPause)
+			<-time.After(healthPause)
 			continue
 		}
 		if places[i] != nil {
