@@ -73,7 +73,7 @@ func (c *Config) postStopShare() time.Duration {
 // written is the sum of all that was given as a number and happens within the
 // grace period; a default is not in it, because defaults shrink to fit.
 func (c *Config) written() time.Duration {
-	sum := add(c.DrainDelay, c.StopReserve)
+	sum := add(add(c.DrainDelay, c.DrainQuiet), c.StopReserve)
 	for _, hooks := range [][]probes.Target{c.Drain, c.PostStop} {
 		for _, t := range hooks {
 			if t.TimeoutWritten {

@@ -27,6 +27,11 @@ type Config struct {
 	PostStop  []probes.Target // hooks, in order, on every way out
 
 	DrainDelay time.Duration // the app goes on serving this long after the stop signal
+	// DrainQuiet: after the drain hooks the app goes on serving until for so long no
+	// TCP connection to a port that was listened at in its network namespace has been
+	// open, but at the ports of QuietExcept; 0: it does not.
+	DrainQuiet  time.Duration
+	QuietExcept []uint16
 
 	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
@@ -80,7 +85,7 @@ func (c *Config) Validate() error {
 	for _, d := range []struct {
 		flag string
 		time.Duration
-	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
+	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--drain-quiet", c.DrainQuiet}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
 		if d.Duration < 0 {
 			wrong("%s: %v is negative", d.flag, d.Duration)
 		}
@@ -107,13 +112,16 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 		if len(c.Drain) > 0 {
 			wrong(advice, "--drain")
 		}
+		if c.DrainQuiet > 0 {
+			wrong(advice, "--drain-quiet")
+		}
 		if c.StopReserve > 0 {
 			wrong(advice, "--stop-reserve")
 		}
 		return
 	}
 	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
-		wrong("--grace %v is too short for what it must hold: --drain-delay, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to %v, or shorten them", c.Grace, sum, c.enough())
+		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-quiet, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to %v, or shorten them", c.Grace, sum, c.enough())
 	}
 }
 
@@ -144,7 +152,7 @@ func (c *Config) validateExec(wrong func(string, ...any)) {
 		given bool
 	}{
 		{"--ready", len(c.Ready) > 0}, {"--post-start", len(c.PostStart) > 0},
-		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--post-stop", len(c.PostStop) > 0},
+		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--drain-quiet", c.DrainQuiet > 0}, {"--post-stop", len(c.PostStop) > 0},
 		{"--stop-signal", c.StopSignal != 0}, {"--grace", c.Grace > 0}, {"--stop-reserve", c.StopReserve > 0},
 		{"--group", c.Group}, {"--rewrite", len(c.Rewrite) > 0}, {"--success-exit", len(c.SuccessExit) > 0},
 		{"--health", c.Readiness != nil},
@@ -159,7 +167,7 @@ func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
 // drainNeeds is what the drain may take by the numbers that were written.
 func (c *Config) drainNeeds() time.Duration {
-	need := c.DrainDelay
+	need := add(c.DrainDelay, c.DrainQuiet)
 	for _, t := range c.Drain {
 		if t.TimeoutWritten {
 			need = add(need, t.Timeout)

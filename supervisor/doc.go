@@ -4,8 +4,8 @@
 //
 //	wait ─▶ pre-start ─▶ start ─▶ (ready ─▶ post-start) ─▶ run
 //	                                                        │ a stop signal, or the app ends by itself
-//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ stop signal ─▶ leftovers ─▶ post-stop ─▶ exit
-//	                        └────────────────────── one deadline: Grace ──────────────────────┘
+//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ quiet ─▶ stop signal ─▶ leftovers ─▶ post-stop ─▶ exit
+//	                        └─────────────────────────── one deadline: Grace ───────────────────────────┘
 //
 // [Run] lives one such life; [Config] describes it; [Event] tells of it. [Ask] is
 // for a check of health: it asks some targets once.

@@ -58,6 +58,8 @@ const (
 	Hurried                      // SIGINT in the drain: its rest is skipped
 	DelayStarted                 // Took (how long it may last)
 	DelayEnded                   // Took
+	QuietStarted                 // Took (how long nobody is to be connected)
+	QuietEnded                   // Took, Count (connections that are still open), Err (why before it was quiet)
 	AppSignalled                 // the app gets its stop signal: Signal, Err
 	DeadlineKill                 // SIGKILL to the app: Took (since its stop signal)
 	LeftoversFound               // others live on and get SIGTERM: Count (-1: unknown)

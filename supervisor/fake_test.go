@@ -33,6 +33,11 @@ type fake struct {
 	next  int
 	alive map[int]string
 	dead  []exited
+
+	began    time.Time
+	clients  [][2]time.Duration // when one is connected to port 80, from and to
+	closesAt time.Duration      // when port 80 is no longer listened at; 0: never
+	blind    bool               // sockets cannot be seen
 }
 
 type exited struct {
@@ -41,7 +46,7 @@ type exited struct {
 }
 
 func newFake(acts map[string]behaviour, log func(string, ...any)) *fake {
-	return &fake{log: log, child: make(chan os.Signal, 1), acts: acts, alive: map[int]string{}}
+	return &fake{began: time.Now(), log: log, child: make(chan os.Signal, 1), acts: acts, alive: map[int]string{}}
 }
 
 func (k *fake) start(p process) (child, error) {
@@ -167,7 +172,26 @@ func (k *fake) others() int {
 
 func (k *fake) adopt() (pid1, seesAll bool) { return true, true }
 func (k *fake) appGone()                    {}
-func (k *fake) drain()                      {}
+
+// sockets are a port for the app, one for usher's health, which always has a
+// client, and a connection to elsewhere.
+func (k *fake) sockets() ([]socket, error) {
+	if k.blind {
+		return nil, syscall.EPERM
+	}
+	at := time.Since(k.began)
+	all := []socket{{tcpListen, 8086}, {1, 8086}, {1, 43210}}
+	if k.closesAt == 0 || at < k.closesAt {
+		all = append(all, socket{tcpListen, 80}, socket{tcpListen, 80})
+	}
+	for _, c := range k.clients {
+		if c[0] <= at && at < c[1] {
+			all = append(all, socket{1, 80})
+		}
+	}
+	return all, nil
+}
+func (k *fake) drain() {}
 
 // tell is an event as a line of a story.
 func tell(e Event) string {
@@ -206,6 +230,12 @@ func tell(e Event) string {
 		return "hurry"
 	case DelayEnded:
 		return "delay over"
+	case QuietStarted:
+		return fmt.Sprintf("until nobody is connected for %v", e.Took)
+	case QuietEnded:
+		return fmt.Sprintf("quiet: %d connected, %s", e.Count, orFine(e.Err))
+	case Warned:
+		return "warning: " + e.Text
 	case DeadlineKill:
 		return "deadline"
 	case LeftoversKilled:

@@ -153,6 +153,11 @@ func (l *life) introduce() {
 	if !seesAll && l.Grace > 0 {
 		l.emit(Event{Kind: Warned, Text: "without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline"})
 	}
+	if l.DrainQuiet > 0 {
+		if _, err := l.sys.sockets(); err != nil {
+			l.emit(Event{Kind: Warned, Text: cannotCount + err.Error()})
+		}
+	}
 	for _, text := range l.Warnings() {
 		l.emit(Event{Kind: Warned, Text: text})
 	}
@@ -393,13 +398,15 @@ func (l *life) limit(ctx context.Context, d time.Duration) (context.Context, con
 	return context.WithDeadlineCause(ctx, l.endAt.Add(d), errDeadline)
 }
 
-// drain lets the app go on serving for the delay and does the drain hooks.
+// drain lets the app go on serving: for the delay, while the drain hooks are done,
+// and until it is quiet.
 func (l *life) drain(all context.Context) {
-	if l.DrainDelay == 0 && len(l.Drain) == 0 {
+	if l.DrainDelay == 0 && len(l.Drain) == 0 && l.DrainQuiet == 0 {
 		return
 	}
 	l.enter(Drain)
 	defer l.took(&l.account.Drain)()
+	ports := l.servedAtFirst()
 	by, release := l.limit(all, l.budget.Drain)
 	defer release()
 	by, hurry := context.WithCancelCause(by)
@@ -417,6 +424,7 @@ func (l *life) drain(all context.Context) {
 		}
 		l.hook(by, &l.Drain[i], never)
 	}
+	l.quiet(by, ports)
 }
 
 func (l *life) delay(by context.Context) {

@@ -33,6 +33,7 @@ type story struct {
 	then   map[string]syscall.Signal // received, at a time after the start
 	cancel time.Duration             // the embedding program gives up
 	asks   []string                  // whether it is ready, at a time after the start
+	net    func(*fake)               // who is connected, and when
 }
 
 // teller writes a story down; the loop and the timers of the fake kernel both do.
@@ -51,6 +52,9 @@ func (t *teller) line(format string, args ...any) {
 func (s story) tell(t *testing.T) string {
 	told := &teller{began: time.Now()}
 	k := newFake(s.acts, told.line)
+	if s.net != nil {
+		s.net(k)
+	}
 	control, other := make(chan os.Signal, 64), make(chan os.Signal, 64)
 	c := s.config
 	c.Env = []string{}
@@ -144,6 +148,21 @@ func outOfOrder(name string, from, to time.Duration) probes.Target {
 	return ready(name, 0, func(t *probes.Target) { t.Probe = disorder{from, to} })
 }
 
+// clientsAt are clients that are connected from and to a time after the start.
+func clientsAt(times ...string) func(*fake) {
+	return func(k *fake) {
+		for _, text := range times {
+			from, to, _ := strings.Cut(text, "-")
+			begin, err1 := time.ParseDuration(from)
+			end, err2 := time.ParseDuration(to)
+			if err1 != nil || err2 != nil {
+				panic(text)
+			}
+			k.clients = append(k.clients, [2]time.Duration{begin, end})
+		}
+	}
+}
+
 func within(d time.Duration) func(*probes.Target) { return func(t *probes.Target) { t.Within = d } }
 func optional(d time.Duration) func(*probes.Target) {
 	return func(t *probes.Target) { t.Optional = d }
@@ -192,6 +211,8 @@ func TestStories(t *testing.T) {
 		"leave": {lives: time.Second}, "flush": {lives: time.Second}, "report": {lives: time.Second},
 	}
 	draining := Config{Command: theApp, Drain: hooks(probes.ForEnd, "leave", "flush"), DrainDelay: 5 * time.Second, Grace: 25 * time.Second}
+
+	quietly := Config{Command: theApp, Drain: hooks(probes.ForEnd, "leave"), DrainQuiet: 2 * time.Second, QuietExcept: []uint16{8086}, Grace: 25 * time.Second}
 
 	stories := []story{
 		{name: "whole-life", config: full, acts: brief, then: map[string]syscall.Signal{"30s": term}},
@@ -289,6 +310,16 @@ func TestStories(t *testing.T) {
 		{name: "drain-hooks-eat-all-but-the-reserve", config: also(draining, func(c *Config) {
 			c.Drain, c.PostStop = hooks(probes.ForEnd, "leave", "flush"), hooks(probes.ForEnd, "report")
 		}), acts: with(brief, map[string]behaviour{"leave": {deaf: true}, "app": {deaf: true}}), then: map[string]syscall.Signal{"10s": term}},
+		{name: "quiet-after-the-last-client", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term}, net: clientsAt("9s-12.34s", "11s-13s", "13.5s-14s")},
+		{name: "quiet-at-once", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term}, net: clientsAt("1s-9s")},
+		{name: "quiet-though-the-port-is-closed", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term}, net: func(k *fake) {
+			clientsAt("9s-14s")(k)
+			k.closesAt = 10*time.Second + time.Second/2 // by a hook
+		}},
+		{name: "quiet-never", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term}, net: clientsAt("9s-99s", "9s-99s")},
+		{name: "quiet-is-hurried", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term, "12s": intr}, net: clientsAt("9s-99s")},
+		{name: "quiet-until-the-app-ends", config: quietly, acts: with(brief, map[string]behaviour{"app": {lives: 13 * time.Second}}), then: map[string]syscall.Signal{"10s": term}, net: clientsAt("9s-99s")},
+		{name: "quiet-cannot-be-seen", config: quietly, acts: brief, then: map[string]syscall.Signal{"10s": term}, net: func(k *fake) { k.blind = true }},
 		{name: "written-reserve", config: also(draining, func(c *Config) { c.StopReserve = 18 * time.Second }), acts: with(brief, map[string]behaviour{"leave": {obeys: 1}}),
 			then: map[string]syscall.Signal{"10s": term}},
 		{name: "retries", config: also(draining, func(c *Config) { c.DrainDelay, c.Drain = 0, hooks(probes.ForEnd, "retries=1000 timeout=1s flaky") }), acts: with(brief, map[string]behaviour{"flaky": {absent: syscall.EAGAIN}}),

@@ -23,6 +23,9 @@ type kernel interface {
 	// adopt makes orphans usher's children, as they are PID 1's anyway; seesAll
 	// reports whether killOthers will find them all.
 	adopt() (pid1, seesAll bool)
+	// sockets lists the TCP sockets of the network namespace that listen or are
+	// connected.
+	sockets() ([]socket, error)
 	// drain passes on what commands and their leftovers have printed so far.
 	drain()
 	// appGone takes back what the app had: the terminal's foreground.

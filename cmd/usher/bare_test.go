@@ -764,7 +764,7 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	// All of them live until the pipe ends that they read; then they end together.
-	const orphans = 5000
+	const orphans = 2000
 	r := poor{}.start(t, "--verbose", "--", "busybox", "sh", "-c", fmt.Sprintf(`
 		mkfifo "$0" && exec 3<>"$0" 4<"$0" && rm "$0"
 		i=0; while [ $i -lt %d ]; do (exec 3<&-; read line <&4 &); i=$((i+1)); [ $((i%%100)) != 0 ] || echo $i; done

@@ -89,7 +89,7 @@ func newFlags() *pflag.FlagSet {
 		flags.StringArray(name, nil, "")
 	}
 	for _, name := range []string{
-		"wait-timeout", "drain-delay", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
+		"wait-timeout", "drain-delay", "drain-quiet", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
 		"health", "termination-log", "install",
 	} {
 		flags.String(name, "", "")
@@ -413,7 +413,7 @@ var targetOptions = []string{
 // flag is then forgotten, so that nothing else is found wrong with it.
 func (p *parser) refuseWithoutApp() {
 	for _, name := range []string{
-		"ready", "post-start", "health", "drain-delay", "drain", "stop-signal", "stop-reserve",
+		"ready", "post-start", "health", "drain-delay", "drain", "drain-quiet", "stop-signal", "stop-reserve",
 		"exec", "group", "rewrite", "success-exit",
 	} {
 		words := p.words[name]
@@ -435,11 +435,13 @@ func (p *parser) values() options {
 	c.PreStart = p.targets("pre-start", probes.ForStart)
 	c.Ready = p.targets("ready", probes.ForReady)
 	c.PostStart = p.targets("post-start", probes.ForStart)
-	if o.health = p.healthAddress(); o.health != "" {
-		c.Readiness = supervisor.NewReadiness()
+	if address, port := p.healthAddress(); address != "" {
+		o.health, c.Readiness = address, supervisor.NewReadiness()
+		c.QuietExcept = []uint16{port} // those who ask how the app is are not its clients
 	}
 	c.DrainDelay = p.duration("drain-delay", 0, 0)
 	c.Drain = p.targets("drain", probes.ForEnd)
+	c.DrainQuiet = p.duration("drain-quiet", 0, 0)
 	c.StopSignal = p.stopSignal()
 	c.StopOn = p.stopOn()
 	c.Grace = p.duration("grace", 0, ample)
@@ -561,18 +563,18 @@ func (p *parser) mistakesOf(w word, err error) {
 
 // healthAddress reads an address of this container. A name would have to be looked
 // up first, and a port 0 nobody could find.
-func (p *parser) healthAddress() string {
+func (p *parser) healthAddress() (address string, port uint16) {
 	w, ok := p.plain("health")
 	if !ok {
-		return ""
+		return "", 0
 	}
-	host, port, err := net.SplitHostPort(w.text)
-	number, notNumber := strconv.ParseUint(port, 10, 16)
+	host, digits, err := net.SplitHostPort(w.text)
+	number, notNumber := strconv.ParseUint(digits, 10, 16)
 	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || number == 0 {
 		p.mistake("%s: %s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", w.origin, strconv.Quote(w.text))
-		return ""
+		return "", 0
 	}
-	return w.text
+	return w.text, uint16(number)
 }
 
 func (p *parser) stopSignal() syscall.Signal {

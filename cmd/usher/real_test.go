@@ -169,7 +169,7 @@ type reader struct {
 }
 
 // patience is only ever used up by a test that has failed.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func newReader(t *testing.T, ends []*os.File) (*reader, []*os.File) {
 	r, w, err := os.Pipe()

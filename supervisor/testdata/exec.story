@@ -5,6 +5,7 @@
      1s   fork migrate
      5s migrate done: fine
      5s start
+     5s warning: SIGUSR1 came before the app and is lost: with --exec nobody is left to pass it on
      5s   exec app
      5s failed: start: cannot run app: permission denied
      5s exit

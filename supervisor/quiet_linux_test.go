@@ -1,0 +1,101 @@
+package supervisor
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Both ways to look at sockets see the same of real ones, of both families.
+func TestSocketsOfAServer(t *testing.T) {
+	for name, look := range map[string]func() ([]socket, error){
+		"sock_diag": new(linux).sockets,
+		"proc":      func() ([]socket, error) { return listed("/proc/net/tcp", "/proc/net/tcp6") },
+	} {
+		for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+			t.Run(name+" "+address, func(t *testing.T) {
+				server, err := net.Listen("tcp", address)
+				if err != nil {
+					t.Skip("no such family here: " + err.Error())
+				}
+				defer server.Close()
+				port := uint16(server.Addr().(*net.TCPAddr).Port)
+				l := &life{}
+				seen := func() (served bool, n int) {
+					all, err := look()
+					require.NoError(t, err)
+					for _, p := range l.served(all) {
+						served = served || p == port
+					}
+					return served, clients(all, []uint16{port})
+				}
+				check := func(served bool, n int) {
+					t.Helper()
+					s, got := seen()
+					assert.Equal(t, served, s)
+					assert.Equal(t, n, got)
+				}
+				check(true, 0)
+				dial := func() (client, accepted net.Conn) {
+					client, err := net.Dial("tcp", server.Addr().String())
+					require.NoError(t, err)
+					accepted, err = server.Accept()
+					require.NoError(t, err)
+					return client, accepted
+				}
+				one, oneAccepted := dial()
+				two, twoAccepted := dial()
+				check(true, 2)
+				server.Close()
+				check(false, 2)
+				// A client that has said all still wants its answer.
+				require.NoError(t, one.(*net.TCPConn).CloseWrite())
+				_, err = oneAccepted.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err)
+				check(false, 2)
+				oneAccepted.Close()
+				_, err = one.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err)
+				one.Close()
+				check(false, 1)
+				// What the server has still to send keeps it busy, though it is closed.
+				for n := 1; n > 0; { // until nothing finds room any more
+					require.NoError(t, twoAccepted.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
+					n, _ = twoAccepted.Write(make([]byte, 64<<10))
+				}
+				twoAccepted.Close()
+				check(false, 1)
+				_, err = io.Copy(io.Discard, two)
+				require.NoError(t, err)
+				two.Close()
+				check(false, 0)
+			})
+		}
+	}
+}
+
+func TestSocketsWithoutAnyWayToSeeThem(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "tcp")
+	_, err := listed(nowhere)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(nowhere, []byte("  sl  local_address rem_address   st\n   0: 0100007F:zz 00000000:0000 0A\n"), 0o600))
+	_, err = listed(nowhere)
+	assert.ErrorContains(t, err, "a line that is none")
+}
+
+// Whatever the kernel's answer is, reading it ends.
+func FuzzDiagnosis(f *testing.F) {
+	f.Add([]byte("\x1a\x00\x00\x00\x14\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x50\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x14\x00\x00\x00\x02\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, _, _ := readDiagnosis(b)
+		assert.LessOrEqual(t, len(all)*16, len(b))
+	})
+}
