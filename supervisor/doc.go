@@ -7,8 +7,9 @@
 //	     (stop signal only) drain-delay ─▶ drain hooks ─▶ quiet ─▶ stop signal ─▶ leftovers ─▶ post-stop ─▶ exit
 //	                        └─────────────────────────── one deadline: Grace ───────────────────────────┘
 //
-// [Run] lives one such life; [Config] describes it; [Event] tells of it. [Ask] is
-// for a check of health: it asks some targets once.
+// [Run] lives one such life; [Config] describes it; [Event] tells of it. While it
+// runs, [Readiness] answers others whether the app is ready. [Ask] is for a check of
+// health from outside: it asks some targets once.
 //
 // # What ends a phase early
 //

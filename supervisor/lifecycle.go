@@ -87,7 +87,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	life, stop := context.WithCancelCause(everything)
 	l.stop = stop
 	defer context.AfterFunc(ctx, func() { l.post(func() { l.askToStop(syscall.SIGTERM) }) })()
-	l.onSignal, l.onQuestion = l.signalBeforeApp, l.notYetReady
+	l.onSignal = l.signalBeforeApp
+	l.onQuestion = func(reply chan<- error) { l.question(life, reply) }
 	l.introduce()
 
 	// The way up: each step only if the one before it went well.
@@ -340,8 +341,7 @@ func (l *life) comeUp(life context.Context) error {
 	if l.appEnded() {
 		return nil
 	}
-	l.readiness.at = time.Now()
-	l.onQuestion = func(reply chan<- error) { l.readyOrAsk(life, reply) }
+	l.readiness.reached, l.readiness.at = true, time.Now()
 	return l.hooksUp(life, PostStart, l.PostStart, l.appEnded)
 }
 

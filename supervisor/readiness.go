@@ -46,20 +46,25 @@ var errStopping = errors.New("stopping")
 
 // readiness is what the loop knows of it.
 type readiness struct {
+	reached bool      // the targets have all said yes for the first time
+	stopped bool      // the end has begun
 	err     error     // what the targets said last; nil: all yes
 	at      time.Time // when
 	askers  []chan<- error
-	stopped bool
 }
 
-// notYetReady answers until the Ready targets have said yes for the first time.
-func (l *life) notYetReady(reply chan<- error) { reply <- fmt.Errorf("not ready yet: %v", l.phase) }
-
-// readyOrAsk answers while the app runs: from memory, or once the targets have
-// been asked again. All who ask meanwhile share that.
-func (l *life) readyOrAsk(ctx context.Context, reply chan<- error) {
+// question answers from memory, or once the targets have been asked again. All who
+// ask meanwhile share that.
+func (l *life) question(ctx context.Context, reply chan<- error) {
 	r := &l.readiness
-	if len(l.Ready) == 0 || time.Since(r.at) < readinessAge {
+	switch {
+	case r.stopped:
+		reply <- errStopping
+		return
+	case !r.reached:
+		reply <- fmt.Errorf("not ready yet: %v", l.phase)
+		return
+	case len(l.Ready) == 0 || time.Since(r.at) < readinessAge:
 		reply <- r.err
 		return
 	}
@@ -90,7 +95,6 @@ func (l *life) readinessKnown(err error) {
 // noLongerReady is the first thing to happen when the end begins, by whatever.
 func (l *life) noLongerReady() {
 	l.readiness.stopped = true
-	l.onQuestion = func(reply chan<- error) { reply <- errStopping }
 	l.answerAll(errStopping)
 }
 

@@ -2,7 +2,9 @@ package supervisor
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,4 +43,25 @@ func TestReadinessOfNoLife(t *testing.T) {
 		defer cancel()
 		assert.ErrorIs(t, NewReadiness().Ask(ctx), context.DeadlineExceeded)
 	})
+}
+
+// A stop that comes in the moment in which the targets say yes: whichever is heard
+// first, nobody who asks after that is told yes.
+func TestReadinessInTheMomentOfTheStop(t *testing.T) {
+	s := story{
+		config: Config{Command: theApp, Ready: []probes.Target{ready("self", time.Second)}, PostStart: hooks(probes.ForStart, "register")},
+		acts:   map[string]behaviour{"app": {obeys: time.Second}, "register": {obeys: time.Second}},
+		then:   map[string]syscall.Signal{"1s": term}, asks: []string{"1.1s"},
+	}
+	up := 0
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			text := s.tell(t)
+			if strings.Contains(text, "self yes") {
+				up++
+			}
+			assert.Contains(t, text, "ready? 1.1s: stopping", "%s", text)
+		})
+	}
+	assert.NotZero(t, up)
 }
