@@ -93,7 +93,7 @@ static void signals(const sigset_t *usr1)
 static void orphans(long n)
 {
 	const struct timespec nap = { 0, 100000 };
-	int64_t begun;
+	int64_t begun, made;
 	char byte;
 	int gone;
 
@@ -113,7 +113,8 @@ static void orphans(long n)
 	}
 	/* Zombies count for kill(-1, 0), which leaves out PID 1 and the caller.
 	 * That the last of them is gone is no event that one could wait for. */
-	while (!(gone = kill(-1, 0) < 0) && now() - begun < GIVE_UP)
+	made = now();
+	while (!(gone = kill(-1, 0) < 0) && now() - made < GIVE_UP)
 		nanosleep(&nap, NULL);
 	tell(now() - begun, gone);
 	while (read(0, &byte, 1) > 0)
