@@ -302,10 +302,10 @@ func (h *httpProbe) setStatus(r *reading) {
 		if !ranged {
 			high = low
 		}
-		from, err1 := parseCount(low, http.StatusSwitchingProtocols)
-		to, err2 := parseCount(high, http.StatusSwitchingProtocols)
-		// Of the statuses below 200 only this one ends an answer.
-		if err1 != nil || err2 != nil || from > to || to > 599 || from != http.StatusSwitchingProtocols && from < 200 {
+		from, err1 := parseCount(low, 100)
+		to, err2 := parseCount(high, 100)
+		const only = http.StatusSwitchingProtocols // of those below 200 it alone ends an answer
+		if err1 != nil || err2 != nil || from > to || to > 599 || to < 200 && (only < from || to < only) {
 			r.mistake("status= %.40q is no status or range of them in 200-599, or 101: write for example status=200-299,401", part)
 			continue
 		}

@@ -205,10 +205,10 @@ func (r *reading) takeOptions(words []word) []word {
 			}
 			r.order = append(r.order, name)
 			r.values[name] = append(r.values[name], value)
-		case r.mayHaveSpaces() != "":
+		case r.unquoted() != "":
 			// Not repeated: it is the rest of a value that was not quoted, and may be
 			// the half of a password.
-			r.mistake("%s= has more words behind it: quote a value that has spaces, as in header='K: V'", r.mayHaveSpaces())
+			r.mistake("%s= has more words behind it: quote a value that has spaces, as in header='K: V'", r.unquoted())
 		case isOption(strings.ToLower(name)):
 			r.mistake("%s= is not an option: those are lower case: write %s=", name, strings.ToLower(name))
 		case lowerCase().MatchString(name):
@@ -220,10 +220,12 @@ func (r *reading) takeOptions(words []word) []word {
 	return nil
 }
 
-// mayHaveSpaces is the last option so far whose value is free text, "" without.
-func (r *reading) mayHaveSpaces() string {
+// unquoted is the last option so far whose value is free text, and may be secret: if
+// what follows is neither an option nor a URL, it is the rest of that value. "" if
+// there is no such option.
+func (r *reading) unquoted() string {
 	for _, name := range slices.Backward(r.order) {
-		if slices.Contains([]string{"header", "body", "match", "send", "expect", "name"}, name) {
+		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {
 			return name
 		}
 	}
@@ -245,11 +247,11 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.oneWord(words)
 		scheme := strings.ToLower(m[1])
 		k, known := findKind(scheme)
-		if _, withoutTLS := findKind(strings.TrimSuffix(scheme, "s")); !known && withoutTLS {
+		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns", "command"}, base) && isScheme(base) {
 			r.mistake("unknown scheme %s://: TLS is spoken for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
 			return kind{}, false
 		}
-		if !known || !k.scheme() {
+		if !isScheme(scheme) {
 			r.mistake("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
 			return kind{}, false
 		}
@@ -283,7 +285,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
 		return kind{}, false
 	}
-	if text := r.mayHaveSpaces(); text != "" && !common(text) {
+	if text := r.unquoted(); text != "" {
 		// Not taken for a command that messages would name: it may be half a password.
 		r.mistake("%s= is for a URL, and what follows is none: quote a value that has spaces, as in header='K: V'", text)
 		return kind{}, false
@@ -334,14 +336,14 @@ func findKind(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// common reports whether an option is one of every kind.
-func common(name string) bool {
-	return slices.ContainsFunc(options, func(o option) bool { return o.name == name })
-}
-
 func isOption(name string) bool {
 	_, known := findOption(name)
 	return known
+}
+
+func isScheme(name string) bool {
+	k, known := findKind(name)
+	return known && k.scheme()
 }
 
 func findOption(name string) (option, bool) {

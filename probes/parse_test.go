@@ -51,6 +51,8 @@ func TestParseTargets(t *testing.T) {
 		{"name='the database' tcp://db:5432", ForWait, "tcp", "the database"},
 		{"  \n timeout=2s\n tcp://db:5432 \n", ForWait, "tcp", "tcp://db:5432"},
 		{"match=^ok$ http://auth/", ForWait, "http", "http://auth/"},
+		{"status=100-599 http://auth/", ForWait, "http", "http://auth/"},
+		{"status=101 http://auth/", ForWait, "http", "http://auth/"},
 		{"'header=A: b' header='A: c' http://auth/", ForWait, "http", "http://auth/"},
 	}
 	for _, test := range tests {
@@ -185,7 +187,10 @@ func TestParseRefuses(t *testing.T) {
 		{"status=600 http://a/", ForWait, "status="},
 		{"status=99 http://a/", ForWait, "status="},
 		{"status=103 http://a/", ForWait, "status=|101"},
-		{"status=102-200 http://a/", ForWait, "status="},
+		{"status=102-199 http://a/", ForWait, "status="},
+		{"status=100 http://a/", ForWait, "status="},
+		{"files://h/x", ForWait, "unknown scheme files://: known are"},
+		{"name=db FOO=bar cmd", ForWait, "env FOO=value cmd"},
 		{"method=HEAD match=ok http://a/", ForWait, "match=|method=HEAD"},
 		{`header='Host: a"b' http://a/`, ForWait, "header= Host: write it once"},
 		{"status=300-200 http://a/", ForWait, "status="},

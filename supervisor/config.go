@@ -82,15 +82,19 @@ func (c *Config) Validate() error {
 	if len(c.Command) == 0 && len(c.Wait) == 0 {
 		wrong("no command (ENTRYPOINT clears the image's CMD)")
 	}
+	negative := false
 	for _, d := range []struct {
 		flag string
 		time.Duration
 	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--drain-quiet", c.DrainQuiet}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
 		if d.Duration < 0 {
+			negative = true
 			wrong("%s: %v is negative", d.flag, d.Duration)
 		}
 	}
-	c.validateDeadline(wrong)
+	if !negative { // else the sums mean nothing
+		c.validateDeadline(wrong)
+	}
 	c.validateSignals(wrong)
 	c.validateExec(wrong)
 	for _, code := range c.SuccessExit {
@@ -121,7 +125,7 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 		return
 	}
 	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
-		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-quiet, --stop-reserve and the hooks' timeout= add up to %v: raise --grace to %v, or shorten them", c.Grace, sum, c.enough())
+		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-quiet, --stop-reserve and the hooks' timeout= add up to %v: raise --grace%s, or shorten them", c.Grace, sum, c.enough(" to %v"))
 	}
 }
 
@@ -176,20 +180,19 @@ func (c *Config) drainNeeds() time.Duration {
 	return need
 }
 
-// enough is the shortest grace period, in whole seconds, in which all written
-// numbers hold, and the defaults beside them.
-func (c *Config) enough() time.Duration {
-	const absurd = 24 * time.Hour // not worth a search
+// enough names the shortest grace period, in whole seconds, in which all written
+// numbers hold, and the defaults beside them; "" if it is more than a day.
+func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()
-	if all.Grace > absurd {
-		return all.Grace
+	if all.Grace > 24*time.Hour {
+		return ""
 	}
 	all.Grace = (all.Grace + time.Second - 1).Truncate(time.Second)
 	for all.drainNeeds() > all.Budget().Drain {
 		all.Grace += time.Second
 	}
-	return all.Grace
+	return fmt.Sprintf(format, all.Grace)
 }
 
 // Warnings is what is allowed but will surprise: a line each.
@@ -200,8 +203,8 @@ func (c *Config) Warnings() []string {
 	var all []string
 	b := c.Budget()
 	if need := c.drainNeeds(); need > b.Drain {
-		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop; all of it would need %v",
-			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill, c.enough()))
+		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop%s",
+			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill, c.enough("; all of it would need %v")))
 	}
 	return all
 }

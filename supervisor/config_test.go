@@ -44,6 +44,8 @@ func TestValidate(t *testing.T) {
 		{"a place taken, and something to do after it", Config{Command: theApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
 			[]string{"--ready: with --exec", "--stop-signal: with --exec", "--grace: with --exec", "--group: with --exec"}},
 		{"codes that do not exist", Config{Command: theApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
+		{"negative durations, whose sums say nothing", Config{Command: theApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainQuiet: -s}, []string{"--drain-delay: -", "--drain-quiet: -1s is negative"}},
+		{"more than a day", Config{Command: theApp, Grace: 5 * s, DrainQuiet: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
 		{"negative durations", Config{Command: theApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,6 +73,12 @@ func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
 	assert.Empty(t, c.Warnings())
 }
 
+func enough(t *testing.T, c *Config) time.Duration {
+	d, err := time.ParseDuration(c.enough("%v"))
+	require.NoError(t, err)
+	return d
+}
+
 // The grace period that a message or a warning names is the shortest that is right.
 func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 	for seconds := range 60 {
@@ -81,7 +89,7 @@ func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 			c.StopReserve = time.Duration(seconds) * 300 * time.Millisecond
 		}
 		right := func() bool { return c.Validate() == nil && len(c.Warnings()) == 0 }
-		c.Grace = max(c.enough(), time.Second)
+		c.Grace = max(enough(t, &c), time.Second)
 		assert.True(t, right(), "%d: %v", seconds, c.Grace)
 		if c.Grace -= time.Second; c.Grace > 0 {
 			assert.False(t, right(), "%d: %v", seconds, c.Grace)

@@ -508,6 +508,7 @@ func (l *life) watchShell() {
 // SIGKILL. Without --grace nothing is killed; the kernel ends the rest with
 // PID 1, as under any small init.
 func (l *life) leftovers(all context.Context) {
+	l.commandsEnd()
 	l.reap()
 	alone := func() bool { return l.alone }
 	count := 0
@@ -541,6 +542,15 @@ func (l *life) leftovers(all context.Context) {
 	last, release := l.limit(all, l.budget.settled())
 	defer release()
 	l.killAll(last)
+}
+
+// commandsEnd gives usher's own commands some patience to end, as they have been
+// told to: what asks whether the app is ready may be under way, and is nothing that
+// the app has left.
+func (l *life) commandsEnd() {
+	limit, release := context.WithTimeout(context.Background(), l.patience())
+	defer release()
+	l.until(limit, func() bool { return len(l.commands) == 0 })
 }
 
 // killAll ends everything else, and goes on to after each exit: they may still

@@ -22,9 +22,14 @@ const (
 	busyStates = 1<<1 | 1<<4 | 1<<8 | 1<<9 | 1<<11
 )
 
-// quietLook is how often connections are counted. Nobody tells of their ends but
-// to those who may look into other people's.
-const quietLook = 100 * time.Millisecond
+const (
+	// quietLook is how often connections are counted: nobody tells of their ends, but
+	// to those who may look into other people's. One that is shorter may not be seen.
+	quietLook = 100 * time.Millisecond
+	// quietEffort is how many times as long as it takes to look nobody looks: the app
+	// still has work to do.
+	quietEffort = 10
+)
 
 // served are the ports at which somebody listens, but those of QuietExcept.
 func (l *life) served(all []socket) []uint16 {
@@ -68,15 +73,20 @@ func (l *life) quiet(by context.Context, ports []uint16) {
 	l.emit(Event{Kind: QuietStarted, Took: l.DrainQuiet})
 	open, err := 0, errLook
 	for since := began; err == errLook; {
+		looked := time.Now()
 		all, failed := l.sys.sockets()
 		if failed != nil {
 			l.emit(Event{Kind: Warned, Text: cannotCount + failed.Error()})
 			return
 		}
+		if ports == nil { // the first look has failed, or there was no port to see
+			ports = l.served(all)
+		}
 		if open = clients(all, ports); open > 0 {
 			since = time.Now()
 		}
-		err = l.lookAgain(by, l.DrainQuiet-time.Since(since))
+		pause := max(quietLook, quietEffort*time.Since(looked))
+		err = l.lookAgain(by, min(pause, l.DrainQuiet-time.Since(since)))
 	}
 	l.emit(Event{Kind: QuietEnded, Took: time.Since(began), Count: open, Err: err})
 }
@@ -86,13 +96,13 @@ const cannotCount = "--drain-quiet: connections cannot be counted here, and are 
 // errLook ends a pause between two looks.
 var errLook = errors.New("time to look again")
 
-// lookAgain waits until it is time to, and then returns errLook; nil, if no time
-// is left to wait for; else why there will be no further look.
-func (l *life) lookAgain(by context.Context, left time.Duration) error {
-	if left <= 0 {
+// lookAgain waits for a pause and then returns errLook; nil, if there is nothing to
+// wait for; else why there will be no further look.
+func (l *life) lookAgain(by context.Context, pause time.Duration) error {
+	if pause <= 0 {
 		return nil
 	}
-	look, release := context.WithTimeoutCause(by, min(quietLook, left), errLook)
+	look, release := context.WithTimeoutCause(by, pause, errLook)
 	defer release()
 	if err := l.until(look, l.appEnded); err != nil {
 		return err

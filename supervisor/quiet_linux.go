@@ -1,8 +1,11 @@
 package supervisor
 
 import (
+	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -19,7 +22,12 @@ func (s *linux) sockets() ([]socket, error) {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		some, err := diagnosed(family)
 		if err != nil {
-			return listed("/proc/net/tcp", "/proc/net/tcp6")
+			all, missing := listed("/proc/net/tcp", "/proc/net/tcp6")
+			if missing != nil {
+				err = fmt.Errorf("sock_diag: %w; %w", err, missing)
+				return nil, err
+			}
+			return all, nil
 		}
 		all = append(all, some...)
 	}
@@ -84,10 +92,13 @@ func readDiagnosis(b []byte) (all []socket, done bool, err error) {
 		}
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
-		case kind == unix.NLMSG_DONE:
+		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
+			// Both hold an error: a dump that fails, as where the kernel has no
+			// tcp_diag, is "done".
+			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
+				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
+			}
 			return all, true, nil
-		case kind == unix.NLMSG_ERROR && len(body) >= 4:
-			return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagAnswerSize:
 			all = append(all, socket{state: body[1], port: binary.BigEndian.Uint16(body[4:])})
 		}
@@ -103,28 +114,41 @@ func listed(files ...string) ([]socket, error) {
 	var missing error
 	found := false
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		f, err := os.Open(file)
 		if err != nil {
 			missing = err
 			continue
 		}
 		found = true
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line) // sl, local address, remote address, state
-			if len(fields) < 4 || fields[3] == "st" {
-				continue
-			}
-			_, local, _ := strings.Cut(fields[1], ":")
-			port, err1 := strconv.ParseUint(local, 16, 16)
-			state, err2 := strconv.ParseUint(fields[3], 16, 8)
-			if err1 != nil || err2 != nil {
-				return nil, fmt.Errorf("%s: a line that is none", file)
-			}
-			all = append(all, socket{state: uint8(state), port: uint16(port)})
+		some, err := readTable(f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
+		all = append(all, some...)
 	}
 	if !found {
 		return nil, missing
 	}
 	return all, nil
+}
+
+// readTable reads a line for each socket: its number, its local and its remote
+// address, its state, and more.
+func readTable(r io.Reader) (all []socket, err error) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] == "st" {
+			continue
+		}
+		_, local, _ := strings.Cut(fields[1], ":")
+		port, err1 := strconv.ParseUint(local, 16, 16)
+		state, err2 := strconv.ParseUint(fields[3], 16, 8)
+		if err1 != nil || err2 != nil {
+			return nil, errors.New("a line that is none")
+		}
+		all = append(all, socket{state: uint8(state), port: uint16(port)})
+	}
+	return all, lines.Err()
 }

@@ -5,11 +5,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Both ways to look at sockets see the same of real ones, of both families.
@@ -87,6 +89,16 @@ func TestSocketsWithoutAnyWayToSeeThem(t *testing.T) {
 	require.NoError(t, os.WriteFile(nowhere, []byte("  sl  local_address rem_address   st\n   0: 0100007F:zz 00000000:0000 0A\n"), 0o600))
 	_, err = listed(nowhere)
 	assert.ErrorContains(t, err, "a line that is none")
+}
+
+// A kernel with sock_diag and without its part for TCP says that it is done, and why.
+func TestDiagnosisThatFails(t *testing.T) {
+	for _, kind := range []byte{unix.NLMSG_DONE, unix.NLMSG_ERROR} {
+		_, _, err := readDiagnosis([]byte("\x14\x00\x00\x00" + string(kind) + "\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
+		assert.Equal(t, syscall.ENOENT, err)
+	}
+	all, done, err := readDiagnosis([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	assert.True(t, done && err == nil && all == nil)
 }
 
 // Whatever the kernel's answer is, reading it ends.

@@ -39,8 +39,13 @@ func (r *Readiness) Ask(ctx context.Context) error {
 	}
 }
 
-// readinessAge is how old an answer may be that is given again.
-const readinessAge = time.Second
+const (
+	// readinessAge is how old an answer may be that is given again.
+	readinessAge = time.Second
+	// readinessPatience is what the targets have to answer, even those without a
+	// limit of their own: a question that hangs must not be the last one.
+	readinessPatience = 10 * time.Second
+)
 
 var errStopping = errors.New("stopping")
 
@@ -51,6 +56,7 @@ type readiness struct {
 	err     error     // what the targets said last; nil: all yes
 	at      time.Time // when
 	askers  []chan<- error
+	giveUp  context.CancelFunc // ends the question that is under way; nil: there has been none
 }
 
 // question answers from memory, or once the targets have been asked again. All who
@@ -72,6 +78,7 @@ func (l *life) question(ctx context.Context, reply chan<- error) {
 	if len(r.askers) > 1 {
 		return
 	}
+	ctx, r.giveUp = context.WithTimeoutCause(ctx, readinessPatience, fmt.Errorf("no answer within %v", readinessPatience))
 	attempt := l.attempt(Ready, nil)
 	go func() {
 		err := probes.Ask(ctx, l.Ready, attempt)
@@ -81,6 +88,7 @@ func (l *life) question(ctx context.Context, reply chan<- error) {
 
 func (l *life) readinessKnown(err error) {
 	r := &l.readiness
+	r.giveUp()
 	if r.stopped {
 		return
 	}
@@ -96,6 +104,10 @@ func (l *life) readinessKnown(err error) {
 func (l *life) noLongerReady() {
 	l.readiness.stopped = true
 	l.answerAll(errStopping)
+	if l.readiness.giveUp != nil {
+		l.readiness.giveUp()
+		l.overrunAll()
+	}
 }
 
 func (l *life) answerAll(err error) {

@@ -127,9 +127,12 @@ func ready(name string, d time.Duration, more ...func(*probes.Target)) probes.Ta
 	return t
 }
 
-// disorder is a target that says no between two moments of the story, and takes a
-// tenth of a second to say anything.
-type disorder struct{ from, to time.Duration }
+// disorder is a target that says no between two moments of the story, or nothing at
+// all, and takes a tenth of a second to say anything.
+type disorder struct {
+	from, to time.Duration
+	hangs    bool
+}
 
 func (d disorder) Ask(ctx context.Context, _ probes.Attempt) error {
 	midnight := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when time begins in a synctest bubble
@@ -138,14 +141,23 @@ func (d disorder) Ask(ctx context.Context, _ probes.Attempt) error {
 	case <-ctx.Done():
 		return errors.New("cut short")
 	}
-	if at := time.Since(midnight); d.from <= at && at < d.to {
-		return errors.New("out of order")
+	at := time.Since(midnight)
+	switch {
+	case at < d.from || d.to <= at:
+		return nil
+	case d.hangs:
+		<-ctx.Done()
+		return context.Cause(ctx)
 	}
-	return nil
+	return errors.New("out of order")
 }
 
-func outOfOrder(name string, from, to time.Duration) probes.Target {
-	return ready(name, 0, func(t *probes.Target) { t.Probe = disorder{from, to} })
+func outOfOrder(from, to time.Duration) probes.Target {
+	return ready("self", 0, func(t *probes.Target) { t.Probe = disorder{from: from, to: to} })
+}
+
+func hanging(from, to time.Duration) probes.Target {
+	return ready("self", 0, func(t *probes.Target) { t.Probe = disorder{from, to, true} })
 }
 
 // clientsAt are clients that are connected from and to a time after the start.
@@ -266,8 +278,12 @@ func TestStories(t *testing.T) {
 		{name: "stubborn-ready-leaves-the-reserve", config: Config{Command: theApp, Grace: 800 * time.Millisecond, Ready: hooks(probes.ForReady, "timeout=30s check")},
 			acts: map[string]behaviour{"app": {obeys: 300 * time.Millisecond}, "check": {deaf: true}}, then: map[string]syscall.Signal{"10s": term}},
 
-		{name: "asked-whether-it-is-ready", config: also(full, func(c *Config) { c.Ready = []probes.Target{outOfOrder("self", 20*time.Second, 30*time.Second)} }), acts: brief,
+		{name: "asked-whether-it-is-ready", config: also(full, func(c *Config) { c.Ready = []probes.Target{outOfOrder(20*time.Second, 30*time.Second)} }), acts: brief,
 			asks: []string{"1s", "8s", "10.5s", "19.8s", "20.2s", "20.8s", "21.9s", "22s", "31s", "39.95s", "40.5s", "45.5s", "47.5s"}, then: map[string]syscall.Signal{"40s": term}},
+		{name: "asked-when-it-hangs", config: Config{Command: theApp, Ready: []probes.Target{hanging(20*time.Second, 30*time.Second)}}, acts: polite(time.Second),
+			asks: []string{"10s", "25s", "28s", "37s", "38s"}, then: map[string]syscall.Signal{"40s": term}},
+		{name: "asked-when-it-hangs-at-the-stop", config: Config{Command: theApp, Ready: []probes.Target{hanging(20*time.Second, time.Hour)}}, acts: polite(time.Second),
+			asks: []string{"25s"}, then: map[string]syscall.Signal{"30s": term}},
 		{name: "asked-with-nothing-to-ask", config: Config{Command: theApp}, acts: map[string]behaviour{"app": {lives: 5 * time.Second}}, asks: []string{"1s"}},
 		{name: "asked-after-a-failed-start", config: also(full, func(c *Config) {
 			c.Ready = []probes.Target{ready("self", -1, within(2*time.Second))}

@@ -306,7 +306,7 @@ func TestUsherNeedsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p.Root = bareRoot(t)
-			r := p.start(t, "--verbose", "--grace", "20s",
+			r := p.start(t, "--verbose", "--grace", "20s", "--health", freeAddress(t),
 				"--wait", "file:///usher", "--wait", "name=asked sh -c '"+orphan+"exit 0'",
 				"--wait", "name=nowhere optional=0.05s interval=0.01s tcp://127.0.0.1:1",
 				"--pre-start", "name=begin sh -c 'echo before; "+orphan+"exit 0'",
@@ -325,6 +325,7 @@ func TestUsherNeedsNothing(t *testing.T) {
 			assert.Equal(t, 7, r.codeInTime())
 			assert.Contains(t, r.stdout.rest(), "flushed", "what the app leaves is given time")
 			said := r.stderr.rest()
+			assert.Contains(t, r.stderr.all[0], "health: /livez and /readyz on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",
 				"drain bad| SIGTERM\n", "drain: bad failed after", "exit status 4", "drain: url failed after", "connection refused",
 				"leftovers: SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "wait: nowhere is optional and given up"} {

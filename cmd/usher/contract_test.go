@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -94,6 +95,16 @@ func contractOfFlags(t *testing.T, tables map[string][]string, p pages) {
 		}
 	}
 	assert.Empty(t, known, "flags of which the contract has no row")
+	for _, name := range words(tables["flags that need --grace"]) {
+		assert.Contains(t, p.row(name+" "), "needs `--grace`", name)
+		assert.Regexp(t, `(?s)\n\.It Fl -`+name[2:]+` [^\n]*\n((\.[^I]|[^.])[^\n]*\n)*Needs\n\.Fl -grace `, p.man)
+	}
+	defaults := parsed(t, []string{"app"}, nil)
+	assert.Equal(t, time.Minute, defaults.config.WaitTimeout)
+	assert.Equal(t, 10*time.Second, supervisor.DefaultReserve)
+	assert.Zero(t, defaults.config.Grace)
+	assert.False(t, defaults.json)
+	assert.Equal(t, "/dev/termination-log", defaultTerminationLog)
 	contractOfConflicts(t, tables)
 }
 
@@ -240,6 +251,24 @@ func contractOfTheRest(t *testing.T, tables map[string][]string, p pages) {
 		assert.Regexp(t, `(?m)^//\t(126, )?`+code+`[ ,]`, p.supervisor)
 		assert.Regexp(t, `(?m)\b`+code, p.help[strings.Index(p.help, "Exit codes"):])
 	}
+	told := map[string][]string{} // facts by name
+	for _, args := range [][]string{
+		{"--wait", "within=0.01s file:///no/such", "app"},
+		{"--pre-start", "false", "app"},
+		{"/no/such/app"},
+		{"--ready", "within=0.01s file:///no/such", "sleep", "1000"},
+		{"--post-start", "false", "sleep", "1000"},
+		{"--post-start", "sh -c 'kill -TERM $PPID'", "--grace", "20s", "--drain", "env", "sleep", "1000"},
+		{"true"},
+	} {
+		r := world{}.start(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
+		r.code()
+		for _, m := range regexp.MustCompile(`(?m)env\| (USHER_\w+)=(.*)$`).FindAllStringSubmatch(r.stderr.rest(), -1) {
+			told[m[1]] = append(told[m[1]], m[2])
+		}
+	}
+	assert.ElementsMatch(t, words(tables["facts for hooks"]), slices.Collect(maps.Keys(told)))
+	assert.Equal(t, words(tables["reasons"]), slices.Compact(told["USHER_REASON"])) // drain and post-stop have the same
 	for _, fact := range words(tables["facts for hooks"]) {
 		assert.Contains(t, p.readme, "`"+fact+"`")
 		assert.Contains(t, p.man, ".It Ev "+fact+"\n")

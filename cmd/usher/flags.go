@@ -380,7 +380,7 @@ func (p *parser) checkFirstWord(first string) {
 	case url && !strings.Contains(scheme, "/"):
 		p.mistake("the command is a URL: " + each)
 	case isAddress(first):
-		p.mistake("the command is HOST:PORT: " + each + ", as in --wait tcp://db:5432")
+		p.mistake("the command looks like an address: " + each + ", as in --wait tcp://db:5432")
 	case option && slices.Contains(targetOptions, name):
 		p.mistake("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", name)
 	}

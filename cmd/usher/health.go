@@ -22,13 +22,12 @@ type health struct {
 }
 
 const (
-	// So many connections are open at the same time. The next one takes the place of
-	// the oldest, so that whoever opens them and says nothing keeps nobody out.
+	// At most so many connections are open. The next one takes the place of the
+	// oldest, so that whoever opens them and says nothing keeps nobody out.
 	healthPlaces = 64
-	// A request and its answer, together. An answer takes as long as the ready
-	// targets; whoever asks has usually given up long before that (the kubelet after
-	// a second).
-	healthPatience    = 10 * time.Second
+	// A request and its answer, together: longer than the ready targets have for
+	// theirs. Whoever asks has usually given up long before (the kubelet after a second).
+	healthPatience    = 15 * time.Second
 	healthRequestSize = 16 << 10
 	// After an error such as EMFILE accept would fail again at once.
 	healthPause = 100 * time.Millisecond
@@ -49,19 +48,26 @@ func listenForHealth(address string, ready *supervisor.Readiness) (*health, erro
 
 // serve goes on until the process ends.
 func (h *health) serve() {
-	var places [healthPlaces]context.CancelFunc
+	var places [healthPlaces]func()
+	for i := range places {
+		places[i] = func() {}
+	}
 	for i := 0; ; i = (i + 1) % healthPlaces {
+		places[i]()
 		conn, err := h.listener.Accept()
 		if err != nil {
+			for _, giveWay := range places { // there may be no descriptor left, for hooks too
+				giveWay()
+			}
 			<-time.After(healthPause)
 			continue
 		}
-		if places[i] != nil {
-			places[i]()
-		}
 		ctx, cancel := context.WithTimeout(context.Background(), healthPatience)
 		context.AfterFunc(ctx, func() { conn.Close() })
-		places[i] = cancel
+		places[i] = func() {
+			cancel()
+			conn.Close() // now: AfterFunc does it some time
+		}
 		go func() {
 			defer cancel()
 			h.answer(ctx, conn)
@@ -71,13 +77,17 @@ func (h *health) serve() {
 
 func (h *health) answer(ctx context.Context, conn net.Conn) {
 	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(conn, healthRequestSize)))
-	if err != nil {
-		return // nobody who would understand an answer
+	if failed := net.Error(nil); err == io.EOF || errors.As(err, &failed) {
+		return // nobody is there, or ever said anything
 	}
-	code, text := h.judge(ctx, request)
-	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-		code, http.StatusText(code), len(text))
-	if request.Method == http.MethodHead {
+	code, text := http.StatusBadRequest, "this is no request of HTTP/1, or too large\n"
+	if err == nil {
+		code, text = h.judge(ctx, request)
+	}
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
+		"Allow: GET, HEAD\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+		code, http.StatusText(code), time.Now().UTC().Format(http.TimeFormat), len(text))
+	if err == nil && request.Method == http.MethodHead {
 		text = ""
 	}
 	_, _ = io.WriteString(conn, head+text)

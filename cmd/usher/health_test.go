@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -118,18 +119,85 @@ func TestHealthOfHostileClients(t *testing.T) {
 	head, _ := io.ReadAll(dial("HEAD /livez HTTP/1.1\r\n" + host))
 	assert.True(t, strings.HasSuffix(string(head), "\r\n\r\n"), "%q", head)
 	assert.Contains(t, string(head), "\r\nContent-Length: 3\r\n")
+	assert.Regexp(t, `\r\nDate: \w+, .* GMT\r\n`, string(head))
 
-	assert.Empty(t, answer("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
-	assert.Empty(t, answer("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)))
+	assert.Equal(t, "HTTP/1.1 400 Bad Request", answer("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
+	assert.Contains(t, []string{"HTTP/1.1 400 Bad Request", ""}, answer("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)), "or cut off")
 	oldest := dial("GET /livez HTTP/1.1\r\n") // which never goes on
 	for range healthPlaces {
 		dial("")
 	}
-	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	newest := dial("GET /livez HTTP/1.1\r\n")
 	_, err := oldest.Read(make([]byte, 1))
 	assert.ErrorIs(t, err, io.EOF, "it has lost its place")
+	_, _ = io.WriteString(newest, host)
+	all, _ := io.ReadAll(newest)
+	assert.Contains(t, string(all), "HTTP/1.1 200 OK", "there is time for it")
 	r.signal(syscall.SIGTERM)
 	r.stdout.expect("got 15")
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
+}
+
+// Clients that take all descriptors give way.
+func TestHealthWithoutDescriptors(t *testing.T) {
+	t.Parallel()
+	needBash(t)
+	address := freeAddress(t)
+	cmd := exec.Command("bash", "-c", `
+		for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done # whoever runs this has some open
+		ulimit -n 40; exec "$@"`, "bash", binary(t), "--health", address, "--grace", "8s", "--drain", "echo drained", "--", "sh", "-c", "echo up; read line")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, ends := newReader(t, nil)
+	stderr, ends := newReader(t, ends)
+	cmd.Stdout, cmd.Stderr = ends[0], ends[1]
+	require.NoError(t, cmd.Start())
+	for _, f := range ends {
+		f.Close()
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	stdout.expect("up")
+	for range 60 {
+		conn, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+	}
+	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	stderr.expect("drain echo| drained")
+	stdin.Close()
+	cmd.Wait()
+}
+
+// A command that is being asked when the app ends is usher's own: it ends too, and
+// the app is not said to have left it behind.
+func TestHealthCommandEndsWithTheApp(t *testing.T) {
+	t.Parallel()
+	address, own, hang := freeAddress(t), hold(t), filepath.Join(t.TempDir(), "hang")
+	r := world{notPID1: true}.start(t, "--verbose", "--health", address,
+		"--ready", "name=check timeout=0 sh -c 'test ! -e "+hang+" || { trap : TERM; exec 4>"+own.path+"; echo asked; while :; do sleep 0.1; done; }'",
+		"--", "sh", "-c", "echo up; read line; exit 3")
+	r.stdout.expect("up")
+	r.stderr.expect("ready: check says yes")
+	require.NoError(t, os.WriteFile(hang, nil, 0o644))
+	client := http.Client{Timeout: patience}
+	answered := make(chan error, 1)
+	go func() {
+		for { // until it is not answered from memory
+			answer, err := client.Get("http://" + address + "/readyz")
+			if err != nil || answer.StatusCode != http.StatusOK {
+				answered <- err
+				return
+			}
+			answer.Body.Close()
+		}
+	}()
+	r.stderr.expect("ready check| asked")
+	assert.True(t, own.isHeld())
+	r.in.Close()
+	<-answered
+	assert.Equal(t, 3, r.code())
+	assert.False(t, own.isHeld(), "it lives on")
+	assert.NotContains(t, r.stderr.rest(), "left behind")
 }
