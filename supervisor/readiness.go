@@ -21,9 +21,9 @@ func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 // was no answer before that ended.
 //
 // Ready is an app whose Config.Ready targets have all said yes and, asked again,
-// go on saying so; they are asked when somebody asks here, and not within
-// readinessAge of their last answers, so any number of askers cost them the same.
-// From the first moment of the end the answer is no.
+// go on saying so. They are asked when somebody asks here, for 10 s at the most, but
+// not within a second of their last answers: any number of askers cost them the
+// same. From the first moment of the end the answer is no.
 func (r *Readiness) Ask(ctx context.Context) error {
 	reply := make(chan error, 1) // 1: the loop never waits for one that gave up
 	select {
