@@ -261,7 +261,7 @@ func contractOfTheRest(t *testing.T, tables map[string][]string, p pages) {
 		{"--post-start", "sh -c 'kill -TERM $PPID'", "--grace", "20s", "--drain", "env", "sleep", "1000"},
 		{"true"},
 	} {
-		r := world{}.start(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
+		r := world{env: []string{"PATH=" + os.Getenv("PATH")}}.start(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
 		r.code()
 		for _, m := range regexp.MustCompile(`(?m)env\| (USHER_\w+)=(.*)$`).FindAllStringSubmatch(r.stderr.rest(), -1) {
 			told[m[1]] = append(told[m[1]], m[2])
