@@ -52,6 +52,33 @@ func TestReadmePodSpec(t *testing.T) {
 	}
 }
 
+// The README's other pod, in whose image there is no usher.
+func TestReadmeInitContainer(t *testing.T) {
+	podman := needPodman(t)
+	t.Parallel()
+	own := newRootfs(t)
+	own.copy(binary(t), "usher")
+	podman.run(t, own.tar(), "import", "--change", `ENTRYPOINT ["/usher"]`, "-", "usher:1.0")
+	app := newRootfs(t)
+	app.busybox()
+	app.file("app", 0o755, []byte("#!/bin/sh\necho up\nexec sleep 100000\n"))
+	podman.run(t, app.tar(), "import", "--change", "ENV PATH=/bin", "-", "app:1.0")
+
+	// podman 4.3 takes Always, which is the default, for the init container too.
+	manifest := strings.Replace(readmeBlock(t, "init container"), "spec:\n", "spec:\n  restartPolicy: OnFailure\n", 1)
+	spec := filepath.Join(t.TempDir(), "pod.yaml")
+	require.NoError(t, os.WriteFile(spec, []byte(manifest), 0o644))
+	podman.run(t, nil, "kube", "play", "--network=none", spec)
+	c := &container{t, podman, "app-app"}
+	c.logsOnFailure("app")
+	c.stdout().wait("up")
+	podman.run(t, nil, "pod", "stop", "--time=30", "app")
+	assert.Equal(t, 143, c.exitCode())
+	_, stderr := c.logs()
+	assert.Contains(t, stderr, "usher: drain: app goes on serving for 5s\n")
+	assert.Regexp(t, `usher: app was killed by SIGTERM after \S+; stop took 5\.\ds of 25s: drain 5\.\ds\b.*\n$`, stderr)
+}
+
 // needPodman is a podman that keeps all it has in a directory of the test. It
 // skips where podman cannot run even an empty pod.
 func needPodman(t *testing.T) engine {
