@@ -99,6 +99,11 @@ func contractOfFlags(t *testing.T, tables map[string][]string, p pages) {
 		assert.Contains(t, p.row(name+" "), "needs `--grace`", name)
 		assert.Regexp(t, `(?s)\n\.It Fl -`+name[2:]+` [^\n]*\n((\.[^I]|[^.])[^\n]*\n)*Needs\n\.Fl -grace `, p.man)
 	}
+	for page, text := range map[string]string{"--help": p.help, "usher(1)": p.man, "the README": p.readme} {
+		_, text, _ = strings.Cut(text, "Every flag but")
+		text, _, _ = strings.Cut(regexp.MustCompile(`\.Fl |, -|\nand\n`).ReplaceAllString(text, " -"), "variable")
+		assert.Equal(t, words(tables["flags without a variable"]), dashed(regexp.MustCompile(`-[a-z]+`).FindAllString(text, -1)), page)
+	}
 	defaults := parsed(t, []string{"app"}, nil)
 	assert.Equal(t, time.Minute, defaults.config.WaitTimeout)
 	assert.Equal(t, 10*time.Second, supervisor.DefaultReserve)
@@ -106,6 +111,14 @@ func contractOfFlags(t *testing.T, tables map[string][]string, p pages) {
 	assert.False(t, defaults.json)
 	assert.Equal(t, "/dev/termination-log", defaultTerminationLog)
 	contractOfConflicts(t, tables)
+}
+
+// dashed are flags as the manual's source writes them, with the second dash.
+func dashed(flags []string) (all []string) {
+	for _, flag := range flags {
+		all = append(all, "-"+flag)
+	}
+	return all
 }
 
 // samples is a value for each flag that takes one.
