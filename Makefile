@@ -77,9 +77,9 @@ $(LINT):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv $(TOOLS)/golangci-lint $@
 
-bench: ## measure usher beside the other inits that are installed; as root, 2 minutes
+bench: ## measure usher beside the other inits that are installed; as root, 2 to 8 minutes
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
-	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 10m
+	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 20m
 
 demo: build ## show what usher does, on this terminal
 	go run ./examples/demo ./usher
