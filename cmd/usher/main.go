@@ -144,9 +144,9 @@ func settle() {
 // makes it look again, and see none.
 func forgetTimers() { time.AfterFunc(time.Millisecond, func() {}) }
 
-// spares is how many threads the life after the app's start may need at once
-// beside those that there are: one blocked in a fork, one in a look-up or a log.
-const spares = 2
+// spares is how many threads a life may need at once beside those that there are:
+// one blocked in a fork, one in a look-up, one in a log.
+const spares = 3
 
 // spareThreads makes the runtime start n threads, which it then keeps. It starts
 // threads when goroutines block in system calls.
