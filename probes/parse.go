@@ -247,7 +247,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.oneWord(words)
 		scheme := strings.ToLower(m[1])
 		k, known := findKind(scheme)
-		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns", "command"}, base) && isScheme(base) {
+		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns"}, base) && isScheme(base) {
 			r.mistake("unknown scheme %s://: TLS is spoken for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
 			return kind{}, false
 		}

@@ -73,12 +73,19 @@ func (c *Config) postStopShare() time.Duration {
 // written is the sum of all that was given as a number and happens within the
 // grace period; a default is not in it, because defaults shrink to fit.
 func (c *Config) written() time.Duration {
-	sum := add(add(c.DrainDelay, c.DrainQuiet), c.StopReserve)
-	for _, hooks := range [][]probes.Target{c.Drain, c.PostStop} {
-		for _, t := range hooks {
-			if t.TimeoutWritten {
-				sum = add(sum, t.Timeout)
-			}
+	return add(add(c.drainNeeds(), c.StopReserve), writtenOf(c.PostStop))
+}
+
+// drainNeeds is the part of written that the drain may take.
+func (c *Config) drainNeeds() time.Duration {
+	return add(add(c.DrainDelay, c.DrainQuiet), writtenOf(c.Drain))
+}
+
+// writtenOf is the sum of the hooks' written timeouts.
+func writtenOf(hooks []probes.Target) (sum time.Duration) {
+	for _, t := range hooks {
+		if t.TimeoutWritten {
+			sum = add(sum, t.Timeout)
 		}
 	}
 	return sum

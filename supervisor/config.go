@@ -169,17 +169,6 @@ func (c *Config) validateExec(wrong func(string, ...any)) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// drainNeeds is what the drain may take by the numbers that were written.
-func (c *Config) drainNeeds() time.Duration {
-	need := add(c.DrainDelay, c.DrainQuiet)
-	for _, t := range c.Drain {
-		if t.TimeoutWritten {
-			need = add(need, t.Timeout)
-		}
-	}
-	return need
-}
-
 // enough names the shortest grace period, in whole seconds, in which all written
 // numbers hold, and the defaults beside them; "" if it is more than a day.
 func (c *Config) enough(format string) string {

@@ -24,8 +24,7 @@ func (s *linux) sockets() ([]socket, error) {
 		if err != nil {
 			all, missing := listed("/proc/net/tcp", "/proc/net/tcp6")
 			if missing != nil {
-				err = fmt.Errorf("sock_diag: %w; %w", err, missing)
-				return nil, err
+				return nil, fmt.Errorf("sock_diag: %w; %w", err, missing)
 			}
 			return all, nil
 		}
