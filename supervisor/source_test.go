@@ -37,7 +37,7 @@ func TestOneWaitInTheWholeProgram(t *testing.T) {
 		})
 	}
 	require.Greater(t, files, 15, "the test must see the sources")
-	assert.Equal(t, []string{"system_linux.go Wait4"}, found)
+	assert.Equal(t, []string{"processes_linux.go Wait4"}, found)
 }
 
 // TestNoLockInTheSupervisor: a lock would mean that a second owner has appeared.
