@@ -18,21 +18,20 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 		c.Signals = signals.Open()
 		defer c.Signals.Close()
 	}
-	l := newLife(c, newSystem())
-	defer close(l.done)
-	asking, stop := context.WithCancelCause(ctx)
+	s := newSupervisor(c, newSystem())
+	defer close(s.loop.done)
+	askCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	l.stop = stop
-	l.onSignal = l.signalBeforeApp
-	attempt := l.attempt(l.phase, nil)
-	// What a command that overran has left gets no second second: nobody would be
-	// there to count it.
+	s.stop = stop
+	s.loop.onSignal = s.signalBeforeApp
+	attempt := s.attempt(s.phase, nil)
+	// SIGKILL for what an overrunning command has left: nobody stays to send it later.
 	defer func() {
-		for pgid := range l.condemned {
-			l.execute(pgid)
+		for pgid := range s.loop.pending {
+			s.loop.killPendingGroup(pgid)
 		}
 	}()
-	return l.during(asking, never, func(ctx context.Context) error {
+	return s.runUntil(askCtx, never, func(ctx context.Context) error {
 		return probes.Ask(ctx, targets, attempt)
 	})
 }

@@ -33,7 +33,7 @@ type Config struct {
 	DrainQuiet  time.Duration
 	QuietExcept []uint16
 
-	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it
+	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it; NoSignal: nothing
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
 
 	Grace       time.Duration // one deadline for the whole end; 0: none, and nothing is ever killed
@@ -72,6 +72,10 @@ type Config struct {
 	// from a goroutine of its own; it must not block. nil drops the output.
 	Output func(Line)
 }
+
+// NoSignal as Config.StopSignal: the app gets no stop signal, because something else
+// ends it, such as a drain hook. Only the deadline ends it otherwise.
+const NoSignal syscall.Signal = -1
 
 // Validate reports every mistake at once, as a *multierror.Error whose messages
 // name the flags of the usher command; nil when there is none.
@@ -130,7 +134,10 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 }
 
 func (c *Config) validateSignals(wrong func(string, ...any)) {
-	if c.StopSignal != 0 && !validSignal(c.StopSignal) {
+	if c.StopSignal == NoSignal && c.Grace == 0 {
+		wrong("--stop-signal none needs --grace: without a signal only the deadline ends an app that nothing else ends")
+	}
+	if c.StopSignal != 0 && c.StopSignal != NoSignal && !validSignal(c.StopSignal) {
 		wrong("--stop-signal: %d is no signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
 	}
 	for _, sig := range c.StopOn {

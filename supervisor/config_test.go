@@ -26,27 +26,27 @@ func TestValidate(t *testing.T) {
 		config Config
 		says   []string // one for each mistake, in order; none: it is fine
 	}{
-		{"a plain init", Config{Command: theApp}, nil},
+		{"a plain init", Config{Command: plainApp}, nil},
 		{"nothing to do", Config{}, []string{"no command"}},
 		{"only a wait", Config{Wait: unwritten}, nil},
-		{"a drain without a deadline", Config{Command: theApp, Drain: unwritten, DrainDelay: s, StopReserve: s},
+		{"a drain without a deadline", Config{Command: plainApp, Drain: unwritten, DrainDelay: s, StopReserve: s},
 			[]string{"--drain-delay needs --grace: 25s", "--drain needs --grace", "--stop-reserve needs --grace"}},
-		{"written numbers that just fit", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
-		{"written numbers that do not", Config{Command: theApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
+		{"written numbers that just fit", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
+		{"written numbers that do not", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
 			[]string{"add up to 11s: raise --grace"}},
-		{"written numbers beyond all time", Config{Command: theApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise --grace"}},
-		{"default timeouts shrink to fit", Config{Command: theApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
-		{"stop signals that are rewritten", Config{Command: theApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
+		{"written numbers beyond all time", Config{Command: plainApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise --grace"}},
+		{"default timeouts shrink to fit", Config{Command: plainApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
+		{"stop signals that are rewritten", Config{Command: plainApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
 			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},
 			[]string{"SIGTERM is a stop signal: use --stop-signal", "SIGQUIT is a stop signal"}},
-		{"signals that do not exist", Config{Command: theApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
+		{"signals that do not exist", Config{Command: plainApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
 			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL cannot be caught"}},
-		{"a place taken, and something to do after it", Config{Command: theApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
+		{"a place taken, and something to do after it", Config{Command: plainApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
 			[]string{"--ready: with --exec", "--stop-signal: with --exec", "--grace: with --exec", "--group: with --exec"}},
-		{"codes that do not exist", Config{Command: theApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
-		{"negative durations, whose sums say nothing", Config{Command: theApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainQuiet: -s}, []string{"--drain-delay: -", "--drain-quiet: -1s is negative"}},
-		{"more than a day", Config{Command: theApp, Grace: 5 * s, DrainQuiet: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
-		{"negative durations", Config{Command: theApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
+		{"codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
+		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainQuiet: -s}, []string{"--drain-delay: -", "--drain-quiet: -1s is negative"}},
+		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainQuiet: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
+		{"negative durations", Config{Command: plainApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.config.Validate()
@@ -65,7 +65,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
-	c := Config{Command: theApp, Grace: 10 * time.Second, DrainDelay: 7 * time.Second}
+	c := Config{Command: plainApp, Grace: 10 * time.Second, DrainDelay: 7 * time.Second}
 	require.NoError(t, c.Validate())
 	require.Len(t, c.Warnings(), 1)
 	assert.Contains(t, c.Warnings()[0], "may take 7s by its numbers but ends after 5s")
@@ -82,7 +82,7 @@ func enough(t *testing.T, c *Config) time.Duration {
 // The grace period that a message or a warning names is the shortest that is right.
 func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 	for seconds := range 60 {
-		c := Config{Command: theApp, Grace: time.Second, DrainDelay: time.Duration(seconds) * 700 * time.Millisecond,
+		c := Config{Command: plainApp, Grace: time.Second, DrainDelay: time.Duration(seconds) * 700 * time.Millisecond,
 			Drain:    []probes.Target{{Timeout: time.Duration(seconds%7) * time.Second, TimeoutWritten: true}},
 			PostStop: []probes.Target{{Timeout: time.Duration(seconds%5) * time.Second, TimeoutWritten: seconds%2 == 0}}}
 		if seconds%3 == 0 {
@@ -98,7 +98,10 @@ func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 }
 
 func TestRunRefusesABadConfigBeforeAnythingStarts(t *testing.T) {
-	code, err := Run(t.Context(), Config{Command: theApp, DrainDelay: time.Second})
+	code, err := Run(t.Context(), Config{Command: plainApp, DrainDelay: time.Second})
 	assert.Equal(t, CodeFault, code)
 	assert.True(t, strings.Contains(err.Error(), "--drain-delay needs --grace"), "%v", err)
 }
+
+// plainApp is a command that a Config may have.
+var plainApp = []string{"app"}

@@ -35,40 +35,44 @@ func (p Phase) String() string { return phaseNames[p] }
 type Kind int
 
 const (
-	Entered          Kind = iota // a phase begins: Phase
-	Warned                       // something is configured that will hurt: Text
-	Subreaper                    // usher is not PID 1 and adopts its own descendants
-	TargetTried                  // one attempt: Target, Attempts, Err (nil is a yes)
-	TargetReady                  // a target has said yes: Target, Attempts, Took
-	TargetGivenUp                // an optional target is no longer waited for: Target, Attempts, Took, Err
-	WaitProgress                 // still waiting: Pending, Took
-	HookStarted                  // Target
-	HookEnded                    // Target, Took, Err
-	HookSkipped                  // the app has gone, or its time: Target
-	AppStarted                   // PID
-	AppReplaces                  // --exec: the app is about to take usher's place; nothing follows, unless it cannot
-	AppEnded                     // PID, Exit, Took (its life)
-	ReadinessChanged             // asked again, the Ready targets say something else: Err (nil is a yes)
-	StopRequested                // the end begins with a signal: Signal
-	Failed                       // the end begins because usher wants it: Err, a *PhaseError
-	SignalForwarded              // Signal (as received), Sent (as sent), Err
-	SignalDropped                // --rewrite says so: Signal
-	SignalKept                   // it waits for the app to exist: Signal
-	SignalIgnored                // repeated in the drain, or the app has gone: Signal
-	Hurried                      // SIGINT in the drain: its rest is skipped
-	DelayStarted                 // Took (how long it may last)
-	DelayEnded                   // Took
-	QuietStarted                 // Took (how long nobody is to be connected)
-	QuietEnded                   // Took, Count (connections that are still open), Err (why before it was quiet)
-	AppSignalled                 // the app gets its stop signal: Signal, Err
-	DeadlineKill                 // SIGKILL to the app: Took (since its stop signal)
-	LeftoversFound               // others live on and get SIGTERM: Count (-1: unknown)
-	LeftoversKilled              // the time of the leftovers is over: SIGKILL
-	LeftBehind                   // the app ended by itself and left others: Count
-	OrphanReaped                 // PID, Exit
-	ShellHint                    // a shell as the app does not pass its stop signal on
-	StopOnHint                   // the app ended soon after a signal that may have been meant as a stop: Signal
-	Ended                        // the last event: Account
+	Entered            Kind = iota // a phase begins: Phase
+	Warned                         // something is configured that will hurt: Text
+	Subreaper                      // usher is not PID 1 and adopts its own descendants
+	TargetTried                    // one attempt: Target, Attempts, Err (nil is a yes)
+	TargetReady                    // a target has said yes: Target, Attempts, Took
+	TargetGivenUp                  // an optional target is no longer waited for: Target, Attempts, Took, Err
+	WaitProgress                   // still waiting: Pending, Took
+	HookStarted                    // Target
+	HookEnded                      // Target, Took, Err
+	HookInterrupted                // a stop signal came, and the hook got Signal: Target, Took (its time to finish; 0: no limit)
+	HookSkipped                    // Target, Err (why)
+	AppStarted                     // PID
+	AppReplaces                    // --exec: the app is about to take usher's place; nothing follows, unless it cannot
+	AppEnded                       // PID, Exit, Took (its life)
+	ReadinessChanged               // asked again, the Ready targets say something else: Err (nil is a yes)
+	StopRequested                  // the end begins with a signal: Signal
+	Failed                         // the end begins because usher wants it: Err, a *PhaseError
+	SignalForwarded                // Signal (as received), Sent (as sent)
+	SignalDropped                  // --rewrite says so: Signal
+	SignalKept                     // it waits for the app to exist: Signal
+	SignalIgnored                  // repeated in the drain, or the app has gone: Signal
+	SignalsLost                    // too many have come before the app: Signal (the first one lost), Count (how many are kept)
+	SignalFailed                   // a signal cannot be delivered: PID, Name ("" is the app), Signal, Err
+	DrainSkipped                   // SIGINT in the drain: its rest is skipped
+	DelayStarted                   // Took (how long it may last)
+	DelayEnded                     // Took
+	QuietStarted                   // Took (how long nobody is to be connected)
+	QuietEnded                     // Took, Count (connections that are still open), Err (why before it was quiet)
+	AppSignalled                   // the app got its stop signal: Signal (NoSignal: none)
+	DeadlineKill                   // SIGKILL to the app: Took (since its stop signal)
+	LeftoversSignalled             // leftovers are asked to stop: Signal, Count (-1: unknown), Names
+	LastCall                       // everything that was not asked yet is: Signal, Count, Names
+	LeftoversKilled                // the time of the leftovers is over: SIGKILL
+	LeftBehind                     // the app exited by itself, or there is no Grace, and others live: Count (-1: unknown), Names
+	OrphanReaped                   // PID, Exit
+	ShellHint                      // a shell as the app does not pass its stop signal on
+	StopOnHint                     // the app ended soon after a signal that may have been meant as a stop: Signal
+	Ended                          // the last event: Account
 )
 
 // Event is one fact of a life, in the order in which they happened.
@@ -86,6 +90,8 @@ type Event struct {
 	Exit     Exit
 	Signal   syscall.Signal
 	Sent     syscall.Signal
+	Name     string   // of a process
+	Names    []string // of processes
 	Err      error
 	Text     string
 	Account  *Account

@@ -45,7 +45,7 @@ func ExampleRun() {
 			case supervisor.AppStarted:
 				fmt.Printf("%v: the app runs\n", e.Phase)
 			case supervisor.AppEnded:
-				fmt.Printf("%v: the app %v\n", e.Phase, e.Exit)
+				fmt.Printf("the app %v\n", e.Exit)
 			}
 		},
 	})
@@ -54,7 +54,7 @@ func ExampleRun() {
 	// wait: db says yes
 	// pre-start: migrate ended: <nil>
 	// start: the app runs
-	// run: the app exited 3
+	// the app exited 3
 	// post-stop: report ended: <nil>
 	// 3 <nil>
 }

@@ -8,31 +8,40 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/usher-init/usher/signals"
 )
 
-// behaviour is how a process of the fake kernel lives and dies.
-type behaviour struct {
-	lives  time.Duration // then it exits by itself; 0: never
-	code   int           // with this
-	obeys  time.Duration // how long after SIGTERM or SIGQUIT it exits with code
-	deaf   bool          // it ignores all but SIGKILL
-	dies   bool          // a stop signal kills it: 128+n
-	leaves []string      // children that it leaves behind when it ends
-	absent error         // it cannot be started
-	undead bool          // not even SIGKILL ends it
-	hushed bool          // no SIGCHLD tells of its end: something else must
+// usherPID is usher's own pid in a story.
+const usherPID = 1
+
+// fakeProcess is a process of the fake kernel.
+type fakeProcess struct {
+	pid, parent, group int
+	name               string
+	act                behaviour
+
+	told    int  // how many signals have asked it to stop
+	leaving bool // it exits once its children have
+	stopped bool
+	queued  []syscall.Signal // came while it was stopped
+	execed  chan struct{}    // closed when its start returns
 }
 
 // fake is a kernel whose processes are entries in a table. SIGCHLD coalesces
 // there as it does in the real one: one pending mark, however many exits.
 type fake struct {
-	mu    sync.Mutex // timers and the loop both reach in
+	mu    sync.Mutex // timers, the loop and what runs beside it all reach in
 	log   func(format string, args ...any)
 	child chan os.Signal
 	acts  map[string]behaviour
 	next  int
-	alive map[int]string
-	dead  []exited
+	alive map[int]*fakeProcess
+	dead  []zombie
+
+	notPID1  bool
+	noProc   bool
+	lookTime time.Duration // how long a look at /proc takes
 
 	began    time.Time
 	clients  [][2]time.Duration // when one is connected to port 80, from and to
@@ -40,61 +49,133 @@ type fake struct {
 	blind    bool               // sockets cannot be seen
 }
 
-type exited struct {
+// zombie is a child of usher's whose state has changed, for wait4.
+type zombie struct {
 	pid int
 	ws  syscall.WaitStatus
 }
 
 func newFake(acts map[string]behaviour, log func(string, ...any)) *fake {
-	return &fake{began: time.Now(), log: log, child: make(chan os.Signal, 1), acts: acts, alive: map[int]string{}}
+	return &fake{began: time.Now(), log: log, child: make(chan os.Signal, 1), acts: acts, next: usherPID, alive: map[int]*fakeProcess{}}
 }
 
-func (k *fake) start(p process) (child, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (k *fake) start(p process) func() (child, error) {
 	name := p.argv[0]
-	if err := k.acts[name].absent; err != nil {
-		return child{}, &StartError{Name: name, Err: err, NotFound: err == syscall.ENOENT}
-	}
-	told := ""
-	for _, kv := range p.env {
-		if strings.HasPrefix(kv, "USHER_") {
-			told += " " + strings.TrimPrefix(kv, "USHER_")
+	return func() (child, error) {
+		k.mu.Lock()
+		act := k.acts[name]
+		if act.absent != nil {
+			k.mu.Unlock()
+			return child{}, &StartError{Name: name, Err: act.absent, NotFound: act.absent == syscall.ENOENT}
 		}
+		vars := ""
+		for _, kv := range p.env {
+			if strings.HasPrefix(kv, "USHER_") {
+				vars += " " + strings.TrimPrefix(kv, "USHER_")
+			}
+		}
+		k.log("  fork %s%s", name, vars)
+		proc := k.fork(name, usherPID, 0)
+		k.mu.Unlock()
+		if act.startTakes > 0 {
+			select {
+			case <-time.After(act.startTakes):
+			case <-proc.execed: // it was killed meanwhile
+			}
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		closeOnce(proc.execed)
+		k.begin(proc)
+		return child{pid: proc.pid, flush: func() {}}, nil
 	}
-	k.log("  fork %s%s", name, told)
-	return child{pid: k.born(name), drained: func() {}}, nil
 }
+
+func (k *fake) started(process, child) {}
 
 func (k *fake) replace(p process) error {
 	k.log("  exec %s", p.argv[0])
 	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // else the story would end here
 }
 
-// born gives a process its number and, if it ends by itself, its end.
-func (k *fake) born(name string) int {
+// otherGroup is a process group that is nobody's number.
+const otherGroup = 9999
+
+// fork makes a process: in its parent's group, or in a group of its own.
+func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	k.next++
-	pid := k.next
-	k.alive[pid] = name
-	if act := k.acts[name]; act.lives > 0 {
-		time.AfterFunc(act.lives, func() { k.die(pid, syscall.WaitStatus(act.code<<8)) })
+	p := &fakeProcess{pid: k.next, parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
+	if group == 0 || p.act.ownGroup {
+		p.group = p.pid
 	}
-	return pid
+	k.alive[p.pid] = p
+	return p
 }
 
-func (k *fake) die(pid int, ws syscall.WaitStatus) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	name, ok := k.alive[pid]
-	if !ok {
+// begin lets a process do what it does by itself.
+func (k *fake) begin(p *fakeProcess) {
+	if k.alive[p.pid] == nil {
 		return
 	}
-	delete(k.alive, pid)
-	for _, orphan := range k.acts[name].leaves {
-		k.born(orphan)
+	for _, sig := range p.queued {
+		k.deliver(p, sig)
 	}
-	k.dead = append(k.dead, exited{pid, ws})
-	if k.acts[name].hushed {
+	p.queued = nil
+	for _, name := range p.act.daemons {
+		k.begin(k.fork(name, usherPID, 0))
+	}
+	for _, name := range p.act.children {
+		k.begin(k.fork(name, p.pid, p.group))
+	}
+	if p.act.otherGroup > 0 {
+		time.AfterFunc(p.act.otherGroup, func() { k.locked(func() { p.group = otherGroup }) })
+	}
+	if p.act.exitsAfter > 0 {
+		time.AfterFunc(p.act.exitsAfter, func() { k.locked(func() { k.exit(p, syscall.WaitStatus(p.act.code<<8)) }) })
+	}
+	if p.act.stopsAfter > 0 {
+		time.AfterFunc(p.act.stopsAfter, func() {
+			k.locked(func() {
+				p.stopped = true
+				k.zombify(p.pid, syscall.WaitStatus(0x7f|int(syscall.SIGSTOP)<<8), false)
+			})
+		})
+	}
+}
+
+func (k *fake) locked(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+}
+
+// exit ends a process. Its children become usher's.
+func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
+	if k.alive[p.pid] != p {
+		return
+	}
+	delete(k.alive, p.pid)
+	for _, name := range p.act.leaves {
+		k.begin(k.fork(name, usherPID, 0))
+	}
+	for _, other := range k.alive {
+		if other.parent == p.pid {
+			other.parent = usherPID
+		}
+	}
+	parent := k.alive[p.parent]
+	switch {
+	case p.parent == usherPID:
+		k.zombify(p.pid, ws, p.act.noSIGCHLD)
+	case parent != nil && parent.leaving && len(k.childrenOf(parent)) == 0:
+		k.exit(parent, syscall.WaitStatus(parent.act.stopCode<<8))
+	}
+}
+
+// zombify queues a status for wait4, and SIGCHLD unless it is to be lost.
+func (k *fake) zombify(pid int, ws syscall.WaitStatus, hushed bool) {
+	k.dead = append(k.dead, zombie{pid, ws})
+	if hushed {
 		return
 	}
 	select {
@@ -103,15 +184,31 @@ func (k *fake) die(pid int, ws syscall.WaitStatus) {
 	}
 }
 
+func (k *fake) childrenOf(p *fakeProcess) []*fakeProcess {
+	return k.list(func(other *fakeProcess) bool { return other.parent == p.pid })
+}
+
+// list returns the living processes of a kind, in the order of their pids.
+func (k *fake) list(is func(*fakeProcess) bool) []*fakeProcess {
+	var all []*fakeProcess
+	for _, p := range k.alive {
+		if is(p) {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b *fakeProcess) int { return a.pid - b.pid })
+	return all
+}
+
 func (k *fake) wait() (int, syscall.WaitStatus, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	switch {
-	case len(k.dead) > 0:
-		e := k.dead[0]
+	if len(k.dead) > 0 {
+		z := k.dead[0]
 		k.dead = k.dead[1:]
-		return e.pid, e.ws, nil
-	case len(k.alive) > 0:
+		return z.pid, z.ws, nil
+	}
+	if len(k.list(func(p *fakeProcess) bool { return p.parent == usherPID })) > 0 {
 		return 0, 0, nil
 	}
 	return -1, 0, syscall.ECHILD
@@ -119,59 +216,132 @@ func (k *fake) wait() (int, syscall.WaitStatus, error) {
 
 func (k *fake) kill(pid int, sig syscall.Signal) error {
 	k.mu.Lock()
-	name, ok := k.alive[max(pid, -pid)]
-	k.mu.Unlock()
-	if !ok {
+	defer k.mu.Unlock()
+	var to []*fakeProcess
+	what := ""
+	if pid < 0 {
+		to = k.list(func(p *fakeProcess) bool { return p.group == -pid })
+		what = "group of "
+	} else if p := k.alive[pid]; p != nil {
+		to = append(to, p)
+	}
+	if len(to) == 0 {
 		return syscall.ESRCH
 	}
-	group := ""
-	if pid < 0 {
-		group = "group of "
+	if sig == 0 {
+		return nil
 	}
-	k.log("  kill %s%s %d", group, name, sig)
-	k.deliver(max(pid, -pid), name, sig)
+	if to[0].act.otherUser {
+		k.log("  kill %s%s %s: not permitted", what, to[0].name, signals.Name(sig))
+		return syscall.EPERM
+	}
+	k.log("  kill %s%s %s", what, to[0].name, signals.Name(sig))
+	for _, p := range to {
+		k.deliver(p, sig)
+	}
 	return nil
 }
 
-func (k *fake) deliver(pid int, name string, sig syscall.Signal) {
-	act := k.acts[name]
-	switch {
-	case act.undead:
-	case sig == syscall.SIGKILL:
-		k.die(pid, syscall.WaitStatus(sig))
-	case act.deaf, sig != syscall.SIGTERM && sig != syscall.SIGQUIT && sig != syscall.SIGINT:
-	case act.dies:
-		k.die(pid, syscall.WaitStatus(sig))
-	default:
-		time.AfterFunc(act.obeys, func() { k.die(pid, syscall.WaitStatus(act.code<<8)) })
-	}
-}
-
-func (k *fake) killOthers(sig syscall.Signal) {
-	k.mu.Lock()
-	var pids []int
-	for pid := range k.alive {
-		pids = append(pids, pid)
-	}
-	k.mu.Unlock()
-	slices.Sort(pids)
-	for _, pid := range pids {
-		k.mu.Lock()
-		name := k.alive[pid]
-		k.mu.Unlock()
-		k.log("  kill %s %d", name, sig)
-		k.deliver(pid, name, sig)
-	}
-}
-
-func (k *fake) others() int {
+func (k *fake) group(pid int) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.alive)
+	if p := k.alive[pid]; p != nil {
+		return p.group
+	}
+	return pid
 }
 
-func (k *fake) adopt() (pid1, seesAll bool) { return true, true }
-func (k *fake) appGone()                    {}
+// deliver is what a process does when it gets a signal.
+func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
+	act := p.act
+	asked := slices.Contains(act.stopSignals(), sig)
+	switch {
+	case k.alive[p.pid] != p || act.unkillable:
+	case sig == syscall.SIGKILL:
+		closeOnce(p.execed)
+		k.exit(p, syscall.WaitStatus(sig))
+	case sig == syscall.SIGCONT:
+		p.stopped = false
+		queued := p.queued
+		p.queued = nil
+		for _, sig := range queued {
+			k.deliver(p, sig)
+		}
+	case p.stopped || act.startTakes > 0 && !isClosed(p.execed):
+		p.queued = append(p.queued, sig)
+	case act.ignores || !asked:
+	case p.told > 0 && act.once, !act.handles:
+		k.exit(p, syscall.WaitStatus(sig))
+	case p.told > 0:
+	default:
+		p.told++
+		if act.tells {
+			for _, c := range k.childrenOf(p) {
+				k.log("  %s tells %s", p.name, c.name)
+				k.deliver(c, sig)
+			}
+		}
+		if p.leaving = act.waits; !act.waits || len(k.childrenOf(p)) == 0 {
+			exit := func() { k.exit(p, syscall.WaitStatus(act.stopCode<<8)) }
+			if act.stopTakes == 0 {
+				exit()
+				return
+			}
+			time.AfterFunc(act.stopTakes, func() { k.locked(exit) })
+		}
+	}
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func closeOnce(c chan struct{}) {
+	if !isClosed(c) {
+		close(c)
+	}
+}
+
+func (k *fake) look() func() ([]proc, bool) {
+	return func() ([]proc, bool) {
+		if k.lookTime > 0 {
+			time.Sleep(k.lookTime)
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.noProc {
+			return nil, false
+		}
+		var all []proc
+		for _, p := range k.list(func(p *fakeProcess) bool { return p.parent != 0 || !k.notPID1 }) {
+			all = append(all, proc{procID{p.pid, 0}, p.parent, p.group, p.name, p.parent == usherPID})
+		}
+		return all, true
+	}
+}
+
+func (k *fake) signalAll(sig syscall.Signal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.log("  kill everything %s", signals.Name(sig))
+	for _, p := range k.list(func(*fakeProcess) bool { return true }) {
+		k.deliver(p, sig)
+	}
+}
+
+func (k *fake) killOthers() func() {
+	k.signalAll(syscall.SIGKILL)
+	return func() {}
+}
+
+func (k *fake) becomeSubreaper() (pid1, seesAll bool) { return !k.notPID1, !k.notPID1 || !k.noProc }
+func (k *fake) appExited()                            {}
+func (k *fake) flushOutput()                          {}
 
 // sockets are a port for the app, one for usher's health, which always has a
 // client, and a connection to elsewhere.
@@ -191,73 +361,101 @@ func (k *fake) sockets() ([]socket, error) {
 	}
 	return all, nil
 }
-func (k *fake) drain() {}
 
-// tell is an event as a line of a story.
-func tell(e Event) string {
+// eventLine is an event as a line of a trace; "" is not worth a line.
+func eventLine(e Event) string {
 	name := ""
 	if e.Target != nil {
 		name = e.Target.Name + " "
 	}
+	sig := signals.Name(e.Signal)
 	switch e.Kind {
 	case Entered:
 		return e.Phase.String()
 	case TargetReady:
-		return name + "yes"
+		return name + "is ready"
 	case TargetGivenUp:
-		return name + "given up"
+		return name + "is given up"
 	case WaitProgress:
 		return fmt.Sprintf("still waiting for %d", len(e.Pending))
+	case HookInterrupted:
+		return fmt.Sprintf("hook %sis interrupted, %v left", name, e.Took)
 	case HookEnded:
-		return name + "done: " + orFine(e.Err)
+		return "hook " + name + "finished: " + errText(e.Err)
 	case HookSkipped:
-		return name + "skipped"
+		return "hook " + name + "skipped: " + e.Err.Error()
 	case AppEnded:
 		return "app " + e.Exit.String()
 	case ReadinessChanged:
-		return "readiness: " + orFine(e.Err)
+		return "readiness: " + errText(e.Err)
 	case StopRequested:
-		return fmt.Sprintf("asked to stop by %d", e.Signal)
+		return "received " + sig
 	case Failed:
 		return "failed: " + strings.ReplaceAll(e.Err.Error(), "\n", " ")
 	case SignalDropped:
-		return fmt.Sprintf("signal %d dropped", e.Signal)
+		return sig + " dropped"
 	case SignalKept:
-		return fmt.Sprintf("signal %d kept", e.Signal)
+		return sig + " kept"
+	case SignalsLost:
+		return fmt.Sprintf("%s and later ones lost, %d kept", sig, e.Count)
 	case SignalIgnored:
-		return fmt.Sprintf("signal %d changes nothing", e.Signal)
-	case Hurried:
-		return "hurry"
+		return sig + " ignored"
+	case SignalFailed:
+		return fmt.Sprintf("cannot send %s to %s: %v", sig, orApp(e.Name), e.Err)
+	case DrainSkipped:
+		return "the rest of the drain is skipped"
 	case DelayEnded:
 		return "delay over"
 	case QuietStarted:
 		return fmt.Sprintf("until nobody is connected for %v", e.Took)
 	case QuietEnded:
-		return fmt.Sprintf("quiet: %d connected, %s", e.Count, orFine(e.Err))
+		return fmt.Sprintf("quiet: %d connected, %s", e.Count, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
+	case AppSignalled:
+		if e.Signal == NoSignal {
+			return "no stop signal"
+		}
 	case DeadlineKill:
-		return "deadline"
+		return "deadline of the app"
+	case LeftoversSignalled:
+		return fmt.Sprintf("leftovers get %s: %s", sig, procNames(e))
+	case LastCall:
+		return fmt.Sprintf("last call: %s: %s", sig, procNames(e))
 	case LeftoversKilled:
-		return "leftovers' deadline"
+		return "deadline of the leftovers"
 	case LeftBehind:
-		return fmt.Sprintf("%d left behind", e.Count)
+		return "left behind: " + procNames(e)
 	case OrphanReaped:
 		return fmt.Sprintf("orphan %d %v", e.PID, e.Exit)
 	case ShellHint:
-		return "hint: exec or --group"
+		return "hint: exec"
 	case StopOnHint:
-		return fmt.Sprintf("hint: --stop-on %d", e.Signal)
+		return "hint: --stop-on " + sig
 	case Ended:
 		a := e.Account
-		return fmt.Sprintf("account: end %v, drain %v, stop %v, leftovers %v, post-stop %v", a.End, a.Drain, a.Stop, a.Leftovers, a.PostStop)
+		return fmt.Sprintf("shutdown took %v: drain %v, stop %v, leftovers %v, post-stop %v", a.End, a.Drain, a.Stop, a.Leftovers, a.PostStop)
 	}
 	return ""
 }
 
-func orFine(err error) string {
+func procNames(e Event) string {
+	if e.Count < 0 {
+		return "unknown"
+	}
+	return strings.Join(e.Names, " ")
+}
+
+func orApp(name string) string {
+	if name == "" {
+		return "the app"
+	}
+	return name
+}
+
+func errText(err error) string {
 	if err == nil {
-		return "fine"
+		return "ok"
 	}
 	return err.Error()
 }

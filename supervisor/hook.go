@@ -2,11 +2,11 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/usher-init/usher/probes"
@@ -22,55 +22,92 @@ type HookError struct {
 func (e *HookError) Error() string { return fmt.Sprintf("hook %s failed: %v", e.Name, e.Err) }
 func (e *HookError) Unwrap() error { return e.Err }
 
-// hook does one target once, with its retries, in its own time and at most
-// until ctx ends. early ends it too.
-func (l *life) hook(ctx context.Context, t *probes.Target, early func() bool) error {
-	l.emit(Event{Kind: HookStarted, Target: t})
-	began := time.Now()
-	attempt := l.attempt(l.phase, l.facts(ctx, t))
-	err := l.during(ctx, early, func(ctx context.Context) error {
-		return probes.Do(ctx, *t, attempt)
-	})
-	l.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})
-	return err
+// InterruptedError is the result of a pre-start or post-start hook that was running
+// when a stop signal came: the signal that the hook got, and how it ended then.
+type InterruptedError struct {
+	Signal syscall.Signal
+	Err    error // nil: it exited 0
 }
 
-// attempt is what targets are asked and done with in a phase. What it captures of
-// the life is fixed here, because commands run their output outside of the loop.
-func (l *life) attempt(phase Phase, facts []probes.Fact) probes.Attempt {
-	env, output := l.Env, l.Output
+func (e *InterruptedError) Error() string {
+	text := "interrupted by " + signals.Name(e.Signal)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// startHook runs a target once, beside the loop, with its retries, in its own time
+// and at most until ctx ends.
+func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
+	s.emit(Event{Kind: HookStarted, Target: t})
+	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
+	return s.loop.spawn(func() error { return probes.Do(ctx, *t, attempt) })
+}
+
+// runHook runs a hook of the shutdown. Nobody waits for one whose time is over.
+func (s *supervisor) runHook(ctx context.Context, t *probes.Target) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	began := time.Now()
+	j := s.startHook(ctx, t)
+	s.loop.until(ctx, j.hasEnded)
+	err := j.err
+	if ctx.Err() != nil && (!j.done || err != nil) {
+		err = context.Cause(ctx)
+		s.loop.terminateEnded()
+	}
+	s.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})
+}
+
+// skipHook tells why a hook is not run.
+func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
+	err := context.Cause(ctx)
+	if err == nil {
+		err = errAppExited
+	}
+	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
+}
+
+// attempt is how targets are probed and run in a phase. It keeps copies of what it
+// needs, because the goroutines of commands use it outside of the loop.
+func (s *supervisor) attempt(phase Phase, vars []probes.Fact) probes.Attempt {
+	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {
-		return l.exec(ctx, env, c, func(line []byte) {
+		return s.loop.runCommand(ctx, phase, env, c, func(line []byte) {
 			if output != nil {
 				output(Line{phase, c.Name, line})
 			}
 		})
 	}
-	return probes.Attempt{Facts: facts, Run: run, Resolver: l.resolver}
+	return probes.Attempt{Facts: vars, Run: run, Resolver: s.resolver}
 }
 
-// facts is what a hook is told: why the end came, and what it has to work with.
-func (l *life) facts(ctx context.Context, t *probes.Target) []probes.Fact {
-	var facts []probes.Fact
-	tell := func(name, value string) { facts = append(facts, probes.Fact{Name: name, Value: value}) }
+// hookVars are the variables of a hook: why the shutdown began, and what the hook
+// has to work with.
+func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Fact {
+	var vars []probes.Fact
+	set := func(name, value string) { vars = append(vars, probes.Fact{Name: name, Value: value}) }
 
-	ending := l.phase == Drain || l.phase == PostStop
-	if ending {
-		tell("USHER_REASON", reasonOf(l.why))
+	shutdown := s.phase == Drain || s.phase == PostStop
+	if shutdown {
+		set("USHER_REASON", reasonOf(s.reason))
 	}
-	if stop := (StopError{}); ending && errors.As(l.why, &stop) {
-		tell("USHER_SIGNAL", signals.Name(stop.Signal))
+	if sig := s.stopSignalReceived(); shutdown && sig != 0 {
+		set("USHER_SIGNAL", signals.Name(sig))
 	}
-	if l.app.pid != 0 && !l.appEnded() {
-		tell("USHER_APP_PID", strconv.Itoa(l.app.pid))
+	if s.app.pid != 0 && !s.appExited() {
+		set("USHER_APP_PID", strconv.Itoa(s.app.pid))
 	}
-	if l.phase == PostStop {
-		tell("USHER_EXIT_CODE", strconv.Itoa(l.code()))
+	if s.phase == PostStop {
+		set("USHER_EXIT_CODE", strconv.Itoa(s.code()))
 	}
 	if left, ok := timeLeft(ctx, t.Timeout); ok {
-		tell("USHER_TIME_LEFT", strconv.Itoa(int(left/time.Second)))
+		set("USHER_TIME_LEFT", strconv.Itoa(int(left/time.Second)))
 	}
-	return facts
+	return vars
 }
 
 // timeLeft is how long a hook may take: its own timeout, or less if its part of
@@ -86,16 +123,16 @@ func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) 
 	return max(0, time.Until(by)), true
 }
 
-// withFacts is env with the facts in it, in place of what bore their names.
-func withFacts(env []string, facts []probes.Fact) []string {
-	all := make([]string, 0, len(env)+len(facts))
+// withVars is env with vars in place of variables of the same names.
+func withVars(env []string, vars []probes.Fact) []string {
+	all := make([]string, 0, len(env)+len(vars))
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
-		if !slices.ContainsFunc(facts, func(f probes.Fact) bool { return f.Name == name }) {
+		if !slices.ContainsFunc(vars, func(f probes.Fact) bool { return f.Name == name }) {
 			all = append(all, kv)
 		}
 	}
-	for _, f := range facts {
+	for _, f := range vars {
 		all = append(all, f.Name+"="+f.Value)
 	}
 	return all

@@ -3,31 +3,60 @@ package supervisor
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"syscall"
 	"time"
 
-	"github.com/usher-init/usher/probes"
 	"github.com/usher-init/usher/signals"
 )
 
 // loop is the one owner of all state: it receives signals, reaps children and
-// runs what other goroutines hand in. Everything that is not explicitly said to
+// runs the calls of other goroutines. Everything that is not explicitly said to
 // run elsewhere runs in it, so nothing here needs a lock.
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
-	calls     chan func()         // unbuffered: work handed in by other goroutines
+	calls     chan func()         // unbuffered: work for the loop from other goroutines
 	questions <-chan chan<- error // from Readiness; nil: nobody can ask
 	done      chan struct{}       // closed when Run returns, so that nobody waits for calls
-	children  map[int]func(Exit)
-	commands  map[int]context.Context // running commands of hooks and probes
-	condemned map[int]bool            // process groups that have had SIGTERM and get SIGKILL
-	alone     bool                    // the last wait4 said ECHILD: not one child is left
+
+	owners    map[int]func(Exit)    // what to call when a started process exits, by pid
+	starting  int                   // starts that have not returned yet
+	unclaimed []status              // reported by wait4 meanwhile; each may be of a start that has not returned
+	commands  map[*command]struct{} // commands of hooks and probes that have not exited
+	pending   map[int]bool          // process groups that had SIGTERM and get SIGKILL; true: the leader has been reaped
+	gcPercent int                   // of the garbage collector, while a start is under way
+	alone     bool                  // the last wait4 said ECHILD: there is no child at all
+
+	reaped int             // how many processes have been reaped
+	exits  map[int]reaping // who they were; nil: not recorded yet
 
 	onSignal   func(syscall.Signal)
 	onQuestion func(reply chan<- error)
 	onOrphan   func(pid int, e Exit)
-	onStopped  func(pid int, sig syscall.Signal)
+	onStopped  func(pid int, sig syscall.Signal) // 0: it was continued
+	onFailed   func(pid int, name string, sig syscall.Signal, err error)
+}
+
+// status is what wait4 has reported of a process before its owner was known.
+type status struct {
+	pid     int
+	exit    Exit
+	stopped syscall.Signal // it was stopped by this, and has not exited
+}
+
+// reaping is how a process exited, and when: it was the nth to be reaped.
+type reaping struct {
+	Exit
+	at time.Time
+	n  int
+}
+
+func newLoop(sys kernel, inbox *signals.Inbox) *loop {
+	return &loop{
+		sys: sys, inbox: inbox, calls: make(chan func()), done: make(chan struct{}),
+		owners: map[int]func(Exit){}, commands: map[*command]struct{}{}, pending: map[int]bool{},
+	}
 }
 
 // until runs the loop until done reports true or ctx ends, and then returns
@@ -58,42 +87,110 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 }
 
 func (l *loop) signal(sig os.Signal) {
-	// A child that has already ended is news older than the signal.
+	// The kernel sent SIGCHLD for an exit before this signal, but it may still be
+	// in its channel.
 	l.reap()
 	l.onSignal(sig.(syscall.Signal))
 }
 
-// reap takes every child that has ended. SIGCHLD is a level, not an edge: one of
-// them may stand for many exits, so this goes on until the kernel has no more.
+// reap takes every child that has exited. SIGCHLD is a level, not an edge: one of
+// them may stand for many exits, so this goes on until wait4 returns no more.
 func (l *loop) reap() {
+	before := l.reaped
 	for {
 		pid, ws, err := l.sys.wait()
 		l.alone = err == syscall.ECHILD
 		switch {
 		case err != nil || pid == 0:
+			if l.reaped > before {
+				l.forgetEmptyGroups()
+			}
 			return
+		case ws.Stopped() && l.starting > 0 && l.owners[pid] == nil:
+			l.unclaimed = append(l.unclaimed, status{pid: pid, stopped: ws.StopSignal()})
 		case ws.Stopped():
 			l.onStopped(pid, ws.StopSignal())
-		case l.children[pid] != nil:
-			ended := l.children[pid]
-			delete(l.children, pid)
-			ended(exitOf(ws))
+		case ws.Continued():
+			l.onStopped(pid, 0)
 		default:
-			l.onOrphan(pid, exitOf(ws))
+			l.reapedOne(pid, exitOf(ws))
 		}
 	}
 }
 
-// start forks in the loop, so that no exit can be reaped before its owner is
-// known, nor a signal sent to a number that has been given to somebody else.
-func (l *loop) start(p process, ended func(Exit)) (child, error) {
-	c, err := l.sys.start(p)
-	if err == nil {
-		l.children[c.pid] = ended
-		delete(l.condemned, c.pid) // that group has gone, or its number would not be free
+func (l *loop) reapedOne(pid int, e Exit) {
+	l.reaped++
+	if l.exits != nil {
+		l.exits[pid] = reaping{e, time.Now(), l.reaped}
 	}
-	return c, err
+	switch owner := l.owners[pid]; {
+	case owner != nil:
+		delete(l.owners, pid)
+		owner(e)
+	case l.starting > 0:
+		l.unclaimed = append(l.unclaimed, status{pid: pid, exit: e})
+	default:
+		l.onOrphan(pid, e)
+	}
 }
+
+// start starts p in a goroutine of its own. Between fork and the end of execve(2)
+// the calling thread is blocked (vfork), and that can last: the working directory
+// or the executable may be on a file system that does not answer, the file may be
+// under a lease, a debugger or a hostile app may have stopped the child.
+//
+// started is called in the loop with the result, and then exited once the process
+// has. The pid is unknown until then, so what is reaped meanwhile is kept.
+func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
+	if l.starting++; l.starting == 1 {
+		l.pauseGC()
+	}
+	run := l.sys.start(p)
+	go func() {
+		c, err := run()
+		l.post(func() {
+			if l.starting--; l.starting == 0 {
+				l.resumeGC()
+			}
+			if err == nil {
+				l.owners[c.pid] = exited
+				delete(l.pending, c.pid) // that group is gone, or its number would not be free
+				l.sys.started(p, c)
+			}
+			started(c, err)
+			l.claim(c.pid)
+		})
+	}()
+}
+
+// claim delivers what wait4 has reported of a process before its start returned.
+// When no start is under way any more the rest are orphans.
+func (l *loop) claim(pid int) {
+	all := l.unclaimed
+	l.unclaimed = nil
+	for _, st := range all {
+		switch {
+		case st.pid != pid && l.starting > 0:
+			l.unclaimed = append(l.unclaimed, st)
+		case st.stopped != 0:
+			l.onStopped(st.pid, st.stopped)
+		case st.pid == pid && l.owners[pid] != nil:
+			owner := l.owners[pid]
+			delete(l.owners, pid)
+			owner(st.exit)
+		default:
+			l.onOrphan(st.pid, st.exit)
+		}
+	}
+}
+
+// pauseGC keeps the garbage collector from running while a start is under way. The
+// collector stops all goroutines for a moment, and waits for a thread in vfork as
+// long as that takes: the loop would be blocked after all. A collection that is
+// under way is finished before this returns.
+func (l *loop) pauseGC() { l.gcPercent = debug.SetGCPercent(-1) }
+
+func (l *loop) resumeGC() { debug.SetGCPercent(l.gcPercent) }
 
 // post hands f to the loop from another goroutine. It reports false when the
 // loop has ended for good.
@@ -115,7 +212,7 @@ type job struct {
 	err  error
 }
 
-func (j *job) ended() bool { return j.done }
+func (j *job) hasEnded() bool { return j.done }
 
 // spawn runs f beside the loop.
 func (l *loop) spawn(f func() error) *job {
@@ -125,90 +222,4 @@ func (l *loop) spawn(f func() error) *job {
 		l.post(func() { j.done, j.err = true, err })
 	}()
 	return j
-}
-
-// hookKillDelay is how long an overrunning command has between SIGTERM and
-// SIGKILL.
-const hookKillDelay = time.Second
-
-// exec runs a command for a goroutine that asks or does a target; os/exec must
-// not wait in a process whose loop reaps every child. It returns when the
-// command's own process has ended; when ctx ends, the command is made to.
-func (l *loop) exec(ctx context.Context, env []string, c probes.Command, output func([]byte)) error {
-	p := process{argv: c.Argv, env: withFacts(env, c.Facts), output: output}
-	type result struct {
-		child
-		Exit
-		err error
-	}
-	started := make(chan result, 1) // 1: the loop never blocks on a caller that gave up
-	ended := make(chan Exit, 1)     // 1: likewise
-	posted := l.post(func() {
-		if ctx.Err() != nil { // while this waited for its turn
-			started <- result{err: context.Cause(ctx)}
-			return
-		}
-		var ch child
-		var err error
-		ch, err = l.start(p, func(e Exit) { delete(l.commands, ch.pid); ended <- e })
-		if err == nil {
-			l.commands[ch.pid] = ctx
-		}
-		started <- result{child: ch, err: err}
-	})
-	if !posted {
-		return context.Canceled
-	}
-	r := <-started // the call that was taken runs at once
-	if r.err != nil {
-		return r.err
-	}
-
-	select {
-	case r.Exit = <-ended:
-	case <-ctx.Done():
-		if !l.post(func() { l.overrun(r.pid) }) {
-			return context.Cause(ctx)
-		}
-		select {
-		case <-ended:
-		case <-l.done:
-		}
-		r.drained()
-		return context.Cause(ctx)
-	}
-	r.drained()
-	if r.Exit != (Exit{}) {
-		return exitError{r.Exit}
-	}
-	return nil
-}
-
-// overrunAll ends every command whose context has ended, now and in the loop;
-// the goroutines that wait for them come to the same conclusion a little later.
-func (l *loop) overrunAll() {
-	for pid, ctx := range l.commands {
-		if ctx.Err() != nil {
-			l.overrun(pid)
-		}
-	}
-}
-
-// overrun ends a command's whole process group, and a second later for certain:
-// what ignores SIGTERM, and what a shell has left behind.
-func (l *loop) overrun(pgid int) {
-	if l.condemned[pgid] {
-		return
-	}
-	l.sys.kill(-pgid, syscall.SIGTERM) // ESRCH: it has just ended
-	l.condemned[pgid] = true
-	l.after(hookKillDelay, func() { l.execute(pgid) })
-}
-
-// execute is for a second later, or for the end of the life if that comes first.
-func (l *loop) execute(pgid int) {
-	if l.condemned[pgid] {
-		l.sys.kill(-pgid, syscall.SIGKILL)
-	}
-	delete(l.condemned, pgid)
 }

@@ -8,24 +8,23 @@ import (
 	"time"
 )
 
-// maxLine is where a line is cut that does not end.
+// maxLine is the length at which a line without a newline is cut.
 const maxLine = 16 << 10
 
-// drain is for what hooks have left running: what they printed before they
-// ended is to be seen too.
-func (s *linux) drain() {
+// flushOutput passes on what processes that hooks have left running have printed.
+func (s *linux) flushOutput() {
 	for _, c := range s.copiers {
-		c.drain()
+		c.flush()
 	}
 }
 
-// copier reads what a command prints, for as long as anything holds the other
-// end: what a hook leaves running must not die of SIGPIPE.
+// copier reads what a command prints, as long as any process holds the other end:
+// a process that a hook has left running must not die of SIGPIPE.
 type copier struct {
 	r      *os.File
 	output func([]byte)
 	line   []byte
-	asked  chan chan struct{} // drain's questions; 2: the hook's own and one at the end
+	asked  chan chan struct{} // requests of flush; 2: the hook's own and one at the end
 	ended  chan struct{}      // closed at the end of the pipe
 }
 
@@ -42,10 +41,10 @@ func (c *copier) hasEnded() bool {
 	}
 }
 
-// drain returns once everything that was in the pipe has been passed on. The
-// question is asked before the reader is woken, and the reader rearms itself
-// before it looks for questions: so each is answered.
-func (c *copier) drain() {
+// flush returns once everything that was in the pipe has been passed on. It sends
+// its request before it wakes the reader, and the reader rearms itself before it
+// takes requests, so no request is missed.
+func (c *copier) flush() {
 	answer := make(chan struct{})
 	select {
 	case c.asked <- answer:
@@ -62,7 +61,7 @@ func (c *copier) drain() {
 func (c *copier) run() {
 	defer c.r.Close()
 	defer close(c.ended)
-	defer c.flush()
+	defer c.endLine()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := c.r.Read(buf)
@@ -78,9 +77,9 @@ func (c *copier) run() {
 	}
 }
 
-// rest empties the pipe without waiting and answers those who have asked for it.
-// It takes one pipe's full at the most: what is more has been written since. It
-// reports false at the end of the pipe.
+// rest empties the pipe without waiting and answers the requests of flush. It
+// reads one pipe's capacity at most: more than that was written since the request.
+// It reports false at the end of the pipe.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})
@@ -98,7 +97,7 @@ func (c *copier) rest(buf []byte) bool {
 		c.add(buf[:max(n, 0)])
 		total += n
 	}
-	c.flush()
+	c.endLine()
 	for _, answer := range answers {
 		close(answer)
 	}
@@ -137,7 +136,8 @@ func (c *copier) add(b []byte) {
 	}
 }
 
-func (c *copier) flush() {
+// endLine passes on a line that has no newline yet.
+func (c *copier) endLine() {
 	if len(c.line) > 0 {
 		c.output(c.line)
 		c.line = c.line[:0]

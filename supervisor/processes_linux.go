@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// wait is the one wait4 of the program.
+// wait is the one wait4 of the program. WCONTINUED, because a stopped app needs a
+// SIGCONT with its stop signal, and one that somebody has continued does not.
 func (s *linux) wait() (int, syscall.WaitStatus, error) {
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED, nil)
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil)
 		if err != syscall.EINTR {
 			return pid, ws, err
 		}
@@ -23,46 +24,80 @@ func (s *linux) wait() (int, syscall.WaitStatus, error) {
 
 func (s *linux) kill(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }
 
-// lookTime is how long the loop may be busy with looking for what must end.
-const lookTime = 50 * time.Millisecond
+func (s *linux) group(pid int) int {
+	pgid, err := syscall.Getpgid(pid)
+	if err != nil {
+		return pid
+	}
+	return pgid
+}
 
-func (s *linux) killOthers(sig syscall.Signal) {
-	if s.pid1 {
+func (s *linux) signalAll(sig syscall.Signal) {
+	switch {
+	case s.pid1:
 		syscall.Kill(-1, sig)
-		return
-	}
-	if !procIsOurs() {
-		if s.app != 0 {
-			syscall.Kill(-s.app, sig) // all that can be reached
-		}
-		return
-	}
-	// What forks while it is being looked for leaves a child that nobody has told
-	// yet. So it is looked for in the quick way until there is nothing new, and
-	// then in the sure one. But not for long: what forks faster than that fills the
-	// table with its dead, which only the loop reaps. Its exits bring us back here.
-	told := map[int]bool{}
-	tell := func(pids []int) (news bool) {
-		for _, pid := range pids {
-			if !told[pid] {
-				told[pid], news = true, true
-				syscall.Kill(pid, sig)
-			}
-		}
-		return news
-	}
-	for began := time.Now(); time.Since(began) < lookTime; {
-		if !tell(childrenOfAll()) && !tell(descendants()) {
-			return
-		}
+	case s.app != 0:
+		syscall.Kill(-s.app, sig)
 	}
 }
 
-func (s *linux) others() int {
-	if !procIsOurs() {
-		return -1
+// look reads /proc. As PID 1 everything there but usher itself counts, also what
+// entered the container by exec and is nobody's descendant here.
+func (s *linux) look() func() ([]proc, bool) {
+	pid1 := s.pid1
+	return func() ([]proc, bool) {
+		if !procIsOurs() {
+			return nil, false
+		}
+		if pid1 {
+			return slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 }), true
+		}
+		return descendants(), true
 	}
-	return len(descendants())
+}
+
+// killTime bounds the search for descendants that fork faster than it finds them.
+// What it misses exits or forks, and either brings the loop back to killOthers.
+const killTime = time.Second / 2
+
+// killOthers needs one system call as PID 1: kill(-1) and fork(2) exclude each
+// other in the kernel (tasklist_lock), so nothing that forks escapes.
+func (s *linux) killOthers() func() {
+	if s.pid1 || !procIsOurs() {
+		s.signalAll(syscall.SIGKILL)
+		return func() {}
+	}
+	return killDescendants
+}
+
+// killDescendants looks again as long as it finds new processes: what forked just
+// before it was killed leaves a child that no look has seen. It begins with the
+// files that list children, which are quick to read where this process has few
+// descendants among many others, and ends with all of /proc, because a child is
+// missing there when another one exits during the read (proc(5)).
+func killDescendants() {
+	killed := map[procID]bool{}
+	killNew := func(pids []procID) (found bool) {
+		for _, p := range pids {
+			if !killed[p] {
+				killed[p], found = true, true
+				syscall.Kill(p.pid, syscall.SIGKILL)
+			}
+		}
+		return found
+	}
+	for began := time.Now(); time.Since(began) < killTime; {
+		if killNew(listedDescendants()) {
+			continue
+		}
+		var all []procID
+		for _, p := range descendants() {
+			all = append(all, p.procID)
+		}
+		if !killNew(all) {
+			return
+		}
+	}
 }
 
 // procIsOurs reports whether /proc shows our own PID namespace: after unshare(1)
@@ -72,54 +107,58 @@ func procIsOurs() bool {
 	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
-// descendants are all processes below us that have not ended, from a look at
-// every process there is. As a subreaper we are the parent of every orphan among
-// them, so none is missed for having lost its parent.
-func descendants() []int {
-	if !procIsOurs() {
-		return nil
-	}
-	children := map[int][]int{}
-	for _, pid := range numbersIn("/proc") {
-		if parent, dead, ok := parentOf(pid); ok && !dead {
-			children[parent] = append(children[parent], pid)
+// livingProcesses are all processes in /proc that have not exited.
+func livingProcesses() []proc {
+	var all []proc
+	for _, pid := range numericEntries("/proc") {
+		if p, ok := readStat(pid); ok {
+			all = append(all, p)
 		}
-	}
-	return below(os.Getpid(), func(pid int) []int { return children[pid] })
-}
-
-// childrenOfAll asks us for our children, and those for theirs (proc(5); a kernel
-// with CONFIG_PROC_CHILDREN has that). It is as quick as our own tree is small,
-// however crowded the machine; but one that ends meanwhile may hide another.
-func childrenOfAll() []int {
-	return below(os.Getpid(), func(pid int) (children []int) {
-		tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
-		for _, tid := range numbersIn(tasks) {
-			list, _ := os.ReadFile(tasks + strconv.Itoa(tid) + "/children")
-			for word := range strings.FieldsSeq(string(list)) {
-				child, err := strconv.Atoi(word)
-				if _, dead, ok := parentOf(child); err == nil && ok && !dead {
-					children = append(children, child)
-				}
-			}
-		}
-		return children
-	})
-}
-
-// below is the tree under pid, without itself.
-func below(pid int, children func(int) []int) []int {
-	var all []int
-	for next := children(pid); len(next) > 0; next = next[1:] {
-		all = append(all, next[0])
-		next = append(next, children(next[0])...)
 	}
 	return all
 }
 
-// numbersIn lists the entries of a directory that are numbers, in order; none
-// where there is no such directory.
-func numbersIn(dir string) []int {
+// descendants are the living processes below this one. As a subreaper it is the
+// parent of every orphan among them, so none is missed for having lost its parent.
+func descendants() []proc {
+	children := map[int][]proc{}
+	for _, p := range livingProcesses() {
+		children[p.parent] = append(children[p.parent], p)
+	}
+	return subtree(os.Getpid(), func(pid int) []proc { return children[pid] }, func(p proc) int { return p.pid })
+}
+
+// listedDescendants reads the children of this process and of those, from files
+// that a kernel with CONFIG_PROC_CHILDREN has.
+func listedDescendants() []procID {
+	return subtree(os.Getpid(), func(pid int) (children []procID) {
+		tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+		for _, tid := range numericEntries(tasks) {
+			list, _ := os.ReadFile(tasks + strconv.Itoa(tid) + "/children")
+			for word := range strings.FieldsSeq(string(list)) {
+				child, err := strconv.Atoi(word)
+				if p, ok := readStat(child); err == nil && ok {
+					children = append(children, p.procID)
+				}
+			}
+		}
+		return children
+	}, func(p procID) int { return p.pid })
+}
+
+// subtree is everything below pid, without itself.
+func subtree[T any](pid int, children func(int) []T, pidOf func(T) int) []T {
+	var all []T
+	for next := children(pid); len(next) > 0; next = next[1:] {
+		all = append(all, next[0])
+		next = append(next, children(pidOf(next[0]))...)
+	}
+	return all
+}
+
+// numericEntries lists the entries of a directory that are numbers, in order;
+// none where there is no such directory.
+func numericEntries(dir string) []int {
 	entries, _ := os.ReadDir(dir)
 	var all []int
 	for _, e := range entries {
@@ -127,22 +166,43 @@ func numbersIn(dir string) []int {
 			all = append(all, n)
 		}
 	}
-	slices.Sort(all) // "10" comes before "3" there
+	slices.Sort(all) // ReadDir sorts "10" before "3"
 	return all
 }
 
-// parentOf reads /proc/PID/stat (proc(5)): the name in parentheses may hold any
-// character, so the fields are counted from the last closing one.
-func parentOf(pid int) (parent int, dead, ok bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// readStat reads /proc/PID/stat (proc(5)); it is false for a process that is
+// gone or has exited. The name in parentheses may hold any character, so the
+// fields are counted from the last closing one: state, ppid, pgrp, and 16 fields
+// later the start time.
+func readStat(pid int) (proc, bool) {
+	var buf [1024]byte // 52 fields: less than 900 bytes
+	stat := readOnce("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return proc{}, false
+	}
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return proc{}, false
+	}
+	parent, err1 := strconv.Atoi(fields[1])
+	group, err2 := strconv.Atoi(fields[2])
+	start, err3 := strconv.ParseUint(fields[19], 10, 64)
+	name := string(stat[open+1 : end])
+	return proc{procID{pid, start}, parent, group, name, parent == os.Getpid()}, err1 == nil && err2 == nil && err3 == nil
+}
+
+// readOnce reads what fits into buf by one read(2), as proc(5) asks for. It is
+// several times faster than os.ReadFile, and thousands of files may be read.
+func readOnce(path string, buf []byte) []byte {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, false, false
+		return nil
 	}
-	_, rest, _ := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 2 {
-		return 0, false, false
+	defer syscall.Close(fd)
+	n, err := syscall.Read(fd, buf)
+	if err != nil {
+		return nil
 	}
-	parent, err = strconv.Atoi(fields[1])
-	return parent, fields[0] == "Z" || fields[0] == "X", err == nil
+	return buf[:n]
 }

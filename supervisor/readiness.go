@@ -51,68 +51,69 @@ var errStopping = errors.New("stopping")
 
 // readiness is what the loop knows of it.
 type readiness struct {
-	reached bool      // the targets have all said yes for the first time
-	stopped bool      // the end has begun
-	err     error     // what the targets said last; nil: all yes
+	reached bool      // all targets were ready once
+	stopped bool      // the shutdown has begun
+	err     error     // the last result; nil: all were ready
 	at      time.Time // when
-	askers  []chan<- error
-	giveUp  context.CancelFunc // ends the question that is under way; nil: there has been none
+	waiting []chan<- error
+	cancel  context.CancelFunc // ends the question that is under way; nil: there was none
 }
 
-// question answers from memory, or once the targets have been asked again. All who
-// ask meanwhile share that.
-func (l *life) question(ctx context.Context, reply chan<- error) {
-	r := &l.readiness
+// answerReadiness answers from memory, or once the targets have been probed again.
+// All who ask meanwhile share that result.
+func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
+	r := &s.readiness
 	switch {
 	case r.stopped:
 		reply <- errStopping
 		return
 	case !r.reached:
-		reply <- fmt.Errorf("not ready yet: %v", l.phase)
+		reply <- fmt.Errorf("not ready yet: %v", s.phase)
 		return
-	case len(l.Ready) == 0 || time.Since(r.at) < readinessAge:
+	case len(s.cfg.Ready) == 0 || time.Since(r.at) < readinessAge:
 		reply <- r.err
 		return
 	}
-	r.askers = append(r.askers, reply)
-	if len(r.askers) > 1 {
+	r.waiting = append(r.waiting, reply)
+	if len(r.waiting) > 1 {
 		return
 	}
-	ctx, r.giveUp = context.WithTimeoutCause(ctx, readinessPatience, fmt.Errorf("no answer within %v", readinessPatience))
-	attempt := l.attempt(Ready, nil)
+	ctx, r.cancel = context.WithTimeoutCause(ctx, readinessPatience, fmt.Errorf("no answer within %v", readinessPatience))
+	attempt := s.attempt(Ready, nil)
 	go func() {
-		err := probes.Ask(ctx, l.Ready, attempt)
-		l.post(func() { l.readinessKnown(err) })
+		err := probes.Ask(ctx, s.cfg.Ready, attempt)
+		s.loop.post(func() { s.readinessKnown(err) })
 	}()
 }
 
-func (l *life) readinessKnown(err error) {
-	r := &l.readiness
-	r.giveUp()
+func (s *supervisor) readinessKnown(err error) {
+	r := &s.readiness
+	r.cancel()
 	if r.stopped {
 		return
 	}
 	changed := (err == nil) != (r.err == nil)
 	r.err, r.at = err, time.Now()
 	if changed {
-		l.emit(Event{Kind: ReadinessChanged, Err: err})
+		s.emit(Event{Kind: ReadinessChanged, Err: err})
 	}
-	l.answerAll(err)
+	s.answerWaiting(err)
 }
 
-// noLongerReady is the first thing to happen when the end begins, by whatever.
-func (l *life) noLongerReady() {
-	l.readiness.stopped = true
-	l.answerAll(errStopping)
-	if l.readiness.giveUp != nil {
-		l.readiness.giveUp()
-		l.overrunAll()
+// stopReadiness makes every answer a no. It is the first thing to happen when the
+// shutdown begins, whatever begins it.
+func (s *supervisor) stopReadiness() {
+	s.readiness.stopped = true
+	s.answerWaiting(errStopping)
+	if s.readiness.cancel != nil {
+		s.readiness.cancel()
+		s.loop.terminateEnded()
 	}
 }
 
-func (l *life) answerAll(err error) {
-	for _, reply := range l.readiness.askers {
+func (s *supervisor) answerWaiting(err error) {
+	for _, reply := range s.readiness.waiting {
 		reply <- err
 	}
-	l.readiness.askers = nil
+	s.readiness.waiting = nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -11,15 +13,16 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Run lives one life: it waits, starts the app, looks after it, and takes it
-// down. It returns the exit status that the process should end with, and why
-// the life ended: nil when the app ended by itself, StopError after a stop
-// signal, *PhaseError when usher ended it, and c.Validate's error, with
-// CodeFault, when nothing was started at all.
+// Run supervises one app: it waits, starts the app, acts as its init, and shuts it
+// down. It returns the exit status that the process should end with, and the reason
+// of the end: nil when the app exited by itself, StopError after a stop signal,
+// *PhaseError when usher ended it, and c.Validate's error, with CodeFault, when
+// nothing was started at all.
 //
-// The end of ctx counts as a SIGTERM. Run reaps every child of the process, so
-// one program can run one life at a time, and nothing else in it may wait for
-// children (os/exec does).
+// The end of ctx counts as a SIGTERM. Run reaps every child of the process, so a
+// program can have one Run at a time, and nothing else in it may wait for
+// children (os/exec does). It raises GOMAXPROCS to 2 if that is 1, and pauses the
+// garbage collector while a process is being started; see the package page.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
 		return CodeFault, err
@@ -31,198 +34,207 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if c.Env == nil {
 		c.Env = os.Environ()
 	}
+	// A start holds one processor of the scheduler as long as it takes.
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
 	return run(ctx, c, newSystem())
 }
 
-// life is what Run knows. All of it belongs to the goroutine of Run.
-type life struct {
-	loop
-	Config
+// supervisor is the state of one Run. All of it belongs to the goroutine of Run.
+type supervisor struct {
+	loop     *loop
+	cfg      Config
 	budget   Budget
 	resolver *probes.Resolver
 
-	began time.Time
-	phase Phase
-	app   app
-	kept  []syscall.Signal // received before the app existed, in order
-	again []syscall.Signal // stop signals after the first, before the drain or the stop
+	began          time.Time
+	phase          Phase
+	app            app
+	pendingSignals []syscall.Signal // received before the app existed, in order
+	laterStops     []syscall.Signal // stop signals after the first, before the drain or the stop
+	readiness      readiness
 
-	readiness readiness
-
-	stop  func(error) // ends what comes before the drain, with a StopError
-	why   error       // the reason of the end
-	endAt time.Time   // when the end began: all of the budget counts from here
+	stop          func(error) // ends startCtx, with a StopError
+	reason        error       // why the shutdown began; nil: the app exited by itself
+	shutdownStart time.Time   // all of the budget counts from here
+	leftovers     leftovers
+	pid1          bool
 
 	account Account
 }
 
-// app is the process that the life is about.
+// app is the process that usher was asked to run.
 type app struct {
 	pid       int
 	started   time.Time
-	ended     time.Time
+	exited    time.Time
 	exit      Exit
 	killed    bool // by usher, at the deadline
+	stopped   bool // by a signal such as SIGSTOP: it acts on no other one until SIGCONT
 	terminal  bool // it was given the terminal's foreground
-	continued bool // it has once been continued after it stopped on the way there
+	continued bool // it was continued once after it had touched the terminal too early
 
-	// The last signal it got that was no stop signal: perhaps it was meant as one.
-	meant   syscall.Signal
-	meantAt time.Time
+	// The last signal forwarded to it that was no stop signal. It may have been
+	// meant as one.
+	lastForwarded   syscall.Signal
+	lastForwardedAt time.Time
+	stopOnTimed     bool // hintStopOnLater has started its timer
+	stopOnHinted    bool
 }
 
-func (l *life) appEnded() bool { return !l.app.ended.IsZero() }
+func (s *supervisor) appExited() bool { return !s.app.exited.IsZero() }
 
-// run is the timeline of the contract from top to bottom. Until the app has
-// started, and while it runs, every wait is under life and ends with the first
-// stop signal; from then on every wait is under a limit of the budget.
+// run is the timeline of the contract from top to bottom. Every wait of the start
+// is bounded by startCtx, which ends with the first stop signal; from then on every
+// wait is bounded by a part of the budget.
 func run(ctx context.Context, c Config, sys kernel) (int, error) {
-	l := newLife(c, sys)
-	defer close(l.done)
-	everything, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := newSupervisor(c, sys)
+	defer close(s.loop.done)
+	ctx, cancel := context.WithCancel(stopOnEnd(ctx, s))
 	defer cancel()
-	life, stop := context.WithCancelCause(everything)
-	l.stop = stop
-	defer context.AfterFunc(ctx, func() { l.post(func() { l.askToStop(syscall.SIGTERM) }) })()
-	l.onSignal = l.signalBeforeApp
-	l.onQuestion = func(reply chan<- error) { l.question(life, reply) }
-	l.introduce()
+	startCtx, stop := context.WithCancelCause(ctx)
+	s.stop = stop
+	s.loop.onSignal = s.signalBeforeApp
+	s.loop.onQuestion = func(reply chan<- error) { s.answerReadiness(startCtx, reply) }
+	s.emitStartupWarnings()
 
-	// The way up: each step only if the one before it went well.
-	err := l.wait(life)
+	// The start: each step only if the one before it succeeded.
+	err := s.wait(startCtx)
 	if err == nil {
-		err = l.hooksUp(life, PreStart, c.PreStart, never)
+		err = s.runStartHooks(startCtx, PreStart, c.PreStart, never)
 	}
 	if err == nil {
-		err = context.Cause(life) // a stop that came together with the last yes
+		err = context.Cause(startCtx) // a stop signal that came together with the last success
 	}
 	if err == nil && c.Exec {
-		err = l.replace()
+		err = s.execApp()
 	}
 	if err == nil && len(c.Command) > 0 {
-		err = l.startApp()
+		err = s.startApp(startCtx)
 	}
-	if err == nil && l.app.pid != 0 {
-		l.onSignal = l.signalInRun
-		l.deliverKept()
-		err = l.comeUp(life)
+	if err == nil && s.app.pid != 0 {
+		s.loop.onSignal = s.signalInRun
+		s.forwardPending()
+		err = s.waitReady(startCtx)
 	}
-	if err == nil && l.app.pid != 0 && !l.appEnded() {
-		l.enter(Running)
-		err = l.until(life, l.appEnded)
+	if err == nil && s.app.pid != 0 && !s.appExited() {
+		s.enter(Running)
+		err = s.loop.until(startCtx, s.appExited)
 	}
 	if err == nil {
-		err = context.Cause(life) // asked to stop, and gone before that was looked at
+		err = context.Cause(startCtx) // a stop signal that came together with the app's exit
 	}
 
-	// The way down: every step, whatever the others brought, all within one
-	// budget that began with the first stop signal or the app's own end.
-	l.beginEnd(err)
-	if l.app.pid != 0 && !l.appEnded() {
-		l.drain(everything)
-		l.stopApp(everything)
+	// The shutdown: every step, whatever came of the others, all within one budget
+	// that began with the first stop signal or the app's own exit.
+	s.beginShutdown(err)
+	if s.app.pid != 0 && !s.appExited() {
+		s.drain(ctx)
+		s.stopApp(ctx)
 	}
-	l.onSignal = l.signalTooLate
-	l.leftovers(everything)
-	l.postStop(everything)
-	return l.end(), l.why
+	s.loop.onSignal = s.signalTooLate
+	s.endLeftovers(ctx)
+	s.postStop(ctx)
+	return s.finish(), s.reason
 }
 
-func newLife(c Config, sys kernel) *life {
-	l := &life{Config: c, budget: c.Budget(), began: time.Now(), resolver: &probes.Resolver{}}
-	l.loop = loop{
-		sys: sys, inbox: c.Signals, children: map[int]func(Exit){}, condemned: map[int]bool{}, commands: map[int]context.Context{},
-		calls: make(chan func()), done: make(chan struct{}),
-		onOrphan:  func(pid int, e Exit) { l.emit(Event{Kind: OrphanReaped, PID: pid, Exit: e}) },
-		onStopped: l.childStopped,
+// stopOnEnd returns a context that does not end with ctx: the end of ctx counts as
+// a SIGTERM, and the shutdown after it takes its time.
+func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
+	context.AfterFunc(ctx, func() { s.loop.post(func() { s.requestStop(syscall.SIGTERM) }) })
+	return context.WithoutCancel(ctx)
+}
+
+func newSupervisor(c Config, sys kernel) *supervisor {
+	s := &supervisor{loop: newLoop(sys, c.Signals), cfg: c, budget: c.Budget(), began: time.Now(), resolver: &probes.Resolver{}}
+	s.loop.onOrphan = func(pid int, e Exit) { s.emit(Event{Kind: OrphanReaped, PID: pid, Exit: e}) }
+	s.loop.onStopped = s.childStopped
+	s.loop.onFailed = func(pid int, name string, sig syscall.Signal, err error) {
+		s.emit(Event{Kind: SignalFailed, PID: pid, Name: name, Signal: sig, Err: err})
 	}
 	if c.Readiness != nil {
-		l.questions = c.Readiness.questions
+		s.loop.questions = c.Readiness.questions
 	}
-	return l
+	return s
 }
 
-// introduce says what is particular about this life.
-func (l *life) introduce() {
-	pid1, seesAll := l.sys.adopt()
+// emitStartupWarnings tells what is particular about this configuration and this
+// environment.
+func (s *supervisor) emitStartupWarnings() {
+	pid1, seesAll := s.loop.sys.becomeSubreaper()
+	s.pid1 = pid1
 	if !pid1 {
-		l.emit(Event{Kind: Subreaper})
+		s.emit(Event{Kind: Subreaper})
 	}
-	if !seesAll && l.Grace > 0 {
-		l.emit(Event{Kind: Warned, Text: "without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline"})
+	if !seesAll && s.cfg.Grace > 0 {
+		s.warn("without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline")
 	}
-	if l.DrainQuiet > 0 {
-		if _, err := l.sys.sockets(); err != nil {
-			l.emit(Event{Kind: Warned, Text: cannotCount + err.Error()})
+	if s.cfg.DrainQuiet > 0 {
+		if _, err := s.loop.sys.sockets(); err != nil {
+			s.warn(cannotCount + err.Error())
 		}
 	}
-	for _, text := range l.Warnings() {
-		l.emit(Event{Kind: Warned, Text: text})
+	for _, text := range s.cfg.Warnings() {
+		s.warn(text)
 	}
 }
 
-func (l *life) emit(e Event) {
-	e.At, e.Phase = time.Since(l.began), l.phase
-	if l.Observe != nil {
-		l.Observe(e)
+func (s *supervisor) warn(text string) { s.emit(Event{Kind: Warned, Text: text}) }
+
+func (s *supervisor) emit(e Event) {
+	e.At, e.Phase = time.Since(s.began), s.phase
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(e)
 	}
 }
 
-func (l *life) enter(p Phase) {
-	l.phase = p
-	l.emit(Event{Kind: Entered})
+func (s *supervisor) enter(p Phase) {
+	s.phase = p
+	s.emit(Event{Kind: Entered})
 }
 
-// endPatience is how long a step of the way up that is ended early may take to do
-// so: its command is killed after hookKillDelay.
-const endPatience = 2 * hookKillDelay
-
-// patience is endPatience, or what is left of the drain's part of the budget: the
-// app's time is not to be waited away.
-func (l *life) patience() time.Duration {
-	if l.Grace == 0 {
-		return endPatience
+// finish ends what is left, fills in the account and returns the exit status.
+func (s *supervisor) finish() int {
+	for pgid := range s.loop.pending {
+		s.loop.killPendingGroup(pgid)
 	}
-	began := l.endAt
-	if began.IsZero() {
-		began = time.Now()
-	}
-	if l.appEnded() && l.app.ended.Before(began) {
-		began = l.app.ended
-	}
-	return min(endPatience, time.Until(began.Add(l.budget.Drain)))
-}
-
-// errAppGone ends what was done for an app that has ended.
-var errAppGone = errors.New("the app has ended")
-
-func never() bool { return false }
-
-// during runs f beside the loop until it has finished, ctx has ended or early
-// says so. f's context ends with any of these; on the way up, f then has some
-// patience to return.
-func (l *life) during(ctx context.Context, early func() bool, f func(context.Context) error) error {
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
-	j := l.spawn(func() error { return f(inner) })
-	err := l.until(ctx, func() bool { return j.done || early() })
-	if !j.done {
+	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.alone && len(s.cfg.PostStop) > 0 {
+		// A post-stop hook at the deadline, and its children.
+		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+		s.killLeftovers(ctx)
 		cancel()
-		l.overrunAll()
-		if l.phase <= Running {
-			limit, release := context.WithTimeout(context.Background(), l.patience())
-			defer release()
-			l.until(limit, j.ended)
-		}
-		if err == nil {
-			err = errAppGone
-		}
-		return err
 	}
-	// A job that was ended from outside reports its own view of that: the cause
-	// is what counts.
-	if j.err == nil || ctx.Err() == nil {
-		return j.err
+	s.loop.sys.flushOutput()
+	s.enter(Done)
+	a := &s.account
+	a.Code, a.Why, a.Started, a.App, a.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
+	a.Life, a.Grace, a.End = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
+	s.emit(Event{Kind: Ended, Account: a})
+	return a.Code
+}
+
+// code is usher's exit status. --success-exit is for an app that was asked to
+// stop and did; never for one that had to be killed.
+func (s *supervisor) code() int {
+	code := codeOf(s.reason, s.app.pid != 0, s.app.exit)
+	if s.stopSignalReceived() != 0 && s.app.pid != 0 && !s.app.killed && slices.Contains(s.cfg.SuccessExit, code) {
+		return 0
 	}
-	return context.Cause(ctx)
+	return code
+}
+
+// stopSignalReceived is the stop signal that began the shutdown, or 0.
+func (s *supervisor) stopSignalReceived() syscall.Signal {
+	var stop StopError
+	if errors.As(s.reason, &stop) {
+		return stop.Signal
+	}
+	return 0
+}
+
+// measure is to be deferred: it measures the rest of the function.
+func measure(d *time.Duration) func() {
+	began := time.Now()
+	return func() { *d = time.Since(began) }
 }

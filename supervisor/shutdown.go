@@ -9,134 +9,164 @@ import (
 	"time"
 )
 
-// Causes of contexts that end on the way down; hooks that overran are logged
+// Causes of contexts that end during the shutdown; hooks that overrun are logged
 // with them.
 var (
-	errDeadline = errors.New("its time within --grace is over")
-	errHurry    = errors.New("skipped after SIGINT")
+	errShare        = errors.New("its share of --grace is used up")
+	errDrainSkipped = errors.New("skipped after SIGINT")
 )
 
-// beginEnd fixes why and when the end began: with a stop signal that has been
-// recorded, with the app's own exit, or now.
-func (l *life) beginEnd(why error) {
-	l.why = why
-	l.noLongerReady()
-	if l.endAt.IsZero() {
-		l.endAt = time.Now()
-		if l.appEnded() {
-			l.endAt = l.app.ended
+// beginShutdown fixes the reason and the start of the shutdown: a stop signal that
+// was recorded, the app's own exit, or now.
+func (s *supervisor) beginShutdown(reason error) {
+	s.reason = reason
+	s.stopReadiness()
+	if s.shutdownStart.IsZero() {
+		s.shutdownStart = time.Now()
+		if s.appExited() {
+			s.shutdownStart = s.app.exited
 		}
 	}
-	if phaseOf(why) != Idle {
-		l.emit(Event{Kind: Failed, Err: why})
+	if phaseOf(reason) != Idle {
+		s.emit(Event{Kind: Failed, Err: reason})
 	}
-	soon := l.app.ended.Sub(l.app.meantAt) < stopOnWindow
-	if why == nil && l.Grace > 0 && l.app.meant != 0 && soon {
-		l.emit(Event{Kind: StopOnHint, Signal: l.app.meant})
+	soon := s.app.exited.Sub(s.app.lastForwardedAt) < stopOnWindow
+	if reason == nil && s.cfg.Grace > 0 && s.app.lastForwarded != 0 && soon {
+		s.hintStopOn(s.app.lastForwarded)
 	}
 }
 
-// stopOnWindow is how soon after a forwarded signal the app's end suggests that
-// the signal was meant to stop it.
-const stopOnWindow = time.Minute
-
-// limit is the context of a part of the budget: it ends d after the end began,
-// or never without --grace.
-func (l *life) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if l.Grace == 0 {
+// limit is the context of a part of the budget: it ends d after the start of the
+// shutdown, or never without --grace.
+func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if s.cfg.Grace == 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadlineCause(ctx, l.endAt.Add(d), errDeadline)
+	return context.WithDeadlineCause(ctx, s.shutdownStart.Add(d), errShare)
 }
 
-// drain lets the app go on serving: for the delay, while the drain hooks are done,
-// and until it is quiet.
-func (l *life) drain(all context.Context) {
-	if l.DrainDelay == 0 && len(l.Drain) == 0 && l.DrainQuiet == 0 {
+// drain lets the app keep serving: for the delay, while the drain hooks run, and
+// until it is quiet.
+func (s *supervisor) drain(ctx context.Context) {
+	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainQuiet == 0 {
 		return
 	}
-	l.enter(Drain)
-	defer l.took(&l.account.Drain)()
-	ports := l.servedAtFirst()
-	by, release := l.limit(all, l.budget.Drain)
-	defer release()
-	by, hurry := context.WithCancelCause(by)
-	defer hurry(nil)
-	l.onSignal = func(sig syscall.Signal) { l.signalInDrain(sig, hurry) }
-
-	for _, sig := range l.takeAgain() {
-		l.onSignal(sig)
+	s.enter(Drain)
+	defer measure(&s.account.Drain)()
+	drainCtx, cancel := s.limit(ctx, s.budget.Drain)
+	defer cancel()
+	drainCtx, skip := context.WithCancelCause(drainCtx)
+	defer skip(nil)
+	s.loop.onSignal = func(sig syscall.Signal) { s.signalInDrain(sig, skip) }
+	for _, sig := range s.takeLaterStops() {
+		s.loop.onSignal(sig)
 	}
-	l.delay(by)
-	for i := range l.Drain {
-		if by.Err() != nil || l.appEnded() {
-			l.emit(Event{Kind: HookSkipped, Target: &l.Drain[i]})
+
+	ports := s.portsAtDrainStart(drainCtx)
+	s.delay(drainCtx)
+	for i := range s.cfg.Drain {
+		if drainCtx.Err() != nil || s.appExited() {
+			s.skipHook(drainCtx, &s.cfg.Drain[i])
 			continue
 		}
-		l.hook(by, &l.Drain[i], never)
+		s.runHook(drainCtx, &s.cfg.Drain[i])
 	}
-	l.quiet(by, ports)
+	s.waitIdle(drainCtx, ports)
 }
 
-func (l *life) delay(by context.Context) {
-	if l.DrainDelay == 0 {
+func (s *supervisor) delay(drainCtx context.Context) {
+	if s.cfg.DrainDelay == 0 {
 		return
 	}
 	began := time.Now()
-	l.emit(Event{Kind: DelayStarted, Took: l.DrainDelay})
-	over, release := context.WithTimeout(by, l.DrainDelay)
-	defer release()
-	l.until(over, l.appEnded)
-	l.emit(Event{Kind: DelayEnded, Took: time.Since(began)})
+	s.emit(Event{Kind: DelayStarted, Took: s.cfg.DrainDelay})
+	delayCtx, cancel := context.WithTimeout(drainCtx, s.cfg.DrainDelay)
+	defer cancel()
+	s.loop.until(delayCtx, s.appExited)
+	s.emit(Event{Kind: DelayEnded, Took: time.Since(began)})
 }
 
 // stopApp gives the app its stop signal and, at the deadline only, SIGKILL.
-func (l *life) stopApp(all context.Context) {
-	l.onSignal = l.signalInStop
-	if l.appEnded() {
+func (s *supervisor) stopApp(ctx context.Context) {
+	s.loop.onSignal = s.signalInStop
+	if s.appExited() {
 		return
 	}
-	l.enter(Stop)
-	defer l.took(&l.account.Stop)()
-	sig := l.stopSignal()
-	l.emit(Event{Kind: AppSignalled, Signal: sig, Err: l.signalApp(sig)})
-	for _, sig := range l.takeAgain() {
-		l.onSignal(sig)
+	s.enter(Stop)
+	defer measure(&s.account.Stop)()
+	s.rememberProcesses(ctx)
+	if s.appExited() {
+		return
 	}
-	l.watchShell()
+	s.sendStopSignal()
+	for _, sig := range s.takeLaterStops() {
+		s.loop.onSignal(sig)
+	}
+	s.hintShellLater()
 
-	began := time.Now()
-	by, release := l.limit(all, l.budget.Kill)
-	defer release()
-	if l.until(by, l.appEnded) == nil {
+	killCtx, cancel := s.limit(ctx, s.budget.Kill)
+	defer cancel()
+	if s.cfg.Grace > 0 {
+		callCtx, cancel := s.lastCallLimit(killCtx)
+		defer cancel()
+		if s.loop.until(callCtx, s.appExited) == nil {
+			return
+		}
+		s.lastCall(killCtx)
+	}
+	if s.loop.until(killCtx, s.appExited) == nil {
 		return
 	}
-	l.app.killed = true
-	l.emit(Event{Kind: DeadlineKill, Took: time.Since(began)})
-	l.sys.kill(l.app.pid, syscall.SIGKILL)
-	last, release := l.limit(all, l.budget.settled())
-	defer release()
-	if l.until(last, l.appEnded) != nil {
-		// Not even SIGKILL ends a process that waits for a dead disk.
-		l.app.exit, l.app.ended = Exit{Signal: syscall.SIGKILL}, time.Now()
+	s.killApp(ctx)
+}
+
+// sendStopSignal begins the app's own stop. A stopped process acts on no signal
+// until it is continued.
+func (s *supervisor) sendStopSignal() {
+	sig := s.stopSignal()
+	s.leftovers.begin(time.Now(), s.shutdownStart.Add(s.budget.Kill), sig)
+	if s.cfg.StopSignal == NoSignal {
+		s.emit(Event{Kind: AppSignalled, Signal: NoSignal})
+		return
+	}
+	if s.signalApp(sig) == nil {
+		s.emit(Event{Kind: AppSignalled, Signal: sig})
+	}
+	if s.app.stopped {
+		s.signalApp(syscall.SIGCONT)
 	}
 }
 
 // stopSignal is what the app gets at the stop.
-func (l *life) stopSignal() syscall.Signal {
-	var first StopError
-	switch {
-	case l.StopSignal != 0:
-		return l.StopSignal
-	case errors.As(l.why, &first):
-		return first.Signal
+func (s *supervisor) stopSignal() syscall.Signal {
+	switch received := s.stopSignalReceived(); {
+	case s.cfg.StopSignal > 0:
+		return s.cfg.StopSignal
+	case received != 0:
+		return received
 	}
-	return syscall.SIGTERM // usher itself wants the end
+	return syscall.SIGTERM // usher itself ends the app
 }
 
-// shellPatience is how long a shell may take before the log says what most
-// likely keeps it: it waits for a child that got no signal.
-const shellPatience = 5 * time.Second
+// killApp ends the app at the deadline, and with it everything else.
+func (s *supervisor) killApp(ctx context.Context) {
+	s.app.killed = true
+	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {
+		s.emit(Event{Kind: SignalFailed, PID: s.app.pid, Signal: syscall.SIGKILL, Err: err})
+	}
+	s.killOthers()
+	s.emit(Event{Kind: DeadlineKill, Took: time.Since(s.leftovers.signalled)})
+	goneCtx, cancel := s.limit(ctx, s.budget.settled())
+	defer cancel()
+	if s.loop.until(goneCtx, s.appExited) != nil {
+		// SIGKILL does not end a process that waits for a dead disk.
+		s.app.exit, s.app.exited = Exit{Signal: syscall.SIGKILL}, time.Now()
+	}
+}
+
+// shellHintDelay is how long a shell may run on after its stop signal before the
+// log says what most likely keeps it: it waits for a child that got no signal.
+const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
@@ -144,68 +174,31 @@ var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 // its signals on to them, as shells do.
 func IsShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
 
-func (l *life) watchShell() {
-	if l.Group || !IsShell(l.Command[0]) {
+func (s *supervisor) hintShellLater() {
+	if s.cfg.Group || !IsShell(s.cfg.Command[0]) {
 		return
 	}
-	l.after(shellPatience, func() {
-		if !l.appEnded() {
-			l.emit(Event{Kind: ShellHint})
+	s.loop.after(shellHintDelay, func() {
+		if !s.appExited() {
+			s.emit(Event{Kind: ShellHint})
 		}
 	})
 }
 
-// postStop does the post-stop hooks, whatever has happened before.
-func (l *life) postStop(all context.Context) {
-	if len(l.PostStop) == 0 {
+// postStop runs the post-stop hooks, whatever has happened before.
+func (s *supervisor) postStop(ctx context.Context) {
+	if len(s.cfg.PostStop) == 0 {
 		return
 	}
-	l.enter(PostStop)
-	defer l.took(&l.account.PostStop)()
-	by, release := l.limit(all, l.budget.Grace)
-	defer release()
-	for i := range l.PostStop {
-		if by.Err() != nil {
-			l.emit(Event{Kind: HookSkipped, Target: &l.PostStop[i]})
+	s.enter(PostStop)
+	defer measure(&s.account.PostStop)()
+	graceCtx, cancel := s.limit(ctx, s.budget.Grace)
+	defer cancel()
+	for i := range s.cfg.PostStop {
+		if graceCtx.Err() != nil {
+			s.skipHook(graceCtx, &s.cfg.PostStop[i])
 			continue
 		}
-		l.hook(by, &l.PostStop[i], never)
+		s.runHook(graceCtx, &s.cfg.PostStop[i])
 	}
-}
-
-// end draws up the account and names the exit status.
-func (l *life) end() int {
-	for pgid := range l.condemned {
-		l.execute(pgid)
-	}
-	if l.reap(); l.Grace > 0 && !l.alone {
-		// A post-stop hook at the deadline, and its children.
-		moment, release := context.WithTimeout(context.Background(), settleTime)
-		l.killAll(moment)
-		release()
-	}
-	l.sys.drain()
-	l.enter(Done)
-	a := &l.account
-	a.Code, a.Why, a.Started, a.App, a.Killed = l.code(), l.why, l.app.pid != 0, l.app.exit, l.app.killed
-	a.Life, a.Grace, a.End = l.app.ended.Sub(l.app.started), l.Grace, time.Since(l.endAt)
-	l.emit(Event{Kind: Ended, Account: a})
-	return a.Code
-}
-
-// code is usher's exit status. --success-exit is for an app that was asked to
-// stop and did; never for one that had to be killed.
-func (l *life) code() int {
-	code := codeOf(l.why, l.app.pid != 0, l.app.exit)
-	var stop StopError
-	if errors.As(l.why, &stop) && l.app.pid != 0 && !l.app.killed && slices.Contains(l.SuccessExit, code) {
-		return 0
-	}
-	return code
-}
-
-// took is to be deferred: it measures the rest of the function.
-func (l *life) took(d *time.Duration) func() {
-	began := time.Now()
-	return func() { *d = time.Since(began) }
 }

@@ -2,113 +2,176 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"syscall"
 	"time"
 )
 
-// What a signal means depends on where in its life the app is; Run says so by
-// assigning onSignal. Each handler records or forwards, none of them waits.
+// What a signal means depends on the phase; run and the steps of the shutdown say
+// so by assigning onSignal. Each handler records or forwards, none of them waits.
 
-// isStop reports whether sig asks for the end: SIGTERM, SIGINT and --stop-on.
-func (l *life) isStop(sig syscall.Signal) bool {
-	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(l.StopOn, sig)
+// isStop reports whether sig is a stop signal: SIGTERM, SIGINT and --stop-on.
+func (s *supervisor) isStop(sig syscall.Signal) bool {
+	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(s.cfg.StopOn, sig)
 }
 
-// askToStop begins the end, once: the budget counts from the first stop signal.
-// Further ones have their meaning when the drain or the stop is there.
-func (l *life) askToStop(sig syscall.Signal) {
-	if !l.endAt.IsZero() {
-		l.again = append(l.again, sig)
+// requestStop begins the shutdown, once: the budget counts from the first stop
+// signal. Later ones mean something only in the drain and the stop.
+func (s *supervisor) requestStop(sig syscall.Signal) {
+	if !s.shutdownStart.IsZero() {
+		if len(s.laterStops) < maxPending {
+			s.laterStops = append(s.laterStops, sig)
+		}
 		return
 	}
-	l.endAt = time.Now()
-	l.noLongerReady()
-	l.emit(Event{Kind: StopRequested, Signal: sig})
-	l.stop(StopError{sig})
+	s.shutdownStart = time.Now()
+	s.stopReadiness()
+	s.emit(Event{Kind: StopRequested, Signal: sig})
+	s.stop(StopError{sig})
 }
 
-// signalBeforeApp holds until the app has started. SIGQUIT and SIGHUP end the
-// wait too, as they would end any program that has not asked for them.
-func (l *life) signalBeforeApp(sig syscall.Signal) {
-	if l.isStop(sig) || sig == syscall.SIGQUIT || sig == syscall.SIGHUP {
-		l.askToStop(sig)
+// maxPending is how many signals are kept for an app that does not exist yet: as
+// many as anybody means, and no more than a flood may take of memory.
+const maxPending = 1024
+
+// signalBeforeApp applies until the app has started. SIGQUIT and SIGHUP end the
+// wait too, as they end any program that has no handler for them.
+func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
+	if s.isStop(sig) || sig == syscall.SIGQUIT || sig == syscall.SIGHUP {
+		s.requestStop(sig)
 		return
 	}
-	l.kept = append(l.kept, sig)
-	l.emit(Event{Kind: SignalKept, Signal: sig})
-}
-
-// deliverKept hands the app what came before it existed, in that order.
-func (l *life) deliverKept() {
-	for _, sig := range l.kept {
-		l.forward(sig)
+	switch {
+	case len(s.pendingSignals) < maxPending:
+		s.pendingSignals = append(s.pendingSignals, sig)
+		s.emit(Event{Kind: SignalKept, Signal: sig})
+	case len(s.pendingSignals) == maxPending: // once, and never again
+		s.pendingSignals = append(s.pendingSignals, 0)
+		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
 	}
-	l.kept = nil
 }
 
-// takeAgain hands over the stop signals that came too early to mean anything.
-func (l *life) takeAgain() []syscall.Signal {
-	again := l.again
-	l.again = nil
-	return again
+// forwardPending forwards what came before the app existed, in that order.
+func (s *supervisor) forwardPending() {
+	for _, sig := range s.pendingSignals {
+		if sig != 0 {
+			s.forward(sig)
+		}
+	}
+	s.pendingSignals = nil
 }
 
-func (l *life) signalInRun(sig syscall.Signal) {
-	if l.isStop(sig) && !l.appEnded() {
-		l.askToStop(sig)
+// takeLaterStops returns the stop signals that came too early to mean anything.
+func (s *supervisor) takeLaterStops() []syscall.Signal {
+	later := s.laterStops
+	s.laterStops = nil
+	return later
+}
+
+func (s *supervisor) signalInRun(sig syscall.Signal) {
+	if s.isStop(sig) && !s.appExited() {
+		s.requestStop(sig)
 		return
 	}
-	l.forward(sig)
+	s.forward(sig)
 }
 
-// signalInDrain: orchestrators repeat SIGTERM, so that says nothing new; a
+// signalInDrain: orchestrators repeat SIGTERM, so a repeated one changes nothing; a
 // SIGINT is a person who does not want to wait.
-func (l *life) signalInDrain(sig syscall.Signal, hurry context.CancelCauseFunc) {
+func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseFunc) {
 	switch {
 	case sig == syscall.SIGINT:
-		l.emit(Event{Kind: Hurried, Signal: sig})
-		hurry(errHurry)
-	case l.isStop(sig):
-		l.emit(Event{Kind: SignalIgnored, Signal: sig})
+		s.emit(Event{Kind: DrainSkipped, Signal: sig})
+		skip(errDrainSkipped)
+	case s.isStop(sig):
+		s.emit(Event{Kind: SignalIgnored, Signal: sig})
 	default:
-		l.forward(sig)
+		s.forward(sig)
 	}
 }
 
-// signalInStop passes everything on as it comes.
-func (l *life) signalInStop(sig syscall.Signal) {
-	if l.appEnded() {
-		l.signalTooLate(sig)
+// signalInStop forwards everything as it comes. With --stop-signal none the app is
+// ended in another way, and gets no stop signal here either.
+func (s *supervisor) signalInStop(sig syscall.Signal) {
+	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
+		s.emit(Event{Kind: SignalIgnored, Signal: sig})
 		return
 	}
-	l.emit(Event{Kind: SignalForwarded, Signal: sig, Sent: sig, Err: l.signalApp(sig)})
+	s.sendForwarded(sig, sig)
 }
 
-func (l *life) signalTooLate(sig syscall.Signal) {
-	l.emit(Event{Kind: SignalIgnored, Signal: sig})
+func (s *supervisor) signalTooLate(sig syscall.Signal) {
+	s.emit(Event{Kind: SignalIgnored, Signal: sig})
 }
 
-// forward passes a signal on to the app, rewritten as --rewrite says.
-func (l *life) forward(sig syscall.Signal) {
-	if l.appEnded() {
-		l.signalTooLate(sig)
+// forward forwards a signal to the app, rewritten as --rewrite says.
+func (s *supervisor) forward(sig syscall.Signal) {
+	if s.appExited() {
+		s.signalTooLate(sig)
 		return
 	}
-	send, ok := l.Rewrite.Apply(sig)
+	send, ok := s.cfg.Rewrite.Apply(sig)
 	if !ok {
-		l.emit(Event{Kind: SignalDropped, Signal: sig})
+		s.emit(Event{Kind: SignalDropped, Signal: sig})
 		return
 	}
-	l.app.meant, l.app.meantAt = sig, time.Now()
-	l.emit(Event{Kind: SignalForwarded, Signal: sig, Sent: send, Err: l.signalApp(send)})
+	s.app.lastForwarded, s.app.lastForwardedAt = sig, time.Now()
+	s.sendForwarded(sig, send)
+	s.hintStopOnLater(sig)
+}
+
+func (s *supervisor) sendForwarded(sig, send syscall.Signal) {
+	if err := s.signalApp(send); err == nil {
+		s.emit(Event{Kind: SignalForwarded, Signal: sig, Sent: send})
+	}
 }
 
 // signalApp sends to the app, or with --group to its process group. The pid is
-// the app's for as long as it has not been reaped, and only the loop reaps.
-func (l *life) signalApp(sig syscall.Signal) error {
-	if l.Group {
-		return l.sys.kill(-l.app.pid, sig)
+// the app's as long as it has not been reaped, and only the loop reaps. An app
+// that has left the group for one of its own is signalled itself.
+func (s *supervisor) signalApp(sig syscall.Signal) error {
+	pid, sys := s.app.pid, s.loop.sys
+	err := error(syscall.ESRCH)
+	if s.cfg.Group {
+		err = sys.kill(-pid, sig)
 	}
-	return l.sys.kill(l.app.pid, sig)
+	if errors.Is(err, syscall.ESRCH) {
+		err = sys.kill(pid, sig)
+	}
+	if err != nil {
+		s.emit(Event{Kind: SignalFailed, PID: pid, Signal: sig, Err: err})
+	}
+	return err
+}
+
+// stopOnWindow is how soon after a forwarded signal the app's exit suggests that
+// the signal was meant to stop it.
+const stopOnWindow = time.Minute
+
+// stopOnDelay is how long an app may run on after a signal that images use as their
+// STOPSIGNAL, before the log says that usher did not take it for one.
+const stopOnDelay = 5 * time.Second
+
+// hintStopOnLater gives the hint if the app survives a signal that images use as
+// STOPSIGNAL (nginx and php-fpm QUIT, httpd WINCH, haproxy USR1): the orchestrator
+// then waits for an end that nobody has begun.
+func (s *supervisor) hintStopOnLater(sig syscall.Signal) {
+	if s.cfg.Grace == 0 || s.app.stopOnTimed || !slices.Contains([]syscall.Signal{syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGUSR1}, sig) {
+		return
+	}
+	s.app.stopOnTimed = true
+	s.loop.after(stopOnDelay, func() {
+		if s.shutdownStart.IsZero() && !s.appExited() {
+			s.hintStopOn(sig)
+		}
+	})
+}
+
+// hintStopOn suggests --stop-on, once.
+func (s *supervisor) hintStopOn(sig syscall.Signal) {
+	if !s.app.stopOnHinted {
+		s.app.stopOnHinted = true
+		s.emit(Event{Kind: StopOnHint, Signal: sig})
+	}
 }

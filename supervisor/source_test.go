@@ -63,7 +63,7 @@ func TestOneLoop(t *testing.T) {
 				continue
 			}
 			ast.Inspect(f.Body, func(n ast.Node) bool {
-				if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "inbox" && f.Name.Name != "newLife" {
+				if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "inbox" && f.Name.Name != "newLoop" {
 					loops = append(loops, filepath.Base(path)+" "+f.Name.Name)
 				}
 				return true

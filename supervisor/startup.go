@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -11,19 +12,24 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// wait asks every Wait target, all at once, until each has said yes.
-func (l *life) wait(life context.Context) error {
-	if len(l.Wait) == 0 {
+// errAppExited ends what was done for an app that has exited.
+var errAppExited = errors.New("the app has exited")
+
+func never() bool { return false }
+
+// wait probes every Wait target, all at once, until each is ready.
+func (s *supervisor) wait(startCtx context.Context) error {
+	if len(s.cfg.Wait) == 0 {
 		return nil
 	}
-	l.enter(Wait)
-	return l.during(life, never, l.asking(l.Wait, l.WaitTimeout))
+	s.enter(Wait)
+	return s.runUntil(startCtx, never, s.probing(s.cfg.Wait, s.cfg.WaitTimeout))
 }
 
-// asking is the work of asking targets until all have said yes, at most for
+// probing returns a function that probes targets until all are ready, at most for
 // limit; 0 means no limit.
-func (l *life) asking(targets []probes.Target, limit time.Duration) func(context.Context) error {
-	phase, attempt := l.phase, l.attempt(l.phase, nil)
+func (s *supervisor) probing(targets []probes.Target, limit time.Duration) func(context.Context) error {
+	phase, attempt := s.phase, s.attempt(s.phase, nil)
 	return func(ctx context.Context) error {
 		if limit > 0 {
 			var cancel context.CancelFunc
@@ -31,7 +37,7 @@ func (l *life) asking(targets []probes.Target, limit time.Duration) func(context
 			defer cancel()
 		}
 		err := probes.Wait(ctx, targets, attempt, func(u probes.Update) {
-			l.post(func() { l.emit(targetEvent(u)) })
+			s.loop.post(func() { s.emit(targetEvent(u)) })
 		})
 		if err != nil {
 			return &PhaseError{phase, err}
@@ -54,85 +60,252 @@ func targetEvent(u probes.Update) Event {
 	return e
 }
 
-// hooksUp does the hooks of a phase on the way up, in order; the first that
-// fails ends the life. early ends them without blame.
-func (l *life) hooksUp(life context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
+// runUntil runs f beside the loop until it returns, ctx ends or early is true. f's
+// context ends with any of these. During the start f then has cancelTime to return;
+// during the shutdown nobody waits for it.
+func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
+	fCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	j := s.loop.spawn(func() error { return f(fCtx) })
+	err := s.loop.until(ctx, func() bool { return j.done || early() })
+	if !j.done {
+		cancel()
+		s.loop.terminateEnded()
+		if s.phase <= Running {
+			s.untilEnded(j)
+		}
+		if err == nil {
+			err = errAppExited
+		}
+		return err
+	}
+	// A job that was ended from outside reports its own view of that: the cause
+	// is what counts.
+	if j.err == nil || ctx.Err() == nil {
+		return j.err
+	}
+	return context.Cause(ctx)
+}
+
+// cancelTime is how long a step of the start that was cancelled may take to return:
+// its command is killed after hookKillDelay.
+const cancelTime = 2 * hookKillDelay
+
+// untilEnded waits for a cancelled job for cancelTime, or until the drain's part of
+// the budget is over, so that this wait never uses up the app's reserve.
+func (s *supervisor) untilEnded(j *job) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
+	defer cancel()
+	s.loop.until(ctx, j.hasEnded)
+}
+
+func (s *supervisor) cancelTime() time.Duration {
+	if s.cfg.Grace == 0 {
+		return cancelTime
+	}
+	start := s.shutdownStart
+	if start.IsZero() {
+		start = time.Now()
+	}
+	if s.appExited() && s.app.exited.Before(start) {
+		start = s.app.exited
+	}
+	return min(cancelTime, time.Until(start.Add(s.budget.Drain)))
+}
+
+// runStartHooks runs the hooks of a start phase, in order; the first that fails
+// ends the start. early ends them without an error.
+func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
 	if len(hooks) == 0 {
 		return nil
 	}
-	l.enter(phase)
+	s.enter(phase)
 	for i := range hooks {
-		err := l.hook(life, &hooks[i], early)
+		err := s.runStartHook(startCtx, &hooks[i], early)
+		if startCtx.Err() != nil {
+			return context.Cause(startCtx)
+		}
 		if early() {
 			return nil
 		}
-		if err != nil && life.Err() == nil {
+		if err != nil {
 			return &PhaseError{phase, &HookError{hooks[i].Name, err}}
 		}
-		if err != nil {
-			return context.Cause(life)
+	}
+	return nil
+}
+
+// runStartHook runs one hook. A stop signal does not end it, but interrupts it: a
+// migration must be able to roll back. Its command gets SIGTERM and the time of
+// interruptLimit. A hook that is no command cannot be told, and is cancelled.
+func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, early func() bool) error {
+	hookCtx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	began := time.Now()
+	j := s.startHook(hookCtx, t)
+	stopped := s.loop.until(startCtx, func() bool { return j.done || early() }) != nil
+	cause := errAppExited
+	if stopped {
+		cause = s.interruptHook(t, j, context.Cause(startCtx))
+	}
+	if !j.done {
+		cancel(cause)
+		s.loop.terminateEnded()
+		s.untilEnded(j)
+	}
+	err := j.err
+	if !j.done {
+		err = cause
+	}
+	if stopped {
+		err = s.interruptResult(err)
+	}
+	s.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})
+	return err
+}
+
+// interruptHook interrupts a hook's command and waits for it. It returns why the
+// hook is cancelled if it has not ended then.
+func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
+	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
+	if !running() {
+		return stop
+	}
+	limitCtx, cancel := s.interruptLimit()
+	defer cancel()
+	s.emit(Event{Kind: HookInterrupted, Target: t, Signal: syscall.SIGTERM, Took: timeUntil(limitCtx)})
+	if err := s.loop.until(limitCtx, func() bool { return j.done || !running() }); err != nil {
+		return err
+	}
+	if t.Retries == 0 {
+		s.untilEnded(j) // its result is on the way
+	}
+	return stop // no retry follows
+}
+
+// interruptResult is how a hook ended after a stop signal. One that handled it may
+// have told its children of it, which the rule for leftovers has to know.
+func (s *supervisor) interruptResult(err error) error {
+	var exit exitError
+	if killed := errors.As(err, &exit) && exit.Signal != 0; !killed {
+		s.leftovers.handledAt = time.Now()
+	}
+	if errors.As(err, new(StopError)) {
+		err = nil
+	}
+	return &InterruptedError{syscall.SIGTERM, err}
+}
+
+// interruptLimit bounds an interrupted hook: in pre-start by the SIGKILL of the
+// budget, or without --grace not at all; in post-start, when the app waits for its
+// own stop, by the drain's part of the budget, or without --grace by one second.
+func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
+	switch {
+	case s.phase == PreStart:
+		return s.limit(context.Background(), s.budget.Kill)
+	case s.cfg.Grace == 0:
+		return context.WithTimeoutCause(context.Background(), hookKillDelay, errShare)
+	}
+	return s.limit(context.Background(), s.budget.Drain)
+}
+
+func timeUntil(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	return max(0, time.Until(deadline))
+}
+
+// startApp starts the app. Its exit is recorded in the loop, whatever the
+// supervisor is doing at that moment.
+func (s *supervisor) startApp(startCtx context.Context) error {
+	s.enter(Start)
+	began := time.Now()
+	p := process{argv: s.cfg.Command, env: s.cfg.Env, app: true, detach: s.cfg.Detach, self: s.cfg.Self}
+	var failed error
+	abandoned := false
+	s.loop.start(p, func(c child, err error) {
+		if abandoned {
+			return
 		}
-	}
-	return nil
-}
-
-// startApp starts the app. Its exit is recorded in the loop, whatever the life
-// is doing at that moment.
-func (l *life) startApp() error {
-	l.enter(Start)
-	started := time.Now()
-	p := process{argv: l.Command, env: l.Env, app: true, detach: l.Detach, self: l.Self}
-	c, err := l.start(p, func(e Exit) {
-		l.app.exit, l.app.ended = e, time.Now()
-		l.noLongerReady()
-		l.sys.appGone()
-		l.emit(Event{Kind: AppEnded, PID: l.app.pid, Exit: e, Took: l.app.ended.Sub(started)})
+		failed = err
+		if err == nil {
+			s.app.pid, s.app.started, s.app.terminal = c.pid, began, c.terminal
+			s.emit(Event{Kind: AppStarted, PID: c.pid})
+		}
+	}, func(e Exit) {
+		if !abandoned {
+			s.recordAppExit(e)
+		}
 	})
-	if err != nil {
-		return &PhaseError{Start, err}
-	}
-	l.app.pid, l.app.started, l.app.terminal = c.pid, started, c.terminal
-	l.emit(Event{Kind: AppStarted, PID: c.pid})
-	return nil
-}
-
-// replace puts the app in usher's place. It returns only if that fails.
-func (l *life) replace() error {
-	l.enter(Start)
-	for _, sig := range l.kept {
-		l.emit(Event{Kind: Warned, Text: signals.Name(sig) + " came before the app and is lost: with --exec nobody is left to pass it on"})
-	}
-	if l.reap(); !l.alone {
-		l.emit(Event{Kind: Warned, Text: "what the hooks have left running becomes the app's child, and what it prints is lost: with --exec nobody is left to read it"})
-	}
-	l.emit(Event{Kind: AppReplaces, PID: os.Getpid()})
-	return &PhaseError{Start, l.sys.replace(process{argv: l.Command, env: l.Env, app: true})}
-}
-
-// comeUp asks the Ready targets, then does the post-start hooks, while the app
-// runs. If the app ends first, its own exit is what counts.
-func (l *life) comeUp(life context.Context) error {
-	if len(l.Ready) > 0 {
-		l.enter(Ready)
-		err := l.during(life, l.appEnded, l.asking(l.Ready, 0))
-		if err != nil && !l.appEnded() {
+	started := func() bool { return failed != nil || s.app.pid != 0 }
+	if err := s.loop.until(startCtx, started); err != nil {
+		// A stop signal came in the middle. The start takes a millisecond, and then
+		// the app is stopped in order. One that does not return, because a file system
+		// does not answer, is given up: what comes of it is a leftover.
+		ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
+		defer cancel()
+		if s.loop.until(ctx, started) != nil {
+			abandoned = true
 			return err
 		}
 	}
-	if l.appEnded() {
-		return nil
+	if failed != nil {
+		return &PhaseError{Start, failed}
 	}
-	l.readiness.reached, l.readiness.at = true, time.Now()
-	return l.hooksUp(life, PostStart, l.PostStart, l.appEnded)
+	return nil
 }
 
-// childStopped continues an app that read or wrote its terminal in the moment
-// between its exec and the hand-over of the foreground. Any other stop is the
-// user's business, or the app's.
-func (l *life) childStopped(pid int, sig syscall.Signal) {
-	onTheWay := pid == l.app.pid && l.app.terminal && !l.app.continued
-	if onTheWay && (sig == syscall.SIGTTIN || sig == syscall.SIGTTOU) {
-		l.app.continued = true
-		l.sys.kill(-pid, syscall.SIGCONT)
+// recordAppExit is called in the loop when the app has been reaped.
+func (s *supervisor) recordAppExit(e Exit) {
+	s.app.exit, s.app.exited = e, time.Now()
+	s.stopReadiness()
+	s.loop.sys.appExited()
+	s.emit(Event{Kind: AppEnded, PID: s.app.pid, Exit: e, Took: s.app.exited.Sub(s.app.started)})
+}
+
+// execApp replaces usher with the app. It returns only if that fails.
+func (s *supervisor) execApp() error {
+	s.enter(Start)
+	for _, sig := range s.pendingSignals {
+		s.warn(signals.Name(sig) + " came before the app and is lost: with --exec nobody is left to pass it on")
+	}
+	if s.loop.reap(); !s.loop.alone {
+		s.warn("what the hooks have left running becomes the app's child, and what it prints is lost: with --exec nobody is left to read it")
+	}
+	s.emit(Event{Kind: AppReplaces, PID: os.Getpid()})
+	return &PhaseError{Start, s.loop.sys.replace(process{argv: s.cfg.Command, env: s.cfg.Env, app: true})}
+}
+
+// waitReady probes the Ready targets, then runs the post-start hooks, while the app
+// runs. If the app exits first, its own exit is what counts.
+func (s *supervisor) waitReady(startCtx context.Context) error {
+	if len(s.cfg.Ready) > 0 {
+		s.enter(Ready)
+		err := s.runUntil(startCtx, s.appExited, s.probing(s.cfg.Ready, 0))
+		if err != nil && !s.appExited() {
+			return err
+		}
+	}
+	if s.appExited() {
+		return nil
+	}
+	s.readiness.reached, s.readiness.at = true, time.Now()
+	return s.runStartHooks(startCtx, PostStart, s.cfg.PostStart, s.appExited)
+}
+
+// childStopped records whether the app is stopped, and continues one that read or
+// wrote its terminal between its exec and the hand-over of the foreground. Any
+// other stop is the user's business, or the app's. sig 0: it was continued.
+func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
+	if pid != s.app.pid {
+		return
+	}
+	s.app.stopped = sig != 0
+	tooEarly := s.app.terminal && !s.app.continued && (sig == syscall.SIGTTIN || sig == syscall.SIGTTOU)
+	if tooEarly {
+		s.app.continued = true
+		s.loop.sys.kill(-pid, syscall.SIGCONT)
 	}
 }

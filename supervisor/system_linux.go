@@ -12,9 +12,9 @@ import (
 type linux struct {
 	pid1      bool
 	terminal  int    // our own descriptor of the controlling terminal, or -1
-	cwd       string // once we have gone to /: where we were started, for the hooks
+	cwd       string // after chdir("/"): where we were started, for the hooks
 	inherited []int  // descriptors from 3 on that are meant for the app
-	app       int    // its pid, which is its group's number too
+	app       int    // its pid, which is its process group's number too
 	copiers   []*copier
 }
 
@@ -22,9 +22,9 @@ func newSystem() kernel {
 	return &linux{pid1: os.Getpid() == 1, terminal: -1, inherited: inheritedFiles()}
 }
 
-// inheritedFiles finds what we were started with beside the standard three, and
-// marks it close-on-exec, so that the app gets it and no hook does. Everything
-// that Go itself opens is close-on-exec already.
+// inheritedFiles finds the descriptors from 3 on that we were started with, and
+// marks them close-on-exec, so that the app gets them and no hook does.
+// Everything that Go itself opens is close-on-exec already.
 func inheritedFiles() []int {
 	var fds []int
 	for _, fd := range openFiles() {
@@ -37,25 +37,25 @@ func inheritedFiles() []int {
 	return fds
 }
 
-// openFiles lists the numbers that may be open: from /proc, else every number
-// that is likely.
+// openFiles lists the numbers that may be open: from /proc, else all numbers up
+// to the usual limit.
 func openFiles() []int {
-	const likely = 1024
-	if fds := numbersIn("/proc/self/fd"); len(fds) > 0 {
+	const usualLimit = 1024
+	if fds := numericEntries("/proc/self/fd"); len(fds) > 0 {
 		return fds
 	}
 	var fds []int
-	for fd := range likely {
+	for fd := range usualLimit {
 		fds = append(fds, fd)
 	}
 	return fds
 }
 
-func (s *linux) adopt() (pid1, seesAll bool) {
+func (s *linux) becomeSubreaper() (pid1, seesAll bool) {
 	if s.pid1 {
 		return true, true
 	}
-	// Before Linux 3.4 this fails, and orphans go to the real PID 1: as before.
+	// Before Linux 3.4 this fails, and orphans go to the real PID 1.
 	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	return false, procIsOurs()
 }

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownTerminal is a descriptor of the terminal in whose foreground we are, or -1.
-// Only then is the foreground ours to give away.
+// ownTerminal is a descriptor of the terminal whose foreground process group is
+// ours, or -1. Only then is the foreground ours to give away.
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
@@ -23,8 +23,8 @@ func ownTerminal() int {
 	return -1
 }
 
-// setForeground gives the terminal to a process group. For a caller in the
-// background the kernel sends SIGTTOU unless the calling thread blocks it.
+// setForeground gives the terminal to a process group. To a caller in the
+// background the kernel sends SIGTTOU, unless the calling thread blocks it.
 func setForeground(tty, pgrp int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -35,7 +35,7 @@ func setForeground(tty, pgrp int) {
 	unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
 }
 
-func (s *linux) appGone() {
+func (s *linux) appExited() {
 	if s.terminal < 0 {
 		return
 	}

@@ -306,7 +306,7 @@ func TestUsherNeedsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p.Root = bareRoot(t)
-			r := p.start(t, "--verbose", "--grace", "20s", "--health", freeAddress(t),
+			r := p.start(t, "--verbose", "--grace", "8s", "--health", freeAddress(t),
 				"--wait", "file:///usher", "--wait", "name=asked sh -c '"+orphan+"exit 0'",
 				"--wait", "name=nowhere optional=0.05s interval=0.01s tcp://127.0.0.1:1",
 				"--pre-start", "name=begin sh -c 'echo before; "+orphan+"exit 0'",
@@ -328,7 +328,7 @@ func TestUsherNeedsNothing(t *testing.T) {
 			assert.Contains(t, r.stderr.all[0], "health: /livez and /readyz on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",
 				"drain bad| SIGTERM\n", "drain: bad failed after", "exit status 4", "drain: url failed after", "connection refused",
-				"leftovers: SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "wait: nowhere is optional and given up"} {
+				"leftovers: sent SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "wait: nowhere is optional and given up"} {
 				assert.Contains(t, said, fact)
 			}
 			assert.GreaterOrEqual(t, strings.Count(said, ": orphan "), 4, said)
@@ -795,9 +795,9 @@ func TestAppThatDaemonizes(t *testing.T) {
 		args []string
 		says string
 	}{
-		{poor{Proc: true}, nil, "usher: 1 process left behind: run it in the foreground"},
-		{poor{Proc: true}, []string{"--grace", "20s"}, "usher: 1 process left behind: run it in the foreground"},
-		{poor{}, nil, "usher: other processes left behind: run it in the foreground"},
+		{poor{Proc: true}, nil, "usher: warning: sh exited and left 1 process: sleep; the kernel kills them with PID 1 (end the script with exec, or give --grace)"},
+		{poor{Proc: true}, []string{"--grace", "20s"}, "usher: warning: sh exited and left 1 process: sleep (run the server in the foreground, with exec)"},
+		{poor{}, nil, "usher: warning: sh exited and left all other processes; the kernel kills them with PID 1 (end the script with exec, or give --grace)"},
 	} {
 		t.Run(fmt.Sprintf("proc %v %v", c.Proc, c.args), func(t *testing.T) {
 			t.Parallel()
@@ -832,11 +832,13 @@ func TestAppThatStopsItself(t *testing.T) {
 		r.signal(syscall.SIGTERM)
 		assert.Equal(t, 5, r.codeInTime())
 	})
-	t.Run("never continued", func(t *testing.T) {
+	t.Run("continued by usher, with its stop signal", func(t *testing.T) {
 		t.Parallel()
-		r := stopped(t, "--grace", "1s")
-		r.signal(syscall.SIGTERM)
-		assert.Equal(t, 137, r.codeInTime())
+		for _, args := range [][]string{nil, {"--grace", "20s"}, {"--group", "--grace", "20s"}} {
+			r := stopped(t, args...)
+			r.signal(syscall.SIGTERM)
+			assert.Equal(t, 5, r.codeInTime(), "%v", args)
+		}
 	})
 }
 

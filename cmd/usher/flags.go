@@ -582,6 +582,9 @@ func (p *parser) stopSignal() syscall.Signal {
 	if !ok {
 		return 0
 	}
+	if w.text == "none" {
+		return supervisor.NoSignal
+	}
 	sig, err := signals.Parse(w.text)
 	if err != nil {
 		p.mistake("%s: %w", w.origin, err)

@@ -132,8 +132,6 @@ func version() string {
 // further one and cannot make it, because the app has filled the pids limit, is
 // ended by its runtime, and this in the very moment in which the drain begins.
 func settle() {
-	// One loop does all the work, and each further processor brings threads.
-	runtime.GOMAXPROCS(1)
 	spareThreads(spares)
 }
 

@@ -256,7 +256,7 @@ func (p *planner) warnings() {
 		all = append(all, fmt.Sprintf("%s may never be done, for the hooks before may take all the time: give each a timeout=", strings.Join(p.late, " and ")))
 	}
 	if len(p.Command) > 0 && !p.Exec && !p.Group && p.holdsBackSignals() {
-		all = append(all, fmt.Sprintf("%s is a shell and may not pass its signal on: end its script with exec, or use --group", p.app))
+		all = append(all, fmt.Sprintf("%s is a shell and may not pass its signal on: end its script with exec", p.app))
 	}
 	if len(all) == 0 {
 		return

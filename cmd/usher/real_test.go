@@ -313,12 +313,11 @@ func TestEverySignalReachesTheApp(t *testing.T) {
 
 func TestSignalsBeforeTheAppAreKeptOrEndTheWait(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
-	r := world{}.start(t, append([]string{"--verbose", "--wait", "file://" + ready}, puppet...)...)
+	r := world{}.start(t, "--verbose", "--wait", "file://"+ready, "--", "sh", "-c", "read line")
 	r.stderr.expect("attempt 1")
 	r.signal(syscall.SIGUSR1)
 	r.stderr.expect("SIGUSR1 kept")
 	require.NoError(t, os.WriteFile(ready, nil, 0o644))
-	// It comes before the puppet has a handler, which then dies of it.
 	assert.Equal(t, 128+int(syscall.SIGUSR1), r.code())
 
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
@@ -352,7 +351,7 @@ func TestLeftoversFinishTheirWork(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 4, r.code())
 	assert.Contains(t, r.stdout.rest(), "flushed")
-	assert.Contains(t, r.stderr.rest(), "leftovers: SIGTERM to")
+	assert.Contains(t, r.stderr.rest(), "leftovers: sent SIGTERM to 1 process: sh")
 }
 
 func TestOnlyTheDeadlineKills(t *testing.T) {
@@ -360,7 +359,7 @@ func TestOnlyTheDeadlineKills(t *testing.T) {
 		`trap "" TERM INT; setsid sh -c 'trap "" TERM; while :; do read line; done' <&0 & echo ready; while :; do read line; done`)
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
-	r.stderr.expect("stop: SIGTERM to sh")
+	r.stderr.expect("stop: sent SIGTERM to sh")
 	r.signal(syscall.SIGTERM)
 	r.signal(syscall.SIGINT)
 	assert.Equal(t, 137, r.code())
@@ -444,25 +443,32 @@ func TestAppGetsWhatUsherGot(t *testing.T) {
 	assert.Contains(t, r.stdout.rest(), "|a b|$HOME|*|--help|é\x01|"+here)
 }
 
+// Whoever waits for the end of the app's output, or of a descriptor that it got,
+// must not have to wait for usher. As PID 1 it keeps 0, 1 and 2 for /proc/1/fd.
 func TestUsherHoldsNothingOfTheApps(t *testing.T) {
 	needBash(t)
-	extra, ends := newReader(t, nil)
-	var files []*os.File
-	for range 8 { // 3 to 10: the order of names is not that of numbers
-		files = append(files, ends[0])
+	for _, notPID1 := range []bool{false, true} {
+		extra, ends := newReader(t, nil)
+		var files []*os.File
+		for range 8 { // 3 to 10: the order of names is not that of numbers
+			files = append(files, ends[0])
+		}
+		r := world{files: files, notPID1: notPID1}.start(t, "--", "bash", "-c",
+			`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
+		ends[0].Close()
+		r.stderr.expect("closed")
+		// The end of the descriptors comes while usher and the app still live.
+		assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
+		if notPID1 {
+			assert.Empty(t, r.stdout.rest())
+		}
+		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", r.cmd.Process.Pid))
+		require.NoError(t, err)
+		assert.Equal(t, "/", cwd)
+		r.in.Close()
+		r.code()
+		assert.Empty(t, r.stdout.rest())
 	}
-	r := world{files: files}.start(t, "--", "bash", "-c",
-		`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
-	ends[0].Close()
-	r.stderr.expect("closed")
-	// Both ends come while usher and the app still live.
-	assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
-	assert.Empty(t, r.stdout.rest())
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", r.cmd.Process.Pid))
-	require.NoError(t, err)
-	assert.Equal(t, "/", cwd)
-	r.in.Close()
-	r.code()
 }
 
 func TestNotPID1TouchesOnlyItsOwn(t *testing.T) {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -174,15 +177,24 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 	case supervisor.HookEnded:
 		// On the way up a failure is told in full as the reason of the end.
 		starting := e.Phase == supervisor.PreStart || e.Phase == supervisor.PostStart
-		if starting && e.Err != nil && !errors.As(e.Err, new(supervisor.StopError)) {
+		if starting && e.Err != nil && !errors.As(e.Err, new(supervisor.StopError)) && !errors.As(e.Err, new(*supervisor.InterruptedError)) {
 			return debug, fmt.Sprintf("%v: %s failed after %s: %v", e.Phase, e.Target.Name, span(e.Took), e.Err)
+		}
+		if interrupted := new(*supervisor.InterruptedError); errors.As(e.Err, interrupted) {
+			return info, fmt.Sprintf("%v: hook %s finished after %s: %s", e.Phase, e.Target.Name, span(e.Took), interruptedText(*interrupted))
 		}
 		if e.Err != nil {
 			return warn, fmt.Sprintf("%v: %s failed after %s: %v", e.Phase, e.Target.Name, span(e.Took), e.Err)
 		}
 		return info, fmt.Sprintf("%v: %s done in %s", e.Phase, e.Target.Name, span(e.Took))
+	case supervisor.HookInterrupted:
+		limit := "no limit"
+		if e.Took > 0 {
+			limit = span(e.Took)
+		}
+		return info, fmt.Sprintf("%v: sent SIGTERM to hook %s, waiting for it (%s)", e.Phase, e.Target.Name, limit)
 	case supervisor.HookSkipped:
-		return warn, fmt.Sprintf("%v: %s skipped", e.Phase, e.Target.Name)
+		return warn, fmt.Sprintf("%v: hook %s skipped: %v", e.Phase, e.Target.Name, e.Err)
 
 	case supervisor.AppStarted:
 		return info, fmt.Sprintf("start: %s runs as pid %d", u.app, e.PID)
@@ -215,19 +227,24 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 		}
 		return info, fmt.Sprintf("drain: quiet after %s", span(e.Took))
 	case supervisor.AppSignalled:
-		return info, fmt.Sprintf("stop: %s to %s%s", signals.Name(e.Signal), u.app, because(e.Err))
+		if e.Signal == supervisor.NoSignal {
+			return info, fmt.Sprintf("stop: waiting for %s to exit (--stop-signal none)", u.app)
+		}
+		return info, fmt.Sprintf("stop: sent %s to %s", signals.Name(e.Signal), u.app)
 	case supervisor.DeadlineKill:
 		return fault, fmt.Sprintf("stop: SIGKILL to %s, which did not end within %s", u.app, span(e.Took))
 	case supervisor.ShellHint:
-		return warn, fmt.Sprintf("stop: %s is a shell and may not pass its signal on: end its script with exec, or use --group", u.app)
+		return warn, fmt.Sprintf("stop: %s is a shell and may not pass its signal on: end its script with exec", u.app)
 	case supervisor.StopOnHint:
 		return warn, fmt.Sprintf("%s ended after %s, which went to it without a drain: if that was the stop, say --stop-on %s",
 			u.app, signals.Name(e.Signal), strings.TrimPrefix(signals.Name(e.Signal), "SIG"))
 
 	case supervisor.LeftBehind:
-		return warn, fmt.Sprintf("%s left behind: run it in the foreground", processes(e.Count))
-	case supervisor.LeftoversFound:
-		return info, fmt.Sprintf("leftovers: SIGTERM to %s", processes(e.Count))
+		return warn, "warning: " + u.leftBehind(e)
+	case supervisor.LeftoversSignalled:
+		return info, fmt.Sprintf("leftovers: sent %s to %s", signals.Name(e.Signal), processes(e))
+	case supervisor.LastCall:
+		return info, fmt.Sprintf("%v: last call: sent %s to %s", e.Phase, signals.Name(e.Signal), processes(e))
 	case supervisor.LeftoversKilled:
 		return warn, "leftovers: SIGKILL to what did not end"
 	case supervisor.Ended:
@@ -244,7 +261,11 @@ func (u *ui) signalLine(e supervisor.Event) (slog.Level, string) {
 		if e.Sent != e.Signal {
 			sent = " as " + signals.Name(e.Sent)
 		}
-		return slog.LevelDebug, fmt.Sprintf("%v: %s passed on to %s%s%s", e.Phase, name, u.app, sent, because(e.Err))
+		return slog.LevelDebug, fmt.Sprintf("%v: %s passed on to %s%s", e.Phase, name, u.app, sent)
+	case supervisor.SignalFailed:
+		return slog.LevelError, u.signalFailed(e)
+	case supervisor.SignalsLost:
+		return slog.LevelWarn, fmt.Sprintf("warning: too many signals before %s was started: %s and later ones are lost, %d are kept", u.app, name, e.Count)
 	case supervisor.SignalDropped:
 		return slog.LevelDebug, fmt.Sprintf("%v: %s dropped, as --rewrite says", e.Phase, name)
 	case supervisor.SignalKept:
@@ -254,7 +275,7 @@ func (u *ui) signalLine(e supervisor.Event) (slog.Level, string) {
 			return slog.LevelInfo, fmt.Sprintf("drain: %s again: nothing changes (SIGINT hurries)", name)
 		}
 		return slog.LevelDebug, fmt.Sprintf("%v: %s comes too late for %s", e.Phase, name, u.app)
-	case supervisor.Hurried:
+	case supervisor.DrainSkipped:
 		return slog.LevelInfo, "drain: SIGINT: the rest is skipped"
 	case supervisor.OrphanReaped:
 		return slog.LevelDebug, fmt.Sprintf("%v: orphan %d %v", e.Phase, e.PID, e.Exit)
@@ -444,13 +465,6 @@ func orYes(err error) string {
 	return err.Error()
 }
 
-func because(err error) string {
-	if err == nil {
-		return ""
-	}
-	return ", in vain: " + err.Error()
-}
-
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -458,14 +472,70 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func processes(n int) string {
-	switch {
-	case n < 0:
-		return "other processes"
-	case n == 1:
-		return "1 process"
+// processes is how many there are, and their names: each once, the first ones.
+func processes(e supervisor.Event) string {
+	if e.Count < 0 {
+		return "all other processes"
 	}
-	return fmt.Sprintf("%d processes", n)
+	const most = 10
+	text := fmt.Sprintf("%d processes: ", e.Count)
+	if e.Count == 1 {
+		text = "1 process: "
+	}
+	var names []string
+	for _, name := range e.Names {
+		if name = printable(name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > most {
+		names = append(names[:most], "…")
+	}
+	return text + strings.Join(names, ", ")
+}
+
+// interruptedText is how a hook ended after a stop signal.
+func interruptedText(err *supervisor.InterruptedError) string {
+	if err.Err == nil {
+		return "exit status 0"
+	}
+	return err.Err.Error()
+}
+
+// printable keeps a name to one line of a log: a process chooses its own.
+func printable(name string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, name)
+}
+
+// leftBehind says what becomes of the processes that the app has left, and what to
+// write instead.
+func (u *ui) leftBehind(e supervisor.Event) string {
+	text := fmt.Sprintf("%s exited and left %s", u.app, processes(e))
+	switch {
+	case u.grace > 0:
+		return text + " (run the server in the foreground, with exec)"
+	case os.Getpid() == 1:
+		return text + "; the kernel kills them with PID 1 (end the script with exec, or give --grace)"
+	}
+	return text + " (run the server in the foreground, with exec, or give --grace)"
+}
+
+// signalFailed names the usual cause: kill(2) needs the same user, or CAP_KILL.
+func (u *ui) signalFailed(e supervisor.Event) string {
+	to := u.app
+	if e.Name != "" {
+		to = printable(e.Name)
+	}
+	text := fmt.Sprintf("error: %v: cannot send %s to %s (pid %d): %v", e.Phase, signals.Name(e.Signal), to, e.PID, e.Err)
+	if errors.Is(e.Err, syscall.EPERM) {
+		text += " (it runs as another user: usher needs CAP_KILL)"
+	}
+	return text
 }
 
 // span is a duration as a person says it: 4ms, 0.7s, 25s, 3m20s, 3h2m.

@@ -1,22 +1,35 @@
-     0s start
-     0s   fork app
-     0s run
-    10s asked to stop by 15
-    10s drain
-    15s delay over
-    15s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=1 TIME_LEFT=5
-    20s   kill group of leave 15
-    20s leave done: its time within --grace is over
-    20s flush skipped
-    20s stop
-    20s   kill app 15
-    21s   kill group of leave 9
-    30s deadline
-    30s   kill app 9
-    30s app was killed by SIGKILL
-    30s post-stop
-    30s   fork report REASON=signal SIGNAL=SIGTERM EXIT_CODE=137 TIME_LEFT=5
-    31s report done: fine
-    31s exit
-    31s account: end 21s, drain 10s, stop 10s, leftovers 0s, post-stop 1s
-    31s code 137: stopped by SIGTERM
+Drain hooks eat all but the reserve.
+
+-- usher --
+usher --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app
+-- processes --
+app: ignores signals
+flush: exits 0 after 1s
+leave: ignores signals
+report: exits 0 after 1s
+-- events --
+10s TERM
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+     10s received SIGTERM
+     10s drain
+     15s delay over
+     15s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=5
+     20s   kill group of leave SIGTERM
+     20s hook leave finished: its share of --grace is used up
+     20s hook flush skipped: its share of --grace is used up
+     20s stop
+     20s   kill app SIGTERM
+     21s   kill group of leave SIGKILL
+     30s   kill app SIGKILL
+     30s   kill everything SIGKILL
+     30s deadline of the app
+     30s app was killed by SIGKILL
+     30s post-stop
+     30s   fork report REASON=signal SIGNAL=SIGTERM EXIT_CODE=137 TIME_LEFT=5
+     31s hook report finished: ok
+     31s exit
+     31s shutdown took 21s: drain 10s, stop 10s, leftovers 0s, post-stop 1s
+     31s exit code 137: stopped by SIGTERM

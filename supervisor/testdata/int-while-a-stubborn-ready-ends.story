@@ -1,19 +1,32 @@
-     0s start
-     0s   fork app
-     0s ready
-     0s   fork check
-     5s still waiting for 1
-    10s asked to stop by 15
-    10s   kill group of check 15
-    11s   kill group of check 9
-    11s drain
-    11s hurry
-    11s delay over
-    11s leave skipped
-    11s flush skipped
-    11s stop
-    11s   kill app 15
-    13s app exited 0
-    13s exit
-    13s account: end 3s, drain 0s, stop 2s, leftovers 0s, post-stop 0s
-    13s code 0: stopped by SIGTERM
+Int while a stubborn ready ends.
+
+-- usher --
+usher --ready 'timeout=30s check' --grace 25s --drain-delay 5s --drain leave --drain flush -- app
+-- processes --
+app: on a stop signal exits 0 after 2s
+check: ignores signals
+flush: exits 0 after 1s
+leave: exits 0 after 1s
+-- events --
+10s TERM
+10.5s INT
+-- trace --
+      0s start
+      0s   fork app
+      0s ready
+      0s   fork check
+      5s still waiting for 1
+     10s received SIGTERM
+     10s   kill group of check SIGTERM
+     11s   kill group of check SIGKILL
+     11s drain
+     11s the rest of the drain is skipped
+     11s delay over
+     11s hook leave skipped: skipped after SIGINT
+     11s hook flush skipped: skipped after SIGINT
+     11s stop
+     11s   kill app SIGTERM
+     13s app exited 0
+     13s exit
+     13s shutdown took 3s: drain 0s, stop 2s, leftovers 0s, post-stop 0s
+     13s exit code 0: stopped by SIGTERM

@@ -1,9 +1,18 @@
-     0s wait
-     3s cache given up
-     3s start
-     3s   fork app
-     3s run
-     4s app exited 0
-     4s exit
-     4s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-     4s code 0: <nil>
+Optional given up at wait timeout.
+
+-- usher --
+usher --wait 'optional=1m0s tcp://cache:1' --wait-timeout 3s -- app
+-- processes --
+app: exits 0 after 1s
+-- targets --
+tcp://cache:1: never ready
+-- trace --
+      0s wait
+      3s tcp://cache:1 is given up
+      3s start
+      3s   fork app
+      3s run
+      4s app exited 0
+      4s exit
+      4s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+      4s exit code 0: <nil>

@@ -1,10 +1,20 @@
-     0s wait
-     1s db yes
-     4s cache given up
-     4s start
-     4s   fork app
-     4s run
-     5s app exited 0
-     5s exit
-     5s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-     5s code 0: <nil>
+Optional passes.
+
+-- usher --
+usher --wait tcp://db:1 --wait 'optional=4s tcp://cache:1' -- app
+-- processes --
+app: exits 0 after 1s
+-- targets --
+tcp://cache:1: never ready
+tcp://db:1: ready after 1s
+-- trace --
+      0s wait
+      1s tcp://db:1 is ready
+      4s tcp://cache:1 is given up
+      4s start
+      4s   fork app
+      4s run
+      5s app exited 0
+      5s exit
+      5s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+      5s exit code 0: <nil>

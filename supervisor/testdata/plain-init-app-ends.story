@@ -1,7 +1,14 @@
-     0s start
-     0s   fork app
-     0s run
-   1m0s app exited 3
-   1m0s exit
-   1m0s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-   1m0s code 3: <nil>
+Plain init app ends.
+
+-- usher --
+usher -- app
+-- processes --
+app: exits 3 after 1m0s
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+    1m0s app exited 3
+    1m0s exit
+    1m0s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+    1m0s exit code 3: <nil>

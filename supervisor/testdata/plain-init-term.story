@@ -1,10 +1,18 @@
-     0s start
-     0s   fork app
-     0s run
-    10s asked to stop by 15
-    10s stop
-    10s   kill app 15
-    10s app was killed by SIGTERM
-    10s exit
-    10s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-    10s code 143: stopped by SIGTERM
+Plain init term.
+
+-- usher --
+usher -- app
+-- processes --
+-- events --
+10s TERM
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+     10s received SIGTERM
+     10s stop
+     10s   kill app SIGTERM
+     10s app was killed by SIGTERM
+     10s exit
+     10s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+     10s exit code 143: stopped by SIGTERM

@@ -1,9 +1,18 @@
-     0s start
-     0s   fork app
-     0s run
-     1s   kill app 3
-     6s app exited 0
-     6s hint: --stop-on 3
-     6s exit
-     6s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-     6s code 0: <nil>
+Stop on hint.
+
+-- usher --
+usher --grace 10s -- app
+-- processes --
+app: on a stop signal exits 0 after 4s
+-- events --
+1s QUIT
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+      1s   kill app SIGQUIT
+      5s app exited 0
+      5s hint: --stop-on SIGQUIT
+      5s exit
+      5s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+      5s exit code 0: <nil>

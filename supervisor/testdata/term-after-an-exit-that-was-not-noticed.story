@@ -1,8 +1,17 @@
-     0s start
-     0s   fork app
-     0s run
-     6s app exited 3
-     6s signal 15 changes nothing
-     6s exit
-     6s account: end 0s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-     6s code 3: <nil>
+Term after an exit that was not noticed.
+
+-- usher --
+usher --grace 25s --drain-delay 5s --drain leave --drain flush -- app
+-- processes --
+app: exits 3 after 5s; its SIGCHLD is lost
+-- events --
+6s TERM
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+      6s app exited 3
+      6s SIGTERM ignored
+      6s exit
+      6s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+      6s exit code 3: <nil>

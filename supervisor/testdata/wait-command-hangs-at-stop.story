@@ -1,8 +1,17 @@
-     0s wait
-     0s   fork check
-     1s asked to stop by 15
-     1s   kill group of check 15
-     2s   kill group of check 9
-     2s exit
-     2s account: end 1s, drain 0s, stop 0s, leftovers 0s, post-stop 0s
-     2s code 143: stopped by SIGTERM
+Wait command hangs at stop.
+
+-- usher --
+usher --wait 'timeout=20s check' -- app
+-- processes --
+check: ignores signals
+-- events --
+1s TERM
+-- trace --
+      0s wait
+      0s   fork check
+      1s received SIGTERM
+      1s   kill group of check SIGTERM
+      2s   kill group of check SIGKILL
+      2s exit
+      2s shutdown took 1s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
+      2s exit code 143: stopped by SIGTERM

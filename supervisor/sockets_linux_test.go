@@ -28,14 +28,14 @@ func TestSocketsOfAServer(t *testing.T) {
 				}
 				defer server.Close()
 				port := uint16(server.Addr().(*net.TCPAddr).Port)
-				l := &life{}
+				sv := &supervisor{}
 				seen := func() (served bool, n int) {
 					all, err := look()
 					require.NoError(t, err)
-					for _, p := range l.served(all) {
+					for _, p := range sv.listeningPorts(all) {
 						served = served || p == port
 					}
-					return served, clients(all, []uint16{port})
+					return served, busyConnections(all, []uint16{port})
 				}
 				check := func(served bool, n int) {
 					t.Helper()

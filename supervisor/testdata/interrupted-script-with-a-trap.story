@@ -1,0 +1,23 @@
+A hook that is a script with a trap tells its child itself. With --grace the child is asked
+only when half of the time that is left has passed.
+
+-- usher --
+usher --grace 20s --pre-start script -- app
+-- processes --
+script: on a stop signal exits 1; tells its children of it; children migrate
+migrate: on a stop signal exits 1 after 3s; is killed by a second one
+-- events --
+1s TERM
+-- trace --
+      0s pre-start
+      0s   fork script
+      1s received SIGTERM
+      1s   kill script SIGTERM
+      1s   script tells migrate
+      1s hook script is interrupted, 20s left
+      1s hook script finished: interrupted by SIGTERM: exit status 1
+      1s leftovers
+      4s orphan 3 exited 1
+      4s exit
+      4s shutdown took 3s: drain 0s, stop 0s, leftovers 3s, post-stop 0s
+      4s exit code 143: stopped by SIGTERM

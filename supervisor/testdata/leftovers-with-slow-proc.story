@@ -1,0 +1,26 @@
+A look at a crowded /proc takes a while. The stop signal does not wait for it longer than a
+tenth of a second, and then it counts as if the app had told its children.
+
+-- usher --
+usher --grace 10s -- sh
+-- machine --
+a look at /proc takes 300ms
+-- processes --
+sh: on a stop signal exits 0; tells its children of it; children node
+node: on a stop signal exits 0 after 2s; is killed by a second one
+-- events --
+1s TERM
+-- trace --
+      0s start
+      0s   fork sh
+      0s run
+      1s received SIGTERM
+      1s stop
+    1.1s   kill sh SIGTERM
+    1.1s   sh tells node
+    1.1s app exited 0
+    1.1s leftovers
+    3.1s orphan 3 exited 0
+    3.1s exit
+    3.1s shutdown took 2.1s: drain 0s, stop 100ms, leftovers 2s, post-stop 0s
+    3.1s exit code 0: stopped by SIGTERM
