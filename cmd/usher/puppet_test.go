@@ -27,11 +27,16 @@ import (
 //	chain                                  forks its successor in a new session and exits, for longer than a test takes
 //	dodge                                  does so whenever a signal comes
 //	crowd NUMBER                           that many processes that do nothing
+//	lease FILE                             holds a write lease on FILE and ignores SIGTERM: an execve(2) of it blocks (fcntl(2))
+//	stopall                                ignores SIGTERM and stops all other processes, again and again
+//	regroup COMMAND...                     moves into its parent's process group, then execvp(3)
+//	deadfs DIRECTORY FLAG                  an empty FUSE file system, which no longer answers once the file FLAG exists
 const puppetSource = `
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -39,6 +44,7 @@ const puppetSource = `
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -244,6 +250,63 @@ static int hear(int argc, char **argv)
 	}
 }
 
+static int lease(const char *path)
+{
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* the kernel's request to give it back */
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || fcntl(fd, F_SETLEASE, F_WRLCK))
+		return 96;
+	dprintf(1, "lease ready\n");
+	for (;;)
+		pause();
+}
+
+static int stopall(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	dprintf(1, "stopall ready\n");
+	for (;;) {
+		kill(-1, SIGSTOP);
+		usleep(50);
+	}
+}
+
+static void reply(int fd, struct fuse_in_header *in, int error, const void *data, size_t size)
+{
+	char out[256];
+	struct fuse_out_header head = {sizeof head + size, error, in->unique};
+	memcpy(out, &head, sizeof head);
+	memcpy(out + sizeof head, data, size);
+	if (write(fd, out, sizeof head + size) < 0)
+		_exit(95);
+}
+
+static int deadfs(const char *dir, const char *flag)
+{
+	static char request[1 << 21];
+	struct fuse_in_header *in = (void *)request;
+	char options[100];
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
+	if (fd < 0 || mount("deadfs", dir, "fuse", 0, options))
+		return 96;
+	dprintf(1, "deadfs ready\n");
+	while (read(fd, request, sizeof request) > 0) {
+		struct fuse_init_out init = {.major = 7, .minor = 31, .max_write = 65536, .max_readahead = 65536};
+		struct fuse_attr_out attr = {.attr = {.ino = 1, .mode = S_IFDIR | 0755, .nlink = 1}};
+		if (in->opcode == FUSE_INIT)
+			reply(fd, in, 0, &init, sizeof init);
+		else if (access(flag, F_OK) == 0)
+			continue;
+		else if (in->opcode == FUSE_GETATTR)
+			reply(fd, in, 0, &attr, sizeof attr);
+		else if (in->opcode != FUSE_FORGET && in->opcode != FUSE_INTERRUPT)
+			reply(fd, in, in->opcode == FUSE_LOOKUP ? -ENOENT : -ENOSYS, "", 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = argc > 1 ? argv[1] : "";
@@ -266,6 +329,17 @@ int main(int argc, char **argv)
 		setsid();
 		if (fork())
 			return 0;
+		execvp(argv[2], argv + 2);
+		return 127;
+	}
+	if (!strcmp(role, "lease"))
+		return lease(argv[2]);
+	if (!strcmp(role, "stopall"))
+		return stopall();
+	if (!strcmp(role, "deadfs"))
+		return deadfs(argv[2], argv[3]);
+	if (!strcmp(role, "regroup")) {
+		setpgid(0, getpgid(getppid()));
 		execvp(argv[2], argv + 2);
 		return 127;
 	}
