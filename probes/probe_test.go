@@ -93,17 +93,17 @@ func TestTCP(t *testing.T) {
 	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both of localhost's addresses are tried")
 }
 
-// blackhole gives an address whose listener accepts no more connections.
-func blackhole(t *testing.T) netip.AddrPort {
+// blackhole listens on an address, and accepts no more connections.
+func blackhole(t *testing.T, address [4]byte) netip.AddrPort {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { syscall.Close(fd) })
-	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}}))
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: address}))
 	require.NoError(t, syscall.Listen(fd, 0))
 	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
-	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 2}), uint16(name.(*syscall.SockaddrInet4).Port))
+	to := netip.AddrPortFrom(netip.AddrFrom4(address), uint16(name.(*syscall.SockaddrInet4).Port))
 	conn, err := net.Dial("tcp", to.String()) // fills the backlog of 0+1
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
@@ -111,7 +111,7 @@ func blackhole(t *testing.T) netip.AddrPort {
 }
 
 func TestBlackHole(t *testing.T) {
-	hole := blackhole(t)
+	hole := blackhole(t, [4]byte{127, 0, 0, 2})
 	target := parse(t, "tcp://"+hole.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), "timed out after 200ms")
 
