@@ -22,6 +22,7 @@ const (
 	hintSilence  = "does a firewall or network policy drop it, or is it too busy? timeout= gives it longer"
 	hintRoute    = "is there a network between here and there, and is the address right?"
 	hintAbsent   = "is the path right, and its volume mounted here?"
+	hintMount    = "is the server behind that mount (NFS, FUSE) up, and reachable from here?"
 	hintDenied   = "may this user go there?"
 	hintHungUp   = "are port and scheme right, and is the server behind a proxy up?"
 	hintStranger = "are port and scheme right?"

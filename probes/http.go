@@ -69,10 +69,7 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 		}
 		req, err = h.step(ctx, addrs, req)
 	}
-	if err != nil && ended(ctx) {
-		return context.Cause(ctx)
-	}
-	return err
+	return orCause(ctx, err)
 }
 
 // step sends a request. It gives the next one if the answer asks for it, and

@@ -179,15 +179,6 @@ func TestFile(t *testing.T) {
 	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), ForWait), "a directory exists too")
 }
 
-// A stat that hangs on a dead mount is left behind, and not joined by others.
-func TestFileProbeDoesNotHangWithItsStat(t *testing.T) {
-	f := &fileProbe{path: "/", busy: make(chan struct{}, 1)}
-	f.busy <- struct{}{}
-	assert.EqualError(t, f.Ask(t.Context(), Attempt{Timeout: time.Millisecond}), "timed out after 1ms")
-	<-f.busy
-	assert.NoError(t, f.Ask(t.Context(), Attempt{}))
-}
-
 func TestCommand(t *testing.T) {
 	target := parse(t, `name=check /bin/check -a 'b c'`, ForEnd)
 	facts := []Fact{{"USHER_REASON", "signal"}}
