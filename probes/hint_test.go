@@ -116,7 +116,7 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		// Another error in front, as of a hook that was tried again, hides nothing.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the last try before: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount} { // its test is TestDeadFileSystem
+	for _, hint := range []string{hintMount, hintElsewhere} { // their tests are TestDeadFileSystem and TestRedirectElsewhereIsExplained
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")

@@ -389,20 +389,6 @@ func TestHTTPRedirects(t *testing.T) {
 	}
 }
 
-func TestHTTPDowngradeTellsNothing(t *testing.T) {
-	var header http.Header
-	var body []byte
-	plain := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		header = r.Header
-		body, _ = io.ReadAll(r.Body)
-	})
-	secure := serveTLS(t, http.RedirectHandler(plain, 307), nil)
-	require.NoError(t, ask(t, "method=POST body=secret header='Authorization: x' "+strings.Replace(secure, "//", "//u:p@", 1), ForWait))
-	require.NotNil(t, header)
-	assert.NotContains(t, header, "Authorization")
-	assert.Empty(t, body)
-}
-
 func TestHTTPHostileServers(t *testing.T) {
 	tests := []struct {
 		name, text, want string
