@@ -308,9 +308,10 @@ func buildHTTP(r *reading) Probe {
 	before := len(r.mistakes)
 	preset, _ := portOf(&url.URL{Scheme: r.scheme})
 	r.hostPort(authority[user+1:], preset)
+	r.refuseUnescaped(rest)
 	u, err := url.Parse(r.scheme + "://" + r.rest)
 	if err != nil && len(r.mistakes) == before {
-		r.mistake("%s://: not a URL: a space, a control character or a %% that must be escaped", r.scheme)
+		r.mistake("%s://: not a URL: a %% that begins no escape (write %%25), or a character of the user that must be escaped", r.scheme)
 	}
 	if err == nil {
 		r.name = r.scheme + "://" + u.Host
@@ -332,9 +333,30 @@ func buildHTTP(r *reading) Probe {
 	return h
 }
 
-// mustEscape are the printable characters that a query may not have (RFC 3986,
-// section 3).
+// mustEscape are the printable characters that neither a path nor a query may have
+// (RFC 3986, section 3). They would be sent as they are, and be taken for the end
+// of the request target, or be refused.
 const mustEscape = "\"<>\\^`{|}"
+
+// refuseUnescaped reports characters in the path and the query that must be
+// escaped. It prints neither of them, because they may be secret.
+func (r *reading) refuseUnescaped(rest string) {
+	rest, _, _ = strings.Cut(rest, "#") // a fragment is not sent
+	i := strings.IndexFunc(rest, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(mustEscape, c) })
+	if i < 0 {
+		return
+	}
+	switch c := rest[i]; {
+	case c == ' ':
+		r.mistake("%s:// with a space in its path or query: write %%20, or + in a query", r.scheme)
+	case c < ' ' || c == 0x7f:
+		r.mistake("%s:// with a control character in its path or query: write it as %%XX, as in %%0A for a newline", r.scheme)
+	case c > 0x7f:
+		r.mistake("%s:// with a character in its path or query that is not ASCII: write each byte of it as %%XX, as in %%C3%%A9 for é", r.scheme)
+	default:
+		r.mistake("%s:// with a %c in its path or query: write %%%02X", r.scheme, c, c)
+	}
+}
 
 // escapeQuery escapes what a server has left unescaped in the query of a redirect,
 // as browsers do.
