@@ -28,7 +28,16 @@
 //
 //   - One attempt never hangs. Its timeout begins when an address is known and
 //     covers all that follows; at most 64 KiB of headers and 10 KiB of a body
-//     are read; every address of a name is tried.
+//     are read; every address of a name is tried, at most 8 at a time.
+//   - A file system that does not answer does not hang an attempt either. The
+//     system calls for file targets, unix sockets and the files that options
+//     name are made by one thread, one after the other; when one of them hangs,
+//     another thread goes on, and leaves out the mount on which it hangs. There are
+//     at most four such threads: one for each mount that does not answer.
+//   - The method, headers, user, body and client certificate of a target are sent
+//     to the scheme, host and port of its URL only, and from http to https on their
+//     default ports. A redirect to another scheme or port of the host is followed
+//     with a plain GET or HEAD.
 //   - A name is looked up beside the attempts, at most once a second however
 //     many targets use it, and not at all for an address or for localhost.
 //   - The pauses between attempts start at 10 ms and grow with the time already
@@ -37,8 +46,8 @@
 //     answers no is found ready 90 ms late; one that is not there for long is
 //     left in peace. Another kind of answer than before starts them anew:
 //     readiness is near. Ten thousand that wait for the same do not ask together.
-//   - No descriptor and no goroutine outlives an attempt, but for a lookup (it
-//     serves the next attempt) and a file that the kernel does not answer for.
+//   - No descriptor and no goroutine outlives an attempt, except for a name lookup
+//     (the next attempt uses its result) and a system call that hangs on a mount.
 //   - No text of this package, neither an error nor a name, holds the user, the
 //     query, the fragment, a header's value, the body or the send= of a target,
 //     nor the path of a hook's URL.

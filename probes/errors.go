@@ -42,6 +42,17 @@ func ended(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
+// orCause replaces the error of an attempt by the cause of its context, if that has
+// ended: the error of a connection that was closed for it says nothing. A fileTimeout
+// stays, because it says where the time went.
+func orCause(ctx context.Context, err error) error {
+	var noAnswer fileTimeout
+	if err == nil || errors.As(err, &noAnswer) || !ended(ctx) {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
 // plain reduces an error of the network to what a person wants to know. The
 // address, the path and the URL that Go puts in front are dropped: the caller
 // names the target, and they may be secret.

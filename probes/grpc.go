@@ -44,10 +44,7 @@ func (g *grpcProbe) Ask(ctx context.Context, a Attempt) error {
 		return err
 	}
 	defer line.end()
-	if err = g.check(ctx, line); err != nil && ended(ctx) {
-		return context.Cause(ctx)
-	}
-	return err
+	return orCause(ctx, g.check(ctx, line))
 }
 
 // check does the call and judges its answer.

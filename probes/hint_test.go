@@ -60,7 +60,7 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "no name server answers", "/etc/resolv.conf"},
 		{"tcp://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
 		{"http://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
-		{"timeout=0.1 tcp://" + blackhole(t).String(), nil, "timed out", "firewall"},
+		{"timeout=0.1 tcp://" + blackhole(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
 		{"file:///no/such/file", nil, "no such file", "volume"},
 		{"unix:///no/such/socket", nil, "no such socket", "volume"},
 
@@ -115,6 +115,9 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		assert.Less(t, len(hint), 110, "it stands at the end of a line")
 		// Another error in front, as of a hook that was tried again, hides nothing.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the last try before: %w", errors.New("x"), err)))
+	}
+	for _, hint := range []string{hintMount, hintElsewhere} { // their tests are TestDeadFileSystem and TestRedirectElsewhereIsExplained
+		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")
 	assert.Contains(t, Hint(plain(syscall.EHOSTUNREACH)), "network")

@@ -53,6 +53,15 @@ type headerField struct {
 // A statusRange holds both of its ends.
 type statusRange struct{ from, to int }
 
+// A hop is one request of an attempt: the first one, or one that follows a redirect.
+type hop struct {
+	*http.Request
+	// trusted is true as long as no redirect has led away from the scheme and port
+	// that the user wrote. Only a trusted hop gets what was written for them: method,
+	// headers, user, body and client certificate.
+	trusted bool
+}
+
 // Ask makes one request, and those that its redirects ask for. All share the
 // attempt's timeout and the addresses of the one host name.
 func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
@@ -62,23 +71,32 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	ctx, cancel := limit(ctx, a.Timeout)
 	defer cancel()
-	req, err := h.request(ctx, a.Facts)
-	for hops := 0; req != nil && err == nil; hops++ {
-		if hops > maxRedirects {
-			return fmt.Errorf("more than %d redirects", maxRedirects)
-		}
-		req, err = h.step(ctx, addrs, req)
-	}
-	if err != nil && ended(ctx) {
-		return context.Cause(ctx)
-	}
-	return err
+	return orCause(ctx, h.visit(ctx, addrs, a.Facts))
 }
 
-// step sends a request. It gives the next one if the answer asks for it, and
-// else judges the answer.
-func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *http.Request) (*http.Request, error) {
-	e, err := send(ctx, addrs, req, &h.secure)
+// visit follows redirects to the answer that counts.
+func (h *httpProbe) visit(ctx context.Context, addrs []netip.Addr, facts []Fact) error {
+	req, err := h.request(ctx, facts)
+	if err != nil {
+		return err
+	}
+	next := &hop{req, true}
+	for range maxRedirects + 1 {
+		if next, err = h.step(ctx, addrs, next); next == nil || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("more than %d redirects", maxRedirects)
+}
+
+// step sends a request. It returns the next one if the answer is a redirect to
+// follow, else it judges the answer.
+func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *hop) (*hop, error) {
+	secure := h.secure
+	if !req.trusted {
+		secure.cert, secure.key = nil, nil
+	}
+	e, err := send(ctx, addrs, req.Request, &secure)
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +105,17 @@ func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *http.Requ
 	if next != nil || err != nil {
 		return next, err
 	}
-	return nil, h.judge(e)
+	return nil, h.judge(e, req.trusted)
 }
 
 // judge compares an answer with what it should be.
-func (h *httpProbe) judge(e *exchange) error {
-	if !h.accepts(e.answer.StatusCode) {
-		return hinted{fmt.Errorf("status %d", e.answer.StatusCode), hintOfStatus(e.answer.StatusCode)}
+func (h *httpProbe) judge(e *exchange, trusted bool) error {
+	if status := e.answer.StatusCode; !h.accepts(status) {
+		hint := hintOfStatus(status)
+		if !trusted && h.hasMore() {
+			hint = hintElsewhere
+		}
+		return hinted{fmt.Errorf("status %d", status), hint}
 	}
 	body, err := e.body()
 	if err != nil {
@@ -103,6 +125,12 @@ func (h *httpProbe) judge(e *exchange) error {
 		return errors.New("body does not match match=")
 	}
 	return nil
+}
+
+// hasMore reports whether the first request is more than a GET or HEAD of a URL.
+func (h *httpProbe) hasMore() bool {
+	return h.user != nil || len(h.header) > 0 || h.body != "" || h.secure.cert != nil ||
+		h.method != http.MethodGet && h.method != http.MethodHead
 }
 
 // accepts reports whether a status is a yes: those of status=, else what the
@@ -197,11 +225,10 @@ func headerName(fact string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(fact), "_", "-"))
 }
 
-// follow makes the request that an answer asks for, or nil when the answer is
-// the last one. It is, for a hook; where status= lists it; and when it leads to
-// another host, which then judges nothing: the kubelet takes that for a yes too,
-// as the one that was asked does serve.
-func (h *httpProbe) follow(req *http.Request, resp *http.Response) (*http.Request, error) {
+// follow makes the request that an answer asks for, or returns nil when the answer
+// is the last one. It is, for a hook; where status= lists it; and when it leads to
+// another host: the one that was asked is up, and the kubelet counts that as ready.
+func (h *httpProbe) follow(req *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
 	if h.hook || !redirects(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
 		return nil, nil
@@ -216,27 +243,49 @@ func (h *httpProbe) follow(req *http.Request, resp *http.Response) (*http.Reques
 	if to.Scheme != "http" && to.Scheme != "https" {
 		return nil, errors.New("redirects to something that is not HTTP")
 	}
-	downgrade := req.URL.Scheme == "https" && to.Scheme == "http"
 	to.User, to.Fragment = nil, ""
-	next := &http.Request{Method: req.Method, URL: to, Header: req.Header.Clone(), Close: true}
-	if downgrade {
-		// What was given for an encrypted connection is not sent in the clear.
+	to.RawQuery = escapeQuery(to.RawQuery)
+	next := &hop{&http.Request{Method: req.Method, URL: to, Header: req.Header.Clone(), Close: true}, req.trusted}
+	if !keepsTrust(req.URL, to) {
+		// Another port may belong to another program, and without TLS anybody on the
+		// way can read the request.
+		next.trusted = false
 		next.Header = plainHeader()
+		if next.Method != http.MethodHead {
+			next.Method = http.MethodGet
+		}
+		return next, nil
 	}
 	if u, err := url.Parse(location); err == nil && u.Host == "" {
 		next.Host = req.Host // a relative one stays on the virtual host
 	}
-	// RFC 9110, section 15.4: 307 and 308 keep the method and the body; the
-	// others have become a GET in every client.
-	if keeps := resp.StatusCode == 307 || resp.StatusCode == 308; keeps && !downgrade {
+	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. With the
+	// others every client goes on with a GET.
+	switch {
+	case resp.StatusCode == 307 || resp.StatusCode == 308:
 		if req.Body != nil {
-			h.setBody(next)
+			h.setBody(next.Request)
 		}
-	} else if next.Method != http.MethodHead {
+	case next.Method != http.MethodHead:
 		next.Method = http.MethodGet
 		next.Header.Del("Content-Type")
 	}
 	return next, nil
+}
+
+// keepsTrust reports whether a redirect leads to the same scheme and port, or from
+// http to https on their default ports: the usual redirect of clients to TLS. The
+// caller has compared the host names.
+func keepsTrust(from, to *url.URL) bool {
+	fromPort, err1 := portOf(from)
+	toPort, err2 := portOf(to)
+	switch {
+	case err1 != nil || err2 != nil:
+		return false
+	case from.Scheme == to.Scheme:
+		return fromPort == toPort
+	}
+	return from.Scheme == "http" && fromPort == 80 && toPort == 443
 }
 
 func redirects(status int) bool {
@@ -259,9 +308,10 @@ func buildHTTP(r *reading) Probe {
 	before := len(r.mistakes)
 	preset, _ := portOf(&url.URL{Scheme: r.scheme})
 	r.hostPort(authority[user+1:], preset)
+	r.refuseUnescaped(rest)
 	u, err := url.Parse(r.scheme + "://" + r.rest)
 	if err != nil && len(r.mistakes) == before {
-		r.mistake("%s://: not a URL: a space, a control character or a %% that must be escaped", r.scheme)
+		r.mistake("%s://: not a URL: a %% that begins no escape (write %%25), or a character of the user that must be escaped", r.scheme)
 	}
 	if err == nil {
 		r.name = r.scheme + "://" + u.Host
@@ -281,6 +331,45 @@ func buildHTTP(r *reading) Probe {
 	}
 	h.secure = r.security()
 	return h
+}
+
+// mustEscape are the printable characters that neither a path nor a query may have
+// (RFC 3986, section 3). They would be sent as they are, and be taken for the end
+// of the request target, or be refused.
+const mustEscape = "\"<>\\^`{|}"
+
+// refuseUnescaped reports characters in the path and the query that must be
+// escaped. It prints neither of them, because they may be secret.
+func (r *reading) refuseUnescaped(rest string) {
+	rest, _, _ = strings.Cut(rest, "#") // a fragment is not sent
+	i := strings.IndexFunc(rest, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(mustEscape, c) })
+	if i < 0 {
+		return
+	}
+	switch c := rest[i]; {
+	case c == ' ':
+		r.mistake("%s:// with a space in its path or query: write %%20, or + in a query", r.scheme)
+	case c < ' ' || c == 0x7f:
+		r.mistake("%s:// with a control character in its path or query: write it as %%XX, as in %%0A for a newline", r.scheme)
+	case c > 0x7f:
+		r.mistake("%s:// with a character in its path or query that is not ASCII: write each byte of it as %%XX, as in %%C3%%A9 for é", r.scheme)
+	default:
+		r.mistake("%s:// with a %c in its path or query: write %%%02X", r.scheme, c, c)
+	}
+}
+
+// escapeQuery escapes what a server has left unescaped in the query of a redirect,
+// as browsers do.
+func escapeQuery(query string) string {
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(mustEscape, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func (h *httpProbe) setMethod(r *reading) {

@@ -20,33 +20,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNamespace runs the test that calls it again, in a process with a network and
-// with mounts of its own, and reports whether this is that process. There the
-// loopback device is up, and resolv is the /etc/resolv.conf.
+// inChild runs the test that calls it again, in a process of its own with new
+// namespaces, and reports whether this is that process.
+func inChild(t *testing.T, namespaces uintptr) bool {
+	t.Helper()
+	const mark = "USHER_TEST_CHILD"
+	if os.Getenv(mark) == t.Name() {
+		return true
+	}
+	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	again.Env = append(os.Environ(), mark+"="+t.Name(), "GODEBUG=netdns=go") // as the static binary does
+	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
+	if namespaces != 0 && os.Getuid() != 0 {
+		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := again.CombinedOutput()
+	if err != nil && len(out) == 0 { // it has not begun
+		skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
+	}
+	require.NoError(t, err, "%s", out)
+	if _, reason, skipped := strings.Cut(string(out), "--- SKIP: "+t.Name()); skipped {
+		skip(t, reason)
+	}
+	require.Contains(t, string(out), "--- PASS: "+t.Name(), "%s", out)
+	return false
+}
+
+// inNamespace is inChild with a network and mounts of its own. There the loopback
+// device is up, and resolv is the /etc/resolv.conf.
 func inNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
-	const mark = "USHER_TEST_NAMESPACE"
 	ip, err := exec.LookPath("ip")
 	if err != nil {
 		skip(t, "needs the command ip")
 	}
-	if os.Getenv(mark) != t.Name() {
-		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-		again.Env = append(os.Environ(), mark+"="+t.Name(), "GODEBUG=netdns=go") // as the static binary does
-		again.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
-		}
-		if os.Getuid() != 0 {
-			again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-			again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-			again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		}
-		out, err := again.CombinedOutput()
-		if err != nil && len(out) == 0 { // it has not begun
-			skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
-		}
-		require.NoError(t, err, "%s", out)
-		require.Contains(t, string(out), "--- PASS: "+t.Name(), "%s", out)
+	if !inChild(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS) {
 		return false
 	}
 	require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))

@@ -5,19 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
 )
 
 // An optionFile is a file that an option names: a certificate, a key, a token.
-// It is read at every attempt and never before the first, because such files are
-// brought by whoever prepares the container, and are renewed while it runs.
+// It is read at every attempt, never while a target is parsed: such files are
+// written by whatever prepares the container, and are renewed while it runs.
 type optionFile struct {
-	option string // for messages: "ca="; the path is not told
+	option string // for messages: "ca="; the path is not printed
 	path   string
-	// busy holds the one reading that may be under way, as in a fileProbe.
-	busy chan struct{}
 }
 
 // optionFile makes one of the path of an option, which must be absolute: usher
@@ -26,50 +25,39 @@ func (r *reading) optionFile(option, path string) *optionFile {
 	if !strings.HasPrefix(path, "/") {
 		r.mistake("%s needs an absolute path: write for example %s/run/secrets/file", option, option)
 	}
-	return &optionFile{option, path, make(chan struct{}, 1)}
+	return &optionFile{option, path}
 }
 
-// read gives the content of the file, which may have at most max bytes. It
-// returns early with the cause of ctx; the reading is then left behind, and the
-// next attempts wait for it instead of adding to it.
+// read returns the content of the file, which may have at most max bytes.
 func (f *optionFile) read(ctx context.Context, max int64) ([]byte, error) {
-	select {
-	case f.busy <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	var text []byte
+	err := files.run(ctx, f.path, func() (err error) {
+		text, err = readRegular(f.path, max)
+		return err
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file of %s: %w", f.option, err)
 	}
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1) // 1: nobody may be left to receive it
-	go func() {
-		text, err := readRegular(f.path, max)
-		<-f.busy
-		done <- result{text, err}
-	}()
-	select {
-	case r := <-done:
-		if r.err != nil {
-			return nil, fmt.Errorf("cannot read the file of %s: %w", f.option, r.err)
-		}
-		return r.text, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return text, nil
 }
 
-// readRegular refuses what is no regular file: a FIFO may never have a writer,
-// and a device never an end.
+// readRegular reads a regular file of at most max bytes, or what a symbolic link
+// to one leads to (Kubernetes mounts Secrets so). Other files are refused: a FIFO
+// may never have a writer, a device may never end.
 func readRegular(path string, max int64) ([]byte, error) {
-	// Without O_NONBLOCK the open itself would wait for a FIFO's writer.
+	// A device is not even opened, because that may start something (a watchdog, a tape).
+	if err := checkRegular(os.Stat(path)); err != nil {
+		return nil, err
+	}
+	// The file may have been replaced since. With O_NONBLOCK open(2) neither waits
+	// for the writer of a FIFO nor for the holder of a lease, fcntl(2).
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, plainFile(err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
+	if err := checkRegular(f.Stat()); err != nil {
+		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err != nil {
@@ -79,4 +67,15 @@ func readRegular(path string, max int64) ([]byte, error) {
 		return nil, fmt.Errorf("it has more than %d KiB", max>>10)
 	}
 	return text, nil
+}
+
+// checkRegular returns an error unless the result of a stat is that of a regular file.
+func checkRegular(info fs.FileInfo, err error) error {
+	if err != nil {
+		return plainFile(err)
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("it is not a regular file")
+	}
+	return nil
 }

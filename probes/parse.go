@@ -281,7 +281,7 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.mistake("a command does not begin with a dash: write " + aTarget)
 		return kind{}, false
 	}
-	if bare().MatchString(first.text) {
+	if r.unquoted() == "" && bare().MatchString(first.text) {
 		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
 		return kind{}, false
 	}

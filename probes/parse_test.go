@@ -31,6 +31,7 @@ func TestParseTargets(t *testing.T) {
 		{"https://u:CANARY@auth:8443/a/b?q=CANARY&x=y#CANARY", ForWait, "https", "https://auth:8443/a/b"},
 		{"https://u:CANARY@auth:8443/CANARY?q=CANARY#CANARY", ForEnd, "https", "https://auth:8443"},
 		{"http://[::1]:8080/x", ForStart, "http", "http://[::1]:8080"},
+		{`http://auth/%20[]-._~:!$\&\'()*+,\;=?a+b%20[]/?#é`, ForWait, "http", "http://auth/%20[]-._~:!$&'()*+,;="},
 		{"grpc://auth:50051", ForWait, "grpc", "grpc://auth:50051"},
 		{"grpc://[::1]:1/a.b.C", ForWait, "grpc", "grpc://[::1]:1/a.b.C"},
 		{"grpc://auth:1/a%20b/c", ForWait, "grpc", "grpc://auth:1/a%20b/c"},
@@ -117,6 +118,7 @@ func TestParseRefuses(t *testing.T) {
 		{"Timeout=2s http://a/", ForWait, "Timeout= is not an option|write timeout="},
 		{"header=Authorization:Basic CANARY= http://a/", ForWait, "header= has more words behind it|header='K: V'"},
 		{"header=Authorization: Bearer CANARY http://a/?b", ForWait, "header= is for a URL|quote a value"},
+		{"header=A: CANARY:0 http://a/?b", ForWait, "header= is for a URL|quote a value"},
 		{"body=a CANARY& http://a/", ForWait, "body= is for a URL"},
 		{"send=AUTH CANARY; tcp://a:1", ForWait, "send= is for a URL"},
 		{"tcp://a:1,tcp://b:2", ForWait, "several hosts|target for each"},
@@ -160,6 +162,23 @@ func TestParseRefuses(t *testing.T) {
 		{"http:///x", ForWait, "no host"},
 		{"http://auth/%zz?CANARY", ForWait, "escaped"},
 		{"'http://auth/\x01CANARY'", ForWait, "control character"},
+		{"'http://auth/?CANARY b'", ForWait, "http:// with a space in its path or query: write %20, or + in a query"},
+		{"'https://auth/CANARY b'", ForEnd, "https:// with a space|%20"},
+		{`http://auth/\ x`, ForWait, "a space"},
+		{"'http://auth/?CANARY=\"'", ForWait, `a " in its path or query: write %22`},
+		{"'http://auth/?<CANARY>'", ForWait, "a <|write %3C"},
+		{"'http://auth/?>CANARY'", ForWait, "a >|write %3E"},
+		{"'http://auth/?CANARY`'", ForWait, "a `|write %60"},
+		{"http://auth/{CANARY}", ForWait, "a {|write %7B"},
+		{"http://auth/?CANARY}", ForWait, "a }|write %7D"},
+		{"'http://auth/?CANARY|'", ForWait, "a ||write %7C"},
+		{`'http://auth/?CANARY\'`, ForWait, `a \|write %5C`},
+		{"http://auth/?CANARY^", ForWait, "a ^|write %5E"},
+		{"http://auth/?CANARY=é", ForWait, "not ASCII|%C3%A9"},
+		{"http://auth/CANARY\xff", ForWait, "not ASCII"},
+		{"'http://auth/?CANARY\n'", ForWait, "control character|%0A"},
+		{"http://auth/?CANARY\x7f", ForWait, "control character"},
+		{"'http://u CANARY@auth/'", ForWait, "not a URL|the user"},
 		{"interval=1s tcp://a:1", ForEnd, "interval= is for --wait and --ready only, not for --drain"},
 		{"within=1s tcp://a:1", ForStart, "within="},
 		{"successes=1 tcp://a:1", ForStart, "successes="},
@@ -387,7 +406,7 @@ func mistakesOf(err error) []error {
 func namesItsWord(mistake, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
-		"what stands before :// is no scheme", "a quote without its end", "a backslash at the end", "a NUL byte",
+		"what stands before :// is no scheme", "a command does not begin with a dash", "a quote without its end", "a backslash at the end", "a NUL byte",
 	} {
 		if strings.HasPrefix(mistake, whole) {
 			return true

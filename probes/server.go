@@ -56,10 +56,7 @@ func (p *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	err = p.ask(s)
 	s.tcp.Close()
-	if err != nil && ended(ctx) {
-		return context.Cause(ctx)
-	}
-	return err
+	return orCause(ctx, err)
 }
 
 // connect begins the conversation, or begins it anew.

@@ -27,11 +27,7 @@ type talk struct {
 // expect=, and the connection's other side is not told that no more will be
 // sent: some take that for a goodbye.
 func (t talk) on(ctx context.Context, conn io.ReadWriter) error {
-	err := t.exchange(conn)
-	if err != nil && ended(ctx) {
-		return context.Cause(ctx)
-	}
-	return err
+	return orCause(ctx, t.exchange(conn))
 }
 
 func (t talk) exchange(conn io.ReadWriter) error {

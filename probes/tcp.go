@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,58 +132,67 @@ func (l *line) end() { _ = l.Close() }
 
 // connect is dial with a watch over the connection.
 func connect(ctx context.Context, addrs []netip.Addr, port uint16) (*line, error) {
-	conn, err := dial(ctx, addrs, port)
+	conn, err := dial(ctx, dialTCP, addrs, port)
 	if err != nil {
 		return nil, err
 	}
 	return watched(ctx, conn), nil
 }
 
-// stagger is how long an address is alone before the next is tried beside it
-// (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
-const stagger = 300 * time.Millisecond
+const (
+	// stagger is how long the newest dial is alone before the next address is tried
+	// beside it (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
+	stagger = 300 * time.Millisecond
+	// maxDials is how many addresses are tried at a time: each takes a descriptor,
+	// a goroutine and a place in the server's backlog.
+	maxDials = 8
+	// keptDials of them stay until the end of the attempt, the others take turns.
+	keptDials = 4
+)
 
 // dial connects to the first of the addresses that accepts. Each is tried: the
-// next one begins when one has failed, or a moment after the one before, so that
-// a black hole in front does not eat the attempt. The moment is shorter than
-// stagger where many addresses must share a short timeout.
+// next one when one has failed, or a moment after the one before, so that an address
+// that drops packets does not use up the attempt. The moment is shorter than stagger
+// where many addresses must share a short timeout.
+//
+// When maxDials dials are running, the next address replaces one of them. The
+// keptDials oldest are kept, because a distant server needs the time; the one
+// after them is stopped.
 //
 // All dials have ended when it returns.
-func dial(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
+func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	gap := stagger
 	if deadline, ok := ctx.Deadline(); ok {
-		gap = min(gap, time.Until(deadline)/time.Duration(len(addrs)+1))
+		turns := len(addrs) + 1
+		if len(addrs) > maxDials {
+			turns = len(addrs) + maxDials - keptDials // the last ones take no less time than those before
+		}
+		gap = min(gap, time.Until(deadline)/time.Duration(turns))
 	}
 	dialing, stop := context.WithCancel(ctx)
 	defer stop()
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	results := make(chan result)
-	begin := func(addr netip.Addr) {
-		conn, err := new(net.Dialer).DialContext(dialing, "tcp", netip.AddrPortFrom(addr, port).String())
-		results <- result{conn, err}
-	}
 	var (
 		winner  net.Conn
 		failure error
-		running int
+		results = make(chan dialResult)
+		running []*dialer // the oldest first
 		next    = time.NewTimer(0)
 	)
 	defer next.Stop()
-	for len(addrs) > 0 || running > 0 {
+	for len(addrs) > 0 || len(running) > 0 {
 		select {
 		case <-next.C:
-			if len(addrs) == 0 {
-				continue
+			switch {
+			case len(addrs) == 0:
+			case len(running) == maxDials:
+				running[keptDials].stop() // its result starts the next
+			default:
+				running = append(running, startDial(dialing, connect, netip.AddrPortFrom(addrs[0], port), results))
+				addrs = addrs[1:]
+				next.Reset(gap)
 			}
-			go begin(addrs[0])
-			addrs = addrs[1:]
-			running++
-			next.Reset(gap)
 		case r := <-results:
-			running--
+			running = slices.DeleteFunc(running, func(d *dialer) bool { return d == r.dialer })
 			switch {
 			case r.err != nil:
 				failure = tellingMore(failure, r.err)
@@ -195,7 +206,7 @@ func dial(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error
 			}
 		case <-ctx.Done():
 			addrs = nil
-			ctx = context.WithoutCancel(ctx) // seen; the dials are on their way back
+			ctx = context.WithoutCancel(ctx) // seen; the dials are about to return
 		}
 	}
 	if winner != nil {
@@ -205,6 +216,37 @@ func dial(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error
 		return nil, context.Cause(dialing)
 	}
 	return nil, plain(failure)
+}
+
+// A dialFunc connects to one address.
+type dialFunc func(context.Context, netip.AddrPort) (net.Conn, error)
+
+func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+}
+
+// A dialer tries one address.
+type dialer struct{ stop context.CancelFunc }
+
+type dialResult struct {
+	*dialer
+	conn net.Conn
+	err  error
+}
+
+// startDial tries an address, and sends the result.
+func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results chan<- dialResult) *dialer {
+	own, stop := context.WithCancel(ctx)
+	d := &dialer{stop}
+	go func() {
+		conn, err := connect(own, to)
+		if err != nil && own.Err() != nil && ctx.Err() == nil {
+			err = os.ErrDeadlineExceeded // its turn is over
+		}
+		stop()
+		results <- dialResult{d, conn, err}
+	}()
+	return d
 }
 
 // tellingMore picks the error to report when every address failed. The first is

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -76,7 +78,8 @@ func (s *security) config(ctx context.Context, host string) (*tls.Config, error)
 	if s.serverName != "" {
 		config.ServerName = s.serverName
 	}
-	if s.ca != nil {
+	switch {
+	case s.ca != nil:
 		text, err := s.ca.read(ctx, maxPEM)
 		if err != nil {
 			return nil, err
@@ -85,6 +88,12 @@ func (s *security) config(ctx context.Context, host string) (*tls.Config, error)
 		if !config.RootCAs.AppendCertsFromPEM(text) {
 			return nil, errors.New("the file of ca= holds no PEM certificate")
 		}
+	case !s.insecure:
+		roots, err := systemRoots(ctx)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = roots
 	}
 	if s.cert == nil {
 		return config, nil
@@ -104,6 +113,43 @@ func (s *security) config(ctx context.Context, host string) (*tls.Config, error)
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return config, nil
+}
+
+// knownRoots holds the system's authorities from the first successful read on.
+var knownRoots atomic.Pointer[x509.CertPool]
+
+var errNoRoots = hinted{errors.New("no CA certificates are installed here"), hintNoCA}
+
+// systemRoots returns the system's authorities, or those of SSL_CERT_FILE and
+// SSL_CERT_DIR. crypto/tls would read the same files within the handshake, where
+// no context ends a read.
+func systemRoots(ctx context.Context) (*x509.CertPool, error) {
+	if roots := knownRoots.Load(); roots != nil {
+		return roots, nil
+	}
+	file := os.Getenv("SSL_CERT_FILE")
+	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
+		if file != "" {
+			// crypto/x509 would read a device without end. It goes on without a
+			// file that is missing.
+			if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+				return errors.New("SSL_CERT_FILE is not a regular file")
+			}
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return errNoRoots
+		}
+		knownRoots.Store(roots)
+		return nil
+	}, nil)
+	switch {
+	case errors.Is(err, errNoRoots):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the system's CA certificates: %w", err)
+	}
+	return knownRoots.Load(), nil
 }
 
 // handshake puts TLS on a connection; protocol is the one to be spoken on it.
@@ -135,7 +181,7 @@ func (s *security) plain(err error) error {
 	case errors.As(err, &errno), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
 		return plain(err)
 	case errors.As(err, &roots):
-		return hinted{errors.New("no CA certificates are installed here"), hintNoCA}
+		return errNoRoots
 	case errors.As(err, &unknownCA):
 		return s.unknown(unknownCA.Cert)
 	case errors.As(err, &wrongName):
@@ -162,8 +208,8 @@ func (s *security) unknown(cert *x509.Certificate) error {
 	case cert != nil && bytes.Equal(cert.RawIssuer, cert.RawSubject):
 		return hinted{errors.New("the certificate is self-signed"), hintAuthority}
 	}
-	if roots, err := x509.SystemCertPool(); err != nil || roots.Equal(x509.NewCertPool()) {
-		return hinted{errors.New("no CA certificates are installed here"), hintNoCA}
+	if roots := knownRoots.Load(); roots == nil || roots.Equal(x509.NewCertPool()) {
+		return errNoRoots
 	}
 	return hinted{errors.New("the certificate is signed by an unknown authority"), hintAuthority}
 }

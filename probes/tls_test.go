@@ -219,30 +219,16 @@ func TestOptionFiles(t *testing.T) {
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it has more than 1024 KiB")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o700))
-	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Symlink("/dev/zero", path))
-	assert.EqualError(t, ask(), "cannot read the file of ca=: it is no regular file")
+	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Symlink("ca.pem", path)) // as a mounted Secret has it
 	assert.NoError(t, ask())
-}
-
-// A reading that the kernel does not answer is left behind, and not joined by
-// others.
-func TestOptionFileDoesNotHangWithItsReading(t *testing.T) {
-	f := &optionFile{"ca=", "/proc/self/status", make(chan struct{}, 1)}
-	f.busy <- struct{}{}
-	ctx, cancel := limit(t.Context(), time.Millisecond)
-	defer cancel()
-	_, err := f.read(ctx, maxPEM)
-	assert.EqualError(t, err, "timed out after 1ms")
-	<-f.busy
-	_, err = f.read(t.Context(), maxPEM)
-	assert.NoError(t, err)
 }
 
 // A machine without any authority says so, as an image from scratch is one.

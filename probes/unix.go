@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// A unixProbe says yes as a tcpProbe does.
+// A unixProbe is ready as a tcpProbe is.
 type unixProbe struct {
 	path string
 	talk talk
@@ -16,14 +16,22 @@ type unixProbe struct {
 func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	ctx, cancel := limit(ctx, a.Timeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", u.path)
+	var conn net.Conn
+	err := files.run(ctx, u.path, func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", u.path)
+		return plainUnix(err)
+	}, func() { conn.Close() })
+	if err != nil {
+		return orCause(ctx, err)
+	}
+	line := watched(ctx, conn)
+	defer line.end()
+	return u.talk.on(ctx, line)
+}
+
+// plainUnix reduces an error of connect(2), which looks up the path.
+func plainUnix(err error) error {
 	switch {
-	case err == nil:
-		line := watched(ctx, conn)
-		defer line.end()
-		return u.talk.on(ctx, line)
-	case ended(ctx):
-		return context.Cause(ctx)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
 		return answer{"no such socket", syscall.ENOENT}
 	case errors.Is(err, syscall.EAGAIN):

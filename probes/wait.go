@@ -108,6 +108,9 @@ func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)
 	for i := range targets {
 		w.status[i].Target = &targets[i]
 		w.status[i].Last = errNoAnswer
+		if targets[i].Kind == "file" {
+			w.status[i].Last = hinted{errNoAnswer, hintMount}
+		}
 		go w.ask(asking, i, a)
 	}
 	var cause error
@@ -258,6 +261,9 @@ func Do(ctx context.Context, t Target, a Attempt) error {
 			return nil
 		}
 		if ctx.Err() != nil {
+			if last == nil {
+				return orCause(ctx, err)
+			}
 			break
 		}
 		if last = err; tries >= t.Retries {
@@ -266,9 +272,6 @@ func Do(ctx context.Context, t Target, a Attempt) error {
 		if sleep(ctx, between.after(err, time.Now())) != nil {
 			break
 		}
-	}
-	if last == nil {
-		return context.Cause(ctx)
 	}
 	return fmt.Errorf("%w, the last try before: %w", context.Cause(ctx), last)
 }

@@ -1,0 +1,177 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// numbered gives n addresses.
+func numbered(n int) (list []netip.Addr) {
+	for i := range n {
+		list = append(list, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+	}
+	return list
+}
+
+// A network answers dials as its table of addresses says, and counts them.
+type network struct {
+	answers map[netip.Addr]time.Duration // when an address accepts; without an entry it drops packets
+	refuses bool                         // instead of dropping
+
+	mu            sync.Mutex
+	running, most int
+	tried         []netip.Addr
+}
+
+func (n *network) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	n.mu.Lock()
+	n.tried = append(n.tried, to.Addr())
+	n.running++
+	n.most = max(n.most, n.running)
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.running--
+	}()
+	after, accepts := n.answers[to.Addr()]
+	switch {
+	case accepts && sleep(ctx, after) == nil:
+		return recorded{}, nil
+	case !accepts && n.refuses:
+		return nil, syscall.ECONNREFUSED
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// However many addresses a name has, a few are tried at a time, and each of them
+// within the attempt.
+func TestFewAddressesAtATime(t *testing.T) {
+	for _, count := range []int{1, 2, 7, 8, 9, 30, 1000, 4096} {
+		for _, timeout := range []time.Duration{0, time.Second, 3 * time.Second} {
+			t.Run(fmt.Sprint(count, " in ", timeout), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					list := numbered(count)
+					last := list[count-1]
+					n := network{answers: map[netip.Addr]time.Duration{last: time.Millisecond / 10}}
+					ctx, cancel := limit(t.Context(), timeout)
+					defer cancel()
+					begun := time.Now()
+					conn, err := dial(ctx, n.dial, list, 1)
+					require.NoError(t, err, "the last one accepts, the others drop packets")
+					assert.NotNil(t, conn)
+					assert.Equal(t, list, n.tried)
+					assert.Equal(t, min(count, maxDials), n.most)
+					if took := time.Since(begun); timeout == 0 {
+						assert.LessOrEqual(t, took, time.Duration(count)*stagger)
+					} else {
+						assert.Less(t, took, timeout)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A distant server among many that are down is found: the first addresses are
+// given the whole attempt.
+func TestFirstAddressesHaveTheWholeAttempt(t *testing.T) {
+	for i := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			list := numbered(1000)
+			n := network{answers: map[netip.Addr]time.Duration{list[i]: time.Second}}
+			ctx, cancel := limit(t.Context(), 3*time.Second)
+			defer cancel()
+			_, err := dial(ctx, n.dial, list, 1)
+			assert.NoError(t, err)
+		})
+	}
+}
+
+// Without any answer the attempt times out; refusals end it at once, and are what
+// is reported.
+func TestManyAddressesWithoutSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := numbered(1000)
+		var drops network
+		ctx, cancel := limit(t.Context(), 3*time.Second)
+		defer cancel()
+		begun := time.Now()
+		_, err := dial(ctx, drops.dial, list, 1)
+		assert.EqualError(t, err, "timed out after 3s")
+		assert.Equal(t, 3*time.Second, time.Since(begun))
+		assert.Len(t, drops.tried, len(list))
+		assert.Zero(t, drops.running)
+
+		refuses := network{refuses: true}
+		begun = time.Now()
+		_, err = dial(t.Context(), refuses.dial, list, 1)
+		assert.EqualError(t, err, "connection refused")
+		assert.Zero(t, time.Since(begun))
+		assert.Len(t, refuses.tried, len(list))
+		assert.LessOrEqual(t, refuses.most, 2)
+	})
+}
+
+// When the attempt is ended, so is every dial.
+func TestDialEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n network
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, err := dial(ctx, n.dial, numbered(100), 1)
+		assert.Equal(t, context.Canceled, err)
+		assert.Zero(t, n.running)
+	})
+}
+
+// A thousand real addresses of which one accepts, with descriptors for a few.
+func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
+	if !inChild(t, 0) { // the limit is the process's
+		return
+	}
+	hole := blackhole(t, [4]byte{}) // 0.0.0.0: every address of 127.0.0.0/8
+	l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", hole.Port()))
+	if err != nil {
+		skip(t, "needs IPv6: "+err.Error())
+	}
+	defer l.Close()
+	accepted := make(chan bool)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+		close(accepted)
+	}()
+	list := numbered(1000)
+	for i := range list {
+		b := list[i].As4()
+		b[0] = 127
+		list[i] = netip.AddrFrom4(b)
+	}
+	list[100] = netip.IPv6Loopback()
+	resolver := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return list, nil }}
+	var old syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
+	few := old
+	few.Cur = uint64(descriptors(t) + 20)
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
+	err = parse(t, fmt.Sprintf("tcp://db:%d", hole.Port()), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: resolver})
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
+	require.NoError(t, err)
+	<-accepted
+}

@@ -1,0 +1,318 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// fileThreads makes the system calls that look up a path: for file targets, for
+// unix sockets, and for the files that options name.
+//
+// On a file system that does not answer (an NFS or FUSE server that is gone) such
+// a call sleeps in the kernel and keeps its thread; no context ends it. The
+// attempt ends with its timeout, but the thread is lost until the file system
+// answers, and a Go program that cannot make another thread, under a pids limit,
+// is ended by its runtime. So one thread makes all calls, one after the other:
+//
+//   - When a call has taken slowCall, another thread takes over what is waiting.
+//   - No call is begun on a mount on which another one hangs. It waits for that one
+//     until its attempt times out. So a mount that does not answer costs one thread,
+//     however many targets are on it, and delays calls on other mounts once, by
+//     slowCall.
+//   - There are at most maxFileThreads threads. When each of them hangs on another
+//     mount, every call waits.
+type fileThreads struct {
+	mu      sync.Mutex
+	waiting []*fileCall
+	serving *fileCall            // the call of the thread that takes from waiting; nil without one
+	hanging map[*fileCall]string // the calls of the other threads, and the mounts they are on
+
+	mounts   mountTable // as it was at mountsAt; only kept up to date while a call hangs
+	mountsAt time.Time
+}
+
+const (
+	maxFileThreads = 4
+	slowCall       = 100 * time.Millisecond
+	// mountsAge is how old the table of mounts may be while a call hangs.
+	mountsAge = time.Second
+)
+
+// files is one for the whole process, because its threads are the process's.
+var files fileThreads
+
+// A fileCall is one call of run. Its at and abandoned are guarded by fileThreads.mu.
+type fileCall struct {
+	path      string
+	do        func() error
+	undo      func()
+	done      chan error // buffered, because the attempt may have ended
+	at        string     // the file or directory that is being looked up
+	abandoned bool       // the attempt has ended
+}
+
+// A fileTimeout says that an attempt's timeout has passed in a call of run.
+type fileTimeout struct{ timeout }
+
+func (t fileTimeout) Error() string {
+	return "no answer from the file system within " + time.Duration(t.timeout).String()
+}
+
+// run calls do, which looks up path, on the thread for files, and returns its
+// error. If ctx ends first, run returns a fileTimeout, or the cause of ctx if that
+// is not a timeout; when do succeeds later, undo is called. undo may be nil, and
+// must not block.
+func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
+	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
+	f.mu.Lock()
+	f.waiting = append(f.waiting, c)
+	f.startThread()
+	f.mu.Unlock()
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case err := <-c.done: // in the same moment
+		return err
+	default:
+	}
+	c.abandoned = true
+	if i := slices.Index(f.waiting, c); i >= 0 {
+		f.waiting = slices.Delete(f.waiting, i, i+1)
+	}
+	if t, ok := context.Cause(ctx).(timeout); ok {
+		return hinted{fileTimeout{t}, hintMount}
+	}
+	return context.Cause(ctx)
+}
+
+// startThread starts a thread if none takes from waiting, there is something that
+// it may take, and one more is allowed. f.mu is held.
+func (f *fileThreads) startThread() {
+	if f.serving != nil || len(f.hanging) >= maxFileThreads {
+		return
+	}
+	if f.serving = f.take(); f.serving != nil {
+		go f.serve(f.serving)
+	}
+}
+
+// take removes the first waiting call that is not on a mount on which another one
+// hangs. f.mu is held.
+func (f *fileThreads) take() *fileCall {
+	i := slices.IndexFunc(f.waiting, func(c *fileCall) bool {
+		return len(f.hanging) == 0 || f.isFree(f.mounts.of(c.at))
+	})
+	if i < 0 {
+		return nil
+	}
+	c := f.waiting[i]
+	f.waiting = slices.Delete(f.waiting, i, i+1)
+	return c
+}
+
+// isFree reports whether no call hangs on a mount. f.mu is held.
+func (f *fileThreads) isFree(mount string) bool {
+	for _, hangs := range f.hanging {
+		if hangs == mount {
+			return false
+		}
+	}
+	return true
+}
+
+// serve makes c, and then the calls that are waiting.
+func (f *fileThreads) serve(c *fileCall) {
+	for c != nil {
+		slow := time.AfterFunc(slowCall, func() { f.markHanging(c) })
+		f.refreshMounts()
+		reached := followPath(c.path, func(at string) bool { return f.enter(c, at) })
+		var err error
+		if reached {
+			err = c.do()
+		}
+		slow.Stop()
+		c = f.finish(c, reached, err)
+	}
+}
+
+// finish hands over the result of a call, and returns the thread's next one, or
+// nil when the thread is to end.
+func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !c.abandoned && reached:
+		c.done <- err
+	case !c.abandoned:
+		f.waiting = append(f.waiting, c)
+	case reached && err == nil && c.undo != nil:
+		c.undo()
+	}
+	if f.serving != c {
+		delete(f.hanging, c)
+		if f.serving != nil { // another thread has taken over
+			return nil
+		}
+	}
+	f.serving = f.take()
+	return f.serving
+}
+
+// enter notes that c is about to look up at, and reports whether it may.
+func (f *fileThreads) enter(c *fileCall, at string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.at = at
+	if len(f.hanging) == 0 {
+		return true
+	}
+	mount := f.mounts.of(at)
+	on, slow := f.hanging[c]
+	if slow && on == mount {
+		return true // it goes on, slowly
+	}
+	free := f.isFree(mount)
+	if slow && free {
+		f.hanging[c] = mount
+	}
+	return free
+}
+
+// markHanging lets another thread take over from that of c, which is slow.
+func (f *fileThreads) markHanging(c *fileCall) {
+	mounts := readMounts() // before f.mu is locked: nothing that may block is done under it
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.serving != c {
+		return // the call has returned in the meantime
+	}
+	if f.hanging == nil {
+		f.hanging = map[*fileCall]string{}
+	}
+	f.mounts, f.mountsAt = mounts, time.Now()
+	f.hanging[c] = mounts.of(c.at)
+	f.serving = nil
+	f.startThread()
+}
+
+// refreshMounts reads the table of mounts again while it is in use, to notice a new
+// mount in the place of one that does not answer.
+func (f *fileThreads) refreshMounts() {
+	f.mu.Lock()
+	old := len(f.hanging) > 0 && time.Since(f.mountsAt) > mountsAge
+	f.mu.Unlock()
+	if !old {
+		return
+	}
+	mounts := readMounts()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mounts, f.mountsAt = mounts, time.Now()
+}
+
+// A mountTable has the mounts that are seen here; one that covers another comes
+// after it. It is empty where /proc cannot be read.
+type mountTable []struct{ id, point string }
+
+// mountInfo is proc_pid_mountinfo(5); tests have their own.
+var mountInfo = "/proc/self/mountinfo"
+
+func readMounts() mountTable {
+	text, err := os.ReadFile(mountInfo)
+	if err != nil {
+		return nil
+	}
+	return parseMounts(string(text))
+}
+
+func parseMounts(text string) (t mountTable) {
+	for line := range strings.Lines(text) {
+		// ID, parent, device, root, mount point, …
+		if fields := strings.Fields(line); len(fields) > 4 {
+			t = append(t, struct{ id, point string }{fields[0], unescapeOctal(fields[4])})
+		}
+	}
+	return t
+}
+
+// unescapeOctal undoes the escapes of a mount point: \040 is a space.
+func unescapeOctal(s string) string {
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b = append(b, byte(c))
+				i += 3
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// of gives the mount that holds path. Without a table all that is below the same
+// directory of / counts as one mount.
+func (t mountTable) of(path string) string {
+	if len(t) == 0 {
+		top, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		return "/" + top
+	}
+	id, length := "", -1
+	for _, m := range t {
+		below := path == m.point || strings.HasPrefix(path, strings.TrimSuffix(m.point, "/")+"/")
+		if below && len(m.point) >= length {
+			id, length = m.id, len(m.point)
+		}
+	}
+	return id
+}
+
+// followPath calls enter with every file and directory that the kernel looks up on
+// the way to path, before it looks it up, the targets of symbolic links included:
+// a link may lead to another mount. It stops, and returns false, when enter does.
+// Errors are left to the call that is made next.
+func followPath(path string, enter func(at string) bool) bool {
+	const maxLinks = 40 // as many as the kernel follows, path_resolution(7)
+	dir, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		at := filepath.Join(dir, name)
+		if !enter(at) {
+			return false
+		}
+		to, err := os.Readlink(at)
+		switch {
+		case err == nil && links == maxLinks:
+			return true
+		case err == nil:
+			links++
+			rest = append(strings.Split(to, "/"), rest...)
+			if filepath.IsAbs(to) {
+				dir = "/"
+			}
+		case errors.Is(err, syscall.EINVAL): // it is not a link
+			dir = at
+		default:
+			return true
+		}
+	}
+	return true
+}

@@ -1,0 +1,502 @@
+package probes
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// withMounts makes a table of mounts: / and the given ones.
+func withMounts(t *testing.T, points ...string) {
+	t.Helper()
+	text := "1 0 0:1 / / rw - ext4 /dev/root rw\n"
+	for i, point := range points {
+		text += fmt.Sprintf("%d 1 0:%d / %s rw - nfs server:/ rw\n", i+2, i+2, point)
+	}
+	path := filepath.Join(t.TempDir(), "mountinfo")
+	write(t, path, []byte(text))
+	before := mountInfo
+	mountInfo = path
+	t.Cleanup(func() { mountInfo = before })
+}
+
+// A deadMount is a file system that answers nothing until it is revived.
+type deadMount struct {
+	revived chan struct{}
+	calls   atomic.Int64 // that were begun
+}
+
+func newDeadMount() *deadMount { return &deadMount{revived: make(chan struct{})} }
+
+func (d *deadMount) look() error {
+	d.calls.Add(1)
+	<-d.revived
+	return nil
+}
+
+// look asks for path with a timeout, and reports how long it took.
+func look(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
+	ctx, cancel := limit(context.Background(), timeout)
+	defer cancel()
+	begun := time.Now()
+	err := f.run(ctx, path, do, nil)
+	return time.Since(begun), err
+}
+
+func found() error { return nil }
+
+const noAnswerIn3s = "no answer from the file system within 3s"
+
+// A hundred targets on one mount that does not answer keep one thread, each of
+// them ends with its timeout, and other mounts are answered as ever.
+func TestDeadMountKeepsOneThread(t *testing.T) {
+	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
+		t.Run(name, func(t *testing.T) {
+			if withMounts(t, points...); points == nil {
+				mountInfo = "/no/such/file"
+			}
+			synctest.Test(t, func(t *testing.T) {
+				var f fileThreads
+				dead := newDeadMount()
+				for range 2 { // the second time it is known to hang
+					var all sync.WaitGroup
+					for i := range 100 {
+						all.Go(func() {
+							took, err := look(&f, fmt.Sprintf("/dead/%d/x", i), 3*time.Second, dead.look)
+							assert.EqualError(t, err, noAnswerIn3s)
+							assert.ErrorIs(t, err, context.DeadlineExceeded)
+							assert.Equal(t, hintMount, Hint(err))
+							assert.Equal(t, 3*time.Second, took)
+						})
+						all.Go(func() {
+							took, err := look(&f, fmt.Sprintf("/alive/%d", i), 3*time.Second, found)
+							assert.NoError(t, err)
+							assert.LessOrEqual(t, took, slowCall)
+						})
+					}
+					all.Wait()
+				}
+				synctest.Wait()
+				assert.EqualValues(t, 1, dead.calls.Load())
+				assert.Empty(t, f.waiting)
+
+				close(dead.revived)
+				synctest.Wait()
+				took, err := look(&f, "/dead/0/x", 3*time.Second, dead.look)
+				assert.NoError(t, err)
+				assert.Zero(t, took)
+				synctest.Wait()
+				assert.Empty(t, f.hanging)
+				assert.Nil(t, f.serving)
+			})
+		})
+	}
+}
+
+// A mount that is only slow gives every answer, one after the other.
+func TestSlowMountAnswersAll(t *testing.T) {
+	withMounts(t, "/slow")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() {
+				_, err := look(&f, fmt.Sprintf("/slow/%d", i), 3*time.Second, func() error {
+					time.Sleep(2 * slowCall)
+					return nil
+				})
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+	})
+}
+
+// A mount on which each lookup is slow, so that a path takes longer than slowCall,
+// gives its answer all the same.
+func TestSlowLookups(t *testing.T) {
+	withMounts(t, "/slow", "/slow/deep", "/dead")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		c := &fileCall{path: "/slow/x", at: "/", do: found, done: make(chan error, 1)}
+		f.serving = c
+		f.markHanging(c)
+		for _, at := range []string{"/", "/slow", "/slow/x", "/slow/deep/y"} {
+			assert.True(t, f.enter(c, at), at)
+			assert.Equal(t, f.mounts.of(at), f.hanging[c])
+		}
+		dead := newDeadMount()
+		go look(&f, "/dead/x", time.Hour, dead.look)
+		time.Sleep(time.Second)
+		assert.False(t, f.enter(c, "/dead/y"), "another call hangs there")
+		assert.Nil(t, f.finish(c, false, nil))
+		assert.Equal(t, []*fileCall{c}, f.waiting)
+		close(dead.revived)
+		assert.NoError(t, <-c.done)
+	})
+}
+
+// A thread whose call comes back while another one has taken over ends: calls are
+// still made one after the other.
+func TestFileCallsAreMadeOneAfterTheOther(t *testing.T) {
+	withMounts(t, "/slow", "/alive")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		var running, most atomic.Int64
+		var all sync.WaitGroup
+		all.Go(func() {
+			_, err := look(&f, "/slow/x", time.Minute, func() error { time.Sleep(slowCall + slowCall/2); return nil })
+			assert.NoError(t, err)
+		})
+		synctest.Wait()
+		for i := range 3 {
+			all.Go(func() {
+				_, err := look(&f, fmt.Sprintf("/alive/%d", i), time.Minute, func() error {
+					most.Store(max(most.Load(), running.Add(1)))
+					time.Sleep(slowCall * 3 / 4)
+					running.Add(-1)
+					return nil
+				})
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		assert.EqualValues(t, 1, most.Load())
+	})
+}
+
+// With three mounts that do not answer the others are served; with four nothing
+// is, until one of them answers again.
+func TestFileThreadsAreFew(t *testing.T) {
+	var points []string
+	for i := range maxFileThreads + 2 {
+		points = append(points, fmt.Sprint("/dead", i))
+	}
+	withMounts(t, points...)
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		dead := newDeadMount()
+		kill := func(i int) { go look(&f, points[i]+"/x", time.Hour, dead.look) }
+		alive := func() (time.Duration, error) { return look(&f, "/alive", 3*time.Second, found) }
+		for i := range maxFileThreads - 1 {
+			kill(i)
+		}
+		took, err := alive()
+		assert.NoError(t, err)
+		assert.LessOrEqual(t, took, slowCall*(maxFileThreads-1))
+		for i := range 3 {
+			kill(maxFileThreads - 1 + i)
+		}
+		time.Sleep(time.Second)
+		assert.EqualValues(t, maxFileThreads, dead.calls.Load())
+		_, err = alive()
+		assert.EqualError(t, err, noAnswerIn3s)
+		close(dead.revived)
+		took, err = alive()
+		assert.NoError(t, err)
+		assert.Zero(t, took)
+		synctest.Wait()
+		assert.EqualValues(t, len(points), dead.calls.Load(), "those that waited are made in the end")
+	})
+}
+
+// What comes after its attempt has ended is undone: a connection is closed.
+func TestLateResultIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		var undone atomic.Int64
+		ask := func(takes time.Duration, result error) error {
+			ctx, cancel := limit(t.Context(), time.Second)
+			defer cancel()
+			return f.run(ctx, "/", func() error { time.Sleep(takes); return result }, func() { undone.Add(1) })
+		}
+		assert.NoError(t, ask(0, nil))
+		assert.ErrorIs(t, ask(0, syscall.ENOENT), syscall.ENOENT)
+		assert.Error(t, ask(2*time.Second, syscall.ENOENT))
+		time.Sleep(time.Minute)
+		assert.Zero(t, undone.Load())
+		assert.EqualError(t, ask(2*time.Second, nil), "no answer from the file system within 1s")
+		time.Sleep(time.Minute)
+		assert.EqualValues(t, 1, undone.Load())
+	})
+}
+
+// The attempt ends with the cause of its context, also while its call waits.
+func TestFileCallEndsWithItsContext(t *testing.T) {
+	withMounts(t, "/dead")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		dead := newDeadMount()
+		signal := errors.New("SIGTERM")
+		for range 2 { // it hangs, and it waits for the one that hangs
+			ctx, stop := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { stop(signal) })
+			assert.Equal(t, signal, f.run(ctx, "/dead/x", dead.look, nil))
+		}
+		close(dead.revived)
+	})
+}
+
+// A new mount in the place of one that does not answer is found.
+func TestNewMountInPlaceOfADeadOne(t *testing.T) {
+	withMounts(t, "/data")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		dead := newDeadMount()
+		_, err := look(&f, "/data/x", 3*time.Second, dead.look)
+		assert.EqualError(t, err, noAnswerIn3s)
+		_, err = look(&f, "/data/x", 3*time.Second, found)
+		assert.EqualError(t, err, noAnswerIn3s)
+		withMounts(t, "/data", "/data") // the second covers the first
+		_, err = look(&f, "/data/x", 3*time.Second, found)
+		assert.NoError(t, err)
+		close(dead.revived)
+	})
+}
+
+// A link to a mount that does not answer is counted to that mount, and not to the
+// one on which the link is.
+func TestLinksToADeadMount(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(dir+"/dead", 0o700))
+	require.NoError(t, os.Mkdir(dir+"/alive", 0o700))
+	var links []string
+	for i, to := range []string{dir + "/dead/x", "../dead/y", ".././dead/z", "2", "3/w"} {
+		links = append(links, fmt.Sprintf("%s/alive/%d", dir, i))
+		require.NoError(t, os.Symlink(to, links[i]))
+	}
+	write(t, dir+"/alive/file", nil)
+	withMounts(t, dir+"/dead", dir+"/alive")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		dead := newDeadMount()
+		for _, link := range links {
+			_, err := look(&f, link, 3*time.Second, dead.look)
+			assert.EqualError(t, err, noAnswerIn3s, link)
+			took, err := look(&f, dir+"/alive/file", 3*time.Second, found)
+			assert.NoError(t, err)
+			assert.Zero(t, took)
+		}
+		assert.EqualValues(t, 1, dead.calls.Load())
+		close(dead.revived)
+	})
+}
+
+// followPath looks up what the kernel looks up, and gives up where it does.
+func TestFollowPath(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(dir+"/a", 0o700))
+	write(t, dir+"/a/file", nil)
+	require.NoError(t, os.Symlink("a", dir+"/rel"))
+	require.NoError(t, os.Symlink(dir+"/rel/../a/file", dir+"/abs"))
+	require.NoError(t, os.Symlink("loop", dir+"/loop"))
+	for path, want := range map[string]string{
+		"/a/file":      "/a /a/file",
+		"//a/./file/":  "/a /a/file",
+		"/rel/file":    "/rel /a /a/file",
+		"/abs":         "/abs <up> /rel /a <dir> /a /a/file",
+		"/a/../a/file": "/a <dir> /a /a/file",
+		"/none/x":      "/none",
+		"/a/file/x":    "/a /a/file /a/file/x",
+		"/loop":        strings.TrimSpace(strings.Repeat("/loop ", 41)),
+	} {
+		var seen []string
+		assert.True(t, followPath(dir+path, func(at string) bool {
+			below, ok := strings.CutPrefix(at, dir)
+			switch {
+			case ok && below == "":
+				seen = append(seen, "<dir>")
+			case ok:
+				seen = append(seen, below)
+			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
+				seen = append(seen, "<up>") // the way to dir, again
+			}
+			return true
+		}))
+		got := strings.ReplaceAll(strings.Join(seen, " "), "<up> <dir>", "<up>")
+		assert.Equal(t, want, strings.TrimPrefix(got, "<dir> "), path)
+		assert.False(t, followPath(dir+path, func(at string) bool { return at != dir+"/a" && at != dir+"/loop" && at != dir+"/none" }), path)
+	}
+}
+
+func TestMountTable(t *testing.T) {
+	table := parseMounts(`21 1 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw
+22 21 0:5 / /proc rw - proc proc rw
+23 21 0:6 / /data rw - nfs a:/ rw
+24 23 0:7 / /data/deep rw - nfs b:/ rw
+25 21 0:8 / /with\040space\134 rw - nfs c:/ rw
+26 23 0:9 / /data rw - nfs d:/ rw
+27 21
+`)
+	for path, want := range map[string]string{
+		"/": "21", "/x": "21", "/database": "21", "/proc/self": "22", "/data": "26", "/data/x": "26", "/data/deep/x": "24", `/with space\/x`: "25",
+	} {
+		assert.Equal(t, want, table.of(path), path)
+	}
+	assert.Empty(t, parseMounts("5 1 0:1 / /data rw - nfs a:/ rw\n").of("/other"), "a root that the table does not have")
+	assert.Equal(t, "/data", mountTable(nil).of("/data/x/y"))
+	assert.NotEmpty(t, readMounts())
+}
+
+// deadFUSE mounts a file system whose server never answers at dir, until revive
+// closes it.
+func deadFUSE(t *testing.T, dir string) (revive func()) {
+	t.Helper()
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		skip(t, "cannot open /dev/fuse: "+err.Error())
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)
+	if err := unix.Mount("dead", dir, "fuse", 0, options); err != nil {
+		skip(t, "cannot mount: "+err.Error())
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return func() { unix.Close(fd) }
+}
+
+// All that looks up a path, on a real file system that does not answer: each
+// attempt ends with its timeout, and together they keep one thread.
+func TestDeadFileSystem(t *testing.T) {
+	if !inChild(t, syscall.CLONE_NEWNS) {
+		return
+	}
+	require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+	dir := t.TempDir()
+	dead, alive := dir+"/dead", dir+"/alive"
+	require.NoError(t, os.Mkdir(dead, 0o700))
+	require.NoError(t, os.Mkdir(alive, 0o700))
+	require.NoError(t, os.Symlink(dead+"/x", alive+"/link"))
+	write(t, alive+"/file", []byte("x"))
+	raw(t, "unix", alive+"/socket", untilClosed)
+	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
+	secure := serveHealth(t, nil)
+	revive := deadFUSE(t, dead)
+
+	const silent = "no answer from the file system within 200ms"
+	hung := map[string]string{
+		"file://" + dead:                                               silent,
+		"file://" + alive + "/link":                                    silent,
+		"file://" + alive + "/../dead/x":                               silent,
+		"unix://" + dead + "/socket":                                   silent,
+		"header='X: @" + dead + "/x' " + plain:                         "cannot read the file of header= X: " + silent,
+		"ca=" + dead + "/x https://" + secure:                          "cannot read the file of ca=: " + silent,
+		"ca=" + alive + "/link grpcs://" + secure:                      "cannot read the file of ca=: " + silent,
+		"cert=" + dead + "/x key=" + dead + "/x https://" + secure:     "cannot read the file of cert=: " + silent,
+		"cert=" + alive + "/file key=" + dead + "/x grpcs://" + secure: "cannot read the file of key=: " + silent,
+	}
+	for i := range 90 {
+		hung[fmt.Sprintf("file://%s/%d/x", dead, i)] = silent
+	}
+	threads := func() int {
+		list, err := os.ReadDir("/proc/self/task")
+		require.NoError(t, err)
+		return len(list)
+	}
+	before := threads()
+	var all sync.WaitGroup
+	for text, want := range hung {
+		for _, use := range []Use{ForWait, ForEnd} {
+			all.Go(func() {
+				target := parse(t, text, use)
+				target.Timeout = short
+				if use.Hook() {
+					assert.EqualError(t, Do(t.Context(), target, Attempt{}), want, text)
+				} else {
+					assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), want, text)
+				}
+			})
+		}
+	}
+	for _, text := range []string{"file://" + alive + "/file", "unix://" + alive + "/socket", "header='X: @" + alive + "/file' " + plain} {
+		all.Go(func() { assert.NoError(t, ask(t, text, ForWait), text) })
+	}
+	all.Wait()
+	assert.Less(t, threads(), before+20, "%d attempts", 2*len(hung))
+	files.mu.Lock()
+	assert.Len(t, files.hanging, 1)
+	files.mu.Unlock()
+
+	// A wait ends with its own limits, and the targets that are there do not wait.
+	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait), parse(t, "file://"+alive+"/file", ForWait)}
+	var pending *PendingError
+	require.ErrorAs(t, Wait(t.Context(), targets, Attempt{}, nil), &pending)
+	assert.Len(t, pending.Pending, 1)
+	assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
+	assert.Equal(t, hintMount, Hint(pending.Pending[0].Last))
+
+	revive()
+	assert.EqualError(t, ask(t, "file://"+dead+"/x", ForWait), "transport endpoint is not connected")
+}
+
+// The system's certificates are files too.
+func TestSystemCertificatesThatNeverEnd(t *testing.T) {
+	if !inChild(t, 0) { // they are read once in a process
+		return
+	}
+	a := newIssuer(t)
+	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	url := "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
+	ask := func() error { return parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: short}) }
+	fifo := a.path("certificates/fifo")
+	require.NoError(t, os.Mkdir(a.path("certificates"), 0o700))
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	for _, file := range []string{"/dev/zero", fifo, a.dir} {
+		t.Setenv("SSL_CERT_FILE", file)
+		assert.EqualError(t, ask(), "cannot read the system's CA certificates: SSL_CERT_FILE is not a regular file")
+	}
+	t.Setenv("SSL_CERT_FILE", a.path("ca.pem"))
+	t.Setenv("SSL_CERT_DIR", filepath.Dir(fifo))
+	for range 2 {
+		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no answer from the file system within 200ms")
+	}
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the end of the FIFO ends the read
+	require.NoError(t, err)
+	writer.Close()
+	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}))
+}
+
+// A file under a write lease is not waited for: the kernel would give its holder
+// 45 s, fcntl(2).
+func TestOptionFileUnderALease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, []byte("x"))
+	holder, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer holder.Close()
+	if _, err := unix.FcntlInt(holder.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		skip(t, "no leases here: "+err.Error())
+	}
+	_, err = (&optionFile{"ca=", path}).read(t.Context(), maxPEM)
+	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
+}
+
+// A device is refused without being opened: that alone may start something.
+func TestDevicesAreNotOpened(t *testing.T) {
+	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		skip(t, "needs a pseudoterminal: "+err.Error())
+	}
+	defer ptmx.Close()
+	n, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	// Without TIOCSPTLCK an open of the terminal fails with EIO.
+	_, err = (&optionFile{"ca=", fmt.Sprintf("/dev/pts/%d", n)}).read(t.Context(), maxPEM)
+	assert.EqualError(t, err, "cannot read the file of ca=: it is not a regular file")
+}

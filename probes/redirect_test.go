@@ -1,0 +1,266 @@
+package probes
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A request as a server has received it. What the user wrote begins with "mine".
+type received struct {
+	method, path, body, host string
+	mine                     []string // the headers, and the user
+	certificate              bool
+}
+
+// A recorder keeps the requests that its servers receive.
+type recorder struct {
+	mu   sync.Mutex
+	list []received
+}
+
+func (c *recorder) take() []received {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.list
+	c.list = nil
+	return list
+}
+
+// record makes a handler that keeps each request and then calls next.
+func (c *recorder) record(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got := received{method: r.Method, path: r.URL.RequestURI(), body: string(body), host: r.Host}
+		for name, values := range r.Header {
+			for _, value := range values {
+				if strings.HasPrefix(value, "mine") || name == "Authorization" {
+					got.mine = append(got.mine, name)
+				}
+			}
+		}
+		got.certificate = r.TLS != nil && len(r.TLS.PeerCertificates) > 0
+		c.mu.Lock()
+		c.list = append(c.list, got)
+		c.mu.Unlock()
+		next(w, r)
+	}
+}
+
+const everything = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
+
+// A redirect to another port, or from https to http, gets a GET (or HEAD) of its
+// URL, and nothing of what the user wrote for the first one.
+func TestRedirectElsewhereTellsNothing(t *testing.T) {
+	for _, scheme := range []string{"http to http", "http to https", "https to http", "https to https"} {
+		from, to, _ := strings.Cut(scheme, " to ")
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
+				t.Run(fmt.Sprint(scheme, " ", status, " ", method), func(t *testing.T) {
+					var first, second recorder
+					start := map[string]func(*testing.T, http.HandlerFunc) string{"http": serve, "https": func(t *testing.T, h http.HandlerFunc) string {
+						return serveTLS(t, h, &tls.Config{ClientAuth: tls.RequestClientCert})
+					}}
+					b := start[to](t, second.record(func(http.ResponseWriter, *http.Request) {}))
+					a := start[from](t, first.record(func(w http.ResponseWriter, r *http.Request) {
+						w.Header().Set("Location", strings.Replace(b, "//", "//theirs:theirs@", 1)+"/end")
+						w.WriteHeader(status)
+					}))
+					host := strings.TrimPrefix(b, to+"://")
+					require.NoError(t, ask(t, everything+"method="+method+" "+strings.Replace(a, "//", "//u:p@", 1)+"/begin", ForWait))
+					got := first.take()
+					require.Len(t, got, 1)
+					assert.Len(t, got[0].mine, 5)
+					assert.Equal(t, []string{method, "mine", "mine"}, []string{got[0].method, got[0].host, got[0].body})
+					want := received{method: "GET", path: "/end", host: host}
+					if method == "HEAD" {
+						want.method = "HEAD"
+					}
+					assert.Equal(t, []received{want}, second.take())
+				})
+			}
+		}
+	}
+}
+
+// To the same scheme and port the request goes on as it was written.
+func TestRedirectToTheSameOrigin(t *testing.T) {
+	for status, method := range map[int]string{301: "GET", 302: "GET", 303: "GET", 307: "POST", 308: "POST"} {
+		for _, absolute := range []bool{false, true} {
+			var got recorder
+			var url string
+			url = serve(t, got.record(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/begin" {
+					w.Header().Set("Location", map[bool]string{true: url}[absolute]+"/end")
+					w.WriteHeader(status)
+				}
+			}))
+			require.NoError(t, ask(t, everything+"method=POST "+strings.Replace(url, "//", "//u:p@", 1)+"/begin", ForWait))
+			list := got.take()
+			require.Len(t, list, 2)
+			assert.Len(t, list[1].mine, 5)
+			assert.Equal(t, method, list[1].method)
+			assert.Equal(t, map[bool]string{true: "mine"}[method == "POST"], list[1].body)
+			assert.Equal(t, map[bool]string{true: strings.TrimPrefix(url, "http://"), false: "mine"}[absolute], list[1].host)
+		}
+	}
+}
+
+// What was left out once is not sent again, not even when a later redirect leads
+// back: the server in between has chosen that URL.
+func TestRedirectBackTellsNothing(t *testing.T) {
+	var first, second recorder
+	var a, b string
+	a = serve(t, first.record(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/end" {
+			http.Redirect(w, r, b, 307)
+		}
+	}))
+	b = serve(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, a+"/end", 307) }))
+	require.NoError(t, ask(t, everything+"method=POST "+a, ForWait))
+	got := first.take()
+	require.Len(t, got, 2)
+	assert.Equal(t, received{method: "GET", path: "/end", host: strings.TrimPrefix(a, "http://")}, got[1])
+}
+
+// A client certificate is shown to the server that it was written for only.
+func TestRedirectShowsNoClientCertificate(t *testing.T) {
+	a := newIssuer(t)
+	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	config := &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientAuth: tls.RequestClientCert}
+	var first, second recorder
+	var url string
+	elsewhere := serveTLS(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url+"/back", 302) }), config)
+	url = serveTLS(t, first.record(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/":
+			http.Redirect(w, r, "/again", 302)
+		case "/again":
+			http.Redirect(w, r, elsewhere, 302)
+		case "/back":
+			http.Redirect(w, r, "/end", 302)
+		}
+	}), config)
+	require.NoError(t, ask(t, fmt.Sprintf("ca=%s cert=%s key=%s %s/", a.path("ca.pem"), a.path("client.pem"), a.path("client.key"), url), ForWait))
+	got := first.take()
+	var shown []string
+	for _, r := range got {
+		shown = append(shown, fmt.Sprint(r.path, " ", r.certificate))
+	}
+	assert.Equal(t, []string{"/ true", "/again true", "/back false", "/end false"}, shown)
+	assert.Equal(t, []received{{method: "GET", path: "/", host: strings.TrimPrefix(elsewhere, "https://")}}, second.take())
+}
+
+// The redirect that every server has for clients without TLS is followed with
+// all that was written.
+func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
+	if !inNamespace(t, "") {
+		return
+	}
+	var got recorder
+	start := func(port, location string) *httptest.Server {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		require.NoError(t, err)
+		server := httptest.NewUnstartedServer(got.record(func(w http.ResponseWriter, r *http.Request) {
+			if location != "" {
+				w.Header().Set("Location", location)
+				w.WriteHeader(308)
+			}
+		}))
+		server.Listener.Close()
+		server.Listener = l
+		t.Cleanup(server.Close)
+		return server
+	}
+	start("80", "https://127.0.0.1/end").Start()
+	start("443", "").StartTLS()
+	start("8080", "https://127.0.0.1:443/end").Start()
+	for _, host := range []string{"127.0.0.1", "127.0.0.1:80"} {
+		require.NoError(t, ask(t, everything+"method=POST http://u:p@"+host+"/begin", ForWait))
+		list := got.take()
+		require.Len(t, list, 2)
+		assert.Len(t, list[1].mine, 5)
+		assert.Equal(t, []string{"POST", "mine", "127.0.0.1"}, []string{list[1].method, list[1].body, list[1].host})
+	}
+	require.NoError(t, ask(t, everything+"method=POST http://u:p@127.0.0.1:8080/begin", ForWait))
+	list := got.take()
+	require.Len(t, list, 2)
+	assert.Equal(t, received{method: "GET", path: "/end", host: "127.0.0.1:443"}, list[1])
+}
+
+func TestKeepsTrust(t *testing.T) {
+	for _, test := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"http://h/a", "http://h/b", true},
+		{"http://h/", "http://h:80/", true},
+		{"http://h:8080/", "http://h:8080/", true},
+		{"https://h/", "https://h:443/", true},
+		{"http://h/", "https://h/", true},
+		{"http://h:80/", "https://h:443/", true},
+		{"http://h/", "http://h:8080/", false},
+		{"http://h:8080/", "http://h/", false},
+		{"https://h/", "https://h:8443/", false},
+		{"http://h/", "https://h:8443/", false},
+		{"http://h:8080/", "https://h/", false},
+		{"http://h:8080/", "https://h:8443/", false},
+		{"http://h:8443/", "https://h:8443/", false},
+		{"http://h:443/", "https://h/", false},
+		{"https://h/", "http://h/", false},
+		{"https://h:80/", "http://h:443/", false},
+		{"https://h:80/", "http://h:80/", false},
+		{"http://h/", "http://h:0/", false},
+		{"http://h/", "http://h:99999/", false},
+	} {
+		from, err := url.Parse(test.from)
+		require.NoError(t, err)
+		to, err := url.Parse(test.to)
+		require.NoError(t, err)
+		assert.Equal(t, test.want, keepsTrust(from, to), "%s to %s", test.from, test.to)
+	}
+}
+
+// A failure behind such a redirect is explained where something was left out.
+func TestRedirectElsewhereIsExplained(t *testing.T) {
+	b := serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
+	a := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
+	for options, want := range map[string]string{
+		"": hintOfStatus(401), "method=HEAD ": hintOfStatus(401),
+		"method=POST ": hintElsewhere, "body=x ": hintElsewhere, "header='Authorization: x' ": hintElsewhere,
+	} {
+		err := ask(t, options+a, ForWait)
+		assert.EqualError(t, err, "status 401")
+		assert.Equal(t, want, Hint(err), options)
+	}
+	assert.Equal(t, hintElsewhere, Hint(ask(t, strings.Replace(a, "//", "//u:p@", 1), ForWait)))
+	assert.Equal(t, hintOfStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
+}
+
+// A server's redirect to a URL with characters that must be escaped is followed as
+// browsers do it.
+func TestRedirectIsEscaped(t *testing.T) {
+	var got recorder
+	url := serve(t, got.record(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Location", `/a é?a b="c"&d=%20+{é}`)
+			w.WriteHeader(302)
+		}
+	}))
+	require.NoError(t, ask(t, url+"/", ForWait))
+	list := got.take()
+	require.Len(t, list, 2)
+	assert.Equal(t, "/a%20%C3%A9?a%20b=%22c%22&d=%20+%7B%C3%A9%7D", list[1].path)
+}
