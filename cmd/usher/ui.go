@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path"
 	"slices"
@@ -23,7 +25,8 @@ import (
 // nothing else of theirs is printed.
 
 type ui struct {
-	log   *slog.Logger
+	log   *slog.Logger // for --log json
+	hooks *slog.Logger // as log, for the output of hooks
 	plain bool
 	out   *printer
 	least slog.Level
@@ -49,8 +52,35 @@ func newUI(out *printer, o options) *ui {
 	if u.plain && u.least == slog.LevelInfo && out.isTerminal() {
 		u.live = &live{out: out}
 	}
-	u.log = slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	u.log, u.hooks = newJSONLog(out), newJSONLog(out.hooks())
+	if !u.plain {
+		out.setNotice(jsonNotice)
+	}
 	return u
+}
+
+func newJSONLog(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// plainNotice is the line in place of n lines that could not be printed, because
+// stderr was not read fast enough or because writing failed.
+func plainNotice(n int, failure error) []byte {
+	return []byte("usher: warning: " + lossText(n, failure) + "\n")
+}
+
+// jsonNotice is the same as a record.
+func jsonNotice(n int, failure error) []byte {
+	var line bytes.Buffer
+	newJSONLog(&line).LogAttrs(context.Background(), slog.LevelWarn, lossText(n, failure), slog.Int("lines", n))
+	return line.Bytes()
+}
+
+func lossText(n int, failure error) string {
+	if failure != nil {
+		return fmt.Sprintf("%s dropped: cannot write to stderr: %v", count(n, "line"), failure)
+	}
+	return count(n, "line") + " dropped: stderr was not read fast enough"
 }
 
 // hasDuties reports whether usher is asked for more than an init does: only then
@@ -126,10 +156,10 @@ func (u *ui) output(l supervisor.Line) {
 	if u.plain {
 		line := make([]byte, 0, len(l.Text)+64)
 		line = fmt.Appendf(line, "usher: %v %s| ", l.Phase, l.Name)
-		u.out.Write(append(append(line, strings.TrimSuffix(string(l.Text), "\r")...), '\n'))
+		_, _ = u.out.hooks().Write(append(append(line, strings.TrimSuffix(string(l.Text), "\r")...), '\n'))
 		return
 	}
-	u.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text),
+	u.hooks.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text),
 		slog.String("phase", l.Phase.String()), slog.String("output_of", l.Name))
 }
 
