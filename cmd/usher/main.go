@@ -63,7 +63,7 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	case len(o.probe) > 0:
 		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
 	case o.install != "":
-		return ui.installed(install(o.install))
+		return ui.installed(install(inbox, o.install))
 	case o.plan:
 		fmt.Fprint(stdout, plan(&o))
 		return 0

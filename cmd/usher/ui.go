@@ -110,6 +110,10 @@ func (u *ui) listening(address string) {
 
 // installed tells what has come of --install, and gives the exit status.
 func (u *ui) installed(path string, err error) int {
+	if stop := (supervisor.StopError{}); errors.As(err, &stop) {
+		u.say(slog.LevelError, "install: "+err.Error())
+		return supervisor.Exit{Signal: stop.Signal}.Code()
+	}
 	if err != nil {
 		u.say(slog.LevelError, "install: "+err.Error())
 		return supervisor.CodeFault
