@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +38,7 @@ type ui struct {
 func newUI(out *printer, o options) *ui {
 	u := &ui{out: out, plain: !o.json, least: slog.LevelWarn, grace: o.config.Grace, last: lastWords{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {
-		u.app = path.Base(o.config.Command[0])
+		u.app = probes.CommandName(o.config.Command[0])
 	}
 	switch {
 	case o.quiet:
@@ -333,7 +332,7 @@ func (u *ui) pending(err error) {
 func (u *ui) hint(s probes.Status) string {
 	start := (*supervisor.StartError)(nil)
 	switch started := !errors.As(s.Last, &start); {
-	case !started && start.NotFound && !strings.Contains(start.Name, "/"):
+	case !started && start.NotFound && !strings.Contains(start.Name, "/") && probes.CommandHint(start.Name) == "":
 		return "is it a command? A port is written tcp://HOST:PORT"
 	case s.Target.Kind == "command" && s.Last != nil && started && u.least > slog.LevelDebug:
 		return "--verbose shows what it prints"
