@@ -17,8 +17,9 @@ type Readiness struct{ questions chan chan<- error }
 // Run is there to give them.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
-// Ask returns nil if the app is ready, else why it is not; ctx's error if there
-// was no answer before that ended.
+// Ask returns nil if the app is ready, else why it is not: a [NotReadyError],
+// [ErrStopping], or the error of a Ready target; ctx's error if there was no answer
+// before that ended.
 //
 // Ready is an app whose Config.Ready targets have all said yes and, asked again,
 // go on saying so. They are asked when somebody asks here, for 10 s at the most, but
@@ -47,7 +48,14 @@ const (
 	readinessPatience = 10 * time.Second
 )
 
-var errStopping = errors.New("stopping")
+// ErrStopping is the answer of [Readiness.Ask] once the shutdown has begun.
+var ErrStopping = errors.New("stopping")
+
+// NotReadyError is the answer of [Readiness.Ask] until the app has been ready for the
+// first time. Phase is the current one.
+type NotReadyError struct{ Phase Phase }
+
+func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
 // readiness is what the loop knows of it.
 type readiness struct {
@@ -65,10 +73,10 @@ func (l *life) question(ctx context.Context, reply chan<- error) {
 	r := &l.readiness
 	switch {
 	case r.stopped:
-		reply <- errStopping
+		reply <- ErrStopping
 		return
 	case !r.reached:
-		reply <- fmt.Errorf("not ready yet: %v", l.phase)
+		reply <- NotReadyError{l.phase}
 		return
 	case len(l.Ready) == 0 || time.Since(r.at) < readinessAge:
 		reply <- r.err
@@ -103,7 +111,7 @@ func (l *life) readinessKnown(err error) {
 // noLongerReady is the first thing to happen when the end begins, by whatever.
 func (l *life) noLongerReady() {
 	l.readiness.stopped = true
-	l.answerAll(errStopping)
+	l.answerAll(ErrStopping)
 	if l.readiness.giveUp != nil {
 		l.readiness.giveUp()
 		l.overrunAll()
