@@ -3,9 +3,7 @@ package probes
 import (
 	"context"
 	"errors"
-	"path"
 	"strings"
-	"unicode"
 )
 
 // A commandProbe says yes when its command exits 0.
@@ -31,7 +29,7 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 // buildCommand refuses what a shell would act on. The words themselves stay out
 // of the messages, because an argument may be a secret.
 func buildCommand(r *reading) Probe {
-	r.name = commandName(r.argv[0].text)
+	r.name = CommandName(r.argv[0].text)
 	if r.name == "" {
 		r.mistake("the command is empty: write its name")
 	}
@@ -60,17 +58,4 @@ func buildCommand(r *reading) Probe {
 		c.argv = append(c.argv, w.text)
 	}
 	return c
-}
-
-// commandName is the base name of a command's first word, fit for a line of a log.
-func commandName(first string) string {
-	if first == "" {
-		return ""
-	}
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return '?'
-		}
-		return c
-	}, path.Base(first))
 }

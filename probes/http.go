@@ -395,7 +395,7 @@ func (h *httpProbe) setStatus(r *reading) {
 		to, err2 := parseCount(high, 100)
 		const only = http.StatusSwitchingProtocols // of those below 200 it alone ends an answer
 		if err1 != nil || err2 != nil || from > to || to > 599 || to < 200 && (only < from || to < only) {
-			r.mistake("status= %.40q is no status or range of them in 200-599, or 101: write for example status=200-299,401", part)
+			r.mistake("status= %s is no status or range of them in 200-599, or 101: write for example status=200-299,401", quoteNumber(part))
 			continue
 		}
 		h.status = append(h.status, statusRange{from, to})

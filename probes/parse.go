@@ -108,7 +108,8 @@ var options = []option{
 // limit. A request is a GET unless method= says otherwise, with body= too. All mistakes
 // of a text are reported, joined, each with the word that is wrong and the form
 // that is right. They never hold what may be secret: the user, query or fragment
-// of a URL, a header's value, a body, a command's arguments.
+// of a URL, a header's value, a body, a command's arguments. After a typo those may
+// be in the first word of a command: see [CommandName].
 func Parse(text string, use Use) (Target, error) {
 	words, err := split(text)
 	if err != nil {
@@ -176,7 +177,7 @@ func (r *reading) value(option string) string {
 var (
 	assignment = onDemand(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
 	schemed    = onDemand(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
-	bare       = onDemand(`^(\[[0-9A-Fa-f:.%]+\]|[^/:@\[\]]*):[0-9]+/?$`)
+	bare       = onDemand(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
 	lowerCase  = onDemand(`^[a-z-]+$`)
 )
 
@@ -285,9 +286,28 @@ func (r *reading) takeTarget(words []word) (k kind, known bool) {
 		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
 		return kind{}, false
 	}
+	if name, _, ok := strings.Cut(first.text, ":"); ok {
+		if o, known := findOption(strings.ToLower(name)); known {
+			r.mistake("%s: is not how an option is written: write %s", o.name, o.form)
+			return kind{}, false
+		}
+	}
 	if text := r.unquoted(); text != "" {
 		// Not taken for a command that messages would name: it may be half a password.
 		r.mistake("%s= is for a URL, and what follows is none: quote a value that has spaces, as in header='K: V'", text)
+		return kind{}, false
+	}
+	if isJSON(first.text) {
+		r.mistake(jsonHint)
+		return kind{}, false
+	}
+	if host, ok := schemelessURL(first.text); ok {
+		r.mistake("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
+		return kind{}, false
+	}
+	// A path may have a blank in it, a name that is looked up in PATH never has.
+	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
+		r.mistake("the command %s is one word with blanks in it: write its arguments as separate words, without quotes around all of it", CommandName(first.text))
 		return kind{}, false
 	}
 	r.argv = words
@@ -417,11 +437,11 @@ func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case strings.HasPrefix(s, "-") && (err != nil || d < 0):
-		return 0, fmt.Errorf("%.40q is negative", s)
+		return 0, fmt.Errorf("%s is negative", quoteNumber(s))
 	case err != nil:
-		return 0, fmt.Errorf("%.40q is not a duration, like 30s, 1m30s or a number of seconds", s)
+		return 0, fmt.Errorf("%s is not a duration, like 30s, 1m30s or a number of seconds", quoteNumber(s))
 	case d == 0 && strings.ContainsAny(s, "123456789"):
-		return 0, fmt.Errorf("%.40q is less than a nanosecond", s)
+		return 0, fmt.Errorf("%s is less than a nanosecond", quoteNumber(s))
 	}
 	return d, nil
 }
@@ -430,7 +450,7 @@ func ParseDuration(s string) (time.Duration, error) {
 func parseCount(s string, least int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < least || n > math.MaxInt32 {
-		return 0, fmt.Errorf("%.40q is not a number from %d on", s, least)
+		return 0, fmt.Errorf("%s is not a number from %d on", quoteNumber(s), least)
 	}
 	return n, nil
 }

@@ -420,7 +420,7 @@ func namesItsWord(mistake, text string) bool {
 		name, _, option := strings.Cut(w.text, "=")
 		scheme, _, url := strings.Cut(w.text, ":")
 		if option && strings.Contains(mistake, name+"=") || url && strings.Contains(mistake, strings.ToLower(scheme)+":") ||
-			strings.Contains(mistake, "the command "+commandName(w.text)) || strings.HasPrefix(mistake, fmt.Sprintf("%q has no scheme", w.text)) {
+			strings.Contains(mistake, "the command "+CommandName(w.text)) || strings.HasPrefix(mistake, fmt.Sprintf("%q has no scheme", w.text)) {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/usher-init/usher/probes"
 	"github.com/usher-init/usher/signals"
 )
 
@@ -77,12 +78,19 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 // StartError is a command that could not be started. NotFound tells apart what
 // POSIX gives the statuses 127 and 126.
 type StartError struct {
-	Name     string
+	Name     string // as it was written; it may hold a secret after a typo, so Error may cut it
 	Err      error
 	NotFound bool
 }
 
-func (e *StartError) Error() string { return fmt.Sprintf("cannot run %s: %v", e.Name, e.Err) }
+func (e *StartError) Error() string {
+	text := fmt.Sprintf("cannot run %s: %v", probes.CommandPath(e.Name), e.Err)
+	if hint := probes.CommandHint(e.Name); e.NotFound && hint != "" {
+		text += ": " + hint
+	}
+	return text
+}
+
 func (e *StartError) Unwrap() error { return e.Err }
 
 // codeOf is the exit status for a life that ended for the reason why, nil being

@@ -17,8 +17,9 @@ type Readiness struct{ questions chan chan<- error }
 // Run is there to give them.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
-// Ask returns nil if the app is ready, else why it is not; ctx's error if there
-// was no answer before that ended.
+// Ask returns nil if the app is ready, else why it is not: a [NotReadyError],
+// [ErrStopping], or the error of a Ready target; ctx's error if there was no answer
+// before that ended.
 //
 // Ready is an app whose Config.Ready targets have all said yes and, asked again,
 // go on saying so. They are asked when somebody asks here, for 10 s at the most, but
@@ -47,7 +48,14 @@ const (
 	readinessPatience = 10 * time.Second
 )
 
-var errStopping = errors.New("stopping")
+// ErrStopping is the answer of [Readiness.Ask] once the shutdown has begun.
+var ErrStopping = errors.New("stopping")
+
+// NotReadyError is the answer of [Readiness.Ask] until the app has been ready for the
+// first time. Phase is the current one.
+type NotReadyError struct{ Phase Phase }
+
+func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
 // readiness is what the loop knows of it.
 type readiness struct {
@@ -65,10 +73,10 @@ func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 	r := &s.readiness
 	switch {
 	case r.stopped:
-		reply <- errStopping
+		reply <- ErrStopping
 		return
 	case !r.reached:
-		reply <- fmt.Errorf("not ready yet: %v", s.phase)
+		reply <- NotReadyError{s.phase}
 		return
 	case len(s.cfg.Ready) == 0 || time.Since(r.at) < readinessAge:
 		reply <- r.err
@@ -104,7 +112,7 @@ func (s *supervisor) readinessKnown(err error) {
 // shutdown begins, whatever begins it.
 func (s *supervisor) stopReadiness() {
 	s.readiness.stopped = true
-	s.answerWaiting(errStopping)
+	s.answerWaiting(ErrStopping)
 	if s.readiness.cancel != nil {
 		s.readiness.cancel()
 		s.loop.terminateEnded()

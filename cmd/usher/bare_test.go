@@ -38,6 +38,7 @@ type poor struct {
 	User       int              // its uid and gid; with any but 0 it has no capability
 	NoNewPrivs bool             // no set-uid program will help
 	Seccomp    syscall.Errno    // what the forbidden calls fail with; 0: they are allowed
+	Hangs      uint32           // the number of a system call that never returns
 	Blocked    bool             // every signal
 	Ignored    []syscall.Signal // these
 	Closed     []int            // of the descriptors 0, 1 and 2
@@ -149,6 +150,24 @@ func testBinary(t *testing.T) string {
 	return exe
 }
 
+// hang makes a system call wait until somebody answers for it (seccomp_unotify(2)),
+// which nobody does: the listener is inherited, so it stays open.
+func hang(call uint32) {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number, struct seccomp_data
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: call},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	listener, _, errno := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER,
+		uintptr(unsafe.Pointer(&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})))
+	if errno != 0 {
+		panic(errno)
+	}
+	_, err := unix.FcntlInt(listener, unix.F_SETFD, 0)
+	must(err)
+}
+
 // becomePoor is called by TestMain; where it was asked for it does not return.
 func becomePoor() {
 	spec, asked := os.LookupEnv("TEST_POOR")
@@ -229,6 +248,9 @@ func (p poor) limitSignals() {
 			all.Val[i] = ^all.Val[i]
 		}
 		must(unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil))
+	}
+	if p.Hangs != 0 {
+		hang(p.Hangs)
 	}
 	if p.Seccomp != 0 {
 		forbid(p.Seccomp)

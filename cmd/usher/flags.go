@@ -163,6 +163,12 @@ func (p *parser) readFlag(arg string, rest []string) []string {
 	name, value, written := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 	flag := p.flags.Lookup(name)
 	known := flag != nil
+	if i := strings.IndexAny(name, ": \t\n"); i > 0 && p.flags.Lookup(name[:i]) != nil {
+		// --drain:CMD, or "--drain CMD" as one item of a YAML list.
+		p.mistake("--%s: its value is a word of its own, or comes after =: write --%[1]s=…", name[:i])
+		p.asked[name[:i]] = true
+		return rest
+	}
 	if !known {
 		flag = p.unknown(strings.TrimSuffix(arg, "="+value))
 	}
@@ -375,6 +381,8 @@ func (p *parser) checkFirstWord(first string) {
 	scheme, _, url := strings.Cut(first, "://")
 	name, _, option := strings.Cut(first, "=")
 	switch {
+	case len(first) > 1 && (first[0] == '[' || first[0] == '{'):
+		p.mistake("the command is JSON in one word: write each of its words as one of the command line")
 	case url && isScheme(scheme):
 		p.mistake("the command %s://… is a target: %s", scheme, each)
 	case url && !strings.Contains(scheme, "/"):
@@ -492,6 +500,34 @@ func (p *parser) misplaced(w word) bool {
 	return true
 }
 
+// quoted is a wrong value as a message may repeat it: whoever has mixed up two flags
+// may have written a secret. also are characters that it may have beside letters and
+// digits.
+func quoted(text, also string) string { return fmt.Sprintf("%.40q", probes.Redact(text, also)) }
+
+// quotedAddress shows what stands behind a colon only if it is a port.
+func quotedAddress(text string) string {
+	const host = ".-_[]%"
+	if port := text[strings.LastIndexByte(text, ':')+1:]; strings.Trim(port, "0123456789") == "" {
+		return quoted(text, host+":")
+	}
+	return quoted(text, host)
+}
+
+// parseSignal reads a signal. What is cut has characters that no signal has.
+func parseSignal(text string) (syscall.Signal, error) {
+	return signals.Parse(probes.Redact(text, "+-"))
+}
+
+// redactRewrite cuts what stands behind the colon, unless a signal stands before it.
+func redactRewrite(text string) string {
+	from, _, two := strings.Cut(text, ":")
+	if _, err := signals.Parse(from); two && err != nil {
+		return probes.Redact(from, "+-") + ":…"
+	}
+	return probes.Redact(text, ":+-")
+}
+
 // isTrue reads a boolean and says nothing about a bad one.
 func (p *parser) isTrue(name string) bool {
 	return slices.ContainsFunc(p.words[name], func(w word) bool { return w.text == "true" || w.text == "1" })
@@ -500,7 +536,7 @@ func (p *parser) isTrue(name string) bool {
 func (p *parser) truth(name string) bool {
 	w, ok := p.plain(name)
 	if ok && !slices.Contains([]string{"true", "false", "1", "0"}, w.text) {
-		p.mistake("%s: %s is not a boolean: write true, false, 1 or 0", w.origin, strconv.Quote(w.text))
+		p.mistake("%s: %s is not a boolean: write true, false, 1 or 0", w.origin, quoted(w.text, ""))
 	}
 	return ok && (w.text == "true" || w.text == "1")
 }
@@ -571,7 +607,7 @@ func (p *parser) healthAddress() (address string, port uint16) {
 	host, digits, err := net.SplitHostPort(w.text)
 	number, notNumber := strconv.ParseUint(digits, 10, 16)
 	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || number == 0 {
-		p.mistake("%s: %s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", w.origin, strconv.Quote(w.text))
+		p.mistake("%s: %s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", w.origin, quotedAddress(w.text))
 		return "", 0
 	}
 	return w.text, uint16(number)
@@ -585,7 +621,7 @@ func (p *parser) stopSignal() syscall.Signal {
 	if w.text == "none" {
 		return supervisor.NoSignal
 	}
-	sig, err := signals.Parse(w.text)
+	sig, err := parseSignal(w.text)
 	if err != nil {
 		p.mistake("%s: %w", w.origin, err)
 	}
@@ -602,7 +638,7 @@ func (p *parser) stopOn() []syscall.Signal {
 			p.mistake("%s: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1", w.origin)
 			continue
 		}
-		sig, err := signals.Parse(w.text)
+		sig, err := parseSignal(w.text)
 		if err == nil {
 			err = signals.Receivable(sig)
 		}
@@ -621,7 +657,7 @@ func (p *parser) rewrite() signals.Rewrite {
 		if p.misplaced(w) {
 			continue
 		}
-		from, to, err := signals.ParseRewrite(w.text)
+		from, to, err := signals.ParseRewrite(redactRewrite(w.text))
 		if err != nil {
 			p.mistake("%s: %w", w.origin, err)
 			continue
@@ -647,7 +683,7 @@ func (p *parser) successExit() []int {
 	for _, text := range strings.Split(w.text, ",") {
 		code, err := strconv.ParseUint(strings.TrimSpace(text), 10, 8)
 		if err != nil {
-			p.mistake("%s: %s is not an exit code: write numbers from 0 to 255, as in 143 or 130,143", w.origin, strconv.Quote(text))
+			p.mistake("%s: %s is not an exit code: write numbers from 0 to 255, as in 143 or 130,143", w.origin, quoted(strings.TrimSpace(text), "+-"))
 			continue
 		}
 		codes = append(codes, int(code))
@@ -658,7 +694,7 @@ func (p *parser) successExit() []int {
 func (p *parser) logFormat() string {
 	w, ok := p.plain("log")
 	if ok && w.text != "text" && w.text != "json" {
-		p.mistake("%s: %s is not a format: write text or json", w.origin, strconv.Quote(w.text))
+		p.mistake("%s: %s is not a format: write text or json", w.origin, quoted(w.text, ""))
 	}
 	return w.text
 }

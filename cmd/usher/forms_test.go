@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
 )
 
 // asks runs "usher --probe …" and returns its exit status and what it says.
@@ -210,16 +215,19 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// Init containers may race: whoever looks finds a whole usher, or none.
+// Init containers may race: at any moment there is a whole usher or none, and it can
+// be executed.
 func TestInstallIsAtomic(t *testing.T) {
 	dir := t.TempDir()
 	info, err := os.Stat(binary(t))
 	require.NoError(t, err)
 	var installing sync.WaitGroup
-	for range 8 {
+	for range 4 {
 		installing.Go(func() {
-			code, said := installs(t, dir)
-			assert.Equal(t, 0, code, said)
+			for range 10 {
+				code, said := installs(t, dir)
+				assert.Equal(t, 0, code, said)
+			}
 		})
 	}
 	done := make(chan struct{})
@@ -227,18 +235,106 @@ func TestInstallIsAtomic(t *testing.T) {
 		installing.Wait()
 		close(done)
 	}()
-	for looks := 0; ; looks++ {
-		if seen, err := os.Stat(dir + "/usher"); err == nil && !assert.Equal(t, info.Size(), seen.Size()) {
-			return
+	for runs := 0; ; {
+		if seen, err := os.Stat(dir + "/usher"); err == nil {
+			runs++
+			out, err := exec.Command(dir+"/usher", "--version").CombinedOutput()
+			if !assert.NoError(t, err, "%s", out) || !assert.Equal(t, info.Size(), seen.Size()) {
+				<-done
+				return
+			}
 		}
 		select {
 		case <-done:
 			assert.Equal(t, []string{"usher"}, names(t, dir))
-			assert.Greater(t, looks, 10)
+			assert.Greater(t, runs, 10)
 			return
 		default:
 		}
 	}
+}
+
+// What is no regular file stays what it was.
+func TestInstallReplacesRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(dir+"/file", []byte("kept"), 0o644))
+	require.NoError(t, os.Mkdir(dir+"/dir", 0o755))
+	require.NoError(t, os.MkdirAll(dir+"/taken/usher", 0o755))
+	require.NoError(t, syscall.Mkfifo(dir+"/fifo", 0o600))
+	l, err := net.Listen("unix", dir+"/socket")
+	require.NoError(t, err)
+	defer l.Close()
+	for link, to := range map[string]string{"link": "file", "dangling": "missing", "tofifo": "fifo", "todir": "dir"} {
+		require.NoError(t, os.Symlink(to, dir+"/"+link))
+	}
+	before := names(t, dir)
+	for path, says := range map[string]string{
+		dir + "/taken":    "cannot write " + dir + "/taken/usher: it is a directory, and only a regular file is replaced",
+		dir + "/fifo":     "cannot write " + dir + "/fifo: it is a named pipe, and only a regular file is replaced",
+		dir + "/socket":   "cannot write " + dir + "/socket: it is a socket, and only a regular file is replaced",
+		dir + "/link":     "cannot write " + dir + "/link: it is a symbolic link: write the path of the file itself, or remove the link",
+		dir + "/dangling": "cannot write " + dir + "/dangling: it is a symbolic link: ",
+		dir + "/tofifo":   "cannot write " + dir + "/tofifo: it is a symbolic link: ",
+	} {
+		code, said := installs(t, path)
+		assert.Equal(t, 125, code)
+		assert.True(t, strings.HasPrefix(said, "usher: install: "+says), said)
+	}
+	// A device only in a mount namespace in which nothing can happen to it.
+	if os.Geteuid() == 0 {
+		cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$1" && cd "$1" && mknod null c 1 3 && "$0" --install "$1/null"; code=$?; test -c null && exit $code`, binary(t), dir+"/dir")
+		out, _ := cmd.CombinedOutput()
+		assert.Equal(t, 125, cmd.ProcessState.ExitCode())
+		assert.Equal(t, "usher: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", string(out))
+	}
+	code, said := installs(t, dir+"/todir")
+	assert.Equal(t, 0, code, said)
+	assert.Equal(t, "usher: installed "+dir+"/todir/usher\n", said)
+	assert.FileExists(t, dir+"/dir/usher")
+
+	assert.ElementsMatch(t, before, names(t, dir))
+	kept, err := os.ReadFile(dir + "/file")
+	require.NoError(t, err)
+	assert.Equal(t, "kept", string(kept))
+}
+
+// A stop signal ends it, even while the file system hangs, and leaves nothing behind.
+func TestInstallIsStopped(t *testing.T) {
+	needRoot(t)
+	whole, err := os.Stat(binary(t))
+	require.NoError(t, err)
+	for name, call := range map[string]uint32{"copying": unix.SYS_COPY_FILE_RANGE, "syncing": unix.SYS_FSYNC} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+			t.Run(fmt.Sprint(name, " ", sig), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				r := poor{Hangs: call}.start(t, "--install", dir)
+				eventually(t, func() bool {
+					files := names(t, dir)
+					if len(files) == 0 {
+						return false
+					}
+					info, err := os.Stat(filepath.Join(dir, files[0]))
+					return err == nil && (call != unix.SYS_FSYNC || info.Size() == whole.Size())
+				}, func() string { return "it never began" })
+				r.signal(sig)
+				assert.Equal(t, 128+int(sig), r.codeInTime())
+				assert.Equal(t, "usher: install: stopped by "+signals.Name(sig), r.stderr.rest())
+				assert.Empty(t, names(t, dir))
+			})
+		}
+	}
+}
+
+// Where it can be stopped at once it notices that itself.
+func TestInstallNoticesThatItIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(supervisor.StopError{Signal: syscall.SIGTERM})
+	i := installer{path: dir}
+	assert.Equal(t, supervisor.StopError{Signal: syscall.SIGTERM}, i.run(ctx))
+	require.NotNil(t, i.temp.Load(), "it had begun")
+	assert.Empty(t, names(t, dir))
 }
 
 func TestInstallSaysWhyItCannot(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,62 +9,159 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
 )
 
+// installPatience is how long a stopped installation may take to clean up. It ends
+// sooner unless the file system hangs.
+const installPatience = time.Second
+
 // install copies the running program to path, or into it if it is a directory,
-// and returns where it then stands. Nobody ever sees half a file there: it is
-// written beside, synced and renamed (rename(2)), so that two may do so at once.
-// Whatever fails leaves nothing behind.
-func install(path string) (string, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "usher")
+// and returns where it is then. A stop signal ends it with a StopError. Whatever
+// fails leaves nothing behind.
+func install(inbox *signals.Inbox, path string) (string, error) {
+	i := installer{path: path}
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	done := make(chan error, 1)
+	go func() { done <- i.run(ctx) }()
+	select {
+	case err := <-done:
+		return i.path, err
+	case sig := <-inbox.Control:
+		stop(supervisor.StopError{Signal: sig.(syscall.Signal)})
+	}
+	select {
+	case err := <-done:
+		return i.path, err
+	case <-time.After(installPatience):
+	}
+	// A system call hangs, such as fsync on a slow disk. Removing the name may work
+	// all the same, but may hang as well.
+	removed := make(chan struct{})
+	go func() {
+		i.remove()
+		close(removed)
+	}()
+	select {
+	case <-removed:
+	case <-time.After(installPatience):
+	}
+	return path, context.Cause(ctx)
+}
+
+type installer struct {
+	path string
+	temp atomic.Pointer[string] // the name of a file that is not complete yet
+}
+
+// run writes a temporary file and renames it, so that nobody ever sees a part of
+// the program at path, and several may install at once.
+func (i *installer) run(ctx context.Context) error {
+	if info, err := os.Stat(i.path); err == nil && info.IsDir() {
+		i.path = filepath.Join(i.path, "usher")
+	}
+	if err := checkReplaceable(i.path); err != nil {
+		return err
 	}
 	from, err := openSelf()
 	if err != nil {
-		return path, err
+		return err
 	}
 	defer from.Close()
-	to, err := createBeside(path)
+	to, err := i.createTemp()
 	if err != nil {
-		return path, fmt.Errorf("cannot write in %s: %w", filepath.Dir(path), reason(err))
+		return fmt.Errorf("cannot write in %s: %w", filepath.Dir(i.path), reason(err))
 	}
-	defer to.Close()
-	if err := fill(to, from); err != nil {
-		_ = os.Remove(to.Name())
-		return path, fmt.Errorf("cannot write %s: %w", path, reason(err))
+	err = fill(ctx, to, from)
+	// Closed before it is renamed: execve fails with ETXTBSY while a descriptor is
+	// open for writing. An error of close is one of writing (NFS).
+	if e := to.Close(); err == nil {
+		err = e
 	}
-	if err := os.Rename(to.Name(), path); err != nil {
-		_ = os.Remove(to.Name())
-		return path, fmt.Errorf("cannot write %s: %w", path, reason(err))
+	stopped := context.Cause(ctx)
+	if err == nil && stopped == nil {
+		err = os.Rename(to.Name(), i.path)
 	}
-	// The name too is on the disk then, where that can be had.
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+	if err != nil || stopped != nil {
+		i.remove()
+	}
+	if stopped != nil {
+		return stopped
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", i.path, reason(err))
+	}
+	// Make the new name durable, where the file system allows it.
+	if dir, err := os.Open(filepath.Dir(i.path)); err == nil {
 		_ = dir.Sync()
 		dir.Close()
 	}
-	return path, nil
+	return nil
 }
 
-// createBeside makes a file of a name that nobody else has, in path's directory.
-func createBeside(path string) (*os.File, error) {
+// checkReplaceable refuses to replace anything but a regular file. A symbolic link
+// is refused too, wherever it leads: /dev/stdout is one, and in a volume that
+// several containers share it may have been made by somebody else.
+func checkReplaceable(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return nil // creating the file tells what is wrong with the path
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)
+	}
+	what := "a special file"
+	for mode, name := range map[fs.FileMode]string{fs.ModeDir: "a directory", fs.ModeNamedPipe: "a named pipe", fs.ModeSocket: "a socket", fs.ModeDevice: "a device"} {
+		if info.Mode()&mode != 0 {
+			what = name
+		}
+	}
+	return fmt.Errorf("cannot write %s: it is %s, and only a regular file is replaced", path, what)
+}
+
+// createTemp creates a file with a new name in the directory of path.
+func (i *installer) createTemp() (*os.File, error) {
 	for try := 0; ; try++ {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".usher-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), try))
+		name := filepath.Join(filepath.Dir(i.path), fmt.Sprintf(".usher-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), try))
 		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err == nil {
+			i.temp.Store(&name)
+		}
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
 	}
 }
 
-// fill makes to a copy that anybody may execute, whatever the umask.
-func fill(to, from *os.File) error {
-	if _, err := io.Copy(to, from); err != nil {
-		return err
+func (i *installer) remove() {
+	if name := i.temp.Load(); name != nil {
+		_ = os.Remove(*name)
+	}
+}
+
+// fill copies the program into to, which anybody may execute then, whatever the
+// umask. It copies in parts, to notice the end of ctx.
+func fill(ctx context.Context, to, from *os.File) error {
+	for {
+		_, err := io.CopyN(to, from, 1<<20)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := to.Chmod(0o755); err != nil {
 		return err

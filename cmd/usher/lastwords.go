@@ -25,8 +25,12 @@ const (
 	terminationLogPatience = 100 * time.Millisecond
 )
 
-// add takes a line.
+// add takes a line. What would be cut off anyway is not kept: some errors can be
+// repeated without end.
 func (w *lastWords) add(line string) {
+	if w.text.Len() > terminationLogSize {
+		return
+	}
 	w.text.WriteString(line)
 	w.text.WriteByte('\n')
 }

@@ -40,9 +40,8 @@ func environ() []string
 // usher is the whole program; it returns the exit status.
 func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	log := newPrinter(os.Stderr)
-	defer log.flush()
-
 	o, err := parseOptions(args, env)
+	defer log.flush(o.config.Grace > 0)
 	switch {
 	case o.help:
 		fmt.Fprint(stdout, usage)
@@ -63,7 +62,7 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	case len(o.probe) > 0:
 		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
 	case o.install != "":
-		return ui.installed(install(o.install))
+		return ui.installed(install(inbox, o.install))
 	case o.plan:
 		fmt.Fprint(stdout, plan(&o))
 		return 0
@@ -97,7 +96,7 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 			forgetTimers()
 		}
 		if e.Kind == supervisor.AppReplaces {
-			log.flush()
+			log.flush(false)
 		}
 	}
 	c.Output = ui.output

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,7 +20,7 @@ func plan(o *options) string {
 	c := &o.config
 	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}
 	if len(c.Command) > 0 {
-		p.app = path.Base(c.Command[0])
+		p.app = probes.CommandName(c.Command[0])
 	}
 	p.wayUp()
 	switch {

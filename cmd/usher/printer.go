@@ -1,9 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -11,52 +12,170 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// printer writes to stderr without ever making its caller wait: a PID 1 whose
-// log blocks on a pipe that nobody reads would miss its signals and its
-// deadline. What does not fit into the buffer is counted and dropped.
+// printer writes the log to stderr and never blocks its caller: a PID 1 that waits
+// for the reader of its log would miss signals and its deadline. Write appends to
+// a queue of limited size, and one goroutine writes the queue to stderr.
+//
+// The output of hooks may be endless, so it can fill only a part of the queue: the
+// other part is for usher's own lines. Lines are written in the order in which
+// they were printed. Lines that are dropped are counted, and a notice in their
+// place tells the number.
 type printer struct {
 	fd   int
-	wake chan struct{} // capacity 1: there is something to write
+	wake chan struct{} // capacity 1: the queue is not empty
 	rest chan struct{} // capacity 1: something has been written
 
 	mu      sync.Mutex
-	pending []byte
-	live    string // the last line of a terminal, which is no line of the log
-	dropped int
-	writing bool
+	queue   []chunk
+	size    int       // bytes in queue
+	live    string    // the live line that a terminal shows last
+	full    bool      // hook output is dropped until half of its room is free
+	lost    int       // lines dropped since the last notice
+	cause   error     // of a failed write, which has emptied the queue; else nil
+	failed  time.Time // when that was
+	torn    bool      // what was written before it ends within a line
+	partial bool      // what was last taken from the queue ends within a line
+	writing bool      // something was taken from the queue and is being written
+	notice  func(n int, failure error) []byte
 }
 
+// chunk is a part of the queue: text of one kind.
+type chunk struct {
+	kind chunkKind
+	text []byte
+	lost int // of a notice: the number of lines that it stands for
+}
+
+type chunkKind int
+
 const (
-	printerRoom = 1 << 20
-	// pieceSize is PIPE_BUF (pipe(7)): what a pipe takes whole or not at all, so
-	// that a slow reader is seen to read.
+	ownLines chunkKind = iota
+	hookOutput
+	lossNotice
+)
+
+const (
+	// hookRoom is how many bytes may be queued for a line of hook output to be
+	// accepted, ownRoom for one of usher's own. The difference is what no hook can
+	// fill.
+	hookRoom = 1 << 20
+	ownRoom  = 2 << 20
+	// A chunk that has reached this size is not appended to, so that its memory is
+	// freed soon after it has been written.
+	chunkSize = 64 << 10
+	// pieceSize is PIPE_BUF: a write of so many bytes to a pipe is atomic (pipe(7)),
+	// so the app's lines in the same pipe never come in the middle of it.
 	pieceSize = 4 << 10
-	// An exit waits for the log's reader: not long for one that takes nothing, and
-	// a little longer for one that is slow. The deadline is near.
-	flushPatience = 40 * time.Millisecond
-	flushLimit    = 100 * time.Millisecond
+	// retryPause is how long hook output is dropped after a failed write, so that an
+	// endless hook does not make usher write to a full disk all the time. usher's
+	// own lines are always tried.
+	retryPause = 100 * time.Millisecond
+)
+
+// How long an exit waits for the reader of the log.
+const (
+	flushPatience = 40 * time.Millisecond  // for one that reads nothing
+	flushHooks    = 50 * time.Millisecond  // for a slow one, until queued hook output is dropped
+	flushLimit    = 100 * time.Millisecond // for a slow one
+
+	// without a deadline: on a busy machine the writer may have to wait for the
+	// processor, and the one line of a failed start must not be lost.
+	flushUnlimited = time.Second / 2
 )
 
 func newPrinter(f *os.File) *printer {
-	p := &printer{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1)}
+	p := &printer{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1), notice: plainNotice}
 	go p.run()
 	return p
 }
 
-// Write takes one or more whole lines; it cannot fail.
-func (p *printer) Write(lines []byte) (int, error) {
+// Write prints one or more whole lines of usher's own; it cannot fail.
+func (p *printer) Write(lines []byte) (int, error) { return p.print(ownLines, lines) }
+
+// setNotice sets how a notice of dropped lines is written.
+func (p *printer) setNotice(format func(n int, failure error) []byte) {
 	p.mu.Lock()
-	switch {
-	case len(p.pending)+len(lines) > printerRoom:
-		p.dropped++
-	case p.live != "":
-		p.pending = append(append(append(p.pending, eraseLine...), lines...), p.live...)
-	default:
-		p.pending = append(p.pending, lines...)
+	p.notice = format
+	p.mu.Unlock()
+}
+
+// hooks returns a writer for the output of hooks.
+func (p *printer) hooks() io.Writer { return hookWriter{p} }
+
+type hookWriter struct{ p *printer }
+
+func (w hookWriter) Write(lines []byte) (int, error) { return w.p.print(hookOutput, lines) }
+
+func (p *printer) print(kind chunkKind, lines []byte) (int, error) {
+	p.mu.Lock()
+	if p.accepts(kind, len(lines)) {
+		p.addNotice()
+		if p.live != "" {
+			p.add(kind, []byte(eraseLine), lines, []byte(p.live))
+		} else {
+			p.add(kind, lines)
+		}
+	} else {
+		p.lost += bytes.Count(lines, []byte("\n"))
 	}
 	p.mu.Unlock()
 	signalTo(p.wake)
 	return len(lines), nil
+}
+
+// accepts reports whether the queue has room for size bytes. Once it had none for
+// hook output, it accepts that again when half of the room is free: otherwise there
+// would be a notice after every few lines.
+func (p *printer) accepts(kind chunkKind, size int) bool {
+	if kind == ownLines {
+		return p.size+size <= ownRoom
+	}
+	if p.cause != nil && time.Since(p.failed) < retryPause {
+		return false
+	}
+	p.full = p.full && p.size > hookRoom/2 || p.size+size > hookRoom
+	return !p.full
+}
+
+func (p *printer) add(kind chunkKind, texts ...[]byte) {
+	last := len(p.queue) - 1
+	if last < 0 || p.queue[last].kind != kind || len(p.queue[last].text) >= chunkSize {
+		p.queue = append(p.queue, chunk{kind: kind})
+		last++
+	}
+	for _, text := range texts {
+		p.queue[last].text = append(p.queue[last].text, text...)
+		p.size += len(text)
+	}
+}
+
+// addNotice queues a notice of the lines that have been dropped, if any.
+func (p *printer) addNotice() {
+	if p.lost > 0 {
+		p.queue = append(p.queue, p.takeNotice())
+	}
+	p.cause = nil
+}
+
+// takeNotice makes a notice of the lines that have been dropped. The caller puts it
+// into the queue.
+func (p *printer) takeNotice() chunk {
+	c := chunk{kind: lossNotice, lost: p.lost}
+	if p.torn {
+		c.text = append(c.text, '\n')
+	}
+	c.text = append(c.text, p.notice(p.lost, p.cause)...)
+	p.size += len(c.text)
+	p.lost, p.cause, p.torn = 0, nil, false
+	return c
+}
+
+// lines is how many lines are lost with the chunk.
+func (c chunk) lines() int {
+	if c.kind == lossNotice {
+		return c.lost
+	}
+	return bytes.Count(c.text, []byte("\n"))
 }
 
 // eraseLine goes to the start of the line and empties it (ECMA-48, EL).
@@ -69,8 +188,8 @@ func (p *printer) showLive(text string) {
 		text = string([]rune(text)[:min(len([]rune(text)), int(size.Col)-1)])
 	}
 	p.mu.Lock()
-	if text != p.live && len(p.pending) < printerRoom {
-		p.pending = append(append(p.pending, eraseLine...), text...)
+	if text != p.live && p.accepts(ownLines, len(eraseLine)+len(text)) {
+		p.add(ownLines, []byte(eraseLine), []byte(text))
 		p.live = text
 	}
 	p.mu.Unlock()
@@ -88,11 +207,11 @@ func (p *printer) run() {
 	if p.isTerminal() {
 		shieldFromTerminal()
 	}
+	inLine := false
 	for range p.wake {
-		p.write(p.take())
-		p.mu.Lock()
-		p.writing = false
-		p.mu.Unlock()
+		for piece, ok := p.take(); ok; piece, ok = p.take() {
+			p.write(piece, &inLine)
+		}
 		signalTo(p.rest)
 	}
 }
@@ -108,50 +227,143 @@ func shieldFromTerminal() {
 	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
-func (p *printer) take() []byte {
+// take removes what is to be written next from the queue: as many whole lines as
+// fit into a piece, or a part of a longer line. It returns false if the queue is
+// empty. A notice after a failed write waits for the next line, because it would
+// fail as well.
+func (p *printer) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := p.pending
-	if p.dropped > 0 {
-		b = append(b, "usher: "+strconv.Itoa(p.dropped)+" lines dropped: stderr was not read fast enough\n"...)
+	if len(p.queue) == 0 && p.cause == nil {
+		p.addNotice()
 	}
-	p.pending, p.dropped, p.writing = nil, 0, true
-	return b
+	p.writing = len(p.queue) > 0
+	if !p.writing {
+		p.queue = nil
+		return chunk{}, false
+	}
+	head := &p.queue[0]
+	n := len(head.text)
+	if n > pieceSize {
+		if n = 1 + bytes.LastIndexByte(head.text[:pieceSize], '\n'); n == 0 {
+			n = pieceSize
+		}
+	}
+	piece := chunk{head.kind, head.text[:n], head.lost}
+	head.text = head.text[n:]
+	if len(head.text) == 0 {
+		p.queue[0] = chunk{}
+		p.queue = p.queue[1:]
+	}
+	p.size -= n
+	p.partial = !bytes.HasSuffix(piece.text, []byte("\n"))
+	return piece, true
 }
 
-func (p *printer) write(b []byte) {
-	for len(b) > 0 {
-		n, err := syscall.Write(p.fd, b[:min(len(b), pieceSize)])
+// write writes a piece. inLine reports whether what was written before it, or of
+// it, ends within a line.
+func (p *printer) write(piece chunk, inLine *bool) {
+	for len(piece.text) > 0 {
+		n, err := syscall.Write(p.fd, piece.text)
+		if n == 0 && err == nil { // write(2) leaves this to each device
+			err = syscall.EIO
+		}
 		switch {
 		case n > 0:
-			b = b[n:]
+			*inLine = piece.text[n-1] != '\n'
+			piece.text = piece.text[n:]
 			signalTo(p.rest)
 		case err == syscall.EAGAIN: // somebody else has made stderr non-blocking
-			unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1)
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1); err != nil && err != syscall.EINTR {
+				<-time.After(retryPause) // poll(2) fails if RLIMIT_NOFILE is 0: do not spin
+			}
 		case err != syscall.EINTR:
-			return // closed, or its disk is full: there is no other place to say so
+			p.fail(piece, *inLine, err)
+			return
 		}
 	}
 }
 
-// flush waits for what has been printed, as long as somebody reads it.
-func (p *printer) flush() {
-	limit := time.After(flushLimit)
-	for {
-		p.mu.Lock()
-		idle := len(p.pending) == 0 && p.dropped == 0 && !p.writing
-		p.mu.Unlock()
-		if idle {
-			return
-		}
+// fail drops what is queued after a write has failed: nobody reads the pipe any
+// more, the disk is full, or the file has reached its limit (EPIPE, ENOSPC, EFBIG).
+// Later lines are tried again, because each of these may be over then.
+func (p *printer) fail(rest chunk, torn bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost += rest.lines()
+	for _, c := range p.queue {
+		p.lost += c.lines()
+	}
+	p.queue, p.size, p.full, p.partial = nil, 0, false, false
+	p.cause, p.failed, p.torn = err, time.Now(), torn
+}
+
+// flush waits until everything is written, as long as somebody reads it. A slow
+// reader gets usher's own lines in place of queued hook output. deadline says
+// whether the exit has one (--grace).
+func (p *printer) flush(deadline bool) {
+	if deadline {
+		p.flushWithin(flushPatience, flushHooks, flushLimit)
+		return
+	}
+	p.flushWithin(flushUnlimited, flushUnlimited, flushUnlimited)
+}
+
+func (p *printer) flushWithin(patience, hooks, all time.Duration) {
+	limit, hookLimit := time.After(all), time.After(hooks)
+	for !p.isIdle() {
 		select {
 		case <-p.rest:
-		case <-time.After(flushPatience):
+		case <-hookLimit:
+			p.dropHookOutput()
+		case <-time.After(patience):
 			return
 		case <-limit:
 			return
 		}
 	}
+}
+
+func (p *printer) isIdle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) == 0 && !p.writing && (p.lost == 0 || p.cause != nil)
+}
+
+// dropHookOutput removes hook output from the queue, but for the rest of a line
+// that has been begun, and leaves one notice in its place.
+func (p *printer) dropHookOutput() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	queue, own := p.queue, []chunk(nil)
+	p.queue, p.size = nil, 0
+	at := -1 // where the notice goes
+	for i, c := range queue {
+		if i == 0 && c.kind == hookOutput && p.partial {
+			end := bytes.IndexByte(c.text, '\n') + 1
+			if end == 0 { // the live line
+				end = len(c.text)
+			}
+			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})
+			p.size += end
+			c.text = c.text[end:]
+		}
+		if c.kind == ownLines {
+			own = append(own, c)
+			p.size += len(c.text)
+			continue
+		}
+		n := c.lines()
+		p.lost += n
+		if at < 0 && n > 0 {
+			at = len(own)
+			own = append(own, chunk{})
+		}
+	}
+	if at >= 0 {
+		own[at] = p.takeNotice()
+	}
+	p.queue = own
 }
 
 // signalTo leaves a mark in a channel of capacity 1, if there is none yet.

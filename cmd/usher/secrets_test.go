@@ -407,3 +407,156 @@ func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
 	assert.Equal(t, supervisor.CodeFault, code)
 	assert.Contains(t, said, "nothing was started")
 }
+
+// A target that is not written as it should be: says is what the user is told.
+var mistypedTargets = []struct{ text, says string }{
+	// An option with a colon.
+	{`header:'Authorization: Bearer ` + canary + `' http://h`, "header: is not how an option is written: write header='"},
+	{`header:` + canary + ` http://h`, "header: is not how an option is written"},
+	{`Header:'X-Token:` + canary + `' http://h`, "header: is not how an option is written"},
+	{`header: 'X-Token: ` + canary + `' http://h`, "header: is not how an option is written"},
+	{`timeout=2s body:` + canary + ` http://h`, "body: is not how an option is written: write body="},
+	{`send:'AUTH ` + canary + `' tcp://h:1`, "send: is not how an option is written: write send="},
+	{`match:` + canary, "match: is not how an option is written"},
+	// A header or a token without its option.
+	{`'Authorization: Bearer ` + canary + `' http://h`, "the command Authorization… is one word with blanks in it"},
+	{`Authorization: Bearer ` + canary + ` http://h`, "cannot run Authorization…: not found"},
+	{`X-Api-Key:` + canary + ` http://h`, "cannot run X-Api-Key…: not found"},
+	{`header='K: V' Bearer:` + canary, "header= is for a URL"},
+	{`-header='K: ` + canary + `' http://h`, "a command does not begin with a dash"},
+	{`--header='K: ` + canary + `' http://h`, "--header: no such flag"},
+	{`headers='K: ` + canary + `' http://h`, "unknown option headers="},
+	// A whole command in one word, and what a shell or a list would make of it.
+	{`"curl -u app:` + canary + ` localhost:1"`, "the command curl… is one word with blanks in it: write its arguments as separate words"},
+	{`"curl -H ` + canary + ` localhost:1"`, "the command curl… is one word"},
+	{`'/usr/bin/no-such-curl -u app:` + canary + `' x`, "cannot run /usr/bin/no-such-curl…: not found: a command and its arguments are separate words"},
+	{`"./no-such --dsn=postgres://u:` + canary + `@h/db" up`, "cannot run ./no-such…: not found: a command and its"},
+	{`'  app --password ` + canary + `'`, "the command … is one word"},
+	{"'app\t" + canary + `'`, "the command app… is one word"},
+	{`["app","--token=` + canary + `"]`, "JSON is not read here"},
+	{`["app", "--token", "` + canary + `"]`, "JSON is not read here"},
+	{`'["app","` + canary + `"]'`, "JSON is not read here"},
+	{`'{"cmd":"` + canary + `"}'`, "JSON is not read here"},
+	{`"'app' ` + canary + `"`, "the command … is one word"},
+	// An environment variable.
+	{`TOKEN=` + canary + ` app`, "TOKEN= is not an option: for an environment variable write env TOKEN=value cmd"},
+	{`token=` + canary + ` app`, "unknown option token="},
+	{`app=` + canary, "unknown option app="},
+	{`./no-such=` + canary, "cannot run ./no-such…: not found: for an environment variable write env NAME=value cmd"},
+	{`env TOKEN=` + canary + ` no-such-command`, ""},
+	{`/no/such/env TOKEN=` + canary + ` cmd`, "cannot run /no/such/env: not found"},
+	// A URL or a connection string that is none.
+	{`hooks.example.com/services/T0/B0/` + canary, "hooks.example.com/… has no scheme: write http://hooks.example.com/…, or ./hooks.example.com/… for a command"},
+	{`localhost/quit?token=` + canary, "localhost/… has no scheme"},
+	{`'localhost/quit?token=` + canary + `'`, "localhost/… has no scheme"},
+	{`10.0.0.1/` + canary, "10.0.0.1/… has no scheme"},
+	{`//u:` + canary + `@db/app`, "cannot run …: not found"},
+	{`//` + canary + `@db/app`, "cannot run …: not found"},
+	{`postgres//u:` + canary + `@db/app`, "USER:PASSWORD@HOST without a scheme"},
+	{`postgres//` + canary + `@db/app`, "cannot run postgres…: not found"},
+	{`http//h/` + canary, "cannot run http…: not found"},
+	{`postgres:/u:` + canary + `@db/app`, "postgres: without //"},
+	{`u:` + canary + `@db:5432/app`, "USER:PASSWORD@HOST without a scheme"},
+	{`u:` + canary + `@tcp(db:3306)/app`, "USER:PASSWORD@HOST without a scheme"},
+	{canary + `@db/app`, "cannot run …: not found"},
+	{`db:` + canary, "cannot run db…: not found"},
+	{`'Server=db;Password=` + canary + `'`, "Server= is not an option"},
+	{`'host=db password=` + canary + `'`, "unknown option host="},
+	{`jdbc:postgresql://db/app?password=` + canary, "what stands before :// is no scheme"},
+	{`'healthz?token=` + canary + `'`, "cannot run healthz…: not found"},
+	{`'healthz#` + canary + `'`, "cannot run healthz…: not found"},
+	{`app,` + canary, "cannot run app…: not found"},
+	{`app"` + `'` + canary + `"`, "cannot run app…: not found"},
+	// A value that is none.
+	{`timeout='Bearer ` + canary + `' http://h`, "is not a duration"},
+	{`timeout=header:` + canary + ` http://h`, "is not a duration"},
+	{`successes='app:` + canary + `' http://h`, "is not a number"},
+	{`status='Bearer ` + canary + `' http://h`, "is no status"},
+}
+
+// What is written wrongly as a target is neither shown as it is refused, nor as it is run.
+func TestNoSecretIsShownAfterATypoInATarget(t *testing.T) {
+	for _, c := range mistypedTargets {
+		t.Run(c.text, func(t *testing.T) {
+			t.Parallel()
+			for _, args := range [][]string{
+				{"--log", "json", "--verbose", "--wait-timeout", "0.1s", "--wait", c.text, "--", "true"},
+				{"--verbose", "--post-stop", c.text, "--", "true"},
+				{"--pre-start", c.text, "--", "true"},
+				{"--grace", "9s", "--plan", "--drain", c.text, "--", "true"},
+				{"--probe", c.text},
+			} {
+				_, said := life(t, world{}, nil, args...)
+				optionOfProbes := strings.HasPrefix(c.text, "successes=")
+				if !slices.Contains(args, "--plan") && (!optionOfProbes || args[0] == "--log") {
+					assert.Contains(t, said, c.says, "%q", args)
+				}
+			}
+			code, said := life(t, world{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
+			assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, said)
+		})
+	}
+}
+
+// A command that cannot be run is named up to where a secret may begin.
+func TestNoSecretIsShownAfterATypoInTheCommand(t *testing.T) {
+	for _, c := range []struct {
+		says string
+		args []string
+	}{
+		{"cannot run app…: not found: a command and its arguments are separate words, not one in quotes", []string{"--", "app --password=" + canary}},
+		{"cannot run app…: not found: a command and its arguments are separate words", []string{"app -p " + canary}},
+		{"cannot run /no/such…: not found: a command", []string{"--grace", "5s", "--", "/no/such --dsn postgres://u:" + canary + "@h/db"}},
+		{"cannot run app…: not found: a command", []string{"--", "app\n--password\n" + canary}},
+		{"cannot run TOKEN…: not found: for an environment variable write env NAME=value cmd", []string{"--", "TOKEN=" + canary, "app"}},
+		{"the command is JSON in one word", []string{"--", `["app","--token=` + canary + `"]`}},
+		{"the command is JSON in one word", []string{"--", `{"token":"` + canary + `"}`}},
+		{"cannot run header…: not found", []string{"--", "header:" + canary, "http://h"}},
+		{"cannot run Authorization…: not found", []string{"--", "Authorization: Bearer " + canary}},
+		{"cannot run …: not found", []string{"--", canary + "@db"}},
+		{"cannot run …: not found", []string{"--", "//" + canary + "@db/app"}},
+		{"cannot run hooks.example.com/…: not found", []string{"--", "hooks.example.com/services/" + canary}},
+		{"the command looks like an address", []string{"--", "u:" + canary + "@tcp(db:3306)/app"}},
+		{"cannot run host…: not found", []string{"--", "host=db password=" + canary}},
+		{"cannot run Server…: not found", []string{"--", "Server=db;Password=" + canary}},
+		{"cannot run app…: not found", []string{"--", "app;" + canary}},
+		{"cannot run app…: not found", []string{"--", "app?" + canary}},
+		{"cannot run …: not found", []string{"--", `"app" ` + canary}},
+		// A flag and its value in one word, or a value in the wrong place.
+		{"--drain: its value is a word of its own, or comes after =: write --drain=…", []string{"--drain curl -u app:" + canary + " localhost", "--", "true"}},
+		{"--wait: its value is a word of its own", []string{"--wait:postgres://u:" + canary + "@h", "--", "true"}},
+		{"--grace: \"25s…\" is not a duration", []string{"--grace", "25s -- app -p" + canary, "--", "true"}},
+		{"--grace: \"curl…\" is not a duration", []string{"--grace", "curl -u app:" + canary + " localhost", "--", "true"}},
+		{"--stop-signal: unknown signal \"curl…\"", []string{"--grace", "5s", "--stop-signal", "curl -u app:" + canary, "--", "true"}},
+		{"--stop-on: unknown signal \"app…\"", []string{"--stop-on", "app:" + canary, "--", "true"}},
+		{"--rewrite: cannot read rewrite \"HUP:curl…\"", []string{"--rewrite", "HUP:curl " + canary, "--", "true"}},
+		{"--health: \"app…\" is not an address to listen on", []string{"--health", "app:" + canary, "--", "true"}},
+		{"--health: \"curl…\" is not an address to listen on", []string{"--health", "curl -u " + canary + " localhost:1", "--", "true"}},
+		{"--log: \"json…\" is not a format", []string{"--log", "json -- app -p" + canary, "--", "true"}},
+		{"--success-exit: \"143…\" is not an exit code", []string{"--success-exit", "143 app:" + canary, "--", "true"}},
+		{"--group: \"app…\" is not a boolean", []string{"--group=app:" + canary, "--", "true"}},
+		{"no such flag", []string{"--token:" + canary, "--", "true"}},
+		{"no such flag", []string{"-p" + canary, "--", "true"}},
+		{"no such flag", []string{"--token", canary, "--", "true"}},
+		{"no such flag", []string{"--wait", "tcp://db:5432", "--header", "Authorization: Bearer " + canary, "--", "true"}},
+		{"no such flag", []string{"--drain", "curl", "-u", "app:" + canary, "localhost", "--", "true"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			t.Parallel()
+			for _, how := range [][]string{{"--verbose"}, {"--quiet"}, {"--post-stop", "true"}, {"--plan"}} {
+				_, said := life(t, world{}, nil, append(how, c.args...)...)
+				if how[0] != "--plan" {
+					assert.Contains(t, said, c.says)
+				}
+			}
+			if !slices.Contains(c.args, "--log") {
+				life(t, world{}, nil, append([]string{"--log", "json"}, c.args...)...)
+			}
+		})
+	}
+	for _, name := range []string{"GRACE", "STOP_SIGNAL", "STOP_ON", "REWRITE", "HEALTH", "LOG", "SUCCESS_EXIT", "GROUP", "WAIT_TIMEOUT", "DRAIN_DELAY", "TERMINATION_LOG", "EXEC"} {
+		for _, value := range []string{"Bearer " + canary, "app:" + canary, "token=" + canary, "u:" + canary + "@h", `["` + canary + `"]`, "143," + "x " + canary, "http://h/" + canary} {
+			assert.NotContains(t, mistakesIn(t, []string{"app"}, []string{"USHER_" + name + "=" + value}), canary, "%s=%s", name, value)
+		}
+	}
+}

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,7 +27,8 @@ import (
 // nothing else of theirs is printed.
 
 type ui struct {
-	log   *slog.Logger
+	log   *slog.Logger // for --log json
+	hooks *slog.Logger // as log, for the output of hooks
 	plain bool
 	out   *printer
 	least slog.Level
@@ -39,7 +41,7 @@ type ui struct {
 func newUI(out *printer, o options) *ui {
 	u := &ui{out: out, plain: !o.json, least: slog.LevelWarn, grace: o.config.Grace, last: lastWords{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {
-		u.app = path.Base(o.config.Command[0])
+		u.app = probes.CommandName(o.config.Command[0])
 	}
 	switch {
 	case o.quiet:
@@ -52,8 +54,35 @@ func newUI(out *printer, o options) *ui {
 	if u.plain && u.least == slog.LevelInfo && out.isTerminal() {
 		u.live = &live{out: out}
 	}
-	u.log = slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	u.log, u.hooks = newJSONLog(out), newJSONLog(out.hooks())
+	if !u.plain {
+		out.setNotice(jsonNotice)
+	}
 	return u
+}
+
+func newJSONLog(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// plainNotice is the line in place of n lines that could not be printed, because
+// stderr was not read fast enough or because writing failed.
+func plainNotice(n int, failure error) []byte {
+	return []byte("usher: warning: " + lossText(n, failure) + "\n")
+}
+
+// jsonNotice is the same as a record.
+func jsonNotice(n int, failure error) []byte {
+	var line bytes.Buffer
+	newJSONLog(&line).LogAttrs(context.Background(), slog.LevelWarn, lossText(n, failure), slog.Int("lines", n))
+	return line.Bytes()
+}
+
+func lossText(n int, failure error) string {
+	if failure != nil {
+		return fmt.Sprintf("%s dropped: cannot write to stderr: %v", count(n, "line"), failure)
+	}
+	return count(n, "line") + " dropped: stderr was not read fast enough"
 }
 
 // hasDuties reports whether usher is asked for more than an init does: only then
@@ -83,6 +112,10 @@ func (u *ui) listening(address string) {
 
 // installed tells what has come of --install, and gives the exit status.
 func (u *ui) installed(path string, err error) int {
+	if stop := (supervisor.StopError{}); errors.As(err, &stop) {
+		u.say(slog.LevelError, "install: "+err.Error())
+		return supervisor.Exit{Signal: stop.Signal}.Code()
+	}
 	if err != nil {
 		u.say(slog.LevelError, "install: "+err.Error())
 		return supervisor.CodeFault
@@ -129,10 +162,10 @@ func (u *ui) output(l supervisor.Line) {
 	if u.plain {
 		line := make([]byte, 0, len(l.Text)+64)
 		line = fmt.Appendf(line, "usher: %v %s| ", l.Phase, l.Name)
-		u.out.Write(append(append(line, strings.TrimSuffix(string(l.Text), "\r")...), '\n'))
+		_, _ = u.out.hooks().Write(append(append(line, strings.TrimSuffix(string(l.Text), "\r")...), '\n'))
 		return
 	}
-	u.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text),
+	u.hooks.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text),
 		slog.String("phase", l.Phase.String()), slog.String("output_of", l.Name))
 }
 
@@ -320,7 +353,7 @@ func (u *ui) pending(err error) {
 func (u *ui) hint(s probes.Status) string {
 	start := (*supervisor.StartError)(nil)
 	switch started := !errors.As(s.Last, &start); {
-	case !started && start.NotFound && !strings.Contains(start.Name, "/"):
+	case !started && start.NotFound && !strings.Contains(start.Name, "/") && probes.CommandHint(start.Name) == "":
 		return "is it a command? A port is written tcp://HOST:PORT"
 	case s.Target.Kind == "command" && s.Last != nil && started && u.least > slog.LevelDebug:
 		return "--verbose shows what it prints"

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// droppedIn is the sum of all notices of dropped lines in a log.
+func droppedIn(t *testing.T, said string) (sum int) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`(?m)(?:^usher: warning: |"msg":")(\d+) lines? dropped: `).FindAllStringSubmatch(said, -1) {
+		n, err := strconv.Atoi(m[1])
+		require.NoError(t, err)
+		sum += n
+	}
+	return sum
+}
+
+// A hook fills the log of a reader that does not read. What usher itself has to say
+// then is not dropped, and comes in its place once the reader reads.
+func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
+	const lines = 200_000 // 4 MB in the log
+	for name, c := range map[string]struct {
+		how, own []string
+		hooks    string // a line of the hook
+	}{
+		"text": {nil, []string{`usher: drain: sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
+		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh".*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			args := append(c.how, "--grace", "100s", "--drain", fmt.Sprintf("timeout=90s sh -c 'yes | head -n %d; exit 3'", lines), "--", "sh", "-c",
+				"trap 'echo stopped; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+			u := world{stderr: w}.start(t, args...)
+			w.Close()
+			u.stdout.expect("up")
+			u.signal(syscall.SIGTERM)
+			u.stdout.expect("stopped") // so the hook has ended
+			stderr := readLines(t, r)
+			for _, own := range c.own[:2] {
+				for line, ok := stderr.next(); !regexp.MustCompile("^" + own + "$").MatchString(line); line, ok = stderr.next() {
+					require.True(t, ok, "the log has no %s", own)
+				}
+			}
+			u.in.Close()
+			said := stderr.rest()
+			assert.Equal(t, 0, u.code())
+			assert.Regexp(t, "\n"+c.own[2]+"$", said, "the summary is the last line")
+
+			dropped := droppedIn(t, said)
+			assert.Equal(t, lines, strings.Count(said, c.hooks)+dropped, "each line is either printed or counted")
+			assert.Greater(t, dropped, lines/2)
+			if name == "json" {
+				for _, line := range stderr.all {
+					var record map[string]any
+					require.NoError(t, json.Unmarshal([]byte(line), &record), line)
+					if strings.Contains(line, " dropped: ") {
+						assert.Equal(t, "WARN", record["level"])
+						assert.Positive(t, record["lines"])
+					}
+				}
+			}
+		})
+	}
+}
+
+// newPipePrinter is a printer for a pipe, of which it also returns both ends.
+func newPipePrinter(t *testing.T) (p *printer, r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return newPrinter(w), r, w
+}
+
+// At the exit there is no time for a slow reader to take all that a hook has printed.
+func TestExitDropsHookOutputForASlowReader(t *testing.T) {
+	p, r, w := newPipePrinter(t)
+	var want []string
+	print := func(n int) {
+		for i := range n {
+			fmt.Fprintf(p.hooks(), "hook %d %s\n", i, strings.Repeat("x", 5000)) // longer than a piece
+		}
+		want = append(want, fmt.Sprintf("own %d", len(want)))
+		fmt.Fprintf(p, "own %d\n", len(want)-1)
+	}
+	for range 3 {
+		print(50)
+	}
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		p.flushWithin(patience, 0, patience)
+	}()
+	eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.size < 10_000
+	}, func() string { return "the hook output is still queued" })
+	l := readLines(t, r)
+	<-flushed
+	w.Close()
+	said := l.rest()
+
+	var own []string
+	hooks := 0
+	for _, line := range l.all {
+		switch {
+		case strings.HasPrefix(line, "own "):
+			own = append(own, line)
+		case strings.HasPrefix(line, "hook "):
+			hooks++
+			assert.Equal(t, 5000, strings.Count(line, "x"), "a line that was begun is ended")
+		default:
+			assert.Contains(t, line, "usher: warning: ")
+		}
+	}
+	assert.Equal(t, want, own)
+	assert.Equal(t, 1, strings.Count(said, "lines dropped: "))
+	assert.Equal(t, 150, hooks+droppedIn(t, said))
+	assert.Less(t, hooks, 20, "what a pipe holds")
+	assert.Equal(t, "own 2", l.all[len(l.all)-1], "the notice stands where the lines are missing")
+}
+
+// usher's own lines are limited too: a log that nobody reads costs no more memory.
+func TestUnreadLogIsLimited(t *testing.T) {
+	p, r, w := newPipePrinter(t)
+	const lines = 50_000
+	for i := range lines {
+		fmt.Fprintf(p, "own %6d %s\n", i, strings.Repeat("x", 87))
+		fmt.Fprintf(p.hooks(), "hook %s\n", strings.Repeat("x", 95))
+	}
+	p.mu.Lock()
+	assert.LessOrEqual(t, p.size, ownRoom+200, "a notice may be on top")
+	p.mu.Unlock()
+	p.flush(true) // which does not wait for long
+	l := readLines(t, r)
+	p.flushWithin(patience, patience, patience)
+	w.Close()
+	said := l.rest()
+	assert.Equal(t, 2*lines, len(l.all)-strings.Count(said, " dropped: ")+droppedIn(t, said))
+	assert.Greater(t, strings.Count(said, "\nown "), (ownRoom-hookRoom)/100)
+}
+
+// A full disk does not block or end usher, and what could not be written is
+// counted once there is room.
+func TestLogThatCannotBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	p := newPrinter(full)
+	for i := range 3 {
+		fmt.Fprintf(p, "own %d\n", i)
+		fmt.Fprintf(p.hooks(), "hook %d\n", i)
+		p.flushWithin(patience, patience, patience)
+	}
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, unix.Dup3(int(w.Fd()), p.fd, 0))
+	w.Close()
+	fmt.Fprintf(p, "own 3\n")
+	p.flushWithin(patience, patience, patience)
+	full.Close()
+	l := readLines(t, r)
+	l.rest()
+	assert.Equal(t, []string{"usher: warning: 6 lines dropped: cannot write to stderr: no space left on device", "own 3"}, l.all)
+
+	// A write that fails within a line leaves a part of it.
+	p.fail(chunk{text: []byte("rest\n")}, true, syscall.EFBIG)
+	p.mu.Lock()
+	p.addNotice()
+	assert.Equal(t, "\nusher: warning: 1 line dropped: cannot write to stderr: file too large\n", string(p.queue[0].text))
+	p.mu.Unlock()
+}
+
+// The log is a file that may not grow (RLIMIT_FSIZE). usher goes on, and does not
+// try again and again.
+func TestLogWithAFileSizeLimit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	log, fifo := filepath.Join(dir, "log"), filepath.Join(dir, "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	// The app ignores SIGXFSZ.
+	cmd := exec.Command("sh", "-c", `ulimit -f 1; trap "" XFSZ; exec "$@" 2>`+log, "sh", binary(t), "--verbose", "--grace", "20s",
+		"--pre-start", "sh -c 'yes | head -n 100000'", "--", "sh", "-c", "cat "+fifo+"; exit 7")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill() })
+	end, err := os.OpenFile(fifo, os.O_WRONLY, 0) // which waits for the app
+	require.NoError(t, err)
+	end.Close()
+	_ = cmd.Wait()
+	assert.Equal(t, 7, cmd.ProcessState.ExitCode())
+	said, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, len(said), 1024)
+	assert.Less(t, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), 20.0)
+}
+
+// The termination log keeps no more than it can hold, however many errors there are.
+func TestTerminationMessageIsLimited(t *testing.T) {
+	var w lastWords
+	for range 10_000 {
+		w.add(strings.Repeat("x", 100))
+	}
+	assert.Less(t, w.text.Len(), terminationLogSize+200)
+}

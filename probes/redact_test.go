@@ -1,0 +1,47 @@
+package probes
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestCommandNames(t *testing.T) {
+	for word, want := range map[string]struct{ path, name string }{
+		// What a command may well be called is shown.
+		"app":                      {"app", "app"},
+		"":                         {"", ""},
+		"[":                        {"[", "["},
+		"g++":                      {"g++", "g++"},
+		"Größe":                    {"Größe", "Größe"},
+		"./my_app-1.2":             {"./my_app-1.2", "my_app-1.2"},
+		"~/bin/app":                {"~/bin/app", "app"},
+		"/usr//bin/app":            {"/usr//bin/app", "app"},
+		"./x//app":                 {"./x//app", "app"},
+		"node_modules/.bin/vite":   {"node_modules/.bin/vite", "vite"},
+		"/opt/node@20/bin/node":    {"/opt/node@20/bin/node", "node"},
+		"dist.x/server":            {"dist.x/server", "server"},
+		"/opt/hooks.example.com/x": {"/opt/hooks.example.com/x", "x"},
+		// What may be a secret is not.
+		"app --password=x":        {"app…", "app…"},
+		"/bin/app -u a:b /c":      {"/bin/app…", "app…"},
+		"app\tx":                  {"app…", "app…"},
+		"NAME=x":                  {"NAME…", "NAME…"},
+		"header:x":                {"header…", "header…"},
+		"app?x":                   {"app…", "app…"},
+		"x@host":                  {"…", "…"},
+		"//x@host/db":             {"…", "…"},
+		"redis//x@host":           {"redis…", "redis…"},
+		"http//host/x":            {"http…", "http…"},
+		"hooks.example.com/T/x":   {"hooks.example.com/…", "hooks.example.com/…"},
+		`["app","x"]`:             {"…", "…"},
+		"app\x00x":                {"app…", "app…"},
+		"app\xffx":                {"app…", "app…"},
+		"app\u202ex":              {"app…", "app…"},
+		" app":                    {"…", "…"},
+		"/opt/My App/run --token": {"/opt/My…", "My…"},
+	} {
+		assert.Equal(t, want.path, CommandPath(word), "%q", word)
+		assert.Equal(t, want.name, CommandName(word), "%q", word)
+	}
+}
