@@ -23,6 +23,7 @@ func plan(o *options) string {
 		p.app = probes.CommandName(c.Command[0])
 	}
 	p.wayUp()
+	p.interrupts()
 	switch {
 	case len(c.Command) == 0 || c.Exec:
 	case c.Grace > 0:
@@ -86,6 +87,29 @@ func (p *planner) wayUp() {
 	p.row("run", "until %s ends, or %s comes", p.app, strings.Join(p.stopSignals(), " or "))
 }
 
+// interrupts is what a stop signal does to a hook of the start.
+func (p *planner) interrupts() {
+	if len(p.PreStart)+len(p.PostStart) == 0 {
+		return
+	}
+	p.title("If a stop signal comes while one of these hooks runs; its own timeout= still counts")
+	limit := func(d, without time.Duration) string {
+		switch {
+		case p.Grace > 0:
+			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", span(d))
+		case without > 0:
+			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", span(without))
+		}
+		return "SIGTERM to the hook, which may take as long as it needs"
+	}
+	if len(p.PreStart) > 0 {
+		p.row("pre-start", "%s; exit 128 and the signal's number", limit(p.budget.Kill, 0))
+	}
+	if len(p.PostStart) > 0 {
+		p.row("post-start", "%s; then as below", limit(p.budget.Drain, time.Second))
+	}
+}
+
 // asked is how long a target may take to say yes, and what if it does not.
 func asked(t *probes.Target, all time.Duration, then string) string {
 	switch {
@@ -123,7 +147,10 @@ func (p *planner) stopSignals() []string {
 // signalled is the step in which the app gets its signal.
 func (p *planner) signalled() string {
 	sig := "the same signal"
-	if p.StopSignal != 0 {
+	switch {
+	case p.StopSignal == supervisor.NoSignal:
+		return "no signal to " + p.app
+	case p.StopSignal != 0:
 		sig = signals.Name(p.StopSignal)
 	}
 	to := p.app
@@ -158,13 +185,29 @@ func (p *planner) wayDown() {
 		p.row(step(0), "drain-quiet: %s goes on serving until nobody has been connected for %s, %s at most", p.app, span(p.DrainQuiet), span(left))
 	}
 	p.row(span(at), "stop: %s, which has %s at least", p.signalled(), span(p.budget.Reserve))
+	p.row("", "leftovers: the same signal to the processes that it has left, at once or after half of the time")
+	p.row(span(lastCall(at, p.budget.Kill)), "last call: SIGTERM to everything that was not asked yet")
 	p.row(span(p.budget.Kill), "SIGKILL to %s, if it still lives, and to all that it has left", p.app)
 	p.postStop(p.budget.Kill)
 	p.row(span(p.budget.Grace), "usher has exited")
 
 	p.title("If %s ends by itself, %s at most", p.app, span(p.budget.Grace))
-	p.row("0s", "leftovers: SIGTERM to all that it has left, %s at most, then SIGKILL", span(min(p.budget.Reserve, p.budget.Kill)))
+	reserve := min(p.budget.Reserve, p.budget.Kill)
+	p.row("0s", "leftovers: %s to the processes that it has left", p.leftoverSignal())
+	p.row(span(lastCall(0, reserve)), "last call: SIGTERM to everything that was not asked yet")
+	p.row(span(reserve), "SIGKILL to what is left")
 	p.postStop(p.budget.Reserve)
+}
+
+// lastCall is when four fifths of the time from stop to kill have passed.
+func lastCall(stop, kill time.Duration) time.Duration { return stop + (kill-stop)*4/5 }
+
+// leftoverSignal is what leftovers get after an app that exited by itself.
+func (p *planner) leftoverSignal() string {
+	if p.StopSignal > 0 {
+		return signals.Name(p.StopSignal)
+	}
+	return signals.Name(syscall.SIGTERM)
 }
 
 func (p *planner) postStop(at time.Duration) {
