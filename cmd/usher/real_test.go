@@ -211,7 +211,7 @@ func (l *reader) next() (string, bool) {
 		}
 		return line, ok
 	case <-time.After(patience):
-		require.FailNow(l.t, "no line", "so far:\n%s", strings.Join(l.all, "\n"))
+		require.FailNow(l.t, "no line", "so far:\n%s", lastLines(strings.Join(l.all, "\n")))
 		return "", false
 	}
 }
@@ -221,7 +221,7 @@ func (l *reader) expect(text string) string {
 	l.t.Helper()
 	for {
 		line, ok := l.next()
-		require.True(l.t, ok, "the output ended without %q:\n%s", text, strings.Join(l.all, "\n"))
+		require.True(l.t, ok, "the output ended without %q:\n%s", text, lastLines(strings.Join(l.all, "\n")))
 		if strings.Contains(line, text) {
 			return line
 		}
@@ -420,7 +420,7 @@ func TestWhatAHookLeavesRunningKeepsItsOutput(t *testing.T) {
 	r.stderr.expect("agent ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 0, r.code())
-	assert.Contains(t, r.stderr.rest(), "usher: pre-start agent| agent ends")
+	assertPrinted(t, r.stderr.rest(), "usher: pre-start agent| agent ends")
 }
 
 func TestAppGetsWhatUsherGot(t *testing.T) {
