@@ -230,14 +230,20 @@ func (d *daemon) logged(mark int, pattern string, usual ...string) []string {
 	return found
 }
 
-// unusedPort is one that nobody listens on. It could be taken before the server
-// has it; the kernel gives them out in turns, so that it is not.
+// unusedPort returns a port of loopback that refuses connections until a server
+// listens on it. The test keeps a socket that is bound to it and does not listen:
+// as long as there is one, the kernel gives the port to nobody who asks for any
+// port. SO_REUSEADDR, which servers set as well, lets them listen beside it.
 func unusedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	return strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 }
 
 // waiting asks in the background, as --wait does, from now until yes.

@@ -258,7 +258,8 @@ func (e engine) run(t *testing.T, stdin io.Reader, args ...string) string {
 	cmd := e.command(deadline(t), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
-	require.NoError(t, cmd.Run(), "%s\n%s%s", cmd, &stdout, &stderr)
+	err := cmd.Run()
+	require.NoError(t, err, "%s\n%s\n%s", cmd, lastLines(stdout.String()), lastLines(stderr.String()))
 	return stdout.String()
 }
 
@@ -275,10 +276,12 @@ type container struct {
 }
 
 // createContainer makes a container without a network of its own, removed at
-// the end of the test. The words are those of docker create.
+// the end of the test. The words are those of docker create. The daemon may be
+// configured to rotate logs: then "docker logs --follow" of Docker 20.10 misses
+// what was written while the log was rotated twice.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
-	create := []string{"create"}
+	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}
 	if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--network=") }) {
 		create = append(create, "--network=none")
 	}
@@ -304,7 +307,7 @@ func (c *container) logsOnFailure(name string) {
 	c.Cleanup(func() {
 		if c.Failed() {
 			stdout, stderr := c.logs()
-			c.Logf("container %s\nstdout:\n%s\nstderr:\n%s", name, stdout, stderr)
+			c.Logf("container %s\nstdout:\n%s\nstderr:\n%s", name, lastLines(stdout), lastLines(stderr))
 		}
 	})
 }

@@ -155,8 +155,8 @@ func startDockerd(t *testing.T) (engine, *reader) {
 		cmd.Wait()
 		hangs.Stop()
 		if t.Failed() {
-			t.Logf("dockerd, but for what is well:\n%s", strings.Join(slices.DeleteFunc(slices.Clone(log.soFarLines()),
-				func(line string) bool { return strings.Contains(line, " level=info ") }), "\n"))
+			t.Logf("dockerd, but for what is well:\n%s", lastLines(strings.Join(slices.DeleteFunc(slices.Clone(log.soFarLines()),
+				func(line string) bool { return strings.Contains(line, " level=info ") }), "\n")))
 		}
 		log.rest() // ends with its containerd
 		assert.Empty(t, mentioning(t, dir), "processes left")

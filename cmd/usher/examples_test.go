@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ var podExamples = map[string]func(*testing.T, engine){
 func TestExamples(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
+	lockImages(t)
 	images := &images{parent: t, made: map[string]bool{}}
 	for name, test := range dockerExamples {
 		t.Run(name, func(t *testing.T) {
@@ -535,6 +537,17 @@ func (e *example) stopInDownload(nginx *container, client engine, host, stop str
 }
 
 // ---- the images that examples name
+
+// lockImages waits until no other run of the tests on this machine uses the images
+// that the examples name, such as nginx:1.27: each run removes those it has made.
+// The lock is on the directory for temporary files, so it leaves no file behind.
+func lockImages(t *testing.T) {
+	t.Helper()
+	dir, err := os.Open(os.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { dir.Close() })
+	require.NoError(t, syscall.Flock(int(dir.Fd()), syscall.LOCK_EX))
+}
 
 // images are those that the examples need, made when first needed.
 type images struct {

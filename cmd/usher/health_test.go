@@ -21,13 +21,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freeAddress is one of loopback where nobody listens.
+// freeAddress returns an address of loopback for usher to listen on. The test
+// keeps a socket that is bound to it and does not listen: as long as there is
+// one, the kernel gives the port to nobody who asks for any port. SO_REUSEADDR,
+// which usher sets as well (package net), lets it listen beside that socket.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
 // get asks and returns the status with the first line of the body.

@@ -260,8 +260,10 @@ func TestOthersSurvive(t *testing.T) {
 	}
 }
 
-// TestForkersAreCaught is about what forks into a new session and exits sooner
-// than anybody can look: the pid that was found is never the one that lives.
+// TestForkersAreCaught has processes that fork into a new session and exit faster
+// than anybody can read /proc: a pid that was found there has always exited since.
+// How many of them wait to be reaped depends on the machine, so a cgroup limits
+// them: without it they can fill the process table of the whole machine.
 func TestForkersAreCaught(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ chains, crowd int }{
@@ -272,14 +274,15 @@ func TestForkersAreCaught(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			own := hold(t)
-			r := scene{proc: true, env: []string{"held=" + own.path, fmt.Sprint("chains=", c.chains), fmt.Sprint("crowd=", c.crowd)}}.start(t, puppets(t), "launch", "fork=1", "--", "sh", "-c", `
+			room := limited{pids: c.crowd + 2000}.cgroup(t)
+			r := scene{proc: true, env: []string{"held=" + own.path, fmt.Sprint("chains=", c.chains), fmt.Sprint("crowd=", c.crowd)}}.start(t, room.argv(puppets(t), "launch", "fork=1", "--", "sh", "-c", `
 				exec 5<&0
 				$puppet crowd $crowd &
 				$usher --verbose --grace 2s -- sh -c '
 					exec 4>$held
 					while [ $chains -gt 0 ]; do $puppet daemon $puppet chain; chains=$((chains - 1)); done
 					read line; exit 6' <&5 &
-				wait $!; echo code $?; read line <&5; exit 0`)
+				wait $!; echo code $?; read line <&5; exit 0`)...)
 			r.stdout.expectAll(append(slices.Repeat([]string{"chain ready"}, c.chains), slices.Repeat([]string{"crowd ready"}, min(c.crowd, 1))...)...)
 			_, err := r.in.WriteString("go\n")
 			require.NoError(t, err)

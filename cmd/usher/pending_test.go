@@ -12,19 +12,20 @@ import (
 // A failed wait names exactly the targets that are pending, each with its last
 // error, how often it was asked, for how long, and what to look at first.
 func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
+	t.Parallel()
 	args := []string{
-		"--wait-timeout", "0.3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
+		"--wait-timeout", "3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
 		"--wait", "name=check sh -c 'exit 3'", "--wait", "name=missing no-such-command", "app",
 	}
 	r := world{}.start(t, args...)
 	assert.Equal(t, 124, r.code())
 	said := r.stderr.rest()
 	for _, line := range []string{
-		`usher: wait: timed out after 300ms, 4 targets pending`,
-		`usher: pending: db: connection refused, \d+ attempts in 0\.\ds: is it listening on that port, .*\?`,
-		`usher: pending: file:///no/such/file: no such file, \d+ attempts in 0\.\ds: is the path right, .*\?`,
-		`usher: pending: check: exit status 3, \d+ attempts in 0\.\ds: --verbose shows what it prints`,
-		`usher: pending: missing: cannot run no-such-command: not found, \d+ attempts in 0\.\ds: is it a command\? .*`,
+		`usher: wait: timed out after 3s, 4 targets pending`,
+		`usher: pending: db: connection refused, \d+ attempts in \d+\.\ds: is it listening on that port, .*\?`,
+		`usher: pending: file:///no/such/file: no such file, \d+ attempts in \d+\.\ds: is the path right, .*\?`,
+		`usher: pending: check: exit status 3, \d+ attempts in \d+\.\ds: --verbose shows what it prints`,
+		`usher: pending: missing: cannot run no-such-command: not found, \d+ attempts in \d+\.\ds: is it a command\? .*`,
 	} {
 		assert.Regexp(t, `(?m)^`+line+`$`, said)
 	}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// limited says how much the processes of one cgroup may use together. A field
+// that is zero sets no limit.
+type limited struct {
+	pids   int // processes and threads; zombies count until they are reaped
+	memory int // bytes, and no swap
+}
+
+// cgroup is a cgroup of a test, of version 1 or 2.
+type cgroup struct {
+	t    testing.TB
+	dirs map[string]string // by controller; version 2 has one directory for all of them
+}
+
+// cgroup makes a cgroup. When the test ends, whatever is still in it is killed,
+// and it is removed.
+func (l limited) cgroup(t testing.TB) *cgroup {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		skip(t, "needs root to make a cgroup")
+	}
+	g := &cgroup{t, map[string]string{}}
+	t.Cleanup(g.remove)
+	if l.pids != 0 {
+		dir, _ := g.make("pids")
+		g.write(dir, "pids.max", l.pids)
+	}
+	if l.memory != 0 {
+		dir, version := g.make("memory")
+		// The files about swap exist only where the kernel accounts for swap.
+		if version == 2 {
+			g.write(dir, "memory.max", l.memory)
+			g.writeIfThere(dir, "memory.swap.max", 0)
+		} else {
+			g.write(dir, "memory.limit_in_bytes", l.memory)
+			g.writeIfThere(dir, "memory.memsw.limit_in_bytes", l.memory) // memory and swap
+		}
+	}
+	return g
+}
+
+// argv puts a shell before a command that enters the cgroup and becomes the
+// command, which therefore never runs outside of it.
+func (g *cgroup) argv(argv ...string) []string {
+	all := []string{"/bin/sh", "-c", `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"`, "sh"}
+	for _, dir := range g.dirs {
+		all = append(all, dir)
+	}
+	return append(append(all, "--"), argv...)
+}
+
+// read returns the content of a controller's file, "" where the kernel has no
+// such file.
+func (g *cgroup) read(controller, file string) string {
+	g.t.Helper()
+	data, err := os.ReadFile(filepath.Join(g.dirs[controller], file))
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(g.t, err)
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// make makes the directory for a controller. It is directly below the root of
+// the hierarchy: in version 2 any other cgroup that has processes of its own can
+// give no controllers to cgroups below it (cgroups(7), "no internal processes").
+func (g *cgroup) make(controller string) (dir string, version int) {
+	g.t.Helper()
+	root, version := hierarchy(g.t, controller)
+	if version == 2 {
+		if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+"+controller), 0); err != nil {
+			skip(g.t, "no cgroup can be made: "+err.Error())
+		}
+	}
+	for other, dir := range g.dirs {
+		if filepath.Dir(dir) == root {
+			g.dirs[controller] = g.dirs[other]
+			return dir, version
+		}
+	}
+	dir, err := os.MkdirTemp(root, "usher-test-")
+	if err != nil {
+		skip(g.t, "no cgroup can be made: "+err.Error())
+	}
+	g.dirs[controller] = dir
+	return dir, version
+}
+
+// hierarchy finds where a controller's cgroups are, and of which version.
+func hierarchy(t testing.TB, controller string) (root string, version int) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(mounts)) {
+		mount, system, _ := strings.Cut(line, " - ") // proc_pid_mountinfo(5)
+		fields := strings.Fields(system)
+		root := strings.Fields(mount)[4]
+		switch fields[0] {
+		case "cgroup":
+			if slices.Contains(strings.Split(fields[2], ","), controller) {
+				return root, 1
+			}
+		case "cgroup2":
+			all, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+			if slices.Contains(strings.Fields(string(all)), controller) {
+				return root, 2
+			}
+		}
+	}
+	skip(t, "no cgroups with the controller "+controller)
+	return "", 0
+}
+
+func (g *cgroup) write(dir, file string, value int) {
+	g.t.Helper()
+	require.NoError(g.t, os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(value)), 0))
+}
+
+func (g *cgroup) writeIfThere(dir, file string, value int) {
+	g.t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(value)), 0); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(g.t, err)
+	}
+}
+
+// remove kills all processes of the cgroup and removes it. First it lets nothing
+// in it fork any more: what forks could escape from a kill for ever.
+func (g *cgroup) remove() {
+	if dir := g.dirs["pids"]; dir != "" {
+		assert.NoError(g.t, os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0))
+	}
+	for _, dir := range g.dirs {
+		for began := time.Now(); ; {
+			procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+			if errors.Is(err, fs.ErrNotExist) {
+				break // removed already, as another controller's
+			}
+			assert.NoError(g.t, err)
+			for word := range strings.FieldsSeq(string(procs)) {
+				if pid, err := strconv.Atoi(word); err == nil && pid > 1 {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			if err = os.Remove(dir); err == nil {
+				break
+			}
+			if time.Since(began) > patience {
+				g.t.Errorf("cannot remove the cgroup: %v", err)
+				break
+			}
+			// A process leaves its cgroup a moment after it was killed, and version 1
+			// reports that to nobody who is not the whole machine's release agent.
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func TestCgroupLimits(t *testing.T) {
+	t.Parallel()
+	var dirs map[string]string
+	t.Run("pids", func(t *testing.T) {
+		g := limited{pids: 10, memory: 64 << 20}.cgroup(t)
+		dirs = g.dirs
+		argv := g.argv("sh", "-c", `i=0; while [ $i -lt 100 ]; do sleep 100000 & i=$((i+1)); done; echo all started`)
+		r := startPID1(t, exec.Command(argv[0], argv[1:]...), nil)
+		assert.Equal(t, 2, r.codeInTime(), "the shell ends when it cannot fork")
+		assert.Equal(t, "9", g.read("pids", "pids.current"), "its children are left")
+	})
+	require.Len(t, dirs, 2)
+	for _, dir := range dirs {
+		assert.NoDirExists(t, dir, "the sleeping processes are killed and the cgroup is removed")
+	}
+	t.Run("memory", func(t *testing.T) {
+		argv := limited{memory: 16 << 20}.cgroup(t).argv("sh", "-c", `x=$(head -c 200000000 /dev/zero | tr '\0' x); echo has it all`)
+		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		assert.Error(t, err, "it is killed")
+		assert.NotContains(t, string(out), "has it all")
+	})
+}
