@@ -1,0 +1,281 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// entrypoint is one way in which people start a server in a container. Its work
+// is under way when the stop signal comes: a request takes 1.2 s, a job 3 s. The
+// work prints "started" and, only if it was not cut, "finished": a request to its
+// client, a job to the app's stdout.
+type entrypoint struct {
+	name    string
+	command string
+	flags   string         // beside --grace and --group
+	stop    syscall.Signal // what usher gets: the image's STOPSIGNAL; default SIGTERM
+	request *client
+	job     bool
+	code    int    // usher's exit code
+	says    string // what the app has printed if it was stopped in order
+	needs   string // a server in the same network that is not part of the container
+
+	notGroup string // why it is not tried with --group
+	// toldLate: without --group nothing stops the server before the last call, at
+	// four fifths of the time. The grace period is shorter for these.
+	toldLate bool
+}
+
+// client is the command that asks for the work, as soon as the target is ready.
+type client struct{ target, command string }
+
+var (
+	curl  = &client{"tcp://127.0.0.1:8080", "curl --silent --show-error --fail --no-buffer --noproxy * http://127.0.0.1:8080/work"}
+	fcgi  = &client{"tcp://127.0.0.1:9000", "env REQUEST_METHOD=GET SCRIPT_FILENAME=work.php cgi-fcgi -bind -connect 127.0.0.1:9000"}
+	tasks = &client{"redis://127.0.0.1:6379", "/usr/bin/python3 client.py"}
+	psql  = &client{"postgres://127.0.0.1", "psql --host 127.0.0.1 --username postgres --no-psqlrc --quiet --tuples-only --no-align --file work.sql"}
+)
+
+// Commands of several entrypoints.
+const (
+	gunicorn = "gunicorn --workers 1 --bind :8080 app"
+	celery   = "celery --app tasks worker --concurrency 1"
+	apache   = "apache2 -d . -f apache.conf -DFOREGROUND"
+	redis    = "redis-server --save ''"
+)
+
+// Why --group is left out.
+const (
+	passesOn = "the app passes the signal on itself, so with --group its child gets it twice"
+	master   = "the master tells its workers how to end; with --group they get its signal too"
+	unaware  = "the job has no handler: with --group it is told to end, and does"
+)
+
+var entrypoints = []entrypoint{
+	// The app is the server.
+	{name: "exec, Node", command: "node server.js", request: curl, says: "server closed"},
+	{name: "exec, Go", command: "./server", request: curl, says: "server closed"},
+	{name: "exec, gunicorn", command: gunicorn, request: curl, notGroup: master},
+	{name: "exec, celery", command: celery, flags: "--wait redis://127.0.0.1:6379",
+		request: tasks, needs: redis, notGroup: master},
+	{name: "exec, php-fpm", command: "./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, notGroup: master},
+	{name: "exec, Apache", command: apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH, request: curl, notGroup: master},
+	{name: "exec, nginx", command: "./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, notGroup: master},
+	{name: "exec, nginx, --stop-signal", command: "./nginx.sh", flags: "--stop-signal QUIT", request: curl, notGroup: master},
+	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
+
+	// A shell dies of the signal and has told nobody.
+	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
+	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, says: "server closed", code: 143},
+	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
+	{name: "no exec, celery", command: "./no-exec.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
+		request: tasks, needs: redis, code: 143, notGroup: master},
+	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
+	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
+	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
+	// WINCH does nothing to a shell. Apache gets the SIGTERM of the last call, and
+	// sends it to its process group, the shell's.
+	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
+		request: curl, code: 143, notGroup: master, toldLate: true},
+	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, says: "server closed", code: 143},
+	{name: "a script in a script", command: "./no-exec.sh ./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
+	{name: "two servers and wait -n", command: "./two-servers.sh", request: curl, job: true, says: "server closed", code: 143},
+
+	// The app handles the signal and tells its child.
+	{name: "trap", command: "./trap.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: passesOn},
+	{name: "trap, Go", command: "./trap.sh ./server", request: curl, says: "server closed", code: 143, notGroup: passesOn},
+	{name: "trap, celery", command: "./trap.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
+		request: tasks, needs: redis, code: 143, notGroup: master},
+	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, says: "server closed", notGroup: passesOn},
+	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, says: "exited 0", notGroup: passesOn},
+	{name: "npm start", command: "npm start", request: curl, says: "server closed", code: 143},
+	{name: "npm start, no exec", command: "./no-exec.sh npm start", request: curl, says: "server closed", code: 143},
+	{name: "make run", command: "make run", request: curl, says: "server closed", code: 143, notGroup: passesOn},
+	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, says: "server closed", notGroup: passesOn},
+
+	// The app handles the signal once its child has exited.
+	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, says: "cleaned up", toldLate: true},
+	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, says: "cleaned up", notGroup: unaware},
+	{name: "trap with a foreground transaction", command: "./trap-foreground.sh " + psql.command, flags: "--wait postgres://127.0.0.1",
+		job: true, says: "cleaned up", needs: "./postgres.sh", notGroup: unaware},
+
+	// A job beside the server.
+	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, says: "server closed", notGroup: unaware},
+	{name: "worker in the background", command: "sh -c 'node job.js & exec node server.js'", request: curl, job: true, says: "server closed"},
+	{name: "setsid job", command: "sh -c 'setsid ./job.sh & exec node server.js'", request: curl, job: true, says: "server closed"},
+	{name: "setsid worker, no exec", command: "sh -c 'setsid node job.js & node server.js; echo exited'", request: curl, job: true, says: "server closed", code: 143},
+}
+
+// TestEntrypointsFinishTheirWork stops each of them in the middle of its work:
+// three times, or ENTRYPOINT_RUNS times. No work may be lost.
+func TestEntrypointsFinishTheirWork(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"bash", "node", "npm", "curl", "gunicorn", "celery", "redis-server", "cgi-fcgi", "psql",
+		"/usr/sbin/apache2", "/usr/sbin/nginx", "/usr/sbin/php-fpm*", "/usr/lib/postgresql/*/bin/postgres"} {
+		found, _ := filepath.Glob(pattern)
+		if _, err := exec.LookPath(pattern); err != nil && found == nil {
+			skip(t, "needs "+pattern)
+		}
+	}
+	runs, err := strconv.Atoi(cmp.Or(os.Getenv("ENTRYPOINT_RUNS"), "3"))
+	require.NoError(t, err)
+	for _, e := range entrypoints {
+		for _, flags := range []string{"--grace 40s", "--group --grace 40s"} {
+			group := strings.HasPrefix(flags, "--group")
+			if group && e.notGroup != "" {
+				continue
+			}
+			toldLate := e.toldLate && !group
+			if toldLate {
+				flags = "--grace 8s"
+			}
+			t.Run(e.name+", "+flags, func(t *testing.T) {
+				t.Parallel()
+				// Each one starts while those before it are still shutting down.
+				var all []*stopping
+				for range runs {
+					all = append(all, e.stopAtWork(t, flags))
+				}
+				var lost, unordered int
+				var took []time.Duration
+				for _, s := range all {
+					work, order := s.judge(&e)
+					if work != nil {
+						lost++
+					}
+					if order != nil {
+						unordered++
+					}
+					if err := errors.Join(work, order); err != nil {
+						t.Errorf("%v\n%s", err, s.usher.stderr.rest())
+					}
+					took = append(took, s.took)
+					if !toldLate {
+						assert.Less(t, s.took, 20*time.Second, "the app was told at once, and half of the time has passed")
+					}
+				}
+				slices.Sort(took)
+				t.Logf("%s %s: work lost: %d of %d; stopped out of order: %d; a stop took %.2f to %.2f s, the median %.2f s",
+					e.name, flags, lost, runs, unordered, took[0].Seconds(), took[runs-1].Seconds(), took[runs/2].Seconds())
+			})
+		}
+	}
+}
+
+// stopping is an usher that has got its stop signal.
+type stopping struct {
+	usher  *running
+	client *exec.Cmd
+	answer *reader
+	exited chan *os.ProcessState
+	took   time.Duration // known once it has exited
+}
+
+// stopAtWork starts the entrypoint, and stops it as soon as its work is under way.
+func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
+	t.Helper()
+	server, err := compileServerOnce()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // some of the servers are not root
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
+	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
+
+	// Debian's programs come first: only Debian's Python has celery.
+	path := "PATH=/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
+	s := &stopping{exited: make(chan *os.ProcessState, 1)}
+	// Each has a network of its own, so that all of them can listen on port 8080.
+	s.usher = scene{proc: true, env: []string{"dir=" + dir, "HOME=" + dir, path, "PYTHONDONTWRITEBYTECODE=1"}}.start(t,
+		"unshare", "--net", "sh", "-c", `cd "$dir" && ip link set lo up && echo network ready && exec $usher `+e.flags+" "+flags+" -- "+e.command)
+	s.usher.stdout.expect("network ready")
+	if e.needs != "" {
+		_, server := s.enterNetwork(t, dir, e.needs)
+		t.Cleanup(func() {
+			server.Process.Signal(syscall.SIGINT) // both of them exit, with all their children
+			server.Wait()
+		})
+	}
+	if e.job {
+		s.usher.stdout.expect("started")
+	}
+	if e.request != nil {
+		s.answer, s.client = s.enterNetwork(t, dir, `"$usher" --wait `+e.request.target+" --exec -- "+e.request.command)
+		s.answer.expect("started")
+	}
+	signalled := time.Now()
+	s.usher.signal(cmp.Or(e.stop, syscall.SIGTERM))
+	go func() {
+		state, _ := s.usher.cmd.Process.Wait()
+		s.took = time.Since(signalled)
+		s.exited <- state
+	}()
+	return s
+}
+
+// enterNetwork starts a command in the network of the entrypoint, but not among
+// its processes.
+func (s *stopping) enterNetwork(t *testing.T, dir, command string) (*reader, *exec.Cmd) {
+	t.Helper()
+	cmd := exec.Command("nsenter", "-t", fmt.Sprint(s.usher.cmd.Process.Pid), "--net", "--", "sh", "-fc", "exec "+command)
+	cmd.Dir, cmd.Env = dir, s.usher.cmd.Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	out, ends := newReader(t, nil)
+	cmd.Stdout, cmd.Stderr = ends[0], ends[0]
+	require.NoError(t, cmd.Start())
+	ends[0].Close()
+	return out, cmd
+}
+
+// judge waits until usher has exited, and says whether the work was lost, and
+// whether the stop was out of order.
+func (s *stopping) judge(e *entrypoint) (work, order error) {
+	state := <-s.exited
+	out := s.usher.stdout.rest()
+	if e.job && !slices.Contains(s.usher.stdout.all, "finished") {
+		work = fmt.Errorf("the job was cut: %q", out)
+	}
+	if s.client != nil {
+		if answer, err := s.answer.rest(), s.client.Wait(); err != nil || !strings.HasSuffix(answer, "finished") {
+			work = errors.Join(work, fmt.Errorf("the request was cut: %v: %q", err, last(answer)))
+		}
+	}
+	if state.ExitCode() != e.code {
+		order = fmt.Errorf("usher exited %d, not %d", state.ExitCode(), e.code)
+	}
+	if !strings.Contains(out, e.says) {
+		order = errors.Join(order, fmt.Errorf("the app has not said %q: %q", e.says, out))
+	}
+	if strings.Contains(s.usher.stderr.rest(), "SIGKILL") {
+		order = errors.Join(order, errors.New("usher sent SIGKILL"))
+	}
+	return work, order
+}
+
+// last is the last line of a text.
+func last(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
+
+var compileServerOnce = sync.OnceValues(func() (string, error) {
+	test, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(test), "built.test", "server") // as for binary
+	if out, err := exec.Command("go", "build", "-o", path, "testdata/entrypoints/server.go").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build the server: %v\n%s", err, out)
+	}
+	return path, nil
+})

@@ -1,0 +1,4 @@
+#!/bin/sh
+echo started
+sleep 3
+echo finished

@@ -1,0 +1,35 @@
+// A server that is stopped as the documentation of os/signal shows.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: ":8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "started")
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(1200 * time.Millisecond)
+		fmt.Fprintln(w, "finished")
+		log.Println(r.Method, r.URL.Path, r.UserAgent())
+	})}
+	go func() {
+		if err := server.ListenAndServe(); err != http.ErrServerClosed {
+			log.Fatal(err)
+		}
+	}()
+	<-ctx.Done()
+	stop() // from now on a second SIGTERM has its default action, which kills
+	if err := server.Shutdown(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("server closed")
+}

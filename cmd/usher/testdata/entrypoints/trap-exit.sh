@@ -1,0 +1,10 @@
+#!/bin/bash
+stop() {
+	echo "stopping"
+	kill -TERM "$child"
+	exit 0
+}
+trap stop TERM INT
+"$@" &
+child=$!
+wait "$child"

@@ -1,0 +1,6 @@
+#!/bin/bash
+# As in Docker's documentation.
+node server.js &
+node job.js &
+wait -n
+exit $?
