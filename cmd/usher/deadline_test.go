@@ -97,6 +97,19 @@ func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	assert.Equal(t, 137, r.exitsWithin(graceHeld))
 }
 
+// If the supervisor itself were blocked, its process would still end.
+func TestDeadlineOfABlockedSupervisor(t *testing.T) {
+	t.Parallel()
+	blocked := exec.Command(testBinary(t))
+	blocked.Env = append(os.Environ(), "TEST_PUPPET=blocked")
+	blocked.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, blocked.Start())
+	late := time.AfterFunc(graceHeld, func() { blocked.Process.Kill() })
+	_ = blocked.Wait()
+	require.True(t, late.Stop(), "it did not end by its deadline")
+	assert.Equal(t, 137, blocked.ProcessState.ExitCode())
+}
+
 // A probe's command has left its process group, so the group's number reaches nobody.
 func TestWaitTimeoutOfACommandThatLeavesItsGroup(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 	_ "unsafe" // for go:linkname
 
@@ -85,6 +86,7 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 	settled := false
 	c.Observe = func(e supervisor.Event) {
 		ui.observe(e)
+		guardDeadline(&c, e)
 		// An app that has nothing to wait for is started first: it would wait
 		// longer for this than for all the rest.
 		starting := e.Phase == supervisor.Idle || e.Phase == supervisor.Start && e.Kind != supervisor.AppStarted
@@ -107,6 +109,20 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 		ui.mistakes(err)
 	}
 	return code
+}
+
+// guardMargin is how far beyond --grace the process ends whatever happens. The
+// supervisor has exited long before, unless something blocks it that must not.
+const guardMargin = 2 * time.Second
+
+// guardDeadline is the last resort: with the event that begins the shutdown it
+// starts a timer beside the supervisor's goroutine, which ends the process. As PID 1
+// that makes the kernel kill everything else. The exit code is that of SIGKILL.
+func guardDeadline(c *supervisor.Config, e supervisor.Event) {
+	begins := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppEnded || e.Kind == supervisor.Failed
+	if c.Grace > 0 && begins {
+		time.AfterFunc(c.Grace+guardMargin, func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) })
+	}
 }
 
 // Set by the Makefile.

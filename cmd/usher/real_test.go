@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
 )
 
 // The tests in this file run usher as the real PID 1 of a new PID namespace: the
@@ -28,6 +29,10 @@ func TestMain(m *testing.M) {
 	becomePoor() // where bare_test.go asks for it
 	if filepath.Base(os.Args[0]) == "usher" {
 		main()
+	}
+	if os.Getenv("TEST_PUPPET") == "blocked" {
+		guardDeadline(&supervisor.Config{Grace: time.Second}, supervisor.Event{Kind: supervisor.StopRequested})
+		select {}
 	}
 	if os.Getenv("TEST_PUPPET") == "signals" {
 		tellSignals()
