@@ -334,7 +334,7 @@ func (k *fake) signalAll(sig syscall.Signal) {
 	}
 }
 
-func (k *fake) killOthers() func() {
+func (k *fake) killOthers(bool) func() {
 	k.signalAll(syscall.SIGKILL)
 	return func() {}
 }

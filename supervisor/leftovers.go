@@ -193,7 +193,7 @@ func (s *supervisor) askLeftovers(killCtx context.Context) {
 		}
 		next := s.askRoots(v.procs)
 		if !l.called && !time.Now().Before(l.lastCallAt()) {
-			s.callAll(v.procs)
+			s.callAll(v)
 		} else if !l.called && l.lastCallAt().Before(next) {
 			next = l.lastCallAt()
 		}
@@ -289,19 +289,29 @@ func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 // lastCall is the last call while the app is still alive.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if v := s.look(killCtx); v.ok && !s.appExited() {
-		s.callAll(v.procs)
+		s.callAll(v)
 	}
 }
 
-// callAll asks everything that has not been asked, once.
-func (s *supervisor) callAll(procs []proc) {
+// callAll asks everything that has not been asked, once. There may be thousands of
+// processes: signals and the deadline do not wait for the last of them.
+func (s *supervisor) callAll(v sight) {
 	l := &s.leftovers
 	l.called = true
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
 	var names []string
-	for _, p := range procs {
-		if !l.asked[p.procID] && p.pid != s.app.pid {
-			names = s.ask(p, syscall.SIGTERM, names)
+	for i, p := range v.procs {
+		if i%reapAtOnce == reapAtOnce-1 {
+			s.loop.until(ended, never)
 		}
+		if !time.Now().Before(l.killAt) {
+			break
+		}
+		if r, gone := s.loop.exits[p.pid]; gone && r.n > v.reaped || l.asked[p.procID] || p.pid == s.app.pid {
+			continue
+		}
+		names = s.ask(p, syscall.SIGTERM, names)
 	}
 	if len(names) > 0 {
 		s.emit(Event{Kind: LastCall, Signal: syscall.SIGTERM, Names: names, Count: len(names)})
@@ -358,44 +368,48 @@ func (s *supervisor) untilCommandsExit() {
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL to everything else, beside the loop: as a subreaper
-// usher first has to find it.
-func (s *supervisor) killOthers() *job {
-	run := s.loop.sys.killOthers()
+// killOthers sends SIGKILL beside the loop: a subreaper first has to find whom.
+func (s *supervisor) killOthers(thorough bool) *job {
+	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
 // Beyond the deadline a subreaper may take this long to find what it has to kill
 // among thousands of processes, and this long without anything exiting before it
-// gives up on what is left.
+// looks thoroughly, or gives up.
 const (
 	subreaperKillTime = 700 * time.Millisecond
-	subreaperWait     = 100 * time.Millisecond
+	subreaperWait     = 50 * time.Millisecond
 )
 
 // killLeftovers sends SIGKILL to everything and waits until it is gone or ctx ends.
 func (s *supervisor) killLeftovers(ctx context.Context) {
-	alone := func() bool { return s.loop.alone }
 	if s.pid1 {
-		s.killOthers()
-		s.loop.until(ctx, alone)
+		s.killOthers(false)
+		s.loop.until(ctx, func() bool { return s.loop.alone })
 		return
 	}
-	// A process may have forked before it was found, so each exit is a reason to
-	// look again.
 	limitCtx, cancel := context.WithTimeout(context.Background(), subreaperKillTime)
 	defer cancel()
-	for {
-		reaped := s.loop.reaped
-		j := s.killOthers()
-		if s.loop.until(limitCtx, func() bool { return j.done || s.loop.alone }) != nil || s.loop.alone {
+	for thorough := false; ; {
+		exits := s.killRound(limitCtx, thorough)
+		if s.loop.alone || limitCtx.Err() != nil || !exits && thorough {
 			return
 		}
-		waitCtx, cancel := context.WithTimeout(limitCtx, subreaperWait)
-		err := s.loop.until(waitCtx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
-		cancel()
-		if err != nil || s.loop.alone {
-			return
-		}
+		thorough = !exits
 	}
+}
+
+// killRound kills what it finds, and reports whether anything exits after that. Then
+// another round is needed: what has exited may have left children.
+func (s *supervisor) killRound(ctx context.Context, thorough bool) (exits bool) {
+	reaped := s.loop.reaped
+	j := s.killOthers(thorough)
+	if s.loop.until(ctx, func() bool { return j.done || s.loop.alone }) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, subreaperWait)
+	defer cancel()
+	s.loop.until(ctx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
+	return s.loop.reaped != reaped
 }

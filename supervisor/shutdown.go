@@ -154,7 +154,7 @@ func (s *supervisor) killApp(ctx context.Context) {
 	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {
 		s.emit(Event{Kind: SignalFailed, PID: s.app.pid, Signal: syscall.SIGKILL, Err: err})
 	}
-	s.killOthers()
+	s.killOthers(false)
 	s.emit(Event{Kind: DeadlineKill, Took: time.Since(s.leftovers.signalled)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()

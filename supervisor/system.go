@@ -31,9 +31,10 @@ type kernel interface {
 	// signalAll sends sig to whatever can be reached without a look: as PID 1 to
 	// all others, else to the app's process group.
 	signalAll(sig syscall.Signal)
-	// killOthers returns a function that sends SIGKILL to all that look would list,
-	// also to those that fork meanwhile. As PID 1 it has sent it when it returns.
-	killOthers() func()
+	// killOthers returns a function that sends SIGKILL to this process's children, or
+	// if it is to be thorough to all descendants. As PID 1 everything else has had it
+	// when killOthers returns.
+	killOthers(thorough bool) func()
 	// becomeSubreaper makes orphans usher's children, as they are PID 1's anyway.
 	// seesAll reports whether look works or is not needed to reach everything.
 	becomeSubreaper() (pid1, seesAll bool)
