@@ -39,9 +39,10 @@ type fake struct {
 	alive map[int]*fakeProcess
 	dead  []zombie
 
-	notPID1  bool
-	noProc   bool
-	lookTime time.Duration // how long a look at /proc takes
+	notPID1   bool
+	noProc    bool
+	reusePIDs bool
+	lookTime  time.Duration // how long a look at /proc takes
 
 	began    time.Time
 	clients  [][2]time.Duration // when one is connected to port 80, from and to
@@ -98,13 +99,30 @@ func (k *fake) replace(p process) error {
 	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // else the story would end here
 }
 
+// freePID is a new number or, if pids are used again, the lowest free one. Like the
+// kernel it spares numbers that are still a process group's.
+func (k *fake) freePID() int {
+	taken := func(n int) bool {
+		return len(k.list(func(p *fakeProcess) bool { return p.pid == n || p.group == n })) > 0 ||
+			slices.ContainsFunc(k.dead, func(z zombie) bool { return z.pid == n })
+	}
+	if k.reusePIDs {
+		for n := usherPID + 1; ; n++ {
+			if !taken(n) {
+				return n
+			}
+		}
+	}
+	k.next++
+	return k.next
+}
+
 // otherGroup is a process group that is nobody's number.
 const otherGroup = 9999
 
 // fork makes a process: in its parent's group, or in a group of its own.
 func (k *fake) fork(name string, parent, group int) *fakeProcess {
-	k.next++
-	p := &fakeProcess{pid: k.next, parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
+	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
 	if group == 0 || p.act.ownGroup {
 		p.group = p.pid
 	}
@@ -126,6 +144,15 @@ func (k *fake) begin(p *fakeProcess) {
 	}
 	for _, name := range p.act.children {
 		k.begin(k.fork(name, p.pid, p.group))
+	}
+	if p.act.forksAfter > 0 {
+		time.AfterFunc(p.act.forksAfter, func() {
+			k.locked(func() {
+				for _, name := range p.act.forks {
+					k.begin(k.fork(name, p.pid, p.group))
+				}
+			})
+		})
 	}
 	if p.act.otherGroup > 0 {
 		time.AfterFunc(p.act.otherGroup, func() { k.locked(func() { p.group = otherGroup }) })

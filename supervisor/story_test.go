@@ -250,7 +250,8 @@ type behaviour struct {
 	ignores   bool             // everything but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals beside TERM, INT and QUIT
 
-	children, daemons, leaves []string
+	children, daemons, leaves, forks []string
+	forksAfter                       time.Duration
 
 	otherGroup                                 time.Duration // when it moves to another group; 0: never
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
@@ -283,6 +284,7 @@ var clauses = []struct {
 	{`children NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.children = names }},
 	{`daemons NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.daemons = names }},
 	{`leaves NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.leaves = names }},
+	{`after D forks NAMES`, func(b *behaviour, d time.Duration, _ int, names []string) { b.forksAfter, b.forks = d, names }},
 	{`has its own group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.ownGroup = true }},
 	{`moves to another group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.otherGroup = 1 }},
 	{`moves to another group after D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.otherGroup = d }},
@@ -362,6 +364,8 @@ func machineWords(t *testing.T, k *fake, line string) {
 		k.notPID1 = true
 	case line == "no /proc":
 		k.noProc = true
+	case line == "pids are used again":
+		k.reusePIDs = true
 	case line == "sockets cannot be seen":
 		k.blind = true
 	case scan(line, "a look at /proc takes %s", &a):
