@@ -56,7 +56,7 @@ func main() {
 				say("%s runs as pid %d", command[0], e.PID)
 			case supervisor.StopRequested:
 				say("the end begins")
-			case supervisor.AppEnded:
+			case supervisor.AppExited:
 				say("%s %v", command[0], e.Exit)
 			}
 		},
