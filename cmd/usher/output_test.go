@@ -36,8 +36,8 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 		how, own []string
 		hooks    string // a line of the hook
 	}{
-		"text": {nil, []string{`usher: drain: sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
-		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh".*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
+		"text": {nil, []string{`usher: warning: drain: hook sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
+		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: hook sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh",.*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +70,7 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 					require.NoError(t, json.Unmarshal([]byte(line), &record), line)
 					if strings.Contains(line, " dropped: ") {
 						assert.Equal(t, "WARN", record["level"])
-						assert.Positive(t, record["lines"])
+						assert.Positive(t, record["count"])
 					}
 				}
 			}

@@ -44,7 +44,7 @@ func (p *progressLine) observe(e *supervisor.Event) {
 		return
 	}
 	p.drawnAt = e.At
-	p.out.showProgress(fmt.Sprintf("usher: wait: still waiting after %s: %s", e.At.Round(progressInterval), pendingText(p.pending)))
+	p.out.showProgress(fmt.Sprintf("usher: wait: %s: %s", formatDuration(e.At.Round(progressInterval)), pendingText(p.pending)))
 }
 
 func (p *progressLine) update(s probes.Status) {
