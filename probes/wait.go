@@ -77,7 +77,7 @@ func (s Status) String() string {
 type WithinError struct{ Target *Target }
 
 func (e *WithinError) Error() string {
-	return fmt.Sprintf("%s has not said yes within %v", e.Target.Name, e.Target.Within)
+	return fmt.Sprintf("%s was not ready within %v", e.Target.Name, e.Target.Within)
 }
 
 var (

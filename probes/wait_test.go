@@ -97,7 +97,7 @@ func TestWaitAllStories(t *testing.T) {
 			a, b := target("a", says(no)), target("b", says(no))
 			b.Within = 4 * time.Second
 			return []Target{a, b}
-		}, "", "a,b", "b has not said yes within 4s"},
+		}, "", "a,b", "b was not ready within 4s"},
 		{"optional is a warning", 0, func() []Target {
 			a, b := target("a", says(no)), target("b", from(7*time.Second, no))
 			a.Optional = 2 * time.Second

@@ -401,27 +401,27 @@ func eventLine(e Event) string {
 		return e.Phase.String()
 	case TargetReady:
 		return name + "is ready"
-	case TargetGivenUp:
+	case TargetSkipped:
 		return name + "is given up"
 	case WaitProgress:
 		return fmt.Sprintf("still waiting for %d", len(e.Pending))
 	case HookInterrupted:
 		return fmt.Sprintf("hook %sis interrupted, %v left", name, e.Took)
-	case HookEnded:
+	case HookFinished:
 		return "hook " + name + "finished: " + errText(e.Err)
 	case HookSkipped:
 		return "hook " + name + "skipped: " + e.Err.Error()
-	case AppEnded:
+	case AppExited:
 		return "app " + e.Exit.String()
 	case ReadinessChanged:
 		return "readiness: " + errText(e.Err)
 	case StopRequested:
 		return "received " + sig
-	case Failed:
+	case StartupFailed:
 		return "failed: " + strings.ReplaceAll(e.Err.Error(), "\n", " ")
 	case SignalDropped:
 		return sig + " dropped"
-	case SignalKept:
+	case SignalPending:
 		return sig + " kept"
 	case SignalsLost:
 		return fmt.Sprintf("%s and later ones lost, %d kept", sig, e.Count)
@@ -431,7 +431,7 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("cannot send %s to %s: %v", sig, orApp(e.Name), e.Err)
 	case DrainSkipped:
 		return "the rest of the drain is skipped"
-	case DelayEnded:
+	case DelayFinished:
 		return "delay over"
 	case QuietStarted:
 		return fmt.Sprintf("until nobody is connected for %v", e.Took)
@@ -439,11 +439,11 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("quiet: %d connected, %s", e.Count, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
-	case AppSignalled:
+	case StopSignalSent:
 		if e.Signal == NoSignal {
 			return "no stop signal"
 		}
-	case DeadlineKill:
+	case AppKilled:
 		return "deadline of the app"
 	case LeftoversSignalled:
 		return fmt.Sprintf("leftovers get %s: %s", sig, procNames(e))
@@ -451,7 +451,7 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("last call: %s: %s", sig, procNames(e))
 	case LeftoversKilled:
 		return "deadline of the leftovers"
-	case LeftBehind:
+	case LeftoversFound:
 		return "left behind: " + procNames(e)
 	case OrphanReaped:
 		return fmt.Sprintf("orphan %d %v", e.PID, e.Exit)
@@ -459,9 +459,9 @@ func eventLine(e Event) string {
 		return "hint: exec"
 	case StopOnHint:
 		return "hint: --stop-on " + sig
-	case Ended:
-		a := e.Account
-		return fmt.Sprintf("shutdown took %v: drain %v, stop %v, leftovers %v, post-stop %v", a.End, a.Drain, a.Stop, a.Leftovers, a.PostStop)
+	case Exited:
+		a := e.Summary
+		return fmt.Sprintf("shutdown took %v: drain %v, stop %v, leftovers %v, post-stop %v", a.Shutdown, a.Drain, a.Stop, a.Leftovers, a.PostStop)
 	}
 	return ""
 }

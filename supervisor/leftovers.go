@@ -131,11 +131,11 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 		return
 	}
 	if s.cfg.Grace == 0 {
-		s.reportLeftBehind(ctx)
+		s.lookAndReport(ctx)
 		return
 	}
 	s.enter(Leftovers)
-	defer measure(&s.account.Leftovers)()
+	defer measure(&s.summary.Leftovers)()
 	s.beginLeftovers()
 	killCtx, cancel := context.WithDeadlineCause(ctx, s.leftovers.killAt, errShare)
 	defer cancel()
@@ -182,7 +182,7 @@ func (s *supervisor) askLeftovers(killCtx context.Context) {
 			return
 		}
 		if first && s.app.pid != 0 && s.reason == nil {
-			s.leftBehind(v)
+			s.reportLeftovers(v)
 		}
 		if !v.ok {
 			s.askUnseen(killCtx)
@@ -337,18 +337,18 @@ func (s *supervisor) askUnseen(killCtx context.Context) {
 	s.loop.until(killCtx, alone)
 }
 
-// reportLeftBehind names what the kernel is about to kill.
-func (s *supervisor) reportLeftBehind(ctx context.Context) {
+// lookAndReport names what the kernel is about to kill.
+func (s *supervisor) lookAndReport(ctx context.Context) {
 	if s.app.pid == 0 {
 		return
 	}
 	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
 	defer cancel()
-	s.leftBehind(s.look(lookCtx))
+	s.reportLeftovers(s.look(lookCtx))
 }
 
-func (s *supervisor) leftBehind(v sight) {
-	e := Event{Kind: LeftBehind, Count: -1}
+func (s *supervisor) reportLeftovers(v sight) {
+	e := Event{Kind: LeftoversFound, Count: -1}
 	if v.ok {
 		e.Count = len(v.procs)
 		for _, p := range v.procs {

@@ -61,7 +61,7 @@ type supervisor struct {
 	leftovers     leftovers
 	pid1          bool
 
-	account Account
+	summary Summary
 }
 
 // app is the process that usher was asked to run.
@@ -133,7 +133,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		s.drain(ctx)
 		s.stopApp(ctx)
 	}
-	s.loop.onSignal = s.signalTooLate
+	s.loop.onSignal = s.ignore
 	s.endLeftovers(ctx)
 	s.postStop(ctx)
 	return s.finish(), s.reason
@@ -194,7 +194,7 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish ends what is left, fills in the account and returns the exit status.
+// finish ends what is left, fills in the summary and returns the exit status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
@@ -207,11 +207,11 @@ func (s *supervisor) finish() int {
 	}
 	s.loop.sys.flushOutput()
 	s.enter(Done)
-	a := &s.account
-	a.Code, a.Why, a.Started, a.App, a.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
-	a.Life, a.Grace, a.End = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
-	s.emit(Event{Kind: Ended, Account: a})
-	return a.Code
+	sum := &s.summary
+	sum.Code, sum.Reason, sum.Started, sum.App, sum.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
+	sum.AppLifetime, sum.Grace, sum.Shutdown = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
+	s.emit(Event{Kind: Exited, Summary: sum})
+	return sum.Code
 }
 
 // code is usher's exit status. --success-exit is for an app that was asked to

@@ -101,7 +101,7 @@ func TestDockerInit(t *testing.T) {
 		app.stop()
 		assert.Equal(t, 5, app.exitCode())
 		_, stderr := app.logs()
-		assert.Contains(t, stderr, "drain: echo failed after")
+		assert.Contains(t, stderr, "drain: hook echo failed after")
 		assert.Contains(t, stderr, "connection refused")
 	})
 }

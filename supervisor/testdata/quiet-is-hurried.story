@@ -20,7 +20,7 @@ leave: exits 0 after 1s
      11s hook leave finished: ok
      11s until nobody is connected for 2s
      12s the rest of the drain is skipped
-     12s quiet: 1 connected, skipped after SIGINT
+     12s quiet: 1 connected, SIGINT skipped the drain
      12s stop
      12s   kill app SIGTERM
      14s app exited 0
