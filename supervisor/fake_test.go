@@ -190,6 +190,9 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 			other.parent = usherPID
 		}
 	}
+	for _, other := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
+		k.exit(other, 0) // end of file
+	}
 	parent := k.alive[p.parent]
 	switch {
 	case p.parent == usherPID:
@@ -310,6 +313,9 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 		}
 		if p.leaving = act.waits; !act.waits || len(k.childrenOf(p)) == 0 {
 			exit := func() { k.exit(p, syscall.WaitStatus(act.stopCode<<8)) }
+			if act.raises {
+				exit = func() { k.exit(p, syscall.WaitStatus(sig)) }
+			}
 			if act.stopTakes == 0 {
 				exit()
 				return
@@ -346,10 +352,26 @@ func (k *fake) look() func() ([]proc, bool) {
 		}
 		var all []proc
 		for _, p := range k.list(func(p *fakeProcess) bool { return p.parent != 0 || !k.notPID1 }) {
-			all = append(all, proc{procID{p.pid, 0}, p.parent, p.group, p.name, p.parent == usherPID})
+			all = append(all, proc{procID: procID{p.pid, 0}, parent: p.parent, group: p.group, name: p.name, own: p.parent == usherPID,
+				caught: p.caught(), filter: k.reads(p)})
 		}
 		return all, true
 	}
+}
+
+// caught are the signals for which a process has a handler.
+func (p *fakeProcess) caught() (set uint64) {
+	if p.act.handles && !(p.act.once && p.told > 0) {
+		for _, sig := range p.act.stopSignals() {
+			set |= 1 << (sig - 1)
+		}
+	}
+	return set
+}
+
+// reads reports whether a process reads what another living one prints.
+func (k *fake) reads(p *fakeProcess) bool {
+	return len(k.list(func(other *fakeProcess) bool { return other.name == p.act.reads })) > 0
 }
 
 func (k *fake) signalAll(sig syscall.Signal) {

@@ -18,7 +18,9 @@ import (
 //     it was killed by the stop signal, or they were usher's children before that.
 //     If it has handled its stop signal it may have told them, and they are asked
 //     when half of the time that was left has passed. The same holds for the
-//     children of a root that exits.
+//     children of a root that exits. A root that reads what another process prints,
+//     such as tee, is not asked before that one has exited: the next line that it
+//     prints would kill it with SIGPIPE.
 //  3. The last call, after four fifths of the time: everything that has not been
 //     asked gets SIGTERM. A shell with a trap waits for its foreground child, and
 //     nobody has told that child.
@@ -33,11 +35,13 @@ type leftovers struct {
 	appAsked  bool           // the app got its stop signal
 	handledAt time.Time      // when an interrupted hook exited, which may have told its children
 	called    bool           // the last call is over
+	appCaught bool           // the app had a handler for its stop signal
 
 	before  map[procID]bool      // usher's children when the app got its signal
 	asked   map[procID]bool      // who has had a signal that asks it to stop
 	parents map[procID]int       // who was whose child before its parent exited
 	due     map[procID]time.Time // when to ask a root
+	caught  map[procID]bool      // who had a handler for the signal when the app got it
 }
 
 // Parts of the time between the stop signal and SIGKILL.
@@ -48,6 +52,10 @@ const (
 	// lookPause is how many times as long as a look took nobody looks again: there
 	// may be thousands of processes, and each exit is a reason to look.
 	lookPause = 10
+	// reraiseTime is how long a handler may take to run. An app that was killed by the
+	// signal that it catches has perhaps told its children and then raised the signal
+	// again; a child whose handler is gone after this time has been told.
+	reraiseTime = 100 * time.Millisecond
 )
 
 func (l *leftovers) begin(signalled, killAt time.Time, sig syscall.Signal) {
@@ -102,9 +110,13 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
 	defer cancel()
 	l := &s.leftovers
-	l.before, l.asked = map[procID]bool{}, map[procID]bool{}
+	l.before, l.asked, l.caught = map[procID]bool{}, map[procID]bool{}, map[procID]bool{}
 	for _, p := range s.look(lookCtx).procs {
 		l.remember(p)
+		l.caught[p.procID] = p.catches(s.stopSignal())
+		if p.pid == s.app.pid {
+			l.appCaught = l.caught[p.procID]
+		}
 		if p.own && p.pid != s.app.pid {
 			l.before[p.procID] = true
 		}
@@ -217,10 +229,12 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 	next = l.killAt
 	var names []string
 	for _, p := range procs {
-		if !p.own || l.asked[p.procID] {
+		if !p.own || l.asked[p.procID] || p.filter {
 			continue
 		}
 		switch due := s.dueTime(p); {
+		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
+			l.asked[p.procID] = true // its handler was for one signal, and it has had that
 		case !due.After(time.Now()):
 			names = s.ask(p, l.signal, names)
 		case due.Before(next):
@@ -261,7 +275,11 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 		return later(parent.at)
 	case s.app.pid == 0 && !l.handledAt.IsZero():
 		return later(l.handledAt)
-	case !l.appAsked || s.app.exit.Signal == l.signal:
+	case !l.appAsked:
+		return atOnce
+	case s.app.exit.Signal == l.signal && l.appCaught:
+		return s.app.exited.Add(reraiseTime)
+	case s.app.exit.Signal == l.signal:
 		return atOnce
 	}
 	return later(s.app.exited)

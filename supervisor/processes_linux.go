@@ -50,9 +50,9 @@ func (s *linux) look() func() ([]proc, bool) {
 			return nil, false
 		}
 		if pid1 {
-			return slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 }), true
+			return markFilters(slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 })), true
 		}
-		return descendants(), true
+		return markFilters(descendants()), true
 	}
 }
 
@@ -161,8 +161,8 @@ func numericEntries(dir string) []int {
 
 // readStat reads /proc/PID/stat (proc(5)); it is false for a process that is
 // gone or has exited. The name in parentheses may hold any character, so the
-// fields are counted from the last closing one: state, ppid, pgrp, and 16 fields
-// later the start time.
+// fields are counted from the last closing one: state, ppid and pgrp come first, the
+// start time is the 20th, the caught signals are the 32nd (of those up to 32 only).
 func readStat(pid int) (proc, bool) {
 	var buf [1024]byte // 52 fields: less than 900 bytes
 	stat := readOnce("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
@@ -171,14 +171,16 @@ func readStat(pid int) (proc, bool) {
 		return proc{}, false
 	}
 	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 32 || fields[0] == "Z" || fields[0] == "X" {
 		return proc{}, false
 	}
 	parent, err1 := strconv.Atoi(fields[1])
 	group, err2 := strconv.Atoi(fields[2])
 	start, err3 := strconv.ParseUint(fields[19], 10, 64)
 	name := string(stat[open+1 : end])
-	return proc{procID{pid, start}, parent, group, name, parent == os.Getpid()}, err1 == nil && err2 == nil && err3 == nil
+	caught, err4 := strconv.ParseUint(fields[31], 10, 64)
+	p := proc{procID: procID{pid, start}, parent: parent, group: group, name: name, own: parent == os.Getpid(), caught: caught}
+	return p, err1 == nil && err2 == nil && err3 == nil && err4 == nil
 }
 
 // readOnce reads what fits into buf by one read(2), as proc(5) asks for. It is
@@ -194,4 +196,33 @@ func readOnce(path string, buf []byte) []byte {
 		return nil
 	}
 	return buf[:n]
+}
+
+// markFilters marks those of usher's children that read what another process prints,
+// such as tee or a log formatter: their stdin is the pipe that is the other one's
+// stdout or stderr. Of processes whose descriptors cannot be read none is marked.
+func markFilters(all []proc) []proc {
+	readers := map[string]int{} // of a pipe, as its link is called: index in all
+	for i, p := range all {
+		if in := descriptor(p.pid, "0"); p.own && strings.HasPrefix(in, "pipe:") {
+			readers[in] = i
+		}
+	}
+	if len(readers) == 0 {
+		return all
+	}
+	for i, p := range all {
+		for _, fd := range []string{"1", "2"} {
+			if reader, piped := readers[descriptor(p.pid, fd)]; piped && reader != i {
+				all[reader].filter = true
+			}
+		}
+	}
+	return all
+}
+
+// descriptor is what a descriptor of a process is open on, such as "pipe:[4711]".
+func descriptor(pid int, fd string) string {
+	target, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + fd)
+	return target
 }

@@ -246,6 +246,7 @@ type behaviour struct {
 	stopCode  int
 	tells     bool             // forwards it to its children
 	waits     bool             // exits when its children have
+	raises    bool             // is killed by it, after its handler has run
 	once      bool             // a second one kills it
 	ignores   bool             // everything but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals beside TERM, INT and QUIT
@@ -256,6 +257,7 @@ type behaviour struct {
 	otherGroup                                 time.Duration // when it moves to another group; 0: never
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
+	reads      string // the process whose output it reads; it exits when that has
 	startTakes time.Duration
 	absent     error
 }
@@ -276,6 +278,8 @@ var clauses = []struct {
 		b.handles, b.stopTakes, b.stopCode = true, d, n
 	}},
 	{`tells its children of it`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.tells = true }},
+	{`raises it again`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.raises = true }},
+	{`exits when NAMES has`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.reads = names[0] }},
 	{`waits for its children`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.waits = true }},
 	{`is killed by a second one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.once = true }},
 	{`takes WINCH for one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.extra = append(b.extra, syscall.SIGWINCH) }},

@@ -74,6 +74,8 @@ type proc struct {
 	group  int
 	name   string // its command name, at most 15 bytes (comm of proc(5))
 	own    bool   // it is usher's child: parent is usher
+	caught uint64 // the signals that it has handlers for; signal n is bit n-1
+	filter bool   // its stdin is a pipe into which another living process prints
 }
 
 // procID names a process for good: a pid may be given to another process, which
@@ -82,3 +84,5 @@ type procID struct {
 	pid   int
 	start uint64 // clock ticks since boot
 }
+
+func (p proc) catches(sig syscall.Signal) bool { return sig > 0 && p.caught>>(sig-1)&1 == 1 }
