@@ -27,11 +27,11 @@ type Config struct {
 	PostStop  []probes.Target // hooks, in order, on every way out
 
 	DrainDelay time.Duration // the app goes on serving this long after the stop signal
-	// DrainQuiet: after the drain hooks the app goes on serving until for so long no
+	// DrainIdle: after the drain hooks the app goes on serving until for so long no
 	// TCP connection to a port that was listened at in its network namespace has been
-	// open, but at the ports of QuietExcept; 0: it does not.
-	DrainQuiet  time.Duration
-	QuietExcept []uint16
+	// open, but at the ports of IdleExcept; 0: it does not.
+	DrainIdle  time.Duration
+	IdleExcept []uint16
 
 	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it; NoSignal: nothing
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
@@ -90,7 +90,7 @@ func (c *Config) Validate() error {
 	for _, d := range []struct {
 		flag string
 		time.Duration
-	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--drain-quiet", c.DrainQuiet}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
+	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--drain-idle", c.DrainIdle}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
 		if d.Duration < 0 {
 			negative = true
 			wrong("%s: %v is negative", d.flag, d.Duration)
@@ -120,8 +120,8 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 		if len(c.Drain) > 0 {
 			wrong(advice, "--drain")
 		}
-		if c.DrainQuiet > 0 {
-			wrong(advice, "--drain-quiet")
+		if c.DrainIdle > 0 {
+			wrong(advice, "--drain-idle")
 		}
 		if c.StopReserve > 0 {
 			wrong(advice, "--stop-reserve")
@@ -129,7 +129,7 @@ func (c *Config) validateDeadline(wrong func(string, ...any)) {
 		return
 	}
 	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
-		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-quiet, --stop-reserve and the hooks' timeout= add up to %v: raise --grace%s, or shorten them", c.Grace, sum, c.enough(" to %v"))
+		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-idle, --stop-reserve and the hooks' timeout= add up to %v: raise --grace%s, or shorten them", c.Grace, sum, c.enough(" to %v"))
 	}
 }
 
@@ -163,7 +163,7 @@ func (c *Config) validateExec(wrong func(string, ...any)) {
 		given bool
 	}{
 		{"--ready", len(c.Ready) > 0}, {"--post-start", len(c.PostStart) > 0},
-		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--drain-quiet", c.DrainQuiet > 0}, {"--post-stop", len(c.PostStop) > 0},
+		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--drain-idle", c.DrainIdle > 0}, {"--post-stop", len(c.PostStop) > 0},
 		{"--stop-signal", c.StopSignal != 0}, {"--grace", c.Grace > 0}, {"--stop-reserve", c.StopReserve > 0},
 		{"--group", c.Group}, {"--rewrite", len(c.Rewrite) > 0}, {"--success-exit", len(c.SuccessExit) > 0},
 		{"--health", c.Readiness != nil},

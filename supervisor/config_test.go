@@ -44,8 +44,8 @@ func TestValidate(t *testing.T) {
 		{"a place taken, and something to do after it", Config{Command: plainApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
 			[]string{"--ready: with --exec", "--stop-signal: with --exec", "--grace: with --exec", "--group: with --exec"}},
 		{"codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
-		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainQuiet: -s}, []string{"--drain-delay: -", "--drain-quiet: -1s is negative"}},
-		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainQuiet: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
+		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainIdle: -s}, []string{"--drain-delay: -", "--drain-idle: -1s is negative"}},
+		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainIdle: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
 		{"negative durations", Config{Command: plainApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -61,8 +61,8 @@ const (
 	DrainSkipped                   // SIGINT in the drain: its rest is skipped
 	DelayStarted                   // Took (how long it may last)
 	DelayEnded                     // Took
-	QuietStarted                   // Took (how long nobody is to be connected)
-	QuietEnded                     // Took, Count (connections that are still open), Err (why before it was quiet)
+	IdleStarted                    // Took (how long nobody is to be connected)
+	IdleEnded                      // Took, Count (connections that are still open), Err (why it ended before that)
 	AppSignalled                   // the app got its stop signal: Signal (NoSignal: none)
 	DeadlineKill                   // SIGKILL to the app: Took (since its stop signal)
 	LeftoversSignalled             // leftovers are asked to stop: Signal, Count (-1: unknown), Names

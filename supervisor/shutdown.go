@@ -46,9 +46,9 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 }
 
 // drain lets the app keep serving: for the delay, while the drain hooks run, and
-// until it is quiet.
+// until it is idle.
 func (s *supervisor) drain(ctx context.Context) {
-	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainQuiet == 0 {
+	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
 	}
 	s.enter(Drain)

@@ -122,7 +122,7 @@ func dashed(flags []string) (all []string) {
 }
 
 // samples is a value for each flag that takes one.
-var samples = map[string]string{"--grace": "9s", "--drain-delay": "1s", "--drain-quiet": "1s", "--stop-reserve": "1s", "--stop-signal": "QUIT",
+var samples = map[string]string{"--grace": "9s", "--drain-delay": "1s", "--drain-idle": "1s", "--stop-reserve": "1s", "--stop-signal": "QUIT",
 	"--rewrite": "HUP:USR1", "--success-exit": "143", "--health": ":8086", "--stop-on": "QUIT", "--wait-timeout": "1s",
 	"--log": "text", "--termination-log": "/x", "--install": "/x"}
 

@@ -89,7 +89,7 @@ func newFlags() *pflag.FlagSet {
 		flags.StringArray(name, nil, "")
 	}
 	for _, name := range []string{
-		"wait-timeout", "drain-delay", "drain-quiet", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
+		"wait-timeout", "drain-delay", "drain-idle", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
 		"health", "termination-log", "install",
 	} {
 		flags.String(name, "", "")
@@ -421,7 +421,7 @@ var targetOptions = []string{
 // flag is then forgotten, so that nothing else is found wrong with it.
 func (p *parser) refuseWithoutApp() {
 	for _, name := range []string{
-		"ready", "post-start", "health", "drain-delay", "drain", "drain-quiet", "stop-signal", "stop-reserve",
+		"ready", "post-start", "health", "drain-delay", "drain", "drain-idle", "stop-signal", "stop-reserve",
 		"exec", "group", "rewrite", "success-exit",
 	} {
 		words := p.words[name]
@@ -445,11 +445,11 @@ func (p *parser) values() options {
 	c.PostStart = p.targets("post-start", probes.ForStart)
 	if address, port := p.healthAddress(); address != "" {
 		o.health, c.Readiness = address, supervisor.NewReadiness()
-		c.QuietExcept = []uint16{port} // those who ask how the app is are not its clients
+		c.IdleExcept = []uint16{port} // those who ask how the app is are not its clients
 	}
 	c.DrainDelay = p.duration("drain-delay", 0, 0)
 	c.Drain = p.targets("drain", probes.ForEnd)
-	c.DrainQuiet = p.duration("drain-quiet", 0, 0)
+	c.DrainIdle = p.duration("drain-idle", 0, 0)
 	c.StopSignal = p.stopSignal()
 	c.StopOn = p.stopOn()
 	c.Grace = p.duration("grace", 0, ample)

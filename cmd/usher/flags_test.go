@@ -52,7 +52,7 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 		"--wait", "tcp://a:1", "--wait=name='one, two' tcp://b:2", "--wait-timeout", "90",
 		"--pre-start", "migrate", "--pre-start", "true",
 		"--ready", "http://localhost/ready", "--post-start", "register",
-		"--drain-delay=500ms", "--drain", "deregister", "--drain-quiet", "2s", "--stop-signal", "QUIT",
+		"--drain-delay=500ms", "--drain", "deregister", "--drain-idle", "2s", "--stop-signal", "QUIT",
 		"--stop-on", "QUIT", "--stop-on=SIGRTMIN+3", "--grace", "1m30s", "--stop-reserve", "5",
 		"--post-stop", "report", "--group", "--rewrite", "HUP:USR1", "--rewrite", "USR2:0",
 		"--success-exit", "143, 0", "--termination-log", "/log", "--health", "[::1]:8086", "--plan", "--log", "json", "--verbose", "--quiet=false",
@@ -78,8 +78,8 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 	assert.True(t, o.json && o.verbose && !o.quiet && o.plan)
 	assert.Equal(t, "/log", o.terminationLog)
 	assert.Equal(t, "[::1]:8086", o.health)
-	assert.Equal(t, []uint16{8086}, c.QuietExcept)
-	assert.Equal(t, 2*time.Second, c.DrainQuiet)
+	assert.Equal(t, []uint16{8086}, c.IdleExcept)
+	assert.Equal(t, 2*time.Second, c.DrainIdle)
 	assert.NotNil(t, c.Readiness)
 }
 
@@ -255,7 +255,7 @@ func TestOptionsMistakesNameTheirFlag(t *testing.T) {
 		{"--rewrite", "HUP"}, {"--rewrite", "HUP:FOO"}, {"--rewrite", "TERM:QUIT"},
 		{"--wait", ""}, {"--wait", "db:5432"}, {"--wait", "timeout=2s"}, {"--ready", "foo://x"},
 		{"--pre-start", "a | b"}, {"--post-start", "interval=1s true"}, {"--post-stop", "retries=x true"},
-		{"--drain", "true"}, {"--drain-delay", "5s"}, {"--drain-quiet", "5s"},
+		{"--drain", "true"}, {"--drain-delay", "5s"}, {"--drain-idle", "5s"},
 		{"--health", "8086"}, {"--health", ":0"}, {"--health", ":http"}, {"--health", ":65536"}, {"--health", "localhost:8086"},
 		{"--health", "[::1:8086"}, {"--health", ""}, {"--health", "http://:8086"},
 	} {
@@ -315,7 +315,7 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 	o := parsed(t, []string{"app"}, []string{
 		"USHER_WAIT=\n  tcp://a:1  \r\n\n\tname='one, two' tcp://b:2\n", "USHER_WAIT_TIMEOUT=5",
 		"USHER_PRE_START=a", "USHER_READY=b", "USHER_POST_START=c", "USHER_DRAIN=d", "USHER_POST_STOP=e",
-		"USHER_DRAIN_DELAY=1", "USHER_DRAIN_QUIET=2", "USHER_GRACE= 25s\n", "USHER_STOP_RESERVE=3s", "USHER_STOP_SIGNAL=QUIT",
+		"USHER_DRAIN_DELAY=1", "USHER_DRAIN_IDLE=2", "USHER_GRACE= 25s\n", "USHER_STOP_RESERVE=3s", "USHER_STOP_SIGNAL=QUIT",
 		"USHER_STOP_ON=QUIT\nUSR1", "USHER_REWRITE=HUP:0", "USHER_SUCCESS_EXIT=143", "USHER_GROUP=1",
 		"USHER_LOG=json", "USHER_QUIET=false", "USHER_VERBOSE=true", "USHER_PLAN=1", "USHER_TERMINATION_LOG=/log", "USHER_HEALTH=:8086",
 	})
@@ -324,7 +324,7 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 	for _, hooks := range [][]probes.Target{c.PreStart, c.Ready, c.PostStart, c.Drain, c.PostStop} {
 		assert.Len(t, hooks, 1)
 	}
-	assert.Equal(t, []time.Duration{5e9, 1e9, 2e9, 25e9, 3e9}, []time.Duration{c.WaitTimeout, c.DrainDelay, c.DrainQuiet, c.Grace, c.StopReserve})
+	assert.Equal(t, []time.Duration{5e9, 1e9, 2e9, 25e9, 3e9}, []time.Duration{c.WaitTimeout, c.DrainDelay, c.DrainIdle, c.Grace, c.StopReserve})
 	assert.Equal(t, syscall.SIGQUIT, c.StopSignal)
 	assert.Equal(t, []syscall.Signal{syscall.SIGQUIT, syscall.SIGUSR1}, c.StopOn)
 	assert.Equal(t, signals.Rewrite{syscall.SIGHUP: 0}, c.Rewrite)

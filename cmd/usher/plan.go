@@ -181,8 +181,8 @@ func (p *planner) wayDown() {
 		left := p.budget.Drain - at
 		p.row(step(t.Timeout), "drain: %s%s", t.Name, p.capped(&t, left))
 	}
-	if left := p.budget.Drain - at; p.DrainQuiet > 0 {
-		p.row(step(0), "drain-quiet: %s goes on serving until nobody has been connected for %s, %s at most", p.app, span(p.DrainQuiet), span(left))
+	if left := p.budget.Drain - at; p.DrainIdle > 0 {
+		p.row(step(0), "drain-idle: %s goes on serving until nobody has been connected for %s, %s at most", p.app, span(p.DrainIdle), span(left))
 	}
 	p.row(span(at), "stop: %s, which has %s at least", p.signalled(), span(p.budget.Reserve))
 	p.row("", "leftovers: the same signal to the processes that it has left, at once or after half of the time")
@@ -258,7 +258,7 @@ func (p *planner) picture() {
 		name string
 	}
 	var parts []part
-	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainQuiet > 0) {
+	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainIdle > 0) {
 		parts = append(parts, part{0, "drain"})
 	}
 	begin := time.Duration(0)

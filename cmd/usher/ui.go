@@ -252,13 +252,13 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 		return info, fmt.Sprintf("drain: %s goes on serving for %s", u.app, span(e.Took))
 	case supervisor.DelayEnded:
 		return debug, fmt.Sprintf("drain: the delay ended after %s", span(e.Took))
-	case supervisor.QuietStarted:
+	case supervisor.IdleStarted:
 		return info, fmt.Sprintf("drain: %s goes on serving until nobody has been connected for %s", u.app, span(e.Took))
-	case supervisor.QuietEnded:
+	case supervisor.IdleEnded:
 		if e.Err != nil && e.Count > 0 {
 			return warn, fmt.Sprintf("drain: %s still open after %s: %v", count(e.Count, "connection"), span(e.Took), e.Err)
 		}
-		return info, fmt.Sprintf("drain: quiet after %s", span(e.Took))
+		return info, fmt.Sprintf("drain: no client connected, after %s", span(e.Took))
 	case supervisor.AppSignalled:
 		if e.Signal == supervisor.NoSignal {
 			return info, fmt.Sprintf("stop: waiting for %s to exit (--stop-signal none)", u.app)

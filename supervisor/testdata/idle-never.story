@@ -1,15 +1,15 @@
-Quiet is hurried.
+Idle never.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
+a client from 9s to 99s
 a client from 9s to 99s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
 -- events --
 10s TERM
-12s INT
 -- trace --
       0s start
       0s   fork app
@@ -19,11 +19,10 @@ leave: exits 0 after 1s
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
      11s until nobody is connected for 2s
-     12s the rest of the drain is skipped
-     12s quiet: 1 connected, skipped after SIGINT
-     12s stop
-     12s   kill app SIGTERM
-     14s app exited 0
-     14s exit
-     14s shutdown took 4s: drain 2s, stop 2s, leftovers 0s, post-stop 0s
-     14s exit code 0: stopped by SIGTERM
+     25s idle: 2 connected, its share of --grace is used up
+     25s stop
+     25s   kill app SIGTERM
+     27s app exited 0
+     27s exit
+     27s shutdown took 17s: drain 15s, stop 2s, leftovers 0s, post-stop 0s
+     27s exit code 0: stopped by SIGTERM
