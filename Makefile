@@ -17,7 +17,7 @@ TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 LINT_VERSION := v2.15.0
 LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: build release image test check fmt vet lint bench demo clean help FORCE
+.PHONY: build release image test check fmt vet lint docs bench demo clean help FORCE
 
 # What the binary is made with, and nothing of where and when: the same commit
 # gives the same bytes (-trimpath, no build ID, no VCS stamp).
@@ -68,6 +68,9 @@ fmt: ## fail if a file is not in gofmt's form
 vet: ## go vet, and go.mod and go.sum are tidy
 	go vet -tags bench ./...
 	go mod tidy -diff
+
+docs: ## write the tables of flags, targets and options into the README and usher(1)
+	go test -count=1 -run TestPagesAreMadeFromTheTables ./cmd/usher -update
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
 	$(LINT) run

@@ -309,12 +309,18 @@ func (p *planner) warnings() {
 	}
 }
 
-// holdsBackSignals is true of "sh -c SCRIPT" whose script has no exec and is
-// more than one simple command, which a shell executes in its own place.
+var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
+
+// holdsBackSignals reports whether the app is a shell that keeps its signals from the
+// command that it runs. "sh -c SCRIPT" does not if the script contains exec, or is a
+// single simple command, which a shell executes without a fork.
 func (p *planner) holdsBackSignals() bool {
 	c := p.Command
-	if !supervisor.IsShell(p.app) || len(c) < 2 {
-		return supervisor.IsShell(p.app) && len(c) == 1
+	if !slices.Contains(shells, p.app) {
+		return false
+	}
+	if len(c) < 2 {
+		return true
 	}
 	script := c[len(c)-1]
 	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {
