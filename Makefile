@@ -19,7 +19,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test check fmt vet lint fuzz vuln bench demo clean help FORCE
+.PHONY: build release image test check fmt vet lint docs fuzz vuln bench demo clean help FORCE
 
 # What the binary is made with, and nothing of where and when: the same commit
 # gives the same bytes (-trimpath, no build ID, no VCS stamp).
@@ -91,6 +91,9 @@ fmt: ## fail if a file is not in gofmt's form
 vet: ## go vet, and go.mod and go.sum are tidy
 	go vet -tags bench ./...
 	go mod tidy -diff
+
+docs: ## write the tables of flags, targets and options into the README and usher(1)
+	go test -count=1 -run TestPagesAreMadeFromTheTables ./cmd/usher -update
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
 	$(LINT) run

@@ -12,8 +12,8 @@ import (
 )
 
 var talkOptions = []option{
-	{name: "send", form: `send='PING\r\n'`},
-	{name: "expect", form: `expect='^\+PONG'`},
+	{name: "send", value: "TEXT", form: `send='PING\r\n'`, meaning: "what to send, with Go's escapes: `send='PING\\r\\n'`"},
+	{name: "expect", value: "REGEXP", form: `expect='^\+PONG'`, meaning: "regular expression: read until it matches, at most 10 KiB"},
 }
 
 // A talk is what is said on a connection once it is there. The zero value is

@@ -78,7 +78,7 @@ func (c *Config) written() time.Duration {
 
 // drainNeeds is the part of written that the drain may take.
 func (c *Config) drainNeeds() time.Duration {
-	return add(add(c.DrainDelay, c.DrainQuiet), writtenOf(c.Drain))
+	return add(add(c.DrainDelay, c.DrainIdle), writtenOf(c.Drain))
 }
 
 // writtenOf is the sum of the hooks' written timeouts.

@@ -3,7 +3,7 @@
 //
 //	wait ─▶ pre-start ─▶ start ─▶ (ready ─▶ post-start) ─▶ run
 //	                                                        │ stop signal, or the app exits by itself
-//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ drain-quiet ─▶ stop ─▶ leftovers ─▶ post-stop ─▶ exit
+//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ drain-idle ─▶ stop ─▶ leftovers ─▶ post-stop ─▶ exit
 //	                        └──────────────────── shutdown: one deadline, Grace ────────────────────┘
 //
 // [Run] does this once; [Config] describes it; [Event] reports it. While it runs,

@@ -62,8 +62,8 @@ const (
 	DrainSkipped                   // a SIGINT ended the drain: Signal
 	DelayStarted                   // Took (its limit)
 	DelayFinished                  // Took
-	QuietStarted                   // Took (how long no client is to be connected)
-	QuietEnded                     // Took, Count (connections that are still open), Err (why it ended early)
+	IdleStarted                    // Took (how long no client is to be connected)
+	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
 	StopSignalSent                 // to the app: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers were asked to stop: Signal, Count (-1: unknown), Names

@@ -97,8 +97,8 @@ func ExampleConfig_Validate() {
 	// Output:
 	// 3 errors occurred:
 	// 	* no command (ENTRYPOINT clears the image's CMD)
-	// 	* --drain needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s
-	// 	* --success-exit: 256 is no exit status: write numbers from 0 to 255, such as 143
+	// 	* Drain needs Grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s
+	// 	* SuccessExit: 256 is not an exit code: write numbers from 0 to 255, such as 143
 }
 
 // A check of health in a program that reaps children itself.

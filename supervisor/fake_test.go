@@ -455,10 +455,10 @@ func eventLine(e Event) string {
 		return "the rest of the drain is skipped"
 	case DelayFinished:
 		return "delay over"
-	case QuietStarted:
+	case IdleStarted:
 		return fmt.Sprintf("until nobody is connected for %v", e.Took)
-	case QuietEnded:
-		return fmt.Sprintf("quiet: %d connected, %s", e.Count, errText(e.Err))
+	case IdleFinished:
+		return fmt.Sprintf("idle: %d connected, %s", e.Count, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
 	case StopSignalSent:

@@ -170,7 +170,7 @@ func (s *supervisor) emitStartupWarnings() {
 	if !seesAll && s.cfg.Grace > 0 {
 		s.warn("without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline")
 	}
-	if s.cfg.DrainQuiet > 0 {
+	if s.cfg.DrainIdle > 0 {
 		if _, err := s.loop.sys.sockets(); err != nil {
 			s.warn(cannotCount + err.Error())
 		}

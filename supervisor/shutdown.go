@@ -46,9 +46,9 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 }
 
 // drain lets the app keep serving: for the delay, while the drain hooks run, and
-// until it is quiet.
+// until it is idle.
 func (s *supervisor) drain(ctx context.Context) {
-	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainQuiet == 0 {
+	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
 	}
 	s.enter(Drain)
@@ -170,12 +170,12 @@ const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// IsShell reports whether a command of that name runs others and does not pass
-// its signals on to them, as shells do.
-func IsShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
+// isShell reports whether a command of that name is a shell: it runs other commands
+// and does not forward its signals to them.
+func isShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
 
 func (s *supervisor) hintShellLater() {
-	if s.cfg.Group || !IsShell(s.cfg.Command[0]) {
+	if s.cfg.Group || !isShell(s.cfg.Command[0]) {
 		return
 	}
 	s.loop.after(shellHintDelay, func() {

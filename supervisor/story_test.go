@@ -187,14 +187,14 @@ func (s story) config(t *testing.T) Config {
 	targets(&c.PostStop, "post-stop", probes.ForEnd)
 	flags.DurationVar(&c.WaitTimeout, "wait-timeout", 0, "")
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 0, "")
-	flags.DurationVar(&c.DrainQuiet, "drain-quiet", 0, "")
+	flags.DurationVar(&c.DrainIdle, "drain-idle", 0, "")
 	flags.DurationVar(&c.Grace, "grace", 0, "")
 	flags.DurationVar(&c.StopReserve, "stop-reserve", 0, "")
 	flags.BoolVar(&c.Exec, "exec", false, "")
 	flags.BoolVar(&c.Group, "group", false, "")
 	flags.IntSliceVar(&c.SuccessExit, "success-exit", nil, "")
 	flags.Func("health", "", func(string) error {
-		c.Readiness, c.QuietExcept = NewReadiness(), []uint16{8086}
+		c.Readiness, c.IdleExcept = NewReadiness(), []uint16{8086}
 		return nil
 	})
 	flags.Func("stop-on", "", func(text string) error {

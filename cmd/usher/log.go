@@ -112,10 +112,10 @@ var logRows = []row{
 	{kind: supervisor.StartupFailed, level: levelError, event: "startup_failed", text: "{phase}: {error}"},
 	{kind: supervisor.DelayStarted, level: levelInfo, event: "drain_delay_started", text: "{phase}: {app} keeps serving for {limit_seconds}"},
 	{kind: supervisor.DelayFinished, level: levelDebug, event: "drain_delay_finished", text: "{phase}: delay finished after {seconds}"},
-	{kind: supervisor.QuietStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no client has been connected for {limit_seconds}"},
-	{kind: supervisor.QuietEnded, when: busy, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
-	{kind: supervisor.QuietEnded, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle connections after {seconds}: {error}"},
-	{kind: supervisor.QuietEnded, level: levelInfo, event: "drain_idle_finished", text: "{phase}: idle after {seconds}"},
+	{kind: supervisor.IdleStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no client has been connected for {limit_seconds}"},
+	{kind: supervisor.IdleFinished, when: busy, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
+	{kind: supervisor.IdleFinished, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle connections after {seconds}: {error}"},
+	{kind: supervisor.IdleFinished, level: levelInfo, event: "drain_idle_finished", text: "{phase}: idle after {seconds}"},
 	{kind: supervisor.DrainSkipped, level: levelInfo, event: "drain_skipped", text: "{phase}: received {signal}, skipping the rest of the drain"},
 	{kind: supervisor.StopSignalSent, when: noSignal, level: levelInfo, event: "stop_without_signal", text: "{phase}: waiting for {app} to exit (--stop-signal none)"},
 	{kind: supervisor.StopSignalSent, level: levelInfo, event: "stop_signal_sent", text: "{phase}: sent {signal} to {app}"},
@@ -229,7 +229,7 @@ var logFields = []field{
 	{"seconds", "how long it took", func(_ *logger, e *supervisor.Event) any { return e.Took }},
 	{"limit_seconds", "how long it may take", func(_ *logger, e *supervisor.Event) any { return e.Took }},
 	{"count", "how many targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
-	{"processes", "names of processes, each once, at most 10", func(_ *logger, e *supervisor.Event) any { return namesOf(e.Names) }},
+	{"processes", "names of processes, each once, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
 	{"pending", "the targets that are not ready: target, attempts and error of each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
 	{"address", "where usher listens", func(_ *logger, e *supervisor.Event) any { return e.Text }},
 	{"path", "the file", func(_ *logger, e *supervisor.Event) any { return e.Text }},
@@ -303,7 +303,7 @@ type processNames struct {
 	more  bool
 }
 
-func namesOf(all []string) (p processNames) {
+func newProcessNames(all []string) (p processNames) {
 	const most = 10
 	for _, name := range all {
 		if name = printable(name); slices.Contains(p.names, name) {

@@ -45,7 +45,7 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	defer out.flush(o.config.Grace > 0)
 	switch {
 	case o.help:
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage())
 		return 0
 	case o.version:
 		fmt.Fprintln(stdout, version())

@@ -181,8 +181,8 @@ func (p *planner) wayDown() {
 		left := p.budget.Drain - at
 		p.row(step(t.Timeout), "drain: %s%s", t.Name, p.capped(&t, left))
 	}
-	if left := p.budget.Drain - at; p.DrainQuiet > 0 {
-		p.row(step(0), "drain-quiet: %s goes on serving until nobody has been connected for %s, %s at most", p.app, formatDuration(p.DrainQuiet), formatDuration(left))
+	if left := p.budget.Drain - at; p.DrainIdle > 0 {
+		p.row(step(0), "drain-idle: %s goes on serving until nobody has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
 	}
 	p.row(formatDuration(at), "stop: %s, which has %s at least", p.signalled(), formatDuration(p.budget.Reserve))
 	p.row("", "leftovers: the same signal to the processes that it has left, at once or after half of the time")
@@ -258,7 +258,7 @@ func (p *planner) picture() {
 		name string
 	}
 	var parts []part
-	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainQuiet > 0) {
+	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainIdle > 0) {
 		parts = append(parts, part{0, "drain"})
 	}
 	begin := time.Duration(0)
@@ -309,12 +309,18 @@ func (p *planner) warnings() {
 	}
 }
 
-// holdsBackSignals is true of "sh -c SCRIPT" whose script has no exec and is
-// more than one simple command, which a shell executes in its own place.
+var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
+
+// holdsBackSignals reports whether the app is a shell that keeps its signals from the
+// command that it runs. "sh -c SCRIPT" does not if the script contains exec, or is a
+// single simple command, which a shell executes without a fork.
 func (p *planner) holdsBackSignals() bool {
 	c := p.Command
-	if !supervisor.IsShell(p.app) || len(c) < 2 {
-		return supervisor.IsShell(p.app) && len(c) == 1
+	if !slices.Contains(shells, p.app) {
+		return false
+	}
+	if len(c) < 2 {
+		return true
 	}
 	script := c[len(c)-1]
 	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {
