@@ -236,3 +236,8 @@ func (c *Config) Warnings() []string {
 	}
 	return all
 }
+
+// hasTargets reports whether there is anything to probe or to run beside the app.
+func (c *Config) hasTargets() bool {
+	return len(c.Wait)+len(c.PreStart)+len(c.Ready)+len(c.PostStart)+len(c.Drain)+len(c.PostStop) > 0
+}

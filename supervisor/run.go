@@ -21,8 +21,9 @@ import (
 //
 // The end of ctx counts as a SIGTERM. Run reaps every child of the process, so a
 // program can have one Run at a time, and nothing else in it may wait for
-// children (os/exec does). It raises GOMAXPROCS to 2 if that is 1, and pauses the
-// garbage collector while a process is being started; see the package page.
+// children (os/exec does). Unless c is a plain init's, it raises GOMAXPROCS to 2 if
+// that is 1. It pauses the garbage collector while a process is being started. The
+// package page says why.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
 		return CodeFault, err
@@ -34,9 +35,11 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if c.Env == nil {
 		c.Env = os.Environ()
 	}
-	// A start holds one processor of the scheduler as long as it takes.
-	if runtime.GOMAXPROCS(0) < 2 {
-		runtime.GOMAXPROCS(2)
+	// A start holds one processor of the scheduler as long as it takes, and the loop
+	// needs another one then. A plain init starts the app and nothing else, and has
+	// nothing to do before that.
+	if c.hasTargets() || c.Grace > 0 {
+		runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	}
 	return run(ctx, c, newSystem())
 }
