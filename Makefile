@@ -92,8 +92,8 @@ vet: ## go vet, and go.mod and go.sum are tidy
 	go vet -tags bench ./...
 	go mod tidy -diff
 
-docs: ## write the tables of flags, targets and options into the README and usher(1)
-	go test -count=1 -run TestPagesAreMadeFromTheTables ./cmd/usher -update
+docs: ## write what the pages have from the tables of flags, targets, options and events; needs mandoc
+	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManLog|TestManualForTheWeb)$$' ./cmd/usher -update
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
 	$(LINT) run

@@ -35,7 +35,7 @@ import (
 // without secrets, and errors are made without them.
 //
 // To add an event, add a constant to supervisor/event.go and a row here, then run
-// go test -run TestManLog -update ./cmd/usher.
+// make docs.
 
 // row says how an event is logged.
 type row struct {

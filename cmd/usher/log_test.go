@@ -27,8 +27,8 @@ import (
 
 // The part of usher(1) between the markers is made from logRows and logFields.
 const (
-	manLogBegin = `.\" The events are made by go test -run TestManLog -update ./cmd/usher.` + "\n"
-	manLogEnd   = `.\" End of the events.` + "\n"
+	manLogBegin = `.\" events: written by make docs` + "\n"
+	manLogEnd   = `.\" end of events` + "\n"
 )
 
 func TestManLog(t *testing.T) {
@@ -42,7 +42,7 @@ func TestManLog(t *testing.T) {
 		require.NoError(t, os.WriteFile("usher.1", []byte(before+manLogBegin+manLog()+manLogEnd+after), 0o644))
 		return
 	}
-	assert.Equal(t, manLog(), got, "usher.1 is stale: run go test -run TestManLog -update ./cmd/usher")
+	assert.Equal(t, manLog(), got, "usher.1 is out of date: run make docs")
 }
 
 // manLog is the list of events and that of fields.

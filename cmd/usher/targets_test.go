@@ -18,7 +18,7 @@ import (
 func TestReadmeHasALineToPasteForEveryKind(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
-	_, table, ok := strings.Cut(string(readme), "| target | says yes when | for example |\n|---|---|---|\n")
+	_, table, ok := strings.Cut(string(readme), "| target | ready when | for example |\n|---|---|---|\n")
 	require.True(t, ok)
 	table, _, _ = strings.Cut(table, "\n\n")
 	shown := map[string]bool{}
