@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -237,11 +238,14 @@ func mdocQuote(text string) string {
 	return text
 }
 
-// Each kind's example is a target.
+// The example of each kind is a target of that kind, read as a shell reads it.
 func TestExamplesOfTargetsAreTargets(t *testing.T) {
 	for _, k := range probes.Kinds() {
-		target, err := probes.Parse(strings.Trim(k.Example, "'"), probes.ForWait)
-		assert.NoError(t, err, k.Example)
-		assert.Equal(t, k.Name, target.Kind)
+		out, err := exec.Command("sh", "-c", `printf '%s\0' --wait `+k.Example).Output()
+		require.NoError(t, err, k.Example)
+		o, err := parseOptions(strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil)
+		require.NoError(t, err, k.Example)
+		require.Len(t, o.config.Wait, 1, k.Example)
+		assert.Equal(t, k.Name, o.config.Wait[0].Kind)
 	}
 }
