@@ -348,7 +348,7 @@ func TestUsherNeedsNothing(t *testing.T) {
 			assert.Equal(t, 7, r.codeInTime())
 			assert.Contains(t, r.stdout.rest(), "flushed", "what the app leaves is given time")
 			said := r.stderr.rest()
-			assert.Contains(t, r.stderr.all[0], "health: /livez and /readyz on ")
+			assert.Contains(t, r.stderr.all[0], "listening for health checks on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",
 				"drain bad| SIGTERM\n", "drain: hook bad failed after", "exit status 4", "drain: hook url failed after", "connection refused",
 				"leftovers: sent SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "warning: wait: optional nowhere not ready after "} {

@@ -65,6 +65,7 @@ func TestHealthOfALife(t *testing.T) {
 
 	touch(dependency)
 	r.stdout.expect("up")
+	r.stderr.expect("start: sh started, pid ") // usher's own view, which may come later
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	touch(ready)
 	r.stderr.expect("ready: self is ready")

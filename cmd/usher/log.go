@@ -214,7 +214,12 @@ var logFields = []field{
 	{"deadline", "", func(l *logger, _ *supervisor.Event) any { return deadlineText(l.grace) }},
 
 	{"phase", "the phase of the timeline", func(_ *logger, e *supervisor.Event) any { return e.Phase.String() }},
-	{"target", "the name of the probe or hook", func(_ *logger, e *supervisor.Event) any { return e.Target.Name }},
+	{"target", "the name of the probe or hook", func(_ *logger, e *supervisor.Event) any {
+		if e.Target == nil {
+			return nil
+		}
+		return e.Target.Name
+	}},
 	{"attempts", "how many attempts have begun", func(_ *logger, e *supervisor.Event) any { return e.Attempts }},
 	{"app", "the name of the app", func(l *logger, _ *supervisor.Event) any { return l.app }},
 	{"process", "the name of the process that the signal is for", func(l *logger, e *supervisor.Event) any { return processOr(e.Name, l.app) }},
