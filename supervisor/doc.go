@@ -31,6 +31,12 @@
 //	125         bad configuration, a failed pre-start or post-start hook
 //	126, 127    the command cannot be run, is not found
 //
+// # Out of memory
+//
+// If the app has failed and the kernel's count of processes that were killed for
+// lack of memory has grown since its start (oom_kill of the memory cgroup, v1 and
+// v2), an [OutOfMemory] event says so, with the limit.
+//
 // # What it never does
 //
 // It never waits for anything but in one select of one goroutine, which owns all

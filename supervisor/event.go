@@ -48,6 +48,7 @@ const (
 	AppStarted                   // PID
 	AppReplaces                  // --exec: the app is about to take usher's place; nothing follows, unless it cannot
 	AppEnded                     // PID, Exit, Took (its life)
+	OutOfMemory                  // the kernel killed processes for lack of memory: Count, Limit, Exit (the app's)
 	ReadinessChanged             // asked again, the Ready targets say something else: Err (nil is a yes)
 	StopRequested                // the end begins with a signal: Signal
 	Failed                       // the end begins because usher wants it: Err, a *PhaseError
@@ -84,6 +85,7 @@ type Event struct {
 	PID      int
 	Count    int
 	Exit     Exit
+	Limit    int64 // bytes; 0: none
 	Signal   syscall.Signal
 	Sent     syscall.Signal
 	Err      error

@@ -37,6 +37,7 @@ func (s *linux) startApp(p process) (child, error) {
 		files = append(files, uintptr(fd))
 	}
 	s.terminal = ownTerminal()
+	s.rememberKills()
 	argv, env := s.throughSelf(p)
 	pid, err := s.fork(argv, env, files)
 	if err != nil {

@@ -38,6 +38,7 @@ type fake struct {
 	clients  [][2]time.Duration // when one is connected to port 80, from and to
 	closesAt time.Duration      // when port 80 is no longer listened at; 0: never
 	blind    bool               // sockets cannot be seen
+	oomKills int                // processes that were killed for lack of memory
 }
 
 type exited struct {
@@ -170,6 +171,7 @@ func (k *fake) others() int {
 	return len(k.alive)
 }
 
+func (k *fake) outOfMemory() (int, int64)   { return k.oomKills, 64 << 20 }
 func (k *fake) adopt() (pid1, seesAll bool) { return true, true }
 func (k *fake) appGone()                    {}
 
@@ -214,6 +216,8 @@ func tell(e Event) string {
 		return name + "skipped"
 	case AppEnded:
 		return "app " + e.Exit.String()
+	case OutOfMemory:
+		return fmt.Sprintf("%d killed for lack of memory, limit %d", e.Count, e.Limit)
 	case ReadinessChanged:
 		return "readiness: " + orFine(e.Err)
 	case StopRequested:

@@ -123,6 +123,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		l.stopApp(everything)
 	}
 	l.onSignal = l.signalTooLate
+	l.reportOutOfMemory(everything)
 	l.leftovers(everything)
 	l.postStop(everything)
 	return l.end(), l.why

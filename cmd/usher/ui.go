@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -190,6 +192,8 @@ func (u *ui) line(e supervisor.Event) (slog.Level, string) {
 		return info, fmt.Sprintf("start: %s takes usher's place as pid %d", u.app, e.PID)
 	case supervisor.AppEnded:
 		return debug, fmt.Sprintf("%v: %s %v after %s", e.Phase, u.app, e.Exit, span(e.Took))
+	case supervisor.OutOfMemory:
+		return u.outOfMemory(e)
 	case supervisor.ReadinessChanged:
 		if e.Err != nil {
 			return warn, "no longer ready: " + e.Err.Error()
@@ -260,6 +264,33 @@ func (u *ui) signalLine(e supervisor.Event) (slog.Level, string) {
 		return slog.LevelDebug, fmt.Sprintf("%v: orphan %d %v", e.Phase, e.PID, e.Exit)
 	}
 	return slog.LevelDebug, ""
+}
+
+// outOfMemory says what the kernel has killed, and with which limit. It is the
+// reason of the app's end if that was killed, or if it is a shell that reports
+// this of its child; else it is most likely the cause.
+func (u *ui) outOfMemory(e supervisor.Event) (slog.Level, string) {
+	limit := "the container has no memory limit: the machine, or a cgroup above, ran out"
+	if e.Limit > 0 {
+		limit = "the container's limit is " + formatBytes(e.Limit)
+	}
+	killed := supervisor.Exit{Signal: syscall.SIGKILL}
+	switch {
+	case e.Exit == killed:
+		return slog.LevelError, fmt.Sprintf("error: %s was killed by SIGKILL: out of memory (%s)", u.app, limit)
+	case e.Exit.Code() == killed.Code():
+		return slog.LevelError, fmt.Sprintf("error: %s %v: the kernel killed %s for lack of memory (%s)", u.app, e.Exit, processes(e.Count), limit)
+	}
+	return slog.LevelWarn, fmt.Sprintf("warning: the kernel killed %s for lack of memory (%s)", processes(e.Count), limit)
+}
+
+// formatBytes is a size as a memory limit is written: 64 MiB, 1.5 GiB.
+func formatBytes(n int64) string {
+	size, unit := float64(n)/(1<<20), "MiB"
+	if n >= 1<<30 {
+		size, unit = size/(1<<10), "GiB"
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(size, 'f', 1, 64), ".0") + " " + unit
 }
 
 // failure says what usher itself decided; the targets of a failed wait follow in
@@ -418,7 +449,9 @@ func attrs(e supervisor.Event) []slog.Attr {
 	add(e.Took > 0, slog.Float64("seconds", e.Took.Seconds()))
 	add(e.PID > 0, slog.Int("pid", e.PID))
 	add(e.Signal > 0, slog.String("signal", signals.Name(e.Signal)))
-	add(e.Kind == supervisor.AppEnded || e.Kind == supervisor.OrphanReaped, slog.Int("exit_code", e.Exit.Code()))
+	add(e.Kind == supervisor.OutOfMemory, slog.Int("killed", e.Count))
+	add(e.Limit > 0, slog.Int64("limit_bytes", e.Limit))
+	add(e.Kind == supervisor.AppEnded || e.Kind == supervisor.OutOfMemory || e.Kind == supervisor.OrphanReaped, slog.Int("exit_code", e.Exit.Code()))
 	if e.Err != nil {
 		add(true, slog.String("error", e.Err.Error()))
 	}
