@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // In each memory cgroup the kernel counts the processes that it has killed for
@@ -17,17 +16,6 @@ type memoryCgroup struct {
 	events string // the file with the count; empty if none was found
 	limit  string // the file with the limit
 	before int    // the count when the app was started
-}
-
-// rememberKills notes the count before the app is started. Where these files
-// are not the kernel's own but a FUSE file system's (lxcfs), a look may hang.
-func (s *linux) rememberKills() {
-	found := make(chan memoryCgroup, 1) // 1: nobody may be left to receive it
-	go func() { found <- findMemoryCgroup("") }()
-	select {
-	case s.memory = <-found:
-	case <-time.After(cgroupTimeout):
-	}
 }
 
 // outOfMemory reads files, so it is not called by the loop.

@@ -37,7 +37,7 @@ func (s *linux) startApp(p process) (child, error) {
 		files = append(files, uintptr(fd))
 	}
 	s.terminal = ownTerminal()
-	s.rememberKills()
+	s.memory = findMemoryCgroup("")
 	argv, env := s.throughSelf(p)
 	pid, err := s.fork(argv, env, files)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -129,7 +128,7 @@ func quotePath(path string) string {
 	if len(path) > longest {
 		path = strings.ToValidUTF8(path[:longest], "") + "…"
 	}
-	if strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsGraphic(r) || r == ' ' }) || !utf8.ValidString(path) {
+	if strings.ContainsFunc(path, func(r rune) bool { return !strconv.IsPrint(r) || r == ' ' }) || !utf8.ValidString(path) {
 		return strconv.Quote(path)
 	}
 	return path

@@ -62,6 +62,7 @@ func (h *health) serve() {
 			<-time.After(healthPause)
 			continue
 		}
+		conn = newThreadless(conn)
 		ctx, cancel := context.WithTimeout(context.Background(), healthPatience)
 		context.AfterFunc(ctx, func() { conn.Close() })
 		places[i] = func() {

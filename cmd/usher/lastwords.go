@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -54,17 +52,20 @@ func (w *lastWords) write() {
 }
 
 // writeIfEmpty never makes the file: whoever wants the text has done that, and
-// elsewhere it would be litter. O_NONBLOCK is for a pipe without a reader.
+// elsewhere it would be litter. O_NONBLOCK is for a pipe without a reader. Package
+// os would register the file with epoll(7), and the runtime ends the process if
+// there is no descriptor left for that.
 func writeIfEmpty(path, text string) {
-	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
+	defer syscall.Close(fd)
+	var file syscall.Stat_t
+	if err := syscall.Fstat(fd, &file); err != nil || file.Mode&syscall.S_IFMT != syscall.S_IFREG || file.Size > 0 {
 		return
 	}
-	_, _ = io.WriteString(f, text)
+	_, _ = syscall.Write(fd, []byte(text))
 }
 
 // cut shortens text to size bytes, between two characters, and shows that it did.

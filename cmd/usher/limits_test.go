@@ -3,13 +3,24 @@ package main
 import (
 	byteorder "encoding/binary"
 	"fmt"
+	"io"
+	"math"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // An app or a hook that cannot be executed is reported with the cause: the
@@ -140,4 +151,203 @@ func TestDockerOutOfMemoryIsTold(t *testing.T) {
 		assert.Equal(t, 137, code)
 		assert.Equal(t, fmt.Sprintf("usher: error: tail was killed by SIGKILL: out of memory (the container's limit is %s)\n", limit), said)
 	}
+}
+
+// greedySource is an app that takes all that a pids limit leaves, says so, and
+// goes on taking whatever becomes free.
+const greedySource = `
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	int told = 0;
+	pthread_t thread;
+	pthread_attr_t small;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 65536);
+	for (;;) {
+		int failed = !strcmp(argv[1], "threads") ? pthread_create(&thread, &small, idle, 0) != 0 : fork() < 0;
+		if (failed && !told++)
+			write(1, "full\n", 5);
+	}
+}
+`
+
+// greedy returns the path of the compiled greedySource.
+func greedy(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("cc"); err != nil {
+		skip(t, "needs a C compiler and its static libc")
+	}
+	path := filepath.Join(t.TempDir(), "greedy")
+	compile := exec.Command("cc", "-static", "-pthread", "-O1", "-o", path, "-x", "c", "-")
+	compile.Stdin = strings.NewReader(greedySource)
+	out, err := compile.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// goTrace is what the Go runtime prints when it ends the process itself.
+var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
+
+// An app may take the last process or thread of its pids limit in the moment of
+// its start, and keep it: usher runs on, stops it, and exits with its code. What
+// usher does meanwhile blocks as many of its threads as it can.
+func TestAppTakesTheLastThread(t *testing.T) {
+	app := greedy(t)
+	for _, limit := range []int{20, 45, 100} {
+		for _, takes := range []string{"threads", "processes"} {
+			for _, c := range []struct {
+				name   string
+				flags  string
+				health bool
+				unread bool // the log
+			}{
+				{name: "plain"},
+				{name: "grace", flags: "--grace 5s"},
+				{name: "hooks", flags: "--grace 5s --drain http://127.0.0.1:1/ --drain file:///no/such --drain true --post-stop true"},
+				{name: "unread log", flags: "--grace 5s --verbose --ready http://127.0.0.1:1/ --drain true", unread: true},
+				{name: "health", flags: "--grace 5s --ready file:///", health: true},
+			} {
+				t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
+					dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
+					args := append([]string{binary(t)}, strings.Fields(c.flags)...)
+					address := freeAddress(t)
+					if c.health {
+						args = append(args, "--health", address)
+					}
+					argv := inGroup(dir, append(args, "--", app, takes)...)
+					s := scene{proc: true}
+					if c.unread {
+						argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
+						s.files = []*os.File{fullPipe(t)}
+					}
+					r := s.start(t, argv...)
+					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if it hangs
+					r.stdout.expect("full")
+					if c.health {
+						for range 4 {
+							hammer(t, address, 60) // of the 64 connections that usher keeps
+						}
+					}
+					r.signal(syscall.SIGTERM)
+					code, said := r.code(), r.stderr.rest()
+					assert.Equal(t, 143, code, said)
+					assert.NotRegexp(t, goTrace, said)
+				})
+			}
+		}
+	}
+}
+
+// fullPipe is the writing end of a pipe that takes no more, and that nobody reads.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	w := unread(t)
+	fd := int(w.Fd()) // blocking from here on
+	require.NoError(t, syscall.SetNonblock(fd, true))
+	for err := error(nil); err == nil; {
+		_, err = syscall.Write(fd, make([]byte, 4096))
+	}
+	require.NoError(t, syscall.SetNonblock(fd, false))
+	return w
+}
+
+// hammer makes n requests at the same time and wants each answered.
+func hammer(t *testing.T, address string, n int) {
+	t.Helper()
+	var all sync.WaitGroup
+	var answered atomic.Int32
+	for range n {
+		all.Go(func() {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+			answer, _ := io.ReadAll(conn)
+			if strings.Contains(string(answer), "200 OK") {
+				answered.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, n, answered.Load(), "answered requests")
+}
+
+// The threads that usher may need are there before the app is, and no more of
+// them than are needed. A new version of Go may change how many that takes.
+func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
+	needRoot(t)
+	address := freeAddress(t)
+	for flags, blocked := range map[string]int{
+		"":                            1,
+		"--verbose":                   2,
+		"--grace 5s":                  2,
+		"--grace 5s --drain true":     2,
+		"--grace 5s --drain file:///": 3,
+		"--health " + address:         3,
+		"--health " + address + " --ready file:///": 4,
+	} {
+		r := scene{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
+			`grep Threads /proc/$PPID/status; read line`)...)
+		line := r.stdout.expect("Threads:")
+		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
+		// On a busy machine one that is just becoming idle is not yet counted so.
+		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
+		r.in.Close()
+		r.code()
+	}
+}
+
+// Too few descriptors are a line and exit status 125, never a trace; with some
+// more the app runs.
+func TestTooFewDescriptors(t *testing.T) {
+	needRoot(t)
+	// What "go test" was started with is not for usher.
+	require.NoError(t, unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC))
+	refused := 0
+	for limit := 1; limit <= 24; limit++ {
+		r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n "$1" && exec "$0" -- true`, binary(t), fmt.Sprint(limit))
+		code, said := r.code(), r.stderr.rest()
+		if code == 0 {
+			assert.Empty(t, said)
+			continue
+		}
+		refused = limit
+		assert.Equal(t, 125, code, "ulimit -n %d:\n%s", limit, said)
+		assert.Regexp(t, fmt.Sprintf(`^usher: error: usher needs 10 file descriptors, the limit of %d leaves \d \(.*\)$`, limit), said)
+	}
+	assert.Less(t, refused, 16, "usher needs more of them than before")
+
+	// What was inherited counts too.
+	r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
+	assert.Equal(t, 125, r.code())
+	assert.Contains(t, r.stderr.rest(), "usher needs 10 file descriptors")
+}
+
+// A container's pids limit that is too low for usher itself is a line too.
+func TestDockerPidsLimitTooLow(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher"]`)
+	for _, limit := range []string{"4", "5", "6"} {
+		_, said, code := runContainer(t, "--pids-limit", limit, image, "--", "true")
+		assert.Equal(t, 125, code, said)
+		assert.Equal(t, "usher: error: usher needs 6 threads and the app's process, the container's pids limit is "+limit+"\n", said)
+	}
+	_, said, code := runContainer(t, "--pids-limit", "7", image, "--", "true")
+	assert.Zero(t, code)
+	assert.Empty(t, said)
 }

@@ -105,6 +105,12 @@ func (u *ui) probed(err error) int {
 	return 1
 }
 
+// unable tells what usher lacks to run at all, and gives the exit status.
+func (u *ui) unable(err error) int {
+	u.say(slog.LevelError, "error: "+err.Error())
+	return supervisor.CodeFault
+}
+
 // mistakes prints what is wrong with the command line, a line each.
 func (u *ui) mistakes(err error) {
 	all := []error{err}
