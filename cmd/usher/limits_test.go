@@ -125,7 +125,7 @@ func TestOutOfMemoryIsTold(t *testing.T) {
 	r, code, message = lives("sh", "-c", hungry+"; exit $?")
 	assert.Equal(t, 137, code)
 	want := "sh exited 137: the kernel killed 1 process for lack of memory" + limit
-	assert.Contains(t, r.stderr.rest(), "usher: "+want)
+	assert.Contains(t, r.stderr.rest(), "usher: error: "+want)
 	assert.Equal(t, want+"\n", message)
 
 	r, code, message = lives("sh", "-c", hungry+"; exit 3")
