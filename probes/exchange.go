@@ -77,9 +77,9 @@ func (e *exchange) exchange(req *http.Request) error {
 		case err != nil && e.limit.N <= 0:
 			return answer{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
 		case err != nil && written != nil:
-			return plainHTTP(written)
+			return plainHTTP(written, errNoHTTP)
 		case err != nil:
-			return plainHTTP(err)
+			return plainHTTP(err, errNoHTTP)
 		case resp.ProtoMajor != 1:
 			return errNoHTTP
 		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
@@ -98,14 +98,14 @@ func (e *exchange) body() ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(e.answer.Body, maxBodyBytes))
 	if err != nil {
-		return nil, plainHTTP(err)
+		return nil, plainHTTP(err, errNoHTTP)
 	}
 	return body, nil
 }
 
 // plainHTTP reduces an error of HTTP. Those of no known sort may repeat what the
 // server has sent, and so they are not repeated.
-func plainHTTP(err error) error {
+func plainHTTP(err, other error) error {
 	var (
 		advised hinted
 		known   answer
@@ -123,7 +123,7 @@ func plainHTTP(err error) error {
 	if alert := alertOf(err); alert != nil {
 		return alert
 	}
-	return errNoHTTP
+	return other
 }
 
 var errNoHTTP = hinted{errors.New("no valid HTTP answer"), hintStranger}

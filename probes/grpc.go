@@ -58,7 +58,7 @@ func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 	}
 	answer, err := postHTTP2(conn, g.scheme, g.authority, healthCheck, healthRequest(g.service))
 	if err != nil {
-		return plainHTTP(err)
+		return err
 	}
 	return g.judge(answer)
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	golog "log"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -29,6 +30,9 @@ func main() {
 	// First of all: until a Go process has asked for signals, SIGTERM, SIGHUP and
 	// SIGQUIT end it with status 2, even as PID 1.
 	inbox := signals.Open()
+	// x/net/http2 prints frames through package log when GODEBUG has http2debug=2,
+	// which is for the app.
+	golog.SetOutput(io.Discard)
 	os.Exit(usher(os.Args[1:], environ()[signals.ForRuntime():], inbox, os.Stdout))
 }
 
