@@ -66,7 +66,7 @@ func TestFewAddressesAtATime(t *testing.T) {
 					list := numbered(count)
 					last := list[count-1]
 					n := network{answers: map[netip.Addr]time.Duration{last: time.Millisecond / 10}}
-					ctx, cancel := limit(t.Context(), timeout)
+					ctx, cancel := withTimeout(t.Context(), timeout)
 					defer cancel()
 					begun := time.Now()
 					conn, err := dial(ctx, n.dial, list, 1)
@@ -92,7 +92,7 @@ func TestFirstAddressesHaveTheWholeAttempt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			list := numbered(1000)
 			n := network{answers: map[netip.Addr]time.Duration{list[i]: time.Second}}
-			ctx, cancel := limit(t.Context(), 3*time.Second)
+			ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			_, err := dial(ctx, n.dial, list, 1)
 			assert.NoError(t, err)
@@ -106,7 +106,7 @@ func TestManyAddressesWithoutSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := numbered(1000)
 		var drops network
-		ctx, cancel := limit(t.Context(), 3*time.Second)
+		ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begun := time.Now()
 		_, err := dial(ctx, drops.dial, list, 1)

@@ -29,7 +29,7 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err = probes.Wait(ctx, []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
-		if u.Kind == probes.Yes {
+		if u.Kind == probes.TargetReady {
 			fmt.Println(u.Status.Target.Name, "says yes")
 		}
 	})
@@ -88,7 +88,7 @@ func ExampleWait() {
 	}
 	// Output:
 	// 100ms are over
-	// db: connection refused: is it listening on that port, on an address that others reach?
+	// db: connection refused: is it listening on that port, and not only on its own localhost?
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 
@@ -109,13 +109,13 @@ func ExampleAsk() {
 }
 
 // A hook is done once, or as often as its retries= allow.
-func ExampleDo() {
+func ExampleRunHook() {
 	hook, err := probes.Parse("retries=2 timeout=10s file:///no/such/flag", probes.ForEnd)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(probes.Do(context.Background(), hook, probes.Attempt{}))
+	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{}))
 	// Output: no such file
 }
 
@@ -126,7 +126,7 @@ func ExampleRunner() {
 	run := func(ctx context.Context, c probes.Command) error {
 		command := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 		command.Env = os.Environ()
-		for _, f := range c.Facts {
+		for _, f := range c.HookVars {
 			command.Env = append(command.Env, f.Name+"="+f.Value)
 		}
 		out, err := command.CombinedOutput()
@@ -138,8 +138,8 @@ func ExampleRunner() {
 		fmt.Println(err)
 		return
 	}
-	facts := []probes.Fact{{Name: "USHER_REASON", Value: "signal"}}
-	fmt.Println(probes.Do(context.Background(), hook, probes.Attempt{Run: run, Facts: facts}))
+	facts := []probes.HookVar{{Name: "USHER_REASON", Value: "signal"}}
+	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{Run: run, HookVars: facts}))
 	// Output:
 	// sh| because of signal
 	// <nil>
@@ -149,7 +149,7 @@ func ExampleRunner() {
 func ExampleProbe() {
 	target := probes.Target{Name: "the third time", Probe: &third{}, Interval: time.Second, Successes: 1}
 	err := probes.Wait(context.Background(), []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
-		if u.Kind == probes.Tried {
+		if u.Kind == probes.Attempted {
 			fmt.Println(u.Status.Attempts, u.Status.Last)
 		}
 	})

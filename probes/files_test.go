@@ -53,7 +53,7 @@ func (d *deadMount) look() error {
 
 // look asks for path with a timeout, and reports how long it took.
 func look(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
-	ctx, cancel := limit(context.Background(), timeout)
+	ctx, cancel := withTimeout(context.Background(), timeout)
 	defer cancel()
 	begun := time.Now()
 	err := f.run(ctx, path, do, nil)
@@ -62,7 +62,7 @@ func look(f *fileThreads, path string, timeout time.Duration, do func() error) (
 
 func found() error { return nil }
 
-const noAnswerIn3s = "no answer from the file system within 3s"
+const noAnswerIn3s = "no response from the file system within 3s"
 
 // A hundred targets on one mount that does not answer keep one thread, each of
 // them ends with its timeout, and other mounts are answered as ever.
@@ -223,7 +223,7 @@ func TestLateResultIsUndone(t *testing.T) {
 		var f fileThreads
 		var undone atomic.Int64
 		ask := func(takes time.Duration, result error) error {
-			ctx, cancel := limit(t.Context(), time.Second)
+			ctx, cancel := withTimeout(t.Context(), time.Second)
 			defer cancel()
 			return f.run(ctx, "/", func() error { time.Sleep(takes); return result }, func() { undone.Add(1) })
 		}
@@ -232,7 +232,7 @@ func TestLateResultIsUndone(t *testing.T) {
 		assert.Error(t, ask(2*time.Second, syscall.ENOENT))
 		time.Sleep(time.Minute)
 		assert.Zero(t, undone.Load())
-		assert.EqualError(t, ask(2*time.Second, nil), "no answer from the file system within 1s")
+		assert.EqualError(t, ask(2*time.Second, nil), "no response from the file system within 1s")
 		time.Sleep(time.Minute)
 		assert.EqualValues(t, 1, undone.Load())
 	})
@@ -389,7 +389,7 @@ func TestDeadFileSystem(t *testing.T) {
 	secure := serveHealth(t, nil)
 	revive := deadFUSE(t, dead)
 
-	const silent = "no answer from the file system within 200ms"
+	const silent = "no response from the file system within 200ms"
 	hung := map[string]string{
 		"file://" + dead:                                               silent,
 		"file://" + alive + "/link":                                    silent,
@@ -417,7 +417,7 @@ func TestDeadFileSystem(t *testing.T) {
 				target := parse(t, text, use)
 				target.Timeout = short
 				if use.Hook() {
-					assert.EqualError(t, Do(t.Context(), target, Attempt{}), want, text)
+					assert.EqualError(t, RunHook(t.Context(), target, Attempt{}), want, text)
 				} else {
 					assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), want, text)
 				}
@@ -464,7 +464,7 @@ func TestSystemCertificatesThatNeverEnd(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", a.path("ca.pem"))
 	t.Setenv("SSL_CERT_DIR", filepath.Dir(fifo))
 	for range 2 {
-		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no answer from the file system within 200ms")
+		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no response from the file system within 200ms")
 	}
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the end of the FIFO ends the read
 	require.NoError(t, err)

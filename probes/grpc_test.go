@@ -96,37 +96,37 @@ func TestGRPCAnswers(t *testing.T) {
 		"":              "",
 		"up":            "",
 		"more":          "",
-		"down":          "its health is NOT_SERVING",
-		"unclear":       "its health is UNKNOWN",
-		"odd":           "its health is the unknown number 300",
+		"down":          "health status NOT_SERVING",
+		"unclear":       "health status UNKNOWN",
+		"odd":           "unknown health status 300",
 		"lost":          `the server does not know the service "lost"`,
 		"unknown":       `the server does not know the service "unknown"`,
 		"unimplemented": "the server has no grpc.health.v1",
-		"compressed":    "no valid gRPC answer",
-		"two":           "no valid gRPC answer",
-		"short":         "no valid gRPC answer",
-		"silent":        "no valid gRPC answer",
-		"words":         "no valid gRPC answer",
-		"no%20status":   "no valid gRPC answer",
+		"compressed":    "not a valid gRPC response",
+		"two":           "not a valid gRPC response",
+		"short":         "not a valid gRPC response",
+		"silent":        "not a valid gRPC response",
+		"words":         "not a valid gRPC response",
+		"no%20status":   "not a valid gRPC response",
 		"later":         "gRPC status 4242",
 		"status%2016":   "gRPC status UNAUTHENTICATED",
 		"status%201":    "gRPC status CANCELLED",
-		"503":           "HTTP status 503 instead of a gRPC answer",
-		"299":           "HTTP status 299 instead of a gRPC answer",
+		"503":           "HTTP status 503 instead of a gRPC response",
+		"299":           "HTTP status 299 instead of a gRPC response",
 	} {
 		err := ask(t, url+"/"+service, ForWait)
 		if want == "" {
 			assert.NoError(t, err, service)
 		} else {
 			assert.EqualError(t, err, want, service)
-			assert.Equal(t, answered, kindOf(err), service)
+			assert.Equal(t, wrongAnswer, classify(err), service)
 		}
 	}
 	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/grpc+proto") // compressed, with the + that is longer
 		w.Header().Set("Grpc-Status", "5")
 	})
-	assert.ErrorContains(t, ask(t, url, ForWait), "does not tell its health as a whole")
+	assert.ErrorContains(t, ask(t, url, ForWait), "no health status for itself as a whole")
 }
 
 func TestGRPCRequest(t *testing.T) {
@@ -165,18 +165,18 @@ func TestGRPCTellsNoZone(t *testing.T) {
 // A hook is done once, and says the same but for its path.
 func TestGRPCHook(t *testing.T) {
 	url := grpcServer(t, health)
-	require.NoError(t, Do(t.Context(), parse(t, url, ForEnd), Attempt{}))
+	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), Attempt{}))
 	hook := parse(t, url+"/unknown", ForStart)
 	assert.Equal(t, url, hook.Name)
-	assert.EqualError(t, Do(t.Context(), hook, Attempt{}), "the server does not know that service")
+	assert.EqualError(t, RunHook(t.Context(), hook, Attempt{}), "the server does not know that service")
 }
 
 func TestGRPCWithTLS(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(health), nil)
 	url = strings.Replace(url, "https", "grpcs", 1)
 	assert.NoError(t, ask(t, url, ForWait))
-	assert.EqualError(t, ask(t, url+"/down", ForWait), "its health is NOT_SERVING")
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is for another name than localhost")
+	assert.EqualError(t, ask(t, url+"/down", ForWait), "health status NOT_SERVING")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 }
 
 // The most common mistake is another protocol, and it is named.
@@ -238,7 +238,7 @@ var (
 
 // readCanned returns what the probe makes of a server that sends these bytes,
 // whatever it is sent.
-func readCanned(server string) (*http2Answer, error) {
+func readCanned(server string) (*http2Response, error) {
 	return postHTTP2(struct {
 		io.Reader
 		io.Writer
@@ -268,7 +268,7 @@ func TestHTTP2OfUnusualServers(t *testing.T) {
 	} {
 		a, err := readCanned(frames(list...))
 		if assert.NoError(t, err, name) {
-			assert.NoError(t, new(grpcProbe).judge(a), name)
+			assert.NoError(t, new(grpcProbe).checkResponse(a), name)
 		}
 	}
 	assert.Empty(t, printed.String())
@@ -276,7 +276,7 @@ func TestHTTP2OfUnusualServers(t *testing.T) {
 
 // An answer is gRPC's only if all of it says so.
 func TestGRPCAnswersThatAreNone(t *testing.T) {
-	const invalid, kind, zero = "no valid gRPC answer", "\x0f\x10\x10application/grpc", "\x00\x0bgrpc-status\x010"
+	const invalid, kind, zero = "not a valid gRPC response", "\x0f\x10\x10application/grpc", "\x00\x0bgrpc-status\x010"
 	headers := func(flags http2.Flags, fields string) frame {
 		return frame{http2.FrameHeaders, flags | endHeaders, 1, []byte(fields)}
 	}
@@ -285,21 +285,21 @@ func TestGRPCAnswersThatAreNone(t *testing.T) {
 		list []frame
 		want string
 	}{
-		"another status":             {[]frame{headers(0, "\x08\x03503"+kind), okData, okTrailers}, "HTTP status 503 instead of a gRPC answer"},
-		"only an interim answer":     {[]frame{headers(endStream, "\x08\x03103"+kind+zero)}, "HTTP status 103 instead of a gRPC answer"},
-		"body after an interim":      {[]frame{headers(0, "\x08\x03103"+kind), okData, okTrailers}, "no valid HTTP/2 answer"},
-		"no status":                  {[]frame{headers(0, kind), okData, okTrailers}, "no valid HTTP/2 answer"},
+		"another status":             {[]frame{headers(0, "\x08\x03503"+kind), okData, okTrailers}, "HTTP status 503 instead of a gRPC response"},
+		"only an interim answer":     {[]frame{headers(endStream, "\x08\x03103"+kind+zero)}, "HTTP status 103 instead of a gRPC response"},
+		"body after an interim":      {[]frame{headers(0, "\x08\x03103"+kind), okData, okTrailers}, "not a valid HTTP/2 response"},
+		"no status":                  {[]frame{headers(0, kind), okData, okTrailers}, "not a valid HTTP/2 response"},
 		"another content":            {[]frame{headers(0, "\x88\x0f\x10\x09text/html"), okData, okTrailers}, invalid},
 		"no content type":            {[]frame{headers(0, "\x88"), okData, okTrailers}, invalid},
 		"its status in front":        {[]frame{headers(0, okFields+zero), lastData}, invalid},
 		"trailers without it":        {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x01x\x010")}, invalid},
-		"trailers that end nothing":  {[]frame{okHeaders, okData, headers(0, zero), lastData}, "no valid HTTP/2 answer"},
+		"trailers that end nothing":  {[]frame{okHeaders, okData, headers(0, zero), lastData}, "not a valid HTTP/2 response"},
 		"a yes that was taken back":  {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x0bgrpc-status\x0214")}, "gRPC status UNAVAILABLE"},
 		"a content type in trailers": {[]frame{headers(0, "\x88"), okData, headers(endStream, kind+zero)}, invalid},
 	} {
 		a, err := readCanned(frames(append([]frame{emptySettings}, test.list...)...))
 		if err == nil {
-			err = new(grpcProbe).judge(a)
+			err = new(grpcProbe).checkResponse(a)
 		}
 		assert.EqualError(t, err, test.want, name)
 	}
@@ -320,8 +320,8 @@ func TestHTTP2Replies(t *testing.T) {
 
 // What none may do, and what each is called.
 func TestHTTP2OfBrokenServers(t *testing.T) {
-	const invalid = "no valid HTTP/2 answer"
-	const closed = "the connection was closed before the answer was complete"
+	const invalid = "not a valid HTTP/2 response"
+	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
 	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value of 127+0x21+0x1e<<7 bytes
 	fields := []byte(strings.Repeat("\x00"+field, 4))        // which are not to be indexed
@@ -346,16 +346,16 @@ func TestHTTP2OfBrokenServers(t *testing.T) {
 		"no priority":          {[]frame{emptySettings, {http2.FrameHeaders, endHeaders | http2.FlagHeadersPriority, 1, []byte{0x88}}}, closed},
 		"short goaway":         {[]frame{emptySettings, {kind: http2.FrameGoAway}}, invalid},
 		"short reset":          {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, nil}}, invalid},
-		"reset":                {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{0, 0, 0, 7}}}, "the server broke off the answer: REFUSED_STREAM"},
-		"odd reset":            {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{1, 0, 0, 7}}}, "the server broke off the answer: unknown error code 0x1000007"},
-		"goaway":               {[]frame{emptySettings, {http2.FrameGoAway, 0, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x0bCANARY")}}, "the server takes no requests: ENHANCE_YOUR_CALM"},
-		"endless settings":     {many(emptySettings, 20000), "more than 1000 frames of answer"},
-		"endless pings":        {many(frame{http2.FramePing, 0, 0, make([]byte, 8)}, 20000), "more than 1000 frames of answer"},
+		"reset":                {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{0, 0, 0, 7}}}, "the server aborted the response: REFUSED_STREAM"},
+		"odd reset":            {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{1, 0, 0, 7}}}, "the server aborted the response: unknown error code 0x1000007"},
+		"goaway":               {[]frame{emptySettings, {http2.FrameGoAway, 0, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x0bCANARY")}}, "the server accepts no requests: ENHANCE_YOUR_CALM"},
+		"endless settings":     {many(emptySettings, 20000), "more than 1000 frames"},
+		"endless pings":        {many(frame{http2.FramePing, 0, 0, make([]byte, 8)}, 20000), "more than 1000 frames"},
 		"endless continuation": {append([]frame{emptySettings, {http2.FrameHeaders, 0, 1, huge}}, bytesOf(frame{http2.FrameContinuation, 0, 1, huge}, 9)...), invalid},
-		"endless fields":       {append([]frame{emptySettings, okStart}, bytesOf(more, 9)...), "more than 74 KiB of answer"},
+		"endless fields":       {append([]frame{emptySettings, okStart}, bytesOf(more, 9)...), "more than 74 KiB of response"},
 		"64 KiB of fields":     {[]frame{emptySettings, okStart, more, more, more, more, {http2.FrameContinuation, endHeaders, 1, fields[:4006]}}, "more than 64 KiB of headers"},
 		"a bomb of fields":     {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x88\x40" + field + strings.Repeat("\xbe", 10000))}}, "more than 64 KiB of headers"},
-		"endless body":         {append([]frame{emptySettings, okHeaders}, bytesOf(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of answer"},
+		"endless body":         {append([]frame{emptySettings, okHeaders}, bytesOf(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of response"},
 	} {
 		_, err := readCanned(frames(test.list...))
 		assert.EqualError(t, err, test.want, name)
@@ -377,7 +377,7 @@ func FuzzHTTP2(f *testing.F) {
 		a, err := readCanned(string(server))
 		if err == nil {
 			require.LessOrEqual(t, len(a.body), maxBodyBytes)
-			err = new(grpcProbe).judge(a)
+			err = new(grpcProbe).checkResponse(a)
 		}
 		if err == nil {
 			require.Contains(t, string(server), "\x08\x01", "a yes without a 1")

@@ -128,8 +128,8 @@ func TestHTTPOfHostileServers(t *testing.T) {
 	chunked := func(chunks string) string {
 		return ok + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks
 	}
-	const closed = "the connection was closed before the answer was complete"
-	const invalid = "no valid HTTP answer"
+	const closed = "the connection was closed before the response was complete"
+	const invalid = "not a valid HTTP response"
 	for name, test := range map[string]struct{ options, answer, want string }{
 		"10 MB in one header":      {"", ok + "A: " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
 		"10 MB of headers":         {"", ok + strings.Repeat("A: b\r\n", 10<<20/6) + "\r\n", "more than 64 KiB of headers"},
@@ -168,9 +168,9 @@ func TestHTTPOfHostileServers(t *testing.T) {
 		"ICY":                      {"", "ICY 200 OK\r\n\r\n", invalid},
 		// In words of HTTP/1 a server may claim what it likes: it has answered,
 		// as for the kubelet.
-		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", "no valid HTTP answer"},
-		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "no valid HTTP answer"},
-		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "no valid HTTP answer"},
+		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", "not a valid HTTP response"},
+		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "not a valid HTTP response"},
+		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "not a valid HTTP response"},
 		"HTTP/2 in frames":                     {"", frames(emptySettings, okHeaders, okData, okTrailers), invalid},
 		"bare newlines":                        {"match=^hi ", "HTTP/1.0 200 OK\n\nhi", ""},
 		"a second answer":                      {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},

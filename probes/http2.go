@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// One request over HTTP/2 (RFC 9113), on a connection of its own. Frames and header
-// fields are those of golang.org/x/net, which grpc-go builds on too.
+// One request over HTTP/2 (RFC 9113), on its own connection. golang.org/x/net encodes and
+// decodes frames and header fields, as it does for grpc-go.
 //
 // net/http's Transport would do all of it, but its goroutines outlive the request, it
 // prints through package log when a server sends a frame that it does not know (which
@@ -21,27 +21,27 @@ import (
 const (
 	// maxFrameSize is the largest payload of a frame, because no other is announced.
 	maxFrameSize = 1 << 14
-	// maxFrames is far more than an answer has. It bounds the work for a server that
+	// maxFrames is far more than a response has. It bounds the work for a server that
 	// sends only frames that do not matter.
 	maxFrames = 1000
 	// streamID is the number of the first request of a client, the only one here.
 	streamID = 1
 )
 
-var errNoHTTP2 = hinted{errors.New("no valid HTTP/2 answer"), hintStranger}
+var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWrongProtocol}
 
-// An http2Answer holds what the caller needs of an answer.
-type http2Answer struct {
+// An http2Response holds what the caller needs of a response.
+type http2Response struct {
 	status      string
 	contentType string
-	grpcStatus  string // of the trailers, or of headers that are the whole answer
+	grpcStatus  string // of the trailers, or of the headers if they are the whole response
 	body        []byte // at most maxBodyBytes
 }
 
-// postHTTP2 sends one request, and reads the answer to its end. It sends everything
+// postHTTP2 sends one request, and reads the response to its end. It sends everything
 // at once: the body is smaller than the flow-control window that every server starts
 // with.
-func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) (*http2Answer, error) {
+func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) (*http2Response, error) {
 	w := bufio.NewWriter(conn)
 	limit := &io.LimitedReader{R: conn, N: maxHeaderBytes + maxBodyBytes}
 	r := bufio.NewReader(limit)
@@ -50,8 +50,8 @@ func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) 
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // the table's size when no setting changes it
 	framer.MaxHeaderListSize = maxHeaderBytes
 
-	// Errors of these writes come back from Flush. A server may answer and close the
-	// connection before it has read everything, so the answer is read in any case.
+	// Flush returns the errors of these writes. A server may respond and close the
+	// connection before it has read everything, so the response is read in any case.
 	_, _ = w.WriteString(http2.ClientPreface)
 	_ = framer.WriteSettings(
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
@@ -61,21 +61,21 @@ func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) 
 	_ = framer.WriteData(streamID, true, body)
 	written := w.Flush()
 
-	var a *http2Answer
+	var a *http2Response
 	err := checkProtocol(r)
 	if err == nil {
-		a, err = readAnswer(framer, w.Flush)
+		a, err = readResponse(framer, w.Flush)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		switch {
 		case limit.N <= 0:
-			err = answer{fmt.Sprintf("more than %d KiB of answer", (maxHeaderBytes+maxBodyBytes)>>10), nil}
+			err = probeError{fmt.Sprintf("more than %d KiB of response", (maxHeaderBytes+maxBodyBytes)>>10), nil}
 		case written != nil:
 			err = written
 		}
 	}
 	if err != nil {
-		return nil, plainHTTP(err, errNoHTTP2)
+		return nil, sanitizeHTTPErr(err, errNoHTTP2)
 	}
 	return a, nil
 }
@@ -93,30 +93,29 @@ func requestFields(scheme, authority, path string) []byte {
 		{Name: "te", Value: "trailers"},
 		{Name: "user-agent", Value: "usher"},
 	} {
-		_ = encoder.WriteField(f) // a bytes.Buffer takes all
+		_ = encoder.WriteField(f) // writing to a bytes.Buffer does not fail
 	}
 	return block.Bytes()
 }
 
-// checkProtocol looks at the first bytes of the answer. The most common mistake in a
+// checkProtocol looks at the first bytes of the response. The most common mistake in a
 // target is that the server speaks another protocol.
 func checkProtocol(r *bufio.Reader) error {
 	begin, err := r.Peek(5)
 	switch {
 	case bytes.HasPrefix(begin, []byte("HTTP/")):
-		return hinted{answer{"the server speaks HTTP/1, not HTTP/2", nil}, hintStranger}
+		return hintedError{probeError{"the server speaks HTTP/1, not HTTP/2", nil}, hintWrongProtocol}
 	case bytes.HasPrefix(begin, []byte{0x15, 0x03}): // an alert, RFC 8446, section 5.1
-		return answer{"the server wants TLS: write grpcs://", nil}
+		return probeError{"the server wants TLS: write grpcs://", nil}
 	}
 	return err
 }
 
-// readAnswer reads frames until the answer is complete. The server's own settings do
-// not matter, because the request is already sent; they are acknowledged, because a
-// server may close the connection otherwise. flush sends what has been written to
-// framer.
-func readAnswer(framer *http2.Framer, flush func() error) (*http2Answer, error) {
-	a := new(http2Answer)
+// readResponse reads frames until the response is complete. The server's settings do not
+// matter, because the request is already sent. They are acknowledged, because a server may
+// close the connection otherwise. flush sends what framer has written.
+func readResponse(framer *http2.Framer, flush func() error) (*http2Response, error) {
+	a := new(http2Response)
 	for n := range maxFrames {
 		f, err := framer.ReadFrame()
 		if err != nil {
@@ -130,7 +129,7 @@ func readAnswer(framer *http2.Framer, flush func() error) (*http2Answer, error) 
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				_ = framer.WriteSettingsAck()
-				_ = flush() // a server that closes the connection may have answered before
+				_ = flush() // the response may have come before the connection was closed
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {
@@ -139,13 +138,13 @@ func readAnswer(framer *http2.Framer, flush func() error) (*http2Answer, error) 
 			}
 		case *http2.GoAwayFrame:
 			if f.LastStreamID < streamID {
-				return nil, answer{"the server takes no requests: " + f.ErrCode.String(), nil}
+				return nil, probeError{"the server accepts no requests: " + f.ErrCode.String(), nil}
 			}
 		case *http2.RSTStreamFrame:
 			if f.StreamID != streamID {
 				return nil, errNoHTTP2
 			}
-			return nil, answer{"the server broke off the answer: " + f.ErrCode.String(), nil}
+			return nil, probeError{"the server aborted the response: " + f.ErrCode.String(), nil}
 		case *http2.MetaHeadersFrame:
 			done, err = f.StreamEnded(), a.addFields(f)
 		case *http2.DataFrame:
@@ -157,19 +156,19 @@ func readAnswer(framer *http2.Framer, flush func() error) (*http2Answer, error) 
 			return a, err
 		}
 	}
-	return nil, answer{fmt.Sprintf("more than %d frames of answer", maxFrames), nil}
+	return nil, probeError{fmt.Sprintf("more than %d frames", maxFrames), nil}
 }
 
-// hasHeaders reports whether the final headers have come; interim answers (1xx) may
-// come before them.
-func (a *http2Answer) hasHeaders() bool { return a.status != "" && a.status[0] != '1' }
+// hasHeaders reports whether the final headers have been read. Interim
+// responses (1xx) may come before them.
+func (a *http2Response) hasHeaders() bool { return a.status != "" && a.status[0] != '1' }
 
-// addFields takes headers or trailers. Trailers end an answer (RFC 9113, section 8.1).
-func (a *http2Answer) addFields(f *http2.MetaHeadersFrame) error {
+// addFields adds headers or trailers. Trailers end a response (RFC 9113, section 8.1).
+func (a *http2Response) addFields(f *http2.MetaHeadersFrame) error {
 	status := f.PseudoValue("status")
 	switch {
 	case f.Truncated:
-		return answer{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
+		return probeError{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
 	case f.StreamID != streamID, a.hasHeaders() && !f.StreamEnded(), !a.hasHeaders() && status == "":
 		return errNoHTTP2
 	case !a.hasHeaders():
@@ -181,7 +180,7 @@ func (a *http2Answer) addFields(f *http2.MetaHeadersFrame) error {
 	return nil
 }
 
-func (a *http2Answer) addBody(f *http2.DataFrame) error {
+func (a *http2Response) addBody(f *http2.DataFrame) error {
 	if f.StreamID != streamID || !a.hasHeaders() {
 		return errNoHTTP2
 	}

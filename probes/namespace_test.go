@@ -250,10 +250,10 @@ func TestNameServers(t *testing.T) {
 		"http://none.test/":              "name does not resolve",
 		"grpc://none.test:1":             "name does not resolve",
 		"dns://empty.test":               "name does not resolve",
-		"dns://both-fail.test":           "cannot look up name: the name server fails",
-		"https://both-fail.test":         "cannot look up name: the name server fails",
-		"dns://both-silent.test":         "cannot look up name: no name server answers in time",
-		tcp("both-silent.test", port4):   "cannot look up name: no name server answers in time",
+		"dns://both-fail.test":           "cannot look up name: the name server failed",
+		"https://both-fail.test":         "cannot look up name: the name server failed",
+		"dns://both-silent.test":         "cannot look up name: the name server timed out",
+		tcp("both-silent.test", port4):   "cannot look up name: the name server timed out",
 	} {
 		target := parse(t, text, ForWait)
 		all.Go(func() {
@@ -275,7 +275,7 @@ func TestNameServers(t *testing.T) {
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
 	var tried []error
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
-		if u.Kind == Tried {
+		if u.Kind == Attempted {
 			tried = append(tried, u.Status.Last)
 		}
 	}))
@@ -299,7 +299,7 @@ func TestNameServers(t *testing.T) {
 		tcp("goes.test", port4):   "name does not resolve",
 		"dns://goes.test":         "name does not resolve",
 		tcp("breaks.test", port4): "",
-		"dns://breaks.test":       "cannot look up name: the name server fails",
+		"dns://breaks.test":       "cannot look up name: the name server failed",
 	} {
 		resolver := &Resolver{}
 		target := parse(t, text, ForWait)
@@ -309,9 +309,9 @@ func TestNameServers(t *testing.T) {
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
 		resolver.mu.Lock() // a second has passed
-		resolver.names[name].begun = time.Time{}
+		resolver.names[name].startedAt = time.Time{}
 		resolver.mu.Unlock()
-		_ = resolver.resolves(t.Context(), name, new(chan struct{}))
+		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
 		err := target.Probe.Ask(t.Context(), Attempt{Resolver: resolver})
 		if want == "" {
 			assert.NoError(t, err, text)
@@ -326,7 +326,7 @@ func TestNoNameServer(t *testing.T) {
 	if !inNamespace(t, "options timeout:1 attempts:1\n") {
 		return
 	}
-	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: there is no name server")
+	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: the name server refused the connection")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	assert.NoError(t, parse(t, "dns://localhost", ForWait).Probe.Ask(ctx, Attempt{}))

@@ -151,9 +151,9 @@ func TestManyAddresses(t *testing.T) {
 }
 
 func TestTheMostTellingErrorIsReported(t *testing.T) {
-	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ENETUNREACH, syscall.ECONNREFUSED))
-	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ECONNREFUSED, syscall.ENETUNREACH))
-	assert.Equal(t, syscall.EHOSTUNREACH, tellingMore(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ENETUNREACH, syscall.ECONNREFUSED))
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ECONNREFUSED, syscall.ENETUNREACH))
+	assert.Equal(t, syscall.EHOSTUNREACH, moreSpecific(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
 }
 
 func TestUnix(t *testing.T) {
@@ -165,7 +165,7 @@ func TestUnix(t *testing.T) {
 	l.Close()
 	err := ask(t, "unix://"+path, ForWait)
 	assert.EqualError(t, err, "connection refused")
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 }
 
 func TestFile(t *testing.T) {
@@ -173,7 +173,7 @@ func TestFile(t *testing.T) {
 	text := "file://" + strings.ReplaceAll(path, " ", "%20")
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, "no such file")
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	assert.NoError(t, ask(t, text, ForWait))
 	assert.EqualError(t, ask(t, text+"/x", ForWait), "no such file")
@@ -182,10 +182,10 @@ func TestFile(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	target := parse(t, `name=check /bin/check -a 'b c'`, ForEnd)
-	facts := []Fact{{"USHER_REASON", "signal"}}
+	facts := []HookVar{{"USHER_REASON", "signal"}}
 	var got Command
 	failed := errors.New("exit status 3")
-	err := target.Probe.Ask(t.Context(), Attempt{Facts: facts, Run: func(_ context.Context, c Command) error {
+	err := target.Probe.Ask(t.Context(), Attempt{HookVars: facts, Run: func(_ context.Context, c Command) error {
 		got = c
 		return failed
 	}})
@@ -232,7 +232,7 @@ func TestHTTPStatuses(t *testing.T) {
 	for code := 100; code <= 199; code++ {
 		if status.Store(int64(code)); code != 101 {
 			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
-			assert.EqualError(t, err, "the connection was closed before the answer was complete", "%d", code)
+			assert.EqualError(t, err, "the connection was closed before the response was complete", "%d", code)
 		}
 	}
 }
@@ -264,8 +264,8 @@ func TestHTTPRequest(t *testing.T) {
 	require.NoError(t, ask(t, "body=x "+url, ForWait))
 	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
 
-	facts := Attempt{Facts: []Fact{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
-	require.NoError(t, Do(t.Context(), parse(t, url, ForEnd), facts))
+	facts := Attempt{HookVars: []HookVar{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
+	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), facts))
 	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
 	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), facts))
 	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
@@ -290,7 +290,7 @@ func TestHTTPBodyIsSentAgain(t *testing.T) {
 			w.WriteHeader(503)
 		}
 	})
-	require.NoError(t, Do(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
+	require.NoError(t, RunHook(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
 }
 
 func TestHTTPMatch(t *testing.T) {
@@ -365,8 +365,8 @@ func TestHTTPRedirects(t *testing.T) {
 		{"%s/other", ForWait, "", ""},
 		{"status=200 %s/other", ForWait, "status 302", ""},
 		{"%s/nowhere", ForWait, "", ""},
-		{"%s/bad", ForWait, "redirects to something that is not a URL", ""},
-		{"%s/scheme", ForWait, "redirects to something that is not HTTP", ""},
+		{"%s/bad", ForWait, "redirects to an invalid URL", ""},
+		{"%s/scheme", ForWait, "redirects to a URL that is not http or https", ""},
 		{"%s/port", ForWait, "redirects to a port that is not in 1-65535", ""},
 		{"method=POST body=b header='X: y' %s/keep", ForWait, "", "POST /end b " + host + " y"},
 		{"method=POST body=b header='X: y' %s/drop", ForWait, "", "GET /end  " + host + " y"},
@@ -417,13 +417,13 @@ func TestHTTPHostileServers(t *testing.T) {
 				_, err = io.WriteString(c, strings.Repeat("x", 4096))
 			}
 		}},
-		{"other protocol", "http", "no valid HTTP answer", 30 * time.Second, func(c net.Conn) {
+		{"other protocol", "http", "not a valid HTTP response", 30 * time.Second, func(c net.Conn) {
 			io.WriteString(c, "SSH-2.0-CANARY\r\n\r\n")
 		}},
 		{"no TLS", "https", "the server does not speak TLS", 30 * time.Second, func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.0 400 Bad\r\n\r\n")
 		}},
-		{"hangs up", "http", "the connection was closed before the answer was complete", 30 * time.Second, func(c net.Conn) {
+		{"hangs up", "http", "the connection was closed before the response was complete", 30 * time.Second, func(c net.Conn) {
 			c.Read(make([]byte, 4096))
 			c.Close()
 		}},
@@ -497,14 +497,14 @@ func TestHTTPS(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
 	assert.NoError(t, ask(t, "method=PUT body=x "+url, ForEnd))
 	assert.Equal(t, "x", string(body))
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is for another name than localhost")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), ForWait), "status 400")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
 	assert.EqualError(t, ask(t, url, ForWait), "the certificate is self-signed")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
-	assert.EqualError(t, ask(t, url, ForWait), "the server wants a client certificate")
+	assert.EqualError(t, ask(t, url, ForWait), "the server requires a client certificate")
 }
 
 // A server that does not wait for the request, as a canned answer from nc.

@@ -238,15 +238,15 @@ func TestRedirectElsewhereIsExplained(t *testing.T) {
 	b := serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
 	for options, want := range map[string]string{
-		"": hintOfStatus(401), "method=HEAD ": hintOfStatus(401),
-		"method=POST ": hintElsewhere, "body=x ": hintElsewhere, "header='Authorization: x' ": hintElsewhere,
+		"": hintForStatus(401), "method=HEAD ": hintForStatus(401),
+		"method=POST ": hintRedirected, "body=x ": hintRedirected, "header='Authorization: x' ": hintRedirected,
 	} {
 		err := ask(t, options+a, ForWait)
 		assert.EqualError(t, err, "status 401")
 		assert.Equal(t, want, Hint(err), options)
 	}
-	assert.Equal(t, hintElsewhere, Hint(ask(t, strings.Replace(a, "//", "//u:p@", 1), ForWait)))
-	assert.Equal(t, hintOfStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
+	assert.Equal(t, hintRedirected, Hint(ask(t, strings.Replace(a, "//", "//u:p@", 1), ForWait)))
+	assert.Equal(t, hintForStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
 }
 
 // A server's redirect to a URL with characters that must be escaped is followed as

@@ -163,7 +163,7 @@ func TestFailedLookupIsANo(t *testing.T) {
 	}{
 		{nil, errNoSuchHost, "name does not resolve"},
 		{nil, nil, "name does not resolve"},
-		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: no name server answers in time"},
+		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: the name server timed out"},
 		{nil, errors.New("CANARY"), "cannot look up name"},
 	}
 	for _, test := range tests {
@@ -171,7 +171,7 @@ func TestFailedLookupIsANo(t *testing.T) {
 		for _, text := range []string{"tcp://db:1", "http://db/"} {
 			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Resolver: r})
 			assert.EqualError(t, err, test.want)
-			assert.Equal(t, unresolved, kindOf(err))
+			assert.Equal(t, unresolved, classify(err))
 		}
 	}
 }
@@ -189,7 +189,7 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
 		var asked []string
 		require.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil {
+			if u.Kind == Attempted && u.Status.Last != nil {
 				asked = append(asked, u.Status.Last.Error())
 			}
 		}))

@@ -36,7 +36,7 @@ func pgError(code, text string) string {
 const (
 	pgPassword = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
 	amqpStart  = "\x01\x00\x00\x00\x00\x00\x1c\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US\xce"
-	noAnswer   = "the connection was closed before the answer was complete"
+	noAnswer   = "the connection was closed before the response was complete"
 )
 
 // What a server says first, and what that means: "" is a yes.
@@ -53,17 +53,17 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"postgres", pgError("57P03", "the database system is in recovery mode"), "in recovery after a crash"},
 	{"postgres", pgError("57P03", "the database system is not yet accepting connections"), "not accepting connections yet"},
 	{"postgres", pgError("57P03", "CANARY"), "not accepting connections yet"},
-	{"postgres", pgError("57P0", "CANARY"), "what answers there is no PostgreSQL server"},
-	{"postgres", "E\x00\x00\x00\x09CANAR", "what answers there is no PostgreSQL server"},
-	{"postgres", "Ecould not fork new process for connection: CANARY\n\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "RFB 003.008\n", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\x00\x00\x00\x07\x00\x00\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\x00\x00\x07\xd1", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\xff\xff\xff\xff\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "E\x00\x00\x75\x31", "what answers there is no PostgreSQL server"},
-	{"postgres", "E\xff\xff\xff\xff", "what answers there is no PostgreSQL server"},
-	{"postgres", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no PostgreSQL server"},
-	{"postgres", "\x15\x03\x03\x00\x02\x02\x50", "what answers there is no PostgreSQL server"},
+	{"postgres", pgError("57P0", "CANARY"), "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\x00\x00\x00\x09CANAR", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "Ecould not fork new process for connection: CANARY\n\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "RFB 003.008\n", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\x00\x00\x00\x07\x00\x00\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\x00\x00\x07\xd1", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\xff\xff\xff\xff\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\x00\x00\x75\x31", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\xff\xff\xff\xff", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "\x15\x03\x03\x00\x02\x02\x50", "the server does not speak the PostgreSQL protocol"},
 
 	{"mysql", greeting("5.5.5-10.11.19-MariaDB"), ""},
 	{"mysql", greeting("8.4.0"), ""},
@@ -72,16 +72,16 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"mysql", mysqlPacket(0, "\xff\x69\x04Host "), ""},
 	{"mysql", mysqlPacket(0, "\xff\x6a\x04Host "), ""},
 	{"mysql", mysqlPacket(0, "\xff\x1d\x04CANARY"), "shutting down"},
-	{"mysql", mysqlPacket(0, "\xff\x6f\x04CANARY"), "refuses clients with error 1135"},
-	{"mysql", mysqlPacket(0, "\xff\x10\x04"), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, ""), "what answers there is no MySQL server"},
-	{"mysql", "\xff\xff\xff\x00\x0a", "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(1, greeting("8.4.0")[4:]), "what answers there is no MySQL server"},
-	{"mysql", greeting(""), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, "\x0a8.4\x00"), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, "\x09"+greeting("8.4.0")[5:]), "what answers there is no MySQL server"},
-	{"mysql", "SSH-2.0-OpenSSH_9.2\r\n", "what answers there is no MySQL server"},
-	{"mysql", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no MySQL server"},
+	{"mysql", mysqlPacket(0, "\xff\x6f\x04CANARY"), "rejects clients with error 1135"},
+	{"mysql", mysqlPacket(0, "\xff\x10\x04"), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, ""), "the server does not speak the MySQL protocol"},
+	{"mysql", "\xff\xff\xff\x00\x0a", "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(1, greeting("8.4.0")[4:]), "the server does not speak the MySQL protocol"},
+	{"mysql", greeting(""), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, "\x0a8.4\x00"), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, "\x09"+greeting("8.4.0")[5:]), "the server does not speak the MySQL protocol"},
+	{"mysql", "SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak the MySQL protocol"},
+	{"mysql", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the MySQL protocol"},
 
 	{"redis", "+PONG\r\n", ""},
 	{"redis", "+PONG\n", ""},
@@ -92,35 +92,35 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"redis", "-ERR operation not permitted\r\n", ""},
 	{"redis", "-ERR unknown command 'PING'\r\n", ""},
 	{"redis", "-LOADING Redis is loading the dataset in memory\r\n", "still loading its data"},
-	{"redis", "-MASTERDOWN Link with MASTER is down\r\n", "a replica that has lost its master"},
+	{"redis", "-MASTERDOWN Link with MASTER is down\r\n", "a replica without a connection to its master"},
 	{"redis", "-ERR max number of clients + cluster connections reached\r\n", ""},
 	{"redis", "-BUSY Redis is busy running a script\r\n", "busy with a script"},
 	{"redis", "-MISCONF Redis is configured to save RDB snapshots\r\n", "cannot save to disk and refuses to write"},
-	{"redis", "-ERR upstream CANARY\r\n", "answers PING with an error"},
-	{"redis", "-LOADINGCANARY\r\n", "answers PING with an error"},
-	{"redis", "-NOAUTHCANARY\r\n", "answers PING with an error"},
-	{"redis", "+PONGCANARY\r\n", "what answers there is no Redis server"},
-	{"redis", "*1\r\n$4\r\nPING\r\n", "what answers there is no Redis server"},
-	{"redis", "$4\r\nPONG\r\n", "what answers there is no Redis server"},
-	{"redis", "\r\n+PONG\r\n", "what answers there is no Redis server"},
-	{"redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no Redis server"},
+	{"redis", "-ERR upstream CANARY\r\n", "answered PING with an error"},
+	{"redis", "-LOADINGCANARY\r\n", "answered PING with an error"},
+	{"redis", "-NOAUTHCANARY\r\n", "answered PING with an error"},
+	{"redis", "+PONGCANARY\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "*1\r\n$4\r\nPING\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "$4\r\nPONG\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "\r\n+PONG\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the Redis protocol"},
 
 	{"amqp", amqpStart, ""},
 	{"amqp", "AMQP\x00\x01\x00\x00", ""},
 	{"amqp", "AMQP\x00\x00\x08\x00", ""},
-	{"amqp", amqpHeader, "what answers there is no AMQP server"},
-	{"amqp", strings.Replace(amqpStart, "\x00\x0a\x00\x0a", "\x00\x0a\x00\x32", 1), "what answers there is no AMQP server"},
-	{"amqp", strings.Replace(amqpStart, "\xce", "\xcd", 1), "what answers there is no AMQP server"},
-	{"amqp", "\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x0a\xce", "what answers there is no AMQP server"},
-	{"amqp", "\x01\x00\x00\xff\xff\xff\xff\x00", "what answers there is no AMQP server"},
-	{"amqp", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no AMQP server"},
+	{"amqp", amqpHeader, "the server does not speak the AMQP protocol"},
+	{"amqp", strings.Replace(amqpStart, "\x00\x0a\x00\x0a", "\x00\x0a\x00\x32", 1), "the server does not speak the AMQP protocol"},
+	{"amqp", strings.Replace(amqpStart, "\xce", "\xcd", 1), "the server does not speak the AMQP protocol"},
+	{"amqp", "\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x0a\xce", "the server does not speak the AMQP protocol"},
+	{"amqp", "\x01\x00\x00\xff\xff\xff\xff\x00", "the server does not speak the AMQP protocol"},
+	{"amqp", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the AMQP protocol"},
 
 	{"nats", "INFO {\"server_id\":\"x\"} \r\n", ""},
 	{"nats", "INFO {" + strings.Repeat("x", 60<<10) + "}\r\n", ""},
 	{"nats", "INFO {}\r\n-ERR 'maximum connections exceeded'\r\n", ""},
-	{"nats", "-ERR 'CANARY'\r\n", "refuses clients"},
-	{"nats", "INFO CANARY\r\n", "what answers there is no NATS server"},
-	{"nats", "220 mail.example ESMTP\r\n", "what answers there is no NATS server"},
+	{"nats", "-ERR 'CANARY'\r\n", "rejects clients"},
+	{"nats", "INFO CANARY\r\n", "the server does not speak the NATS protocol"},
+	{"nats", "220 mail.example ESMTP\r\n", "the server does not speak the NATS protocol"},
 
 	{"mqtt", "\x20\x02\x00\x00", ""},
 	{"mqtt", "\x20\x02\x00\x01", ""},
@@ -128,22 +128,22 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"mqtt", "\x20\x02\x00\x04", ""},
 	{"mqtt", "\x20\x02\x00\x05", ""},
 	{"mqtt", "\x20\x03\x00\x84\x00", ""},
-	{"mqtt", "\x20\x02\x00\x03", "says that it is not available"},
-	{"mqtt", "\x20\x03\x00\x88\x00", "says that it is not available"},
-	{"mqtt", "\x20\x02\x00\x06", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\x02\x02\x00", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\x01\x00", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\xff\xff", "what answers there is no MQTT server"},
-	{"mqtt", "\x10\x21", "what answers there is no MQTT server"},
-	{"mqtt", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no MQTT server"},
+	{"mqtt", "\x20\x02\x00\x03", "server not available"},
+	{"mqtt", "\x20\x03\x00\x88\x00", "server not available"},
+	{"mqtt", "\x20\x02\x00\x06", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\x02\x02\x00", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\x01\x00", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\xff\xff", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x10\x21", "the server does not speak the MQTT protocol"},
+	{"mqtt", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the MQTT protocol"},
 
 	{"memcached", "VERSION 1.6.18\r\n", ""},
 	{"memcached", "CLIENT_ERROR unauthenticated\r\n", ""},
 	{"memcached", "ERROR Too many open connections\r\n", ""},
-	{"memcached", "ERROR\r\n", "what answers there is no memcached server"},
-	{"memcached", "SERVER_ERROR CANARY\r\n", "answers with an error"},
-	{"memcached", "version\r\nversion\r\nquit\r\n", "what answers there is no memcached server"},
-	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no memcached server"},
+	{"memcached", "ERROR\r\n", "the server does not speak the memcached protocol"},
+	{"memcached", "SERVER_ERROR CANARY\r\n", "answered with an error"},
+	{"memcached", "version\r\nversion\r\nquit\r\n", "the server does not speak the memcached protocol"},
+	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
 // serverSchemes are those of this file's kinds.
@@ -155,7 +155,7 @@ func check(t *testing.T, want string, err error, what ...any) {
 	if want == "" {
 		assert.NoError(t, err, what...)
 	} else if assert.EqualError(t, err, want, what...) {
-		assert.Equal(t, answered, kindOf(err), what...)
+		assert.Equal(t, wrongAnswer, classify(err), what...)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestServerThatSaysNothing(t *testing.T) {
 			probe := parse(t, scheme+"://"+l.Addr().String(), ForWait).Probe
 			err := probe.Ask(t.Context(), Attempt{Timeout: short})
 			assert.EqualError(t, err, "timed out after 200ms")
-			assert.Equal(t, unanswered, kindOf(err))
+			assert.Equal(t, timedOut, classify(err))
 
 			cause := errors.New("SIGTERM")
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -448,7 +448,7 @@ func TestServerPostgresWithoutTLS(t *testing.T) {
 		{"N", pgPassword, ""},
 		{"N", pgError("57P03", "the database system is starting up"), "still starting up"},
 		{"S", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"},
-		{"E", "", "what answers there is no PostgreSQL server"},
+		{"E", "", "the server does not speak the PostgreSQL protocol"},
 	} {
 		words.Store(test.words)
 		after.Store(test.after)
@@ -484,7 +484,7 @@ func TestServerTargets(t *testing.T) {
 			"":                   "has no host",
 			"/db":                "has no host",
 			"u:CANARY@":          "has no host",
-			"a,b/db":             "several hosts: write a target for each",
+			"a,b/db":             "several hosts: write one target for each",
 			"u:CANARY@a:1,b:2/x": "several hosts",
 			"a:1,nats://b:2":     "several hosts",
 			"u:CA/NARY@db":       "%2F",
@@ -494,9 +494,9 @@ func TestServerTargets(t *testing.T) {
 			"db:CANARY":          "not a number",
 			"u:CANARY@db:0":      "not in 1-65535",
 			"::1":                "needs brackets",
-			"u:CANARY@d%62":      "no host name has",
-			"u:CANARY@tcp(db)/x": "no host name has",
-			"%2Frun%2Fdb/CANARY": "no host name has",
+			"u:CANARY@d%62":      "not allowed in a host name",
+			"u:CANARY@tcp(db)/x": "not allowed in a host name",
+			"%2Frun%2Fdb/CANARY": "not allowed in a host name",
 		} {
 			_, err := Parse("'"+scheme+"://"+text+"'", ForWait)
 			require.ErrorContains(t, err, want, text)
@@ -553,10 +553,10 @@ func FuzzServerWords(f *testing.F) {
 	for _, test := range firstWords {
 		f.Add(test.words)
 	}
-	fixed := regexp.MustCompile(`^(the connection was closed before the answer was complete|what answers there is no \w+ server|` +
-		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|refuses clients( with error \d{1,5})?|` +
-		`still loading its data|a replica that has lost its master|busy with a script|cannot save to disk and refuses to write|` +
-		`answers (PING )?with an error|says that it is not available)$`)
+	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
+		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
+		`still loading its data|a replica without a connection to its master|busy with a script|cannot save to disk and refuses to write|` +
+		`answered (PING )?with an error|server not available)$`)
 	yes := map[string]*regexp.Regexp{
 		"postgres":  regexp.MustCompile(`^(R\x00\x00[\x00-\x07]|E\x00\x00[^\n]|E\x00[\x00-\x75])`),
 		"mysql":     regexp.MustCompile(`^[^\n]?[^\n]?`),
@@ -570,11 +570,11 @@ func FuzzServerWords(f *testing.F) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // no second connection
 		for _, scheme := range serverSchemes {
-			p := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
-			s := &session{serverProbe: p, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
-			s.tcp = watched(context.Background(), recorded{Reader: strings.NewReader(words)})
-			s.over(s.tcp)
-			err := p.ask(s)
+			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
+			s := &session{serverProbe: probe, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
+			s.tcp = newCtxConn(context.Background(), recorded{Reader: strings.NewReader(words)})
+			s.use(s.tcp)
+			err := probe.ask(s)
 			s.tcp.Close()
 			if err != nil {
 				require.Regexp(t, fixed, err.Error(), "%s", scheme)

@@ -262,7 +262,7 @@ func wait4(t *testing.T, text string) *waiting {
 	go func() {
 		var last string
 		err := Wait(ctx, targets, Attempt{}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil && u.Status.Last.Error() != last {
+			if u.Kind == Attempted && u.Status.Last != nil && u.Status.Last.Error() != last {
 				last = u.Status.Last.Error()
 				w.answer <- last
 			}
@@ -294,7 +294,7 @@ func isRefused(t *testing.T, text string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, notThere)
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 }
 
 // isNo is a no of the server itself: it costs it work, and is asked seldom.
@@ -302,7 +302,7 @@ func isNo(t *testing.T, text, want string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, want)
-	assert.Equal(t, answered, kindOf(err))
+	assert.Equal(t, wrongAnswer, classify(err))
 }
 
 // several asks often enough for something to build up.
@@ -414,7 +414,7 @@ func TestServerPostgresStarts(t *testing.T) {
 	mark := d.mark()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
 	d.line(mark, "reloading configuration files")
-	say(t, c.port, (&postgres{"postgres", "postgres", false}).startup())
+	say(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM))
 	d.line(mark, "received smart shutdown request")
 	isNo(t, url, "shutting down")
@@ -501,7 +501,7 @@ func TestServerPostgresFull(t *testing.T) {
 	d.line(0, "ready to accept connections")
 	var full bool
 	for range 20 {
-		_, first := say(t, c.port, (&postgres{"postgres", "postgres", false}).startup())
+		_, first := say(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
 		if full = first[0] == 'E' && strings.Contains(first, "C53300\x00"); full {
 			break
 		}
@@ -653,7 +653,7 @@ func TestServerRedis(t *testing.T) {
 	require.Contains(t, cli("CONFIG", "SET", "replica-serve-stale-data", "no"), "OK")
 	require.Contains(t, cli("CONFIG", "SET", "save", ""), "OK")
 	require.Contains(t, cli("REPLICAOF", "127.0.0.1", "1"), "OK")
-	isNo(t, url, "a replica that has lost its master")
+	isNo(t, url, "a replica without a connection to its master")
 }
 
 // ---- RabbitMQ

@@ -111,12 +111,12 @@ func TestTLSCertificates(t *testing.T) {
 		{"good", "ca=" + other.path("ca.pem") + " ", "the certificate is not signed by the authority of ca="},
 		{"good", ca + "server-name=db.example ", ""},
 		{"good", ca + "server-name=db.example. ", ""},
-		{"named", ca, "the certificate is for another name than 127.0.0.1"},
+		{"named", ca, "the certificate is not for the name 127.0.0.1"},
 		{"named", ca + "server-name=db.example ", ""},
 		{"named", ca + "server-name=a.wild.example ", ""},
-		{"named", ca + "server-name=wild.example ", "the certificate is for another name than wild.example"},
+		{"named", ca + "server-name=wild.example ", "the certificate is not for the name wild.example"},
 		{"expired", ca, "the certificate expired at 2001-02-03 06:05 UTC"},
-		{"early", ca, "the certificate is not valid before 2999-02-03 04:05 UTC, and the clock here says "},
+		{"early", ca, "the certificate is not valid before 2999-02-03 04:05 UTC, and the local time is "},
 		{"client-only", ca, "the certificate is not valid"},
 		{"self", "", "the certificate is self-signed"},
 		{"self", "ca=" + a.path("self.pem") + " ", ""},
@@ -178,11 +178,11 @@ func TestTLSClientCertificates(t *testing.T) {
 		ask := func(options string) error { return ask(t, ca+options+scheme+addr, ForWait) }
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
-		assert.EqualError(t, ask(""), "the server wants a client certificate")
+		assert.EqualError(t, ask(""), "the server requires a client certificate")
 		// A client whose certificate no acceptable authority has signed sends none.
 		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
-			"the files of cert= and key= are no PEM certificate and its own private key")
+			"the files of cert= and key= are not a PEM certificate and its private key")
 	}
 }
 
@@ -206,14 +206,14 @@ func TestOptionFiles(t *testing.T) {
 
 	err := ask()
 	assert.EqualError(t, err, "cannot read the file of ca=: no such file")
-	assert.True(t, kindOf(err).cheap(), "only this machine works for that answer")
+	assert.True(t, classify(err).isCheap(), "only this machine works for that answer")
 	write(t, path, read(t, a.path("ca.pem")))
 	assert.NoError(t, ask())
 	write(t, path, read(t, newIssuer(t).path("ca.pem")))
 	assert.EqualError(t, ask(), "the certificate is not signed by the authority of ca=")
 	for _, garbage := range []string{"", "CANARY", "-----BEGIN CERTIFICATE-----\nCANARY\n-----END CERTIFICATE-----\n"} {
 		write(t, path, []byte(garbage))
-		assert.EqualError(t, ask(), "the file of ca= holds no PEM certificate")
+		assert.EqualError(t, ask(), "the file of ca= has no PEM certificate")
 	}
 	write(t, path, make([]byte, maxPEM+1))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it has more than 1024 KiB")
@@ -234,7 +234,7 @@ func TestOptionFiles(t *testing.T) {
 // A machine without any authority says so, as an image from scratch is one.
 func TestTLSWithoutAnyAuthority(t *testing.T) {
 	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
-		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed here")
+		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed on this system")
 		return
 	}
 	a := newIssuer(t)
@@ -298,7 +298,7 @@ http {
 		{ca + client + "https://", mutual, "/", ""},
 		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
 		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},
-		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC answer"},
+		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC response"},
 	} {
 		text := fmt.Sprintf("%s127.0.0.1:%d%s", test.text, test.port, test.path)
 		err := ask(t, text, ForWait)

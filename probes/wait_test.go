@@ -21,14 +21,14 @@ type fake struct {
 }
 
 func (f *fake) Ask(ctx context.Context, a Attempt) error {
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
 	f.asked++
 	return f.answer(ctx, f.asked)
 }
 
 func target(name string, answer func(ctx context.Context, n int) error) Target {
-	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: MaxInterval, Successes: 1}
+	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
 func says(err error) func(context.Context, int) error {
@@ -52,18 +52,18 @@ func hangs(ctx context.Context, _ int) error {
 	return context.Cause(ctx)
 }
 
-var errRefused = answer{"connection refused", syscall.ECONNREFUSED}
+var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
 // A story is what an observer saw, one word an update, without the tries.
 func story(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
 		switch u.Kind {
-		case Yes:
+		case TargetReady:
 			*lines = append(*lines, fmt.Sprintf("%v yes %s", at, u.Status.Target.Name))
-		case GaveUp:
+		case TargetSkipped:
 			*lines = append(*lines, fmt.Sprintf("%v gave up %s", at, u.Status.Target.Name))
-		case Progress:
+		case WaitProgress:
 			var names []string
 			for _, s := range u.Pending {
 				names = append(names, s.Target.Name)
@@ -97,7 +97,7 @@ func TestWaitAllStories(t *testing.T) {
 			a, b := target("a", says(no)), target("b", says(no))
 			b.Within = 4 * time.Second
 			return []Target{a, b}
-		}, "", "a,b", "b has not said yes within 4s"},
+		}, "", "a,b", "b was not ready within 4s"},
 		{"optional is a warning", 0, func() []Target {
 			a, b := target("a", says(no)), target("b", from(7*time.Second, no))
 			a.Optional = 2 * time.Second
@@ -161,7 +161,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 		})
 		tried := 0
 		err := Wait(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
-			if u.Kind == Tried && u.Status.Target.Name == "c" {
+			if u.Kind == Attempted && u.Status.Target.Name == "c" {
 				tried++
 			}
 		})
@@ -189,7 +189,7 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 		var last []string
 		begun := time.Now()
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil {
+			if u.Kind == Attempted && u.Status.Last != nil {
 				last = append(last, u.Status.Last.Error())
 			}
 		}))
@@ -205,7 +205,7 @@ func TestWaitAllWantsSuccessesInARow(t *testing.T) {
 		a.Successes = 3
 		var tried int
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
-			if u.Kind == Tried {
+			if u.Kind == Attempted {
 				tried++
 				assert.Equal(t, tried, u.Status.Attempts)
 			}
@@ -239,15 +239,15 @@ func TestDo(t *testing.T) {
 				return hangs(ctx, n)
 			}
 			return failed
-		}, "timed out after 10s, the last try before: exit status 1", 2},
+		}, "timed out after 10s, the try before failed: exit status 1", 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				probe := &fake{answer: test.answer}
-				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: MaxInterval}
+				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: DefaultInterval}
 				begun := time.Now()
-				err := Do(t.Context(), hook, Attempt{Timeout: time.Millisecond})
+				err := RunHook(t.Context(), hook, Attempt{Timeout: time.Millisecond})
 				if test.want == "" {
 					assert.NoError(t, err)
 				} else {
@@ -267,6 +267,6 @@ func TestDoEndsWithTheCauseOfItsContext(t *testing.T) {
 		hurry := errors.New("SIGINT")
 		ctx, stop := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { stop(hurry) })
-		assert.Equal(t, hurry, Do(ctx, target("a", hangs), Attempt{}))
+		assert.Equal(t, hurry, RunHook(ctx, target("a", hangs), Attempt{}))
 	})
 }

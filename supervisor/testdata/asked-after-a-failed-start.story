@@ -16,7 +16,7 @@ tcp://self:1: never ready
       0s start
       0s   fork app
       0s ready
-      2s failed: ready: tcp://self:1 has not said yes within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
+      2s failed: ready: tcp://self:1 was not ready within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
       2s drain
       7s delay over
       7s   fork leave REASON=ready APP_PID=2 TIME_LEFT=5
@@ -31,6 +31,6 @@ tcp://self:1: never ready
      12s hook report finished: ok
      12s exit
      12s shutdown took 10s: drain 7s, stop 2s, leftovers 0s, post-stop 1s
-     12s exit code 124: ready: tcp://self:1 has not said yes within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
+     12s exit code 124: ready: tcp://self:1 was not ready within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
       1s ready? 1s: not ready yet: ready
     2.5s ready? 2.5s: stopping

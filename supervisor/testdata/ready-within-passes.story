@@ -23,7 +23,7 @@ tcp://self:1: never ready
       7s start
       7s   fork app
       7s ready
-      9s failed: ready: tcp://self:1 has not said yes within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
+      9s failed: ready: tcp://self:1 was not ready within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
       9s drain
      14s delay over
      14s   fork leave REASON=ready APP_PID=3 TIME_LEFT=5
@@ -38,4 +38,4 @@ tcp://self:1: never ready
      19s hook report finished: ok
      19s exit
      19s shutdown took 10s: drain 7s, stop 2s, leftovers 0s, post-stop 1s
-     19s exit code 124: ready: tcp://self:1 has not said yes within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
+     19s exit code 124: ready: tcp://self:1 was not ready within 2s; tcp://self:1: no answer yet (1 attempt in 2s)

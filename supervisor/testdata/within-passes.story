@@ -16,10 +16,10 @@ tcp://self:1: ready after 1s
 -- trace --
       0s wait
       2s tcp://db:1 is ready
-      4s failed: wait: tcp://auth:1 has not said yes within 4s; tcp://auth:1: no answer yet (1 attempt in 4s)
+      4s failed: wait: tcp://auth:1 was not ready within 4s; tcp://auth:1: no answer yet (1 attempt in 4s)
       4s post-stop
       4s   fork report REASON=wait EXIT_CODE=124 TIME_LEFT=10
       5s hook report finished: ok
       5s exit
       5s shutdown took 1s: drain 0s, stop 0s, leftovers 0s, post-stop 1s
-      5s exit code 124: wait: tcp://auth:1 has not said yes within 4s; tcp://auth:1: no answer yet (1 attempt in 4s)
+      5s exit code 124: wait: tcp://auth:1 was not ready within 4s; tcp://auth:1: no answer yet (1 attempt in 4s)
