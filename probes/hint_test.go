@@ -83,15 +83,15 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		{secure("good"), nil, "an unknown authority", "ca="},
 		{"ca=" + other.path("ca.pem") + " " + secure("good"), nil, "not signed by the authority of ca=", "authority that signs"},
 		{ca + secure("named"), nil, "not for the name", "server-name="},
-		{ca + secure("expired"), nil, "expired", "renewed"},
+		{ca + secure("expired"), nil, "expired", "renew it"},
 		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
 		{"https://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
 
-		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "coming up"},
-		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "no PostgreSQL server", "port"},
-		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "coming up"},
-		{grpc + "/down", nil, "NOT_SERVING", "coming up"},
-		{grpc + "/lost", nil, "does not know the service", "spelled"},
+		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
+		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},
+		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "it is starting"},
+		{grpc + "/down", nil, "NOT_SERVING", "it is starting"},
+		{grpc + "/lost", nil, "does not know the service", "under which the server"},
 		{grpc + "/unimplemented", nil, "no grpc.health.v1", "tcp://"},
 		{grpc + "/503", nil, "HTTP status 503", "not ready"},
 		{grpc + "/status%2014", nil, "UNAVAILABLE", "not ready"},
@@ -120,7 +120,7 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")
-	assert.Contains(t, Hint(sanitizeErr(syscall.EHOSTUNREACH)), "network")
+	assert.Contains(t, Hint(sanitizeErr(syscall.EHOSTUNREACH)), "route")
 	assert.Empty(t, Hint(nil))
 	assert.Empty(t, Hint(errors.New("exit status 1")))
 }
