@@ -19,8 +19,10 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && [ "$$(go env CGO_E
 TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 LINT_VERSION := v2.15.0
 LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+VULN_VERSION := v1.9.0
+VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test check fmt vet lint bench demo clean help FORCE
+.PHONY: build release image test check fmt vet lint docs fuzz vuln bench demo clean help FORCE
 
 # What the binary is made with, and nothing of where and when: the same commit
 # gives the same bytes (-trimpath, no build ID, no VCS stamp).
@@ -65,7 +67,28 @@ test: ## all tests, under the race detector if there is a C compiler
 	$(if $(RACE),go test -count=1 -run TestFiveHundredWaiters ./probes)
 	go test $(RACE) -count=1 -tags purego ./signals # as on processors without handlers of their own
 
-check: fmt vet lint build test ## all that CI runs (.ci/run installs what it needs)
+# go test fuzzes one target at a time. What it finds is kept in testdata/fuzz.
+FUZZTIME := 3s
+fuzz: ## run each fuzz target for FUZZTIME
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >fuzz.log 2>&1 || { cat fuzz.log; rm fuzz.log; exit 1; }; \
+		done; \
+	done; rm -f fuzz.log
+
+# Without its database on the network govulncheck cannot tell anything.
+vuln: $(VULN) ## known vulnerabilities in what usher calls
+	@$(VULN) ./... >vuln.log 2>&1; code=$$?; cat vuln.log; \
+	if grep -q 'fetching vulnerabilities' vuln.log; then echo "vuln: the database cannot be reached: not checked"; code=0; fi; \
+	rm -f vuln.log; exit $$code
+
+$(VULN):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	@mv $(TOOLS)/govulncheck $@
+
+check: fmt vet lint build test fuzz vuln ## all that CI runs (.ci/run installs what it needs)
 
 fmt: ## fail if a file is not in gofmt's form
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files >&2; exit 1; fi
@@ -73,6 +96,9 @@ fmt: ## fail if a file is not in gofmt's form
 vet: ## go vet, and go.mod and go.sum are tidy
 	go vet -tags bench ./...
 	go mod tidy -diff
+
+docs: ## write what the pages have from the tables of flags, targets, options and events; needs mandoc
+	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManLog|TestManualForTheWeb)$$' ./cmd/usher -update
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
 	$(LINT) run

@@ -149,7 +149,7 @@ func ExampleRunner() {
 func ExampleProbe() {
 	target := probes.Target{Name: "the third time", Probe: &third{}, Interval: time.Second, Successes: 1}
 	err := probes.Wait(context.Background(), []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
-		if u.Kind == probes.Attempted {
+		if u.Kind == probes.TargetTried {
 			fmt.Println(u.Status.Attempts, u.Status.Last)
 		}
 	})

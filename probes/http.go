@@ -22,11 +22,13 @@ const (
 )
 
 var httpOptions = []option{
-	{name: "method", form: "method=POST"},
-	{name: "status", form: "status=200-299,401"},
-	{name: "header", form: "header='Accept: text/plain'", repeat: true},
-	{name: "body", form: "body='{}'"},
-	{name: "match", form: "match='^ok'"},
+	{name: "method", value: "METHOD", form: "method=POST", meaning: "method of the request (GET)"},
+	{name: "status", value: "LIST", form: "status=200-299,401", meaning: "statuses that count as ready, such as `200-299,401`"},
+	{name: "header", value: "'NAME: VALUE'", form: "header='Accept: text/plain'", repeat: true,
+		meaning: "header; a VALUE `@/PATH` is read from that file",
+		details: "`Host` may be set. The file is read at each attempt. It must be a regular file, or a symbolic link to one, of at most 64 KiB."},
+	{name: "body", value: "TEXT", form: "body='{}'", meaning: "body of the request"},
+	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB"},
 }
 
 // An httpProbe is ready when the status matches, and the body if there is a match=. It does

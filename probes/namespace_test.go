@@ -275,7 +275,7 @@ func TestNameServers(t *testing.T) {
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
 	var tried []error
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
-		if u.Kind == Attempted {
+		if u.Kind == TargetTried {
 			tried = append(tried, u.Status.Last)
 		}
 	}))

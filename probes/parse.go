@@ -13,88 +13,138 @@ import (
 	"unicode"
 )
 
-// A kind of target. To add one, add a file with its build function, and a row here.
+// A kind of target. To add one, add a file with its build function, and a row here. Parse,
+// its messages and the documentation (see [Kinds]) use this table.
 type kind struct {
-	name    string   // also the scheme of the URL, except for "command"
-	form    string   // how it is written, for messages
-	options []option // in addition to those of every kind
+	name    string // its scheme too, except for "command"
+	form    string // how it is written
+	ready   string // when it is ready
+	details string // more for the manual, in sentences
+	example string
+	options []option // those that only this kind has
 	build   func(*targetParser) Probe
 }
 
 // hasScheme reports whether the kind is written as name://.
 func (k kind) hasScheme() bool { return k.name != "command" }
 
+const (
+	readyAccepts = "a connection is accepted"
+	readyStatus  = "the status is 200 to 399"
+	readyServing = "grpc.health.v1 answers SERVING"
+	readyServer  = "the server itself says that it accepts clients"
+	sameOnTLS    = "The connection uses TLS, and the certificate is verified."
+)
+
 var kinds = []kind{
-	{"tcp", "tcp://HOST:PORT", sendExpectOptions, buildTCP},
-	{"unix", "unix:///PATH", sendExpectOptions, buildUnix},
-	{"http", "http://HOST[:PORT]/PATH", httpOptions, buildHTTP},
-	{"https", "https://HOST[:PORT]/PATH", slices.Concat(httpOptions, tlsOptions), buildHTTP},
-	{"grpc", "grpc://HOST:PORT[/SERVICE]", nil, buildGRPC},
-	{"grpcs", "grpcs://HOST:PORT[/SERVICE]", tlsOptions, buildGRPC},
-	{"file", "file:///PATH", nil, buildFile},
-	{"dns", "dns://NAME", nil, buildDNS},
-	{"postgres", "postgres://HOST[:PORT]", nil, buildPostgres},
-	{"postgresql", "postgresql://HOST[:PORT]", nil, buildPostgres},
-	{"mysql", "mysql://HOST[:PORT]", nil, buildServer(3306, askMySQL)},
-	{"redis", "redis://HOST[:PORT]", nil, buildServer(6379, askRedis)},
-	{"amqp", "amqp://HOST[:PORT]", nil, buildServer(5672, askAMQP)},
-	{"nats", "nats://HOST[:PORT]", nil, buildServer(4222, askNATS)},
-	{"mqtt", "mqtt://HOST[:PORT]", nil, buildServer(1883, askMQTT)},
-	{"memcached", "memcached://HOST[:PORT]", nil, buildServer(11211, askMemcached)},
-	{"command", "a command", nil, buildCommand},
+	{name: "tcp", form: "tcp://HOST:PORT", ready: readyAccepts, options: sendExpectOptions, build: buildTCP, example: "tcp://db:5432",
+		details: "Behind a proxy that accepts every connection, such as a service mesh or docker-proxy, it is always ready: probe http, grpc or the server's own scheme there."},
+	{name: "unix", form: "unix:///PATH", ready: readyAccepts, options: sendExpectOptions, build: buildUnix, example: "unix:///run/app.sock"},
+	{name: "http", form: "http://HOST[:PORT]/PATH", ready: readyStatus, options: httpOptions, build: buildHTTP, example: "'status=204 timeout=2s http://auth/healthz'",
+		details: "A probe follows redirects on the same host name, 10 at most; one to another host counts as ready. " +
+			"What was written for the URL (method, headers, user, body, client certificate) is sent to the same scheme and port only, or from http to https on their default ports; any other redirect is followed with a plain GET, or HEAD if `method=` is HEAD. " +
+			"A hook follows no redirect: a 3xx is a failure. " +
+			"Spaces, control characters, characters that are not ASCII, backquotes and `\"<>\\^{|}` in the path or query are refused: write `%20`."},
+	{name: "https", form: "https://HOST[:PORT]/PATH", ready: readyStatus, options: slices.Concat(httpOptions, tlsOptions), build: buildHTTP, example: "'ca=/etc/tls/ca.pem https://auth/healthz'", details: sameOnTLS},
+	{name: "grpc", form: "grpc://HOST:PORT[/SERVICE]", ready: readyServing, build: buildGRPC, example: "grpc://auth:50051",
+		details: "Without SERVICE the server as a whole is asked for."},
+	{name: "grpcs", form: "grpcs://HOST:PORT[/SERVICE]", ready: readyServing, options: tlsOptions, build: buildGRPC, example: "'server-name=auth.example grpcs://auth:50051/users'", details: sameOnTLS},
+	{name: "file", form: "file:///PATH", ready: "it exists", build: buildFile, example: "file:///shared/ready"},
+	{name: "dns", form: "dns://NAME", ready: "it resolves", build: buildDNS, example: "dns://db.prod.svc",
+		details: "Here `timeout=` covers the lookup."},
+	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
+		details: "The default port is 5432. The user and the database are sent, over TLS if `sslmode=` is require, verify-ca or verify-full, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`."},
+	{name: "postgresql", form: "postgresql://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "postgresql://db",
+		details: "The same as `postgres://`."},
+	{name: "mysql", form: "mysql://HOST[:PORT]", ready: readyServer, build: buildServer(3306, askMySQL), example: "mysql://db",
+		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready."},
+	{name: "redis", form: "redis://HOST[:PORT]", ready: readyServer, build: buildServer(6379, askRedis), example: "redis://cache",
+		details: "The default port is 6379. It must answer PING and not be loading its data. With a password it does not tell whether it is loading: use `redis-cli` as a command then."},
+	{name: "amqp", form: "amqp://HOST[:PORT]", ready: readyServer, build: buildServer(5672, askAMQP), example: "amqp://queue",
+		details: "The default port is 5672. RabbitMQ logs one connection that the client closed each time it is ready."},
+	{name: "nats", form: "nats://HOST[:PORT]", ready: readyServer, build: buildServer(4222, askNATS), example: "nats://bus",
+		details: "The default port is 4222."},
+	{name: "mqtt", form: "mqtt://HOST[:PORT]", ready: readyServer, build: buildServer(1883, askMQTT), example: "mqtt://broker",
+		details: "The default port is 1883."},
+	{name: "memcached", form: "memcached://HOST[:PORT]", ready: readyServer, build: buildServer(11211, askMemcached), example: "memcached://cache",
+		details: "The default port is 11211."},
+	{name: "command", form: "a command", ready: "it exits 0; no shell: write `sh -c '...'` for one", build: buildCommand, example: "'redis-cli -h cache ping'",
+		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
 // An option of a target. Those of a single kind have no set: its build function reads them.
 type option struct {
-	name   string
-	form   string // an example, for messages
-	uses   []Use  // nil means every use
-	repeat bool   // may be given more than once
-	set    func(t *Target, value string) error
+	name    string
+	value   string // placeholder of its value
+	form    string // an example, for messages
+	meaning string
+	details string // more for the manual, in sentences
+	uses    []Use  // nil means every use
+	repeat  bool   // may be given more than once
+	set     func(t *Target, value string) error
 }
 
 var options = []option{
-	{name: "timeout", form: "timeout=2s", set: func(t *Target, v string) (err error) {
-		t.TimeoutWritten = true
-		t.Timeout, err = ParseDuration(v)
-		return err
-	}},
-	{name: "interval", form: "interval=500ms", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
-		t.Interval, err = ParseDuration(v)
-		switch {
-		case err != nil:
-		case t.Interval < minDelay:
-			err = fmt.Errorf("is less than %v, the first delay", minDelay)
-		case t.Interval > maxInterval:
-			err = fmt.Errorf("is more than %v, the longest interval", maxInterval)
-		}
-		return err
-	}},
-	{name: "within", form: "within=30s", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
-		t.Within, err = ParseDuration(v)
-		return err
-	}},
-	{name: "optional", form: "optional=30s", uses: []Use{ForWait}, set: func(t *Target, v string) (err error) {
-		if t.Optional, err = ParseDuration(v); err == nil && t.Optional == 0 {
-			err = errors.New("needs a limit")
-		}
-		return err
-	}},
-	{name: "successes", form: "successes=3", uses: []Use{ForWait, ForReady}, set: func(t *Target, v string) (err error) {
-		t.Successes, err = parseCount(v, 1)
-		return err
-	}},
-	{name: "retries", form: "retries=3", uses: []Use{ForStart, ForEnd}, set: func(t *Target, v string) (err error) {
-		t.Retries, err = parseCount(v, 0)
-		return err
-	}},
-	{name: "name", form: "name=database", set: func(t *Target, v string) error {
-		if v == "" || strings.ContainsFunc(v, unicode.IsControl) {
-			return errors.New("needs text without control characters")
-		}
-		t.Name = v
-		return nil
-	}},
+	{name: "timeout", value: "D", form: "timeout=2s",
+		meaning: "limit of one attempt (3s, `--probe` 1s) or of a whole hook (`--drain` and `--post-stop` 10s, others none)",
+		details: "It begins once an address is known. All addresses of a name are tried within it, at most 8 at a time. " +
+			"An attempt that meets a mount which does not answer (NFS, FUSE) ends with its timeout too; each such mount keeps one thread, and with four of them no file target gets an answer.",
+		set: func(t *Target, v string) (err error) {
+			t.TimeoutWritten = true
+			t.Timeout, err = ParseDuration(v)
+			return err
+		}},
+	{name: "interval", value: "D", form: "interval=500ms", uses: []Use{ForWait, ForReady},
+		meaning: "longest pause between two attempts (1s)",
+		details: "Pauses begin at 10ms and grow with the time already waited.",
+		set: func(t *Target, v string) (err error) {
+			t.Interval, err = ParseDuration(v)
+			switch {
+			case err != nil:
+			case t.Interval < minDelay:
+				err = fmt.Errorf("is less than %v, the first delay", minDelay)
+			case t.Interval > maxInterval:
+				err = fmt.Errorf("is more than %v, the longest interval", maxInterval)
+			}
+			return err
+		}},
+	{name: "within", value: "D", form: "within=30s", uses: []Use{ForWait, ForReady},
+		meaning: "fail if this target is not ready within D",
+		set: func(t *Target, v string) (err error) {
+			t.Within, err = ParseDuration(v)
+			return err
+		}},
+	{name: "optional", value: "D", form: "optional=30s", uses: []Use{ForWait},
+		meaning: "continue with a warning if this target is not ready within D",
+		set: func(t *Target, v string) (err error) {
+			if t.Optional, err = ParseDuration(v); err == nil && t.Optional == 0 {
+				err = errors.New("needs a limit")
+			}
+			return err
+		}},
+	{name: "successes", value: "N", form: "successes=3", uses: []Use{ForWait, ForReady},
+		meaning: "how many attempts in a row must succeed (1)",
+		set: func(t *Target, v string) (err error) {
+			t.Successes, err = parseCount(v, 1)
+			return err
+		}},
+	{name: "retries", value: "N", form: "retries=3", uses: []Use{ForStart, ForEnd},
+		meaning: "how often a failed hook is retried, within its timeout (0)",
+		set: func(t *Target, v string) (err error) {
+			t.Retries, err = parseCount(v, 0)
+			return err
+		}},
+	{name: "name", value: "TEXT", form: "name=database",
+		meaning: "name of the target in the log",
+		details: "Without it a command is called by the base name of its first word, a probe's URL is printed without user, query and fragment, and a hook's URL without its path too. " +
+			"A command's name ends where a secret may begin after a typo: at a space, an equals sign, a colon or a quote.",
+		set: func(t *Target, v string) error {
+			if v == "" || strings.ContainsFunc(v, unicode.IsControl) {
+				return errors.New("needs text without control characters")
+			}
+			t.Name = v
+			return nil
+		}},
 }
 
 // Parse parses one target, `[option=value ...] TARGET`, for the given use.

@@ -189,7 +189,7 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
 		var asked []string
 		require.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
-			if u.Kind == Attempted && u.Status.Last != nil {
+			if u.Kind == TargetTried && u.Status.Last != nil {
 				asked = append(asked, u.Status.Last.Error())
 			}
 		}))

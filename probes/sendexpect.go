@@ -12,8 +12,8 @@ import (
 )
 
 var sendExpectOptions = []option{
-	{name: "send", form: `send='PING\r\n'`},
-	{name: "expect", form: `expect='^\+PONG'`},
+	{name: "send", value: "TEXT", form: `send='PING\r\n'`, meaning: "what to send, with Go's escapes: `send='PING\\r\\n'`"},
+	{name: "expect", value: "REGEXP", form: `expect='^\+PONG'`, meaning: "regular expression: read until it matches, at most 10 KiB"},
 }
 
 // A sendExpect is what send= and expect= ask for on a connection. The zero value sends and

@@ -262,7 +262,7 @@ func wait4(t *testing.T, text string) *waiting {
 	go func() {
 		var last string
 		err := Wait(ctx, targets, Attempt{}, func(u Update) {
-			if u.Kind == Attempted && u.Status.Last != nil && u.Status.Last.Error() != last {
+			if u.Kind == TargetTried && u.Status.Last != nil && u.Status.Last.Error() != last {
 				last = u.Status.Last.Error()
 				w.answer <- last
 			}

@@ -19,11 +19,12 @@ import (
 )
 
 var tlsOptions = []option{
-	{name: "ca", form: "ca=/etc/tls/ca.pem"},
-	{name: "cert", form: "cert=/etc/tls/client.pem"},
-	{name: "key", form: "key=/etc/tls/client.key"},
-	{name: "server-name", form: "server-name=db.example"},
-	{name: "insecure", form: "insecure=true"},
+	{name: "ca", value: "PATH", form: "ca=/etc/tls/ca.pem", meaning: "PEM file of the trusted authorities (the system's)",
+		details: "The files of `ca=`, `cert=` and `key=` are read at each attempt, so that they may be renewed or come late. They must be regular files, or symbolic links to them, of at most 1 MiB, and their paths absolute."},
+	{name: "cert", value: "PATH", form: "cert=/etc/tls/client.pem", meaning: "PEM file of the client's certificate"},
+	{name: "key", value: "PATH", form: "key=/etc/tls/client.key", meaning: "PEM file of the client's private key"},
+	{name: "server-name", value: "NAME", form: "server-name=db.example", meaning: "name that the certificate must be for, instead of the host"},
+	{name: "insecure", value: "true", form: "insecure=true", meaning: "do not verify the certificate"},
 }
 
 // maxPEM is the largest size of a file of certificates. The bundle of all public

@@ -22,7 +22,7 @@ type Status struct {
 type UpdateKind int
 
 const (
-	Attempted     UpdateKind = iota // an attempt has ended; Status.Last is its result
+	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its result
 	TargetReady                     // a target is ready
 	TargetSkipped                   // an optional target was not ready in time
 	WaitProgress                    // Pending lists the targets that are not ready: after 5 s, then every 30 s
@@ -205,7 +205,7 @@ func (w *waiter) record(r result) error {
 	s.Attempts, s.Since = r.attempts, time.Since(w.start)
 	if r.attempted {
 		s.Last = r.err
-		w.notify(Attempted, s)
+		w.notify(TargetTried, s)
 	}
 	switch {
 	case r.ready:

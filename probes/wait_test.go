@@ -161,7 +161,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 		})
 		tried := 0
 		err := Wait(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
-			if u.Kind == Attempted && u.Status.Target.Name == "c" {
+			if u.Kind == TargetTried && u.Status.Target.Name == "c" {
 				tried++
 			}
 		})
@@ -189,7 +189,7 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 		var last []string
 		begun := time.Now()
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
-			if u.Kind == Attempted && u.Status.Last != nil {
+			if u.Kind == TargetTried && u.Status.Last != nil {
 				last = append(last, u.Status.Last.Error())
 			}
 		}))
@@ -205,7 +205,7 @@ func TestWaitAllWantsSuccessesInARow(t *testing.T) {
 		a.Successes = 3
 		var tried int
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
-			if u.Kind == Attempted {
+			if u.Kind == TargetTried {
 				tried++
 				assert.Equal(t, tried, u.Status.Attempts)
 			}

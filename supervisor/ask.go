@@ -7,12 +7,12 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Ask asks each target once, all at the same time, and returns nil when all say
-// yes, else why not, as [probes.Ask] does: what a HEALTHCHECK or an exec probe
-// wants. A stop signal ends it with a StopError, and so does the end of ctx.
+// Ask probes each target once, all at the same time, and returns nil if all are
+// ready, else the reasons, as [probes.Ask] does: for a HEALTHCHECK or an exec probe. A
+// stop signal ends it with a StopError, and so does the end of ctx.
 //
-// Of c, only Env, Signals and Output count. Like [Run], which it may not run
-// beside, it reaps every child of the process.
+// Of c, only Env, Signals and Output count. Like [Run], which must not run at the same
+// time, it reaps every child of the process.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	if c.Signals == nil {
 		c.Signals = signals.Open()

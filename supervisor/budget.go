@@ -7,19 +7,19 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// DefaultReserve is the longest that half of the grace period keeps for the app.
+// DefaultReserve is the upper limit of the default of Config.StopReserve.
 const DefaultReserve = 10 * time.Second
 
-// Budget divides one grace period. All of it is counted from the moment the end
-// begins; each limit is an upper bound, a step ends when its work is done.
+// Budget divides one grace period. All moments count from the start of the shutdown,
+// and are upper limits: a step ends when its work is done.
 //
 //	0            Drain                  Kill               Grace
 //	├── drain ───┼── the app's own time ─┼── post-stop ──────┤
 //	             └ at least Reserve ─────┘
 type Budget struct {
 	Drain   time.Duration // the drain must have ended
-	Kill    time.Duration // whatever still lives gets SIGKILL
-	Grace   time.Duration // usher has exited; 0: nothing above holds
+	Kill    time.Duration // what is still alive gets SIGKILL
+	Grace   time.Duration // usher has exited; 0: there is no budget
 	Reserve time.Duration // what the app has between its stop signal and Kill, at the least
 }
 
@@ -33,17 +33,17 @@ func (c *Config) Budget() Budget {
 	return Budget{Drain: kill - reserve, Kill: kill, Grace: c.Grace, Reserve: reserve}
 }
 
-// settleTime is what processes get to be gone after SIGKILL where the budget has
-// nothing left for it: to die is not instant, but a moment's work of the kernel.
+// settleTime is the minimum wait for processes to disappear after SIGKILL when the
+// budget is used up.
 const settleTime = 20 * time.Millisecond
 
-// settled is when killed processes are no longer waited for. What cannot even be
-// killed, because a disk does not answer, must not take post-stop's time.
+// settled is when killed processes are no longer waited for. One that cannot be
+// killed, because it waits for a dead disk, must not use up the time of post-stop.
 func (b Budget) settled() time.Duration {
 	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
 }
 
-// reserve is what was written, else half of the grace period, at most 10s.
+// reserve is the given StopReserve, else half of the grace period, at most 10s.
 func (c *Config) reserve() time.Duration {
 	if c.StopReserve > 0 {
 		return c.StopReserve
@@ -51,9 +51,9 @@ func (c *Config) reserve() time.Duration {
 	return min(c.Grace/2, DefaultReserve)
 }
 
-// postStopShare is what the post-stop hooks may take by their timeouts, but at
-// most a fifth of the grace period: the app's time is worth more. Timeouts that
-// were not written yield to all numbers that were.
+// postStopShare is the sum of the post-stop hooks' timeouts, but at most a fifth of
+// the grace period, because the app needs its time more. Default timeouts shrink until
+// all numbers that were given fit.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {
@@ -70,15 +70,15 @@ func (c *Config) postStopShare() time.Duration {
 	return min(add(written, unwritten), c.Grace/5)
 }
 
-// written is the sum of all that was given as a number and happens within the
-// grace period; a default is not in it, because defaults shrink to fit.
+// written is the sum of all durations that were given and lie within the grace period.
+// Defaults are not in it, because they shrink to fit.
 func (c *Config) written() time.Duration {
 	return add(add(c.drainNeeds(), c.StopReserve), writtenOf(c.PostStop))
 }
 
 // drainNeeds is the part of written that the drain may take.
 func (c *Config) drainNeeds() time.Duration {
-	return add(add(c.DrainDelay, c.DrainQuiet), writtenOf(c.Drain))
+	return add(add(c.DrainDelay, c.DrainIdle), writtenOf(c.Drain))
 }
 
 // writtenOf is the sum of the hooks' written timeouts.
@@ -91,7 +91,7 @@ func writtenOf(hooks []probes.Target) (sum time.Duration) {
 	return sum
 }
 
-// add does not overflow: a sum that is too long is as long as there is.
+// add returns the largest duration instead of an overflow.
 func add(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

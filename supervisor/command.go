@@ -29,7 +29,7 @@ type command struct {
 
 	interrupted syscall.Signal // it was sent this to end it, and has time for that
 	terminated  bool           // its group was sent SIGTERM, SIGKILL follows
-	givenUp     bool           // it was sent SIGKILL, or cannot be signalled
+	givenUp     bool           // it has survived SIGKILL, or cannot be signalled
 	groupOnly   bool           // it has exited; its group is still waited for
 
 	result chan error // 1: the loop never waits for the goroutine
@@ -202,7 +202,7 @@ func (l *loop) terminate(cmd *command) {
 // its process if it has left that group.
 func (l *loop) killGroup(cmd *command) {
 	pid := cmd.child.pid
-	cmd.givenUp = true
+	l.after(killedSoon, func() { cmd.givenUp = true })
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}

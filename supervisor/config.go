@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -27,11 +28,11 @@ type Config struct {
 	PostStop  []probes.Target // hooks, in order, on every way out
 
 	DrainDelay time.Duration // the app goes on serving this long after the stop signal
-	// DrainQuiet: after the drain hooks the app goes on serving until for so long no
+	// DrainIdle: after the drain hooks the app goes on serving until for so long no
 	// TCP connection to a port that was listened at in its network namespace has been
-	// open, but at the ports of QuietExcept; 0: it does not.
-	DrainQuiet  time.Duration
-	QuietExcept []uint16
+	// open, but at the ports of IdleExcept; 0: it does not.
+	DrainIdle  time.Duration
+	IdleExcept []uint16
 
 	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it; NoSignal: nothing
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
@@ -77,99 +78,130 @@ type Config struct {
 // ends it, such as a drain hook. Only the deadline ends it otherwise.
 const NoSignal syscall.Signal = -1
 
-// Validate reports every mistake at once, as a *multierror.Error whose messages
-// name the flags of the usher command; nil when there is none.
-func (c *Config) Validate() error {
-	var all *multierror.Error
-	wrong := func(format string, args ...any) { all = multierror.Append(all, fmt.Errorf(format, args...)) }
+// A FieldError is one mistake in a Config.
+type FieldError struct {
+	Field string // the field that is wrong
+	text  string // with $Name for each field that it mentions
+}
 
+// Error calls the fields by their names in Config.
+func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
+
+// Text is the message with other names for the fields: a program that fills a Config
+// from flags, or from a file, can call them as its user does.
+func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
+
+// Fields returns every field that the mistake depends on, Field among them.
+func (e *FieldError) Fields() []string {
+	fields := []string{e.Field}
+	e.Text(func(field string) string {
+		fields = append(fields, field)
+		return ""
+	})
+	return fields
+}
+
+// A validation collects the mistakes in a Config.
+type validation struct{ errs *multierror.Error }
+
+// addError reports a field. In format, $Name stands for the name of a field.
+func (v *validation) addError(field, format string, args ...any) {
+	v.errs = multierror.Append(v.errs, &FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+// Validate reports every mistake at once, as a *multierror.Error that holds a
+// *FieldError for each; nil when there is none.
+func (c *Config) Validate() error {
+	var v validation
 	if len(c.Command) == 0 && len(c.Wait) == 0 {
-		wrong("no command (ENTRYPOINT clears the image's CMD)")
+		v.addError("Command", "no command (ENTRYPOINT clears the image's CMD)")
 	}
 	negative := false
 	for _, d := range []struct {
-		flag string
+		field string
 		time.Duration
-	}{{"--wait-timeout", c.WaitTimeout}, {"--drain-delay", c.DrainDelay}, {"--drain-quiet", c.DrainQuiet}, {"--grace", c.Grace}, {"--stop-reserve", c.StopReserve}} {
+	}{
+		{"WaitTimeout", c.WaitTimeout}, {"DrainDelay", c.DrainDelay}, {"DrainIdle", c.DrainIdle},
+		{"Grace", c.Grace}, {"StopReserve", c.StopReserve},
+	} {
 		if d.Duration < 0 {
 			negative = true
-			wrong("%s: %v is negative", d.flag, d.Duration)
+			v.addError(d.field, "$%s: %v is negative", d.field, d.Duration)
 		}
 	}
 	if !negative { // else the sums mean nothing
-		c.validateDeadline(wrong)
+		c.validateDeadline(&v)
 	}
-	c.validateSignals(wrong)
-	c.validateExec(wrong)
+	c.validateSignals(&v)
+	c.validateExec(&v)
 	for _, code := range c.SuccessExit {
 		if code < 0 || code > 255 {
-			wrong("--success-exit: %d is no exit status: write numbers from 0 to 255, such as 143", code)
+			v.addError("SuccessExit", "$SuccessExit: %d is not an exit code: write numbers from 0 to 255, such as 143", code)
 		}
 	}
-	return all.ErrorOrNil()
+	return v.errs.ErrorOrNil()
 }
 
-// validateDeadline refuses what cannot come true: a part without the whole, and
-// written numbers that add up to more than the whole.
-func (c *Config) validateDeadline(wrong func(string, ...any)) {
+// validateDeadline refuses what needs a grace period where there is none, and
+// written numbers that add up to more than the grace period.
+func (c *Config) validateDeadline(v *validation) {
 	if c.Grace == 0 {
-		const advice = "%s needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s"
-		if c.DrainDelay > 0 {
-			wrong(advice, "--drain-delay")
-		}
-		if len(c.Drain) > 0 {
-			wrong(advice, "--drain")
-		}
-		if c.DrainQuiet > 0 {
-			wrong(advice, "--drain-quiet")
-		}
-		if c.StopReserve > 0 {
-			wrong(advice, "--stop-reserve")
+		for _, part := range []struct {
+			field string
+			given bool
+		}{
+			{"DrainDelay", c.DrainDelay > 0}, {"Drain", len(c.Drain) > 0},
+			{"DrainIdle", c.DrainIdle > 0}, {"StopReserve", c.StopReserve > 0},
+		} {
+			if part.given {
+				v.addError(part.field, "$%s needs $Grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s", part.field)
+			}
 		}
 		return
 	}
 	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
-		wrong("--grace %v is too short for what it must hold: --drain-delay, --drain-quiet, --stop-reserve and the hooks' timeout= add up to %v: raise --grace%s, or shorten them", c.Grace, sum, c.enough(" to %v"))
+		v.addError("Grace", "$Grace %v is too short: $DrainDelay, $DrainIdle, $StopReserve and the timeout= of the hooks add up to %v: raise $Grace%s, or shorten them",
+			c.Grace, sum, c.enough(" to %v"))
 	}
 }
 
-func (c *Config) validateSignals(wrong func(string, ...any)) {
+func (c *Config) validateSignals(v *validation) {
 	if c.StopSignal == NoSignal && c.Grace == 0 {
-		wrong("--stop-signal none needs --grace: without a signal only the deadline ends an app that nothing else ends")
+		v.addError("StopSignal", "$StopSignal none needs $Grace: without a signal, only the deadline stops an app that nothing else stops")
 	}
 	if c.StopSignal != 0 && c.StopSignal != NoSignal && !validSignal(c.StopSignal) {
-		wrong("--stop-signal: %d is no signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
+		v.addError("StopSignal", "$StopSignal: %d is not a signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
 	}
 	for _, sig := range c.StopOn {
 		if err := signals.Receivable(sig); err != nil {
-			wrong("--stop-on: %w: choose another, such as QUIT", err)
+			v.addError("StopOn", "$StopOn: %v: choose another, such as QUIT", err)
 		}
 	}
 	stops := append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT}, c.StopOn...)
 	for _, sig := range stops {
 		if _, ok := c.Rewrite[sig]; ok {
-			wrong("--rewrite: %s is a stop signal: use --stop-signal to say what the app gets for it", signals.Name(sig))
+			v.addError("Rewrite", "$Rewrite: %s is a stop signal: use $StopSignal for the signal that the app gets instead", signals.Name(sig))
 		}
 	}
 }
 
-// validateExec refuses what nobody would be there to do.
-func (c *Config) validateExec(wrong func(string, ...any)) {
+// validateExec refuses what usher does after the start, because after Exec it no
+// longer exists.
+func (c *Config) validateExec(v *validation) {
 	if !c.Exec {
 		return
 	}
 	for _, act := range []struct {
-		flag  string
+		field string
 		given bool
 	}{
-		{"--ready", len(c.Ready) > 0}, {"--post-start", len(c.PostStart) > 0},
-		{"--drain-delay", c.DrainDelay > 0}, {"--drain", len(c.Drain) > 0}, {"--drain-quiet", c.DrainQuiet > 0}, {"--post-stop", len(c.PostStop) > 0},
-		{"--stop-signal", c.StopSignal != 0}, {"--grace", c.Grace > 0}, {"--stop-reserve", c.StopReserve > 0},
-		{"--group", c.Group}, {"--rewrite", len(c.Rewrite) > 0}, {"--success-exit", len(c.SuccessExit) > 0},
-		{"--health", c.Readiness != nil},
+		{"Ready", len(c.Ready) > 0}, {"PostStart", len(c.PostStart) > 0}, {"Readiness", c.Readiness != nil},
+		{"DrainDelay", c.DrainDelay > 0}, {"Drain", len(c.Drain) > 0}, {"DrainIdle", c.DrainIdle > 0},
+		{"StopSignal", c.StopSignal != 0}, {"Grace", c.Grace > 0}, {"StopReserve", c.StopReserve > 0},
+		{"PostStop", len(c.PostStop) > 0}, {"Group", c.Group}, {"Rewrite", len(c.Rewrite) > 0}, {"SuccessExit", len(c.SuccessExit) > 0},
 	} {
 		if act.given {
-			wrong("%s: with --exec the app takes usher's place, and nobody is left to do this: leave one of them out", act.flag)
+			v.addError(act.field, "$%s cannot be combined with $Exec: it acts after the app has replaced usher: leave one of them out", act.field)
 		}
 	}
 }
@@ -191,7 +223,7 @@ func (c *Config) enough(format string) string {
 	return fmt.Sprintf(format, all.Grace)
 }
 
-// Warnings is what is allowed but will surprise: a line each.
+// Warnings returns what is allowed but will surprise, one line each.
 func (c *Config) Warnings() []string {
 	if c.Grace == 0 {
 		return nil
@@ -199,8 +231,13 @@ func (c *Config) Warnings() []string {
 	var all []string
 	b := c.Budget()
 	if need := c.drainNeeds(); need > b.Drain {
-		all = append(all, fmt.Sprintf("the drain may take %v by its numbers but ends after %v: --grace %v keeps %v for the app (--stop-reserve) and %v for post-stop%s",
+		all = append(all, fmt.Sprintf("the drain may need %v, but must end after %v: of the grace period of %v, %v are reserved for the app and %v for post-stop%s",
 			need, b.Drain, c.Grace, b.Reserve, b.Grace-b.Kill, c.enough("; all of it would need %v")))
 	}
 	return all
+}
+
+// hasTargets reports whether there is anything to probe or to run beside the app.
+func (c *Config) hasTargets() bool {
+	return len(c.Wait)+len(c.PreStart)+len(c.Ready)+len(c.PostStart)+len(c.Drain)+len(c.PostStop) > 0
 }

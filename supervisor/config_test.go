@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,23 +32,23 @@ func TestValidate(t *testing.T) {
 		{"nothing to do", Config{}, []string{"no command"}},
 		{"only a wait", Config{Wait: unwritten}, nil},
 		{"a drain without a deadline", Config{Command: plainApp, Drain: unwritten, DrainDelay: s, StopReserve: s},
-			[]string{"--drain-delay needs --grace: 25s", "--drain needs --grace", "--stop-reserve needs --grace"}},
+			[]string{"DrainDelay needs Grace: 25s", "Drain needs Grace", "StopReserve needs Grace"}},
 		{"written numbers that just fit", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
 		{"written numbers that do not", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
-			[]string{"add up to 11s: raise --grace"}},
-		{"written numbers beyond all time", Config{Command: plainApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise --grace"}},
+			[]string{"add up to 11s: raise Grace"}},
+		{"written numbers beyond all time", Config{Command: plainApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise Grace"}},
 		{"default timeouts shrink to fit", Config{Command: plainApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
 		{"stop signals that are rewritten", Config{Command: plainApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
 			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},
-			[]string{"SIGTERM is a stop signal: use --stop-signal", "SIGQUIT is a stop signal"}},
+			[]string{"SIGTERM is a stop signal: use StopSignal", "SIGQUIT is a stop signal"}},
 		{"signals that do not exist", Config{Command: plainApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
-			[]string{"--stop-signal: 65 is no signal", "--stop-on: SIGKILL cannot be caught"}},
+			[]string{"StopSignal: 65 is not a signal", "StopOn: SIGKILL cannot be caught"}},
 		{"a place taken, and something to do after it", Config{Command: plainApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
-			[]string{"--ready: with --exec", "--stop-signal: with --exec", "--grace: with --exec", "--group: with --exec"}},
-		{"codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is no exit status", "-1 is no exit status"}},
-		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainQuiet: -s}, []string{"--drain-delay: -", "--drain-quiet: -1s is negative"}},
-		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainQuiet: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise --grace, or shorten them"}},
-		{"negative durations", Config{Command: plainApp, Grace: -s, WaitTimeout: -s}, []string{"--wait-timeout: -1s is negative", "--grace: -1s is negative"}},
+			[]string{"Ready cannot be combined with Exec", "StopSignal cannot be", "Grace cannot be", "Group cannot be"}},
+		{"codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is not an exit code", "-1 is not an exit code"}},
+		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainIdle: -s}, []string{"DrainDelay: -", "DrainIdle: -1s is negative"}},
+		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainIdle: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise Grace, or shorten them"}},
+		{"negative durations", Config{Command: plainApp, Grace: -s, WaitTimeout: -s}, []string{"WaitTimeout: -1s is negative", "Grace: -1s is negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.config.Validate()
@@ -59,16 +61,30 @@ func TestValidate(t *testing.T) {
 			require.Len(t, all.Errors, len(c.says), "%v", err)
 			for i, says := range c.says {
 				assert.ErrorContains(t, all.Errors[i], says)
+				var field *FieldError
+				require.ErrorAs(t, all.Errors[i], &field)
+				for _, name := range field.Fields() {
+					assert.True(t, reflect.ValueOf(c.config).FieldByName(name).IsValid(), "there is no field %s", name)
+				}
 			}
 		})
 	}
+}
+
+func TestFieldErrorUsesOtherNamesForFields(t *testing.T) {
+	c := Config{Command: plainApp, DrainDelay: time.Second}
+	var field *FieldError
+	require.ErrorAs(t, c.Validate(), &field)
+	assert.Equal(t, "DrainDelay", field.Field)
+	assert.Equal(t, []string{"DrainDelay", "Grace"}, slices.Compact(field.Fields()))
+	assert.Contains(t, field.Text(strings.ToLower), "draindelay needs grace: 25s")
 }
 
 func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
 	c := Config{Command: plainApp, Grace: 10 * time.Second, DrainDelay: 7 * time.Second}
 	require.NoError(t, c.Validate())
 	require.Len(t, c.Warnings(), 1)
-	assert.Contains(t, c.Warnings()[0], "may take 7s by its numbers but ends after 5s")
+	assert.Contains(t, c.Warnings()[0], "may need 7s, but must end after 5s")
 	c.DrainDelay = 5 * time.Second
 	assert.Empty(t, c.Warnings())
 }
@@ -100,7 +116,7 @@ func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 func TestRunRefusesABadConfigBeforeAnythingStarts(t *testing.T) {
 	code, err := Run(t.Context(), Config{Command: plainApp, DrainDelay: time.Second})
 	assert.Equal(t, CodeFault, code)
-	assert.True(t, strings.Contains(err.Error(), "--drain-delay needs --grace"), "%v", err)
+	assert.True(t, strings.Contains(err.Error(), "DrainDelay needs Grace"), "%v", err)
 }
 
 // plainApp is a command that a Config may have.

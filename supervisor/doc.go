@@ -3,7 +3,7 @@
 //
 //	wait ─▶ pre-start ─▶ start ─▶ (ready ─▶ post-start) ─▶ run
 //	                                                        │ stop signal, or the app exits by itself
-//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ drain-quiet ─▶ stop ─▶ leftovers ─▶ post-stop ─▶ exit
+//	     (stop signal only) drain-delay ─▶ drain hooks ─▶ drain-idle ─▶ stop ─▶ leftovers ─▶ post-stop ─▶ exit
 //	                        └──────────────────── shutdown: one deadline, Grace ────────────────────┘
 //
 // [Run] does this once; [Config] describes it; [Event] reports it. While it runs,
@@ -55,7 +55,8 @@
 // until the start returns. A goroutine is enough, and there is no second process
 // that does the starting, because only two things of the Go runtime wait for a
 // thread in vfork: a scheduler with a single processor, so Run sees to it that there
-// are two, and the garbage collector, which is paused during a start.
+// are two if anything but the app may be started, and the garbage collector, which
+// is paused during a start.
 //
 // Without Grace nothing is ever killed. As PID 1 everything else gets SIGKILL by
 // kill(-1) at the deadline. A process that is not PID 1 becomes a subreaper and

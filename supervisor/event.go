@@ -7,8 +7,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Phase is a part of the timeline. Phases are announced, not branched on: the
-// order of life is the order of the statements in Run.
+// Phase is a part of the timeline. Their order is the order of the statements in
+// run; a phase is reported, and almost nothing branches on it.
 type Phase int
 
 const (
@@ -31,53 +31,54 @@ var phaseNames = [...]string{"idle", "wait", "pre-start", "start", "ready", "pos
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Kind tells what an Event is about, and with it which fields are set.
+// Kind tells what an Event is about. The comment names the fields that are set
+// beside At and Phase.
 type Kind int
 
 const (
-	Entered            Kind = iota // a phase begins: Phase
-	Warned                         // something is configured that will hurt: Text
-	Subreaper                      // usher is not PID 1 and adopts its own descendants
-	TargetTried                    // one attempt: Target, Attempts, Err (nil is a yes)
-	TargetReady                    // a target has said yes: Target, Attempts, Took
-	TargetGivenUp                  // an optional target is no longer waited for: Target, Attempts, Took, Err
-	WaitProgress                   // still waiting: Pending, Took
+	Entered            Kind = iota // a phase begins
+	Warned                         // the configuration or the environment will cause trouble: Text
+	Subreaper                      // usher is not PID 1; it is a subreaper, which gets the orphans among its descendants
+	TargetTried                    // a probe's attempt has ended: Target, Attempts, Err (nil: it succeeded)
+	TargetReady                    // Target, Attempts, Took
+	TargetSkipped                  // an optional target was not ready in time: Target, Attempts, Took, Err
+	WaitProgress                   // the wait goes on: Pending, Took
 	HookStarted                    // Target
-	HookEnded                      // Target, Took, Err
-	HookInterrupted                // a stop signal came, and the hook got Signal: Target, Took (its time to finish; 0: no limit)
-	HookSkipped                    // Target, Err (why)
+	HookFinished                   // Target, Took, Err (*InterruptedError: it ended after a stop signal)
+	HookInterrupted                // a stop signal was received, and the hook got Signal: Target, Took (the time it has to finish; 0: no limit)
+	HookSkipped                    // Target, Err (the reason)
 	AppStarted                     // PID
-	AppReplaces                    // --exec: the app is about to take usher's place; nothing follows, unless it cannot
-	AppEnded                       // PID, Exit, Took (its life)
-	ReadinessChanged               // asked again, the Ready targets say something else: Err (nil is a yes)
-	StopRequested                  // the end begins with a signal: Signal
-	Failed                         // the end begins because usher wants it: Err, a *PhaseError
+	AppExec                        // Config.Exec: usher is about to execute the app in its own place: PID
+	AppExited                      // PID, Exit, Took (since its start)
+	ReadinessChanged               // the Ready targets, probed again, gave another result than before: Err (nil: ready)
+	StopRequested                  // a stop signal began the shutdown: Signal
+	StartupFailed                  // the shutdown begins because the startup failed: Err, a *PhaseError
 	SignalForwarded                // Signal (as received), Sent (as sent)
-	SignalDropped                  // --rewrite says so: Signal
-	SignalKept                     // it waits for the app to exist: Signal
-	SignalIgnored                  // repeated in the drain, or the app has gone: Signal
-	SignalsLost                    // too many have come before the app: Signal (the first one lost), Count (how many are kept)
-	SignalFailed                   // a signal cannot be delivered: PID, Name ("" is the app), Signal, Err
-	DrainSkipped                   // SIGINT in the drain: its rest is skipped
-	DelayStarted                   // Took (how long it may last)
-	DelayEnded                     // Took
-	QuietStarted                   // Took (how long nobody is to be connected)
-	QuietEnded                     // Took, Count (connections that are still open), Err (why before it was quiet)
-	AppSignalled                   // the app got its stop signal: Signal (NoSignal: none)
-	DeadlineKill                   // SIGKILL to the app: Took (since its stop signal)
-	LeftoversSignalled             // leftovers are asked to stop: Signal, Count (-1: unknown), Names
-	LastCall                       // everything that was not asked yet is: Signal, Count, Names
-	LeftoversKilled                // the time of the leftovers is over: SIGKILL
-	LeftBehind                     // the app exited by itself, or there is no Grace, and others live: Count (-1: unknown), Names
+	SignalDropped                  // Config.Rewrite says so: Signal
+	SignalPending                  // it will be forwarded once the app has started: Signal
+	SignalIgnored                  // Signal, Err (nil: the shutdown is under way already)
+	SignalsLost                    // too many were received before the app's start: Signal (the first one lost), Count (how many are pending)
+	SignalFailed                   // kill(2) failed: PID, Name ("": the app), Signal, Err
+	DrainSkipped                   // a SIGINT ended the drain: Signal
+	DelayStarted                   // Took (its limit)
+	DelayFinished                  // Took
+	IdleStarted                    // Took (how long no client is to be connected)
+	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
+	StopSignalSent                 // to the app: Signal (NoSignal: none was sent)
+	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
+	LeftoversSignalled             // leftovers were asked to stop: Signal, Count (-1: unknown), Names
+	LastCall                       // all processes that had not been asked to stop were asked: Signal, Count, Names
+	LeftoversKilled                // the leftovers got SIGKILL
+	LeftoversFound                 // the app exited by itself, or there is no Grace, and other processes are running: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
-	ShellHint                      // a shell as the app does not pass its stop signal on
-	StopOnHint                     // the app ended soon after a signal that may have been meant as a stop: Signal
-	Ended                          // the last event: Account
+	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
+	StopOnHint                     // a signal was forwarded that may have been meant to stop the app: Signal
+	Exited                         // the last event: Summary
 )
 
-// Event is one fact of a life, in the order in which they happened.
+// Event is one fact. Events are reported in the order in which they happened.
 type Event struct {
-	At    time.Duration // since Run began
+	At    time.Duration // since the start of Run
 	Phase Phase         // in which it happened
 	Kind  Kind
 
@@ -94,29 +95,29 @@ type Event struct {
 	Names    []string // of processes
 	Err      error
 	Text     string
-	Account  *Account
+	Summary  *Summary
 }
 
 // Line is one line of what a hook or a probe's command printed.
 type Line struct {
 	Phase Phase
 	Name  string // of the target
-	Text  []byte // without its newline; valid during the call only
+	Text  []byte // without its newline; only valid during the call
 }
 
-// Account is the whole life in numbers.
-type Account struct {
+// Summary is what a Run did and how long it took.
+type Summary struct {
 	Code    int   // usher's exit status
-	Why     error // nil: the app ended by itself; else StopError or *PhaseError
-	Started bool  // there was an app
+	Reason  error // of the shutdown; nil: the app exited by itself; else StopError or *PhaseError
+	Started bool  // the app was started
 	App     Exit
-	Killed  bool // by usher, at the deadline
+	Killed  bool // the app got SIGKILL at the deadline
 
-	Life      time.Duration // the app's, from start to end
-	Grace     time.Duration
-	End       time.Duration // from the beginning of the end to the exit
-	Drain     time.Duration
-	Stop      time.Duration // from the stop signal to the app's end
-	Leftovers time.Duration
-	PostStop  time.Duration
+	AppLifetime time.Duration // from the app's start to its exit
+	Grace       time.Duration
+	Shutdown    time.Duration // from the start of the shutdown to usher's exit
+	Drain       time.Duration
+	Stop        time.Duration // from the stop signal to the app's exit
+	Leftovers   time.Duration
+	PostStop    time.Duration
 }

@@ -39,23 +39,23 @@ func ExampleRun() {
 		Observe: func(e supervisor.Event) {
 			switch e.Kind {
 			case supervisor.TargetReady:
-				fmt.Printf("%v: %s says yes\n", e.Phase, e.Target.Name)
-			case supervisor.HookEnded:
-				fmt.Printf("%v: %s ended: %v\n", e.Phase, e.Target.Name, e.Err)
+				fmt.Printf("%v: %s is ready\n", e.Phase, e.Target.Name)
+			case supervisor.HookFinished:
+				fmt.Printf("%v: %s finished: %v\n", e.Phase, e.Target.Name, e.Err)
 			case supervisor.AppStarted:
-				fmt.Printf("%v: the app runs\n", e.Phase)
-			case supervisor.AppEnded:
+				fmt.Printf("%v: the app started\n", e.Phase)
+			case supervisor.AppExited:
 				fmt.Printf("the app %v\n", e.Exit)
 			}
 		},
 	})
 	fmt.Println(code, why)
 	// Output:
-	// wait: db says yes
-	// pre-start: migrate ended: <nil>
-	// start: the app runs
+	// wait: db is ready
+	// pre-start: migrate finished: <nil>
+	// start: the app started
 	// the app exited 3
-	// post-stop: report ended: <nil>
+	// post-stop: report finished: <nil>
 	// 3 <nil>
 }
 
@@ -75,8 +75,8 @@ func ExampleRun_stop() {
 			switch e.Kind {
 			case supervisor.AppStarted:
 				stop()
-			case supervisor.Ended:
-				fmt.Println("the app", e.Account.App)
+			case supervisor.Exited:
+				fmt.Println("the app", e.Summary.App)
 			}
 		},
 	})
@@ -97,8 +97,8 @@ func ExampleConfig_Validate() {
 	// Output:
 	// 3 errors occurred:
 	// 	* no command (ENTRYPOINT clears the image's CMD)
-	// 	* --drain needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s
-	// 	* --success-exit: 256 is no exit status: write numbers from 0 to 255, such as 143
+	// 	* Drain needs Grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s
+	// 	* SuccessExit: 256 is not an exit code: write numbers from 0 to 255, such as 143
 }
 
 // A check of health in a program that reaps children itself.

@@ -33,7 +33,7 @@ func (e Exit) Code() int {
 	return e.Status
 }
 
-// String says it as a person would: "exited 3", "was killed by SIGKILL".
+// String is a phrase for the log: "exited 3", "was killed by SIGKILL".
 func (e Exit) String() string {
 	if e.Signal != 0 {
 		return "was killed by " + signals.Name(e.Signal)
@@ -41,8 +41,7 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exited %d", e.Status)
 }
 
-// exitOf translates what wait4 reported. A process that was neither killed nor
-// exited has only stopped; the caller has looked at that before.
+// exitOf translates a wait status of a process that has exited or was killed.
 func exitOf(ws syscall.WaitStatus) Exit {
 	if ws.Signaled() {
 		return Exit{Signal: ws.Signal()}
@@ -50,7 +49,7 @@ func exitOf(ws syscall.WaitStatus) Exit {
 	return Exit{Status: ws.ExitStatus()}
 }
 
-// exitError is a command that ended otherwise than with 0.
+// exitError is the error of a command that did not exit 0.
 type exitError struct{ Exit }
 
 func (e exitError) Error() string {
@@ -60,13 +59,13 @@ func (e exitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Status)
 }
 
-// StopError is the reason of a life that a signal ended.
+// StopError is the reason of a shutdown that a stop signal began.
 type StopError struct{ Signal syscall.Signal }
 
 func (e StopError) Error() string { return "stopped by " + signals.Name(e.Signal) }
 
-// PhaseError is the reason of a life that usher ended itself: what failed, and
-// in which phase.
+// PhaseError is the reason of a shutdown that usher began itself: what failed, and in
+// which phase.
 type PhaseError struct {
 	Phase Phase
 	Err   error
@@ -93,41 +92,41 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// codeOf is the exit status for a life that ended for the reason why, nil being
-// the app's own end; started says whether there was an app.
-func codeOf(why error, started bool, app Exit) int {
+// codeOf is usher's exit status after a shutdown for a reason; nil: the app exited by
+// itself. started says whether there was an app.
+func codeOf(reason error, started bool, app Exit) int {
 	var phase *PhaseError
 	var start *StartError
 	var stop StopError
 	switch {
-	case errors.As(why, &start) && phaseOf(why) == Start && start.NotFound:
+	case errors.As(reason, &start) && phaseOf(reason) == Start && start.NotFound:
 		return CodeNotFound
-	case errors.As(why, &start) && phaseOf(why) == Start:
+	case errors.As(reason, &start) && phaseOf(reason) == Start:
 		return CodeCannotRun
-	case errors.As(why, &phase) && (phase.Phase == Wait || phase.Phase == Ready):
+	case errors.As(reason, &phase) && (phase.Phase == Wait || phase.Phase == Ready):
 		return CodeTimeout
-	case errors.As(why, &phase):
+	case errors.As(reason, &phase):
 		return CodeFault
-	case errors.As(why, &stop) && !started:
+	case errors.As(reason, &stop) && !started:
 		return Exit{Signal: stop.Signal}.Code()
 	}
 	return app.Code()
 }
 
 // phaseOf is the phase that failed, or Idle.
-func phaseOf(why error) Phase {
+func phaseOf(reason error) Phase {
 	var phase *PhaseError
-	if errors.As(why, &phase) {
+	if errors.As(reason, &phase) {
 		return phase.Phase
 	}
 	return Idle
 }
 
-// reasonOf is what hooks are told as USHER_REASON.
-func reasonOf(why error) string {
+// reasonOf is the value of USHER_REASON for hooks.
+func reasonOf(reason error) string {
 	var stop StopError
-	switch phase := phaseOf(why); {
-	case errors.As(why, &stop):
+	switch phase := phaseOf(reason); {
+	case errors.As(reason, &stop):
 		return "signal"
 	case phase == Start:
 		return "not-found"

@@ -39,9 +39,10 @@ type fake struct {
 	alive map[int]*fakeProcess
 	dead  []zombie
 
-	notPID1  bool
-	noProc   bool
-	lookTime time.Duration // how long a look at /proc takes
+	notPID1   bool
+	noProc    bool
+	reusePIDs bool
+	lookTime  time.Duration // how long a look at /proc takes
 
 	began    time.Time
 	clients  [][2]time.Duration // when one is connected to port 80, from and to
@@ -98,13 +99,30 @@ func (k *fake) replace(p process) error {
 	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // else the story would end here
 }
 
+// freePID is a new number or, if pids are used again, the lowest free one. Like the
+// kernel it spares numbers that are still a process group's.
+func (k *fake) freePID() int {
+	taken := func(n int) bool {
+		return len(k.list(func(p *fakeProcess) bool { return p.pid == n || p.group == n })) > 0 ||
+			slices.ContainsFunc(k.dead, func(z zombie) bool { return z.pid == n })
+	}
+	if k.reusePIDs {
+		for n := usherPID + 1; ; n++ {
+			if !taken(n) {
+				return n
+			}
+		}
+	}
+	k.next++
+	return k.next
+}
+
 // otherGroup is a process group that is nobody's number.
 const otherGroup = 9999
 
 // fork makes a process: in its parent's group, or in a group of its own.
 func (k *fake) fork(name string, parent, group int) *fakeProcess {
-	k.next++
-	p := &fakeProcess{pid: k.next, parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
+	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
 	if group == 0 || p.act.ownGroup {
 		p.group = p.pid
 	}
@@ -126,6 +144,15 @@ func (k *fake) begin(p *fakeProcess) {
 	}
 	for _, name := range p.act.children {
 		k.begin(k.fork(name, p.pid, p.group))
+	}
+	if p.act.forksAfter > 0 {
+		time.AfterFunc(p.act.forksAfter, func() {
+			k.locked(func() {
+				for _, name := range p.act.forks {
+					k.begin(k.fork(name, p.pid, p.group))
+				}
+			})
+		})
 	}
 	if p.act.otherGroup > 0 {
 		time.AfterFunc(p.act.otherGroup, func() { k.locked(func() { p.group = otherGroup }) })
@@ -162,6 +189,9 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 		if other.parent == p.pid {
 			other.parent = usherPID
 		}
+	}
+	for _, other := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
+		k.exit(other, 0) // end of file
 	}
 	parent := k.alive[p.parent]
 	switch {
@@ -283,6 +313,9 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 		}
 		if p.leaving = act.waits; !act.waits || len(k.childrenOf(p)) == 0 {
 			exit := func() { k.exit(p, syscall.WaitStatus(act.stopCode<<8)) }
+			if act.raises {
+				exit = func() { k.exit(p, syscall.WaitStatus(sig)) }
+			}
 			if act.stopTakes == 0 {
 				exit()
 				return
@@ -319,10 +352,26 @@ func (k *fake) look() func() ([]proc, bool) {
 		}
 		var all []proc
 		for _, p := range k.list(func(p *fakeProcess) bool { return p.parent != 0 || !k.notPID1 }) {
-			all = append(all, proc{procID{p.pid, 0}, p.parent, p.group, p.name, p.parent == usherPID})
+			all = append(all, proc{procID: procID{p.pid, 0}, parent: p.parent, group: p.group, name: p.name, own: p.parent == usherPID,
+				caught: p.caught(), filter: k.reads(p)})
 		}
 		return all, true
 	}
+}
+
+// caught are the signals for which a process has a handler.
+func (p *fakeProcess) caught() (set uint64) {
+	if p.act.handles && !(p.act.once && p.told > 0) {
+		for _, sig := range p.act.stopSignals() {
+			set |= 1 << (sig - 1)
+		}
+	}
+	return set
+}
+
+// reads reports whether a process reads what another living one prints.
+func (k *fake) reads(p *fakeProcess) bool {
+	return len(k.list(func(other *fakeProcess) bool { return other.name == p.act.reads })) > 0
 }
 
 func (k *fake) signalAll(sig syscall.Signal) {
@@ -334,7 +383,7 @@ func (k *fake) signalAll(sig syscall.Signal) {
 	}
 }
 
-func (k *fake) killOthers() func() {
+func (k *fake) killOthers(bool) func() {
 	k.signalAll(syscall.SIGKILL)
 	return func() {}
 }
@@ -374,27 +423,27 @@ func eventLine(e Event) string {
 		return e.Phase.String()
 	case TargetReady:
 		return name + "is ready"
-	case TargetGivenUp:
+	case TargetSkipped:
 		return name + "is given up"
 	case WaitProgress:
 		return fmt.Sprintf("still waiting for %d", len(e.Pending))
 	case HookInterrupted:
 		return fmt.Sprintf("hook %sis interrupted, %v left", name, e.Took)
-	case HookEnded:
+	case HookFinished:
 		return "hook " + name + "finished: " + errText(e.Err)
 	case HookSkipped:
 		return "hook " + name + "skipped: " + e.Err.Error()
-	case AppEnded:
+	case AppExited:
 		return "app " + e.Exit.String()
 	case ReadinessChanged:
 		return "readiness: " + errText(e.Err)
 	case StopRequested:
 		return "received " + sig
-	case Failed:
+	case StartupFailed:
 		return "failed: " + strings.ReplaceAll(e.Err.Error(), "\n", " ")
 	case SignalDropped:
 		return sig + " dropped"
-	case SignalKept:
+	case SignalPending:
 		return sig + " kept"
 	case SignalsLost:
 		return fmt.Sprintf("%s and later ones lost, %d kept", sig, e.Count)
@@ -404,19 +453,19 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("cannot send %s to %s: %v", sig, orApp(e.Name), e.Err)
 	case DrainSkipped:
 		return "the rest of the drain is skipped"
-	case DelayEnded:
+	case DelayFinished:
 		return "delay over"
-	case QuietStarted:
+	case IdleStarted:
 		return fmt.Sprintf("until nobody is connected for %v", e.Took)
-	case QuietEnded:
-		return fmt.Sprintf("quiet: %d connected, %s", e.Count, errText(e.Err))
+	case IdleFinished:
+		return fmt.Sprintf("idle: %d connected, %s", e.Count, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
-	case AppSignalled:
+	case StopSignalSent:
 		if e.Signal == NoSignal {
 			return "no stop signal"
 		}
-	case DeadlineKill:
+	case AppKilled:
 		return "deadline of the app"
 	case LeftoversSignalled:
 		return fmt.Sprintf("leftovers get %s: %s", sig, procNames(e))
@@ -424,7 +473,7 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("last call: %s: %s", sig, procNames(e))
 	case LeftoversKilled:
 		return "deadline of the leftovers"
-	case LeftBehind:
+	case LeftoversFound:
 		return "left behind: " + procNames(e)
 	case OrphanReaped:
 		return fmt.Sprintf("orphan %d %v", e.PID, e.Exit)
@@ -432,9 +481,9 @@ func eventLine(e Event) string {
 		return "hint: exec"
 	case StopOnHint:
 		return "hint: --stop-on " + sig
-	case Ended:
-		a := e.Account
-		return fmt.Sprintf("shutdown took %v: drain %v, stop %v, leftovers %v, post-stop %v", a.End, a.Drain, a.Stop, a.Leftovers, a.PostStop)
+	case Exited:
+		a := e.Summary
+		return fmt.Sprintf("shutdown took %v: drain %v, stop %v, leftovers %v, post-stop %v", a.Shutdown, a.Drain, a.Stop, a.Leftovers, a.PostStop)
 	}
 	return ""
 }

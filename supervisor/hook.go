@@ -59,14 +59,17 @@ func (s *supervisor) runHook(ctx context.Context, t *probes.Target) {
 		err = context.Cause(ctx)
 		s.loop.terminateEnded()
 	}
-	s.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})
+	s.emit(Event{Kind: HookFinished, Target: t, Took: time.Since(began), Err: err})
 }
 
-// skipHook tells why a hook is not run.
+// skipHook reports why a hook is not run.
 func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	err := context.Cause(ctx)
-	if err == nil {
+	switch err {
+	case nil:
 		err = errAppExited
+	case errShare:
+		err = errNoTime
 	}
 	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
 }

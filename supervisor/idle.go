@@ -32,11 +32,11 @@ const (
 	idleEffort = 10
 )
 
-// listeningPorts are the ports on which somebody listens, but those of QuietExcept.
+// listeningPorts are the ports on which somebody listens, but those of IdleExcept.
 func (s *supervisor) listeningPorts(all []socket) []uint16 {
 	var ports []uint16
 	for _, k := range all {
-		if k.state == tcpListen && !slices.Contains(s.cfg.QuietExcept, k.port) && !slices.Contains(ports, k.port) {
+		if k.state == tcpListen && !slices.Contains(s.cfg.IdleExcept, k.port) && !slices.Contains(ports, k.port) {
 			ports = append(ports, k.port)
 		}
 	}
@@ -73,7 +73,7 @@ func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
 // portsAtDrainStart is what the app serves when the drain begins: later it may have
 // closed its ports, and still have clients.
 func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
-	if s.cfg.DrainQuiet == 0 {
+	if s.cfg.DrainIdle == 0 {
 		return nil
 	}
 	all, _ := s.sockets(drainCtx)
@@ -81,13 +81,13 @@ func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
 }
 
 // waitIdle lets the app keep serving until nobody has been connected to ports for
-// DrainQuiet.
+// DrainIdle.
 func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
-	if s.cfg.DrainQuiet == 0 || drainCtx.Err() != nil || s.appExited() {
+	if s.cfg.DrainIdle == 0 || drainCtx.Err() != nil || s.appExited() {
 		return
 	}
 	began := time.Now()
-	s.emit(Event{Kind: QuietStarted, Took: s.cfg.DrainQuiet})
+	s.emit(Event{Kind: IdleStarted, Took: s.cfg.DrainIdle})
 	open, err := 0, errLook
 	for since := began; err == errLook; {
 		looked := time.Now()
@@ -107,12 +107,12 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 			since = time.Now()
 		}
 		pause := max(idleLook, idleEffort*time.Since(looked))
-		err = s.untilNextLook(drainCtx, min(pause, s.cfg.DrainQuiet-time.Since(since)))
+		err = s.untilNextLook(drainCtx, min(pause, s.cfg.DrainIdle-time.Since(since)))
 	}
-	s.emit(Event{Kind: QuietEnded, Took: time.Since(began), Count: open, Err: err})
+	s.emit(Event{Kind: IdleFinished, Took: time.Since(began), Count: open, Err: err})
 }
 
-const cannotCount = "--drain-quiet: connections cannot be counted here, and are not waited for: "
+const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
 
 // errLook ends a pause between two looks.
 var errLook = errors.New("time to look again")

@@ -18,7 +18,9 @@ import (
 //     it was killed by the stop signal, or they were usher's children before that.
 //     If it has handled its stop signal it may have told them, and they are asked
 //     when half of the time that was left has passed. The same holds for the
-//     children of a root that exits.
+//     children of a root that exits. A root that reads what another process prints,
+//     such as tee, is not asked before that one has exited: the next line that it
+//     prints would kill it with SIGPIPE.
 //  3. The last call, after four fifths of the time: everything that has not been
 //     asked gets SIGTERM. A shell with a trap waits for its foreground child, and
 //     nobody has told that child.
@@ -33,11 +35,13 @@ type leftovers struct {
 	appAsked  bool           // the app got its stop signal
 	handledAt time.Time      // when an interrupted hook exited, which may have told its children
 	called    bool           // the last call is over
+	appCaught bool           // the app had a handler for its stop signal
 
 	before  map[procID]bool      // usher's children when the app got its signal
 	asked   map[procID]bool      // who has had a signal that asks it to stop
 	parents map[procID]int       // who was whose child before its parent exited
 	due     map[procID]time.Time // when to ask a root
+	caught  map[procID]bool      // who had a handler for the signal when the app got it
 }
 
 // Parts of the time between the stop signal and SIGKILL.
@@ -48,6 +52,10 @@ const (
 	// lookPause is how many times as long as a look took nobody looks again: there
 	// may be thousands of processes, and each exit is a reason to look.
 	lookPause = 10
+	// reraiseTime is how long a handler may take to run. An app that was killed by the
+	// signal that it catches has perhaps told its children and then raised the signal
+	// again; a child whose handler is gone after this time has been told.
+	reraiseTime = 100 * time.Millisecond
 )
 
 func (l *leftovers) begin(signalled, killAt time.Time, sig syscall.Signal) {
@@ -102,9 +110,13 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
 	defer cancel()
 	l := &s.leftovers
-	l.before, l.asked = map[procID]bool{}, map[procID]bool{}
+	l.before, l.asked, l.caught = map[procID]bool{}, map[procID]bool{}, map[procID]bool{}
 	for _, p := range s.look(lookCtx).procs {
 		l.remember(p)
+		l.caught[p.procID] = p.catches(s.stopSignal())
+		if p.pid == s.app.pid {
+			l.appCaught = l.caught[p.procID]
+		}
 		if p.own && p.pid != s.app.pid {
 			l.before[p.procID] = true
 		}
@@ -131,11 +143,11 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 		return
 	}
 	if s.cfg.Grace == 0 {
-		s.reportLeftBehind(ctx)
+		s.lookAndReport(ctx)
 		return
 	}
 	s.enter(Leftovers)
-	defer measure(&s.account.Leftovers)()
+	defer measure(&s.summary.Leftovers)()
 	s.beginLeftovers()
 	killCtx, cancel := context.WithDeadlineCause(ctx, s.leftovers.killAt, errShare)
 	defer cancel()
@@ -182,7 +194,7 @@ func (s *supervisor) askLeftovers(killCtx context.Context) {
 			return
 		}
 		if first && s.app.pid != 0 && s.reason == nil {
-			s.leftBehind(v)
+			s.reportLeftovers(v)
 		}
 		if !v.ok {
 			s.askUnseen(killCtx)
@@ -193,7 +205,7 @@ func (s *supervisor) askLeftovers(killCtx context.Context) {
 		}
 		next := s.askRoots(v.procs)
 		if !l.called && !time.Now().Before(l.lastCallAt()) {
-			s.callAll(v.procs)
+			s.callAll(v)
 		} else if !l.called && l.lastCallAt().Before(next) {
 			next = l.lastCallAt()
 		}
@@ -217,10 +229,12 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 	next = l.killAt
 	var names []string
 	for _, p := range procs {
-		if !p.own || l.asked[p.procID] {
+		if !p.own || l.asked[p.procID] || p.filter {
 			continue
 		}
 		switch due := s.dueTime(p); {
+		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
+			l.asked[p.procID] = true // its handler was for one signal, and it has had that
 		case !due.After(time.Now()):
 			names = s.ask(p, l.signal, names)
 		case due.Before(next):
@@ -261,7 +275,11 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 		return later(parent.at)
 	case s.app.pid == 0 && !l.handledAt.IsZero():
 		return later(l.handledAt)
-	case !l.appAsked || s.app.exit.Signal == l.signal:
+	case !l.appAsked:
+		return atOnce
+	case s.app.exit.Signal == l.signal && l.appCaught:
+		return s.app.exited.Add(reraiseTime)
+	case s.app.exit.Signal == l.signal:
 		return atOnce
 	}
 	return later(s.app.exited)
@@ -289,19 +307,29 @@ func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 // lastCall is the last call while the app is still alive.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if v := s.look(killCtx); v.ok && !s.appExited() {
-		s.callAll(v.procs)
+		s.callAll(v)
 	}
 }
 
-// callAll asks everything that has not been asked, once.
-func (s *supervisor) callAll(procs []proc) {
+// callAll asks everything that has not been asked, once. There may be thousands of
+// processes: signals and the deadline do not wait for the last of them.
+func (s *supervisor) callAll(v sight) {
 	l := &s.leftovers
 	l.called = true
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
 	var names []string
-	for _, p := range procs {
-		if !l.asked[p.procID] && p.pid != s.app.pid {
-			names = s.ask(p, syscall.SIGTERM, names)
+	for i, p := range v.procs {
+		if i%reapAtOnce == reapAtOnce-1 {
+			s.loop.until(ended, never)
 		}
+		if !time.Now().Before(l.killAt) {
+			break
+		}
+		if r, gone := s.loop.exits[p.pid]; gone && r.n > v.reaped || l.asked[p.procID] || p.pid == s.app.pid {
+			continue
+		}
+		names = s.ask(p, syscall.SIGTERM, names)
 	}
 	if len(names) > 0 {
 		s.emit(Event{Kind: LastCall, Signal: syscall.SIGTERM, Names: names, Count: len(names)})
@@ -327,18 +355,18 @@ func (s *supervisor) askUnseen(killCtx context.Context) {
 	s.loop.until(killCtx, alone)
 }
 
-// reportLeftBehind names what the kernel is about to kill.
-func (s *supervisor) reportLeftBehind(ctx context.Context) {
+// lookAndReport names what the kernel is about to kill.
+func (s *supervisor) lookAndReport(ctx context.Context) {
 	if s.app.pid == 0 {
 		return
 	}
 	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
 	defer cancel()
-	s.leftBehind(s.look(lookCtx))
+	s.reportLeftovers(s.look(lookCtx))
 }
 
-func (s *supervisor) leftBehind(v sight) {
-	e := Event{Kind: LeftBehind, Count: -1}
+func (s *supervisor) reportLeftovers(v sight) {
+	e := Event{Kind: LeftoversFound, Count: -1}
 	if v.ok {
 		e.Count = len(v.procs)
 		for _, p := range v.procs {
@@ -358,44 +386,48 @@ func (s *supervisor) untilCommandsExit() {
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL to everything else, beside the loop: as a subreaper
-// usher first has to find it.
-func (s *supervisor) killOthers() *job {
-	run := s.loop.sys.killOthers()
+// killOthers sends SIGKILL beside the loop: a subreaper first has to find whom.
+func (s *supervisor) killOthers(thorough bool) *job {
+	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
 // Beyond the deadline a subreaper may take this long to find what it has to kill
 // among thousands of processes, and this long without anything exiting before it
-// gives up on what is left.
+// looks thoroughly, or gives up.
 const (
 	subreaperKillTime = 700 * time.Millisecond
-	subreaperWait     = 100 * time.Millisecond
+	subreaperWait     = 50 * time.Millisecond
 )
 
 // killLeftovers sends SIGKILL to everything and waits until it is gone or ctx ends.
 func (s *supervisor) killLeftovers(ctx context.Context) {
-	alone := func() bool { return s.loop.alone }
 	if s.pid1 {
-		s.killOthers()
-		s.loop.until(ctx, alone)
+		s.killOthers(false)
+		s.loop.until(ctx, func() bool { return s.loop.alone })
 		return
 	}
-	// A process may have forked before it was found, so each exit is a reason to
-	// look again.
 	limitCtx, cancel := context.WithTimeout(context.Background(), subreaperKillTime)
 	defer cancel()
-	for {
-		reaped := s.loop.reaped
-		j := s.killOthers()
-		if s.loop.until(limitCtx, func() bool { return j.done || s.loop.alone }) != nil || s.loop.alone {
+	for thorough := false; ; {
+		exits := s.killRound(limitCtx, thorough)
+		if s.loop.alone || limitCtx.Err() != nil || !exits && thorough {
 			return
 		}
-		waitCtx, cancel := context.WithTimeout(limitCtx, subreaperWait)
-		err := s.loop.until(waitCtx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
-		cancel()
-		if err != nil || s.loop.alone {
-			return
-		}
+		thorough = !exits
 	}
+}
+
+// killRound kills what it finds, and reports whether anything exits after that. Then
+// another round is needed: what has exited may have left children.
+func (s *supervisor) killRound(ctx context.Context, thorough bool) (exits bool) {
+	reaped := s.loop.reaped
+	j := s.killOthers(thorough)
+	if s.loop.until(ctx, func() bool { return j.done || s.loop.alone }) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, subreaperWait)
+	defer cancel()
+	s.loop.until(ctx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
+	return s.loop.reaped != reaped
 }

@@ -27,6 +27,7 @@ type loop struct {
 	pending   map[int]bool          // process groups that had SIGTERM and get SIGKILL; true: the leader has been reaped
 	gcPercent int                   // of the garbage collector, while a start is under way
 	alone     bool                  // the last wait4 said ECHILD: there is no child at all
+	more      bool                  // reap has stopped before there was no more
 
 	reaped int             // how many processes have been reaped
 	exits  map[int]reaping // who they were; nil: not recorded yet
@@ -64,8 +65,14 @@ func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 // facts and never call until.
 func (l *loop) until(ctx context.Context, done func() bool) error {
 	for !done() {
+		var more chan struct{}
+		if l.more {
+			more = alwaysReady
+		}
 		select {
 		case <-l.inbox.Child:
+			l.reap()
+		case <-more:
 			l.reap()
 		case sig := <-l.inbox.Control:
 			l.signal(sig)
@@ -86,6 +93,13 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 	return nil
 }
 
+// alwaysReady is a channel from which can always be received.
+var alwaysReady = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 func (l *loop) signal(sig os.Signal) {
 	// The kernel sent SIGCHLD for an exit before this signal, but it may still be
 	// in its channel.
@@ -93,19 +107,24 @@ func (l *loop) signal(sig os.Signal) {
 	l.onSignal(sig.(syscall.Signal))
 }
 
-// reap takes every child that has exited. SIGCHLD is a level, not an edge: one of
-// them may stand for many exits, so this goes on until wait4 returns no more.
+// reapAtOnce is how many statuses reap takes in one go: thousands of processes can
+// exit in one moment, and signals and deadlines must not wait for all of them.
+const reapAtOnce = 256
+
+// reap takes the children that have exited. SIGCHLD is a level, not an edge: one of
+// them may stand for many exits, so this goes on until wait4 returns no more, or in
+// the next round of until.
 func (l *loop) reap() {
 	before := l.reaped
-	for {
+	l.more = true
+	for l.reaped < before+reapAtOnce {
 		pid, ws, err := l.sys.wait()
 		l.alone = err == syscall.ECHILD
+		if err != nil || pid == 0 {
+			l.more = false
+			break
+		}
 		switch {
-		case err != nil || pid == 0:
-			if l.reaped > before {
-				l.forgetEmptyGroups()
-			}
-			return
 		case ws.Stopped() && l.starting > 0 && l.owners[pid] == nil:
 			l.unclaimed = append(l.unclaimed, status{pid: pid, stopped: ws.StopSignal()})
 		case ws.Stopped():
@@ -115,6 +134,9 @@ func (l *loop) reap() {
 		default:
 			l.reapedOne(pid, exitOf(ws))
 		}
+	}
+	if l.reaped > before {
+		l.forgetEmptyGroups()
 	}
 }
 

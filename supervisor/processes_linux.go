@@ -50,54 +50,66 @@ func (s *linux) look() func() ([]proc, bool) {
 			return nil, false
 		}
 		if pid1 {
-			return slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 }), true
+			return markFilters(slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 })), true
 		}
-		return descendants(), true
+		return markFilters(descendants()), true
 	}
 }
-
-// killTime bounds the search for descendants that fork faster than it finds them.
-// What it misses exits or forks, and either brings the loop back to killOthers.
-const killTime = time.Second / 2
 
 // killOthers needs one system call as PID 1: kill(-1) and fork(2) exclude each
 // other in the kernel (tasklist_lock), so nothing that forks escapes.
-func (s *linux) killOthers() func() {
-	if s.pid1 || !procIsOurs() {
+func (s *linux) killOthers(thorough bool) func() {
+	switch {
+	case s.pid1 || !procIsOurs():
 		s.signalAll(syscall.SIGKILL)
 		return func() {}
+	case thorough:
+		return killDescendants
 	}
-	return killDescendants
+	return killChildren
 }
 
-// killDescendants looks again as long as it finds new processes: what forked just
-// before it was killed leaves a child that no look has seen. It begins with the
-// files that list children, which are quick to read where this process has few
-// descendants among many others, and ends with all of /proc, because a child is
-// missing there when another one exits during the read (proc(5)).
-func killDescendants() {
-	killed := map[procID]bool{}
-	killNew := func(pids []procID) (found bool) {
-		for _, p := range pids {
-			if !killed[p] {
-				killed[p], found = true, true
-				syscall.Kill(p.pid, syscall.SIGKILL)
+// killTime bounds the pursuit of children that fork and exit faster than they are
+// found. Their exits bring the loop back.
+const killTime = 50 * time.Millisecond
+
+// killChildren kills this process's children as soon as it has their pids, again as
+// long as there are new ones. When a child is gone its own children become this
+// process's, its exit brings the loop back here, and so on down the tree. This needs
+// one small file however many other processes there are.
+func killChildren() {
+	killed := map[int]bool{}
+	for began, found := time.Now(), true; found && time.Since(began) < killTime; {
+		found = false
+		for _, pid := range listedChildren() {
+			if !killed[pid] {
+				killed[pid], found = true, true
+				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
-		return found
 	}
-	for began := time.Now(); time.Since(began) < killTime; {
-		if killNew(listedDescendants()) {
-			continue
-		}
-		var all []procID
-		for _, p := range descendants() {
-			all = append(all, p.procID)
-		}
-		if !killNew(all) {
-			return
+}
+
+// killDescendants is for what killChildren cannot reach: the kernel may have no list
+// of children (CONFIG_PROC_CHILDREN), the list may miss one while another exits
+// (proc(5)), and below a process that cannot be killed nothing moves up.
+func killDescendants() {
+	for _, p := range descendants() {
+		syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+}
+
+// listedChildren are this process's children, as the kernel lists them.
+func listedChildren() (children []int) {
+	for _, tid := range numericEntries("/proc/self/task") {
+		list, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/children")
+		for word := range strings.FieldsSeq(string(list)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				children = append(children, child)
+			}
 		}
 	}
+	return children
 }
 
 // procIsOurs reports whether /proc shows our own PID namespace: after unshare(1)
@@ -125,33 +137,10 @@ func descendants() []proc {
 	for _, p := range livingProcesses() {
 		children[p.parent] = append(children[p.parent], p)
 	}
-	return subtree(os.Getpid(), func(pid int) []proc { return children[pid] }, func(p proc) int { return p.pid })
-}
-
-// listedDescendants reads the children of this process and of those, from files
-// that a kernel with CONFIG_PROC_CHILDREN has.
-func listedDescendants() []procID {
-	return subtree(os.Getpid(), func(pid int) (children []procID) {
-		tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
-		for _, tid := range numericEntries(tasks) {
-			list, _ := os.ReadFile(tasks + strconv.Itoa(tid) + "/children")
-			for word := range strings.FieldsSeq(string(list)) {
-				child, err := strconv.Atoi(word)
-				if p, ok := readStat(child); err == nil && ok {
-					children = append(children, p.procID)
-				}
-			}
-		}
-		return children
-	}, func(p procID) int { return p.pid })
-}
-
-// subtree is everything below pid, without itself.
-func subtree[T any](pid int, children func(int) []T, pidOf func(T) int) []T {
-	var all []T
-	for next := children(pid); len(next) > 0; next = next[1:] {
+	var all []proc
+	for next := children[os.Getpid()]; len(next) > 0; next = next[1:] {
 		all = append(all, next[0])
-		next = append(next, children(pidOf(next[0]))...)
+		next = append(next, children[next[0].pid]...)
 	}
 	return all
 }
@@ -172,8 +161,8 @@ func numericEntries(dir string) []int {
 
 // readStat reads /proc/PID/stat (proc(5)); it is false for a process that is
 // gone or has exited. The name in parentheses may hold any character, so the
-// fields are counted from the last closing one: state, ppid, pgrp, and 16 fields
-// later the start time.
+// fields are counted from the last closing one: state, ppid and pgrp come first, the
+// start time is the 20th, the caught signals are the 32nd (of those up to 32 only).
 func readStat(pid int) (proc, bool) {
 	var buf [1024]byte // 52 fields: less than 900 bytes
 	stat := readOnce("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
@@ -182,14 +171,16 @@ func readStat(pid int) (proc, bool) {
 		return proc{}, false
 	}
 	fields := strings.Fields(string(stat[end+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 32 || fields[0] == "Z" || fields[0] == "X" {
 		return proc{}, false
 	}
 	parent, err1 := strconv.Atoi(fields[1])
 	group, err2 := strconv.Atoi(fields[2])
 	start, err3 := strconv.ParseUint(fields[19], 10, 64)
 	name := string(stat[open+1 : end])
-	return proc{procID{pid, start}, parent, group, name, parent == os.Getpid()}, err1 == nil && err2 == nil && err3 == nil
+	caught, err4 := strconv.ParseUint(fields[31], 10, 64)
+	p := proc{procID: procID{pid, start}, parent: parent, group: group, name: name, own: parent == os.Getpid(), caught: caught}
+	return p, err1 == nil && err2 == nil && err3 == nil && err4 == nil
 }
 
 // readOnce reads what fits into buf by one read(2), as proc(5) asks for. It is
@@ -205,4 +196,33 @@ func readOnce(path string, buf []byte) []byte {
 		return nil
 	}
 	return buf[:n]
+}
+
+// markFilters marks those of usher's children that read what another process prints,
+// such as tee or a log formatter: their stdin is the pipe that is the other one's
+// stdout or stderr. Of processes whose descriptors cannot be read none is marked.
+func markFilters(all []proc) []proc {
+	readers := map[string]int{} // of a pipe, as its link is called: index in all
+	for i, p := range all {
+		if in := descriptor(p.pid, "0"); p.own && strings.HasPrefix(in, "pipe:") {
+			readers[in] = i
+		}
+	}
+	if len(readers) == 0 {
+		return all
+	}
+	for i, p := range all {
+		for _, fd := range []string{"1", "2"} {
+			if reader, piped := readers[descriptor(p.pid, fd)]; piped && reader != i {
+				all[reader].filter = true
+			}
+		}
+	}
+	return all
+}
+
+// descriptor is what a descriptor of a process is open on, such as "pipe:[4711]".
+func descriptor(pid int, fd string) string {
+	target, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + fd)
+	return target
 }

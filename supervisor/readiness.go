@@ -9,24 +9,23 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Readiness lets other goroutines ask a running life whether its app is ready:
-// what a load balancer wants to know. It belongs to one life, as Config.Readiness.
+// Readiness lets other goroutines ask a [Run] whether its app is ready, for a load
+// balancer or an orchestrator. It belongs to one Run, as Config.Readiness.
 type Readiness struct{ questions chan chan<- error }
 
-// NewReadiness makes one that can be asked at once; the answers come as soon as
-// Run is there to give them.
+// NewReadiness returns a Readiness that can be asked at once. The answers come when
+// Run has begun.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
 // Ask returns nil if the app is ready, else why it is not: a [NotReadyError],
-// [ErrStopping], or the error of a Ready target; ctx's error if there was no answer
-// before that ended.
+// [ErrStopping], or the error of a Ready target. It returns ctx's error if ctx ends
+// before there is an answer.
 //
-// Ready is an app whose Config.Ready targets have all said yes and, asked again,
-// go on saying so. They are asked when somebody asks here, for 10 s at the most, but
-// not within a second of their last answers: any number of askers cost them the
-// same. From the first moment of the end the answer is no.
+// The app is ready when all Config.Ready targets are. They are probed again when
+// somebody asks, but at most once a second however many ask, and for 10 s at most.
+// From the first moment of the shutdown the app is not ready.
 func (r *Readiness) Ask(ctx context.Context) error {
-	reply := make(chan error, 1) // 1: the loop never waits for one that gave up
+	reply := make(chan error, 1) // 1: the loop never waits for a caller that has returned
 	select {
 	case r.questions <- reply:
 	case <-ctx.Done():
@@ -41,11 +40,11 @@ func (r *Readiness) Ask(ctx context.Context) error {
 }
 
 const (
-	// readinessAge is how old an answer may be that is given again.
+	// readinessAge is how long an answer is used again.
 	readinessAge = time.Second
-	// readinessPatience is what the targets have to answer, even those without a
-	// limit of their own: a question that hangs must not be the last one.
-	readinessPatience = 10 * time.Second
+	// readinessTimeout bounds the probes of one question, also of targets without a
+	// timeout, so that a target that hangs once is asked again.
+	readinessTimeout = 10 * time.Second
 )
 
 // ErrStopping is the answer of [Readiness.Ask] once the shutdown has begun.
@@ -86,7 +85,7 @@ func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 	if len(r.waiting) > 1 {
 		return
 	}
-	ctx, r.cancel = context.WithTimeoutCause(ctx, readinessPatience, fmt.Errorf("no answer within %v", readinessPatience))
+	ctx, r.cancel = context.WithTimeoutCause(ctx, readinessTimeout, fmt.Errorf("no answer within %v", readinessTimeout))
 	attempt := s.attempt(Ready, nil)
 	go func() {
 		err := probes.Ask(ctx, s.cfg.Ready, attempt)

@@ -21,8 +21,9 @@ import (
 //
 // The end of ctx counts as a SIGTERM. Run reaps every child of the process, so a
 // program can have one Run at a time, and nothing else in it may wait for
-// children (os/exec does). It raises GOMAXPROCS to 2 if that is 1, and pauses the
-// garbage collector while a process is being started; see the package page.
+// children (os/exec does). Unless c is a plain init's, it raises GOMAXPROCS to 2 if
+// that is 1. It pauses the garbage collector while a process is being started. The
+// package page says why.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
 		return CodeFault, err
@@ -34,9 +35,11 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if c.Env == nil {
 		c.Env = os.Environ()
 	}
-	// A start holds one processor of the scheduler as long as it takes.
-	if runtime.GOMAXPROCS(0) < 2 {
-		runtime.GOMAXPROCS(2)
+	// A start holds one processor of the scheduler as long as it takes, and the loop
+	// needs another one then. A plain init starts the app and nothing else, and has
+	// nothing to do before that.
+	if c.hasTargets() || c.Grace > 0 {
+		runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	}
 	return run(ctx, c, newSystem())
 }
@@ -61,7 +64,7 @@ type supervisor struct {
 	leftovers     leftovers
 	pid1          bool
 
-	account Account
+	summary Summary
 }
 
 // app is the process that usher was asked to run.
@@ -133,7 +136,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		s.drain(ctx)
 		s.stopApp(ctx)
 	}
-	s.loop.onSignal = s.signalTooLate
+	s.loop.onSignal = s.ignore
 	s.endLeftovers(ctx)
 	s.postStop(ctx)
 	return s.finish(), s.reason
@@ -170,7 +173,7 @@ func (s *supervisor) emitStartupWarnings() {
 	if !seesAll && s.cfg.Grace > 0 {
 		s.warn("without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline")
 	}
-	if s.cfg.DrainQuiet > 0 {
+	if s.cfg.DrainIdle > 0 {
 		if _, err := s.loop.sys.sockets(); err != nil {
 			s.warn(cannotCount + err.Error())
 		}
@@ -194,7 +197,7 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish ends what is left, fills in the account and returns the exit status.
+// finish ends what is left, fills in the summary and returns the exit status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
@@ -207,11 +210,11 @@ func (s *supervisor) finish() int {
 	}
 	s.loop.sys.flushOutput()
 	s.enter(Done)
-	a := &s.account
-	a.Code, a.Why, a.Started, a.App, a.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
-	a.Life, a.Grace, a.End = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
-	s.emit(Event{Kind: Ended, Account: a})
-	return a.Code
+	sum := &s.summary
+	sum.Code, sum.Reason, sum.Started, sum.App, sum.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
+	sum.AppLifetime, sum.Grace, sum.Shutdown = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
+	s.emit(Event{Kind: Exited, Summary: sum})
+	return sum.Code
 }
 
 // code is usher's exit status. --success-exit is for an app that was asked to

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Causes of contexts that end during the shutdown; hooks that overrun are logged
-// with them.
+// Why a step of the shutdown ended early or was skipped; the log says it.
 var (
 	errShare        = errors.New("its share of --grace is used up")
-	errDrainSkipped = errors.New("skipped after SIGINT")
+	errNoTime       = errors.New("no time left")
+	errDrainSkipped = errors.New("SIGINT skipped the drain")
 )
 
 // beginShutdown fixes the reason and the start of the shutdown: a stop signal that
@@ -28,7 +28,7 @@ func (s *supervisor) beginShutdown(reason error) {
 		}
 	}
 	if phaseOf(reason) != Idle {
-		s.emit(Event{Kind: Failed, Err: reason})
+		s.emit(Event{Kind: StartupFailed, Err: reason})
 	}
 	soon := s.app.exited.Sub(s.app.lastForwardedAt) < stopOnWindow
 	if reason == nil && s.cfg.Grace > 0 && s.app.lastForwarded != 0 && soon {
@@ -46,13 +46,13 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 }
 
 // drain lets the app keep serving: for the delay, while the drain hooks run, and
-// until it is quiet.
+// until it is idle.
 func (s *supervisor) drain(ctx context.Context) {
-	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainQuiet == 0 {
+	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
 	}
 	s.enter(Drain)
-	defer measure(&s.account.Drain)()
+	defer measure(&s.summary.Drain)()
 	drainCtx, cancel := s.limit(ctx, s.budget.Drain)
 	defer cancel()
 	drainCtx, skip := context.WithCancelCause(drainCtx)
@@ -83,7 +83,7 @@ func (s *supervisor) delay(drainCtx context.Context) {
 	delayCtx, cancel := context.WithTimeout(drainCtx, s.cfg.DrainDelay)
 	defer cancel()
 	s.loop.until(delayCtx, s.appExited)
-	s.emit(Event{Kind: DelayEnded, Took: time.Since(began)})
+	s.emit(Event{Kind: DelayFinished, Took: time.Since(began)})
 }
 
 // stopApp gives the app its stop signal and, at the deadline only, SIGKILL.
@@ -93,7 +93,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 		return
 	}
 	s.enter(Stop)
-	defer measure(&s.account.Stop)()
+	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
 	if s.appExited() {
 		return
@@ -126,11 +126,11 @@ func (s *supervisor) sendStopSignal() {
 	sig := s.stopSignal()
 	s.leftovers.begin(time.Now(), s.shutdownStart.Add(s.budget.Kill), sig)
 	if s.cfg.StopSignal == NoSignal {
-		s.emit(Event{Kind: AppSignalled, Signal: NoSignal})
+		s.emit(Event{Kind: StopSignalSent, Signal: NoSignal})
 		return
 	}
 	if s.signalApp(sig) == nil {
-		s.emit(Event{Kind: AppSignalled, Signal: sig})
+		s.emit(Event{Kind: StopSignalSent, Signal: sig})
 	}
 	if s.app.stopped {
 		s.signalApp(syscall.SIGCONT)
@@ -154,8 +154,8 @@ func (s *supervisor) killApp(ctx context.Context) {
 	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {
 		s.emit(Event{Kind: SignalFailed, PID: s.app.pid, Signal: syscall.SIGKILL, Err: err})
 	}
-	s.killOthers()
-	s.emit(Event{Kind: DeadlineKill, Took: time.Since(s.leftovers.signalled)})
+	s.killOthers(false)
+	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.signalled)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
 	if s.loop.until(goneCtx, s.appExited) != nil {
@@ -170,17 +170,17 @@ const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// IsShell reports whether a command of that name runs others and does not pass
-// its signals on to them, as shells do.
-func IsShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
+// isShell reports whether a command of that name is a shell: it runs other commands
+// and does not forward its signals to them.
+func isShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
 
 func (s *supervisor) hintShellLater() {
-	if s.cfg.Group || !IsShell(s.cfg.Command[0]) {
+	if s.cfg.Group || !isShell(s.cfg.Command[0]) {
 		return
 	}
 	s.loop.after(shellHintDelay, func() {
 		if !s.appExited() {
-			s.emit(Event{Kind: ShellHint})
+			s.emit(Event{Kind: ShellHint, Took: shellHintDelay})
 		}
 	})
 }
@@ -191,7 +191,7 @@ func (s *supervisor) postStop(ctx context.Context) {
 		return
 	}
 	s.enter(PostStop)
-	defer measure(&s.account.PostStop)()
+	defer measure(&s.summary.PostStop)()
 	graceCtx, cancel := s.limit(ctx, s.budget.Grace)
 	defer cancel()
 	for i := range s.cfg.PostStop {

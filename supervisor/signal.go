@@ -45,7 +45,7 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	switch {
 	case len(s.pendingSignals) < maxPending:
 		s.pendingSignals = append(s.pendingSignals, sig)
-		s.emit(Event{Kind: SignalKept, Signal: sig})
+		s.emit(Event{Kind: SignalPending, Signal: sig})
 	case len(s.pendingSignals) == maxPending: // once, and never again
 		s.pendingSignals = append(s.pendingSignals, 0)
 		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
@@ -85,7 +85,7 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 		s.emit(Event{Kind: DrainSkipped, Signal: sig})
 		skip(errDrainSkipped)
 	case s.isStop(sig):
-		s.emit(Event{Kind: SignalIgnored, Signal: sig})
+		s.ignore(sig)
 	default:
 		s.forward(sig)
 	}
@@ -95,20 +95,25 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 // ended in another way, and gets no stop signal here either.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
-		s.emit(Event{Kind: SignalIgnored, Signal: sig})
+		s.ignore(sig)
 		return
 	}
 	s.sendForwarded(sig, sig)
 }
 
-func (s *supervisor) signalTooLate(sig syscall.Signal) {
-	s.emit(Event{Kind: SignalIgnored, Signal: sig})
+// ignore is for a signal that no app can get any more, or that changes nothing.
+func (s *supervisor) ignore(sig syscall.Signal) {
+	e := Event{Kind: SignalIgnored, Signal: sig}
+	if s.appExited() {
+		e.Err = errAppExited
+	}
+	s.emit(e)
 }
 
 // forward forwards a signal to the app, rewritten as --rewrite says.
 func (s *supervisor) forward(sig syscall.Signal) {
 	if s.appExited() {
-		s.signalTooLate(sig)
+		s.ignore(sig)
 		return
 	}
 	send, ok := s.cfg.Rewrite.Apply(sig)

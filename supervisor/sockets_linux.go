@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockets lists the TCP sockets of the network namespace: from sock_diag(7), which
-// needs neither /proc nor a right, else from /proc/net/tcp, where a sandbox knows
-// no sock_diag.
+// sockets lists the TCP sockets of the network namespace by sock_diag(7), which
+// works without /proc and for every user. A sandbox that does not implement it may
+// have /proc/net/tcp.
 func (s *linux) sockets() ([]socket, error) {
 	var all []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		some, err := diagnosed(family)
+		some, err := dumpTCP(family)
 		if err != nil {
-			all, missing := listed("/proc/net/tcp", "/proc/net/tcp6")
+			all, missing := readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6")
 			if missing != nil {
 				return nil, fmt.Errorf("sock_diag: %w; %w", err, missing)
 			}
@@ -34,20 +34,19 @@ func (s *linux) sockets() ([]socket, error) {
 }
 
 const (
-	// The kernel answers a dump at once; this is for one that never does.
-	diagPatience = 100_000 // µs
-	// inet_diag_req_v2 and what of inet_diag_msg is read here.
-	diagRequestSize, diagAnswerSize = 56, 6
+	diagTimeout = 100_000 // µs; the kernel usually answers at once
+	// The sizes of inet_diag_req_v2, and of the part of inet_diag_msg that is read.
+	diagRequestSize, diagMessageSize = 56, 6
 )
 
-// diagnosed asks sock_diag for the sockets of a family.
-func diagnosed(family uint8) ([]socket, error) {
+// dumpTCP dumps the sockets of an address family by sock_diag(7).
+func dumpTCP(family uint8) ([]socket, error) {
 	fd, err := syscall.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, err
 	}
 	defer syscall.Close(fd)
-	if err := syscall.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &syscall.Timeval{Usec: diagPatience}); err != nil {
+	if err := syscall.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &syscall.Timeval{Usec: diagTimeout}); err != nil {
 		return nil, err
 	}
 
@@ -58,21 +57,21 @@ func diagnosed(family uint8) ([]socket, error) {
 	body := request[unix.SizeofNlMsghdr:]
 	body[0], body[1] = family, unix.IPPROTO_TCP
 	binary.NativeEndian.PutUint32(body[4:], busyStates|1<<tcpListen)
-	if _, err := syscall.Write(fd, request); err != nil { // to nobody in particular: the kernel
+	if _, err := syscall.Write(fd, request); err != nil {
 		return nil, err
 	}
 
 	var all []socket
-	answer := make([]byte, 32<<10) // what the kernel fills at the most, netlink(7)
+	datagram := make([]byte, 32<<10) // the largest that the kernel sends, netlink(7)
 	for {
-		n, err := syscall.Read(fd, answer)
+		n, err := syscall.Read(fd, datagram)
 		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		some, done, err := readDiagnosis(answer[:n])
+		some, done, err := parseDump(datagram[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -82,23 +81,23 @@ func diagnosed(family uint8) ([]socket, error) {
 	}
 }
 
-// readDiagnosis reads the messages of one datagram.
-func readDiagnosis(b []byte) (all []socket, done bool, err error) {
+// parseDump parses the messages of one datagram.
+func parseDump(b []byte) (all []socket, done bool, err error) {
 	for len(b) >= unix.SizeofNlMsghdr {
 		size, kind := int(binary.NativeEndian.Uint32(b)), binary.NativeEndian.Uint16(b[4:])
 		if size < unix.SizeofNlMsghdr || size > len(b) {
-			return nil, false, fmt.Errorf("sock_diag: a message of %d bytes", size)
+			return nil, false, fmt.Errorf("sock_diag: invalid message size %d", size)
 		}
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
-			// Both hold an error: a dump that fails, as where the kernel has no
-			// tcp_diag, is "done".
+			// Both hold an errno: a dump that fails, because the kernel has no
+			// tcp_diag, ends with NLMSG_DONE.
 			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
 				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 			}
 			return all, true, nil
-		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagAnswerSize:
+		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagMessageSize:
 			all = append(all, socket{state: body[1], port: binary.BigEndian.Uint16(body[4:])})
 		}
 		b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
@@ -106,9 +105,9 @@ func readDiagnosis(b []byte) (all []socket, done bool, err error) {
 	return all, false, nil
 }
 
-// listed reads tables of proc_net(5); one of a family that the kernel does not
-// have is not there.
-func listed(files ...string) ([]socket, error) {
+// readProcNetTCP reads tables of proc_net(5). The table of an address family that
+// the kernel does not support does not exist.
+func readProcNetTCP(files ...string) ([]socket, error) {
 	var all []socket
 	var missing error
 	found := false
@@ -119,7 +118,7 @@ func listed(files ...string) ([]socket, error) {
 			continue
 		}
 		found = true
-		some, err := readTable(f)
+		some, err := parseProcNetTCP(f)
 		f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
@@ -132,9 +131,9 @@ func listed(files ...string) ([]socket, error) {
 	return all, nil
 }
 
-// readTable reads a line for each socket: its number, its local and its remote
-// address, its state, and more.
-func readTable(r io.Reader) (all []socket, err error) {
+// parseProcNetTCP parses a line for each socket: its number, its local and its
+// remote address, its state, and more.
+func parseProcNetTCP(r io.Reader) (all []socket, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -145,7 +144,7 @@ func readTable(r io.Reader) (all []socket, err error) {
 		port, err1 := strconv.ParseUint(local, 16, 16)
 		state, err2 := strconv.ParseUint(fields[3], 16, 8)
 		if err1 != nil || err2 != nil {
-			return nil, errors.New("a line that is none")
+			return nil, errors.New("invalid line")
 		}
 		all = append(all, socket{state: uint8(state), port: uint16(port)})
 	}

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Both ways to look at sockets see the same of real ones, of both families.
+// Both ways to list sockets find the same real ones, of both address families.
 func TestSocketsOfAServer(t *testing.T) {
 	for name, look := range map[string]func() ([]socket, error){
 		"sock_diag": new(linux).sockets,
-		"proc":      func() ([]socket, error) { return listed("/proc/net/tcp", "/proc/net/tcp6") },
+		"proc":      func() ([]socket, error) { return readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6") },
 	} {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 			t.Run(name+" "+address, func(t *testing.T) {
@@ -82,32 +82,32 @@ func TestSocketsOfAServer(t *testing.T) {
 	}
 }
 
-func TestSocketsWithoutAnyWayToSeeThem(t *testing.T) {
+func TestSocketsThatCannotBeListed(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "tcp")
-	_, err := listed(nowhere)
+	_, err := readProcNetTCP(nowhere)
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	require.NoError(t, os.WriteFile(nowhere, []byte("  sl  local_address rem_address   st\n   0: 0100007F:zz 00000000:0000 0A\n"), 0o600))
-	_, err = listed(nowhere)
-	assert.ErrorContains(t, err, "a line that is none")
+	_, err = readProcNetTCP(nowhere)
+	assert.ErrorContains(t, err, "invalid line")
 }
 
-// A kernel with sock_diag and without its part for TCP says that it is done, and why.
-func TestDiagnosisThatFails(t *testing.T) {
+// A kernel with sock_diag but without tcp_diag ends the dump with an errno.
+func TestDumpThatFails(t *testing.T) {
 	for _, kind := range []byte{unix.NLMSG_DONE, unix.NLMSG_ERROR} {
-		_, _, err := readDiagnosis([]byte("\x14\x00\x00\x00" + string(kind) + "\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
+		_, _, err := parseDump([]byte("\x14\x00\x00\x00" + string(kind) + "\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
 		assert.Equal(t, syscall.ENOENT, err)
 	}
-	all, done, err := readDiagnosis([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	all, done, err := parseDump([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	assert.True(t, done && err == nil && all == nil)
 }
 
-// Whatever the kernel's answer is, reading it ends.
-func FuzzDiagnosis(f *testing.F) {
+// Parsing ends, whatever the kernel sends.
+func FuzzDump(f *testing.F) {
 	f.Add([]byte("\x1a\x00\x00\x00\x14\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x50\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("\x14\x00\x00\x00\x02\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		all, _, _ := readDiagnosis(b)
+		all, _, _ := parseDump(b)
 		assert.LessOrEqual(t, len(all)*16, len(b))
 	})
 }

@@ -53,7 +53,7 @@ func targetEvent(u probes.Update) Event {
 	case probes.TargetReady:
 		e.Kind = TargetReady
 	case probes.TargetSkipped:
-		e.Kind = TargetGivenUp
+		e.Kind = TargetSkipped
 	case probes.WaitProgress:
 		e.Kind, e.Took = WaitProgress, u.Elapsed
 	}
@@ -160,7 +160,7 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	if stopped {
 		err = s.interruptResult(err)
 	}
-	s.emit(Event{Kind: HookEnded, Target: t, Took: time.Since(began), Err: err})
+	s.emit(Event{Kind: HookFinished, Target: t, Took: time.Since(began), Err: err})
 	return err
 }
 
@@ -262,19 +262,19 @@ func (s *supervisor) recordAppExit(e Exit) {
 	s.app.exit, s.app.exited = e, time.Now()
 	s.stopReadiness()
 	s.loop.sys.appExited()
-	s.emit(Event{Kind: AppEnded, PID: s.app.pid, Exit: e, Took: s.app.exited.Sub(s.app.started)})
+	s.emit(Event{Kind: AppExited, PID: s.app.pid, Exit: e, Took: s.app.exited.Sub(s.app.started)})
 }
 
 // execApp replaces usher with the app. It returns only if that fails.
 func (s *supervisor) execApp() error {
 	s.enter(Start)
 	for _, sig := range s.pendingSignals {
-		s.warn(signals.Name(sig) + " came before the app and is lost: with --exec nobody is left to pass it on")
+		s.warn(signals.Name(sig) + " was received before the app started and is lost: with --exec usher cannot forward it")
 	}
 	if s.loop.reap(); !s.loop.alone {
-		s.warn("what the hooks have left running becomes the app's child, and what it prints is lost: with --exec nobody is left to read it")
+		s.warn("processes that the hooks have left running become children of the app, and what they print is lost: with --exec usher cannot read it")
 	}
-	s.emit(Event{Kind: AppReplaces, PID: os.Getpid()})
+	s.emit(Event{Kind: AppExec, PID: os.Getpid()})
 	return &PhaseError{Start, s.loop.sys.replace(process{argv: s.cfg.Command, env: s.cfg.Env, app: true})}
 }
 

@@ -187,14 +187,14 @@ func (s story) config(t *testing.T) Config {
 	targets(&c.PostStop, "post-stop", probes.ForEnd)
 	flags.DurationVar(&c.WaitTimeout, "wait-timeout", 0, "")
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 0, "")
-	flags.DurationVar(&c.DrainQuiet, "drain-quiet", 0, "")
+	flags.DurationVar(&c.DrainIdle, "drain-idle", 0, "")
 	flags.DurationVar(&c.Grace, "grace", 0, "")
 	flags.DurationVar(&c.StopReserve, "stop-reserve", 0, "")
 	flags.BoolVar(&c.Exec, "exec", false, "")
 	flags.BoolVar(&c.Group, "group", false, "")
 	flags.IntSliceVar(&c.SuccessExit, "success-exit", nil, "")
 	flags.Func("health", "", func(string) error {
-		c.Readiness, c.QuietExcept = NewReadiness(), []uint16{8086}
+		c.Readiness, c.IdleExcept = NewReadiness(), []uint16{8086}
 		return nil
 	})
 	flags.Func("stop-on", "", func(text string) error {
@@ -246,15 +246,18 @@ type behaviour struct {
 	stopCode  int
 	tells     bool             // forwards it to its children
 	waits     bool             // exits when its children have
+	raises    bool             // is killed by it, after its handler has run
 	once      bool             // a second one kills it
 	ignores   bool             // everything but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals beside TERM, INT and QUIT
 
-	children, daemons, leaves []string
+	children, daemons, leaves, forks []string
+	forksAfter                       time.Duration
 
 	otherGroup                                 time.Duration // when it moves to another group; 0: never
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
+	reads      string // the process whose output it reads; it exits when that has
 	startTakes time.Duration
 	absent     error
 }
@@ -275,6 +278,8 @@ var clauses = []struct {
 		b.handles, b.stopTakes, b.stopCode = true, d, n
 	}},
 	{`tells its children of it`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.tells = true }},
+	{`raises it again`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.raises = true }},
+	{`exits when NAMES has`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.reads = names[0] }},
 	{`waits for its children`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.waits = true }},
 	{`is killed by a second one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.once = true }},
 	{`takes WINCH for one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.extra = append(b.extra, syscall.SIGWINCH) }},
@@ -283,6 +288,7 @@ var clauses = []struct {
 	{`children NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.children = names }},
 	{`daemons NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.daemons = names }},
 	{`leaves NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.leaves = names }},
+	{`after D forks NAMES`, func(b *behaviour, d time.Duration, _ int, names []string) { b.forksAfter, b.forks = d, names }},
 	{`has its own group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.ownGroup = true }},
 	{`moves to another group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.otherGroup = 1 }},
 	{`moves to another group after D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.otherGroup = d }},
@@ -362,6 +368,8 @@ func machineWords(t *testing.T, k *fake, line string) {
 		k.notPID1 = true
 	case line == "no /proc":
 		k.noProc = true
+	case line == "pids are used again":
+		k.reusePIDs = true
 	case line == "sockets cannot be seen":
 		k.blind = true
 	case scan(line, "a look at /proc takes %s", &a):

@@ -31,9 +31,10 @@ type kernel interface {
 	// signalAll sends sig to whatever can be reached without a look: as PID 1 to
 	// all others, else to the app's process group.
 	signalAll(sig syscall.Signal)
-	// killOthers returns a function that sends SIGKILL to all that look would list,
-	// also to those that fork meanwhile. As PID 1 it has sent it when it returns.
-	killOthers() func()
+	// killOthers returns a function that sends SIGKILL to this process's children, or
+	// if it is to be thorough to all descendants. As PID 1 everything else has had it
+	// when killOthers returns.
+	killOthers(thorough bool) func()
 	// becomeSubreaper makes orphans usher's children, as they are PID 1's anyway.
 	// seesAll reports whether look works or is not needed to reach everything.
 	becomeSubreaper() (pid1, seesAll bool)
@@ -73,6 +74,8 @@ type proc struct {
 	group  int
 	name   string // its command name, at most 15 bytes (comm of proc(5))
 	own    bool   // it is usher's child: parent is usher
+	caught uint64 // the signals that it has handlers for; signal n is bit n-1
+	filter bool   // its stdin is a pipe into which another living process prints
 }
 
 // procID names a process for good: a pid may be given to another process, which
@@ -81,3 +84,5 @@ type procID struct {
 	pid   int
 	start uint64 // clock ticks since boot
 }
+
+func (p proc) catches(sig syscall.Signal) bool { return sig > 0 && p.caught>>(sig-1)&1 == 1 }

@@ -341,20 +341,20 @@ func TestUsherNeedsNothing(t *testing.T) {
 					trap "echo USR1" USR1; trap "exit 7" TERM; echo ready
 					while :; do read line; done`)
 			r.stdout.expectInAnyOrder("child", "ready")
-			r.stderr.expect("post-start: after done")
+			r.stderr.expect("post-start: hook after finished")
 			r.signal(syscall.SIGUSR1)
 			r.stdout.expect("USR1")
 			r.signal(syscall.SIGTERM)
 			assert.Equal(t, 7, r.codeInTime())
 			assert.Contains(t, r.stdout.rest(), "flushed", "what the app leaves is given time")
 			said := r.stderr.rest()
-			assert.Contains(t, r.stderr.all[0], "health: /livez and /readyz on ")
+			assert.Contains(t, r.stderr.all[0], "listening for health checks on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",
-				"drain bad| SIGTERM\n", "drain: bad failed after", "exit status 4", "drain: url failed after", "connection refused",
-				"leftovers: sent SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "wait: nowhere is optional and given up"} {
+				"drain bad| SIGTERM\n", "drain: hook bad failed after", "exit status 4", "drain: hook url failed after", "connection refused",
+				"leftovers: sent SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "warning: wait: optional nowhere not ready after "} {
 				assert.Contains(t, said, fact)
 			}
-			assert.GreaterOrEqual(t, strings.Count(said, ": orphan "), 4, said)
+			assert.GreaterOrEqual(t, strings.Count(said, ": reaped orphan "), 4, said)
 			for _, line := range r.stderr.all {
 				assert.True(t, strings.HasPrefix(line, "usher: "), "not usher's own line: %s", line)
 			}
@@ -373,7 +373,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}{
 		{[]string{"--", "no-such-command"}, 127, "cannot run no-such-command: not found"},
 		{[]string{"--pre-start", "no-such-command", "--", "true"}, 125, "cannot run no-such-command: not found"},
-		{[]string{"--wait-timeout", "0.2s", "--wait", "http://no-such-host.invalid/", "--", "true"}, 124, "pending: http://no-such-host.invalid/: "},
+		{[]string{"--wait-timeout", "0.2s", "--wait", "http://no-such-host.invalid/", "--", "true"}, 124, "error: wait: http://no-such-host.invalid/ is not ready after "},
 		{[]string{"--version"}, 0, ""},
 		{[]string{"--wait", "file:///bin"}, 0, ""},
 	} {
@@ -561,7 +561,7 @@ func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 	assert.True(t, same(args[5:], read("cmdline")), "the arguments are others")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 9, r.codeInTime())
-	assert.Regexp(t, `usher: drain: hook failed after \S+: .*argument list too long|usher: drain hook\| bye`, r.stderr.rest())
+	assert.Regexp(t, `usher: warning: drain: hook hook failed after \S+: .*argument list too long|usher: drain hook\| bye`, r.stderr.rest())
 }
 
 // childrenOf are the children of a process that have not been reaped, zombies
@@ -653,9 +653,9 @@ func TestForkThatFails(t *testing.T) {
 		code int
 		says string
 	}{
-		"the app's":   {nil, 126, "usher: cannot run sh: " + eagain},
+		"the app's":   {nil, 126, "usher: error: cannot run sh: " + eagain},
 		"pre-start's": {[]string{"--pre-start", "name=hook true"}, 125, "cannot run true: " + eagain},
-		"with a wait": {[]string{"--grace", "5s", "--post-stop", "name=hook true"}, 126, "post-stop: hook failed after"},
+		"with a wait": {[]string{"--grace", "5s", "--post-stop", "name=hook true"}, 126, "post-stop: hook hook failed after"},
 		"in json":     {[]string{"--log", "json"}, 126, `"msg":"cannot run sh: ` + eagain + `"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -674,7 +674,7 @@ func TestForkThatFails(t *testing.T) {
 		t.Parallel()
 		user := freshUser()
 		r := poor{Root: bareRoot(t), User: user, Threads: limit}.start(t, "--verbose", "--wait", "name=probe cat /ready", "--", "true")
-		r.stderr.expect("attempt 1: exit status 1")
+		r.stderr.expect("attempt 1 failed: exit status 1")
 		fill(t, user)
 		r.stderr.expect("cannot run cat: " + eagain)
 		r.signal(syscall.SIGTERM)
@@ -690,8 +690,8 @@ func TestForkThatFails(t *testing.T) {
 		r.signal(syscall.SIGTERM)
 		assert.Equal(t, 7, r.codeInTime())
 		said := r.stderr.rest()
-		assert.Regexp(t, `usher: drain: hook failed after \S+: .*`+eagain, said)
-		assert.Regexp(t, `usher: post-stop: last failed after \S+: .*`+eagain, said)
+		assert.Regexp(t, `usher: warning: drain: hook hook failed after \S+: .*`+eagain, said)
+		assert.Regexp(t, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain, said)
 		assert.Contains(t, said, "connection refused", "what needs no fork is still done")
 	})
 }
@@ -818,7 +818,7 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	for reaped := 0; reaped < orphans; {
 		line, ok := r.stderr.next()
 		require.True(t, ok, "usher ended after %d", reaped)
-		if strings.Contains(line, ": orphan ") {
+		if strings.Contains(line, ": reaped orphan ") {
 			reaped++
 		}
 	}
@@ -834,9 +834,9 @@ func TestAppThatDaemonizes(t *testing.T) {
 		args []string
 		says string
 	}{
-		{poor{Proc: true}, nil, "usher: warning: sh exited and left 1 process: sleep; the kernel kills them with PID 1 (end the script with exec, or give --grace)"},
-		{poor{Proc: true}, []string{"--grace", "20s"}, "usher: warning: sh exited and left 1 process: sleep (run the server in the foreground, with exec)"},
-		{poor{}, nil, "usher: warning: sh exited and left all other processes; the kernel kills them with PID 1 (end the script with exec, or give --grace)"},
+		{poor{Proc: true}, nil, "usher: warning: sh exited and left 1 process running: sleep (the kernel kills them with PID 1: end the script with exec, or give --grace)"},
+		{poor{Proc: true}, []string{"--grace", "20s"}, "usher: warning: sh exited and left 1 process running: sleep (run the server in the foreground, with exec)"},
+		{poor{}, nil, "usher: warning: sh exited and left other processes running (the kernel kills them with PID 1: end the script with exec, or give --grace)"},
 	} {
 		t.Run(fmt.Sprintf("proc %v %v", c.Proc, c.args), func(t *testing.T) {
 			t.Parallel()
@@ -859,7 +859,7 @@ func TestAppThatStopsItself(t *testing.T) {
 		r.stdout.expect("up")
 		r.waitForApp("T")
 		r.signal(syscall.SIGUSR1)
-		r.stderr.expect("SIGUSR1 passed on") // usher runs, and the app is no zombie to it
+		r.stderr.expect("forwarded SIGUSR1") // usher runs, and the app is no zombie to it
 		return r
 	}
 	t.Run("continued", func(t *testing.T) {
@@ -960,11 +960,11 @@ func TestTracedProcesses(t *testing.T) {
 		r := poor{}.start(t, "--verbose", "--", "env", tracer.variable(t), testBinary(t))
 		r.stdout.expect("up")
 		r.signal(syscall.SIGWINCH)
-		r.stderr.expect("SIGWINCH passed on")
+		r.stderr.expect("forwarded SIGWINCH")
 		r.in.Close()
 		assert.Equal(t, 6, r.codeInTime())
 		assert.Contains(t, r.stdout.rest(), "traced to the end: 41", "the shell, and two for each orphan")
-		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": orphan "), "those are usher's to reap too")
+		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "), "those are usher's to reap too")
 	})
 	t.Run("the app, by a debugger", func(t *testing.T) {
 		t.Parallel()
@@ -999,7 +999,7 @@ func TestTracedProcesses(t *testing.T) {
 			require.Equal(t, sig, stops().StopSignal())
 			// It waits for the tracer; meanwhile usher is what it was.
 			r.signal(syscall.SIGWINCH)
-			r.stderr.expect("SIGWINCH passed on")
+			r.stderr.expect("forwarded SIGWINCH")
 			require.NoError(t, syscall.PtraceCont(app[0], int(sig)))
 			require.Equal(t, syscall.SIGWINCH, stops().StopSignal())
 			require.NoError(t, syscall.PtraceCont(app[0], 0))
@@ -1018,10 +1018,10 @@ func TestTracedProcesses(t *testing.T) {
 		// stops at its first signal, execve(2)'s SIGTRAP, and nobody continues it.
 		app := poor{Traced: true, Argv: []string{"/bin/sh", "-c", "exit 5"}}
 		r := poor{}.start(t, "--verbose", "--grace", "1s", "--", "env", app.variable(t), testBinary(t))
-		r.stderr.expect("runs as pid")
+		r.stderr.expect("started, pid")
 		r.waitForApp("t")
 		r.signal(syscall.SIGUSR1)
-		r.stderr.expect("SIGUSR1 passed on")
+		r.stderr.expect("forwarded SIGUSR1")
 		r.signal(syscall.SIGTERM)
 		assert.Equal(t, 137, r.codeInTime())
 

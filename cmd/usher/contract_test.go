@@ -1,17 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -37,7 +36,7 @@ func contract(t *testing.T) map[string][]string {
 // words are those of a table that is a list.
 func words(rows []string) []string { return strings.Fields(strings.Join(rows, " ")) }
 
-// pages are all that a person may read.
+// pages are those that are written by hand, but for their tables.
 type pages struct{ help, man, readme, supervisor string }
 
 func readPages(t *testing.T) pages {
@@ -47,139 +46,101 @@ func readPages(t *testing.T) pages {
 		require.NoError(t, err)
 		return string(text)
 	}
-	return pages{usage, read("usher.1"), read("../../README.md"), read("../../supervisor/doc.go")}
+	return pages{usage(), read("usher.1"), read("../../README.md"), read("../../supervisor/doc.go")}
 }
 
-// row is that of a table of the README whose first cell holds word.
-func (p pages) row(word string) string {
-	word = regexp.QuoteMeta(strings.ReplaceAll(word, "|", `\|`))
-	return regexp.MustCompile("(?m)^\\| ([^|\n]*, |[^|\n]* )?`" + word + "[^`]*`.*$").FindString(p.readme)
+// ---- the flag table
+
+// samples are right values by the placeholder, or by the flag where one is not enough.
+var samples = map[string]string{"TARGET": "true", "D": "1s", "SIG": "QUIT", "ADDR": ":8086", "FROM:TO": "HUP:USR1",
+	"N,...": "143", "text|json": "text", "FILE": "/x", "PATH": "/x", "": "true"}
+
+func (f *flagRow) sample(t *testing.T) string {
+	t.Helper()
+	require.Contains(t, samples, f.arg)
+	return "--" + f.name + "=" + samples[f.arg]
 }
 
-// The program, its help, the manual, the README and the packages' pages say the
-// same as the contract, of everything that it has a table for.
-func TestContract(t *testing.T) {
-	tables, p := contract(t), readPages(t)
-	t.Run("flags", func(t *testing.T) { contractOfFlags(t, tables, p) })
-	t.Run("targets", func(t *testing.T) { contractOfTargets(t, words(tables["targets"]), p) })
-	t.Run("options", func(t *testing.T) { contractOfOptions(t, tables, p) })
-	t.Run("the rest", func(t *testing.T) { contractOfTheRest(t, tables, p) })
-}
-
-func contractOfFlags(t *testing.T, tables map[string][]string, p pages) {
-	known := map[string]bool{}
-	newFlags().VisitAll(func(flag *pflag.Flag) { known["--"+flag.Name] = true })
-	columns := regexp.MustCompile(` {2,}`)
-	for _, row := range tables["flags"] {
-		cells := append(columns.Split(row, -1), "")
-		name, _, _ := strings.Cut(cells[0], " ")
-		if !assert.True(t, known[name], "there is no %s", name) {
+// What the table says of a flag is what the program does with it.
+func TestFlagTableIsTrue(t *testing.T) {
+	fails := func(text string, args ...string) bool {
+		_, err := parseOptions(args, nil)
+		return err != nil && strings.Contains(err.Error(), text)
+	}
+	for _, f := range flags {
+		name, sample := "--"+f.name, f.sample(t)
+		answered := slices.Contains([]string{"help", "version", "probe", "install"}, f.name)
+		if f.name == "help" || f.name == "version" {
 			continue
 		}
-		delete(known, name)
-		flag := newFlags().Lookup(name[2:])
-		kind := map[string]string{"stringArray": "many", "string": "once", "bool": "switch"}[flag.Value.Type()]
-		assert.Equal(t, cells[1], kind, name)
-
-		help := regexp.MustCompile(`(?m)^  (-h, )?` + regexp.QuoteMeta(cells[0]) + `[, ](.*\n( {26}.*\n)*)`).FindString(p.help)
-		man := regexp.MustCompile(`(?ms)^\.It Fl (h , )?-` + name[2:] + `( .*?|\n.*?)(\n\.It|\n\.El)`).FindString(p.man)
-		readme := p.row(cells[0])
-		for page, text := range map[string]string{"--help": help, "usher(1)": man, "the README": readme} {
-			assert.NotEmpty(t, text, "%s has no %s", page, cells[0])
-			assert.Contains(t, strings.ReplaceAll(strings.ToLower(text), "\n", " "), cells[2], "%s of %s", page, name)
+		grace := "--grace=9s"
+		if f.name == "grace" || f.name == "exec" {
+			grace = "--verbose"
 		}
-		if kind == "many" {
-			assert.Regexp(t, ` \*|again`, help, name)
-			assert.Regexp(t, `[Rr]epeatable|again`, man, name)
-			assert.Contains(t, readme, "repeatable", name)
+		if f.name != "exec" {
+			assert.Equal(t, f.is(needsGrace), fails(name+" needs --grace", sample, "app"), name)
+			assert.Equal(t, f.is(actsAfter), fails(name+" cannot be combined with --exec", "--exec", sample, "app"), name)
+			assert.Equal(t, f.is(repeatable), !fails(name+": given 2 times", sample, sample, grace, "app"), name)
 		}
-	}
-	assert.Empty(t, known, "flags of which the contract has no row")
-	for _, name := range words(tables["flags that need --grace"]) {
-		assert.Contains(t, p.row(name+" "), "needs `--grace`", name)
-		assert.Regexp(t, `(?s)\n\.It Fl -`+name[2:]+` [^\n]*\n((\.[^I]|[^.])[^\n]*\n)*Needs\n\.Fl -grace `, p.man)
-	}
-	for page, text := range map[string]string{"--help": p.help, "usher(1)": p.man, "the README": p.readme} {
-		_, text, _ = strings.Cut(text, "Every flag but")
-		text, _, _ = strings.Cut(regexp.MustCompile(`\.Fl |, -|\nand\n`).ReplaceAllString(text, " -"), "variable")
-		assert.Equal(t, words(tables["flags without a variable"]), dashed(regexp.MustCompile(`-[a-z]+`).FindAllString(text, -1)), page)
-	}
-	defaults := parsed(t, []string{"app"}, nil)
-	assert.Equal(t, time.Minute, defaults.config.WaitTimeout)
-	assert.Equal(t, 10*time.Second, supervisor.DefaultReserve)
-	assert.Zero(t, defaults.config.Grace)
-	assert.False(t, defaults.json)
-	assert.Equal(t, "/dev/termination-log", defaultTerminationLog)
-	contractOfConflicts(t, tables)
-}
-
-// dashed are flags as the manual's source writes them, with the second dash.
-func dashed(flags []string) (all []string) {
-	for _, flag := range flags {
-		all = append(all, "-"+flag)
-	}
-	return all
-}
-
-// samples is a value for each flag that takes one.
-var samples = map[string]string{"--grace": "9s", "--drain-delay": "1s", "--drain-quiet": "1s", "--stop-reserve": "1s", "--stop-signal": "QUIT",
-	"--rewrite": "HUP:USR1", "--success-exit": "143", "--health": ":8086", "--stop-on": "QUIT", "--wait-timeout": "1s",
-	"--log": "text", "--termination-log": "/x", "--install": "/x"}
-
-// given is a flag with a value that is right.
-func given(name string) string {
-	flag := newFlags().Lookup(name[2:])
-	switch {
-	case flag.Value.Type() == "bool":
-		return name
-	case samples[name] != "":
-		return name + "=" + samples[name]
-	}
-	return name + "=true"
-}
-
-// contractOfConflicts tries each flag without --grace, with --exec, and as a
-// variable.
-func contractOfConflicts(t *testing.T, tables map[string][]string) {
-	newFlags().VisitAll(func(flag *pflag.Flag) {
-		name := "--" + flag.Name
-		answered := slices.Contains([]string{"--help", "--version", "--install", "--probe", "--exec"}, name)
 		if !answered {
-			_, err := parseOptions([]string{given(name), "app"}, nil)
-			needs := err != nil && strings.Contains(err.Error(), name+" needs --grace")
-			assert.Equal(t, slices.Contains(words(tables["flags that need --grace"]), name), needs, "%s: %v", name, err)
-			_, err = parseOptions([]string{"--exec", given(name), "app"}, nil)
-			refused := err != nil && strings.Contains(err.Error(), name+": with --exec")
-			assert.Equal(t, slices.Contains(words(tables["flags refused with --exec"]), name), refused, "%s: %v", name, err)
+			assert.Equal(t, f.is(needsApp), fails(name+": needs an app", "--wait=true", sample), name)
+			assert.Equal(t, f.is(withAnything), !fails(name+": cannot be combined with --probe", "--probe=true", sample), name)
+			misplaced := fails(name+": takes no target", "--"+f.name+"=tcp://db:5432", grace, "app")
+			assert.Equal(t, f.is(anyText), !misplaced, name)
 		}
-		_, value, _ := strings.Cut(given(name), "=")
-		o, _ := parseOptions([]string{"app"}, []string{variable(flag.Name) + "=" + cmp.Or(value, "true")})
-		assert.Equal(t, slices.Contains(words(tables["flags without a variable"]), name), len(o.config.Env) == 1, name)
-	})
-}
-
-func contractOfTargets(t *testing.T, kinds []string, p pages) {
-	_, err := probes.Parse("unknown://x", probes.ForWait)
-	require.Error(t, err)
-	_, list, _ := strings.Cut(err.Error(), "known are ")
-	list, _, _ = strings.Cut(list, ";")
-	assert.Equal(t, kinds, append(strings.Fields(strings.ReplaceAll(list, "://", "")), "command"))
-	for _, kind := range kinds {
-		if kind == "command" {
-			assert.Contains(t, p.help, "\n  a command ")
-			assert.Contains(t, p.man, ".It a command\n")
-			assert.Contains(t, p.readme, "\n| a command |")
-			continue
+		_, value, _ := strings.Cut(sample, "=")
+		o, _ := parseOptions([]string{"app"}, []string{f.variable() + "=" + value})
+		assert.Equal(t, f.is(noVariable), len(o.config.Env) == 1, name)
+		if f.field != "" {
+			with, err := parseOptions([]string{sample, grace, "app"}, nil)
+			require.NoError(t, err, name)
+			without, _ := parseOptions([]string{grace, "app"}, nil)
+			field := func(o options) any { return reflect.ValueOf(o.config).FieldByName(f.field).Interface() }
+			assert.NotEqual(t, field(without), field(with), "%s does not set %s", name, f.field)
 		}
-		if kind != "postgresql" { // the other name of postgres
-			assert.Contains(t, p.help, " "+kind+"://")
-		}
-		assert.Contains(t, p.man, "Cm "+kind+"://")
-		assert.NotEmpty(t, p.row(kind+"://"), kind)
 	}
 }
 
-var useNames = map[string]probes.Use{"wait": probes.ForWait, "ready": probes.ForReady, "start": probes.ForStart, "end": probes.ForEnd, "probe": probes.ForProbe}
+// A text that names a flag names one that exists, and a default is the program's.
+func TestTextsOfTheTablesAreTrue(t *testing.T) {
+	texts := []string{strings.Replace(usage(), "app --port 8080", "app", 1)}
+	for _, f := range flags {
+		texts = append(texts, f.help, f.more)
+		assert.NotContains(t, f.help, ". ", "--%s: further sentences belong to more", f.name)
+		assert.False(t, strings.HasSuffix(f.help, "."), f.name)
+		assert.True(t, f.more == "" || strings.HasSuffix(f.more, "."), f.name)
+	}
+	for _, k := range probes.Kinds() {
+		texts = append(texts, k.Ready, k.Details)
+	}
+	for _, o := range probes.Options() {
+		texts = append(texts, o.Meaning, o.Details)
+	}
+	for _, text := range texts {
+		for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
+			assert.NotNil(t, findFlag(m[1]), "--%s in %q", m[1], text)
+		}
+		assert.Zero(t, strings.Count(text, "`")%2, text)
+	}
+	seconds := func(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
+	assert.Contains(t, findFlag("wait-timeout").help, "("+seconds(parsed(t, []string{"app"}, nil).config.WaitTimeout)+")")
+	assert.Contains(t, findFlag("stop-reserve").help, "at most "+seconds(supervisor.DefaultReserve))
+	assert.Contains(t, findFlag("termination-log").help, "default: "+defaultTerminationLog)
+	assert.Contains(t, findFlag("probe").help, "for "+seconds(probes.OnceTimeout)+" at most")
+	timeout := optionDoc(t, "timeout").Meaning
+	assert.Contains(t, timeout, "attempt ("+seconds(probes.ProbeTimeout)+", `--probe` "+seconds(probes.OnceTimeout)+")")
+	assert.Contains(t, timeout, "`--post-stop` "+seconds(probes.EndTimeout))
+	assert.Contains(t, optionDoc(t, "interval").Meaning, "("+seconds(probes.DefaultInterval)+")")
+}
+
+// ---- the tables of targets and options
+
+func optionDoc(t *testing.T, name string) probes.OptionDoc {
+	all := probes.Options()
+	i := slices.IndexFunc(all, func(o probes.OptionDoc) bool { return o.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	return all[i]
+}
 
 // optionSamples are values that are right.
 var optionSamples = map[string]string{
@@ -188,63 +149,34 @@ var optionSamples = map[string]string{
 	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x",
 }
 
-// targetOf is a target of a kind.
-func targetOf(kind string) string {
-	switch kind {
-	case "command":
-		return "true"
-	case "unix", "file":
-		return kind + ":///x"
-	case "dns":
-		return "dns://x"
-	}
-	return kind + "://x:1"
-}
-
-func contractOfOptions(t *testing.T, tables map[string][]string, p pages) {
-	var names []string
-	holds := func(list, word string) bool { return list == "all" || slices.Contains(strings.Split(list, ","), word) }
-	for _, row := range tables["options"] {
-		cells := strings.Fields(row)
-		name := cells[0]
-		names = append(names, name)
-		for word, use := range useNames {
-			for _, kind := range words(tables["targets"]) {
-				_, err := probes.Parse(name+"="+optionSamples[name]+" "+targetOf(kind), use)
-				assert.Equal(t, holds(cells[1], word) && holds(cells[2], kind), err == nil, "%s= of %s for --%s: %v", name, kind, word, err)
+// An option is taken by the kinds and in the uses that the table says, and by no others.
+func TestOptionTableIsTrue(t *testing.T) {
+	for _, o := range probes.Options() {
+		require.Contains(t, optionSamples, o.Name)
+		for _, k := range probes.Kinds() {
+			for use := probes.ForWait; use <= probes.ForProbe; use++ {
+				_, err := probes.Parse(o.Name+"="+optionSamples[o.Name]+" "+strings.Trim(plainExample(k), "'"), use)
+				allowed := (o.Kinds == nil || slices.Contains(o.Kinds, k.Name)) && (o.Uses == nil || slices.Contains(o.Uses, use))
+				assert.Equal(t, allowed, err == nil, "%s= of %s for %s: %v", o.Name, k.Name, use, err)
 			}
 		}
-		assert.Contains(t, p.help, " "+name+"=")
-		assert.Contains(t, p.man, "Cm "+name+"=")
-		assert.NotEmpty(t, p.row(name+"="), name)
-	}
-	assert.ElementsMatch(t, names, targetOptions)
-	_, err := probes.Parse("no-such-option=1 true", probes.ForWait)
-	require.Error(t, err)
-	known := regexp.MustCompile(` ([a-z-]+)=`).FindAllStringSubmatch(strings.SplitN(err.Error(), ";", 2)[0], -1)
-	require.Len(t, known, len(names)+1, "and the one that does not exist")
-	for _, option := range known[1:] {
-		assert.Contains(t, names, option[1])
-	}
-
-	for _, pair := range strings.Split(tables["timeouts without timeout="][0], ", ") {
-		use, limit, _ := strings.Cut(pair, " ")
-		target, err := probes.Parse("true", useNames[use])
-		require.NoError(t, err)
-		want, _ := time.ParseDuration(strings.Replace(limit, "none", "0", 1))
-		assert.Equal(t, want, target.Timeout, use)
-		if limit == "none" {
-			limit = "others none"
-		}
-		row := p.row("timeout=")
-		if use == "probe" {
-			row = p.row("--probe TARGET")
-		}
-		assert.Contains(t, row, limit)
 	}
 }
 
-func contractOfTheRest(t *testing.T, tables map[string][]string, p pages) {
+// plainExample is the example of a kind without options.
+func plainExample(k probes.KindDoc) string {
+	if k.Name == "command" {
+		return k.Example
+	}
+	words := strings.Fields(k.Example)
+	return words[len(words)-1]
+}
+
+// ---- what is written by hand
+
+// The pages have the same phases, exit codes and variables of hooks as the program.
+func TestContract(t *testing.T) {
+	tables, p := contract(t), readPages(t)
 	var phases []string
 	for phase := supervisor.Wait; phase <= supervisor.Done; phase++ {
 		phases = append(phases, phase.String())

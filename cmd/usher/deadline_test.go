@@ -83,7 +83,7 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.exitsWithin(graceHeld))
 	said := r.stderr.rest()
-	assert.Contains(t, said, "drain: hook failed after")
+	assert.Contains(t, said, "drain: hook hook failed after")
 	assert.Contains(t, said, "post-stop echo| reported")
 }
 

@@ -101,7 +101,7 @@ func TestDockerInit(t *testing.T) {
 		app.stop()
 		assert.Equal(t, 5, app.exitCode())
 		_, stderr := app.logs()
-		assert.Contains(t, stderr, "drain: echo failed after")
+		assert.Contains(t, stderr, "drain: hook echo failed after")
 		assert.Contains(t, stderr, "connection refused")
 	})
 }
@@ -119,7 +119,7 @@ func TestDockerNoCutDownload(t *testing.T) {
 	}{
 		{"stop signal QUIT, as in nginx's images", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]` + "\nSTOPSIGNAL SIGQUIT", true, 0},
 		{"stop signal TERM", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]`, true, 0},
-		{"stop signal TERM, once it is quiet", `ENTRYPOINT ["/usher", ` + drain + `, "--drain-quiet", "1s", "--"]`, true, 0},
+		{"stop signal TERM, once it is idle", `ENTRYPOINT ["/usher", ` + drain + `, "--drain-idle", "1s", "--"]`, true, 0},
 		// The counter-proof: without usher's doing, the very same stop cuts it.
 		{"TERM straight to nginx", `ENTRYPOINT ["/usher", "--"]`, false, 0},
 	} {

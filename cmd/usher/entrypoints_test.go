@@ -62,7 +62,7 @@ const (
 const (
 	passesOn = "the app passes the signal on itself, so with --group its child gets it twice"
 	master   = "the master tells its workers how to end; with --group they get its signal too"
-	unaware  = "the job has no handler: with --group it is told to end, and does"
+	unaware  = "the job, or tee, has no handler: with --group it is told to end, and does"
 )
 
 var entrypoints = []entrypoint{
@@ -93,6 +93,8 @@ var entrypoints = []entrypoint{
 		request: curl, code: 143, notGroup: master, toldLate: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, says: "server closed", code: 143},
 	{name: "a script in a script", command: "./no-exec.sh ./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
+	{name: "a log by tee", command: "./tee.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: unaware},
+	{name: "a log by tee, Go", command: "./tee.sh ./server", request: curl, says: "server closed", code: 143, notGroup: unaware},
 	{name: "two servers and wait -n", command: "./two-servers.sh", request: curl, job: true, says: "server closed", code: 143},
 
 	// The app handles the signal and tells its child.
@@ -101,6 +103,7 @@ var entrypoints = []entrypoint{
 	{name: "trap, celery", command: "./trap.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
 		request: tasks, needs: redis, code: 143, notGroup: master},
 	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, says: "server closed", notGroup: passesOn},
+	{name: "trap that raises the signal again", command: "./trap-raise.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: passesOn},
 	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, says: "exited 0", notGroup: passesOn},
 	{name: "npm start", command: "npm start", request: curl, says: "server closed", code: 143},
 	{name: "npm start, no exec", command: "./no-exec.sh npm start", request: curl, says: "server closed", code: 143},

@@ -190,11 +190,15 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().wait("writing")
 	nginx.stdout().wait(`"GET /index.html HTTP/1.1" 200`)
-	// nginx writes its log once the answer has gone, so the two moments say nothing:
-	// what does is that usher has waited while nginx slept, and then started.
-	writer.all().wait("usher: start: ")
+	// nginx writes its log after it has answered, so its moment says nothing. But it
+	// sleeps for 3 s after it has made the page, and that changes the directory.
+	started := writer.all().wait("usher: start: ")
+	var made int64
+	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)
+	require.NoError(t, err)
+	assert.False(t, started.Before(time.Unix(made+3, 0)), "the writer started at %v, nginx made its page at %v", started, time.Unix(made, 0))
 	_, said := writer.logs()
-	assert.Regexp(t, `^usher: wait: \S+ says yes after [1-9]\d*(\.\d+)?s, .*\nusher: start: `, said)
+	assert.Regexp(t, `^usher: wait: \S+ is ready after .*\nusher: start: `, said)
 	e.expects(writer)
 	assert.Regexp(t, `^Hello\n.* UTC .*\n`, nginx.exec("cat", "/usr/share/nginx/html/index.html"), "the page has nothing of the writer's")
 
@@ -434,13 +438,13 @@ func (e *example) expected(stdout, stderr string) {
 	}
 	var got []string
 	for line := range strings.Lines(stderr) {
-		if said.MatchString(line) && !strings.Contains(line, " still waiting for ") {
+		if said.MatchString(line) && !strings.Contains(line, ": still waiting after ") {
 			got = append(got, line)
 		}
 	}
 	if assert.Equal(e.T, inOrder(ours), inOrder(got), "%s", stderr) {
-		account, steps := got[len(got)-1], longSteps(ours[len(ours)-1])
-		assert.Subset(e.T, longSteps(account), steps, account)
+		summary, steps := got[len(got)-1], longSteps(ours[len(ours)-1])
+		assert.Subset(e.T, longSteps(summary), steps, summary)
 	}
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	assert.Equal(e.T, apps, inOrder(lines[max(0, len(lines)-len(apps)):]), "%s", stdout)
@@ -463,15 +467,15 @@ func inOrder(lines []string) []string {
 
 // steady is a line without its times, pids and counts.
 func steady(line string) string {
-	line, _, _ = strings.Cut(line, "; stop took ")
+	line, _, _ = strings.Cut(line, "; shutdown took ")
 	line = regexp.MustCompile(`\b\d+ (attempt|process)(es|s)?\b`).ReplaceAllString(line, "N $1")
 	return regexp.MustCompile(`\b(after|in|pid|job) [\d.hms]+\b`).ReplaceAllString(line, "$1 N")
 }
 
-// longSteps are the steps of the end that the account says took a second or more.
-func longSteps(account string) []string {
+// longSteps are the steps of the shutdown that the summary says took a second or more.
+func longSteps(summary string) []string {
 	var names []string
-	for _, step := range regexp.MustCompile(`[:,] ([a-z-]+) [1-9][\d.]*s\b`).FindAllStringSubmatch(account, -1) {
+	for _, step := range regexp.MustCompile(`[:,] ([a-z-]+) [1-9][\d.]*s\b`).FindAllStringSubmatch(summary, -1) {
 		names = append(names, step[1])
 	}
 	return names

@@ -31,8 +31,8 @@ func TestExecLeavesNothingOfUsher(t *testing.T) {
 	direct := tell("sh", "-c", state)
 	assert.True(t, strings.HasPrefix(direct, "PID\n"), direct)
 	assert.Equal(t, direct, tell(binary(t), "--exec", "--", "sh", "-c", state))
-	said, rest, _ := strings.Cut(tell(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), "as pid PID\n")
-	assert.Contains(t, said, "usher: start: sh takes usher's place")
+	said, rest, _ := strings.Cut(tell(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), ", pid PID\n")
+	assert.Contains(t, said, "usher: start: executing sh in place of usher")
 	assert.Equal(t, direct, rest)
 }
 
@@ -42,9 +42,9 @@ func TestExecComesAfterTheWaiting(t *testing.T) {
 	r := world{}.start(t, wait...)
 	r.stderr.expect("attempt 1")
 	r.signal(syscall.SIGUSR1)
-	r.stderr.expect("SIGUSR1 kept")
+	r.stderr.expect("received SIGUSR1")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
-	r.stderr.expect("warning: SIGUSR1 came before the app and is lost")
+	r.stderr.expect("warning: SIGUSR1 was received before the app started and is lost")
 	r.stdout.expect("1")
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
@@ -61,7 +61,7 @@ func TestExecComesAfterTheWaiting(t *testing.T) {
 func TestExecWarnsOfWhatHooksHaveLeft(t *testing.T) {
 	r := world{}.start(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())
-	assert.Contains(t, r.stderr.rest(), "usher: warning: what the hooks have left running becomes the app's child")
+	assert.Contains(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
 }
 
 // A LISTEN_PID that is another's stays so, the parent's too; and a socket-activated

@@ -1,7 +1,7 @@
 package main
 
 import (
-	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,706 +12,365 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/go-multierror"
-	"github.com/spf13/pflag"
-
 	"github.com/usher-init/usher/probes"
 	"github.com/usher-init/usher/signals"
 	"github.com/usher-init/usher/supervisor"
 )
 
-// usage is what --help prints. A test holds it against the table of flags.
-//
-//go:embed usage.txt
-var usage string
+// A flagRow is one row of the flag table: all that the command line, the environment,
+// --help, usher(1) and the README know of it. To add a flag, add a row, and the code
+// that acts on it; "make docs" then writes the pages.
+type flagRow struct {
+	name    string
+	short   string // one letter, or ""
+	arg     string // placeholder of its value; "" for a switch
+	section string
+	traits  trait
+	field   string // the field of supervisor.Config that set writes, if it is one
 
-// waitTimeout is the default of --wait-timeout: a dependency that is a minute
-// late is worth a restart of the container, where somebody sees it.
-const waitTimeout = 60 * time.Second
+	// help is its line of --help and of the README; more is added to it in usher(1),
+	// in sentences. Backquotes stand around words that are written as they are.
+	// What follows from traits is added by the pages.
+	help, more string
 
-// options is what a command line and its environment ask for.
-type options struct {
-	config  supervisor.Config
-	json    bool // --log json
-	quiet   bool
-	verbose bool
-
-	health         string // where to listen for the platform's probes; "": nowhere
-	terminationLog string // where the reason of the end goes; "": the default
-
-	// One of these makes another program of it; otherForm: --install or --probe, as
-	// far as could be read.
-	otherForm bool
-	help      bool            // print usage
-	version   bool            // print the version
-	install   string          // copy usher there
-	probe     []probes.Target // ask these once
-	plan      bool            // print what would be done
+	// set parses one value into the options. An error is printed behind the origin of
+	// the value, and holds no more of the value than the probes.Redact of it.
+	set func(o *options, value string) error
 }
 
-// parseOptions reads the command line, then the variables of the flags that it
-// did not give. The error holds every mistake, one line each, and no secret.
-//
-// --help and --version are answered before anything is judged, so that they
-// work wherever a broken flag or variable is being looked into, and because
-// dockerd asks an init for its version and waits until it has one.
-func parseOptions(args, env []string) (options, error) {
-	p := newParser()
-	command, dashes := p.readArgs(args)
-	if help, version := p.isTrue("help"), p.isTrue("version"); help || version {
-		return options{help: help, version: version}, nil
-	}
-	if p.asked["install"] || p.asked["probe"] {
-		return p.otherForm(command, dashes), p.mistakes.ErrorOrNil()
-	}
-	rest := p.readEnv(env)
-	p.checkCommand(command, dashes)
+// A trait is a property of a flag that others share.
+type trait int
 
-	o := p.values()
-	o.config.Command, o.config.Env = command, rest
-	p.checkSum(o)
-	return o, p.mistakes.ErrorOrNil()
+const (
+	repeatable   trait = 1 << iota // may be given again
+	noVariable                     // has no environment variable
+	needsGrace                     // is refused without --grace
+	needsApp                       // is refused without a command
+	actsAfter                      // acts after the start, and is refused with --exec
+	withAnything                   // may be combined with --probe and --install
+	anyText                        // its value may hold :// or = without being a misplaced target
+)
+
+func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }
+
+// variable is the name of its environment variable.
+func (f *flagRow) variable() string {
+	return "USHER_" + strings.ToUpper(strings.ReplaceAll(f.name, "-", "_"))
 }
 
-// newFlags is the table of all flags; the type says how a flag takes its value:
-// a bool none, a string one, a stringArray one each time it is given. (A
-// stringSlice would split targets at their commas.)
-//
-// The values stay in words of the parser below. pflag's own Parse is not used,
-// because it stops at the first mistake.
-func newFlags() *pflag.FlagSet {
-	flags := pflag.NewFlagSet("usher", pflag.ContinueOnError)
-	flags.SetInterspersed(false)
-	for _, name := range []string{
-		"wait", "pre-start", "ready", "post-start", "drain", "post-stop", "stop-on", "rewrite",
-		"probe",
-	} {
-		flags.StringArray(name, nil, "")
-	}
-	for _, name := range []string{
-		"wait-timeout", "drain-delay", "drain-quiet", "stop-signal", "grace", "stop-reserve", "success-exit", "log",
-		"health", "termination-log", "install",
-	} {
-		flags.String(name, "", "")
-	}
-	for _, name := range []string{"exec", "group", "quiet", "verbose", "plan", "help", "version"} {
-		flags.Bool(name, false, "")
-	}
-	return flags
+// Sections of the pages.
+const (
+	beforeApp   = "Before the app starts"
+	whileApp    = "While the app runs"
+	afterStop   = "After a stop signal"
+	signalsCode = "Signals and exit code"
+	onStderr    = "Output, on stderr"
+	other       = "Other"
+)
+
+// defaultWaitTimeout is that of --wait-timeout: a dependency that is a minute late is
+// worth a restart of the container, which somebody sees.
+const defaultWaitTimeout = 60 * time.Second
+
+// flags is the flag table, in the order of the timeline: the pages list the flags in
+// this order, and so are wrong values reported.
+var flags = []flagRow{
+	{name: "wait", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "Wait",
+		set:  targets(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
+		help: "probe until it is ready; all `--wait` targets at the same time"},
+	{name: "wait-timeout", arg: "D", section: beforeApp, field: "WaitTimeout",
+		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.WaitTimeout }),
+		help: "limit of all `--wait` targets together (60s); then exit 124"},
+	{name: "pre-start", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "PreStart",
+		set:  targets(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PreStart }),
+		help: "hook, run in order; if one fails: exit 125, and the app is not started"},
+	{name: "exec", section: beforeApp, traits: needsApp, field: "Exec",
+		set:  boolean(func(o *options) *bool { return &o.config.Exec }),
+		help: "replace usher with the app (execve): no forwarding, reaping, draining or stopping afterwards",
+		more: "The app keeps the process ID. A signal that came before the app, and did not end the wait, is lost, with a warning."},
+
+	{name: "ready", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "Ready",
+		set:  targets(probes.ForReady, func(c *supervisor.Config) *[]probes.Target { return &c.Ready }),
+		help: "probe until it is ready; if its `within=` expires: stop the app, exit 124"},
+	{name: "post-start", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "PostStart",
+		set:  targets(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PostStart }),
+		help: "hook, run in order once all `--ready` targets are ready; if one fails: stop the app, exit 125"},
+	{name: "health", arg: "ADDR", section: whileApp, traits: needsApp | actsAfter, field: "Readiness",
+		set:  setHealth,
+		help: "answer HTTP at `:PORT` or `IP:PORT`: `/livez` 200; `/readyz` 200 while the `--ready` targets are ready, 503 before that and from the start of the shutdown",
+		more: "The targets are probed when `/readyz` is requested, at most once a second, however many requests there are. " +
+			"The body of a 503 says whether the app has not started or is not ready, a target fails, or the shutdown has begun; which target it is, only the log says. " +
+			"At most 64 connections may be open without having sent their request; then the oldest are closed."},
+
+	{name: "drain-delay", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainDelay",
+		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainDelay }),
+		help: "the app keeps serving for this long",
+		more: "In that time, load balancers and clients can learn that it is shutting down."},
+	{name: "drain", arg: "TARGET", section: afterStop, traits: repeatable | needsGrace | needsApp | actsAfter | anyText, field: "Drain",
+		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.Drain }),
+		help: "hook, run in order while the app still serves"},
+	{name: "drain-idle", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainIdle",
+		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainIdle }),
+		help: "then it keeps serving until no client has been connected (TCP) for this long",
+		more: "It lasts at most until the end of the drain's share of `--grace`. " +
+			"A client is a connection to a port on which a process of the container's network namespace listened when the drain began; the containers of a pod share that namespace. The port of `--health` does not count. " +
+			"Idle connections count, and so do those that only the app has still to close. Connections are counted ten times a second; a shorter one may be missed."},
+	{name: "stop-signal", arg: "SIG", section: afterStop, traits: needsApp | actsAfter, field: "StopSignal",
+		set:  setStopSignal,
+		help: "signal that stops the app (the one that usher received); `none`: no signal",
+		more: "With `none` a drain hook stops the app, or the deadline does; it needs `--grace` then."},
+	{name: "stop-on", arg: "SIG", section: afterStop, traits: repeatable, field: "StopOn",
+		set:  addStopOn,
+		help: "a stop signal besides TERM and INT: the image's STOPSIGNAL",
+		more: "It is QUIT for nginx and php-fpm, WINCH for httpd, USR1 for haproxy."},
+	{name: "grace", arg: "D", section: afterStop, traits: actsAfter, field: "Grace",
+		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.Grace }),
+		help: "one deadline for the whole shutdown: 25s under Kubernetes (30s), 8s under docker stop (10s); without it nothing is ever killed"},
+	{name: "stop-reserve", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "StopReserve",
+		set:  setStopReserve,
+		help: "what the app always has between its stop signal and SIGKILL; default: half of `--grace`, at most 10s"},
+	{name: "post-stop", arg: "TARGET", section: afterStop, traits: repeatable | actsAfter | anyText, field: "PostStop",
+		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.PostStop }),
+		help: "hook, run in order on every way out, also after a crash or a failed wait"},
+
+	{name: "group", section: signalsCode, traits: needsApp | actsAfter, field: "Group",
+		set:  boolean(func(o *options) *bool { return &o.config.Group }),
+		help: "send signals to the app's whole process group; not for prefork servers",
+		more: "A prefork server (gunicorn, celery, php-fpm, Apache) wants to let its workers finish, and they would be signalled together with it. " +
+			"A script that starts programs needs `--grace`, not this."},
+	{name: "rewrite", arg: "FROM:TO", section: signalsCode, traits: repeatable | needsApp | actsAfter, field: "Rewrite",
+		set:  addRewrite,
+		help: "forward signal TO instead of FROM; 0 drops it; FROM cannot be a stop signal",
+		more: "It does not apply to the stop: that is `--stop-signal`."},
+	{name: "success-exit", arg: "N,...", section: signalsCode, traits: needsApp | actsAfter, field: "SuccessExit",
+		set:  setSuccessExit,
+		help: "these exit codes of an app that was stopped by a stop signal become 0",
+		more: "For example `130,143`. The code of an app that usher had to kill is never changed."},
+
+	{name: "log", arg: "text|json", section: onStderr, traits: withAnything,
+		set:  setLog,
+		help: "format of the log; default: text"},
+	{name: "quiet", section: onStderr, traits: withAnything,
+		set:  boolean(func(o *options) *bool { return &o.quiet }),
+		help: "only errors, and what hooks print"},
+	{name: "verbose", section: onStderr, traits: withAnything,
+		set:  boolean(func(o *options) *bool { return &o.verbose }),
+		help: "also every attempt and every reaped orphan"},
+	{name: "termination-log", arg: "FILE", section: onStderr, traits: anyText,
+		set:  setTerminationLog,
+		help: "also write what usher itself decided to this file, if it exists and the app has left it empty; default: /dev/termination-log",
+		more: "These are: a wait that timed out, a hook that failed, a command that was not found, SIGKILL at the deadline. At most 4096 bytes are written. The path must be absolute. " +
+			"The kubelet makes /dev/termination-log and shows its text as the reason of the container's end."},
+
+	{name: "plan", section: other,
+		set:  boolean(func(o *options) *bool { return &o.plan }),
+		help: "print the timeline with its times, and warnings; start nothing"},
+	{name: "probe", arg: "TARGET", section: other, traits: repeatable | noVariable | anyText,
+		set: func(o *options, value string) error {
+			target, err := probes.Parse(value, probes.ForProbe)
+			o.probe = append(o.probe, target)
+			return err
+		},
+		help: "probe once, for 1s at most: exit 0 if it is ready, else 1 with the reason",
+		more: "Several are probed at the same time, and all must be ready. `timeout=` is another limit. " +
+			"It is for a HEALTHCHECK, or for an exec probe in an image without a shell. Only the flags of the log may be combined with it, and no variable is read."},
+	{name: "install", arg: "PATH", section: other, traits: noVariable | anyText,
+		set:  setInstall,
+		help: "copy usher to PATH, or into it if it is a directory",
+		more: "The copy appears in one step, with mode 0755, so that an init container can bring usher to another image. " +
+			"A regular file is replaced; anything else is refused. Only the flags of the log may be combined with it, and no variable is read."},
+	{name: "version", section: other, traits: noVariable,
+		set:  boolean(func(o *options) *bool { return &o.version }),
+		help: "print the version, whatever else is given"},
+	{name: "help", short: "h", section: other, traits: noVariable,
+		set:  boolean(func(o *options) *bool { return &o.help }),
+		help: "print this, whatever else is given"},
 }
 
-// parser collects what each flag was given, and all that is wrong with it.
-type parser struct {
-	flags    *pflag.FlagSet
-	words    map[string][]word // values by the flag's name, in order
-	asked    map[string]bool   // flags on the command line, even if written wrongly
-	adrift   bool              // after an unknown flag: what follows may be its value
-	mistakes *multierror.Error
+// findFlag returns the row of a flag, or nil.
+func findFlag(name string) *flagRow {
+	return findFlagBy(func(f *flagRow) bool { return f.name == name })
 }
 
-// word is one value as it was written, and where: "--wait", "USHER_WAIT line 2".
-type word struct{ text, origin string }
-
-func newParser() *parser {
-	return &parser{
-		flags:    newFlags(),
-		words:    map[string][]word{},
-		asked:    map[string]bool{},
-		mistakes: &multierror.Error{ErrorFormat: lines},
-	}
+// flagOfField returns the row of the flag that sets a field of supervisor.Config, or nil.
+func flagOfField(field string) *flagRow {
+	return findFlagBy(func(f *flagRow) bool { return f.field == field && field != "" })
 }
 
-// lines is the form of the whole report: one mistake a line.
-func lines(mistakes []error) string {
-	var b strings.Builder
-	for i, err := range mistakes {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(err.Error())
-	}
-	return b.String()
-}
-
-func (p *parser) mistake(format string, a ...any) {
-	p.mistakes.Errors = append(p.mistakes.Errors, fmt.Errorf(format, a...))
-}
-
-// readArgs reads the flags and returns the command behind them, untouched, and
-// whether "--" came before it.
-func (p *parser) readArgs(args []string) (command []string, dashes bool) {
-	defer p.number()
-	for len(args) > 0 {
-		word, rest := args[0], args[1:]
-		if word == "--" {
-			return rest, true
-		}
-		if word == "-" || !strings.HasPrefix(word, "-") {
-			return args, false
-		}
-		args = p.readFlag(word, rest)
-	}
-	return nil, false
-}
-
-// readFlag reads one flag, with its value if that is a word of its own, and
-// returns the words after it.
-func (p *parser) readFlag(arg string, rest []string) []string {
-	if arg == "-h" {
-		arg = "--help"
-	}
-	name, value, written := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-	flag := p.flags.Lookup(name)
-	known := flag != nil
-	if i := strings.IndexAny(name, ": \t\n"); i > 0 && p.flags.Lookup(name[:i]) != nil {
-		// --drain:CMD, or "--drain CMD" as one item of a YAML list.
-		p.mistake("--%s: its value is a word of its own, or comes after =: write --%[1]s=…", name[:i])
-		p.asked[name[:i]] = true
-		return rest
-	}
-	if !known {
-		flag = p.unknown(strings.TrimSuffix(arg, "="+value))
-	}
-	if flag == nil {
-		return rest
-	}
-	p.asked[flag.Name] = true
-
-	switch {
-	case written:
-	case flag.NoOptDefVal != "":
-		value = flag.NoOptDefVal
-	case len(rest) > 0 && isValue(rest[0]):
-		value, rest = rest[0], rest[1:]
-	case known:
-		p.mistake("--%s: needs a value", name)
-		return rest
-	}
-	if known {
-		p.words[name] = append(p.words[name], word{value, "--" + name})
-	}
-	return rest
-}
-
-// isValue reports whether a word can be the value of the flag before it. No
-// value begins with two dashes, so "--wait --grace 25s" is a value forgotten,
-// and "--wait --help" a call for help. "--flag=--value" can still be written.
-func isValue(word string) bool {
-	return !strings.HasPrefix(word, "--") && word != "-h"
-}
-
-// unknown reports a flag that does not exist and returns the one that was
-// probably meant, if any: its value is then skipped, not taken for the command.
-func (p *parser) unknown(arg string) *pflag.Flag {
-	name := strings.TrimLeft(arg, "-")
-	var nearest *pflag.Flag
-	best := min(2, len(name)/2) + 1 // of a short name, two letters are all of it
-	p.flags.VisitAll(func(flag *pflag.Flag) {
-		if d := distance(name, flag.Name); d < best {
-			best, nearest = d, flag
-		}
-	})
-	switch {
-	case nearest != nil:
-		p.mistake("%s: no such flag: did you mean --%s?", public(arg, len(arg)), nearest.Name)
-	case tiniFlags[arg] != "":
-		p.mistake("%s: no such flag: write %s", arg, tiniFlags[arg])
-	case !strings.HasPrefix(arg, "--"): // the rest of such a word may be a value
-		p.mistake("%s: no such flag: all but -h are written in full", public(arg, 2))
-	default:
-		p.mistake("%s: no such flag", public(arg, 40))
-	}
-	p.adrift = p.adrift || nearest == nil
-	return nearest
-}
-
-// tiniFlags are what those who come from other inits have in their fingers.
-var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
-
-// distance counts the letters to add, drop or replace to get from a to b.
-func distance(a, b string) int {
-	if len(a) > 2*len(b)+2 {
-		return len(a) // far away; and argv may be as long as it likes
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+func findFlagBy(match func(*flagRow) bool) *flagRow {
+	for i := range flags {
+		if match(&flags[i]) {
+			return &flags[i]
 		}
 	}
-	return row[len(b)]
+	return nil
 }
 
-// public is the part of a stranger's word that looks like a flag's name: it
-// keeps a message to one line, and what may be a secret out of it.
-func public(word string, most int) string {
-	const name = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	keep := min(most, len(word)-len(strings.TrimLeft(word, name)))
-	if keep < len(word) {
-		return word[:keep] + "…"
+// namesOf lists the flags that have a trait.
+func namesOf(t trait) (names []string) {
+	for _, f := range flags {
+		if f.is(t) {
+			names = append(names, "--"+f.name)
+		}
 	}
-	return word
+	return names
 }
 
-// number tells the values of a repeated flag apart: "--wait (2 of 3)".
-func (p *parser) number() {
-	for name, words := range p.words {
-		if !p.repeatable(name) || len(words) == 1 {
+// targets appends a target to a list.
+func targets(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
+	return func(o *options, value string) error {
+		target, err := probes.Parse(value, use)
+		if err == nil {
+			all := list(&o.config)
+			*all = append(*all, target)
+		}
+		return err
+	}
+}
+
+func duration(field func(*supervisor.Config) *time.Duration) func(*options, string) error {
+	return func(o *options, value string) (err error) {
+		*field(&o.config), err = probes.ParseDuration(value)
+		return err
+	}
+}
+
+func boolean(field func(*options) *bool) func(*options, string) error {
+	return func(o *options, value string) error {
+		if !slices.Contains([]string{"true", "false", "1", "0"}, value) {
+			return fmt.Errorf("%s is not a boolean: write true, false, 1 or 0", quote(value, ""))
+		}
+		*field(o) = isTrue(value)
+		return nil
+	}
+}
+
+func isTrue(value string) bool { return value == "true" || value == "1" }
+
+// setHealth reads an address of this container. A name would need a lookup first, and
+// nobody could find the port that 0 stands for.
+func setHealth(o *options, value string) error {
+	host, digits, err := net.SplitHostPort(value)
+	port, notNumber := strconv.ParseUint(digits, 10, 16)
+	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || port == 0 {
+		return fmt.Errorf("%s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", quoteAddress(value))
+	}
+	o.health, o.config.Readiness = value, supervisor.NewReadiness()
+	o.config.IdleExcept = []uint16{uint16(port)} // the platform's probes are not clients of the app
+	return nil
+}
+
+func setStopSignal(o *options, value string) (err error) {
+	if value == "none" {
+		o.config.StopSignal = supervisor.NoSignal
+		return nil
+	}
+	o.config.StopSignal, err = parseSignal(value)
+	return err
+}
+
+func addStopOn(o *options, value string) error {
+	if strings.Contains(value, ",") {
+		return errors.New("takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1")
+	}
+	sig, err := parseSignal(value)
+	if err == nil {
+		err = signals.Receivable(sig)
+	}
+	if err == nil {
+		o.config.StopOn = append(o.config.StopOn, sig)
+	}
+	return err
+}
+
+// setStopReserve refuses a written 0, which in a Config means the default.
+func setStopReserve(o *options, value string) error {
+	d, err := probes.ParseDuration(value)
+	if err == nil && d == 0 {
+		return errors.New("0 leaves the app no time to stop: leave it out for half of --grace, at most 10s")
+	}
+	o.config.StopReserve = d
+	return err
+}
+
+func addRewrite(o *options, value string) error {
+	from, to, err := signals.ParseRewrite(redactRewrite(value))
+	if err != nil {
+		return err
+	}
+	if _, twice := o.config.Rewrite[from]; twice {
+		return fmt.Errorf("%s is rewritten twice", signals.Name(from))
+	}
+	if o.config.Rewrite == nil {
+		o.config.Rewrite = signals.Rewrite{}
+	}
+	o.config.Rewrite[from] = to
+	return nil
+}
+
+func setSuccessExit(o *options, value string) error {
+	var errs []error
+	for _, text := range strings.Split(value, ",") {
+		text = strings.TrimSpace(text)
+		code, err := strconv.ParseUint(text, 10, 8)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s is not an exit code: write numbers from 0 to 255, as in 143 or 130,143", quote(text, "+-")))
 			continue
 		}
-		for i := range words {
-			words[i].origin = fmt.Sprintf("--%s (%d of %d)", name, i+1, len(words))
-		}
+		o.config.SuccessExit = append(o.config.SuccessExit, int(code))
 	}
+	return errors.Join(errs...)
 }
 
-func (p *parser) repeatable(name string) bool {
-	return p.flags.Lookup(name).Value.Type() == "stringArray"
+func setLog(o *options, value string) error {
+	if value != "text" && value != "json" {
+		return fmt.Errorf("%s is not a format: write text or json", quote(value, ""))
+	}
+	o.json = value == "json"
+	return nil
 }
 
-// variable is the name of a flag's environment variable.
-func variable(name string) string {
-	return "USHER_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+// setTerminationLog refuses a relative path, because usher leaves its directory.
+func setTerminationLog(o *options, value string) error {
+	if !path.IsAbs(value) {
+		return fmt.Errorf("needs an absolute path, such as %s", defaultTerminationLog)
+	}
+	o.terminationLog = value
+	return nil
 }
 
-// readEnv takes the flags' variables out of env and returns the rest, which is
-// the app's, byte for byte. Only the names of existing flags are ours:
-// Kubernetes makes USHER_PORT and more for a Service that is called usher.
-// The rest is never nil: to a Config that would mean usher's own environment.
-func (p *parser) readEnv(env []string) []string {
-	names := map[string]string{}
-	p.flags.VisitAll(func(flag *pflag.Flag) { names[variable(flag.Name)] = flag.Name })
-	for _, name := range []string{"help", "version", "install", "probe"} {
-		delete(names, variable(name))
+func setInstall(o *options, value string) error {
+	if value == "" {
+		return errors.New("needs the path of a directory or a file")
 	}
-
-	rest := make([]string, 0, len(env))
-	seen := map[string]bool{}
-	for _, entry := range env {
-		key, value, found := strings.Cut(entry, "=")
-		name := names[key]
-		if name == "" || !found {
-			rest = append(rest, entry)
-			continue
-		}
-		// Of a key given twice the first counts, as for getenv.
-		if !seen[name] && !p.asked[name] {
-			p.readVariable(name, value)
-		}
-		seen[name] = true
-	}
-	return rest
+	o.install = value
+	return nil
 }
 
-// readVariable reads one variable: a repeatable flag's holds a value a line.
-func (p *parser) readVariable(name, value string) {
-	key := variable(name)
-	if !p.repeatable(name) {
-		if text := strings.TrimSpace(value); text != "" {
-			p.words[name] = []word{{text, key}}
-		}
-		return
-	}
-	for i, line := range strings.Split(value, "\n") {
-		if text := strings.TrimSpace(line); text != "" {
-			p.words[name] = append(p.words[name], word{text, fmt.Sprintf("%s line %d", key, i+1)})
-		}
-	}
-}
+// quote quotes a wrong value for a message. It is redacted, because a user who has
+// mixed up two flags may have written a secret. also are characters that a right value
+// may have besides letters and digits.
+func quote(value, also string) string { return fmt.Sprintf("%.40q", probes.Redact(value, also)) }
 
-// otherForm is for --install and --probe, which start nothing: only the flags of
-// the log go with them, and no variable is read, for those are about the app.
-func (p *parser) otherForm(command []string, dashes bool) options {
-	form := "install"
-	if p.asked["probe"] {
-		form = "probe"
-	}
-	p.flags.VisitAll(func(flag *pflag.Flag) {
-		if p.asked[flag.Name] && !slices.Contains([]string{form, "log", "quiet", "verbose"}, flag.Name) {
-			p.mistake("--%s: has no place beside --%s, which does nothing else: leave one of them out", flag.Name, form)
-		}
-	})
-	if (len(command) > 0 || dashes) && !p.adrift {
-		p.mistake("a command has no place beside --%s, which starts none: leave it out", form)
-	}
-	o := options{otherForm: true}
-	o.json = p.logFormat() == "json"
-	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
-	p.checkVolume(o)
-	if form == "probe" {
-		o.probe = p.targets("probe", probes.ForProbe)
-		return o
-	}
-	w, ok := p.single("install")
-	if o.install = w.text; ok && w.text == "" {
-		p.mistake("--install: needs the path of a directory or a file")
-	}
-	return o
-}
-
-// checkCommand judges whether there is something to do, and whether the command
-// is one.
-func (p *parser) checkCommand(command []string, dashes bool) {
-	waits := p.asked["wait"] || len(p.words["wait"]) > 0
-	switch {
-	case len(command) > 0 && !p.adrift:
-		p.checkFirstWord(command[0])
-	case len(command) > 0:
-	case dashes, !waits:
-		p.mistake("no command (ENTRYPOINT clears the image's CMD)")
-	default:
-		p.refuseWithoutApp()
-	}
-}
-
-// checkFirstWord refuses a command that is a piece of a target left without
-// quotes or without its own --wait: it would otherwise end, a minute later, as
-// a command that is not found. Only its public part is repeated.
-func (p *parser) checkFirstWord(first string) {
-	const each = "write --wait before each target, and the command last"
-	scheme, _, url := strings.Cut(first, "://")
-	name, _, option := strings.Cut(first, "=")
-	switch {
-	case len(first) > 1 && (first[0] == '[' || first[0] == '{'):
-		p.mistake("the command is JSON in one word: write each of its words as one of the command line")
-	case url && isScheme(scheme):
-		p.mistake("the command %s://… is a target: %s", scheme, each)
-	case url && !strings.Contains(scheme, "/"):
-		p.mistake("the command is a URL: " + each)
-	case isAddress(first):
-		p.mistake("the command looks like an address: " + each + ", as in --wait tcp://db:5432")
-	case option && slices.Contains(targetOptions, name):
-		p.mistake("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", name)
-	}
-}
-
-// isAddress reports whether a word is HOST:PORT or USER:PASSWORD@HOST. A program
-// of such a name can still be written with its path.
-func isAddress(word string) bool {
-	user, _, at := strings.Cut(word, "@")
-	i := max(strings.LastIndexByte(word, ':'), 0)
-	host, port := word[:i], strings.TrimPrefix(word[i:], ":")
-	return at && strings.Contains(user, ":") && !strings.Contains(user, "/") ||
-		host != "" && port != "" && strings.Trim(port, "0123456789") == "" && !strings.Contains(host, "/")
-}
-
-func isScheme(s string) bool {
-	return s != "" && 'a' <= s[0] && s[0] <= 'z' &&
-		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-") == ""
-}
-
-// targetOptions are the words that may stand before a target.
-var targetOptions = []string{
-	"timeout", "interval", "within", "optional", "successes", "name",
-	"retries", "method", "status", "header", "body", "match",
-	"ca", "cert", "key", "server-name", "insecure", "send", "expect",
-}
-
-// refuseWithoutApp refuses, when usher is only to wait, what is about an app.
-// Pre-start and post-stop hooks are not: they run around the waiting. Such a
-// flag is then forgotten, so that nothing else is found wrong with it.
-func (p *parser) refuseWithoutApp() {
-	for _, name := range []string{
-		"ready", "post-start", "health", "drain-delay", "drain", "drain-quiet", "stop-signal", "stop-reserve",
-		"exec", "group", "rewrite", "success-exit",
-	} {
-		words := p.words[name]
-		if len(words) == 0 || (name == "exec" || name == "group") && !p.isTrue(name) {
-			continue
-		}
-		origin, _, _ := strings.Cut(words[0].origin, " ")
-		p.mistake("%s: there is no app that it could act on: give a command, or leave it out", origin)
-		delete(p.words, name)
-	}
-}
-
-// values turns the words into values, in the order of the timeline.
-func (p *parser) values() options {
-	var o options
-	c := &o.config
-	c.Wait = p.targets("wait", probes.ForWait)
-	c.WaitTimeout = p.duration("wait-timeout", waitTimeout, 0)
-	c.PreStart = p.targets("pre-start", probes.ForStart)
-	c.Ready = p.targets("ready", probes.ForReady)
-	c.PostStart = p.targets("post-start", probes.ForStart)
-	if address, port := p.healthAddress(); address != "" {
-		o.health, c.Readiness = address, supervisor.NewReadiness()
-		c.QuietExcept = []uint16{port} // those who ask how the app is are not its clients
-	}
-	c.DrainDelay = p.duration("drain-delay", 0, 0)
-	c.Drain = p.targets("drain", probes.ForEnd)
-	c.DrainQuiet = p.duration("drain-quiet", 0, 0)
-	c.StopSignal = p.stopSignal()
-	c.StopOn = p.stopOn()
-	c.Grace = p.duration("grace", 0, ample)
-	c.StopReserve = p.stopReserve()
-	c.PostStop = p.targets("post-stop", probes.ForEnd)
-	c.Exec = p.truth("exec")
-	c.Group = p.truth("group")
-	c.Rewrite = p.rewrite()
-	c.SuccessExit = p.successExit()
-	o.json = p.logFormat() == "json"
-	o.quiet, o.verbose = p.truth("quiet"), p.truth("verbose")
-	o.plan = p.truth("plan")
-	if w, ok := p.single("termination-log"); ok {
-		if o.terminationLog = w.text; !path.IsAbs(w.text) { // usher leaves its directory
-			p.mistake("%s: needs an absolute path, such as %s", w.origin, defaultTerminationLog)
-		}
-	}
-	o.help, o.version = p.truth("help"), p.truth("version") // false by now, or a mistake
-	return o
-}
-
-// single returns the value of a flag that takes one. Two are refused: whichever
-// won, half of the readers of the command line would have expected the other.
-func (p *parser) single(name string) (word, bool) {
-	words := p.words[name]
-	switch len(words) {
-	case 0:
-		return word{}, false
-	case 1:
-		return words[0], true
-	}
-	p.mistake("--%s: given %d times, but it takes one value", name, len(words))
-	return word{}, false
-}
-
-// plain is single for all but targets. A piece of a target in the wrong place is
-// refused unread, for it may hold a password that a message must not repeat.
-func (p *parser) plain(name string) (word, bool) {
-	w, ok := p.single(name)
-	return w, ok && !p.misplaced(w)
-}
-
-func (p *parser) misplaced(w word) bool {
-	if !strings.Contains(w.text, "://") && !strings.Contains(w.text, "=") {
-		return false
-	}
-	p.mistake("%s: takes no target: those belong to --wait, --ready and the hooks", w.origin)
-	return true
-}
-
-// quoted is a wrong value as a message may repeat it: whoever has mixed up two flags
-// may have written a secret. also are characters that it may have beside letters and
-// digits.
-func quoted(text, also string) string { return fmt.Sprintf("%.40q", probes.Redact(text, also)) }
-
-// quotedAddress shows what stands behind a colon only if it is a port.
-func quotedAddress(text string) string {
+// quoteAddress prints what follows a colon only if it is a number.
+func quoteAddress(value string) string {
 	const host = ".-_[]%"
-	if port := text[strings.LastIndexByte(text, ':')+1:]; strings.Trim(port, "0123456789") == "" {
-		return quoted(text, host+":")
+	if port := value[strings.LastIndexByte(value, ':')+1:]; strings.Trim(port, "0123456789") == "" {
+		return quote(value, host+":")
 	}
-	return quoted(text, host)
+	return quote(value, host)
 }
 
-// parseSignal reads a signal. What is cut has characters that no signal has.
-func parseSignal(text string) (syscall.Signal, error) {
-	return signals.Parse(probes.Redact(text, "+-"))
+// parseSignal reads a signal. What Redact cuts contains characters that no signal has.
+func parseSignal(value string) (syscall.Signal, error) {
+	return signals.Parse(probes.Redact(value, "+-"))
 }
 
-// redactRewrite cuts what stands behind the colon, unless a signal stands before it.
-func redactRewrite(text string) string {
-	from, _, two := strings.Cut(text, ":")
+// redactRewrite cuts what follows the colon, unless a signal precedes it.
+func redactRewrite(value string) string {
+	from, _, two := strings.Cut(value, ":")
 	if _, err := signals.Parse(from); two && err != nil {
 		return probes.Redact(from, "+-") + ":…"
 	}
-	return probes.Redact(text, ":+-")
-}
-
-// isTrue reads a boolean and says nothing about a bad one.
-func (p *parser) isTrue(name string) bool {
-	return slices.ContainsFunc(p.words[name], func(w word) bool { return w.text == "true" || w.text == "1" })
-}
-
-func (p *parser) truth(name string) bool {
-	w, ok := p.plain(name)
-	if ok && !slices.Contains([]string{"true", "false", "1", "0"}, w.text) {
-		p.mistake("%s: %s is not a boolean: write true, false, 1 or 0", w.origin, quoted(w.text, ""))
-	}
-	return ok && (w.text == "true" || w.text == "1")
-}
-
-// ample stands for a duration that could not be read where a short one would
-// seem to be a second mistake.
-const ample = 1000 * time.Hour
-
-// duration reads a duration; absent and unread are its values if it was not
-// given, or given wrongly.
-func (p *parser) duration(name string, absent, unread time.Duration) time.Duration {
-	w, ok := p.plain(name)
-	if !ok && len(p.words[name]) == 0 {
-		return absent
-	}
-	if !ok {
-		return unread
-	}
-	d, err := probes.ParseDuration(w.text)
-	if err != nil {
-		p.mistake("%s: %w", w.origin, err)
-		return unread
-	}
-	return d
-}
-
-// stopReserve refuses a written 0, which a Config would take for the default.
-func (p *parser) stopReserve() time.Duration {
-	d := p.duration("stop-reserve", 0, -1)
-	if d == 0 && len(p.words["stop-reserve"]) > 0 {
-		p.mistake("%s: 0 leaves the app no time to stop: leave it out for half of --grace, at most 10s", p.words["stop-reserve"][0].origin)
-	}
-	return max(d, 0)
-}
-
-// targets reads a repeatable flag's targets, in order.
-func (p *parser) targets(name string, use probes.Use) []probes.Target {
-	var targets []probes.Target
-	for _, w := range p.words[name] {
-		target, err := probes.Parse(w.text, use)
-		if err != nil {
-			p.mistakesOf(w, err)
-			continue
-		}
-		targets = append(targets, target)
-	}
-	return targets
-}
-
-// mistakesOf reports each of the mistakes that Parse has joined on its own line.
-func (p *parser) mistakesOf(w word, err error) {
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
-	for _, err := range all {
-		p.mistake("%s: %w", w.origin, err)
-	}
-}
-
-// healthAddress reads an address of this container. A name would have to be looked
-// up first, and a port 0 nobody could find.
-func (p *parser) healthAddress() (address string, port uint16) {
-	w, ok := p.plain("health")
-	if !ok {
-		return "", 0
-	}
-	host, digits, err := net.SplitHostPort(w.text)
-	number, notNumber := strconv.ParseUint(digits, 10, 16)
-	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || number == 0 {
-		p.mistake("%s: %s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", w.origin, quotedAddress(w.text))
-		return "", 0
-	}
-	return w.text, uint16(number)
-}
-
-func (p *parser) stopSignal() syscall.Signal {
-	w, ok := p.plain("stop-signal")
-	if !ok {
-		return 0
-	}
-	if w.text == "none" {
-		return supervisor.NoSignal
-	}
-	sig, err := parseSignal(w.text)
-	if err != nil {
-		p.mistake("%s: %w", w.origin, err)
-	}
-	return sig
-}
-
-func (p *parser) stopOn() []syscall.Signal {
-	var stops []syscall.Signal
-	for _, w := range p.words["stop-on"] {
-		if p.misplaced(w) {
-			continue
-		}
-		if strings.Contains(w.text, ",") {
-			p.mistake("%s: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1", w.origin)
-			continue
-		}
-		sig, err := parseSignal(w.text)
-		if err == nil {
-			err = signals.Receivable(sig)
-		}
-		if err != nil {
-			p.mistake("%s: %w", w.origin, err)
-			continue
-		}
-		stops = append(stops, sig)
-	}
-	return stops
-}
-
-func (p *parser) rewrite() signals.Rewrite {
-	var rewrite signals.Rewrite
-	for _, w := range p.words["rewrite"] {
-		if p.misplaced(w) {
-			continue
-		}
-		from, to, err := signals.ParseRewrite(redactRewrite(w.text))
-		if err != nil {
-			p.mistake("%s: %w", w.origin, err)
-			continue
-		}
-		if _, twice := rewrite[from]; twice {
-			p.mistake("%s: %s is rewritten twice", w.origin, signals.Name(from))
-			continue
-		}
-		if rewrite == nil {
-			rewrite = signals.Rewrite{}
-		}
-		rewrite[from] = to
-	}
-	return rewrite
-}
-
-func (p *parser) successExit() []int {
-	w, ok := p.plain("success-exit")
-	if !ok {
-		return nil
-	}
-	var codes []int
-	for _, text := range strings.Split(w.text, ",") {
-		code, err := strconv.ParseUint(strings.TrimSpace(text), 10, 8)
-		if err != nil {
-			p.mistake("%s: %s is not an exit code: write numbers from 0 to 255, as in 143 or 130,143", w.origin, quoted(strings.TrimSpace(text), "+-"))
-			continue
-		}
-		codes = append(codes, int(code))
-	}
-	return codes
-}
-
-func (p *parser) logFormat() string {
-	w, ok := p.plain("log")
-	if ok && w.text != "text" && w.text != "json" {
-		p.mistake("%s: %s is not a format: write text or json", w.origin, quoted(w.text, ""))
-	}
-	return w.text
-}
-
-func (p *parser) checkVolume(o options) {
-	if o.quiet && o.verbose {
-		p.mistake("%s and %s contradict each other: choose one", p.words["quiet"][0].origin, p.words["verbose"][0].origin)
-	}
-}
-
-// checkSum judges the values together.
-func (p *parser) checkSum(o options) {
-	p.checkVolume(o)
-	if len(o.config.Command) == 0 {
-		o.config.Command = []string{"none"} // checkCommand has judged that, and knows more
-	}
-	if err := o.config.Validate(); err != nil {
-		p.mistakes = multierror.Append(p.mistakes, err)
-	}
+	return probes.Redact(value, ":+-")
 }

@@ -55,7 +55,7 @@ func TestProbeAsksOnce(t *testing.T) {
 
 	code, said = asks(t, nil, server.URL+"/ready", "name=api "+server.URL+"/not?token=hunter2", "sh -c 'echo noise; exit 3'")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, "usher: probe: api: status 503\nusher: probe: sh: exit status 3\n", said)
+	assert.Equal(t, "usher: error: probe: api: status 503\nusher: error: probe: sh: exit status 3\n", said)
 	assert.EqualValues(t, 3, asked.Load())
 }
 
@@ -66,7 +66,7 @@ func TestProbeThatHangs(t *testing.T) {
 	defer listener.Close()
 	code, said := asks(t, nil, "http://"+listener.Addr().String(), "sh -c 'sleep 1000; true'")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, fmt.Sprintf("usher: probe: http://%s: timed out after 1s\nusher: probe: sh: timed out after 1s\n", listener.Addr()), said)
+	assert.Equal(t, fmt.Sprintf("usher: error: probe: http://%s: timed out after 1s\nusher: error: probe: sh: timed out after 1s\n", listener.Addr()), said)
 }
 
 func TestProbeIsStopped(t *testing.T) {
@@ -103,13 +103,13 @@ func TestTerminationLogHoldsWhatUsherDecided(t *testing.T) {
 		stop bool // with a SIGTERM, once the app says that it is ready
 		says []string
 	}{
-		"a wait":                   {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\npending: db: connection refused, "}},
-		"readiness":                {[]string{"--grace", "5", "--ready", "within=0.1s name=self tcp://127.0.0.1:1", "sleep", "1000"}, false, []string{"ready: ", "pending: self"}},
+		"a wait":                   {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\nwait: db is not ready after "}},
+		"readiness":                {[]string{"--grace", "5", "--ready", "within=0.1s name=self tcp://127.0.0.1:1", "sleep", "1000"}, false, []string{"ready: self was not ready within 100ms, 1 target pending\n", "ready: self is not ready after "}},
 		"a pre-start hook":         {[]string{"--pre-start", "name=migrate false", "app"}, false, []string{"pre-start: hook migrate failed: exit status 1\n"}},
 		"a post-start hook":        {[]string{"--grace", "5", "--post-start", "name=register false", "sleep", "1000"}, false, []string{"post-start: hook register failed: exit status 1\n"}},
 		"not found":                {[]string{"no-such-command"}, false, []string{"cannot run no-such-command: not found\n"}},
 		"a mistake":                {[]string{"--grace", "x", "app"}, false, []string{"--grace: ", "nothing was started"}},
-		"the deadline":             {[]string{"--grace", "1s", "sh", "-c", deaf}, true, []string{"stop: SIGKILL to sh, which did not end within "}},
+		"the deadline":             {[]string{"--grace", "1s", "sh", "-c", deaf}, true, []string{"stop: sh did not exit within "}},
 		"more than fits":           {[]string{"--pre-start", long + " false", "app"}, false, []string{"éé…\n"}},
 		"an end of its own":        {[]string{"--grace", "5", "sh", "-c", "exit 3"}, false, nil},
 		"an end that is asked for": {[]string{"--grace", "5", "sh", "-c", "echo ready; exec sleep 1000"}, true, nil},
@@ -166,7 +166,7 @@ func TestTerminationLogIsTheAppsFirst(t *testing.T) {
 	for _, file := range []string{filepath.Join(dir, "missing"), dir, fifo, "/proc/version", "/dev/full"} {
 		r := world{}.start(t, "--termination-log", file, "no-such-command")
 		assert.Equal(t, 127, r.code(), file)
-		assert.Equal(t, "usher: cannot run no-such-command: not found", r.stderr.rest(), "not a word of %s", file)
+		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "not a word of %s", file)
 	}
 	assert.NoFileExists(t, filepath.Join(dir, "missing"))
 }
@@ -278,14 +278,14 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	} {
 		code, said := installs(t, path)
 		assert.Equal(t, 125, code)
-		assert.True(t, strings.HasPrefix(said, "usher: install: "+says), said)
+		assert.True(t, strings.HasPrefix(said, "usher: error: install: "+says), said)
 	}
 	// A device only in a mount namespace in which nothing can happen to it.
 	if os.Geteuid() == 0 {
 		cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$1" && cd "$1" && mknod null c 1 3 && "$0" --install "$1/null"; code=$?; test -c null && exit $code`, binary(t), dir+"/dir")
 		out, _ := cmd.CombinedOutput()
 		assert.Equal(t, 125, cmd.ProcessState.ExitCode())
-		assert.Equal(t, "usher: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", string(out))
+		assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", string(out))
 	}
 	code, said := installs(t, dir+"/todir")
 	assert.Equal(t, 0, code, said)
@@ -319,7 +319,7 @@ func TestInstallIsStopped(t *testing.T) {
 				}, func() string { return "it never began" })
 				r.signal(sig)
 				assert.Equal(t, 128+int(sig), r.codeInTime())
-				assert.Equal(t, "usher: install: stopped by "+signals.Name(sig), r.stderr.rest())
+				assert.Equal(t, "usher: error: install: stopped by "+signals.Name(sig), r.stderr.rest())
 				assert.Empty(t, names(t, dir))
 			})
 		}
@@ -349,7 +349,7 @@ func TestInstallSaysWhyItCannot(t *testing.T) {
 	} {
 		code, said := installs(t, path)
 		assert.Equal(t, 125, code)
-		assert.True(t, strings.HasPrefix(said, "usher: install: "+says), said)
+		assert.True(t, strings.HasPrefix(said, "usher: error: install: "+says), said)
 	}
 	assert.Equal(t, []string{"usher"}, names(t, dir+"/taken"))
 
@@ -362,11 +362,11 @@ func TestInstallSaysWhyItCannot(t *testing.T) {
 	}
 	code, said := mounted("mount -t tmpfs -o size=1m tmpfs " + dir + "/dir")
 	assert.Equal(t, 125, code)
-	assert.Equal(t, "usher: install: cannot write "+dir+"/dir/usher: no space left on device\n", said)
+	assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/usher: no space left on device\n", said)
 
 	code, said = mounted("mount -t tmpfs -o ro tmpfs " + dir + "/dir")
 	assert.Equal(t, 125, code)
-	assert.Equal(t, "usher: install: cannot write in "+dir+"/dir: read-only file system\n", said)
+	assert.Equal(t, "usher: error: install: cannot write in "+dir+"/dir: read-only file system\n", said)
 
 	code, said = mounted("mount -t tmpfs tmpfs " + dir + "/dir; mount -t tmpfs tmpfs /proc")
 	assert.Equal(t, 0, code, said)

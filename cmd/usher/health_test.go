@@ -59,15 +59,16 @@ func TestHealthOfALife(t *testing.T) {
 
 	r := world{}.start(t, "--health", address, "--wait", "file://"+dependency, "--ready", "name=self file://"+ready,
 		"--grace", "20s", "--drain", "cat "+fifo, "--", "sh", "-c", "echo up; read line; exit 0")
-	r.stderr.expect("usher: health: /livez and /readyz on " + address)
+	r.stderr.expect("usher: listening for health checks on " + address)
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	assert.Equal(t, "503 not ready: the app has not started", get(t, address, "/readyz"))
 
 	touch(dependency)
 	r.stdout.expect("up")
+	r.stderr.expect("start: sh started, pid ") // usher's own view, which may come later
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	touch(ready)
-	r.stderr.expect("ready: self says yes")
+	r.stderr.expect("ready: self is ready")
 	var last string
 	seen := func(want string) func() bool {
 		return func() bool { last = get(t, address, "/readyz"); return last == want }
@@ -76,19 +77,19 @@ func TestHealthOfALife(t *testing.T) {
 	eventually(t, seen("200 ok"), said)
 	require.NoError(t, os.Remove(ready))
 	eventually(t, seen("503 not ready: a --ready target failed"), said)
-	r.stderr.expect("usher: no longer ready: self: no such file")
+	r.stderr.expect("usher: warning: sh is no longer ready: self: no such file")
 	touch(ready)
 	eventually(t, seen("200 ok"), said)
-	r.stderr.expect("usher: ready again")
+	r.stderr.expect("usher: sh is ready again")
 
 	r.signal(syscall.SIGTERM)
-	r.stderr.expect("the end begins") // and the drain hook waits for its pipe: the app still serves
+	r.stderr.expect("shutting down") // and the drain hook waits for its pipe: the app still serves
 	assert.Equal(t, "503 not ready: shutting down", get(t, address, "/readyz"))
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	end, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	require.NoError(t, err)
 	end.Close()
-	r.stderr.expect("drain: cat done")
+	r.stderr.expect("drain: hook cat finished")
 	assert.Equal(t, 143, r.code())
 }
 
@@ -100,8 +101,8 @@ func TestHealthAddressInUse(t *testing.T) {
 	defer l.Close()
 	r := world{}.start(t, "--health", l.Addr().String(), "--pre-start", "echo did-run", "--", "echo", "did-run")
 	assert.Equal(t, 125, r.code())
-	assert.Equal(t, "usher: --health: cannot listen on "+l.Addr().String()+": bind: address already in use\n"+
-		"usher: nothing was started; usher --help shows the flags", r.stderr.rest())
+	assert.Equal(t, "usher: error: --health: cannot listen on "+l.Addr().String()+": bind: address already in use\n"+
+		"usher: error: nothing was started (usher --help shows the flags)", r.stderr.rest())
 	assert.Empty(t, r.stdout.rest())
 }
 
@@ -381,7 +382,7 @@ func TestHealthCommandEndsWithTheApp(t *testing.T) {
 		"--ready", "name=check timeout=0 sh -c 'test ! -e "+hang+" || { trap : TERM; exec 4>"+own.path+"; echo asked; while test -e "+hang+"; do sleep 0.1; done; }'",
 		"--", "sh", "-c", "echo up; read line; exit 3")
 	r.stdout.expect("up")
-	r.stderr.expect("ready: check says yes")
+	r.stderr.expect("ready: check is ready")
 	require.NoError(t, os.WriteFile(hang, nil, 0o644))
 	client := http.Client{Timeout: patience}
 	answered := make(chan error, 1)
@@ -401,5 +402,5 @@ func TestHealthCommandEndsWithTheApp(t *testing.T) {
 	<-answered
 	assert.Equal(t, 3, r.code())
 	assert.False(t, own.isHeld(), "it lives on")
-	assert.NotContains(t, r.stderr.rest(), "left behind")
+	assert.NotContains(t, r.stderr.rest(), "exited and left")
 }

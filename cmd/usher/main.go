@@ -44,30 +44,30 @@ func environ() []string
 
 // usher is the whole program; it returns the exit status.
 func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
-	log := newPrinter(os.Stderr)
+	out := newOutput(os.Stderr)
 	o, err := parseOptions(args, env)
-	defer log.flush(o.config.Grace > 0)
+	defer out.flush(o.config.Grace > 0)
 	switch {
 	case o.help:
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage())
 		return 0
 	case o.version:
 		fmt.Fprintln(stdout, version())
 		return 0
 	}
 
-	ui := newUI(log, o)
+	log := newLogger(out, o)
 	if !o.otherForm { // which may be run beside a life, in its container
-		defer ui.last.write()
+		defer log.termination.write()
 	}
 	switch {
 	case err != nil:
-		ui.mistakes(err)
+		log.usageErrors(err)
 		return supervisor.CodeFault
 	case len(o.probe) > 0:
-		return ui.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: ui.output}, o.probe))
+		return log.probed(supervisor.Ask(context.Background(), supervisor.Config{Env: env, Signals: inbox, Output: log.hookOutput}, o.probe))
 	case o.install != "":
-		return ui.installed(install(inbox, o.install))
+		return log.installed(install(inbox, o.install))
 	case o.plan:
 		fmt.Fprint(stdout, plan(&o))
 		return 0
@@ -75,21 +75,21 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	if o.health != "" {
 		h, err := listenForHealth(o.health, o.config.Readiness)
 		if err != nil {
-			ui.mistakes(err)
+			log.usageErrors(err)
 			return supervisor.CodeFault
 		}
 		go h.serve()
-		ui.listening(o.health)
+		log.log(supervisor.Event{Kind: healthListening, Text: o.health})
 	}
-	return lead(inbox, log, ui, o.config)
+	return supervise(inbox, out, log, o.config)
 }
 
-// lead leads a life: from the waiting to the end.
-func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
+// supervise runs the app, from the wait to the exit, and returns the exit status.
+func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Config) int {
 	c.Signals = inbox
 	settled := false
 	c.Observe = func(e supervisor.Event) {
-		ui.observe(e)
+		log.observe(e)
 		guardDeadline(&c, e)
 		// An app that has nothing to wait for is started first: it would wait
 		// longer for this than for all the rest.
@@ -101,16 +101,16 @@ func lead(inbox *signals.Inbox, log *printer, ui *ui, c supervisor.Config) int {
 		if e.Kind == supervisor.Entered && e.Phase == supervisor.Running && hasDuties(&c) {
 			forgetTimers()
 		}
-		if e.Kind == supervisor.AppReplaces {
-			log.flush(false)
+		if e.Kind == supervisor.AppExec {
+			out.flush(false)
 		}
 	}
-	c.Output = ui.output
+	c.Output = log.hookOutput
 	c.Detach = true
 	c.Self = []string{"/proc/self/exe", "--exec", "--termination-log", os.DevNull, "--"}
 	code, err := supervisor.Run(context.Background(), c)
 	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
-		ui.mistakes(err)
+		log.usageErrors(err)
 	}
 	return code
 }
@@ -123,7 +123,7 @@ const guardMargin = 2 * time.Second
 // starts a timer beside the supervisor's goroutine, which ends the process. As PID 1
 // that makes the kernel kill everything else. The exit code is that of SIGKILL.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
-	begins := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppEnded || e.Kind == supervisor.Failed
+	begins := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 	if c.Grace > 0 && begins {
 		time.AfterFunc(c.Grace+guardMargin, func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) })
 	}

@@ -103,7 +103,7 @@ func TestBelowAnotherInit(t *testing.T) {
 			r.stdout.expectAll("leftover ready", "app runs")
 			bystander, _ := r.enter(stdin, puppets(t), "hear", "bystander")
 			bystander.expect("bystander ready")
-			r.stderr.expect("run: orphan ") // it is usher that reaps
+			r.stderr.expect("run: reaped orphan ") // it is usher that reaps
 			r.signal(syscall.SIGUSR1)
 			r.stdout.expect("app got USR1")
 			r.signal(syscall.SIGTERM)
@@ -148,7 +148,7 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 				"$usher", "--verbose", "--grace", c.grace[2], "--drain", "echo drained", "--post-stop", "echo innermost", "--",
 				"sh", "-c", "$puppet daemon true; $puppet daemon $puppet hear leftover 15 <&3 4>$held; "+c.app)...)
 			r.stdout.expectAll("app ready", "leftover ready")
-			r.stderr.expect("run: orphan ")
+			r.stderr.expect("run: reaped orphan ")
 			if strings.Contains(c.app, "hear") {
 				r.signal(syscall.Signal(40)) // of a real-time signal each one is delivered
 				r.stdout.expect("app got 40")
@@ -179,12 +179,12 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 				assert.Contains(t, outer, fmt.Sprintf("app exited %d ", c.code))
 			}
 			orphans := map[string]int{}
-			for _, m := range regexp.MustCompile(`orphan \d+ `).FindAllString(said, -1) {
+			for _, m := range regexp.MustCompile(`reaped orphan \d+`).FindAllString(said, -1) {
 				orphans[m]++
 			}
 			assert.Len(t, orphans, 2, said)
 			for orphan, times := range orphans {
-				assert.Equal(t, 1, times, "%sis reaped once:\n%s", orphan, said)
+				assert.Equal(t, 1, times, "%s once:\n%s", orphan, said)
 			}
 		})
 	}
@@ -319,8 +319,8 @@ func TestSharedNamespaceIsNotItsOwn(t *testing.T) {
 	assert.NotContains(t, pause.stdout.rest(), "got")
 	said := app.rest()
 	assert.Contains(t, said, "not PID 1:")
-	assert.Contains(t, said, "leftovers: SIGKILL")
-	assert.NotContains(t, said, "warning")
+	assert.Contains(t, said, "warning: leftovers: sent SIGKILL")
+	assert.Equal(t, 1, strings.Count(said, "warning: "), said)
 }
 
 // TestWithoutProcOnlyTheAppsGroupIsEnded: what is not in the app's group cannot be

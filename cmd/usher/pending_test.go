@@ -21,15 +21,15 @@ func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
 	assert.Equal(t, 124, r.code())
 	said := r.stderr.rest()
 	for _, line := range []string{
-		`usher: wait: timed out after 3s, 4 targets pending`,
-		`usher: pending: db: connection refused, \d+ attempts in \d+\.\ds: is it listening on that port, .*\?`,
-		`usher: pending: file:///no/such/file: no such file, \d+ attempts in \d+\.\ds: is the path right, .*\?`,
-		`usher: pending: check: exit status 3, \d+ attempts in \d+\.\ds: --verbose shows what it prints`,
-		`usher: pending: missing: cannot run no-such-command: not found, \d+ attempts in \d+\.\ds: is it a command\? .*`,
+		`usher: error: wait: timed out after 3s, 4 targets pending`,
+		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts\): connection refused \(is it listening on that port, .*\?\)`,
+		`usher: error: wait: file:///no/such/file is not ready after \d+\.\ds \(\d+ attempts\): no such file \(is the path right, .*\?\)`,
+		`usher: error: wait: check is not ready after \d+\.\ds \(\d+ attempts\): exit status 3 \(--verbose shows what it prints\)`,
+		`usher: error: wait: missing is not ready after \d+\.\ds \(\d+ attempts\): cannot run no-such-command: not found \(is it a command\? .*\)`,
 	} {
 		assert.Regexp(t, `(?m)^`+line+`$`, said)
 	}
-	assert.Equal(t, 4, strings.Count(said, "pending: "), said)
+	assert.Equal(t, 4, strings.Count(said, "is not ready after "), said)
 
 	r = world{}.start(t, append([]string{"--log", "json", "--quiet"}, args...)...)
 	assert.Equal(t, 124, r.code())

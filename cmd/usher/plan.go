@@ -96,9 +96,9 @@ func (p *planner) interrupts() {
 	limit := func(d, without time.Duration) string {
 		switch {
 		case p.Grace > 0:
-			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", span(d))
+			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", formatDuration(d))
 		case without > 0:
-			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", span(without))
+			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", formatDuration(without))
 		}
 		return "SIGTERM to the hook, which may take as long as it needs"
 	}
@@ -114,11 +114,11 @@ func (p *planner) interrupts() {
 func asked(t *probes.Target, all time.Duration, then string) string {
 	switch {
 	case t.Optional > 0:
-		return fmt.Sprintf(" says yes, or is given up after %s", span(t.Optional))
+		return fmt.Sprintf(" says yes, or is given up after %s", formatDuration(t.Optional))
 	case t.Within > 0 && (all == 0 || t.Within < all):
-		return fmt.Sprintf(" says yes within %s, else %s", span(t.Within), then)
+		return fmt.Sprintf(" says yes within %s, else %s", formatDuration(t.Within), then)
 	case all > 0:
-		return fmt.Sprintf(" says yes within %s, else %s", span(all), then)
+		return fmt.Sprintf(" says yes within %s, else %s", formatDuration(all), then)
 	}
 	return " says yes, whenever that is"
 }
@@ -127,7 +127,7 @@ func atMost(d time.Duration) string {
 	if d == 0 {
 		return ", with no limit"
 	}
-	return ", " + span(d) + " at most"
+	return ", " + formatDuration(d) + " at most"
 }
 
 func (p *planner) stopSignals() []string {
@@ -162,12 +162,12 @@ func (p *planner) signalled() string {
 
 // wayDown is the end, with the latest moment of each step.
 func (p *planner) wayDown() {
-	p.title("After a stop signal, %s at most; a step ends when its work is done", span(p.budget.Grace))
+	p.title("After a stop signal, %s at most; a step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
 	// step is when one begins at the latest; without a limit of its own it may
 	// take all that the drain has.
 	step := func(d time.Duration) (begin string) {
-		begin = span(at)
+		begin = formatDuration(at)
 		if d == 0 {
 			d = p.budget.Drain
 		}
@@ -175,27 +175,27 @@ func (p *planner) wayDown() {
 		return begin
 	}
 	if p.DrainDelay > 0 {
-		p.row(step(p.DrainDelay), "drain-delay: %s goes on serving for %s", p.app, span(min(p.DrainDelay, p.budget.Drain)))
+		p.row(step(p.DrainDelay), "drain-delay: %s goes on serving for %s", p.app, formatDuration(min(p.DrainDelay, p.budget.Drain)))
 	}
 	for _, t := range p.Drain {
 		left := p.budget.Drain - at
 		p.row(step(t.Timeout), "drain: %s%s", t.Name, p.capped(&t, left))
 	}
-	if left := p.budget.Drain - at; p.DrainQuiet > 0 {
-		p.row(step(0), "drain-quiet: %s goes on serving until nobody has been connected for %s, %s at most", p.app, span(p.DrainQuiet), span(left))
+	if left := p.budget.Drain - at; p.DrainIdle > 0 {
+		p.row(step(0), "drain-idle: %s goes on serving until nobody has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
 	}
-	p.row(span(at), "stop: %s, which has %s at least", p.signalled(), span(p.budget.Reserve))
+	p.row(formatDuration(at), "stop: %s, which has %s at least", p.signalled(), formatDuration(p.budget.Reserve))
 	p.row("", "leftovers: the same signal to the processes that it has left, at once or after half of the time")
-	p.row(span(lastCall(at, p.budget.Kill)), "last call: SIGTERM to everything that was not asked yet")
-	p.row(span(p.budget.Kill), "SIGKILL to %s, if it still lives, and to all that it has left", p.app)
+	p.row(formatDuration(lastCall(at, p.budget.Kill)), "last call: SIGTERM to everything that was not asked yet")
+	p.row(formatDuration(p.budget.Kill), "SIGKILL to %s, if it still lives, and to all that it has left", p.app)
 	p.postStop(p.budget.Kill)
-	p.row(span(p.budget.Grace), "usher has exited")
+	p.row(formatDuration(p.budget.Grace), "usher has exited")
 
-	p.title("If %s ends by itself, %s at most", p.app, span(p.budget.Grace))
+	p.title("If %s ends by itself, %s at most", p.app, formatDuration(p.budget.Grace))
 	reserve := min(p.budget.Reserve, p.budget.Kill)
 	p.row("0s", "leftovers: %s to the processes that it has left", p.leftoverSignal())
-	p.row(span(lastCall(0, reserve)), "last call: SIGTERM to everything that was not asked yet")
-	p.row(span(reserve), "SIGKILL to what is left")
+	p.row(formatDuration(lastCall(0, reserve)), "last call: SIGTERM to everything that was not asked yet")
+	p.row(formatDuration(reserve), "SIGKILL to what is left")
 	p.postStop(p.budget.Reserve)
 }
 
@@ -212,7 +212,7 @@ func (p *planner) leftoverSignal() string {
 
 func (p *planner) postStop(at time.Duration) {
 	for _, t := range p.PostStop {
-		p.row(span(at), "post-stop: %s%s", t.Name, p.capped(&t, p.budget.Grace-at))
+		p.row(formatDuration(at), "post-stop: %s%s", t.Name, p.capped(&t, p.budget.Grace-at))
 		if t.Timeout == 0 {
 			at = p.budget.Grace
 		}
@@ -258,7 +258,7 @@ func (p *planner) picture() {
 		name string
 	}
 	var parts []part
-	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainQuiet > 0) {
+	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainIdle > 0) {
 		parts = append(parts, part{0, "drain"})
 	}
 	begin := time.Duration(0)
@@ -276,12 +276,12 @@ func (p *planner) picture() {
 		if i+1 < len(parts) {
 			until = parts[i+1].from
 		}
-		width := max(column(until)-column(part.from), utf8.RuneCountInString(part.name)+4, len(span(part.from))+1)
-		above += fmt.Sprintf("%-*s", width, span(part.from))
+		width := max(column(until)-column(part.from), utf8.RuneCountInString(part.name)+4, len(formatDuration(part.from))+1)
+		above += fmt.Sprintf("%-*s", width, formatDuration(part.from))
 		fill := width - utf8.RuneCountInString(part.name) - 3
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
-	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, span(p.budget.Grace), line)
+	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
 	// The kubelet counts in whole seconds, and its SIGKILL may come one early.
 	orchestrator := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, and a preStop's time on top; docker stop -t %[1]d\n", orchestrator)
@@ -309,12 +309,18 @@ func (p *planner) warnings() {
 	}
 }
 
-// holdsBackSignals is true of "sh -c SCRIPT" whose script has no exec and is
-// more than one simple command, which a shell executes in its own place.
+var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
+
+// holdsBackSignals reports whether the app is a shell that keeps its signals from the
+// command that it runs. "sh -c SCRIPT" does not if the script contains exec, or is a
+// single simple command, which a shell executes without a fork.
 func (p *planner) holdsBackSignals() bool {
 	c := p.Command
-	if !supervisor.IsShell(p.app) || len(c) < 2 {
-		return supervisor.IsShell(p.app) && len(c) == 1
+	if !slices.Contains(shells, p.app) {
+		return false
+	}
+	if len(c) < 2 {
+		return true
 	}
 	script := c[len(c)-1]
 	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {

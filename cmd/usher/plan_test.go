@@ -21,7 +21,7 @@ func TestPlans(t *testing.T) {
 			"--post-stop", "timeout=2s report", "--stop-on", "QUIT", "--stop-signal", "QUIT", "--", "nginx", "-g", "daemon off;"},
 		"plain-init":         {"nginx"},
 		"init-container":     {"--wait", "tcp://db:5432", "--wait-timeout", "0"},
-		"quiet":              {"--grace", "25s", "--drain-quiet", "2s", "app"},
+		"idle":               {"--grace", "25s", "--drain-idle", "2s", "app"},
 		"exec":               {"--wait", "tcp://db:5432", "--exec", "app"},
 		"no-drain":           {"--grace", "8s", "--post-stop", "report", "--group", "app"},
 		"no-deadline":        {"--post-stop", "report", "sh", "-c", "first; second"},

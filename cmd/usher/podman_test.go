@@ -37,15 +37,15 @@ func TestReadmePodSpec(t *testing.T) {
 	podman.run(t, nil, "pod", "stop", "--time=30", "web")
 	assert.Equal(t, 0, web.exitCode())
 	_, stderr := web.logs()
-	assert.Contains(t, stderr, "usher: drain: nginx goes on serving for 5s\n")
+	assert.Contains(t, stderr, "usher: drain: nginx keeps serving for 5s\n")
 	assert.Contains(t, stderr, "usher: drain sh| Stopping container now...\n")
-	assert.Regexp(t, `usher: app exited 0 after \S+; stop took \S+ of 25s: drain \d+\.\ds\b.*\n$`, stderr)
+	assert.Regexp(t, `usher: app exited 0 after \S+; shutdown took \S+ of 25s: drain \d+\.\ds\b.*\n$`, stderr)
 
 	assert.Equal(t, 143, reporter.exitCode())
 	stdout, stderr := reporter.logs()
 	assert.Equal(t, "nginx serves\n", stdout, "the reporter starts once")
-	assert.Regexp(t, `^usher: wait: http://localhost:80/index.html says yes after \S+, \d+ attempts?\n`+
-		`usher: start: sh runs as pid \d+\n`, stderr)
+	assert.Regexp(t, `^usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
+		`usher: start: sh started, pid \d+\n`, stderr)
 	assert.Regexp(t, `usher: app was killed by SIGTERM after .*\n$`, stderr)
 	for _, c := range []*container{web, reporter} {
 		assert.Equal(t, "0\n", c.run(t, nil, "inspect", "--format", "{{.RestartCount}}", c.id))
@@ -75,8 +75,8 @@ func TestReadmeInitContainer(t *testing.T) {
 	podman.run(t, nil, "pod", "stop", "--time=30", "app")
 	assert.Equal(t, 143, c.exitCode())
 	_, stderr := c.logs()
-	assert.Contains(t, stderr, "usher: drain: app goes on serving for 5s\n")
-	assert.Regexp(t, `usher: app was killed by SIGTERM after \S+; stop took \S+ of 25s: drain ([5-9]|1\d)\.\ds\b.*\n$`, stderr)
+	assert.Contains(t, stderr, "usher: drain: app keeps serving for 5s\n")
+	assert.Regexp(t, `usher: app was killed by SIGTERM after \S+; shutdown took \S+ of 25s: drain ([5-9]|1\d)\.\ds\b.*\n$`, stderr)
 }
 
 // needPodman is a podman that keeps all it has in a directory of the test. It

@@ -28,7 +28,7 @@ func readmeBlock(t *testing.T, marker string) string {
 // numbers are what may differ from run to run: times, ports, pids, attempts.
 var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 
-// brief are the steps that the account leaves out when they took no millisecond.
+// brief are the steps that the summary leaves out when they took no millisecond.
 var brief = regexp.MustCompile(`, (leftovers|post-stop) N`)
 
 // timeless is a session without its numbers, as a set of lines: the app's and

@@ -288,7 +288,7 @@ func TestNoSecretIsPrintedWhenAllGoesWell(t *testing.T) {
 			}, args...)
 			assert.Equal(t, 143, code)
 			said = strings.ReplaceAll(said, "post-start: echo failed", "") // the signal may come before its end
-			assertNotPrinted(t, said, "failed")
+			assertNotPrinted(t, said, " failed after ")
 			assertNotPrinted(t, said, "skipped")
 			if name != "quiet" {
 				for _, phase := range []string{"wait: ", "pre-start: ", "ready: ", "post-start: ", "drain: ", "post-stop: "} {
@@ -330,7 +330,7 @@ func TestNoSecretIsPrintedWhenAllGoesWrong(t *testing.T) {
 				}
 				code, said := life(t, world{}, nil, append(args, "app", canary)...)
 				assert.Equal(t, 124, code)
-				assertPrinted(t, said, "pending: ")
+				assertPrinted(t, said, " is not ready after ")
 
 				code, said = life(t, world{}, nil, probe...)
 				assert.Equal(t, 1, code)
@@ -347,7 +347,7 @@ func TestNoSecretIsPrintedWhenAllGoesWrong(t *testing.T) {
 	}
 }
 
-// The live line of a terminal is another way to tell the same.
+// The progress line of a terminal is another way to tell the same.
 func TestNoSecretIsShownOnATerminal(t *testing.T) {
 	d := newDen(t, angry)
 	ptm, pts := openPTY(t)

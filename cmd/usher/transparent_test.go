@@ -501,7 +501,7 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 			typed(t, ptm, "cat & wait $!\n")
 			screen.expect("prompt-149")
 			r.kill("WINCH", pidOf(pid1))
-			screen.expect("SIGWINCH passed on to bash")
+			screen.expect("forwarded SIGWINCH to bash")
 			typed(t, ptm, "fg\n")
 			answers("third")
 			typed(t, ptm, ctrlD)
@@ -547,7 +547,7 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 					require.Less(t, lines, 100, "usher and the kernel go round in a circle")
 					line := screen.expect("")
 					heard = heard || strings.Contains(line, "app got 10")
-					said = said || strings.Contains(line, "SIGUSR1 passed on to sh")
+					said = said || strings.Contains(line, "forwarded SIGUSR1 to sh")
 				}
 			}
 			typed(t, ptm, ctrlD)

@@ -7,9 +7,9 @@
 //
 // Expect this after a second, and exit status 143:
 //
-//	embed: sh runs as pid 4711
+//	embed: sh started, pid 4711
 //	serving
-//	embed: the end begins
+//	embed: shutting down
 //	embed: drain: told the load balancer
 //	embed: sh was killed by SIGTERM
 package main
@@ -53,10 +53,10 @@ func main() {
 		Observe: func(e supervisor.Event) {
 			switch e.Kind {
 			case supervisor.AppStarted:
-				say("%s runs as pid %d", command[0], e.PID)
+				say("%s started, pid %d", command[0], e.PID)
 			case supervisor.StopRequested:
-				say("the end begins")
-			case supervisor.AppEnded:
+				say("shutting down")
+			case supervisor.AppExited:
 				say("%s %v", command[0], e.Exit)
 			}
 		},

@@ -19,7 +19,7 @@ report: exits 0 after 1s
      15s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=5
      20s   kill group of leave SIGTERM
      20s hook leave finished: its share of --grace is used up
-     20s hook flush skipped: its share of --grace is used up
+     20s hook flush skipped: no time left
      20s stop
      20s   kill app SIGTERM
      21s   kill group of leave SIGKILL

@@ -17,7 +17,7 @@ tcp://db:1: ready after 1s
       1s   fork migrate
       5s hook migrate finished: ok
       5s start
-      5s warning: SIGUSR1 came before the app and is lost: with --exec nobody is left to pass it on
+      5s warning: SIGUSR1 was received before the app started and is lost: with --exec usher cannot forward it
       5s   exec app
       5s failed: start: cannot run app: permission denied
       5s exit

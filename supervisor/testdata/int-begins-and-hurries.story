@@ -17,8 +17,8 @@ leave: exits 0 after 1s
      10s drain
      11s the rest of the drain is skipped
      11s delay over
-     11s hook leave skipped: skipped after SIGINT
-     11s hook flush skipped: skipped after SIGINT
+     11s hook leave skipped: SIGINT skipped the drain
+     11s hook flush skipped: SIGINT skipped the drain
      11s stop
      11s   kill app SIGINT
      13s app exited 0

@@ -19,8 +19,8 @@ leave: exits 0 after 5s; on a stop signal exits 0 after 1ns
      15s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      16s the rest of the drain is skipped
      16s   kill group of leave SIGTERM
-     16s hook leave finished: skipped after SIGINT
-     16s hook flush skipped: skipped after SIGINT
+     16s hook leave finished: SIGINT skipped the drain
+     16s hook flush skipped: SIGINT skipped the drain
      16s stop
      16s   kill app SIGTERM
      18s app exited 0

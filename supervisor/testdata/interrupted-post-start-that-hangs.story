@@ -20,7 +20,7 @@ leave: exits 0 after 1s
       6s   kill group of register SIGKILL
       6s hook register finished: interrupted by SIGTERM: its share of --grace is used up
       6s drain
-      6s hook leave skipped: its share of --grace is used up
+      6s hook leave skipped: no time left
       6s stop
       6s   kill app SIGTERM
       6s app exited 0

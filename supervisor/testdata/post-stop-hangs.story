@@ -19,7 +19,7 @@ report: ignores signals
       2s   fork report REASON=signal SIGNAL=SIGTERM EXIT_CODE=0 TIME_LEFT=9
      11s   kill group of report SIGTERM
      11s hook report finished: its share of --grace is used up
-     11s hook more skipped: its share of --grace is used up
+     11s hook more skipped: no time left
      11s   kill group of report SIGKILL
      11s exit
      11s shutdown took 10s: drain 0s, stop 1s, leftovers 0s, post-stop 9s

@@ -18,7 +18,7 @@ leave: on a stop signal exits 0 after 1ns
      15s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=2
      17s   kill group of leave SIGTERM
      17s hook leave finished: its share of --grace is used up
-     17s hook flush skipped: its share of --grace is used up
+     17s hook flush skipped: no time left
      17s stop
      17s   kill app SIGTERM
      19s app exited 0

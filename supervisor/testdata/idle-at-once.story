@@ -1,7 +1,7 @@
-Quiet at once.
+Idle at once.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
 a client from 1s to 9s
 -- processes --
@@ -18,7 +18,7 @@ leave: exits 0 after 1s
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
      11s until nobody is connected for 2s
-     13s quiet: 0 connected, ok
+     13s idle: 0 connected, ok
      13s stop
      13s   kill app SIGTERM
      15s app exited 0

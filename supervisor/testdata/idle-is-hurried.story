@@ -1,7 +1,7 @@
-Quiet is hurried.
+Idle is hurried.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
 a client from 9s to 99s
 -- processes --
@@ -20,7 +20,7 @@ leave: exits 0 after 1s
      11s hook leave finished: ok
      11s until nobody is connected for 2s
      12s the rest of the drain is skipped
-     12s quiet: 1 connected, skipped after SIGINT
+     12s idle: 1 connected, SIGINT skipped the drain
      12s stop
      12s   kill app SIGTERM
      14s app exited 0

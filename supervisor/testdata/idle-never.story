@@ -1,7 +1,7 @@
-Quiet never.
+Idle never.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
 a client from 9s to 99s
 a client from 9s to 99s
@@ -19,7 +19,7 @@ leave: exits 0 after 1s
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
      11s until nobody is connected for 2s
-     25s quiet: 2 connected, its share of --grace is used up
+     25s idle: 2 connected, its share of --grace is used up
      25s stop
      25s   kill app SIGTERM
      27s app exited 0

@@ -1,7 +1,7 @@
-Quiet cannot be seen.
+Idle cannot be seen.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
 sockets cannot be seen
 -- processes --
@@ -10,7 +10,7 @@ leave: exits 0 after 1s
 -- events --
 10s TERM
 -- trace --
-      0s warning: --drain-quiet: connections cannot be counted here, and are not waited for: operation not permitted
+      0s warning: --drain-idle: connections cannot be counted here, and are not waited for: operation not permitted
       0s start
       0s   fork app
       0s run
@@ -19,7 +19,7 @@ leave: exits 0 after 1s
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
      11s until nobody is connected for 2s
-     11s warning: --drain-quiet: connections cannot be counted here, and are not waited for: operation not permitted
+     11s warning: --drain-idle: connections cannot be counted here, and are not waited for: operation not permitted
      11s stop
      11s   kill app SIGTERM
      13s app exited 0

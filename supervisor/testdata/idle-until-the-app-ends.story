@@ -1,7 +1,7 @@
-Quiet until the app ends.
+Idle until the app ends.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
 a client from 9s to 99s
 -- processes --
@@ -19,7 +19,7 @@ leave: exits 0 after 1s
      11s hook leave finished: ok
      11s until nobody is connected for 2s
      13s app exited 0
-     13s quiet: 1 connected, the app has exited
+     13s idle: 1 connected, the app has exited
      13s exit
      13s shutdown took 3s: drain 3s, stop 0s, leftovers 0s, post-stop 0s
      13s exit code 0: stopped by SIGTERM

@@ -36,8 +36,8 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 		how, own []string
 		hooks    string // a line of the hook
 	}{
-		"text": {nil, []string{`usher: drain: sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
-		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh".*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
+		"text": {nil, []string{`usher: warning: drain: hook sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
+		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: hook sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh",.*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +70,7 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 					require.NoError(t, json.Unmarshal([]byte(line), &record), line)
 					if strings.Contains(line, " dropped: ") {
 						assert.Equal(t, "WARN", record["level"])
-						assert.Positive(t, record["lines"])
+						assert.Positive(t, record["count"])
 					}
 				}
 			}
@@ -78,18 +78,18 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 	}
 }
 
-// newPipePrinter is a printer for a pipe, of which it also returns both ends.
-func newPipePrinter(t *testing.T) (p *printer, r, w *os.File) {
+// newPipeOutput is an output for a pipe, of which it also returns both ends.
+func newPipeOutput(t *testing.T) (p *output, r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	t.Cleanup(func() { r.Close(); w.Close() })
-	return newPrinter(w), r, w
+	return newOutput(w), r, w
 }
 
 // At the exit there is no time for a slow reader to take all that a hook has printed.
 func TestExitDropsHookOutputForASlowReader(t *testing.T) {
-	p, r, w := newPipePrinter(t)
+	p, r, w := newPipeOutput(t)
 	var want []string
 	print := func(n int) {
 		for i := range n {
@@ -138,7 +138,7 @@ func TestExitDropsHookOutputForASlowReader(t *testing.T) {
 
 // usher's own lines are limited too: a log that nobody reads costs no more memory.
 func TestUnreadLogIsLimited(t *testing.T) {
-	p, r, w := newPipePrinter(t)
+	p, r, w := newPipeOutput(t)
 	const lines = 50_000
 	for i := range lines {
 		fmt.Fprintf(p, "own %6d %s\n", i, strings.Repeat("x", 87))
@@ -161,7 +161,7 @@ func TestUnreadLogIsLimited(t *testing.T) {
 func TestLogThatCannotBeWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
-	p := newPrinter(full)
+	p := newOutput(full)
 	for i := range 3 {
 		fmt.Fprintf(p, "own %d\n", i)
 		fmt.Fprintf(p.hooks(), "hook %d\n", i)
@@ -211,7 +211,7 @@ func TestLogWithAFileSizeLimit(t *testing.T) {
 
 // The termination log keeps no more than it can hold, however many errors there are.
 func TestTerminationMessageIsLimited(t *testing.T) {
-	var w lastWords
+	var w terminationMessage
 	for range 10_000 {
 		w.add(strings.Repeat("x", 100))
 	}

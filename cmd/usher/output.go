@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// printer writes the log to stderr and never blocks its caller: a PID 1 that waits
+// output writes the log to stderr and never blocks its caller: a PID 1 that waits
 // for the reader of its log would miss signals and its deadline. Write appends to
 // a queue of limited size, and one goroutine writes the queue to stderr.
 //
@@ -20,23 +20,23 @@ import (
 // other part is for usher's own lines. Lines are written in the order in which
 // they were printed. Lines that are dropped are counted, and a notice in their
 // place tells the number.
-type printer struct {
+type output struct {
 	fd   int
 	wake chan struct{} // capacity 1: the queue is not empty
 	rest chan struct{} // capacity 1: something has been written
 
-	mu      sync.Mutex
-	queue   []chunk
-	size    int       // bytes in queue
-	live    string    // the live line that a terminal shows last
-	full    bool      // hook output is dropped until half of its room is free
-	lost    int       // lines dropped since the last notice
-	cause   error     // of a failed write, which has emptied the queue; else nil
-	failed  time.Time // when that was
-	torn    bool      // what was written before it ends within a line
-	partial bool      // what was last taken from the queue ends within a line
-	writing bool      // something was taken from the queue and is being written
-	notice  func(n int, failure error) []byte
+	mu       sync.Mutex
+	queue    []chunk
+	size     int       // bytes in queue
+	progress string    // the progress line that a terminal shows last
+	full     bool      // hook output is dropped until half of its room is free
+	lost     int       // lines dropped since the last notice
+	cause    error     // of a failed write, which has emptied the queue; else nil
+	failed   time.Time // when that was
+	torn     bool      // what was written before it ends within a line
+	partial  bool      // what was last taken from the queue ends within a line
+	writing  bool      // something was taken from the queue and is being written
+	notice   func(n int, failure error) []byte
 }
 
 // chunk is a part of the queue: text of one kind.
@@ -83,35 +83,35 @@ const (
 	flushUnlimited = time.Second / 2
 )
 
-func newPrinter(f *os.File) *printer {
-	p := &printer{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1), notice: plainNotice}
+func newOutput(f *os.File) *output {
+	p := &output{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1), notice: textNotice}
 	go p.run()
 	return p
 }
 
 // Write prints one or more whole lines of usher's own; it cannot fail.
-func (p *printer) Write(lines []byte) (int, error) { return p.print(ownLines, lines) }
+func (p *output) Write(lines []byte) (int, error) { return p.print(ownLines, lines) }
 
 // setNotice sets how a notice of dropped lines is written.
-func (p *printer) setNotice(format func(n int, failure error) []byte) {
+func (p *output) setNotice(format func(n int, failure error) []byte) {
 	p.mu.Lock()
 	p.notice = format
 	p.mu.Unlock()
 }
 
 // hooks returns a writer for the output of hooks.
-func (p *printer) hooks() io.Writer { return hookWriter{p} }
+func (p *output) hooks() io.Writer { return hookWriter{p} }
 
-type hookWriter struct{ p *printer }
+type hookWriter struct{ p *output }
 
 func (w hookWriter) Write(lines []byte) (int, error) { return w.p.print(hookOutput, lines) }
 
-func (p *printer) print(kind chunkKind, lines []byte) (int, error) {
+func (p *output) print(kind chunkKind, lines []byte) (int, error) {
 	p.mu.Lock()
 	if p.accepts(kind, len(lines)) {
 		p.addNotice()
-		if p.live != "" {
-			p.add(kind, []byte(eraseLine), lines, []byte(p.live))
+		if p.progress != "" {
+			p.add(kind, []byte(eraseLine), lines, []byte(p.progress))
 		} else {
 			p.add(kind, lines)
 		}
@@ -126,7 +126,7 @@ func (p *printer) print(kind chunkKind, lines []byte) (int, error) {
 // accepts reports whether the queue has room for size bytes. Once it had none for
 // hook output, it accepts that again when half of the room is free: otherwise there
 // would be a notice after every few lines.
-func (p *printer) accepts(kind chunkKind, size int) bool {
+func (p *output) accepts(kind chunkKind, size int) bool {
 	if kind == ownLines {
 		return p.size+size <= ownRoom
 	}
@@ -137,7 +137,7 @@ func (p *printer) accepts(kind chunkKind, size int) bool {
 	return !p.full
 }
 
-func (p *printer) add(kind chunkKind, texts ...[]byte) {
+func (p *output) add(kind chunkKind, texts ...[]byte) {
 	last := len(p.queue) - 1
 	if last < 0 || p.queue[last].kind != kind || len(p.queue[last].text) >= chunkSize {
 		p.queue = append(p.queue, chunk{kind: kind})
@@ -150,7 +150,7 @@ func (p *printer) add(kind chunkKind, texts ...[]byte) {
 }
 
 // addNotice queues a notice of the lines that have been dropped, if any.
-func (p *printer) addNotice() {
+func (p *output) addNotice() {
 	if p.lost > 0 {
 		p.queue = append(p.queue, p.takeNotice())
 	}
@@ -159,7 +159,7 @@ func (p *printer) addNotice() {
 
 // takeNotice makes a notice of the lines that have been dropped. The caller puts it
 // into the queue.
-func (p *printer) takeNotice() chunk {
+func (p *output) takeNotice() chunk {
 	c := chunk{kind: lossNotice, lost: p.lost}
 	if p.torn {
 		c.text = append(c.text, '\n')
@@ -181,29 +181,29 @@ func (c chunk) lines() int {
 // eraseLine goes to the start of the line and empties it (ECMA-48, EL).
 const eraseLine = "\r\x1b[K"
 
-// showLive puts text, cut to the terminal's width, in place of the live line;
+// showProgress puts text, cut to the terminal's width, in place of the progress line;
 // an empty one ends it.
-func (p *printer) showLive(text string) {
+func (p *output) showProgress(text string) {
 	if size, err := unix.IoctlGetWinsize(p.fd, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
 		text = string([]rune(text)[:min(len([]rune(text)), int(size.Col)-1)])
 	}
 	p.mu.Lock()
-	if text != p.live && p.accepts(ownLines, len(eraseLine)+len(text)) {
+	if text != p.progress && p.accepts(ownLines, len(eraseLine)+len(text)) {
 		p.add(ownLines, []byte(eraseLine), []byte(text))
-		p.live = text
+		p.progress = text
 	}
 	p.mu.Unlock()
 	signalTo(p.wake)
 }
 
 // isTerminal reports whether lines go to a person's screen.
-func (p *printer) isTerminal() bool {
+func (p *output) isTerminal() bool {
 	_, err := unix.IoctlGetTermios(p.fd, unix.TCGETS)
 	return err == nil
 }
 
 // run is the only writer.
-func (p *printer) run() {
+func (p *output) run() {
 	if p.isTerminal() {
 		shieldFromTerminal()
 	}
@@ -231,7 +231,7 @@ func shieldFromTerminal() {
 // fit into a piece, or a part of a longer line. It returns false if the queue is
 // empty. A notice after a failed write waits for the next line, because it would
 // fail as well.
-func (p *printer) take() (chunk, bool) {
+func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.queue) == 0 && p.cause == nil {
@@ -262,7 +262,7 @@ func (p *printer) take() (chunk, bool) {
 
 // write writes a piece. inLine reports whether what was written before it, or of
 // it, ends within a line.
-func (p *printer) write(piece chunk, inLine *bool) {
+func (p *output) write(piece chunk, inLine *bool) {
 	for len(piece.text) > 0 {
 		n, err := syscall.Write(p.fd, piece.text)
 		if n == 0 && err == nil { // write(2) leaves this to each device
@@ -287,7 +287,7 @@ func (p *printer) write(piece chunk, inLine *bool) {
 // fail drops what is queued after a write has failed: nobody reads the pipe any
 // more, the disk is full, or the file has reached its limit (EPIPE, ENOSPC, EFBIG).
 // Later lines are tried again, because each of these may be over then.
-func (p *printer) fail(rest chunk, torn bool, err error) {
+func (p *output) fail(rest chunk, torn bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lost += rest.lines()
@@ -301,7 +301,7 @@ func (p *printer) fail(rest chunk, torn bool, err error) {
 // flush waits until everything is written, as long as somebody reads it. A slow
 // reader gets usher's own lines in place of queued hook output. deadline says
 // whether the exit has one (--grace).
-func (p *printer) flush(deadline bool) {
+func (p *output) flush(deadline bool) {
 	if deadline {
 		p.flushWithin(flushPatience, flushHooks, flushLimit)
 		return
@@ -309,7 +309,7 @@ func (p *printer) flush(deadline bool) {
 	p.flushWithin(flushUnlimited, flushUnlimited, flushUnlimited)
 }
 
-func (p *printer) flushWithin(patience, hooks, all time.Duration) {
+func (p *output) flushWithin(patience, hooks, all time.Duration) {
 	limit, hookLimit := time.After(all), time.After(hooks)
 	for !p.isIdle() {
 		select {
@@ -324,7 +324,7 @@ func (p *printer) flushWithin(patience, hooks, all time.Duration) {
 	}
 }
 
-func (p *printer) isIdle() bool {
+func (p *output) isIdle() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.queue) == 0 && !p.writing && (p.lost == 0 || p.cause != nil)
@@ -332,7 +332,7 @@ func (p *printer) isIdle() bool {
 
 // dropHookOutput removes hook output from the queue, but for the rest of a line
 // that has been begun, and leaves one notice in its place.
-func (p *printer) dropHookOutput() {
+func (p *output) dropHookOutput() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	queue, own := p.queue, []chunk(nil)
@@ -341,7 +341,7 @@ func (p *printer) dropHookOutput() {
 	for i, c := range queue {
 		if i == 0 && c.kind == hookOutput && p.partial {
 			end := bytes.IndexByte(c.text, '\n') + 1
-			if end == 0 { // the live line
+			if end == 0 { // the progress line
 				end = len(c.text)
 			}
 			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})

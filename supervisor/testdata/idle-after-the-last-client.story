@@ -1,10 +1,11 @@
-Quiet though the port is closed.
+Idle after the last client.
 
 -- usher --
-usher --health :8086 --grace 25s --drain leave --drain-quiet 2s -- app
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client from 9s to 14s
-port 80 is closed at 10.5s
+a client from 9s to 12.34s
+a client from 11s to 13s
+a client from 13.5s to 14s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
@@ -19,7 +20,7 @@ leave: exits 0 after 1s
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
      11s until nobody is connected for 2s
-   15.9s quiet: 0 connected, ok
+   15.9s idle: 0 connected, ok
    15.9s stop
    15.9s   kill app SIGTERM
    17.9s app exited 0

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/probes"
+)
+
+// The tables of the README and of usher(1) are made from the flag table, and from the
+// tables of package probes. "make docs" runs this test with -update, which writes them.
+func TestPagesAreMadeFromTheTables(t *testing.T) {
+	for _, page := range []struct {
+		file, begin, end string
+		parts            map[string]func() string
+	}{
+		{"../../README.md", "<!-- %s: written by make docs -->\n", "<!-- end of %s -->\n",
+			map[string]func() string{"flags": markdownOfFlags, "targets": markdownOfTargets, "options": markdownOfOptions}},
+		{"usher.1", ".\\\" %s: written by make docs\n", ".\\\" end of %s\n",
+			map[string]func() string{"flags": mdocOfFlags, "targets": mdocOfTargets, "options": mdocOfOptions}},
+	} {
+		text, err := os.ReadFile(page.file)
+		require.NoError(t, err)
+		want := string(text)
+		for name, render := range page.parts {
+			before, rest, found := strings.Cut(want, fmt.Sprintf(page.begin, name))
+			_, after, ended := strings.Cut(rest, fmt.Sprintf(page.end, name))
+			require.True(t, found && ended, "%s has no place for %s", page.file, name)
+			want = before + fmt.Sprintf(page.begin, name) + render() + fmt.Sprintf(page.end, name) + after
+		}
+		if *update {
+			require.NoError(t, os.WriteFile(page.file, []byte(want), 0o644))
+			continue
+		}
+		assert.Equal(t, want, string(text), "%s is out of date: run make docs", page.file)
+	}
+}
+
+// ---- Markdown
+
+func markdownRow(cells ...string) string {
+	for i := range cells {
+		cells[i] = strings.ReplaceAll(cells[i], "|", `\|`)
+	}
+	return "| " + strings.Join(cells, " | ") + " |\n"
+}
+
+func markdownOfFlags() string {
+	var b strings.Builder
+	b.WriteString("| flag | meaning, default |\n|---|---|\n")
+	section := ""
+	for _, f := range flags {
+		if f.section != section {
+			section = f.section
+			b.WriteString(markdownRow("**"+section+"**", ""))
+		}
+		meaning := f.help
+		if f.is(repeatable) {
+			meaning += "; repeatable"
+		}
+		if f.is(needsGrace) {
+			meaning += "; needs `--grace`"
+		}
+		b.WriteString(markdownRow("`"+strings.TrimSpace("--"+f.name+" "+f.arg)+"`", meaning))
+	}
+	names := namesOf(noVariable)
+	for i := range names {
+		names[i] = "`" + names[i] + "`"
+	}
+	fmt.Fprintf(&b, "\nEvery flag but %s has an environment variable: `--wait-timeout` is `%s`.\n",
+		listOf(names), findFlag("wait-timeout").variable())
+	return b.String()
+}
+
+func markdownOfTargets() string {
+	var b strings.Builder
+	b.WriteString("| target | ready when | for example |\n|---|---|---|\n")
+	for _, k := range probes.Kinds() {
+		form := "`" + k.Form + "`"
+		if k.Name == "command" {
+			form = k.Form
+		}
+		b.WriteString(markdownRow(form, k.Ready, "`--wait "+k.Example+"`"))
+	}
+	return b.String()
+}
+
+func markdownOfOptions() string {
+	var b strings.Builder
+	b.WriteString("| option | for | meaning, default |\n|---|---|---|\n")
+	for _, o := range probes.Options() {
+		meaning := o.Meaning
+		if o.Repeatable {
+			meaning += "; repeatable"
+		}
+		b.WriteString(markdownRow("`"+o.Name+"="+o.Value+"`", strings.Replace(optionIsFor(o), "--wait", "`--wait`", 1), meaning))
+	}
+	return b.String()
+}
+
+// ---- mdoc(7)
+
+func mdocOfFlags() string {
+	var b strings.Builder
+	section := ""
+	for _, f := range flags {
+		if f.section != section {
+			if section != "" {
+				b.WriteString(".El\n")
+			}
+			section = f.section
+			fmt.Fprintf(&b, ".Ss %s\n.Bl -tag -width Ds\n", section)
+		}
+		b.WriteString(".It Fl ")
+		if f.short != "" {
+			b.WriteString(f.short + " , ")
+		}
+		b.WriteString("-" + f.name)
+		if f.arg != "" {
+			b.WriteString(" Ar " + f.arg)
+		}
+		text := sentence(f.help) + " " + f.more
+		if f.is(repeatable) {
+			text += " May be repeated."
+		}
+		if f.is(needsGrace) {
+			text += " Needs `--grace`."
+		}
+		if f.is(actsAfter) {
+			text += " Cannot be combined with `--exec`."
+		}
+		b.WriteString("\n" + mdoc(text))
+	}
+	fmt.Fprintf(&b, ".El\n.Pp\nEvery flag but\n.Fl %s\nhas a variable, see\n.Sx ENVIRONMENT .\n",
+		strings.NewReplacer(", --", " , -", " and --", "\nand\n.Fl -").Replace(strings.TrimPrefix(listOf(namesOf(noVariable)), "-")))
+	return b.String()
+}
+
+func mdocOfTargets() string {
+	var b strings.Builder
+	b.WriteString(".Bl -tag -width Ds\n")
+	for _, k := range probes.Kinds() {
+		fmt.Fprintf(&b, ".It Cm %s\n%s", mdocQuote(k.Form), mdoc("Ready when "+k.Ready+". "+k.Details))
+	}
+	return b.String() + ".El\n"
+}
+
+func mdocOfOptions() string {
+	var b strings.Builder
+	b.WriteString(".Bl -tag -width Ds\n")
+	for _, o := range probes.Options() {
+		text := sentence(o.Meaning) + " " + o.Details
+		if o.Repeatable {
+			text += " May be repeated."
+		}
+		if only := optionIsFor(o); only == "--wait" {
+			text += " Only for `--wait`."
+		} else if only != "all" {
+			text += " Only for " + strings.ReplaceAll(only, ", ", " and ") + "."
+		}
+		fmt.Fprintf(&b, ".It Cm %s= Ns Ar %s\n%s", o.Name, mdocQuote(o.Value), mdoc(text))
+	}
+	return b.String() + ".El\n"
+}
+
+func sentence(text string) string {
+	first := []rune(text)
+	first[0] = unicode.ToUpper(first[0])
+	return string(first) + "."
+}
+
+var (
+	sentenceEnd = regexp.MustCompile("\\. ([A-Z`])")
+	// codeSpan is a word in backquotes, with the punctuation that touches it.
+	codeSpan = regexp.MustCompile("([^\\s`]*)`([^`]*)`([^\\s`]*)")
+)
+
+// mdoc renders a text with backquotes: a line for each sentence, and for each word in
+// backquotes a line with its macro.
+func mdoc(text string) string {
+	var lines []string
+	for _, line := range strings.Split(sentenceEnd.ReplaceAllString(strings.Join(strings.Fields(text), " "), ".\n$1"), "\n") {
+		for line != "" {
+			at := codeSpan.FindStringSubmatchIndex(line)
+			if at == nil {
+				lines = append(lines, mdocEscape(line))
+				break
+			}
+			if before := strings.TrimSpace(line[:at[0]]); before != "" {
+				lines = append(lines, mdocEscape(before))
+			}
+			open, code, closing := line[at[2]:at[3]], line[at[4]:at[5]], line[at[6]:at[7]]
+			macro := mdocMacro(code)
+			if open != "" {
+				macro = "Pf " + open + " " + macro
+			}
+			for _, c := range closing {
+				macro += " " + string(c)
+			}
+			lines = append(lines, "."+macro)
+			line = strings.TrimSpace(line[at[1]:])
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func mdocMacro(code string) string {
+	switch {
+	case strings.HasPrefix(code, "--"):
+		return "Fl " + code[1:]
+	case strings.HasPrefix(code, "/"):
+		return "Pa " + code
+	case strings.HasSuffix(code, "="), strings.HasSuffix(code, "://"):
+		return "Cm " + code
+	}
+	return "Ql " + mdocQuote(code)
+}
+
+func mdocEscape(text string) string {
+	return strings.NewReplacer(`\`, `\e`, "^", `\(ha`, "`", `\(ga`).Replace(text)
+}
+
+// mdocQuote makes one argument of a text.
+func mdocQuote(text string) string {
+	text = strings.ReplaceAll(mdocEscape(text), `"`, `\(dq`)
+	if strings.ContainsAny(text, " ") || slices.Contains([]string{",", ";", ":"}, text) {
+		return `"` + text + `"`
+	}
+	return text
+}
+
+// The example of each kind is a target of that kind, read as a shell reads it.
+func TestExamplesOfTargetsAreTargets(t *testing.T) {
+	for _, k := range probes.Kinds() {
+		out, err := exec.Command("sh", "-c", `printf '%s\0' --wait `+k.Example).Output()
+		require.NoError(t, err, k.Example)
+		o, err := parseOptions(strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil)
+		require.NoError(t, err, k.Example)
+		require.Len(t, o.config.Wait, 1, k.Example)
+		assert.Equal(t, k.Name, o.config.Wait[0].Kind)
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/usher-init/usher/probes"
+)
+
+// usageText is --help without its tables.
+//
+//go:embed usage.txt
+var usageText string
+
+// usage is what --help prints: usage.txt, with the flag table and package probes'
+// tables of targets and options in it.
+func usage() string {
+	return strings.NewReplacer(
+		"{flags}\n", usageOfFlags(),
+		"{targets}\n", usageOfTargets(),
+		"{options}\n", usageOfOptions(),
+		"{without variable}", listOf(namesOf(noVariable)),
+	).Replace(usageText)
+}
+
+// usageWidth is the width of --help.
+const usageWidth = 100
+
+func usageOfFlags() string {
+	var b strings.Builder
+	section := ""
+	for _, f := range flags {
+		if f.section != section {
+			section = f.section
+			fmt.Fprintf(&b, "\n%s\n", section)
+		}
+		name := "--" + f.name
+		if f.short != "" {
+			name = "-" + f.short + ", " + name
+		}
+		if f.arg != "" {
+			name += " " + f.arg
+		}
+		if f.is(repeatable) {
+			name += " *"
+		}
+		help := f.help
+		if f.is(needsGrace) {
+			help += "; needs `--grace`"
+		}
+		writeRow(&b, 26, name, help)
+	}
+	return b.String() + "\n"
+}
+
+func usageOfTargets() string {
+	var b strings.Builder
+	for _, group := range groupedKinds() {
+		var forms []string
+		for i, k := range group {
+			if form := k.Form; i == 0 || afterScheme(form) != afterScheme(group[0].Form) {
+				forms = append(forms, form)
+			} else {
+				forms = append(forms, k.Name+"://...")
+			}
+		}
+		writeRow(&b, 44, strings.Join(forms, ", "), group[0].Ready)
+	}
+	return b.String()
+}
+
+// groupedKinds joins kinds that stand side by side and are ready for the same reason.
+func groupedKinds() (groups [][]probes.KindDoc) {
+	for _, k := range probes.Kinds() {
+		last := len(groups) - 1
+		if last >= 0 && groups[last][0].Ready == k.Ready {
+			groups[last] = append(groups[last], k)
+			continue
+		}
+		groups = append(groups, []probes.KindDoc{k})
+	}
+	return groups
+}
+
+func afterScheme(form string) string {
+	_, rest, _ := strings.Cut(form, "://")
+	return rest
+}
+
+func usageOfOptions() string {
+	var b strings.Builder
+	for _, o := range probes.Options() {
+		writeRow(&b, 38, fmt.Sprintf("%-22s%s", o.Name+"="+o.Value, optionIsFor(o)), o.Meaning)
+	}
+	return b.String()
+}
+
+// optionIsFor names the kinds or uses that an option is for.
+func optionIsFor(o probes.OptionDoc) string {
+	switch {
+	case len(o.Kinds) > 0:
+		return strings.Join(o.Kinds, ", ")
+	case len(o.Uses) == 0:
+		return "all"
+	case len(o.Uses) == 1:
+		return o.Uses[0].String()
+	case o.Uses[0].Hook():
+		return "hooks"
+	}
+	return "probes"
+}
+
+// writeRow writes two columns, the second one wrapped. A first column that is too wide
+// has lines of its own.
+func writeRow(b *strings.Builder, column int, first, second string) {
+	lines := wrap(strings.ReplaceAll(second, "`", ""), usageWidth-column)
+	above := wrap(first, usageWidth-2)
+	if len(first)+3 > column {
+		for _, line := range above {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
+		first = ""
+	}
+	for _, line := range lines {
+		fmt.Fprintf(b, "%-*s%s\n", column, "  "+first, line)
+		first = ""
+	}
+}
+
+// wrap breaks a text into lines of at most width characters.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Split(text, " ") {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// listOf is "a, b and c".
+func listOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(slices.Concat(words[:last-1], []string{words[last-1] + " and " + words[last]}), ", ")
+}

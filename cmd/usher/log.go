@@ -1,0 +1,689 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// Every line that usher prints is a row of logRows. The rules:
+//
+//	usher: [warning: |error: ][phase: ]fact
+//
+// Lower case, one fact a line, no full stop. What the user can do about it comes
+// last, in parentheses. With --log json the line is an object, in which msg is the
+// same text without "usher: " and the level, event is the name of the row, and each
+// fact is a field.
+//
+// No line can contain a secret: of a target only its name is printed, which is made
+// without secrets, and errors are made without them.
+//
+// To add an event, add a constant to supervisor/event.go and a row here, then run
+// make docs.
+
+// row says how an event is logged.
+type row struct {
+	kind  supervisor.Kind
+	when  func(e *supervisor.Event) bool // nil: always; of several rows of a kind the first that matches is used
+	level slog.Level
+	event string // its name in JSON records: never change it; "": the event is not logged
+	text  string // {name} is a field, {name noun} a number with a noun
+	more  string // names of fields that are not in text; "?" after a name: not in every record
+	hint  func(l *logger, e *supervisor.Event) string
+}
+
+// Events of this program, beside those of package supervisor.
+const (
+	usageError supervisor.Kind = -1 - iota // Err
+	notStarted
+	healthListening // Text: the address
+	installed       // Text: the path
+	installFailed   // Err
+	probeFailed     // Err
+	targetPending   // Phase, Target, Attempts, Took, Err, Text: the hint
+	hookLine        // Phase, Target; the line is printed by hookOutput
+	linesDropped    // Count, Err
+)
+
+const (
+	levelDebug   = slog.LevelDebug
+	levelInfo    = slog.LevelInfo
+	levelWarning = slog.LevelWarn
+	levelError   = slog.LevelError
+)
+
+var logRows = []row{
+	{kind: supervisor.Entered},
+	{kind: supervisor.Warned, level: levelWarning, event: "warning", text: "{text}"},
+	{kind: supervisor.Subreaper, level: levelDebug, event: "subreaper", text: "not PID 1: reaping orphaned descendants as a subreaper"},
+
+	// Probes.
+	{kind: supervisor.TargetTried, when: failed, level: levelDebug, event: "attempt_failed", text: "{phase}: {target}: attempt {attempts} failed: {error}"},
+	{kind: supervisor.TargetTried, level: levelDebug, event: "attempt_succeeded", text: "{phase}: {target}: attempt {attempts} succeeded"},
+	{kind: supervisor.TargetReady, level: levelInfo, event: "target_ready", text: "{phase}: {target} is ready after {seconds} ({attempts attempt})"},
+	{kind: supervisor.TargetSkipped, level: levelWarning, event: "target_skipped", text: "{phase}: optional {target} not ready after {seconds}, continuing: {error} ({attempts attempt})"},
+	{kind: supervisor.WaitProgress, level: levelInfo, event: "wait_progress", text: "{phase}: still waiting after {seconds}: {pending}"},
+	{kind: targetPending, level: levelError, event: "target_pending", text: "{phase}: {target} is not ready after {seconds} ({attempts attempt}): {error}",
+		hint: func(_ *logger, e *supervisor.Event) string { return e.Text }},
+	{kind: supervisor.ReadinessChanged, when: failed, level: levelWarning, event: "readiness_lost", text: "{app} is no longer ready: {error}"},
+	{kind: supervisor.ReadinessChanged, level: levelInfo, event: "readiness_restored", text: "{app} is ready again"},
+
+	// Hooks.
+	{kind: supervisor.HookStarted, level: levelDebug, event: "hook_started", text: "{phase}: hook {target} started"},
+	{kind: supervisor.HookFinished, when: interruptedAndFailed, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}: {error}"},
+	{kind: supervisor.HookFinished, when: interrupted, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}"},
+	// In the startup a failed hook is logged as an error by startup_failed.
+	{kind: supervisor.HookFinished, when: failedInStartup, level: levelDebug, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
+	{kind: supervisor.HookFinished, when: failed, level: levelWarning, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
+	{kind: supervisor.HookFinished, level: levelInfo, event: "hook_finished", text: "{phase}: hook {target} finished in {seconds}"},
+	{kind: supervisor.HookInterrupted, when: hasLimit, level: levelInfo, event: "hook_interrupted", text: "{phase}: sent {signal} to hook {target}, waiting up to {limit_seconds} for it to exit"},
+	{kind: supervisor.HookInterrupted, level: levelInfo, event: "hook_interrupted", text: "{phase}: sent {signal} to hook {target}, waiting for it to exit (no time limit)"},
+	{kind: supervisor.HookSkipped, level: levelWarning, event: "hook_skipped", text: "{phase}: hook {target} skipped, {error}"},
+	{kind: hookLine, level: levelInfo, event: "hook_output", text: "{phase} {target}| {line}"},
+
+	// The app.
+	{kind: supervisor.AppStarted, level: levelInfo, event: "app_started", text: "{phase}: {app} started, pid {pid}"},
+	{kind: supervisor.AppExec, level: levelInfo, event: "app_exec", text: "{phase}: executing {app} in place of usher, pid {pid}"},
+	{kind: supervisor.AppExited, when: killed, level: levelDebug, event: "app_exited", text: "{phase}: {app} was killed by {signal} after {seconds}", more: "exit_code pid"},
+	{kind: supervisor.AppExited, level: levelDebug, event: "app_exited", text: "{phase}: {app} exited {exit_code} after {seconds}", more: "pid"},
+	{kind: supervisor.OrphanReaped, when: killed, level: levelDebug, event: "orphan_reaped", text: "{phase}: reaped orphan {pid}, killed by {signal}", more: "exit_code"},
+	{kind: supervisor.OrphanReaped, level: levelDebug, event: "orphan_reaped", text: "{phase}: reaped orphan {pid}, exited {exit_code}"},
+
+	// The shutdown.
+	{kind: supervisor.StopRequested, level: levelInfo, event: "shutdown_started", text: "received {signal}, shutting down{deadline}", more: "grace_seconds?"},
+	{kind: supervisor.StartupFailed, when: inStart, level: levelError, event: "startup_failed", text: "{error}"},
+	{kind: supervisor.StartupFailed, when: waited, level: levelError, event: "startup_failed", text: "{phase}: {error}, {count target} pending"},
+	{kind: supervisor.StartupFailed, level: levelError, event: "startup_failed", text: "{phase}: {error}"},
+	{kind: supervisor.DelayStarted, level: levelInfo, event: "drain_delay_started", text: "{phase}: {app} keeps serving for {limit_seconds}"},
+	{kind: supervisor.DelayFinished, level: levelDebug, event: "drain_delay_finished", text: "{phase}: delay finished after {seconds}"},
+	{kind: supervisor.IdleStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no client has been connected for {limit_seconds}"},
+	{kind: supervisor.IdleFinished, when: busy, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
+	{kind: supervisor.IdleFinished, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle connections after {seconds}: {error}"},
+	{kind: supervisor.IdleFinished, level: levelInfo, event: "drain_idle_finished", text: "{phase}: idle after {seconds}"},
+	{kind: supervisor.DrainSkipped, level: levelInfo, event: "drain_skipped", text: "{phase}: received {signal}, skipping the rest of the drain"},
+	{kind: supervisor.StopSignalSent, when: noSignal, level: levelInfo, event: "stop_without_signal", text: "{phase}: waiting for {app} to exit (--stop-signal none)"},
+	{kind: supervisor.StopSignalSent, level: levelInfo, event: "stop_signal_sent", text: "{phase}: sent {signal} to {app}"},
+	{kind: supervisor.ShellHint, level: levelWarning, event: "shell_hint", text: "{phase}: {app} has not exited {seconds} after its stop signal: a shell does not forward signals to its child",
+		hint: func(*logger, *supervisor.Event) string { return "end the script with exec" }},
+	{kind: supervisor.AppKilled, level: levelError, event: "app_killed", text: "{phase}: {app} did not exit within {seconds}, sent SIGKILL"},
+	{kind: supervisor.LeftoversFound, when: uncounted, level: levelWarning, event: "leftovers_found", text: "{app} exited and left other processes running", hint: leftoversHint},
+	{kind: supervisor.LeftoversFound, level: levelWarning, event: "leftovers_found", text: "{app} exited and left {count process} running: {processes}", hint: leftoversHint},
+	{kind: supervisor.LeftoversSignalled, when: uncounted, level: levelInfo, event: "leftovers_signalled", text: "{phase}: sent {signal} to all other processes"},
+	{kind: supervisor.LeftoversSignalled, level: levelInfo, event: "leftovers_signalled", text: "{phase}: sent {signal} to {count process}: {processes}"},
+	{kind: supervisor.LastCall, level: levelInfo, event: "last_call", text: "{phase}: last call: sent {signal} to {count process}: {processes}"},
+	{kind: supervisor.LeftoversKilled, level: levelWarning, event: "leftovers_killed", text: "{phase}: sent SIGKILL to all remaining processes"},
+	{kind: supervisor.Exited, level: levelInfo, event: "exited", text: "{summary}",
+		more: "exit_code app_exit_code? lifetime_seconds? shutdown_seconds grace_seconds? drain_seconds? stop_seconds? leftovers_seconds? post_stop_seconds?"},
+
+	// Signals.
+	{kind: supervisor.SignalForwarded, when: rewritten, level: levelDebug, event: "signal_forwarded", text: "forwarded {signal} to {app} as {sent}"},
+	{kind: supervisor.SignalForwarded, level: levelDebug, event: "signal_forwarded", text: "forwarded {signal} to {app}", more: "sent"},
+	{kind: supervisor.SignalDropped, level: levelDebug, event: "signal_dropped", text: "dropped {signal} (--rewrite)"},
+	{kind: supervisor.SignalPending, level: levelDebug, event: "signal_pending", text: "received {signal}, to be forwarded once {app} has started"},
+	{kind: supervisor.SignalIgnored, when: inDrain, level: levelInfo, event: "signal_ignored", text: "{phase}: repeated {signal} ignored (SIGINT skips the drain)"},
+	{kind: supervisor.SignalIgnored, when: failed, level: levelDebug, event: "signal_ignored", text: "ignored {signal}, {app} has exited"},
+	{kind: supervisor.SignalIgnored, level: levelDebug, event: "signal_ignored", text: "ignored {signal}, already shutting down"},
+	{kind: supervisor.SignalsLost, level: levelWarning, event: "signals_lost", text: "too many signals before {app} has started: {count} will be forwarded, {signal} and later ones are lost"},
+	{kind: supervisor.SignalFailed, level: levelError, event: "signal_failed", text: "{phase}: cannot send {signal} to {process} (pid {pid}): {error}", hint: signalHint},
+	{kind: supervisor.StopOnHint, level: levelWarning, event: "stop_on_hint", text: "forwarded {signal} to {app} without a drain", hint: stopOnHint},
+
+	// The other forms, and the log itself.
+	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
+	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
+		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},
+	{kind: healthListening, level: levelInfo, event: "health_listening", text: "listening for health checks on {address}"},
+	{kind: installed, level: levelInfo, event: "installed", text: "installed {path}"},
+	{kind: installFailed, level: levelError, event: "install_failed", text: "install: {error}"},
+	{kind: probeFailed, level: levelError, event: "probe_failed", text: "probe: {error}"},
+	{kind: linesDropped, when: failed, level: levelWarning, event: "lines_dropped", text: "{count line} dropped: cannot write to stderr: {error}"},
+	{kind: linesDropped, level: levelWarning, event: "lines_dropped", text: "{count line} dropped: stderr was not read fast enough"},
+}
+
+// Conditions of rows.
+func failed(e *supervisor.Event) bool    { return e.Err != nil }
+func killed(e *supervisor.Event) bool    { return e.Exit.Signal != 0 }
+func hasLimit(e *supervisor.Event) bool  { return e.Took > 0 }
+func busy(e *supervisor.Event) bool      { return e.Err != nil && e.Count > 0 }
+func uncounted(e *supervisor.Event) bool { return e.Count < 0 }
+func noSignal(e *supervisor.Event) bool  { return e.Signal == supervisor.NoSignal }
+func rewritten(e *supervisor.Event) bool { return e.Sent != e.Signal }
+func inStart(e *supervisor.Event) bool   { return e.Phase == supervisor.Start }
+func inDrain(e *supervisor.Event) bool   { return e.Phase == supervisor.Drain }
+func waited(e *supervisor.Event) bool    { return errors.As(e.Err, new(*probes.PendingError)) }
+func interrupted(e *supervisor.Event) bool {
+	return errors.As(e.Err, new(*supervisor.InterruptedError))
+}
+func interruptedAndFailed(e *supervisor.Event) bool {
+	return interrupted(e) && errorOf(e) != nil
+}
+func failedInStartup(e *supervisor.Event) bool {
+	return e.Err != nil && (e.Phase == supervisor.PreStart || e.Phase == supervisor.PostStart)
+}
+
+// leftoversHint says what becomes of the processes, and what to write instead.
+func leftoversHint(l *logger, _ *supervisor.Event) string {
+	switch {
+	case l.grace > 0:
+		return "run the server in the foreground, with exec"
+	case os.Getpid() == 1:
+		return "the kernel kills them with PID 1: end the script with exec, or give --grace"
+	}
+	return "run the server in the foreground, with exec, or give --grace"
+}
+
+// signalHint names the usual cause: kill(2) needs the same user, or CAP_KILL.
+func signalHint(_ *logger, e *supervisor.Event) string {
+	if errors.Is(e.Err, syscall.EPERM) {
+		return "it runs as another user: usher needs CAP_KILL"
+	}
+	return ""
+}
+
+func stopOnHint(_ *logger, e *supervisor.Event) string {
+	return "if it is meant to stop the container, give --stop-on " + strings.TrimPrefix(signals.Name(e.Signal), "SIG")
+}
+
+// field is a fact. Its type decides how it is written in text and in JSON.
+type field struct {
+	name  string
+	about string // for the manual; "": a part of the text that is no field of the record
+	value func(l *logger, e *supervisor.Event) any
+}
+
+// logFields are all fields, in the order in which they stand in a record.
+var logFields = []field{
+	{"text", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"line", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"summary", "", func(_ *logger, e *supervisor.Event) any { return summaryText(e.Summary) }},
+	{"deadline", "", func(l *logger, _ *supervisor.Event) any { return deadlineText(l.grace) }},
+
+	{"phase", "the phase of the timeline", func(_ *logger, e *supervisor.Event) any { return e.Phase.String() }},
+	{"target", "the name of the probe or hook", func(_ *logger, e *supervisor.Event) any {
+		if e.Target == nil {
+			return nil
+		}
+		return e.Target.Name
+	}},
+	{"attempts", "how many attempts have begun", func(_ *logger, e *supervisor.Event) any { return e.Attempts }},
+	{"app", "the name of the app", func(l *logger, _ *supervisor.Event) any { return l.app }},
+	{"process", "the name of the process that the signal is for", func(l *logger, e *supervisor.Event) any { return processOr(e.Name, l.app) }},
+	{"pid", "the process ID", func(_ *logger, e *supervisor.Event) any { return e.PID }},
+	{"signal", "the signal received or sent, or that killed the process", func(_ *logger, e *supervisor.Event) any {
+		if e.Exit.Signal != 0 {
+			return e.Exit.Signal
+		}
+		return e.Signal
+	}},
+	{"sent", "the signal that the app got for it", func(_ *logger, e *supervisor.Event) any { return e.Sent }},
+	{"seconds", "how long it took", func(_ *logger, e *supervisor.Event) any { return e.Took }},
+	{"limit_seconds", "how long it may take", func(_ *logger, e *supervisor.Event) any { return e.Took }},
+	{"count", "how many targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
+	{"processes", "names of processes, each once, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
+	{"pending", "the targets that are not ready: target, attempts and error of each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
+	{"address", "where usher listens", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"path", "the file", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"exit_code", "the exit code, 128+n after signal n; of usher in the event exited, else of the process", func(_ *logger, e *supervisor.Event) any {
+		if e.Summary != nil {
+			return e.Summary.Code
+		}
+		return e.Exit.Code()
+	}},
+	{"app_exit_code", "the exit code of the app, if it was started", func(_ *logger, e *supervisor.Event) any {
+		if !e.Summary.Started {
+			return nil
+		}
+		return e.Summary.App.Code()
+	}},
+	{"lifetime_seconds", "from the app's start to its exit", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.AppLifetime) }},
+	{"shutdown_seconds", "from the start of the shutdown to the exit of usher", func(_ *logger, e *supervisor.Event) any { return e.Summary.Shutdown }},
+	{"grace_seconds", "the value of --grace", func(l *logger, _ *supervisor.Event) any { return unlessZero(l.grace) }},
+	{"drain_seconds", "how long the drain took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Drain) }},
+	{"stop_seconds", "from the stop signal to the app's exit", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Stop) }},
+	{"leftovers_seconds", "how long the leftovers took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Leftovers) }},
+	{"post_stop_seconds", "how long the post-stop hooks took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.PostStop) }},
+	{"error", "the cause", func(_ *logger, e *supervisor.Event) any { return errorOf(e) }},
+	{"hint", "what to do about it", nil}, // of the row
+}
+
+func unlessZero(d time.Duration) any {
+	if d == 0 {
+		return nil
+	}
+	return d
+}
+
+func processOr(name, app string) string {
+	if name == "" {
+		return app
+	}
+	return printable(name)
+}
+
+// countOf is the number of pending targets where the error lists them.
+func countOf(e *supervisor.Event) any {
+	pending := (*probes.PendingError)(nil)
+	switch {
+	case errors.As(e.Err, &pending):
+		return len(pending.Pending)
+	case e.Count < 0:
+		return nil
+	}
+	return e.Count
+}
+
+// errorOf is the cause without what other fields say.
+func errorOf(e *supervisor.Event) error {
+	pending := (*probes.PendingError)(nil)
+	if errors.As(e.Err, &pending) {
+		return pending.Cause
+	}
+	switch err := e.Err.(type) {
+	case *supervisor.PhaseError:
+		return err.Err
+	case *supervisor.InterruptedError:
+		return err.Err
+	}
+	return e.Err
+}
+
+// processNames are names of processes: each once, the first ones.
+type processNames struct {
+	names []string
+	more  bool
+}
+
+func newProcessNames(all []string) (p processNames) {
+	const most = 10
+	for _, name := range all {
+		if name = printable(name); slices.Contains(p.names, name) {
+			continue
+		}
+		if len(p.names) == most {
+			p.more = true
+			break
+		}
+		p.names = append(p.names, name)
+	}
+	return p
+}
+
+// printable keeps a name to one line: a process can give itself any name.
+func printable(name string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, name)
+}
+
+// textOf is a value in the text; a number may have a noun.
+func textOf(value any, noun string) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case int:
+		if noun != "" {
+			return count(v, noun)
+		}
+	case time.Duration:
+		return formatDuration(v)
+	case syscall.Signal:
+		return signals.Name(v)
+	case []probes.Status:
+		return pendingText(v)
+	case processNames:
+		if v.more {
+			v.names = append(v.names, "…")
+		}
+		return strings.Join(v.names, ", ")
+	}
+	return fmt.Sprint(value)
+}
+
+// pendingRecord is a target in the field pending.
+type pendingRecord struct {
+	Target   string `json:"target"`
+	Attempts int    `json:"attempts"`
+	Error    string `json:"error"`
+}
+
+// attrOf is a value in a JSON record; durations are in seconds.
+func attrOf(name string, value any) slog.Attr {
+	switch v := value.(type) {
+	case time.Duration:
+		value = v.Seconds()
+	case syscall.Signal:
+		value = signals.Name(v)
+	case error:
+		value = v.Error()
+	case processNames:
+		value = v.names
+	case []probes.Status:
+		var all []pendingRecord
+		for _, s := range v {
+			all = append(all, pendingRecord{s.Target.Name, s.Attempts, lastError(s).Error()})
+		}
+		value = all
+	}
+	return slog.Any(name, value)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func fieldOf(name string) *field {
+	i := slices.IndexFunc(logFields, func(f field) bool { return f.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &logFields[i]
+}
+
+// eachPart calls literal and placeholder for the parts of a row's text, in order.
+func (r *row) eachPart(literal func(string), placeholder func(name, noun string)) {
+	for rest := r.text; rest != ""; {
+		before, after, found := strings.Cut(rest, "{")
+		literal(before)
+		if !found {
+			return
+		}
+		var inner string
+		inner, rest, _ = strings.Cut(after, "}")
+		name, noun, _ := strings.Cut(inner, " ")
+		placeholder(name, noun)
+	}
+}
+
+// message is the text of an event, without "usher: " and its level.
+func (r *row) message(l *logger, e *supervisor.Event) string {
+	var b strings.Builder
+	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
+		b.WriteString(textOf(fieldOf(name).value(l, e), noun))
+	})
+	if hint := r.hintText(l, e); hint != "" {
+		b.WriteString(" (" + hint + ")")
+	}
+	return strings.ReplaceAll(b.String(), "\n", " ")
+}
+
+func (r *row) hintText(l *logger, e *supervisor.Event) string {
+	if r.hint == nil {
+		return ""
+	}
+	return r.hint(l, e)
+}
+
+// fields are the names of a row's fields, in the order of logFields; each with
+// whether some records are without it. An event of the timeline has a phase.
+func (r *row) fields() (all []fieldUse) {
+	use := map[string]bool{}
+	if r.kind >= 0 {
+		use["phase"] = false
+	}
+	r.eachPart(func(string) {}, func(name, _ string) { use[name] = false })
+	for name := range strings.FieldsSeq(r.more) {
+		name, optional := strings.CutSuffix(name, "?")
+		use[name] = optional
+	}
+	if r.hint != nil {
+		use["hint"] = true
+	}
+	for i := range logFields {
+		if optional, ok := use[logFields[i].name]; ok && logFields[i].about != "" {
+			all = append(all, fieldUse{&logFields[i], optional})
+		}
+	}
+	return all
+}
+
+type fieldUse struct {
+	*field
+	optional bool
+}
+
+// attrs are the fields of a JSON record.
+func (r *row) attrs(l *logger, e *supervisor.Event) []slog.Attr {
+	all := []slog.Attr{slog.String("event", r.event)}
+	for _, f := range r.fields() {
+		var value any
+		if f.name == "hint" {
+			if hint := r.hintText(l, e); hint != "" {
+				value = hint
+			}
+		} else {
+			value = f.value(l, e)
+		}
+		if value != nil {
+			all = append(all, attrOf(f.name, value))
+		}
+	}
+	return all
+}
+
+func rowOf(e *supervisor.Event) *row {
+	for i := range logRows {
+		if r := &logRows[i]; r.kind == e.Kind && (r.when == nil || r.when(e)) {
+			return r
+		}
+	}
+	return &row{} // an event without a row is not logged; a test finds it
+}
+
+// levelWord stands in front of a line of text.
+func levelWord(level slog.Level) string {
+	switch level {
+	case levelWarning:
+		return "warning: "
+	case levelError:
+		return "error: "
+	}
+	return ""
+}
+
+// logger prints events to stderr, as text or as JSON.
+type logger struct {
+	out      *output
+	json     *slog.Logger // nil: text
+	jsonHook *slog.Logger // for the output of hooks
+	least    slog.Level
+	app      string
+	grace    time.Duration
+
+	progress    *progressLine // nil: there is none
+	termination terminationMessage
+}
+
+func newLogger(out *output, o options) *logger {
+	// The standard library's package log would print to stderr in its own form, and
+	// would block.
+	stdlog.SetOutput(io.Discard)
+	l := &logger{out: out, least: levelWarning, grace: o.config.Grace, termination: terminationMessage{path: o.terminationLog}}
+	if len(o.config.Command) > 0 {
+		l.app = probes.CommandName(o.config.Command[0])
+	}
+	switch {
+	case o.quiet:
+		l.least = levelError
+	case o.verbose:
+		l.least = levelDebug
+	case hasDuties(&o.config) || o.install != "":
+		l.least = levelInfo
+	}
+	if !o.json && l.least == levelInfo && out.isTerminal() {
+		l.progress = &progressLine{out: out}
+	}
+	if o.json {
+		l.json, l.jsonHook = newJSONLog(out), newJSONLog(out.hooks())
+		out.setNotice(jsonNotice)
+	}
+	return l
+}
+
+// hasDuties reports whether usher is asked for more than an init does. Only then it
+// logs what succeeds: otherwise stderr is the app's alone.
+func hasDuties(c *supervisor.Config) bool {
+	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
+	return targets > 0 || c.Grace > 0 || c.Readiness != nil
+}
+
+func newJSONLog(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: levelDebug}))
+}
+
+// observe logs an event of package supervisor.
+func (l *logger) observe(e supervisor.Event) {
+	if l.progress != nil {
+		l.progress.observe(&e)
+		if e.Kind == supervisor.WaitProgress {
+			return // the progress line shows it all the time
+		}
+	}
+	l.log(e)
+	if e.Kind == supervisor.StartupFailed {
+		l.pending(&e)
+	}
+}
+
+// log prints an event as its row says.
+func (l *logger) log(e supervisor.Event) {
+	r := rowOf(&e)
+	if r.event == "" || r.level < l.least {
+		return
+	}
+	text := r.message(l, &e)
+	if r.level == levelError {
+		l.termination.add(text)
+	}
+	if l.json == nil {
+		l.out.Write([]byte("usher: " + levelWord(r.level) + text + "\n"))
+		return
+	}
+	l.json.LogAttrs(context.Background(), r.level, text, r.attrs(l, &e)...)
+}
+
+// pending logs each target that a failed wait was still waiting for.
+func (l *logger) pending(e *supervisor.Event) {
+	all := (*probes.PendingError)(nil)
+	if !errors.As(e.Err, &all) {
+		return
+	}
+	for _, s := range all.Pending {
+		l.log(supervisor.Event{Kind: targetPending, Phase: e.Phase, Target: s.Target, Attempts: s.Attempts, Took: s.Since,
+			Err: lastError(s), Text: l.targetHint(s)})
+	}
+}
+
+// targetHint is what to check first, where there is a usual cause.
+func (l *logger) targetHint(s probes.Status) string {
+	start := (*supervisor.StartError)(nil)
+	switch started := !errors.As(s.Last, &start); {
+	case !started && start.NotFound && !strings.Contains(start.Name, "/") && probes.CommandHint(start.Name) == "":
+		return "is it a command? A port is written tcp://HOST:PORT"
+	case s.Target.Kind == "command" && s.Last != nil && started && l.least > levelDebug:
+		return "--verbose shows what it prints"
+	}
+	return probes.Hint(s.Last)
+}
+
+// hookOutput prints a line of a hook's command. One of a probe's command, which
+// runs again and again, is printed only with --verbose. --quiet is for usher's own
+// lines, not for these.
+func (l *logger) hookOutput(line supervisor.Line) {
+	probe := line.Phase == supervisor.Wait || line.Phase == supervisor.Ready || line.Phase == supervisor.Idle
+	if probe && l.least > levelDebug {
+		return
+	}
+	if l.json == nil {
+		b := make([]byte, 0, len(line.Text)+64)
+		b = fmt.Appendf(b, "usher: %v %s| ", line.Phase, line.Name)
+		_, _ = l.out.hooks().Write(append(append(b, strings.TrimSuffix(string(line.Text), "\r")...), '\n'))
+		return
+	}
+	e := supervisor.Event{Kind: hookLine, Phase: line.Phase, Target: &probes.Target{Name: line.Name}}
+	r := rowOf(&e)
+	l.jsonHook.LogAttrs(context.Background(), r.level, string(line.Text), r.attrs(l, &e)...)
+}
+
+// installed logs the result of --install and returns the exit status.
+func (l *logger) installed(path string, err error) int {
+	if err == nil {
+		l.log(supervisor.Event{Kind: installed, Text: path})
+		return 0
+	}
+	l.log(supervisor.Event{Kind: installFailed, Err: err})
+	return stopCode(err, supervisor.CodeFault)
+}
+
+// probed logs why --probe failed, a line for each target, and returns the exit
+// status.
+func (l *logger) probed(err error) int {
+	if err == nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		l.log(supervisor.Event{Kind: probeFailed, Err: errors.New(line)})
+	}
+	return stopCode(err, 1)
+}
+
+// stopCode is 128+n if err is that signal n was received, else code.
+func stopCode(err error, code int) int {
+	if stop := (supervisor.StopError{}); errors.As(err, &stop) {
+		return supervisor.Exit{Signal: stop.Signal}.Code()
+	}
+	return code
+}
+
+// usageErrors logs what is wrong with the command line, a line for each error.
+func (l *logger) usageErrors(err error) {
+	all := []error{err}
+	if several := (*multierror.Error)(nil); errors.As(err, &several) {
+		all = several.Errors
+	}
+	for _, err := range all {
+		l.log(supervisor.Event{Kind: usageError, Err: err})
+	}
+	l.log(supervisor.Event{Kind: notStarted})
+}
+
+// textNotice is the line in place of n lines that were dropped, because stderr was
+// not read fast enough or because writing failed.
+func textNotice(n int, failure error) []byte {
+	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
+	r := rowOf(&e)
+	return []byte("usher: " + levelWord(r.level) + r.message(nil, &e) + "\n")
+}
+
+// jsonNotice is the same as a record.
+func jsonNotice(n int, failure error) []byte {
+	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
+	r := rowOf(&e)
+	var line bytes.Buffer
+	newJSONLog(&line).LogAttrs(context.Background(), r.level, r.message(nil, &e), r.attrs(nil, &e)...)
+	return line.Bytes()
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
+	"io"
+	stdlog "log"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// The part of usher(1) between the markers is made from logRows and logFields.
+const (
+	manLogBegin = `.\" events: written by make docs` + "\n"
+	manLogEnd   = `.\" end of events` + "\n"
+)
+
+func TestManLog(t *testing.T) {
+	page, err := os.ReadFile("usher.1")
+	require.NoError(t, err)
+	before, rest, ok := strings.Cut(string(page), manLogBegin)
+	require.True(t, ok)
+	got, after, ok := strings.Cut(rest, manLogEnd)
+	require.True(t, ok)
+	if *update {
+		require.NoError(t, os.WriteFile("usher.1", []byte(before+manLogBegin+manLog()+manLogEnd+after), 0o644))
+		return
+	}
+	assert.Equal(t, manLog(), got, "usher.1 is out of date: run make docs")
+}
+
+// manLog is the list of events and that of fields.
+func manLog() string {
+	var b strings.Builder
+	b.WriteString(".Bl -tag -width Ds\n")
+	var events []string
+	for _, r := range logRows {
+		if r.event != "" && !slices.Contains(events, r.event) {
+			events = append(events, r.event)
+		}
+	}
+	for _, event := range events {
+		var levels, lines []string
+		for i := range logRows {
+			if r := &logRows[i]; r.event == event {
+				level := map[string]string{"DEBUG": "debug", "INFO": "info", "WARN": "warning", "ERROR": "error"}[r.level.String()]
+				if !slices.Contains(levels, level) {
+					levels = append(levels, level)
+				}
+				lines = append(lines, manText(r))
+			}
+		}
+		fmt.Fprintf(&b, ".It Li %s\n%s", event, strings.Join(levels, " or "))
+		if fields := fieldsOf(event); len(fields) > 0 {
+			fmt.Fprintf(&b, ": %s", strings.Join(fields, ", "))
+		}
+		b.WriteString("\n" + strings.Join(slices.Compact(lines), ""))
+	}
+	b.WriteString(".El\n.Pp\nFields:\n.Bl -tag -width Ds\n")
+	for _, f := range logFields {
+		if f.about != "" {
+			fmt.Fprintf(&b, ".It Li %s\n%s.\n", f.name, strings.ReplaceAll(f.about, "--", `\-\-`))
+		}
+	}
+	b.WriteString(".El\n")
+	return b.String()
+}
+
+// manText is the text of a row as usher prints it, with its fields in italics.
+func manText(r *row) string {
+	var b strings.Builder
+	italics := func(s string) { b.WriteString(`\fI` + s + `\fP`) }
+	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
+		switch name {
+		case "deadline":
+			b.WriteString("[ (deadline ")
+			italics("grace_seconds")
+			b.WriteString(")]")
+			return
+		case "summary":
+			b.WriteString(summaryText(&manSummary))
+			return
+		}
+		italics(name)
+		if noun != "" {
+			b.WriteString(strings.TrimPrefix(count(2, noun), "2"))
+		}
+	})
+	if r.hint != nil {
+		b.WriteString(" (")
+		italics("hint")
+		b.WriteString(")")
+	}
+	text := strings.ReplaceAll(strings.ReplaceAll(b.String(), `\fI`, "\x00"), "--", `\-\-`)
+	return ".Dl " + levelWord(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
+}
+
+// manSummary is the example of a summary in the manual.
+var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
+	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
+
+// fieldsOf are the fields of an event's records; in brackets those that only some
+// of them have.
+func fieldsOf(event string) (all []string) {
+	rows := 0
+	some, always := map[string]bool{}, map[string]int{}
+	for i := range logRows {
+		if r := &logRows[i]; r.event == event {
+			rows++
+			for _, use := range r.fields() {
+				some[use.name] = true
+				if !use.optional {
+					always[use.name]++
+				}
+			}
+		}
+	}
+	for _, f := range logFields {
+		switch {
+		case always[f.name] == rows && rows > 0:
+			all = append(all, f.name)
+		case some[f.name]:
+			all = append(all, "["+f.name+"]")
+		}
+	}
+	return all
+}
+
+// Each kind of event has a row that matches any event of that kind.
+func TestEachEventHasARow(t *testing.T) {
+	for i, name := range kindNames(t) {
+		kind := supervisor.Kind(i)
+		last := slices.IndexFunc(logRows, func(r row) bool { return r.kind == kind && r.when == nil })
+		if assert.GreaterOrEqual(t, last, 0, "supervisor.%s has no row without a condition", name) {
+			assert.False(t, slices.ContainsFunc(logRows[last+1:], func(r row) bool { return r.kind == kind }),
+				"a row of supervisor.%s stands behind the one that matches all", name)
+		}
+	}
+	for _, r := range logRows {
+		assert.Equal(t, r.event != "", r.text != "", "%+v", r)
+		assert.Regexp(t, `^[a-z_]*$`, r.event)
+		if r.event == "" {
+			continue
+		}
+		r.eachPart(func(string) {}, func(name, _ string) { assert.NotNil(t, fieldOf(name), "%s of %s", name, r.event) })
+		for name := range strings.FieldsSeq(r.more) {
+			assert.NotNil(t, fieldOf(strings.TrimSuffix(name, "?")), "%s of %s", name, r.event)
+		}
+	}
+}
+
+// kindNames are the constants of supervisor.Kind, in order.
+func kindNames(t *testing.T) (names []string) {
+	file, err := goparser.ParseFile(token.NewFileSet(), "../../supervisor/event.go", nil, 0)
+	require.NoError(t, err)
+	for _, decl := range file.Decls {
+		block, ok := decl.(*ast.GenDecl)
+		if !ok || block.Tok != token.CONST {
+			continue
+		}
+		first := block.Specs[0].(*ast.ValueSpec)
+		if kind, ok := first.Type.(*ast.Ident); !ok || kind.Name != "Kind" {
+			continue
+		}
+		for _, spec := range block.Specs {
+			names = append(names, spec.(*ast.ValueSpec).Names[0].Name)
+		}
+	}
+	require.Greater(t, len(names), 30)
+	return names
+}
+
+// fullEvents are events with every field set, one for each row; a row's condition
+// may need another event.
+func fullEvents() []supervisor.Event {
+	target := &probes.Target{Name: "db"}
+	refused := errors.New("connection refused")
+	pending := []probes.Status{{Target: target, Attempts: 2, Last: refused}}
+	summary := &supervisor.Summary{Code: 7, Started: true, App: supervisor.Exit{Status: 7}, AppLifetime: 2 * time.Second, Grace: 8 * time.Second,
+		Shutdown: time.Second, Drain: 1, Stop: 1, Leftovers: 1, PostStop: 1}
+	full := supervisor.Event{Phase: supervisor.Drain, Target: target, Pending: pending, Attempts: 3, Took: 1500 * time.Millisecond, PID: 20, Count: 2,
+		Exit: supervisor.Exit{Signal: syscall.SIGKILL}, Signal: syscall.SIGTERM, Sent: syscall.SIGUSR1, Name: "sh", Names: []string{"node", "sh\n", "node"},
+		Err: syscall.EPERM, Text: "text", Summary: summary}
+	var all []supervisor.Event
+	for i := range logRows {
+		e := full
+		e.Kind = logRows[i].kind
+		for _, change := range []func(*supervisor.Event){
+			func(*supervisor.Event) {},
+			func(e *supervisor.Event) { e.Err = nil },
+			func(e *supervisor.Event) { e.Exit = supervisor.Exit{Status: 3} },
+			func(e *supervisor.Event) { e.Took = 0 },
+			func(e *supervisor.Event) { e.Count, e.Names = -1, nil },
+			func(e *supervisor.Event) { e.Count, e.Names = 0, nil },
+			func(e *supervisor.Event) { e.Signal = supervisor.NoSignal },
+			func(e *supervisor.Event) { e.Sent = e.Signal },
+			func(e *supervisor.Event) { e.Phase = supervisor.Start },
+			func(e *supervisor.Event) { e.Phase = supervisor.PreStart },
+			func(e *supervisor.Event) { e.Phase, e.Err = supervisor.Running, nil },
+			func(e *supervisor.Event) { e.Phase = supervisor.Running },
+			func(e *supervisor.Event) {
+				e.Err = &supervisor.PhaseError{Phase: supervisor.Wait, Err: &probes.PendingError{Pending: pending, Cause: refused}}
+			},
+			func(e *supervisor.Event) { e.Err = &supervisor.InterruptedError{Signal: syscall.SIGTERM} },
+			func(e *supervisor.Event) { e.Err = &supervisor.InterruptedError{Signal: syscall.SIGTERM, Err: refused} },
+		} {
+			changed := e
+			change(&changed)
+			if rowOf(&changed) == &logRows[i] {
+				e = changed
+				break
+			}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// The records have the fields that the table, and so the manual, says, with the
+// types that their names promise. The text and msg say the same.
+func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
+	for i, e := range fullEvents() {
+		r := &logRows[i]
+		if r.event == "" || r.kind == hookLine {
+			continue
+		}
+		require.Same(t, r, rowOf(&e), "no event matches the row of %s: %s", r.event, r.text)
+		text, record := logged(t, e)
+		assert.Equal(t, r.event, record["event"])
+		assert.Equal(t, "usher: "+levelWord(r.level)+record["msg"].(string)+"\n", text)
+		assert.Equal(t, r.level.String(), record["level"])
+		assert.NotContains(t, text, "{")
+
+		want := []string{"event", "level", "msg", "time"}
+		for _, f := range r.fields() {
+			if record[f.name] != nil || !f.optional {
+				want = append(want, f.name)
+			}
+		}
+		assert.ElementsMatch(t, want, slices.Collect(maps.Keys(record)), text)
+		for name, value := range record {
+			kind := "string"
+			switch {
+			case strings.HasSuffix(name, "seconds"), strings.HasSuffix(name, "exit_code"), name == "pid", name == "count", name == "attempts":
+				kind = "float64" // a number
+			case name == "processes", name == "pending":
+				kind = "[]interface {}"
+			}
+			assert.Equal(t, kind, fmt.Sprintf("%T", value), "%s of %s", name, r.event)
+		}
+	}
+}
+
+// logged is what the log prints of an event, as text and as JSON.
+func logged(t *testing.T, e supervisor.Event) (text string, record map[string]any) {
+	t.Helper()
+	print := func(json bool) string {
+		p, r, w := newPipeOutput(t)
+		o := options{json: json, verbose: true}
+		o.config.Command, o.config.Grace = []string{"app"}, 8*time.Second
+		newLogger(p, o).log(e)
+		p.flushWithin(patience, patience, patience)
+		w.Close()
+		said, err := io.ReadAll(r)
+		require.NoError(t, err)
+		return string(said)
+	}
+	require.NoError(t, json.Unmarshal([]byte(print(true)), &record))
+	return print(false), record
+}
+
+// A real run logs only records of the table.
+func TestJSONLogOfARun(t *testing.T) {
+	t.Parallel()
+	r := world{}.start(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=0.1s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",
+		"--drain-delay", "0.01s", "--drain", "name=wrong false", "--post-stop", "true", "--",
+		"sh", "-c", "trap 'exit 7' TERM; trap : USR1; echo up; while :; do read line; done")
+	r.stdout.expect("up")
+	r.signal(syscall.SIGUSR1)
+	r.stderr.expect(`"event":"signal_forwarded"`)
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 7, r.code())
+	r.stderr.rest()
+	var events []string
+	for _, line := range r.stderr.all {
+		var record map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &record), line)
+		event, _ := record["event"].(string)
+		events = append(events, event)
+		known := fieldsOf(event)
+		for name := range record {
+			if !slices.Contains([]string{"time", "level", "msg", "event"}, name) {
+				assert.True(t, slices.Contains(known, name) || slices.Contains(known, "["+name+"]"), "%s: %s", name, line)
+			}
+		}
+		for _, name := range known {
+			if !strings.HasPrefix(name, "[") {
+				assert.Contains(t, record, name, line)
+			}
+		}
+	}
+	assert.Equal(t, "exited", events[len(events)-1])
+	for _, event := range []string{"attempt_failed", "attempt_succeeded", "target_ready", "target_skipped", "hook_started", "hook_output", "hook_finished", "app_started", "shutdown_started",
+		"drain_delay_started", "drain_delay_finished", "hook_failed", "stop_signal_sent", "app_exited"} {
+		assert.Contains(t, events, event)
+	}
+	assert.Regexp(t, `"level":"INFO","msg":"a \\"quoted\\" line","event":"hook_output","phase":"pre-start","target":"say"}`, strings.Join(r.stderr.all, "\n"))
+}
+
+// Nothing of the standard library writes to stderr beside the log.
+func TestPackageLogPrintsNothing(t *testing.T) {
+	before := stdlog.Writer()
+	defer stdlog.SetOutput(before)
+	stdlog.SetOutput(os.Stderr)
+	out, _, _ := newPipeOutput(t)
+	newLogger(out, options{})
+	assert.Equal(t, io.Discard, stdlog.Writer())
+}
+
+// The texts keep to the rules at the top of log.go.
+func TestLogTextsAreInForm(t *testing.T) {
+	for _, r := range logRows {
+		assert.NotRegexp(t, `\.$|^(warning|error):|says yes`, r.text)
+		if strings.Contains(r.text, "{phase}") {
+			assert.Regexp(t, regexp.MustCompile(`^\{phase\}(: | \{target\})`), r.text)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// usher.md is usher(1) for reading on the web. "make docs" runs this test with
+// -update, after those that write parts of usher.1.
+func TestManualForTheWeb(t *testing.T) {
+	if _, err := exec.LookPath("mandoc"); err != nil {
+		skip(t, "needs mandoc")
+	}
+	out, err := exec.Command("mandoc", "-T", "markdown", "usher.1").Output()
+	require.NoError(t, err)
+	want := "<!-- Written by make docs from usher.1. -->\n\n" + string(out)
+	if *update {
+		require.NoError(t, os.WriteFile("usher.md", []byte(want), 0o644))
+		return
+	}
+	got, err := os.ReadFile("usher.md")
+	require.NoError(t, err)
+	assert.Equal(t, want, string(got), "usher.md is out of date: run make docs")
+}

@@ -1,0 +1,538 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/pflag"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/supervisor"
+)
+
+// options is what a command line and its environment ask for.
+type options struct {
+	config  supervisor.Config
+	json    bool // --log json
+	quiet   bool
+	verbose bool
+
+	health         string // address to listen on; "": none
+	terminationLog string // "": the default
+
+	// The other forms of the program. otherForm is true for --install and --probe,
+	// even if their values could not be read.
+	otherForm bool
+	help      bool
+	version   bool
+	install   string
+	probe     []probes.Target
+	plan      bool
+}
+
+// parseOptions reads the command line, then the variables of the flags that the
+// command line does not have. The error holds every mistake, one line each, and no
+// secret.
+//
+// --help and --version are answered before anything is checked, so that they work
+// where a broken flag or variable is being looked for, and because dockerd asks an
+// init for its version and waits until it has one.
+func parseOptions(args, env []string) (options, error) {
+	r := newOptionReader(args)
+	command, dashes := r.readArgs()
+	if help, version := r.isTrue("help"), r.isTrue("version"); help || version {
+		return options{help: help, version: version}, nil
+	}
+	for _, form := range []string{"probe", "install"} {
+		if r.given[form] {
+			return r.otherForm(form, command, dashes), r.errs.ErrorOrNil()
+		}
+	}
+	rest := r.readEnv(env)
+	r.checkCommand(command, dashes)
+
+	var o options
+	o.config.WaitTimeout = defaultWaitTimeout
+	r.evaluate(&o, func(*flagRow) bool { return true })
+	o.config.Command, o.config.Env = command, rest
+	r.checkVerbosity(o)
+	r.validate(&o.config)
+	return o, r.errs.ErrorOrNil()
+}
+
+// An optionReader collects what each flag was given, and all that is wrong with it.
+type optionReader struct {
+	pflags *pflag.FlagSet
+	args   []string           // what follows the last flag that pflag has read
+	values map[string][]value // by the flag's name, in order
+	given  map[string]bool    // flags of the command line, even if written wrongly
+	wrong  map[string]bool    // flags with a value that could not be read
+	// lost is true after an unknown flag. The words behind it cannot be judged,
+	// because the first may be its value, or the command. Only --help, --version and
+	// the other forms are still looked for.
+	lost bool
+	errs *multierror.Error
+}
+
+// A value is what was written for a flag, and where: "--wait (2 of 3)" or "USHER_WAIT
+// line 2".
+type value struct{ text, origin string }
+
+func newOptionReader(args []string) *optionReader {
+	r := &optionReader{
+		pflags: pflag.NewFlagSet("usher", pflag.ContinueOnError),
+		args:   args,
+		values: map[string][]value{},
+		given:  map[string]bool{},
+		wrong:  map[string]bool{},
+		errs:   &multierror.Error{ErrorFormat: joinLines},
+	}
+	r.pflags.SetInterspersed(false) // the flags behind the command are the app's
+	for i := range flags {
+		f := &flags[i]
+		p := r.pflags.VarPF(rawValue{r, f}, f.name, f.short, f.help)
+		if f.arg == "" {
+			p.NoOptDefVal = "true"
+		}
+	}
+	return r
+}
+
+// joinLines prints one mistake a line.
+func joinLines(errs []error) string { return errors.Join(errs...).Error() }
+
+func (r *optionReader) addError(format string, a ...any) {
+	r.errs.Errors = append(r.errs.Errors, fmt.Errorf(format, a...))
+}
+
+// A rawValue is the pflag.Value of a flag. It keeps the text, which is parsed later:
+// pflag stops at the first wrong value, usher reports all of them.
+type rawValue struct {
+	reader *optionReader
+	flag   *flagRow
+}
+
+func (v rawValue) String() string { return "" }
+func (v rawValue) Type() string   { return "value" }
+
+// Set is called by pflag for each flag that it reads.
+func (v rawValue) Set(text string) error {
+	r, f := v.reader, v.flag
+	word, found := r.advance(func(word string) bool {
+		return word == "--"+f.name || strings.HasPrefix(word, "--"+f.name+"=") ||
+			f.short != "" && strings.HasPrefix(word, "-"+f.short)
+	})
+	if !found {
+		return nil // a letter in an unknown word such as -xh
+	}
+	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // -health
+		r.unknownFlag(word)
+		return nil
+	}
+	r.given[f.name] = true
+	if f.arg != "" && word == "--"+f.name {
+		// No value begins with two dashes: in "--wait --grace 25s" one was forgotten,
+		// and in "--wait --help" somebody asks for help.
+		if strings.HasPrefix(text, "--") || text == "-h" {
+			r.needsValue(f)
+			return errNoValue
+		}
+		r.args = r.args[1:]
+	}
+	if !r.lost || f.name == "help" || f.name == "version" {
+		r.values[f.name] = append(r.values[f.name], value{text, "--" + f.name})
+	}
+	return nil
+}
+
+// errNoValue stops pflag, which has taken the next flag for a value.
+var errNoValue = errors.New("no value")
+
+func (r *optionReader) needsValue(f *flagRow) {
+	if !r.lost {
+		r.addError("--%s: needs a value", f.name)
+	}
+}
+
+// advance moves r.args behind the first word that matches. pflag does not say where it
+// is, but it reads the words in order, so that those before this one are flags that it
+// ignores: unknown ones if r.lost, and -test.… always.
+func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
+	i := slices.IndexFunc(r.args, match)
+	if i < 0 {
+		return "", false
+	}
+	if i > 0 {
+		r.unknownFlag(r.args[0])
+	}
+	word, r.args = r.args[i], r.args[i+1:]
+	return word, true
+}
+
+// readArgs reads the flags, and returns the command behind them, untouched, and
+// whether "--" came before it. pflag is called again after each mistake that leaves
+// the rest readable. It prints nothing, and its errors are never printed, because
+// they contain values.
+func (r *optionReader) readArgs() (command []string, dashes bool) {
+	defer r.numberValues()
+	for {
+		err := r.pflags.Parse(r.args)
+		var unknown *pflag.NotExistError
+		var syntax *pflag.InvalidSyntaxError
+		var missing *pflag.ValueRequiredError
+		switch {
+		case err == nil:
+			command, dashes = r.pflags.Args(), r.pflags.ArgsLenAtDash() >= 0
+			if flagsLeft := len(r.args) - len(command); flagsLeft > 1 || flagsLeft == 1 && !dashes {
+				r.unknownFlag(r.args[0])
+			}
+			return command, dashes
+		case errors.Is(err, errNoValue):
+		case errors.As(err, &missing):
+			f := findFlag(missing.GetSpecifiedName())
+			r.given[f.name] = true
+			r.needsValue(f)
+			return nil, false
+		case errors.As(err, &syntax):
+			r.unknownFlag(syntax.GetSpecifiedFlag())
+			r.advance(func(word string) bool { return word == syntax.GetSpecifiedFlag() })
+		case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+			r.unknownFlag("-" + unknown.GetSpecifiedShortnames())
+		case errors.As(err, &unknown):
+			r.unknownLongFlag("--" + unknown.GetSpecifiedName())
+		default: // pflag has no other error
+			r.addError("cannot read the command line")
+			return nil, false
+		}
+	}
+}
+
+// unknownLongFlag reports a flag that pflag does not know: it may be a known one with
+// its value in the same word: --drain:CMD, or "--drain CMD" as one item of a YAML list.
+func (r *optionReader) unknownLongFlag(word string) {
+	if i := strings.IndexAny(word, ": \t\n"); i > 0 {
+		if f := findFlag(word[2:i]); f != nil {
+			r.addError("--%s: its value is a word of its own, or comes after =: write --%[1]s=…", f.name)
+			r.given[f.name] = true
+			r.advance(func(arg string) bool { return strings.HasPrefix(arg, word) })
+			return
+		}
+	}
+	r.unknownFlag(word)
+}
+
+// unknownFlag reports a flag that does not exist, and what was probably meant. From
+// here on pflag ignores unknown flags.
+func (r *optionReader) unknownFlag(word string) {
+	if r.lost {
+		return
+	}
+	r.lost = true
+	r.pflags.ParseErrorsAllowlist.UnknownFlags = true
+	word, _, _ = strings.Cut(word, "=")
+	switch nearest := nearestFlag(strings.TrimLeft(word, "-")); {
+	case nearest != nil:
+		r.addError("%s: no such flag: did you mean --%s?", redact(word, len(word)), nearest.name)
+	case tiniFlags[word] != "":
+		r.addError("%s: no such flag: write %s", word, tiniFlags[word])
+	case !strings.HasPrefix(word, "--"): // the rest of such a word may be a value
+		r.addError("%s: no such flag: all but -h are written in full", redact(word, 2))
+	default:
+		r.addError("%s: no such flag", redact(word, 40))
+	}
+}
+
+// tiniFlags are flags of other inits, and usher's for the same.
+var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
+
+// nearestFlag returns the flag that is at most two edits away from name, or nil. Of a
+// short name, two letters are all of it.
+func nearestFlag(name string) (nearest *flagRow) {
+	best := min(2, len(name)/2) + 1
+	for i := range flags {
+		if d := distance(name, flags[i].name); d < best {
+			best, nearest = d, &flags[i]
+		}
+	}
+	return nearest
+}
+
+// distance counts the letters to add, drop or replace to get from a to b.
+func distance(a, b string) int {
+	if len(a) > 2*len(b)+2 {
+		return len(a) // no need to count: an argument may have megabytes
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// redact returns the prefix of an unknown argument that is safe to print, because it
+// looks like the name of a flag; the rest may be a secret.
+func redact(word string, most int) string {
+	const name = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	keep := min(most, len(word)-len(strings.TrimLeft(word, name)))
+	if keep < len(word) {
+		return word[:keep] + "…"
+	}
+	return word
+}
+
+// numberValues tells the values of a repeated flag apart: "--wait (2 of 3)".
+func (r *optionReader) numberValues() {
+	for name, values := range r.values {
+		if !findFlag(name).is(repeatable) || len(values) == 1 {
+			continue
+		}
+		for i := range values {
+			values[i].origin = fmt.Sprintf("--%s (%d of %d)", name, i+1, len(values))
+		}
+	}
+}
+
+// readEnv takes the flags' variables out of env and returns the rest, which is the
+// app's, byte for byte. Only the names of existing flags are taken, because Kubernetes
+// sets USHER_PORT and more for a Service that is called usher. The rest is never nil:
+// a nil Env of a Config means the environment of usher.
+func (r *optionReader) readEnv(env []string) []string {
+	byVariable := map[string]*flagRow{}
+	for i := range flags {
+		if f := &flags[i]; !f.is(noVariable) {
+			byVariable[f.variable()] = f
+		}
+	}
+	rest := make([]string, 0, len(env))
+	seen := map[*flagRow]bool{}
+	for _, entry := range env {
+		key, text, found := strings.Cut(entry, "=")
+		f := byVariable[key]
+		if f == nil || !found {
+			rest = append(rest, entry)
+			continue
+		}
+		// Of a key given twice the first counts, as for getenv(3).
+		if !seen[f] && !r.given[f.name] {
+			r.values[f.name] = valuesOf(f, text)
+		}
+		seen[f] = true
+	}
+	return rest
+}
+
+// valuesOf splits the text of a variable: that of a repeatable flag has a value a line.
+func valuesOf(f *flagRow, text string) (values []value) {
+	lines := []string{text}
+	if f.is(repeatable) {
+		lines = strings.Split(text, "\n")
+	}
+	for i, line := range lines {
+		origin := f.variable()
+		if f.is(repeatable) {
+			origin = fmt.Sprintf("%s line %d", f.variable(), i+1)
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			values = append(values, value{line, origin})
+		}
+	}
+	return values
+}
+
+// otherForm reads the options of --install and --probe, which start nothing. Only the
+// flags of the log go with them, and no variable is read, because those are about the
+// app.
+func (r *optionReader) otherForm(form string, command []string, dashes bool) options {
+	allowed := func(f *flagRow) bool { return f.name == form || f.is(withAnything) }
+	for i := range flags {
+		if f := &flags[i]; r.given[f.name] && !allowed(f) {
+			r.addError("--%s: cannot be combined with --%s: leave one of them out", f.name, form)
+		}
+	}
+	if (len(command) > 0 || dashes) && !r.lost {
+		r.addError("a command cannot be combined with --%s, which starts none: leave it out", form)
+	}
+	o := options{otherForm: true}
+	r.evaluate(&o, allowed)
+	r.checkVerbosity(o)
+	return o
+}
+
+// checkCommand checks that there is something to do, and that the command is one.
+func (r *optionReader) checkCommand(command []string, dashes bool) {
+	waits := r.given["wait"] || len(r.values["wait"]) > 0
+	switch {
+	case r.lost:
+	case len(command) > 0:
+		r.checkFirstWord(command[0])
+	case dashes, !waits:
+		r.addError("no command (ENTRYPOINT clears the image's CMD)")
+	default:
+		r.refuseWithoutApp()
+	}
+}
+
+// checkFirstWord refuses a command that is part of a target, because a quote or a
+// --wait is missing. Otherwise it would fail a minute later, as a command that is not
+// found. Only what cannot be a secret is repeated.
+func (r *optionReader) checkFirstWord(first string) {
+	const each = "write --wait before each target, and the command last"
+	scheme, _, url := strings.Cut(first, "://")
+	name, _, option := strings.Cut(first, "=")
+	switch {
+	case len(first) > 1 && (first[0] == '[' || first[0] == '{'):
+		r.addError("the command is JSON in one word: write each of its words as one of the command line")
+	case url && isScheme(scheme):
+		r.addError("the command %s://… is a target: %s", scheme, each)
+	case url && !strings.Contains(scheme, "/"):
+		r.addError("the command is a URL: " + each)
+	case isAddress(first):
+		r.addError("the command looks like an address: " + each + ", as in --wait tcp://db:5432")
+	case option && isTargetOption(name):
+		r.addError("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", name)
+	}
+}
+
+// isAddress reports whether a word is HOST:PORT or USER:PASSWORD@HOST. A program
+// of such a name can still be written with its path.
+func isAddress(word string) bool {
+	user, _, at := strings.Cut(word, "@")
+	i := max(strings.LastIndexByte(word, ':'), 0)
+	host, port := word[:i], strings.TrimPrefix(word[i:], ":")
+	return at && strings.Contains(user, ":") && !strings.Contains(user, "/") ||
+		host != "" && port != "" && strings.Trim(port, "0123456789") == "" && !strings.Contains(host, "/")
+}
+
+func isScheme(s string) bool {
+	return s != "" && 'a' <= s[0] && s[0] <= 'z' &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-") == ""
+}
+
+func isTargetOption(name string) bool {
+	return slices.ContainsFunc(probes.Options(), func(o probes.OptionDoc) bool { return o.Name == name })
+}
+
+// refuseWithoutApp refuses flags that act on the app when usher only waits. They are
+// then forgotten, so that nothing else is reported for them.
+func (r *optionReader) refuseWithoutApp() {
+	for i := range flags {
+		f := &flags[i]
+		values := r.values[f.name]
+		if !f.is(needsApp) || len(values) == 0 || f.arg == "" && !r.isTrue(f.name) {
+			continue
+		}
+		r.addError("%s: needs an app: write a command, or leave it out", values[0].withoutNumber())
+		delete(r.values, f.name)
+	}
+}
+
+// withoutNumber is the origin without the number of the value.
+func (v value) withoutNumber() string {
+	origin, _, _ := strings.Cut(v.origin, " ")
+	return origin
+}
+
+// isTrue reads a switch, and reports nothing.
+func (r *optionReader) isTrue(name string) bool {
+	return slices.ContainsFunc(r.values[name], func(v value) bool { return isTrue(v.text) })
+}
+
+// evaluate parses the values of some flags into o, in the order of the table.
+func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
+	for i := range flags {
+		f := &flags[i]
+		values := r.values[f.name]
+		switch {
+		case !include(f):
+		case !f.is(repeatable) && len(values) > 1:
+			// Not the last one: half of the readers of the command line would expect
+			// the other.
+			r.wrong[f.name] = true
+			r.addError("--%s: given %d times, but it takes one value", f.name, len(values))
+		default:
+			for _, v := range values {
+				r.evaluateOne(o, f, v)
+			}
+		}
+	}
+}
+
+// evaluateOne parses one value. A misplaced target is refused unread, because it may
+// contain a password that a message must not repeat.
+func (r *optionReader) evaluateOne(o *options, f *flagRow, v value) {
+	if !f.is(anyText) && (strings.Contains(v.text, "://") || strings.Contains(v.text, "=")) {
+		r.wrong[f.name] = true
+		r.addError("%s: takes no target: those belong to --wait, --ready and the hooks", v.origin)
+		return
+	}
+	err := f.set(o, v.text)
+	if err == nil {
+		return
+	}
+	r.wrong[f.name] = true
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	for _, err := range errs {
+		r.addError("%s: %w", v.origin, err)
+	}
+}
+
+func (r *optionReader) checkVerbosity(o options) {
+	if o.quiet && o.verbose {
+		r.addError("%s and %s contradict each other: choose one", r.values["quiet"][0].origin, r.values["verbose"][0].origin)
+	}
+}
+
+// validate checks the values together. What depends on a value that could not be read,
+// or on flags behind an unknown one, cannot be judged; the command has been checked
+// before, and by more than its length.
+func (r *optionReader) validate(c *supervisor.Config) {
+	var invalid *multierror.Error
+	if r.lost || !errors.As(c.Validate(), &invalid) {
+		return
+	}
+	for _, err := range invalid.Errors {
+		var mistake *supervisor.FieldError
+		if errors.As(err, &mistake) {
+			if mistake.Field == "Command" || slices.ContainsFunc(mistake.Fields(), r.isWrong) {
+				continue
+			}
+			err = errors.New(mistake.Text(r.nameOf))
+		}
+		r.errs.Errors = append(r.errs.Errors, err)
+	}
+}
+
+// isWrong reports whether the flag of a field had a value that could not be read.
+func (r *optionReader) isWrong(field string) bool {
+	f := flagOfField(field)
+	return f != nil && r.wrong[f.name]
+}
+
+// nameOf is what the user calls a field: its flag, or the variable that has set it.
+func (r *optionReader) nameOf(field string) string {
+	f := flagOfField(field)
+	switch {
+	case f == nil:
+		return field
+	case len(r.values[f.name]) > 0:
+		return r.values[f.name][0].withoutNumber()
+	}
+	return "--" + f.name
+}

@@ -1,0 +1,24 @@
+A script with a trap tells its child and then raises the signal again, as shells are asked to.
+The child's handler was for one signal: it has had that, and is not told a second time.
+
+-- usher --
+usher --grace 10s -- bash
+-- processes --
+bash: on a stop signal exits 0; raises it again; tells its children of it; children node
+node: on a stop signal exits 0 after 2s; is killed by a second one
+-- events --
+1s TERM
+-- trace --
+      0s start
+      0s   fork bash
+      0s run
+      1s received SIGTERM
+      1s stop
+      1s   kill bash SIGTERM
+      1s   bash tells node
+      1s app was killed by SIGTERM
+      1s leftovers
+      3s orphan 3 exited 0
+      3s exit
+      3s shutdown took 2s: drain 0s, stop 0s, leftovers 2s, post-stop 0s
+      3s exit code 143: stopped by SIGTERM
