@@ -58,7 +58,7 @@ func CommandHint(word string) string {
 	case word[i] == '=':
 		return "for an environment variable write env NAME=value cmd"
 	}
-	return "write a command and its arguments as separate words, not as one in quotes"
+	return "a command and its arguments are separate words, not one in quotes"
 }
 
 // isJSON reports whether a word starts like an array or object of JSON. A single [ is

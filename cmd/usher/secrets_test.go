@@ -470,8 +470,8 @@ var mistypedTargets = []struct{ text, says string }{
 	// A value that is none.
 	{`timeout='Bearer ` + canary + `' http://h`, "is not a duration"},
 	{`timeout=header:` + canary + ` http://h`, "is not a duration"},
-	{`successes='app:` + canary + `' http://h`, "is not a number"},
-	{`status='Bearer ` + canary + `' http://h`, "is no status"},
+	{`successes='app:` + canary + `' http://h`, "is not a whole number"},
+	{`status='Bearer ` + canary + `' http://h`, "is not a status"},
 }
 
 // What is written wrongly as a target is neither shown as it is refused, nor as it is run.
