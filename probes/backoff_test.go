@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPauseBounds(t *testing.T) {
+func TestDelayBounds(t *testing.T) {
 	tests := []struct {
 		kind            failureKind
 		since, interval time.Duration
@@ -43,16 +43,16 @@ func TestPauseBounds(t *testing.T) {
 	}
 }
 
-// TestPausesHoldTheirGoals simulates waits with arithmetic alone: answers take no
-// time, which is the worst case for the number of attempts.
-func TestPausesHoldTheirGoals(t *testing.T) {
+// TestDelaysMeetTheirGoals simulates waits without real time. Attempts take no time,
+// which is the worst case for their number.
+func TestDelaysMeetTheirGoals(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
 	ours := func(k failureKind, since time.Duration) time.Duration {
 		return computeDelay(k, since, time.Second, random.Float64())
 	}
-	// simulate does that many waits, from one length to another, and gives the
-	// attempts a second in all of them, and how late the yes is found on average.
+	// simulate simulates waits of lengths between from and to. It returns the attempts
+	// a second in all of them, and how late readiness is detected on average.
 	simulate := func(waits int, pause func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
@@ -73,7 +73,7 @@ func TestPausesHoldTheirGoals(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the waits
 		rate     float64       // attempts a second
-		late     float64       // as a part of a fixed second's
+		late     float64       // relative to a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -101,7 +101,7 @@ func TestPausesHoldTheirGoals(t *testing.T) {
 	}
 }
 
-// herd is a histogram of attempts, and when each of the waiters began and was done.
+// herd is a histogram of attempts, with the start and end of each waiter.
 type herd struct {
 	attempts    []int // in each window
 	begun, done []time.Duration
@@ -117,10 +117,9 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// assertGentle says that all were done within a second after up, and that there was no
-// burst from a second after the last one began: in no window were there more
-// than twice as many attempts as there were in the second around it on average, or in
-// the last one before up.
+// assertGentle asserts that all waiters ended within a second after up, and that there was
+// no burst later than a second after the last start: no window has more than twice as many
+// attempts as the average of the second around it, or as the last window before up.
 func (h *herd) assertGentle(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
@@ -137,15 +136,14 @@ func (h *herd) assertGentle(t *testing.T, up time.Duration) {
 	}
 }
 
-// Ten thousand pods that wait for the same, each by itself. All that they have in
-// common is when they begin and what they hear, so each can be followed to its
-// end after the other.
-func TestTenThousandPodsDoNotHammer(t *testing.T) {
+// Ten thousand pods wait for the same server. They share only the time of their start and
+// the server's states, so they are simulated one after the other.
+func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
 	const pods = 10000
 	no := errors.New("status 503")
 	tests := []struct {
 		name   string
-		second time.Duration // from then on they hear no, before errRefused
+		second time.Duration // from here on the server returns an error; before, it refuses connections
 		up     time.Duration
 	}{
 		{"refused", time.Hour, 5 * time.Second},
@@ -177,7 +175,7 @@ func TestTenThousandPodsDoNotHammer(t *testing.T) {
 	}
 }
 
-func TestAnotherKindOfAnswerStartsAnew(t *testing.T) {
+func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
 	p := backoff{interval: time.Second}
 	now := time.Unix(0, 0)
 	no := errors.New("status 503")
@@ -190,9 +188,9 @@ func TestAnotherKindOfAnswerStartsAnew(t *testing.T) {
 	assert.Less(t, p.next(no, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Two backends behind one name, one refusing and one saying no, are not another
-// kind each time.
-func TestAlternatingAnswersDoNotHammer(t *testing.T) {
+// Two backends behind one name fail in different ways in turn. That does not restart the
+// delays each time.
+func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
 	p := backoff{interval: time.Second}
 	var now time.Duration
 	answers := []error{errRefused, errors.New("status 503")}
@@ -203,7 +201,7 @@ func TestAlternatingAnswersDoNotHammer(t *testing.T) {
 	assert.Less(t, n, 300)
 }
 
-func TestKindOf(t *testing.T) {
+func TestClassify(t *testing.T) {
 	assert.Equal(t, noFailure, classify(nil))
 	assert.Equal(t, refused, classify(errRefused))
 	assert.Equal(t, notFound, classify(sanitizeFileErr(syscall.ENOTDIR)))

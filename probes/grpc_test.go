@@ -18,8 +18,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// grpcServer speaks HTTP/2 without TLS, by net/http's server: its HPACK
-// compresses, and its trailers are real ones.
+// grpcServer is net/http's server with HTTP/2 and without TLS. It compresses header fields
+// and sends trailers.
 func grpcServer(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
@@ -31,8 +31,8 @@ func grpcServer(t *testing.T, handler http.HandlerFunc) string {
 	return "grpc://" + server.Listener.Addr().String()
 }
 
-// health answers as grpc-go does: a message and a status in the trailers, or a
-// status alone, in the only headers.
+// health responds as grpc-go does: with a message, and a status in trailers; or with a
+// status in the headers only.
 func health(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	service := ""
@@ -52,7 +52,7 @@ func health(w http.ResponseWriter, r *http.Request) {
 		message = "\x00\x00\x00\x00\x02\x08\x03"
 	case "odd":
 		message = "\x00\x00\x00\x00\x03\x08\xac\x02"
-	case "more": // fields of a later version, of every wire type, around the status
+	case "more": // unknown fields of every wire type around the status
 		message = "\x00\x00\x00\x00\x14\x12\x02hi\x08\x01\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04"
 	case "compressed":
 		message = "\x01\x00\x00\x00\x02\x08\x01"
@@ -90,7 +90,7 @@ func health(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
 }
 
-func TestGRPCAnswers(t *testing.T) {
+func TestGRPCResponses(t *testing.T) {
 	url := grpcServer(t, health)
 	for service, want := range map[string]string{
 		"":              "",
@@ -123,7 +123,7 @@ func TestGRPCAnswers(t *testing.T) {
 		}
 	}
 	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/grpc+proto") // compressed, with the + that is longer
+		w.Header().Set("Content-Type", "application/grpc+proto") // compressed by HPACK
 		w.Header().Set("Grpc-Status", "5")
 	})
 	assert.ErrorContains(t, ask(t, url, ForWait), "no health status for itself as a whole")
@@ -151,8 +151,8 @@ func TestGRPCRequest(t *testing.T) {
 	assert.Equal(t, "\x00\x00\x00\x04\x03\x0a\x80\x08"+strings.Repeat("x", 1024), string(body))
 }
 
-// A zone means something on this machine only.
-func TestGRPCTellsNoZone(t *testing.T) {
+// A zone is valid on this machine only.
+func TestGRPCAuthorityHasNoZone(t *testing.T) {
 	for url, want := range map[string]string{
 		"grpc://[fe80::1%25eth0]:50051/x": "[fe80::1]:50051",
 		"grpc://[::1]:1":                  "[::1]:1",
@@ -162,7 +162,7 @@ func TestGRPCTellsNoZone(t *testing.T) {
 	}
 }
 
-// A hook is done once, and says the same but for its path.
+// A hook's errors are the same, but do not show the path.
 func TestGRPCHook(t *testing.T) {
 	url := grpcServer(t, health)
 	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), Attempt{}))
@@ -179,8 +179,8 @@ func TestGRPCWithTLS(t *testing.T) {
 	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 }
 
-// The most common mistake is another protocol, and it is named.
-func TestGRPCOfAnotherProtocol(t *testing.T) {
+// A server that speaks another protocol is the most common mistake. The error names it.
+func TestGRPCToAnotherProtocol(t *testing.T) {
 	http1 := serve(t, http.NotFound)
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
@@ -200,7 +200,7 @@ func TestGRPCOfAnotherProtocol(t *testing.T) {
 	assert.Error(t, ask(t, strings.Replace(grpcServer(t, health), "grpc", "http", 1), ForWait))
 }
 
-// A frame is written by hand here, because x/net's framer writes no broken ones.
+// frame encodes any frame, because x/net's framer does not write invalid ones.
 type frame struct {
 	kind    http2.FrameType
 	flags   http2.Flags
@@ -236,8 +236,8 @@ var (
 	okTrailers    = frame{http2.FrameHeaders, endHeaders | endStream, 1, []byte("\x00\x0bgrpc-status\x010")}
 )
 
-// readCanned returns what the probe makes of a server that sends these bytes,
-// whatever it is sent.
+// readCanned returns the response of a server that sends these bytes and ignores the
+// request.
 func readCanned(server string) (*http2Response, error) {
 	return postHTTP2(struct {
 		io.Reader
@@ -245,8 +245,8 @@ func readCanned(server string) (*http2Response, error) {
 	}{strings.NewReader(server), io.Discard}, "http", "auth:50051", healthCheck, healthRequest(""))
 }
 
-// What a server may do, though few do. None of it is printed through package log.
-func TestHTTP2OfUnusualServers(t *testing.T) {
+// Valid but unusual frames of servers. None of them is printed through package log.
+func TestHTTP2UnusualServers(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(printed)
@@ -274,8 +274,8 @@ func TestHTTP2OfUnusualServers(t *testing.T) {
 	assert.Empty(t, printed.String())
 }
 
-// An answer is gRPC's only if all of it says so.
-func TestGRPCAnswersThatAreNone(t *testing.T) {
+// HTTP/2 responses that are not gRPC responses.
+func TestGRPCInvalidResponses(t *testing.T) {
 	const invalid, kind, zero = "not a valid gRPC response", "\x0f\x10\x10application/grpc", "\x00\x0bgrpc-status\x010"
 	headers := func(flags http2.Flags, fields string) frame {
 		return frame{http2.FrameHeaders, flags | endHeaders, 1, []byte(fields)}
@@ -305,7 +305,7 @@ func TestGRPCAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// Settings and pings are answered, with what the ping held; answers are not.
+// Settings and pings are acknowledged, a ping with its data. Acknowledgements are not.
 func TestHTTP2Replies(t *testing.T) {
 	ping := frame{http2.FramePing, 0, 0, []byte("12345678")}
 	var sent bytes.Buffer
@@ -318,8 +318,8 @@ func TestHTTP2Replies(t *testing.T) {
 	assert.True(t, strings.HasSuffix(sent.String(), replies), "%q", sent.String())
 }
 
-// What none may do, and what each is called.
-func TestHTTP2OfBrokenServers(t *testing.T) {
+// Invalid frames, and the errors for them.
+func TestHTTP2BrokenServers(t *testing.T) {
 	const invalid = "not a valid HTTP/2 response"
 	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
@@ -385,8 +385,8 @@ func FuzzHTTP2(f *testing.F) {
 	})
 }
 
-// A yes takes a real server no more than its answer.
-func TestGRPCIsFoundAmongManyAddresses(t *testing.T) {
+// The next address is tried when the first one refuses.
+func TestGRPCTriesEveryAddress(t *testing.T) {
 	url := grpcServer(t, health)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(url, "grpc://"))
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// saysFirst is the address of a server that says this to whoever connects.
+// saysFirst returns the address of a server that sends this text to every client.
 func saysFirst(t *testing.T, words string) string {
 	t.Helper()
 	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -26,8 +26,8 @@ func saysFirst(t *testing.T, words string) string {
 	}).Addr().String()
 }
 
-// Each usual cause of a no is named once, by who has met it.
-func TestEachUsualCauseHasAHint(t *testing.T) {
+// Errors with a usual cause, and their hints.
+func TestHints(t *testing.T) {
 	closed := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	closed.Close()
 	status := func(code int) string {
@@ -113,10 +113,10 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
 		assert.Less(t, len(hint), 110, "it stands at the end of a line")
-		// Another error in front, as of a hook that was tried again, hides nothing.
+		// The hint is found in a wrapped error too.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintRedirected} { // their tests are TestDeadFileSystem and TestRedirectElsewhereIsExplained
+	for _, hint := range []string{hintMount, hintRedirected} { // their tests are TestDeadFileSystem and TestRedirectToAnotherOriginHasAHint
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")

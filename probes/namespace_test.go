@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inChild runs the test that calls it again, in a process of its own with new
-// namespaces, and reports whether this is that process.
+// inChild runs the calling test again, in a new process with new namespaces. It reports
+// whether this is that process.
 func inChild(t *testing.T, namespaces uintptr) bool {
 	t.Helper()
 	const mark = "USHER_TEST_CHILD"
@@ -37,7 +37,7 @@ func inChild(t *testing.T, namespaces uintptr) bool {
 		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := again.CombinedOutput()
-	if err != nil && len(out) == 0 { // it has not begun
+	if err != nil && len(out) == 0 { // it has not started
 		skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
 	}
 	require.NoError(t, err, "%s", out)
@@ -48,8 +48,8 @@ func inChild(t *testing.T, namespaces uintptr) bool {
 	return false
 }
 
-// inNamespace is inChild with a network and mounts of its own. There the loopback
-// device is up, and resolv is the /etc/resolv.conf.
+// inNamespace is inChild with its own network and mounts. The loopback device is up, and
+// /etc/resolv.conf has the text resolv.
 func inNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -73,9 +73,8 @@ func run(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
-// A cable with nobody at its other end swallows whatever is sent; some routes
-// refuse instead.
-func TestAddressesThatSwallow(t *testing.T) {
+// Addresses behind a network device that drops packets, and behind routes that reject them.
+func TestAddressesThatDropPackets(t *testing.T) {
 	if !inNamespace(t, "") {
 		return
 	}
@@ -99,15 +98,15 @@ func TestAddressesThatSwallow(t *testing.T) {
 		assert.EqualError(t, ask("10.9.7.1", time.Minute), "permission denied", kind)
 		assert.EqualError(t, ask("10.9.6.1", time.Minute), "network is unreachable", kind)
 	}
-	// One that swallows, or many, do not keep the others from being tried.
+	// Addresses that drop packets do not prevent the others from being tried.
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	all := names("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// A nameServer answers over UDP, as its say tells it to for a name: rcode and
-// addresses, or false to be silent.
+// A nameServer answers over UDP what its say returns for a name: rcode and addresses, or
+// false for no answer.
 type nameServer struct {
 	say func(name string, asked int) (rcode byte, addrs []string, ok bool)
 
@@ -134,7 +133,7 @@ func (s *nameServer) start(t *testing.T, address string) {
 	}()
 }
 
-// answer makes a message of RFC 1035, section 4.
+// answer encodes a message of RFC 1035, section 4.
 func (s *nameServer) answer(question []byte) []byte {
 	end := 12
 	var labels []string
@@ -166,8 +165,8 @@ func (s *nameServer) answer(question []byte) []byte {
 	return b
 }
 
-// count is how often a name was asked for, by its IPv4 or, if that is more, IPv6
-// question: a lookup asks both at the same time.
+// count returns how often a name was looked up. A lookup sends a query for IPv4 and one for
+// IPv6; the larger number counts.
 func (s *nameServer) count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +201,7 @@ func TestNameServers(t *testing.T) {
 			return noError, nil, true
 		case "only6.test":
 			return noError, []string{"::1"}, true
-		case "later.test": // not there, then broken, then there
+		case "later.test": // not found, then a failure, then found
 			switch {
 			case asked == 1:
 				return nxDomain, nil, true
@@ -268,8 +267,8 @@ func TestNameServers(t *testing.T) {
 	all.Wait()
 	assert.Positive(t, second.count("first-silent.test"))
 
-	// The timeout of an attempt does not cut a lookup short, which would never
-	// get to the second server: the lookup goes on, and the target is found.
+	// The timeout of an attempt does not end the lookup, so the lookup reaches the
+	// second name server, and the target becomes ready.
 	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)

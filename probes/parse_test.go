@@ -42,7 +42,7 @@ func TestParseTargets(t *testing.T) {
 		{"dns://my_db/", ForEnd, "dns", "dns://my_db"},
 		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, ForWait, "tcp", "tcp://db:1"},
 		{`send=\\x00 unix:///s`, ForEnd, "unix", "unix://"},
-		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // read when asked
+		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // read at each attempt
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
@@ -100,7 +100,7 @@ func TestParseOptions(t *testing.T) {
 
 // Every row is refused, and the message holds the words: what is wrong, and what
 // would be right.
-func TestParseRefuses(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	tests := []struct {
 		text  string
 		use   Use
@@ -292,7 +292,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseReportsAllMistakesAtOnce(t *testing.T) {
+func TestParseReportsAllErrorsAtOnce(t *testing.T) {
 	_, err := Parse("timeout=x retries=1 nope=1 A=b status=1 method=m header=h match=( http://h:0/ method=GET", ForWait)
 	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok)
@@ -385,7 +385,7 @@ func FuzzParse(f *testing.F) {
 		if was, is := target.Probe, again.Probe; target.Kind == "command" {
 			require.Equal(t, was, is)
 		}
-		target.Probe, again.Probe = nil, nil // the others hold what cannot be compared
+		target.Probe, again.Probe = nil, nil // the other fields cannot be compared
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
@@ -401,8 +401,8 @@ func mistakesOf(err error) []error {
 	return []error{err}
 }
 
-// namesItsWord reports whether a mistake has a word of the text in it: an option,
-// a scheme, or the name of the command; or is about the text as a whole.
+// namesItsWord reports whether an error contains a word of the text (an option, a scheme or
+// the name of the command), or is one about the whole text.
 func namesItsWord(mistake, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
@@ -427,7 +427,7 @@ func namesItsWord(mistake, text string) bool {
 	return false
 }
 
-// What is quoted is the same word again, whatever it holds.
+// A quoted word is parsed as the same word.
 func FuzzQuotedWordsAreReadAgain(f *testing.F) {
 	f.Add("a b", "'")
 	f.Add(`\`, "\n")
@@ -447,8 +447,8 @@ func FuzzQuotedWordsAreReadAgain(f *testing.F) {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// FuzzSecrets puts something secret wherever a URL or an option may hold one, and
-// something arbitrary beside it.
+// FuzzSecrets puts a secret wherever a URL or an option may have one, next to arbitrary
+// text.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)
@@ -484,7 +484,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // the space may be quoted, and so be a part of the path
+				continue // the space may be quoted, and so part of the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lineServer greets, answers PING as redis does, and hands all lines to heard.
+// lineServer sends a greeting, answers PING as Redis does, and passes all lines to heard.
 func lineServer(t *testing.T, network, address string, heard chan<- string) string {
 	t.Helper()
 	return raw(t, network, address, func(conn net.Conn) {
@@ -60,7 +60,7 @@ func TestSendAndExpect(t *testing.T) {
 				assert.EqualError(t, err, test.want, test.options)
 			}
 		}
-		// What is sent by a hook arrives, though it is not waited for.
+		// What a hook sends arrives, though the hook does not wait for an answer.
 		require.NoError(t, RunHook(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "HEAR", <-heard)
 	}
@@ -68,7 +68,7 @@ func TestSendAndExpect(t *testing.T) {
 	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed before anything was received")
 }
 
-func TestEscapesOfSend(t *testing.T) {
+func TestSendEscapes(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                             ``,
 		`plain "quotes' ünd`:           `plain "quotes' ünd`,

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting is that of a MariaDB, with this version.
+// greeting returns the greeting of a MariaDB server of this version.
 func greeting(version string) string {
 	packet := "\x0a" + version + "\x00\x1d\x00\x00\x00oV@{m2P|\x00\xfe\xf7\x08\x02\x00\xff\x81\x15" + strings.Repeat("\x00", 6) +
 		"\x1d\x00\x00\x00D'.*P{Si7uh,\x00mysql_native_password\x00"
@@ -39,7 +39,7 @@ const (
 	noAnswer   = "the connection was closed before the response was complete"
 )
 
-// What a server says first, and what that means: "" is a yes.
+// What a server sends first, and the error for it; "" means ready.
 var firstWords = []struct{ scheme, words, want string }{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
@@ -146,10 +146,10 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
-// serverSchemes are those of this file's kinds.
+// serverSchemes are the schemes of the kinds that this file tests.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
-// check says whether an answer is as it should be.
+// check compares the result of an attempt with the expected one.
 func check(t *testing.T, want string, err error, what ...any) {
 	t.Helper()
 	if want == "" {
@@ -159,8 +159,8 @@ func check(t *testing.T, want string, err error, what ...any) {
 	}
 }
 
-// speaks serves what f writes, and then does as servers do: it reads until the
-// client has gone.
+// speaks is a server that calls f, and then reads until the client has closed the
+// connection, as servers do.
 func speaks(t *testing.T, f func(io.Writer)) string {
 	t.Helper()
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -170,7 +170,7 @@ func speaks(t *testing.T, f func(io.Writer)) string {
 	return l.Addr().String()
 }
 
-func TestServerFirstWords(t *testing.T) {
+func TestServerAnswers(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	for _, test := range firstWords {
@@ -179,7 +179,7 @@ func TestServerFirstWords(t *testing.T) {
 	}
 }
 
-func TestServerFirstWordsComeByteForByte(t *testing.T) {
+func TestServerAnswersByteByByte(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) {
 		for _, b := range []byte(words.Load().(string)) {
@@ -193,8 +193,8 @@ func TestServerFirstWordsComeByteForByte(t *testing.T) {
 	}
 }
 
-// Every beginning of every yes, and then the end: never a yes.
-func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
+// A server that sends only the beginning of an answer and closes is not ready.
+func TestServerClosesEarly(t *testing.T) {
 	var words atomic.Value
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, words.Load().(string))
@@ -211,7 +211,7 @@ func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
 			words.Store(test.words[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.words[:n]) // its second question may have had an answer
+				assert.Error(t, err, "%.80q", test.words[:n]) // the second connection may have got the answer
 				continue
 			}
 			check(t, noAnswer, err, "%s %.80q", test.scheme, test.words[:n])
@@ -219,8 +219,8 @@ func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
 	}
 }
 
-// What never ends is read for a while only.
-func TestServerThatNeverEnds(t *testing.T) {
+// An endless answer is read up to a limit.
+func TestServerEndlessAnswers(t *testing.T) {
 	for _, scheme := range serverSchemes {
 		for _, words := range []string{"x", "\x00", "\xff", "\n", "R", "E\x00\x00\x10", "\x0a\x00", "INFO {", "-LOADING", "\x20\x7f\x00\x06", "\x01\x00\x00"} {
 			address := speaks(t, func(w io.Writer) {
@@ -230,7 +230,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 			})
 			err := ask(t, scheme+"://"+address, ForWait)
 			if scheme == "nats" && words == "INFO {" {
-				assert.NoError(t, err) // a server of many words
+				assert.NoError(t, err) // a server with a long answer
 			} else {
 				assert.Error(t, err, "%s %q", scheme, words)
 				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, words)
@@ -252,7 +252,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 	}
 }
 
-func TestServerThatSaysNothing(t *testing.T) {
+func TestServerSilent(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	for _, scheme := range serverSchemes {
 		t.Run(scheme, func(t *testing.T) {
@@ -270,8 +270,8 @@ func TestServerThatSaysNothing(t *testing.T) {
 	}
 }
 
-// A yes is one, whatever comes of the leave-taking.
-func TestServerThatDoesNotLetGo(t *testing.T) {
+// A ready server that does not close its side stays ready.
+func TestServerDoesNotClose(t *testing.T) {
 	seen := map[string]bool{}
 	for _, test := range firstWords {
 		if test.want == "" && !seen[test.scheme] {
@@ -292,9 +292,9 @@ func TestServerThatDoesNotLetGo(t *testing.T) {
 	}
 }
 
-// The probe says that nothing more will come, and is there until the server has
-// closed its side: none is reset.
-func TestServerIsLeftInOrder(t *testing.T) {
+// The probe half-closes the connection and waits until the server has closed its side, so
+// that the server sees no reset.
+func TestServerConnectionIsNotReset(t *testing.T) {
 	words := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, first := range words {
 		var closes atomic.Bool
@@ -310,9 +310,9 @@ func TestServerIsLeftInOrder(t *testing.T) {
 	}
 }
 
-// A server that closes what it has refused resets the connection, if the client
-// has said something that it did not read. The answer is heard all the same.
-func TestServerThatRefusesUnheard(t *testing.T) {
+// A server that rejects a client and closes without reading everything resets the
+// connection. Its answer is read all the same.
+func TestServerResetsAfterItsAnswer(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")
 		conn.(*net.TCPConn).SetLinger(-1)
@@ -323,8 +323,8 @@ func TestServerThatRefusesUnheard(t *testing.T) {
 	}
 }
 
-// A MySQL that takes its time over the refusal, and asks for another proof.
-func TestServerMySQLIsLeftInOrder(t *testing.T) {
+// A MySQL server that asks for another plugin, and refuses the login late.
+func TestServerMySQLLoginIsRefused(t *testing.T) {
 	read := func(conn net.Conn) string {
 		head := make([]byte, 4)
 		if _, err := io.ReadFull(conn, head); err != nil {
@@ -372,8 +372,8 @@ func TestServerMySQLIsLeftInOrder(t *testing.T) {
 	}
 }
 
-// Only PostgreSQL is told the user and the database, and none the password.
-func TestServerIsToldNoSecret(t *testing.T) {
+// Only PostgreSQL gets the user and the database. No server gets the password.
+func TestServerGetsNoSecret(t *testing.T) {
 	words := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
 	for _, test := range firstWords {
 		if _, known := words[test.scheme]; !known {
@@ -428,8 +428,8 @@ func TestServerPostgresNames(t *testing.T) {
 	}
 }
 
-// With sslmode= a server that has no TLS is asked without, and one that answers
-// with neither yes nor no is none.
+// With sslmode=require a server without TLS is probed without it. Any other answer to the
+// request for TLS is not from a PostgreSQL server.
 func TestServerPostgresWithoutTLS(t *testing.T) {
 	var words, after atomic.Value
 	heard := make(chan string, 1)
@@ -512,14 +512,14 @@ func TestServerTargets(t *testing.T) {
 	}
 }
 
-// Nothing grows, however many attempts there are, and however they end.
-func TestServerLeavesNothingBehind(t *testing.T) {
+// No descriptors and goroutines are left, however many attempts there are.
+func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	round := func() {
 		for _, test := range firstWords {
 			if strings.Contains(test.words, "mysql_native_password") {
-				continue // who greets and then says nothing costs a second
+				continue // the server is ready, and then closes late
 			}
 			words.Store(test.words)
 			ask(t, test.scheme+"://"+address, ForWait)
@@ -531,11 +531,11 @@ func TestServerLeavesNothingBehind(t *testing.T) {
 		round()
 	}
 	require.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the last of the listener's, and of this waiting
+		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the listener and of Eventually
 	}, 30*time.Second, time.Millisecond)
 }
 
-// recorded is a connection whose other side has said all that it will.
+// recorded is a connection from which these bytes are read.
 type recorded struct {
 	net.Conn
 	io.Reader
@@ -547,9 +547,9 @@ func (c recorded) Close() error                     { return nil }
 func (c recorded) SetDeadline(time.Time) error      { return nil }
 func (c recorded) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzServerWords: nothing that a server says makes a probe panic or is
-// repeated, and a yes is only what looks like one.
-func FuzzServerWords(f *testing.F) {
+// FuzzServerAnswers: no answer of a server makes a probe panic or is shown, and only an
+// answer like those of ready servers counts as ready.
+func FuzzServerAnswers(f *testing.F) {
 	for _, test := range firstWords {
 		f.Add(test.words)
 	}
@@ -585,8 +585,7 @@ func FuzzServerWords(f *testing.F) {
 	})
 }
 
-// FuzzServerSecrets puts a password into a connection URL, with something odd
-// beside it.
+// FuzzServerSecrets puts a password into a connection URL, next to arbitrary text.
 func FuzzServerSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x")

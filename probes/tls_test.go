@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An issuer signs certificates, and lies in files where options find them.
+// An issuer signs certificates, and writes them to files for the options.
 type issuer struct {
 	t    *testing.T
 	dir  string
@@ -41,7 +41,7 @@ func newIssuer(t *testing.T) *issuer {
 	return a
 }
 
-// sign makes NAME.pem and NAME.key; without an authority it signs itself.
+// sign writes NAME.pem and NAME.key; without an authority the certificate is self-signed.
 func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -79,8 +79,7 @@ func write(t *testing.T, path string, text []byte) {
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 }
 
-// serveHealth is a server of TLS that is well, over HTTP/1 and gRPC. It gives
-// the address of both.
+// serveHealth is a TLS server that is ready, over HTTP/1 and gRPC. It returns its address.
 func serveHealth(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,8 +90,8 @@ func serveHealth(t *testing.T, config *tls.Config) string {
 	return strings.TrimPrefix(url, "https://")
 }
 
-// Every sort of certificate, asked over both protocols: either it is trusted, or
-// the cause is one that a person can do something about.
+// Certificates of all sorts, over both protocols: trusted, or with an error that names the
+// cause.
 func TestTLSCertificates(t *testing.T) {
 	a, other := newIssuer(t), newIssuer(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
@@ -132,7 +131,7 @@ func TestTLSCertificates(t *testing.T) {
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
-			case strings.HasSuffix(test.want, " "): // and what time it is
+			case strings.HasSuffix(test.want, " "): // and the time
 				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
 			default:
 				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)
@@ -141,8 +140,8 @@ func TestTLSCertificates(t *testing.T) {
 	}
 }
 
-// A server may choose its certificate by the name that it is asked for.
-func TestTLSServerNameIsTold(t *testing.T) {
+// A server may choose its certificate by the name in the client's hello.
+func TestTLSServerNameIsSent(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("x", &x509.Certificate{DNSNames: []string{"x.example"}})
 	a.sign("y", &x509.Certificate{DNSNames: []string{"y.example"}})
@@ -179,7 +178,7 @@ func TestTLSClientCertificates(t *testing.T) {
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
 		assert.EqualError(t, ask(""), "the server requires a client certificate")
-		// A client whose certificate no acceptable authority has signed sends none.
+		// A client sends no certificate if no acceptable authority has signed it.
 		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
 			"the files of cert= and key= are not a PEM certificate and its private key")
@@ -193,8 +192,8 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// The files are read at each attempt: one that is not there yet is a no, and one
-// that is renewed counts at once. Nothing but a regular file is waited for.
+// The files are read at each attempt: a missing file is an error, a renewed one is used at
+// once. Only regular files are read.
 func TestOptionFiles(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
@@ -227,12 +226,12 @@ func TestOptionFiles(t *testing.T) {
 	require.NoError(t, os.Symlink("/dev/zero", path))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink("ca.pem", path)) // as a mounted Secret has it
+	require.NoError(t, os.Symlink("ca.pem", path)) // as in a mounted Secret
 	assert.NoError(t, ask())
 }
 
-// A machine without any authority says so, as an image from scratch is one.
-func TestTLSWithoutAnyAuthority(t *testing.T) {
+// Without CA certificates, as in an image from scratch, the error says so.
+func TestTLSWithoutCACertificates(t *testing.T) {
 	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
 		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed on this system")
 		return
@@ -240,15 +239,14 @@ func TestTLSWithoutAnyAuthority(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
-	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutAnyAuthority$")
+	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutCACertificates$")
 	again.Env = append(os.Environ(), "USHER_TEST_ASK=https://"+addr, "USHER_TEST_NO_CA=1")
 	out, err := again.CombinedOutput()
 	assert.NoError(t, err, "%s", out)
 }
 
-// The server that most people have in front: nginx, with TLS, HTTP/2 and
-// redirects of its own.
-func TestTLSOfNginx(t *testing.T) {
+// nginx with TLS, HTTP/2 and redirects.
+func TestTLSNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		skip(t, "needs nginx")
@@ -294,7 +292,7 @@ http {
 		{"http://", secure, "/", "status 400"},
 		{"http://", plain, "/", "the certificate is signed by an unknown authority"},
 		{"http://", plain, "/other", ""},
-		{ca + "https://", mutual, "/", "status 400"}, // nginx asks, and says no in HTTP
+		{ca + "https://", mutual, "/", "status 400"}, // nginx requires a certificate, and rejects with an HTTP status
 		{ca + client + "https://", mutual, "/", ""},
 		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
 		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},
@@ -310,7 +308,7 @@ http {
 	}
 }
 
-// freePort is one that nobody listens on.
+// freePort returns a port without a listener.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fake answers what its function says of the attempt's number, from 1.
+// A fake is a Probe that returns what its function returns for the attempt's number, from 1.
 type fake struct {
 	asked  int
 	answer func(ctx context.Context, n int) error
@@ -35,7 +35,7 @@ func says(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// from says yes from that moment on, in the time of the bubble.
+// from is a probe that succeeds from that moment on, in the bubble's time.
 func from(moment time.Duration, before error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
@@ -46,7 +46,7 @@ func from(moment time.Duration, before error) func(context.Context, int) error {
 	}
 }
 
-// hangs never answers by itself.
+// hangs is a probe that returns only when its context ends.
 func hangs(ctx context.Context, _ int) error {
 	<-ctx.Done()
 	return context.Cause(ctx)
@@ -54,7 +54,7 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// A story is what an observer saw, one word an update, without the tries.
+// A story is the list of updates, one word each, without the attempts.
 func story(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
@@ -73,7 +73,7 @@ func story(lines *[]string) func(Update) {
 	}
 }
 
-func TestWaitAllStories(t *testing.T) {
+func TestWaitStories(t *testing.T) {
 	no := errors.New("status 503")
 	tests := []struct {
 		name    string
@@ -145,7 +145,7 @@ func TestWaitAllStories(t *testing.T) {
 	}
 }
 
-func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
+func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signal := errors.New("SIGTERM")
 		ctx, stop := context.WithCancelCause(context.Background())
@@ -177,7 +177,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 	})
 }
 
-func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
+func TestWaitUsesTheTargetsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := target("a", func(ctx context.Context, n int) error {
 			if n == 3 {
@@ -198,7 +198,7 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 	})
 }
 
-func TestWaitAllWantsSuccessesInARow(t *testing.T) {
+func TestWaitNeedsSuccessesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
 		a := target("a", func(_ context.Context, n int) error { return answers[n-1] })
@@ -214,7 +214,7 @@ func TestWaitAllWantsSuccessesInARow(t *testing.T) {
 	})
 }
 
-func TestDo(t *testing.T) {
+func TestRunHook(t *testing.T) {
 	failed := errors.New("exit status 1")
 	tests := []struct {
 		name    string
@@ -262,7 +262,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-func TestDoEndsWithTheCauseOfItsContext(t *testing.T) {
+func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hurry := errors.New("SIGINT")
 		ctx, stop := context.WithCancelCause(t.Context())
