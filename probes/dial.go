@@ -15,7 +15,7 @@ type ctxConn struct {
 	stopWatch func() bool // stops watching the context
 }
 
-func newCtxConn(ctx context.Context, conn net.Conn) *ctxConn {
+func newCtxConn(ctx context.Context, conn net.Conn) net.Conn {
 	return &ctxConn{conn, context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
 }
 

@@ -303,7 +303,7 @@ func buildHTTP(p *targetParser) Probe {
 	if strings.Contains(rest, "@") {
 		// A password with a / would be taken for a host and a path, looked up, and
 		// shown in logs.
-		p.addError("%s:// with an @ behind the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
+		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}
 	user := strings.LastIndexByte(authority, '@')
 	errsBefore := len(p.errs)

@@ -292,8 +292,8 @@ func TestNameServers(t *testing.T) {
 	assert.GreaterOrEqual(t, lookups, 3)
 	assert.LessOrEqual(t, lookups, seconds+1)
 
-	// A name that goes is gone. A server that breaks takes a target's address not
-	// away, but whether the name resolves now is what dns:// was asked.
+	// When a name does not exist any more, targets fail. When the name server fails,
+	// targets keep their addresses, but dns:// fails, because it checks the lookup.
 	for text, want := range map[string]string{
 		tcp("goes.test", port4):   "name does not resolve",
 		"dns://goes.test":         "name does not resolve",
@@ -307,7 +307,7 @@ func TestNameServers(t *testing.T) {
 		clear(first.asked)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // a second has passed
+		resolver.mu.Lock() // as if a second had passed
 		resolver.names[name].startedAt = time.Time{}
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
@@ -320,7 +320,7 @@ func TestNameServers(t *testing.T) {
 	}
 }
 
-// A machine that has no name server at all asks itself, and nobody is there.
+// Without a name server in resolv.conf the resolver queries localhost, which refuses.
 func TestNoNameServer(t *testing.T) {
 	if !inNamespace(t, "options timeout:1 attempts:1\n") {
 		return

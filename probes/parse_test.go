@@ -285,8 +285,8 @@ func TestParseErrors(t *testing.T) {
 				assert.ErrorContains(t, err, word)
 			}
 			assert.NotContains(t, err.Error(), "CANARY")
-			for _, mistake := range mistakesOf(err) {
-				assert.True(t, namesItsWord(mistake.Error(), test.text), mistake)
+			for _, err := range errsOf(err) {
+				assert.True(t, namesItsWord(err.Error(), test.text), err)
 			}
 		})
 	}
@@ -345,9 +345,8 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-// FuzzParse holds what is true of any text: it is never a panic; a mistake names
-// the word that is wrong; and what can be read says the same when it is written
-// again with every word in quotes.
+// FuzzParse checks what holds for any text: Parse does not panic, an error names the wrong
+// word, and a valid text means the same with every word in quotes.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -362,8 +361,8 @@ func FuzzParse(f *testing.F) {
 		u := Use(uint(use) % 5)
 		target, err := Parse(text, u)
 		if err != nil {
-			for _, mistake := range mistakesOf(err) {
-				require.True(t, namesItsWord(mistake.Error(), text), "%q: %v", text, mistake)
+			for _, err := range errsOf(err) {
+				require.True(t, namesItsWord(err.Error(), text), "%q: %v", text, err)
 			}
 			return
 		}
@@ -394,7 +393,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func mistakesOf(err error) []error {
+func errsOf(err error) []error {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		return several.Unwrap()
 	}
@@ -403,12 +402,12 @@ func mistakesOf(err error) []error {
 
 // namesItsWord reports whether an error contains a word of the text (an option, a scheme or
 // the name of the command), or is one about the whole text.
-func namesItsWord(mistake, text string) bool {
+func namesItsWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
 		"invalid scheme before ://", "a command does not start with a dash", "an unclosed quote", "a backslash at the end", "a NUL byte",
 	} {
-		if strings.HasPrefix(mistake, whole) {
+		if strings.HasPrefix(message, whole) {
 			return true
 		}
 	}
@@ -419,8 +418,8 @@ func namesItsWord(mistake, text string) bool {
 	for _, w := range words {
 		name, _, option := strings.Cut(w.text, "=")
 		scheme, _, url := strings.Cut(w.text, ":")
-		if option && strings.Contains(mistake, name+"=") || url && strings.Contains(mistake, strings.ToLower(scheme)+":") ||
-			strings.Contains(mistake, "the command "+CommandName(w.text)) || strings.HasPrefix(mistake, fmt.Sprintf("%q has no scheme", w.text)) {
+		if option && strings.Contains(message, name+"=") || url && strings.Contains(message, strings.ToLower(scheme)+":") ||
+			strings.Contains(message, "the command "+CommandName(w.text)) || strings.HasPrefix(message, fmt.Sprintf("%q has no scheme", w.text)) {
 			return true
 		}
 	}

@@ -136,7 +136,7 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 		authority, rest := p.splitAuthority()
 		if strings.Contains(rest, "@") {
 			// It may be the rest of a password, see buildHTTP.
-			p.addError("%s:// with an @ behind the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
+			p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 		}
 		at := strings.LastIndexByte(authority, '@')
 		user, _, _ := strings.Cut(authority[:max(at, 0)], ":")
