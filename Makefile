@@ -9,7 +9,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # is changed by decision: "make build" fails when the binary is more than 1 % larger
 # than SIZE, or larger than MAX_SIZE. Binaries for other processors are up to 5 %
 # larger, and only MAX_SIZE holds for them.
-SIZE     := 7155838
+SIZE     := 7200894
 MAX_SIZE := 7800000
 
 # The race detector needs cgo, so a C compiler.

@@ -40,6 +40,12 @@
 //	125         bad configuration, a failed pre-start or post-start hook
 //	126, 127    the command cannot be run, is not found
 //
+// # Out of memory
+//
+// If the app has failed and the kernel's count of processes that were killed for
+// lack of memory has grown since its start (oom_kill of the memory cgroup, v1 and
+// v2), an [OutOfMemory] event reports it, with the limit.
+//
 // # One goroutine
 //
 // One goroutine owns all state and waits in one select, so there is no lock, and no
@@ -54,9 +60,9 @@
 // While a start is under way its pid is unknown, so what is reaped meanwhile is kept
 // until the start returns. A goroutine is enough, and there is no second process
 // that does the starting, because only two things of the Go runtime wait for a
-// thread in vfork: a scheduler with a single processor, so Run sees to it that there
-// are two if anything but the app may be started, and the garbage collector, which
-// is paused during a start.
+// thread in vfork: a scheduler with a single processor, which gets a second one during
+// a start, and the garbage collector, which is paused. (A plain init does without
+// both: it has nothing to do before its app has started.)
 //
 // Without Grace nothing is ever killed. As PID 1 everything else gets SIGKILL by
 // kill(-1) at the deadline. A process that is not PID 1 becomes a subreaper and

@@ -50,6 +50,7 @@ const (
 	AppStarted                     // PID
 	AppExec                        // Config.Exec: usher is about to execute the app in its own place: PID
 	AppExited                      // PID, Exit, Took (since its start)
+	OutOfMemory                    // the kernel killed processes for lack of memory: Count, Limit, Exit (the app's)
 	ReadinessChanged               // the Ready targets, probed again, gave another result than before: Err (nil: ready)
 	StopRequested                  // a stop signal began the shutdown: Signal
 	StartupFailed                  // the shutdown begins because the startup failed: Err, a *PhaseError
@@ -89,6 +90,7 @@ type Event struct {
 	PID      int
 	Count    int
 	Exit     Exit
+	Limit    int64 // bytes; 0: none
 	Signal   syscall.Signal
 	Sent     syscall.Signal
 	Name     string   // of a process

@@ -48,6 +48,7 @@ func (s *linux) startApp(p process) func() (child, error) {
 		files = append(files, uintptr(fd))
 	}
 	s.terminal = ownTerminal()
+	s.memory = findMemoryCgroup("")
 	terminal, place := s.terminal, s.place()
 	return func() (child, error) {
 		argv, env := place.viaSelfExec(p)
@@ -172,14 +173,16 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 			signals.AsInherited(func() { err = execute(path, argv) })
 		}
 		if err == syscall.ENOEXEC {
+			if cause := badFormat(path); cause != nil {
+				return &StartError{Name: argv[0], Err: cause}
+			}
 			signals.AsInherited(func() { err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...)) })
 		}
 		switch {
 		case err == nil:
 			return nil
 		case err == syscall.ENOENT && exists:
-			// execve(2) says so of a script or program whose interpreter is not there.
-			last = &StartError{Name: argv[0], Err: errors.New("its interpreter or loader is missing")}
+			last = &StartError{Name: argv[0], Err: missingInterpreter(path, s.absolute)}
 		case err == syscall.ENOENT || err == syscall.ENOTDIR || err == syscall.ENAMETOOLONG:
 		case err == syscall.EACCES && file.Mode&syscall.S_IFMT == syscall.S_IFDIR:
 			last = &StartError{Name: argv[0], Err: syscall.EISDIR}

@@ -48,6 +48,7 @@ type fake struct {
 	clients  [][2]time.Duration // when one is connected to port 80, from and to
 	closesAt time.Duration      // when port 80 is no longer listened at; 0: never
 	blind    bool               // sockets cannot be seen
+	oomKills int                // processes that were killed for lack of memory
 }
 
 // zombie is a child of usher's whose state has changed, for wait4.
@@ -391,6 +392,7 @@ func (k *fake) killOthers(bool) func() {
 func (k *fake) becomeSubreaper() (pid1, seesAll bool) { return !k.notPID1, !k.notPID1 || !k.noProc }
 func (k *fake) appExited()                            {}
 func (k *fake) flushOutput()                          {}
+func (k *fake) outOfMemory() (int, int64)             { return k.oomKills, 64 << 20 }
 
 // sockets are a port for the app, one for usher's health, which always has a
 // client, and a connection to elsewhere.
@@ -435,6 +437,8 @@ func eventLine(e Event) string {
 		return "hook " + name + "skipped: " + e.Err.Error()
 	case AppExited:
 		return "app " + e.Exit.String()
+	case OutOfMemory:
+		return fmt.Sprintf("%d killed for lack of memory, limit %d", e.Count, e.Limit)
 	case ReadinessChanged:
 		return "readiness: " + errText(e.Err)
 	case StopRequested:

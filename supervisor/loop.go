@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -25,12 +26,18 @@ type loop struct {
 	unclaimed []status              // reported by wait4 meanwhile; each may be of a start that has not returned
 	commands  map[*command]struct{} // commands of hooks and probes that have not exited
 	pending   map[int]bool          // process groups that had SIGTERM and get SIGKILL; true: the leader has been reaped
-	gcPercent int                   // of the garbage collector, while a start is under way
+	gcPercent int                   // of the garbage collector, to be restored after a start
+	oneProc   bool                  // GOMAXPROCS is to be 1 again after a start
 	alone     bool                  // the last wait4 said ECHILD: there is no child at all
 	more      bool                  // reap has stopped before there was no more
 
 	reaped int             // how many processes have been reaped
 	exits  map[int]reaping // who they were; nil: not recorded yet
+
+	// responsive: something beside the app may be started, so there may be signals and
+	// deadlines to attend to during a start. A plain init starts the app, and has nothing
+	// to do before that.
+	responsive bool
 
 	onSignal   func(syscall.Signal)
 	onQuestion func(reply chan<- error)
@@ -165,14 +172,14 @@ func (l *loop) reapedOne(pid int, e Exit) {
 // has. The pid is unknown until then, so what is reaped meanwhile is kept.
 func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	if l.starting++; l.starting == 1 {
-		l.pauseGC()
+		l.beginStarts()
 	}
 	run := l.sys.start(p)
 	go func() {
 		c, err := run()
 		l.post(func() {
 			if l.starting--; l.starting == 0 {
-				l.resumeGC()
+				l.endStarts()
 			}
 			if err == nil {
 				l.owners[c.pid] = exited
@@ -206,13 +213,31 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// pauseGC keeps the garbage collector from running while a start is under way. The
-// collector stops all goroutines for a moment, and waits for a thread in vfork as
-// long as that takes: the loop would be blocked after all. A collection that is
-// under way is finished before this returns.
-func (l *loop) pauseGC() { l.gcPercent = debug.SetGCPercent(-1) }
+// beginStarts prepares the Go runtime for a thread that is blocked in vfork, which
+// holds one processor of the scheduler: the loop needs another one. The garbage
+// collector stops all goroutines for a moment, and would wait for that thread as long
+// as it takes; so it is paused. A collection that is under way is finished before this
+// returns.
+func (l *loop) beginStarts() {
+	if !l.responsive {
+		return
+	}
+	l.gcPercent = debug.SetGCPercent(-1)
+	if l.oneProc = runtime.GOMAXPROCS(0) == 1; l.oneProc {
+		runtime.GOMAXPROCS(2)
+	}
+}
 
-func (l *loop) resumeGC() { debug.SetGCPercent(l.gcPercent) }
+// endStarts undoes that. With a second processor the runtime would keep a thread more.
+func (l *loop) endStarts() {
+	if !l.responsive {
+		return
+	}
+	if l.oneProc {
+		runtime.GOMAXPROCS(1)
+	}
+	debug.SetGCPercent(l.gcPercent)
+}
 
 // post hands f to the loop from another goroutine. It reports false when the
 // loop has ended for good.

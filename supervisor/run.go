@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -21,8 +20,8 @@ import (
 //
 // The end of ctx counts as a SIGTERM. Run reaps every child of the process, so a
 // program can have one Run at a time, and nothing else in it may wait for
-// children (os/exec does). Unless c is a plain init's, it raises GOMAXPROCS to 2 if
-// that is 1. It pauses the garbage collector while a process is being started. The
+// children (os/exec does). While a process is being started it pauses the garbage
+// collector, and raises GOMAXPROCS to 2 if that is 1, unless c is a plain init's. The
 // package page says why.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
@@ -34,12 +33,6 @@ func Run(ctx context.Context, c Config) (int, error) {
 	}
 	if c.Env == nil {
 		c.Env = os.Environ()
-	}
-	// A start holds one processor of the scheduler as long as it takes, and the loop
-	// needs another one then. A plain init starts the app and nothing else, and has
-	// nothing to do before that.
-	if c.hasTargets() || c.Grace > 0 {
-		runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	}
 	return run(ctx, c, newSystem())
 }
@@ -137,6 +130,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		s.stopApp(ctx)
 	}
 	s.loop.onSignal = s.ignore
+	s.reportOutOfMemory(ctx)
 	s.endLeftovers(ctx)
 	s.postStop(ctx)
 	return s.finish(), s.reason
@@ -153,6 +147,7 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 	s := &supervisor{loop: newLoop(sys, c.Signals), cfg: c, budget: c.Budget(), began: time.Now(), resolver: &probes.Resolver{}}
 	s.loop.onOrphan = func(pid int, e Exit) { s.emit(Event{Kind: OrphanReaped, PID: pid, Exit: e}) }
 	s.loop.onStopped = s.childStopped
+	s.loop.responsive = c.hasTargets() || c.Grace > 0
 	s.loop.onFailed = func(pid int, name string, sig syscall.Signal, err error) {
 		s.emit(Event{Kind: SignalFailed, PID: pid, Name: name, Signal: sig, Err: err})
 	}

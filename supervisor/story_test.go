@@ -370,6 +370,9 @@ func machineWords(t *testing.T, k *fake, line string) {
 		k.noProc = true
 	case line == "pids are used again":
 		k.reusePIDs = true
+	case scan(line, "%s processes are killed for lack of memory", &a):
+		_, err := fmt.Sscan(a, &k.oomKills)
+		require.NoError(t, err)
 	case line == "sockets cannot be seen":
 		k.blind = true
 	case scan(line, "a look at /proc takes %s", &a):

@@ -41,6 +41,10 @@ type kernel interface {
 	// sockets lists the TCP sockets of the network namespace that listen or are
 	// connected.
 	sockets() ([]socket, error)
+	// outOfMemory counts the processes of the container that the kernel has killed for
+	// lack of memory since the app was started; limit is the container's in bytes, 0
+	// if it has none. It reads files and is not for the loop.
+	outOfMemory() (killed int, limit int64)
 	// flushOutput passes on what commands and their leftovers have printed so far.
 	flushOutput()
 	// appExited takes the terminal's foreground back from the app.

@@ -16,6 +16,7 @@ type linux struct {
 	inherited []int  // descriptors from 3 on that are meant for the app
 	app       int    // its pid, which is its process group's number too
 	copiers   []*copier
+	memory    memoryCgroup
 }
 
 func newSystem() kernel {

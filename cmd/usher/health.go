@@ -85,7 +85,7 @@ func (h *health) serve() {
 			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(healthPatience))
-		c := &healthConn{Conn: conn}
+		c := &healthConn{Conn: newThreadless(conn)}
 		h.mu.Lock()
 		h.silent = append(h.silent, c)
 		h.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -59,6 +60,7 @@ const (
 	targetPending   // Phase, Target, Attempts, Took, Err, Text: the hint
 	hookLine        // Phase, Target; the line is printed by hookOutput
 	linesDropped    // Count, Err
+	limitTooLow     // Err
 )
 
 const (
@@ -102,6 +104,9 @@ var logRows = []row{
 	{kind: supervisor.AppExec, level: levelInfo, event: "app_exec", text: "{phase}: executing {app} in place of usher, pid {pid}"},
 	{kind: supervisor.AppExited, when: killed, level: levelDebug, event: "app_exited", text: "{phase}: {app} was killed by {signal} after {seconds}", more: "exit_code pid"},
 	{kind: supervisor.AppExited, level: levelDebug, event: "app_exited", text: "{phase}: {app} exited {exit_code} after {seconds}", more: "pid"},
+	{kind: supervisor.OutOfMemory, when: killedBySIGKILL, level: levelError, event: "out_of_memory", text: "{app} was killed by SIGKILL: out of memory", more: "count exit_code limit_bytes?", hint: memoryHint},
+	{kind: supervisor.OutOfMemory, when: exited137, level: levelError, event: "out_of_memory", text: "{app} exited {exit_code}: the kernel killed {count process} for lack of memory", more: "limit_bytes?", hint: memoryHint},
+	{kind: supervisor.OutOfMemory, level: levelWarning, event: "out_of_memory", text: "the kernel killed {count process} for lack of memory", more: "exit_code limit_bytes?", hint: memoryHint},
 	{kind: supervisor.OrphanReaped, when: killed, level: levelDebug, event: "orphan_reaped", text: "{phase}: reaped orphan {pid}, killed by {signal}", more: "exit_code"},
 	{kind: supervisor.OrphanReaped, level: levelDebug, event: "orphan_reaped", text: "{phase}: reaped orphan {pid}, exited {exit_code}"},
 
@@ -147,6 +152,7 @@ var logRows = []row{
 	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
 	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
 		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},
+	{kind: limitTooLow, level: levelError, event: "limit_too_low", text: "{error}"},
 	{kind: healthListening, level: levelInfo, event: "health_listening", text: "listening for health checks on {address}"},
 	{kind: installed, level: levelInfo, event: "installed", text: "installed {path}"},
 	{kind: installFailed, level: levelError, event: "install_failed", text: "install: {error}"},
@@ -174,6 +180,29 @@ func interruptedAndFailed(e *supervisor.Event) bool {
 }
 func failedInStartup(e *supervisor.Event) bool {
 	return e.Err != nil && (e.Phase == supervisor.PreStart || e.Phase == supervisor.PostStart)
+}
+
+// A shell reports the SIGKILL of its child by exiting with 137.
+func killedBySIGKILL(e *supervisor.Event) bool { return e.Exit.Signal == syscall.SIGKILL }
+func exited137(e *supervisor.Event) bool {
+	return e.Exit.Status == supervisor.Exit{Signal: syscall.SIGKILL}.Code()
+}
+
+// memoryHint is the limit that was reached.
+func memoryHint(_ *logger, e *supervisor.Event) string {
+	if e.Limit == 0 {
+		return "the container has no memory limit: the machine, or a cgroup above, ran out"
+	}
+	return "the container's limit is " + formatBytes(e.Limit)
+}
+
+// formatBytes is a size as a memory limit is written: 64 MiB, 1.5 GiB.
+func formatBytes(n int64) string {
+	size, unit := float64(n)/(1<<20), "MiB"
+	if n >= 1<<30 {
+		size, unit = size/(1<<10), "GiB"
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(size, 'f', 1, 64), ".0") + " " + unit
 }
 
 // leftoversHint says what becomes of the processes, and what to write instead.
@@ -236,6 +265,12 @@ var logFields = []field{
 	{"count", "how many targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
 	{"processes", "names of processes, each once, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
 	{"pending", "the targets that are not ready: target, attempts and error of each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
+	{"limit_bytes", "the container's memory limit, if it has one", func(_ *logger, e *supervisor.Event) any {
+		if e.Limit == 0 {
+			return nil
+		}
+		return e.Limit
+	}},
 	{"address", "where usher listens", func(_ *logger, e *supervisor.Event) any { return e.Text }},
 	{"path", "the file", func(_ *logger, e *supervisor.Event) any { return e.Text }},
 	{"exit_code", "the exit code, 128+n after signal n; of usher in the event exited, else of the process", func(_ *logger, e *supervisor.Event) any {

@@ -194,7 +194,7 @@ func fullEvents() []supervisor.Event {
 	pending := []probes.Status{{Target: target, Attempts: 2, Last: refused}}
 	summary := &supervisor.Summary{Code: 7, Started: true, App: supervisor.Exit{Status: 7}, AppLifetime: 2 * time.Second, Grace: 8 * time.Second,
 		Shutdown: time.Second, Drain: 1, Stop: 1, Leftovers: 1, PostStop: 1}
-	full := supervisor.Event{Phase: supervisor.Drain, Target: target, Pending: pending, Attempts: 3, Took: 1500 * time.Millisecond, PID: 20, Count: 2,
+	full := supervisor.Event{Phase: supervisor.Drain, Target: target, Pending: pending, Attempts: 3, Took: 1500 * time.Millisecond, PID: 20, Count: 2, Limit: 64 << 20,
 		Exit: supervisor.Exit{Signal: syscall.SIGKILL}, Signal: syscall.SIGTERM, Sent: syscall.SIGUSR1, Name: "sh", Names: []string{"node", "sh\n", "node"},
 		Err: syscall.EPERM, Text: "text", Summary: summary}
 	var all []supervisor.Event
@@ -205,6 +205,7 @@ func fullEvents() []supervisor.Event {
 			func(*supervisor.Event) {},
 			func(e *supervisor.Event) { e.Err = nil },
 			func(e *supervisor.Event) { e.Exit = supervisor.Exit{Status: 3} },
+			func(e *supervisor.Event) { e.Exit = supervisor.Exit{Status: 137} },
 			func(e *supervisor.Event) { e.Took = 0 },
 			func(e *supervisor.Event) { e.Count, e.Names = -1, nil },
 			func(e *supervisor.Event) { e.Count, e.Names = 0, nil },
@@ -257,7 +258,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 		for name, value := range record {
 			kind := "string"
 			switch {
-			case strings.HasSuffix(name, "seconds"), strings.HasSuffix(name, "exit_code"), name == "pid", name == "count", name == "attempts":
+			case strings.HasSuffix(name, "seconds"), strings.HasSuffix(name, "exit_code"), name == "pid", name == "limit_bytes", name == "count", name == "attempts":
 				kind = "float64" // a number
 			case name == "processes", name == "pending":
 				kind = "[]interface {}"

@@ -13,9 +13,7 @@ import (
 	"io"
 	golog "log"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 	_ "unsafe" // for go:linkname
@@ -27,13 +25,13 @@ import (
 )
 
 func main() {
-	// First of all: until a Go process has asked for signals, SIGTERM, SIGHUP and
-	// SIGQUIT end it with status 2, even as PID 1.
-	inbox := signals.Open()
 	// x/net/http2 prints frames through package log when GODEBUG has http2debug=2,
 	// which is for the app.
 	golog.SetOutput(io.Discard)
-	os.Exit(usher(os.Args[1:], environ()[signals.ForRuntime():], inbox, os.Stdout))
+	if err := checkDescriptors(); err != nil {
+		os.Exit(reportTooFew(err))
+	}
+	os.Exit(usher(os.Args[1:], environ()[signals.ForRuntime():], os.Stdout))
 }
 
 // environ is the environment as the kernel gave it, with doubled names in it:
@@ -43,9 +41,13 @@ func main() {
 func environ() []string
 
 // usher is the whole program; it returns the exit status.
-func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
-	out := newOutput(os.Stderr)
+func usher(args, env []string, stdout io.Writer) int {
 	o, err := parseOptions(args, env)
+	threads, noThreads := makeThreads(&o, err == nil)
+	// Until here TERM, INT, HUP and QUIT end usher, with 128+n if it began at the
+	// entry of package signals, else as they end any Go program, even as PID 1.
+	inbox := signals.Open()
+	out := newOutput(os.Stderr)
 	defer out.flush(o.config.Grace > 0)
 	switch {
 	case o.help:
@@ -71,6 +73,9 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 	case o.plan:
 		fmt.Fprint(stdout, plan(&o))
 		return 0
+	case noThreads != nil:
+		log.log(supervisor.Event{Kind: limitTooLow, Err: noThreads})
+		return supervisor.CodeFault
 	}
 	if o.health != "" {
 		h, err := listenForHealth(o.health, o.config.Readiness)
@@ -81,22 +86,17 @@ func usher(args, env []string, inbox *signals.Inbox, stdout io.Writer) int {
 		go h.serve()
 		log.log(supervisor.Event{Kind: healthListening, Text: o.health})
 	}
-	return supervise(inbox, out, log, o.config)
+	return supervise(inbox, out, log, o.config, threads)
 }
 
 // supervise runs the app, from the wait to the exit, and returns the exit status.
-func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Config) int {
+func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Config, threads *spares) int {
 	c.Signals = inbox
-	settled := false
 	c.Observe = func(e supervisor.Event) {
 		log.observe(e)
 		guardDeadline(&c, e)
-		// An app that has nothing to wait for is started first: it would wait
-		// longer for this than for all the rest.
-		starting := e.Phase == supervisor.Idle || e.Phase == supervisor.Start && e.Kind != supervisor.AppStarted
-		if !starting && !settled {
-			settled = true
-			settle()
+		if e.Kind == supervisor.Entered && e.Phase == supervisor.Start {
+			threads.wait()
 		}
 		if e.Kind == supervisor.Entered && e.Phase == supervisor.Running && hasDuties(&c) {
 			forgetTimers()
@@ -147,36 +147,9 @@ func version() string {
 	return fmt.Sprintf("usher %s - git.%s", cmp.Or(tag, "unknown"), cmp.Or(revision, "unknown"))
 }
 
-// settle prepares for a long life with few threads: a Go program that needs a
-// further one and cannot make it, because the app has filled the pids limit, is
-// ended by its runtime, and this in the very moment in which the drain begins.
-func settle() {
-	spareThreads(spares)
-}
-
 // forgetTimers keeps the timers of the waiting from waking usher later. The thread
 // of the runtime that sleeps in epoll_wait may have begun to when an attempt was
 // under way, with the time at which that would have timed out: seconds after the
 // app has started it would wake up for nothing. A new timer that is due earlier
 // makes it look again, and see none.
 func forgetTimers() { time.AfterFunc(time.Millisecond, func() {}) }
-
-// spares is how many threads a life may need at once beside those that there are:
-// one blocked in a fork, one in a look-up, one in a log.
-const spares = 3
-
-// spareThreads makes the runtime start n threads, which it then keeps. It starts
-// threads when goroutines block in system calls.
-func spareThreads(n int) {
-	var ready, done sync.WaitGroup
-	ready.Add(n)
-	for range n {
-		done.Go(func() {
-			runtime.LockOSThread()
-			ready.Done()
-			ready.Wait()
-			runtime.UnlockOSThread()
-		})
-	}
-	done.Wait()
-}

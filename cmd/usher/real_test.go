@@ -283,7 +283,7 @@ func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
 		{"/no/such/command", 127, "usher: error: cannot run /no/such/command: not found"},
 		{write("plain", "x", 0o644), 126, "permission denied"},
 		{dir, 126, "is a directory"},
-		{write("orphaned", "#!/no/such/interpreter\n", 0o755), 126, "its interpreter or loader is missing"},
+		{write("orphaned", "#!/no/such/interpreter\n", 0o755), 126, "/no/such/interpreter: no such file"},
 		{write("no-hash-bang", "exit 5\n", 0o755), 5, ""},
 	} {
 		r := world{}.start(t, "--", c.command)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -56,19 +54,20 @@ func (w *terminationMessage) write() {
 	}
 }
 
-// writeIfEmpty does not create the file: the kubelet has, and elsewhere nobody reads
-// it. A text of the app is not replaced. Without O_NONBLOCK, open(2) of a pipe blocks
-// until the pipe has a reader.
+// writeIfEmpty never creates the file: whoever wants the message has done that.
+// O_NONBLOCK is for a pipe without a reader. Package os would register the file with
+// epoll(7), and the runtime ends the process if it has no descriptor for that.
 func writeIfEmpty(path, text string) {
-	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
+	defer syscall.Close(fd)
+	var file syscall.Stat_t
+	if err := syscall.Fstat(fd, &file); err != nil || file.Mode&syscall.S_IFMT != syscall.S_IFREG || file.Size > 0 {
 		return
 	}
-	_, _ = io.WriteString(f, text)
+	_, _ = syscall.Write(fd, []byte(text))
 }
 
 // cut shortens text to size bytes, between two characters; an ellipsis shows it.

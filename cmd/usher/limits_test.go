@@ -1,0 +1,353 @@
+package main
+
+import (
+	byteorder "encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// An app or a hook that cannot be executed is reported with the cause: the
+// kernel's own errors do not name it.
+func TestExecErrorsNameTheirCause(t *testing.T) {
+	program, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	const machineAt = 18 // e_machine, elf(5)
+	foreign, name := program[:4096], "aarch64"
+	if byteorder.NativeEndian.Uint16(foreign[machineAt:]) == 183 {
+		name = "x86_64"
+	}
+	byteorder.NativeEndian.PutUint16(foreign[machineAt:], map[string]uint16{"aarch64": 183, "x86_64": 62}[name])
+
+	for text, want := range map[string]string{
+		string(foreign):               "built for another processor (" + name + ")",
+		"#!/no/bash\necho hi\n":       "/no/bash: no such file",
+		"#!/bin/sh\r\necho hi\r\n":    `"/bin/sh\r": no such file (carriage return at the end of the line)`,
+		"#!/no/\x1b[2J sk-secret\n":   `"/no/\x1b[2J": no such file`,
+		"\x7fELFnot quite a program":  "", // for the shell, which fails
+		"exit 5 # without a shebang ": "",
+	} {
+		app := filepath.Join(t.TempDir(), "app")
+		require.NoError(t, os.WriteFile(app, []byte(text), 0o755))
+		r := world{}.start(t, "--", app)
+		code, said := r.code(), r.stderr.rest()
+		if want == "" {
+			assert.NotContains(t, said, "usher:", "%.40q", text)
+			continue
+		}
+		assert.Equal(t, 126, code, "%.40q", text)
+		assert.Contains(t, said, "cannot run "+app+": "+want)
+		assert.Len(t, r.stderr.all, 1, "one line:\n%s", said)
+
+		r = world{}.start(t, "--pre-start", app, "--", "true")
+		assert.Equal(t, 125, r.code(), "%.40q", text)
+		assert.Contains(t, r.stderr.rest(), want)
+	}
+}
+
+// limitedGroup makes a cgroup of a controller for the test, v1 or v2, and writes
+// FILE=VALUE settings to those of its files that there are. It returns its
+// directory.
+func limitedGroup(t *testing.T, controller string, settings ...string) string {
+	t.Helper()
+	needRoot(t)
+	parent := "/sys/fs/cgroup"
+	if _, err := os.Stat(filepath.Join(parent, controller)); err == nil {
+		parent = filepath.Join(parent, controller) // v1
+	} else {
+		_ = os.WriteFile(parent+"/cgroup.subtree_control", []byte("+"+controller), 0o644)
+	}
+	dir, err := os.MkdirTemp(parent, "usher-test-")
+	if err != nil {
+		skip(t, "no cgroup can be made: "+err.Error())
+	}
+	t.Cleanup(func() {
+		eventually(t, func() bool { return os.Remove(dir) == nil }, func() string { return "somebody is left in " + dir })
+	})
+	for _, setting := range settings {
+		file, value, _ := strings.Cut(setting, "=")
+		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+		if os.IsNotExist(err) {
+			continue
+		}
+		require.NoError(t, err)
+		_, err = f.WriteString(value)
+		f.Close()
+		require.NoError(t, err, setting)
+	}
+	return dir
+}
+
+// inGroup is a command that enters a cgroup and then becomes argv.
+func inGroup(dir string, argv ...string) []string {
+	return append([]string{"/bin/sh", "-c", `echo 0 >"$0/cgroup.procs" && exec "$@"`, dir}, argv...)
+}
+
+// An app that the kernel kills for lack of memory ends with that reason, in the
+// log and in the termination message.
+func TestOutOfMemoryIsTold(t *testing.T) {
+	dir := limitedGroup(t, "memory", "memory.limit_in_bytes=64M", "memory.memsw.limit_in_bytes=64M", "memory.max=64M", "memory.swap.max=0")
+	const limit = " (the container's limit is 64 MiB)"
+	lives := func(args ...string) (r *running, code int, message string) {
+		file := filepath.Join(t.TempDir(), "termination-log")
+		require.NoError(t, os.WriteFile(file, nil, 0o644))
+		r = scene{}.start(t, inGroup(dir, append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
+		code = r.code()
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return r, code, string(text)
+	}
+
+	const hungry = "tail /dev/zero" // keeps all that it reads
+	r, code, message := lives(strings.Fields(hungry)...)
+	said := r.stderr.rest()
+	assert.Equal(t, 137, code, said)
+	assert.Equal(t, "usher: error: tail was killed by SIGKILL: out of memory"+limit, said)
+	assert.Equal(t, "tail was killed by SIGKILL: out of memory"+limit+"\n", message)
+
+	// The shell lives on, and reports how its child ended.
+	r, code, message = lives("sh", "-c", hungry+"; exit $?")
+	assert.Equal(t, 137, code)
+	want := "sh exited 137: the kernel killed 1 process for lack of memory" + limit
+	assert.Contains(t, r.stderr.rest(), "usher: "+want)
+	assert.Equal(t, want+"\n", message)
+
+	r, code, message = lives("sh", "-c", hungry+"; exit 3")
+	assert.Equal(t, 3, code)
+	assert.Contains(t, r.stderr.rest(), "usher: warning: the kernel killed 1 process for lack of memory"+limit)
+	assert.Empty(t, message)
+
+	// Somebody else's SIGKILL, after those above in the same cgroup.
+	for _, end := range []string{"kill -9 $$", "exit 137", "exit 1"} {
+		r, _, message = lives("sh", "-c", end)
+		assert.Empty(t, r.stderr.rest(), end)
+		assert.Empty(t, message, end)
+	}
+}
+
+// The same in a container, where the paths in /proc/self/cgroup are the host's.
+func TestDockerOutOfMemoryIsTold(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher"]`)
+	for memory, limit := range map[string]string{"32m": "32 MiB", "20971520": "20 MiB"} {
+		_, said, code := runContainer(t, "--memory", memory, "--memory-swap", memory, image, "--", "tail", "/dev/zero")
+		assert.Equal(t, 137, code)
+		assert.Equal(t, fmt.Sprintf("usher: error: tail was killed by SIGKILL: out of memory (the container's limit is %s)\n", limit), said)
+	}
+}
+
+// greedySource is an app that takes all that a pids limit leaves, says so, and
+// goes on taking whatever becomes free.
+const greedySource = `
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	int told = 0;
+	pthread_t thread;
+	pthread_attr_t small;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 65536);
+	for (;;) {
+		int failed = !strcmp(argv[1], "threads") ? pthread_create(&thread, &small, idle, 0) != 0 : fork() < 0;
+		if (failed && !told++)
+			write(1, "full\n", 5);
+	}
+}
+`
+
+// greedy returns the path of the compiled greedySource.
+func greedy(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("cc"); err != nil {
+		skip(t, "needs a C compiler and its static libc")
+	}
+	path := filepath.Join(t.TempDir(), "greedy")
+	compile := exec.Command("cc", "-static", "-pthread", "-O1", "-o", path, "-x", "c", "-")
+	compile.Stdin = strings.NewReader(greedySource)
+	out, err := compile.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// goTrace is what the Go runtime prints when it ends the process itself.
+var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
+
+// An app may take the last process or thread of its pids limit in the moment of
+// its start, and keep it: usher runs on, stops it, and exits with its code. What
+// usher does meanwhile blocks as many of its threads as it can.
+func TestAppTakesTheLastThread(t *testing.T) {
+	app := greedy(t)
+	for _, limit := range []int{20, 45, 100} {
+		for _, takes := range []string{"threads", "processes"} {
+			for _, c := range []struct {
+				name   string
+				flags  string
+				health bool
+				unread bool // the log
+			}{
+				{name: "plain"},
+				{name: "grace", flags: "--grace 5s"},
+				{name: "hooks", flags: "--grace 5s --drain http://127.0.0.1:1/ --drain file:///no/such --drain true --post-stop true"},
+				{name: "unread log", flags: "--grace 5s --verbose --ready http://127.0.0.1:1/ --drain true", unread: true},
+				{name: "health", flags: "--grace 5s --ready file:///", health: true},
+			} {
+				t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
+					dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
+					args := append([]string{binary(t)}, strings.Fields(c.flags)...)
+					address := freeAddress(t)
+					if c.health {
+						args = append(args, "--health", address)
+					}
+					argv := inGroup(dir, append(args, "--", app, takes)...)
+					s := scene{proc: true}
+					if c.unread {
+						argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
+						s.files = []*os.File{fullPipe(t)}
+					}
+					r := s.start(t, argv...)
+					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if it hangs
+					r.stdout.expect("full")
+					if c.health {
+						for range 4 {
+							hammer(t, address, 60) // of the 64 connections that usher keeps
+						}
+					}
+					r.signal(syscall.SIGTERM)
+					code, said := r.code(), r.stderr.rest()
+					assert.Equal(t, 143, code, said)
+					assert.NotRegexp(t, goTrace, said)
+				})
+			}
+		}
+	}
+}
+
+// fullPipe is the writing end of a pipe that takes no more, and that nobody reads.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	w := unread(t)
+	fd := int(w.Fd()) // blocking from here on
+	require.NoError(t, syscall.SetNonblock(fd, true))
+	for err := error(nil); err == nil; {
+		_, err = syscall.Write(fd, make([]byte, 4096))
+	}
+	require.NoError(t, syscall.SetNonblock(fd, false))
+	return w
+}
+
+// hammer makes n requests at the same time and wants each answered.
+func hammer(t *testing.T, address string, n int) {
+	t.Helper()
+	var all sync.WaitGroup
+	var answered atomic.Int32
+	for range n {
+		all.Go(func() {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+			answer, _ := io.ReadAll(conn)
+			if strings.Contains(string(answer), "200 OK") {
+				answered.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, n, answered.Load(), "answered requests")
+}
+
+// The threads that usher may need are there before the app is, and no more of
+// them than are needed. A new version of Go may change how many that takes.
+func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
+	needRoot(t)
+	address := freeAddress(t)
+	for flags, blocked := range map[string]int{
+		"":                            1,
+		"--verbose":                   2,
+		"--grace 5s":                  2,
+		"--grace 5s --drain true":     2,
+		"--grace 5s --drain file:///": 3,
+		"--health " + address:         3,
+		"--health " + address + " --ready file:///": 4,
+	} {
+		r := scene{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
+			`grep Threads /proc/$PPID/status; read line`)...)
+		line := r.stdout.expect("Threads:")
+		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
+		// On a busy machine one that is just becoming idle is not yet counted so.
+		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
+		r.in.Close()
+		r.code()
+	}
+}
+
+// Too few descriptors are a line and exit status 125, never a trace; with some
+// more the app runs.
+func TestTooFewDescriptors(t *testing.T) {
+	needRoot(t)
+	// What "go test" was started with is not for usher.
+	require.NoError(t, unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC))
+	refused := 0
+	for limit := 1; limit <= 24; limit++ {
+		r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n "$1" && exec "$0" -- true`, binary(t), fmt.Sprint(limit))
+		code, said := r.code(), r.stderr.rest()
+		if code == 0 {
+			assert.Empty(t, said)
+			continue
+		}
+		refused = limit
+		assert.Equal(t, 125, code, "ulimit -n %d:\n%s", limit, said)
+		assert.Regexp(t, fmt.Sprintf(`^usher: error: usher needs 10 file descriptors, the limit of %d leaves \d \(.*\)$`, limit), said)
+	}
+	assert.Less(t, refused, 16, "usher needs more of them than before")
+
+	// What was inherited counts too.
+	r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
+	assert.Equal(t, 125, r.code())
+	assert.Contains(t, r.stderr.rest(), "usher needs 10 file descriptors")
+}
+
+// A container's pids limit that is too low for usher itself is a line too.
+func TestDockerPidsLimitTooLow(t *testing.T) {
+	needDocker(t)
+	t.Parallel()
+	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher"]`)
+	for _, limit := range []string{"4", "5", "6"} {
+		_, said, code := runContainer(t, "--pids-limit", limit, image, "--", "true")
+		assert.Equal(t, 125, code, said)
+		assert.Equal(t, "usher: error: usher needs 6 threads and the app's process, the container's pids limit is "+limit+"\n", said)
+	}
+	_, said, code := runContainer(t, "--pids-limit", "7", image, "--", "true")
+	assert.Zero(t, code)
+	assert.Empty(t, said)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// threadless is a TCP connection whose use takes no further thread, however many
+// of them are busy. A socket of package net never blocks, but the runtime counts a
+// goroutine in read(2) or write(2) as blocked if the kernel runs something else
+// meanwhile, which is frequent on a busy machine; then another thread has to run
+// the other goroutines. So these two are made as system calls that the runtime
+// does not notice, and one connection is closed at a time.
+type threadless struct {
+	net.Conn
+	raw syscall.RawConn
+}
+
+var closing sync.Mutex
+
+func newThreadless(conn net.Conn) net.Conn {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return conn
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return conn
+	}
+	return &threadless{conn, raw}
+}
+
+func (c *threadless) Close() error {
+	closing.Lock()
+	defer closing.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *threadless) Read(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, err = transfer(c.raw.Read, syscall.SYS_READ, b)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (c *threadless) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var some int
+		some, err = transfer(c.raw.Write, syscall.SYS_WRITE, b[n:])
+		n += some
+	}
+	return n, err
+}
+
+// transfer makes one system call, once the socket is ready for it. whenReady is
+// the Read or Write of a syscall.RawConn.
+func transfer(whenReady func(func(fd uintptr) bool) error, call uintptr, b []byte) (int, error) {
+	var n uintptr
+	var errno syscall.Errno
+	err := whenReady(func(fd uintptr) bool {
+		n, _, errno = syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		return errno != syscall.EAGAIN
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, errno
+	}
+	return int(n), nil
+}

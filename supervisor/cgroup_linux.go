@@ -1,0 +1,110 @@
+package supervisor
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// In each memory cgroup the kernel counts the processes that it has killed for
+// lack of memory: oom_kill in memory.events (cgroup v2), or in memory.oom_control
+// (v1, since Linux 4.13). Those are counted too that it killed because of a limit
+// further up, or because the machine was out of memory.
+
+// memoryCgroup is the one that usher and its children are in.
+type memoryCgroup struct {
+	events string // the file with the count; empty if none was found
+	limit  string // the file with the limit
+	before int    // the count when the app was started
+}
+
+// outOfMemory reads files, so it is not called by the loop.
+func (s *linux) outOfMemory() (killed int, limit int64) { return s.memory.killed() }
+
+// findMemoryCgroup looks it up in /proc/self/cgroup (cgroups(7)). In a container
+// the path there may be the host's, while the mount shows the container's own
+// cgroup as its root. root is in front of all paths, for tests.
+func findMemoryCgroup(root string) memoryCgroup {
+	const mount = "/sys/fs/cgroup"
+	v1, v2 := "/", "/"
+	list, _ := readSmallFile(root + "/proc/self/cgroup")
+	for line := range strings.Lines(list) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(fields) < 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			switch controller {
+			case "memory":
+				v1 = fields[2]
+			case "":
+				v2 = fields[2]
+			}
+		}
+	}
+	for _, m := range []struct{ dir, events, limit string }{
+		{mount + "/memory" + v1, "memory.oom_control", "memory.limit_in_bytes"},
+		{mount + v2, "memory.events", "memory.max"},
+		{mount + "/memory", "memory.oom_control", "memory.limit_in_bytes"},
+		{mount, "memory.events", "memory.max"},
+	} {
+		m.dir = root + strings.TrimSuffix(m.dir, "/") + "/"
+		if count, ok := readKills(m.dir + m.events); ok {
+			return memoryCgroup{m.dir + m.events, m.dir + m.limit, count}
+		}
+	}
+	return memoryCgroup{}
+}
+
+// killed is how many processes have been killed since the app was started, and
+// the limit in bytes, 0 if there is none.
+func (m memoryCgroup) killed() (n int, limit int64) {
+	count, ok := readKills(m.events)
+	if !ok {
+		return 0, 0
+	}
+	text, _ := readSmallFile(m.limit)
+	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	// Without a limit v2 says "max", v1 the largest number that it can hold.
+	if err != nil || limit >= noLimit {
+		limit = 0
+	}
+	return max(0, count-m.before), limit
+}
+
+// noLimit is less than what v1 says without a limit, whatever the page size.
+const noLimit = 1 << 60
+
+// readKills reads the line "oom_kill N".
+func readKills(path string) (n int, ok bool) {
+	text, ok := readSmallFile(path)
+	if !ok {
+		return 0, false
+	}
+	for line := range strings.Lines(text) {
+		if count, found := strings.CutPrefix(line, "oom_kill "); found {
+			n, err := strconv.Atoi(strings.TrimSpace(count))
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// readSmallFile reads what fits into a page. os.ReadFile would register a file
+// of a cgroup with epoll(7), because it can be polled.
+func readSmallFile(path string) (string, bool) {
+	if path == "" {
+		return "", false
+	}
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return "", false
+	}
+	defer syscall.Close(fd)
+	var b [4096]byte
+	n, err := syscall.Read(fd, b[:])
+	if err != nil {
+		return "", false
+	}
+	return string(b[:n]), true
+}

@@ -1,0 +1,28 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+)
+
+// cgroupTimeout bounds a look at the cgroup's files.
+const cgroupTimeout = 50 * time.Millisecond
+
+// reportOutOfMemory reports that the kernel has killed the app, or another process
+// of the container, for lack of memory. It looks only if the app failed and usher did
+// not kill it, because the look would make every exit slower.
+func (s *supervisor) reportOutOfMemory(ctx context.Context) {
+	if s.app.pid == 0 || s.app.killed || s.app.exit == (Exit{}) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, cgroupTimeout)
+	defer cancel()
+	e := Event{Kind: OutOfMemory, Exit: s.app.exit}
+	j := s.loop.spawn(func() error {
+		e.Count, e.Limit = s.loop.sys.outOfMemory()
+		return nil
+	})
+	if s.loop.until(ctx, j.hasEnded) == nil && e.Count > 0 {
+		s.emit(e)
+	}
+}
