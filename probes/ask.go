@@ -6,22 +6,22 @@ import (
 	"fmt"
 )
 
-// Ask asks each target once, all at the same time. It returns nil when all
-// have said yes, else an error that joins what the others have said, in the
-// order of the targets, each as "NAME: why not".
+// Ask probes each target once, all at the same time. It returns nil when all are ready,
+// else the errors of the others, joined in the order of the targets, each as
+// "NAME: reason".
 func Ask(ctx context.Context, targets []Target, a Attempt) error {
-	answers := make([]error, len(targets))
+	errs := make([]error, len(targets))
 	done := make(chan struct{})
 	for i := range targets {
 		go func() {
-			answers[i] = askOnce(ctx, &targets[i], a)
+			errs[i] = askOnce(ctx, &targets[i], a)
 			done <- struct{}{}
 		}()
 	}
 	for range targets {
 		<-done
 	}
-	return errors.Join(answers...)
+	return errors.Join(errs...)
 }
 
 func askOnce(ctx context.Context, t *Target, a Attempt) error {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A commandProbe says yes when its command exits 0.
+// A commandProbe is ready when its command exits 0.
 type commandProbe struct {
 	name string
 	argv []string
@@ -16,45 +16,45 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 	if a.Run == nil {
 		return errors.New("commands cannot be run here")
 	}
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	err := a.Run(ctx, Command{Name: c.name, Argv: c.argv, Facts: a.Facts})
+	err := a.Run(ctx, Command{Name: c.name, Argv: c.argv, HookVars: a.HookVars})
 	if err != nil && ctx.Err() != nil {
-		// What the command said while it was being ended is not an answer.
+		// The command was terminated, so its error is not a result.
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// buildCommand refuses what a shell would act on. The words themselves stay out
-// of the messages, because an argument may be a secret.
-func buildCommand(r *reading) Probe {
-	r.name = CommandName(r.argv[0].text)
-	if r.name == "" {
-		r.mistake("the command is empty: write its name")
+// buildCommand rejects characters that are special to a shell. Messages do not show the
+// arguments, because these may be secret.
+func buildCommand(p *targetParser) Probe {
+	p.name = CommandName(p.argv[0].text)
+	if p.name == "" {
+		p.addError("the command is empty: write its name")
 	}
 	var found string
-	for _, w := range r.argv {
-		for _, c := range w.unquoted("$&|;<>*?`()") {
+	for _, w := range p.argv {
+		for _, c := range w.unquotedChars("$&|;<>*?`()") {
 			if !strings.ContainsRune(found, c) {
 				found += " " + string(c)
 			}
 		}
-		if w.begins("~#") && !strings.Contains(found, w.text[:1]) {
+		if w.startsUnquoted("~#") && !strings.Contains(found, w.text[:1]) {
 			found += " " + w.text[:1]
 		}
 	}
 	if found != "" {
-		r.mistake("unquoted%s in the command %s: no shell is used: write sh -c '…', or quote it", found, r.name)
+		p.addError("unquoted%s in the command %s: no shell is used: write sh -c '…', or quote it", found, p.name)
 	}
-	if r.argv[len(r.argv)-1].line != r.argv[0].line {
-		r.mistake("the command %s has several lines: no shell is used: write sh -c '…', or end each line with a backslash", r.name)
+	if p.argv[len(p.argv)-1].line != p.argv[0].line {
+		p.addError("the command %s has several lines: no shell is used: write sh -c '…', or end each line with a backslash", p.name)
 	}
-	c := &commandProbe{name: r.name}
-	if r.target.Name != "" {
-		c.name = r.target.Name
+	c := &commandProbe{name: p.name}
+	if p.target.Name != "" {
+		c.name = p.target.Name
 	}
-	for _, w := range r.argv {
+	for _, w := range p.argv {
 		c.argv = append(c.argv, w.text)
 	}
 	return c

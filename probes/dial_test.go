@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// numbered gives n addresses.
+// numbered returns n addresses.
 func numbered(n int) (list []netip.Addr) {
 	for i := range n {
 		list = append(list, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
@@ -24,10 +24,10 @@ func numbered(n int) (list []netip.Addr) {
 	return list
 }
 
-// A network answers dials as its table of addresses says, and counts them.
+// A network is a fake for dials: a table of addresses, and counters.
 type network struct {
 	answers map[netip.Addr]time.Duration // when an address accepts; without an entry it drops packets
-	refuses bool                         // instead of dropping
+	refuses bool                         // instead of dropping packets
 
 	mu            sync.Mutex
 	running, most int
@@ -56,8 +56,8 @@ func (n *network) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	return nil, ctx.Err()
 }
 
-// However many addresses a name has, a few are tried at a time, and each of them
-// within the attempt.
+// However many addresses a name has, at most maxDials run at a time, and every address is
+// tried within the timeout.
 func TestFewAddressesAtATime(t *testing.T) {
 	for _, count := range []int{1, 2, 7, 8, 9, 30, 1000, 4096} {
 		for _, timeout := range []time.Duration{0, time.Second, 3 * time.Second} {
@@ -66,7 +66,7 @@ func TestFewAddressesAtATime(t *testing.T) {
 					list := numbered(count)
 					last := list[count-1]
 					n := network{answers: map[netip.Addr]time.Duration{last: time.Millisecond / 10}}
-					ctx, cancel := limit(t.Context(), timeout)
+					ctx, cancel := withTimeout(t.Context(), timeout)
 					defer cancel()
 					begun := time.Now()
 					conn, err := dial(ctx, n.dial, list, 1)
@@ -85,14 +85,14 @@ func TestFewAddressesAtATime(t *testing.T) {
 	}
 }
 
-// A distant server among many that are down is found: the first addresses are
-// given the whole attempt.
-func TestFirstAddressesHaveTheWholeAttempt(t *testing.T) {
+// The dials of the first addresses run until the end of the attempt, so that a distant
+// server is reached though many others are down.
+func TestFirstDialsLastTheWholeAttempt(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			list := numbered(1000)
 			n := network{answers: map[netip.Addr]time.Duration{list[i]: time.Second}}
-			ctx, cancel := limit(t.Context(), 3*time.Second)
+			ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			_, err := dial(ctx, n.dial, list, 1)
 			assert.NoError(t, err)
@@ -100,13 +100,13 @@ func TestFirstAddressesHaveTheWholeAttempt(t *testing.T) {
 	}
 }
 
-// Without any answer the attempt times out; refusals end it at once, and are what
-// is reported.
-func TestManyAddressesWithoutSuccess(t *testing.T) {
+// If all addresses drop packets, the attempt times out. If all refuse, it ends at once, and
+// a refusal is reported.
+func TestAllAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := numbered(1000)
 		var drops network
-		ctx, cancel := limit(t.Context(), 3*time.Second)
+		ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begun := time.Now()
 		_, err := dial(ctx, drops.dial, list, 1)
@@ -125,7 +125,7 @@ func TestManyAddressesWithoutSuccess(t *testing.T) {
 	})
 }
 
-// When the attempt is ended, so is every dial.
+// All dials end with the context.
 func TestDialEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n network
@@ -137,9 +137,9 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A thousand real addresses of which one accepts, with descriptors for a few.
+// A thousand real addresses, of which one accepts, with a small limit of descriptors.
 func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
-	if !inChild(t, 0) { // the limit is the process's
+	if !inChild(t, 0) { // the limit is that of the process
 		return
 	}
 	hole := blackhole(t, [4]byte{}) // 0.0.0.0: every address of 127.0.0.0/8

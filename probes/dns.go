@@ -6,38 +6,37 @@ import (
 	"strings"
 )
 
-// A dnsProbe says yes when its name resolves. Here the lookup is what is asked,
-// and so the timeout covers it: an attempt that does not get an answer in time
-// leaves it to the next one.
+// A dnsProbe is ready when its name resolves. Here the timeout covers the lookup; if it
+// expires, the next attempt uses the result of the same lookup.
 type dnsProbe struct {
-	host string
-	left chan struct{} // the lookup that was left, until it ends; guarded by the resolver
+	host    string
+	pending chan struct{} // closed when the lookup of an earlier attempt has ended; guarded by the resolver
 }
 
 func (d *dnsProbe) Ask(ctx context.Context, a Attempt) error {
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	return a.resolver().resolves(ctx, d.host, &d.left)
+	return a.resolver().resolveNow(ctx, d.host, &d.pending)
 }
 
-func buildDNS(r *reading) Probe {
-	authority, rest := r.authority()
+func buildDNS(p *targetParser) Probe {
+	authority, rest := p.splitAuthority()
 	host := authority
-	r.name = "dns://" + host
+	p.name = "dns://" + host
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	switch {
-	case strings.Contains(r.rest, "@"):
-		r.mistake("dns:// takes no user: write dns://NAME")
+	case strings.Contains(p.rest, "@"):
+		p.addError("dns:// takes no user: write dns://NAME")
 	case rest != "" && rest != "/":
-		r.mistake("dns:// takes no path or query: write dns://NAME")
+		p.addError("dns:// takes no path or query: write dns://NAME")
 	case host == "":
-		r.mistake("dns:// has no name: write dns://NAME")
+		p.addError("dns:// has no name: write dns://NAME")
 	case err == nil:
-		r.mistake("dns://%s is an address, which needs no lookup: write dns://NAME", host)
+		p.addError("dns://%s is an address, not a name: write dns://NAME", host)
 	case strings.Contains(host, ":"):
-		r.mistake("dns:// takes no port: write dns://NAME")
-	case strings.ContainsFunc(host, notInHost):
-		r.mistake("dns://%s: a character that no host name has (others than ASCII are written xn--…)", host)
+		p.addError("dns:// takes no port: write dns://NAME")
+	case strings.ContainsFunc(host, isInvalidInHost):
+		p.addError("dns://%s: a character that is not allowed in a host name (write non-ASCII names as xn--…)", host)
 	}
 	return &dnsProbe{host: host}
 }

@@ -1,5 +1,5 @@
-// Package probes asks whether what an app needs is there, and does the hooks
-// of its life. One text names a target of either sort:
+// Package probes checks whether the things that an app needs are ready, and runs hooks.
+// Both are written as targets:
 //
 //	[option=value ...] TARGET
 //
@@ -7,55 +7,48 @@
 //	grpc://auth:50051   dns://db.prod.svc   file:///data/ready   postgres://db
 //	redis-cli -h cache ping
 //
-// A probe is a target that is asked again and again until it says yes. A hook
-// is a target that is done once. Which of the two a text is for is said by a
-// [Use]; the words are the same.
+// A probe is a target that is tried again and again until it is ready. A hook is a target
+// that is run once. The grammar is the same for both; [Use] says which one a target is.
 //
-// # Which call you want
+// # Functions
 //
-//   - [Parse] turns a text into a [Target], or reports everything that is wrong
-//     with the text at once.
-//   - [Wait] asks any number of targets, all at the same time, until each
-//     has said yes.
-//   - [Ask] asks each of them a single time.
-//   - [Do] does a hook once, or as often as its retries= allow.
-//   - [Hint] says what to look at first about a no whose cause is a usual one.
+//   - [Parse] parses a target. It reports all errors of the text at once.
+//   - [Wait] probes any number of targets at the same time until all are ready.
+//   - [Ask] probes each target once.
+//   - [RunHook] runs a hook, and retries it as often as its retries= allow.
+//   - [Hint] returns the usual cause of an error, or what to try.
 //
-// A program that has something else to wait for makes a [Target] of a [Probe] of
-// its own. One that has commands among its targets brings a [Runner].
+// To wait for something else, make a [Target] with a [Probe] of your own. For commands,
+// provide a [Runner]: the package starts no process itself, because in an init one loop
+// makes every call of wait4.
 //
-// # What it promises
+// # Guarantees
 //
-//   - One attempt never hangs. Its timeout begins when an address is known and
-//     covers all that follows; at most 64 KiB of headers and 10 KiB of a body
-//     are read; every address of a name is tried, at most 8 at a time.
-//   - A file system that does not answer does not hang an attempt either. The
-//     system calls for file targets, unix sockets and the files that options
-//     name are made by one thread, one after the other; when one of them hangs,
-//     another thread goes on, and leaves out the mount on which it hangs. There are
-//     at most four such threads: one for each mount that does not answer.
-//   - The method, headers, user, body and client certificate of a target are sent
-//     to the scheme, host and port of its URL only, and from http to https on their
-//     default ports. A redirect to another scheme or port of the host is followed
-//     with a plain GET or HEAD.
-//   - A name is looked up beside the attempts, at most once a second however
-//     many targets use it, and not at all for an address or for localhost.
-//   - The pauses between attempts start at 10 ms and grow with the time already
-//     waited, each a little shorter or longer by chance. Over waits of up to six
-//     seconds a port that refuses is found open 30 ms late on average, and who
-//     answers no is found ready 90 ms late; one that is not there for long is
-//     left in peace. Another kind of answer than before starts them anew:
-//     readiness is near. Ten thousand that wait for the same do not ask together.
-//   - No descriptor and no goroutine outlives an attempt, except for a name lookup
+//   - An attempt never hangs. Its timeout starts when an address is known and covers
+//     everything after that. At most 64 KiB of headers and 10 KiB of a body are read.
+//     Every address of a name is tried, at most 8 at a time.
+//   - A file system that does not respond does not hang an attempt either. One thread makes
+//     the system calls for file targets, unix sockets and the files of options, one after
+//     the other. When a call hangs, another thread takes over and leaves out the mount on
+//     which it hangs. There are at most four of these threads, one for each mount that does
+//     not respond.
+//   - The method, headers, user, body and client certificate of a target are sent only to
+//     the scheme, host and port of its URL, and from http to https on their default ports.
+//     A redirect to another scheme or port of the host is followed with a GET or HEAD
+//     without them.
+//   - Lookups run beside the attempts. A name is looked up at most once a second, however
+//     many targets use it. An address or localhost is not looked up.
+//   - The delays between attempts start at 10 ms and grow with the time of the wait, with
+//     jitter. In waits of up to six seconds, a port that refused connections is detected as
+//     open 30 ms late on average, and a server that returned errors is detected as ready
+//     90 ms late. Another kind of error than before restarts the delays. Ten thousand
+//     clients that wait for the same server do not probe it together.
+//   - No descriptor and no goroutine is left after an attempt, except for a name lookup
 //     (the next attempt uses its result) and a system call that hangs on a mount.
-//   - No text of this package, neither an error nor a name, holds the user, the
-//     query, the fragment, a header's value, the body or the send= of a target,
-//     nor the path of a hook's URL.
-//   - HTTP_PROXY is for the app: it is never looked at here.
-//
-// # What it is not
-//
-// It starts no process. In an init one loop owns every wait4, and a command
-// target is handed to the [Runner] that the caller brings along. It prints
-// nothing: who wants to see an attempt gets an [Update].
+//   - No error and no name contains the user, query or fragment of a URL, the value of a
+//     header, the body or the send= of a target, or the path of a hook's URL.
+//   - HTTP_PROXY is not used. It is for the app.
+//   - Nothing is printed: [Wait] passes every attempt to a function, as an [Update]. (For
+//     grpc://, golang.org/x/net prints frames through package log if GODEBUG has
+//     http2debug=2.)
 package probes

@@ -12,9 +12,9 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// A program that needs its database waits for it, and says when it is there.
+// A program waits for its database, and prints when it is ready.
 func Example() {
-	database, err := net.Listen("tcp", "127.0.0.1:0") // plays the database
+	database, err := net.Listen("tcp", "127.0.0.1:0") // stands in for the database
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -29,17 +29,17 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err = probes.Wait(ctx, []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
-		if u.Kind == probes.Yes {
-			fmt.Println(u.Status.Target.Name, "says yes")
+		if u.Kind == probes.TargetReady {
+			fmt.Println(u.Status.Target.Name, "is ready")
 		}
 	})
 	fmt.Println(err)
 	// Output:
-	// db says yes
+	// db is ready
 	// <nil>
 }
 
-// All mistakes of a text are told at once, each with the form that is right.
+// All errors of a text are reported at once, each with the right form.
 func ExampleParse() {
 	for _, text := range []string{"status=204 timeout=2s https://auth/healthz", "retries=3 timeout=soon db:5432"} {
 		target, err := probes.Parse(text, probes.ForWait)
@@ -56,15 +56,14 @@ func ExampleParse() {
 	// timeout= "soon" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s
 }
 
-// A wait that fails names exactly those that have not said yes, each with its
-// last answer.
+// The error of a wait has the targets that are not ready, each with its last error.
 func ExampleWait() {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	closed.Close() // so that its port refuses
+	closed.Close() // so that its port refuses connections
 
 	var targets []probes.Target
 	for _, text := range []string{"name=db tcp://" + closed.Addr().String(), "name=root file:///", "name=flag file:///no/such/flag"} {
@@ -75,7 +74,7 @@ func ExampleWait() {
 		}
 		targets = append(targets, target)
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, errors.New("100ms are over"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, errors.New("100ms have passed"))
 	defer cancel()
 	err = probes.Wait(ctx, targets, probes.Attempt{}, nil)
 
@@ -87,12 +86,12 @@ func ExampleWait() {
 		}
 	}
 	// Output:
-	// 100ms are over
-	// db: connection refused: is it listening on that port, on an address that others reach?
+	// 100ms have passed
+	// db: connection refused: is it listening on that port, and not only on its own localhost?
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 
-// A check of health asks once.
+// A health check probes once.
 func ExampleAsk() {
 	root, err := probes.Parse("name=root file:///", probes.ForProbe)
 	if err != nil {
@@ -108,25 +107,24 @@ func ExampleAsk() {
 	// Output: flag: no such file
 }
 
-// A hook is done once, or as often as its retries= allow.
-func ExampleDo() {
+// A hook is run once, and retried as often as its retries= allow.
+func ExampleRunHook() {
 	hook, err := probes.Parse("retries=2 timeout=10s file:///no/such/flag", probes.ForEnd)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(probes.Do(context.Background(), hook, probes.Attempt{}))
+	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{}))
 	// Output: no such file
 }
 
-// The package starts no process itself. A program that waits for its children by
-// os/exec, and not in one loop as an init does, runs commands like this. The
-// facts are what a hook is told of its reason.
+// The package starts no process itself. A program that is not an init can run commands
+// with os/exec. HookVars tell a hook why it is run.
 func ExampleRunner() {
 	run := func(ctx context.Context, c probes.Command) error {
 		command := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 		command.Env = os.Environ()
-		for _, f := range c.Facts {
+		for _, f := range c.HookVars {
 			command.Env = append(command.Env, f.Name+"="+f.Value)
 		}
 		out, err := command.CombinedOutput()
@@ -138,18 +136,18 @@ func ExampleRunner() {
 		fmt.Println(err)
 		return
 	}
-	facts := []probes.Fact{{Name: "USHER_REASON", Value: "signal"}}
-	fmt.Println(probes.Do(context.Background(), hook, probes.Attempt{Run: run, Facts: facts}))
+	facts := []probes.HookVar{{Name: "USHER_REASON", Value: "signal"}}
+	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{Run: run, HookVars: facts}))
 	// Output:
 	// sh| because of signal
 	// <nil>
 }
 
-// Anything can be waited for that can be asked.
+// Wait accepts any Probe.
 func ExampleProbe() {
 	target := probes.Target{Name: "the third time", Probe: &third{}, Interval: time.Second, Successes: 1}
 	err := probes.Wait(context.Background(), []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
-		if u.Kind == probes.Tried {
+		if u.Kind == probes.TargetTried {
 			fmt.Println(u.Status.Attempts, u.Status.Last)
 		}
 	})
@@ -161,7 +159,7 @@ func ExampleProbe() {
 	// <nil>
 }
 
-// A third says yes when it is asked the third time.
+// A third is ready at the third attempt.
 type third struct{ asked int }
 
 func (t *third) Ask(context.Context, probes.Attempt) error {

@@ -16,38 +16,37 @@ import (
 	"syscall"
 )
 
-// An exchange is one request on a connection of its own, and the answer to it.
+// An exchange is one HTTP/1.1 request on its own connection, and the response.
 //
-// It is HTTP/1.1, spoken here and not by net/http's Transport: that one refuses
-// an answer that comes before the request was written (as a canned one from nc
-// does) and prints it to stderr through package log; and its goroutines outlive
-// the request.
+// net/http writes the request and parses the response, but its Transport is not used: it
+// rejects a response that comes before the request is written (a canned one from nc does),
+// prints it through package log, and its goroutines outlive the request.
 type exchange struct {
-	conn   net.Conn
-	answer *http.Response // its Body is never closed: that might read it to the end
-	limit  *io.LimitedReader
+	conn     net.Conn
+	response *http.Response // its Body is never closed, because Close may read it to the end
+	limit    *io.LimitedReader
 }
 
-// send connects, writes the request and reads the answer's headers. The caller
-// closes what it returns.
-func send(ctx context.Context, addrs []netip.Addr, req *http.Request, s *security) (*exchange, error) {
+// sendRequest connects, writes the request and reads the headers of the response. The
+// caller closes the connection.
+func sendRequest(ctx context.Context, addrs []netip.Addr, req *http.Request, s *tlsSettings) (*exchange, error) {
 	port, err := portOf(req.URL)
 	if err != nil {
 		return nil, err
 	}
-	line, err := connect(ctx, addrs, port)
+	conn, err := connect(ctx, addrs, port)
 	if err != nil {
 		return nil, err
 	}
-	e := &exchange{conn: line}
+	e := &exchange{conn: conn}
 	if req.URL.Scheme == "https" {
-		e.conn, err = s.handshake(ctx, line, req.URL.Hostname(), "http/1.1")
+		e.conn, err = s.handshake(ctx, conn, req.URL.Hostname(), "http/1.1")
 	}
 	if err == nil {
-		err = e.exchange(req)
+		err = e.roundTrip(req)
 	}
 	if err != nil {
-		line.end()
+		conn.Close()
 		return nil, err
 	}
 	return e, nil
@@ -64,10 +63,10 @@ func portOf(u *url.URL) (uint16, error) {
 	return uint16(port), nil
 }
 
-// exchange writes the request and reads the headers of the final answer.
-func (e *exchange) exchange(req *http.Request) error {
-	// A server may answer and hang up before it has read everything; the
-	// answer is worth more than the failure of the write.
+// roundTrip writes the request and reads the headers of the final response.
+func (e *exchange) roundTrip(req *http.Request) error {
+	// A server may respond and close the connection before it has read everything, so
+	// the response is read even if the write has failed.
 	written := req.Write(e.conn)
 	e.limit = &io.LimitedReader{R: e.conn, N: maxHeaderBytes}
 	r := bufio.NewReader(e.limit)
@@ -75,55 +74,55 @@ func (e *exchange) exchange(req *http.Request) error {
 		resp, err := http.ReadResponse(r, req)
 		switch {
 		case err != nil && e.limit.N <= 0:
-			return answer{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
+			return probeError{fmt.Sprintf("more than %d KiB of headers", maxHeaderBytes>>10), nil}
 		case err != nil && written != nil:
-			return plainHTTP(written)
+			return sanitizeHTTPErr(written, errNoHTTP)
 		case err != nil:
-			return plainHTTP(err)
+			return sanitizeHTTPErr(err, errNoHTTP)
 		case resp.ProtoMajor != 1:
 			return errNoHTTP
 		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
-			continue // an interim answer, RFC 9110, section 15.2
+			continue // an interim response, RFC 9110, section 15.2
 		}
 		e.limit.N = math.MaxInt64
-		e.answer = resp
+		e.response = resp
 		return nil
 	}
 }
 
-// body reads the first of the answer's body, at most maxBodyBytes.
-func (e *exchange) body() ([]byte, error) {
-	if e.answer.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // what follows is another protocol's
+// readBody reads the beginning of the body, at most maxBodyBytes.
+func (e *exchange) readBody() ([]byte, error) {
+	if e.response.StatusCode == http.StatusSwitchingProtocols {
+		return nil, nil // what follows is in another protocol
 	}
-	body, err := io.ReadAll(io.LimitReader(e.answer.Body, maxBodyBytes))
+	body, err := io.ReadAll(io.LimitReader(e.response.Body, maxBodyBytes))
 	if err != nil {
-		return nil, plainHTTP(err)
+		return nil, sanitizeHTTPErr(err, errNoHTTP)
 	}
 	return body, nil
 }
 
-// plainHTTP reduces an error of HTTP. Those of no known sort may repeat what the
-// server has sent, and so they are not repeated.
-func plainHTTP(err error) error {
+// sanitizeHTTPErr reduces an error of HTTP to its reason. An error of an unknown type is
+// replaced by other, because its text may contain what the server has sent.
+func sanitizeHTTPErr(err, other error) error {
 	var (
-		advised hinted
-		known   answer
+		hinted hintedError
+		known  probeError
 	)
 	switch {
-	case errors.As(err, &advised):
-		return advised
+	case errors.As(err, &hinted):
+		return hinted
 	case errors.As(err, &known):
 		return known
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return plain(err)
+		return sanitizeErr(err)
 	}
-	if alert := alertOf(err); alert != nil {
+	if alert := alertError(err); alert != nil {
 		return alert
 	}
-	return errNoHTTP
+	return other
 }
 
-var errNoHTTP = hinted{errors.New("no valid HTTP answer"), hintStranger}
+var errNoHTTP = hintedError{errors.New("not a valid HTTP response"), hintWrongProtocol}

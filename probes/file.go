@@ -14,47 +14,47 @@ import (
 type fileProbe struct{ path string }
 
 func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
 	return files.run(ctx, f.path, func() error {
 		_, err := os.Stat(f.path)
-		return plainFile(err)
+		return sanitizeFileErr(err)
 	}, nil)
 }
 
-// plainFile drops the path from an error of stat: a hook's is not to be printed.
-func plainFile(err error) error {
+// sanitizeFileErr drops the path from an error: the path of a hook must not be printed.
+func sanitizeFileErr(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return answer{"no such file", syscall.ENOENT}
+		return probeError{"no such file", syscall.ENOENT}
 	}
-	return plain(err)
+	return sanitizeErr(err)
 }
 
-func buildFile(r *reading) Probe {
-	r.rest = strings.TrimPrefix(r.rest, "localhost") // RFC 8089, section 2
-	return &fileProbe{r.path("file:///PATH")}
+func buildFile(p *targetParser) Probe {
+	p.rest = strings.TrimPrefix(p.rest, "localhost") // RFC 8089, section 2
+	return &fileProbe{p.parsePath("file:///PATH")}
 }
 
-// path reads the absolute path of a file or unix URL and names the target. As in
-// any URL a % begins an escape, and what would begin a query is refused.
-func (r *reading) path(form string) string {
-	p, err := url.PathUnescape(r.rest)
+// parsePath parses the absolute path of a file or unix URL, and names the target. As in
+// any URL, % starts an escape. A query or fragment is rejected.
+func (p *targetParser) parsePath(form string) string {
+	path, err := url.PathUnescape(p.rest)
 	switch {
-	case !strings.HasPrefix(r.rest, "/"):
-		r.mistake("%s:// needs an absolute path: write %s", r.scheme, form)
-	case strings.ContainsAny(r.rest, "?#"):
-		r.mistake("%s://: a ? or # in the path: write %%3F or %%23", r.scheme)
+	case !strings.HasPrefix(p.rest, "/"):
+		p.addError("%s:// needs an absolute path: write %s", p.scheme, form)
+	case strings.ContainsAny(p.rest, "?#"):
+		p.addError("%s://: a ? or # in the path: write %%3F or %%23", p.scheme)
 	case err != nil:
-		r.mistake("%s://: a %% in the path that is not an escape: write %%25", r.scheme)
-	case strings.ContainsRune(p, 0):
-		r.mistake("%s://: a NUL byte in the path", r.scheme)
+		p.addError("%s://: a %% in the path that is not an escape: write %%25", p.scheme)
+	case strings.ContainsRune(path, 0):
+		p.addError("%s://: a NUL byte in the path", p.scheme)
 	}
-	r.name = r.scheme + "://"
-	if !r.use.Hook() {
-		r.name += (&url.URL{Path: p}).EscapedPath()
+	p.name = p.scheme + "://"
+	if !p.use.Hook() {
+		p.name += (&url.URL{Path: path}).EscapedPath()
 	}
-	return p
+	return path
 }

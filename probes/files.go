@@ -13,22 +13,21 @@ import (
 	"time"
 )
 
-// fileThreads makes the system calls that look up a path: for file targets, for
-// unix sockets, and for the files that options name.
+// fileThreads makes the system calls that look up a path: for file targets, unix sockets
+// and the files of options.
 //
-// On a file system that does not answer (an NFS or FUSE server that is gone) such
-// a call sleeps in the kernel and keeps its thread; no context ends it. The
-// attempt ends with its timeout, but the thread is lost until the file system
-// answers, and a Go program that cannot make another thread, under a pids limit,
-// is ended by its runtime. So one thread makes all calls, one after the other:
+// On a file system that does not respond (its NFS or FUSE server is gone) such a call sleeps
+// in the kernel and occupies its thread; no context can end it. The attempt ends with its
+// timeout, but the thread stays blocked until the file system responds, and under a pids
+// limit the Go runtime crashes when it cannot create another thread. So one thread makes
+// all calls, one after the other:
 //
-//   - When a call has taken slowCall, another thread takes over what is waiting.
-//   - No call is begun on a mount on which another one hangs. It waits for that one
-//     until its attempt times out. So a mount that does not answer costs one thread,
-//     however many targets are on it, and delays calls on other mounts once, by
-//     slowCall.
-//   - There are at most maxFileThreads threads. When each of them hangs on another
-//     mount, every call waits.
+//   - When a call has taken slowCall, another thread takes over the waiting calls.
+//   - No call starts on a mount on which another call hangs. It waits for that call until
+//     its attempt times out. So a mount that does not respond blocks one thread, however
+//     many targets are on it, and delays calls on other mounts once, by slowCall.
+//   - There are at most maxFileThreads threads. When each of them hangs on another mount,
+//     all calls wait.
 type fileThreads struct {
 	mu      sync.Mutex
 	waiting []*fileCall
@@ -42,34 +41,33 @@ type fileThreads struct {
 const (
 	maxFileThreads = 4
 	slowCall       = 100 * time.Millisecond
-	// mountsAge is how old the table of mounts may be while a call hangs.
+	// mountsAge is how old the table of mounts may get while a call hangs.
 	mountsAge = time.Second
 )
 
-// files is one for the whole process, because its threads are the process's.
+// files is shared by the whole process, because the pids limit is too.
 var files fileThreads
 
-// A fileCall is one call of run. Its at and abandoned are guarded by fileThreads.mu.
+// A fileCall is one call of run. at and abandoned are guarded by fileThreads.mu.
 type fileCall struct {
 	path      string
 	do        func() error
 	undo      func()
-	done      chan error // buffered, because the attempt may have ended
+	done      chan error // buffered, because run may have returned
 	at        string     // the file or directory that is being looked up
 	abandoned bool       // the attempt has ended
 }
 
-// A fileTimeout says that an attempt's timeout has passed in a call of run.
-type fileTimeout struct{ timeout }
+// A fileTimeoutError reports that the timeout of an attempt has expired during run.
+type fileTimeoutError struct{ timeoutError }
 
-func (t fileTimeout) Error() string {
-	return "no answer from the file system within " + time.Duration(t.timeout).String()
+func (t fileTimeoutError) Error() string {
+	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls do, which looks up path, on the thread for files, and returns its
-// error. If ctx ends first, run returns a fileTimeout, or the cause of ctx if that
-// is not a timeout; when do succeeds later, undo is called. undo may be nil, and
-// must not block.
+// run calls do, which looks up path, in the thread for files, and returns its error. If ctx
+// ends first, run returns a fileTimeoutError, or the cause of ctx if that is not a timeout;
+// if do succeeds after that, undo is called. undo may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
 	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
 	f.mu.Lock()
@@ -84,7 +82,7 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case err := <-c.done: // in the same moment
+	case err := <-c.done: // at the same moment
 		return err
 	default:
 	}
@@ -92,14 +90,14 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	if i := slices.Index(f.waiting, c); i >= 0 {
 		f.waiting = slices.Delete(f.waiting, i, i+1)
 	}
-	if t, ok := context.Cause(ctx).(timeout); ok {
-		return hinted{fileTimeout{t}, hintMount}
+	if t, ok := context.Cause(ctx).(timeoutError); ok {
+		return hintedError{fileTimeoutError{t}, hintMount}
 	}
 	return context.Cause(ctx)
 }
 
-// startThread starts a thread if none takes from waiting, there is something that
-// it may take, and one more is allowed. f.mu is held.
+// startThread starts a thread if none serves the waiting calls, one of them may start, and
+// another thread is allowed. f.mu is held.
 func (f *fileThreads) startThread() {
 	if f.serving != nil || len(f.hanging) >= maxFileThreads {
 		return
@@ -109,8 +107,8 @@ func (f *fileThreads) startThread() {
 	}
 }
 
-// take removes the first waiting call that is not on a mount on which another one
-// hangs. f.mu is held.
+// take removes and returns the first waiting call that is not on a mount on which another
+// call hangs, or nil. f.mu is held.
 func (f *fileThreads) take() *fileCall {
 	i := slices.IndexFunc(f.waiting, func(c *fileCall) bool {
 		return len(f.hanging) == 0 || f.isFree(f.mounts.of(c.at))
@@ -133,7 +131,7 @@ func (f *fileThreads) isFree(mount string) bool {
 	return true
 }
 
-// serve makes c, and then the calls that are waiting.
+// serve makes the call c, and then the waiting calls.
 func (f *fileThreads) serve(c *fileCall) {
 	for c != nil {
 		slow := time.AfterFunc(slowCall, func() { f.markHanging(c) })
@@ -148,8 +146,8 @@ func (f *fileThreads) serve(c *fileCall) {
 	}
 }
 
-// finish hands over the result of a call, and returns the thread's next one, or
-// nil when the thread is to end.
+// finish passes on the result of a call. It returns the thread's next call, or nil if the
+// thread is to end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -171,7 +169,7 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	return f.serving
 }
 
-// enter notes that c is about to look up at, and reports whether it may.
+// enter records that c is about to look up at, and reports whether it may.
 func (f *fileThreads) enter(c *fileCall, at string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,7 +180,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	mount := f.mounts.of(at)
 	on, slow := f.hanging[c]
 	if slow && on == mount {
-		return true // it goes on, slowly
+		return true // it continues, slowly
 	}
 	free := f.isFree(mount)
 	if slow && free {
@@ -191,9 +189,9 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	return free
 }
 
-// markHanging lets another thread take over from that of c, which is slow.
+// markHanging lets another thread take over the waiting calls, because c is slow.
 func (f *fileThreads) markHanging(c *fileCall) {
-	mounts := readMounts() // before f.mu is locked: nothing that may block is done under it
+	mounts := readMounts() // before f.mu is locked, because this may block
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serving != c {
@@ -208,8 +206,8 @@ func (f *fileThreads) markHanging(c *fileCall) {
 	f.startThread()
 }
 
-// refreshMounts reads the table of mounts again while it is in use, to notice a new
-// mount in the place of one that does not answer.
+// refreshMounts reads the table of mounts again while a call hangs, to notice a new mount in
+// the place of one that does not respond.
 func (f *fileThreads) refreshMounts() {
 	f.mu.Lock()
 	old := len(f.hanging) > 0 && time.Since(f.mountsAt) > mountsAge
@@ -223,11 +221,11 @@ func (f *fileThreads) refreshMounts() {
 	f.mounts, f.mountsAt = mounts, time.Now()
 }
 
-// A mountTable has the mounts that are seen here; one that covers another comes
-// after it. It is empty where /proc cannot be read.
+// A mountTable lists the mounts of this namespace; a mount over another one comes after it.
+// It is empty if /proc cannot be read.
 type mountTable []struct{ id, point string }
 
-// mountInfo is proc_pid_mountinfo(5); tests have their own.
+// mountInfo is the file of proc_pid_mountinfo(5). Tests replace it.
 var mountInfo = "/proc/self/mountinfo"
 
 func readMounts() mountTable {
@@ -248,7 +246,7 @@ func parseMounts(text string) (t mountTable) {
 	return t
 }
 
-// unescapeOctal undoes the escapes of a mount point: \040 is a space.
+// unescapeOctal replaces the escapes of a mount point: \040 is a space.
 func unescapeOctal(s string) string {
 	var b []byte
 	for i := 0; i < len(s); i++ {
@@ -264,8 +262,8 @@ func unescapeOctal(s string) string {
 	return string(b)
 }
 
-// of gives the mount that holds path. Without a table all that is below the same
-// directory of / counts as one mount.
+// of returns the mount that path is on. Without a table, each directory in / counts as one
+// mount.
 func (t mountTable) of(path string) string {
 	if len(t) == 0 {
 		top, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -281,12 +279,12 @@ func (t mountTable) of(path string) string {
 	return id
 }
 
-// followPath calls enter with every file and directory that the kernel looks up on
-// the way to path, before it looks it up, the targets of symbolic links included:
-// a link may lead to another mount. It stops, and returns false, when enter does.
-// Errors are left to the call that is made next.
+// followPath calls enter for every file and directory that the kernel looks up on the way to
+// path, before it looks it up itself. That includes the targets of symbolic links, because a
+// link may lead to another mount. It stops and returns false when enter returns false. It
+// ignores errors, because the call that follows returns them.
 func followPath(path string, enter func(at string) bool) bool {
-	const maxLinks = 40 // as many as the kernel follows, path_resolution(7)
+	const maxLinks = 40 // the kernel's limit, path_resolution(7)
 	dir, rest := "/", strings.Split(path, "/")
 	for links := 0; len(rest) > 0; {
 		name := rest[0]

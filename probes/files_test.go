@@ -37,10 +37,10 @@ func withMounts(t *testing.T, points ...string) {
 	t.Cleanup(func() { mountInfo = before })
 }
 
-// A deadMount is a file system that answers nothing until it is revived.
+// A deadMount is a file system that does not respond until it is revived.
 type deadMount struct {
 	revived chan struct{}
-	calls   atomic.Int64 // that were begun
+	calls   atomic.Int64 // that were started
 }
 
 func newDeadMount() *deadMount { return &deadMount{revived: make(chan struct{})} }
@@ -51,9 +51,9 @@ func (d *deadMount) look() error {
 	return nil
 }
 
-// look asks for path with a timeout, and reports how long it took.
+// look looks up path with a timeout, and returns how long that took.
 func look(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
-	ctx, cancel := limit(context.Background(), timeout)
+	ctx, cancel := withTimeout(context.Background(), timeout)
 	defer cancel()
 	begun := time.Now()
 	err := f.run(ctx, path, do, nil)
@@ -62,11 +62,11 @@ func look(f *fileThreads, path string, timeout time.Duration, do func() error) (
 
 func found() error { return nil }
 
-const noAnswerIn3s = "no answer from the file system within 3s"
+const noAnswerIn3s = "no response from the file system within 3s"
 
-// A hundred targets on one mount that does not answer keep one thread, each of
-// them ends with its timeout, and other mounts are answered as ever.
-func TestDeadMountKeepsOneThread(t *testing.T) {
+// A hundred targets on one mount that does not respond block one thread. Each of them ends
+// with its timeout, and targets on other mounts do not notice.
+func TestDeadMountBlocksOneThread(t *testing.T) {
 	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
 		t.Run(name, func(t *testing.T) {
 			if withMounts(t, points...); points == nil {
@@ -75,7 +75,7 @@ func TestDeadMountKeepsOneThread(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var f fileThreads
 				dead := newDeadMount()
-				for range 2 { // the second time it is known to hang
+				for range 2 { // the second time the mount is known to hang
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
@@ -110,8 +110,8 @@ func TestDeadMountKeepsOneThread(t *testing.T) {
 	}
 }
 
-// A mount that is only slow gives every answer, one after the other.
-func TestSlowMountAnswersAll(t *testing.T) {
+// On a mount that is only slow, all calls succeed, one after the other.
+func TestSlowMountReturnsAllResults(t *testing.T) {
 	withMounts(t, "/slow")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -129,8 +129,7 @@ func TestSlowMountAnswersAll(t *testing.T) {
 	})
 }
 
-// A mount on which each lookup is slow, so that a path takes longer than slowCall,
-// gives its answer all the same.
+// A path whose lookups together take longer than slowCall is still found.
 func TestSlowLookups(t *testing.T) {
 	withMounts(t, "/slow", "/slow/deep", "/dead")
 	synctest.Test(t, func(t *testing.T) {
@@ -153,9 +152,9 @@ func TestSlowLookups(t *testing.T) {
 	})
 }
 
-// A thread whose call comes back while another one has taken over ends: calls are
-// still made one after the other.
-func TestFileCallsAreMadeOneAfterTheOther(t *testing.T) {
+// A thread whose call returns after another thread has taken over ends, so that calls still
+// run one at a time.
+func TestFileCallsRunOneAtATime(t *testing.T) {
 	withMounts(t, "/slow", "/alive")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -182,9 +181,9 @@ func TestFileCallsAreMadeOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// With three mounts that do not answer the others are served; with four nothing
-// is, until one of them answers again.
-func TestFileThreadsAreFew(t *testing.T) {
+// With three mounts that do not respond, calls on other mounts run. With four, no call
+// runs until one of the mounts responds again.
+func TestAtMostFourFileThreads(t *testing.T) {
 	var points []string
 	for i := range maxFileThreads + 2 {
 		points = append(points, fmt.Sprint("/dead", i))
@@ -217,13 +216,13 @@ func TestFileThreadsAreFew(t *testing.T) {
 	})
 }
 
-// What comes after its attempt has ended is undone: a connection is closed.
+// A connection that is made after its attempt has ended is closed.
 func TestLateResultIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		var undone atomic.Int64
 		ask := func(takes time.Duration, result error) error {
-			ctx, cancel := limit(t.Context(), time.Second)
+			ctx, cancel := withTimeout(t.Context(), time.Second)
 			defer cancel()
 			return f.run(ctx, "/", func() error { time.Sleep(takes); return result }, func() { undone.Add(1) })
 		}
@@ -232,20 +231,20 @@ func TestLateResultIsUndone(t *testing.T) {
 		assert.Error(t, ask(2*time.Second, syscall.ENOENT))
 		time.Sleep(time.Minute)
 		assert.Zero(t, undone.Load())
-		assert.EqualError(t, ask(2*time.Second, nil), "no answer from the file system within 1s")
+		assert.EqualError(t, ask(2*time.Second, nil), "no response from the file system within 1s")
 		time.Sleep(time.Minute)
 		assert.EqualValues(t, 1, undone.Load())
 	})
 }
 
-// The attempt ends with the cause of its context, also while its call waits.
+// run returns the cause of its context, also while the call waits for a thread.
 func TestFileCallEndsWithItsContext(t *testing.T) {
 	withMounts(t, "/dead")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
 		signal := errors.New("SIGTERM")
-		for range 2 { // it hangs, and it waits for the one that hangs
+		for range 2 { // one call hangs, the other waits for it
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(signal) })
 			assert.Equal(t, signal, f.run(ctx, "/dead/x", dead.look, nil))
@@ -254,8 +253,8 @@ func TestFileCallEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A new mount in the place of one that does not answer is found.
-func TestNewMountInPlaceOfADeadOne(t *testing.T) {
+// A new mount over one that does not respond is used.
+func TestNewMountOverADeadOne(t *testing.T) {
 	withMounts(t, "/data")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -271,8 +270,8 @@ func TestNewMountInPlaceOfADeadOne(t *testing.T) {
 	})
 }
 
-// A link to a mount that does not answer is counted to that mount, and not to the
-// one on which the link is.
+// A symbolic link to a mount that does not respond blocks calls on that mount, not on the
+// mount of the link.
 func TestLinksToADeadMount(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/dead", 0o700))
@@ -299,7 +298,7 @@ func TestLinksToADeadMount(t *testing.T) {
 	})
 }
 
-// followPath looks up what the kernel looks up, and gives up where it does.
+// followPath visits what the kernel looks up, and stops where the kernel stops.
 func TestFollowPath(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/a", 0o700))
@@ -326,7 +325,7 @@ func TestFollowPath(t *testing.T) {
 			case ok:
 				seen = append(seen, below)
 			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
-				seen = append(seen, "<up>") // the way to dir, again
+				seen = append(seen, "<up>") // the path to dir, again
 			}
 			return true
 		}))
@@ -355,8 +354,8 @@ func TestMountTable(t *testing.T) {
 	assert.NotEmpty(t, readMounts())
 }
 
-// deadFUSE mounts a file system whose server never answers at dir, until revive
-// closes it.
+// deadFUSE mounts a file system at dir whose server does not respond until revive closes
+// it.
 func deadFUSE(t *testing.T, dir string) (revive func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -371,8 +370,8 @@ func deadFUSE(t *testing.T, dir string) (revive func()) {
 	return func() { unix.Close(fd) }
 }
 
-// All that looks up a path, on a real file system that does not answer: each
-// attempt ends with its timeout, and together they keep one thread.
+// All kinds of targets that look up a path, on a real file system that does not respond.
+// Each attempt ends with its timeout, and together they block one thread.
 func TestDeadFileSystem(t *testing.T) {
 	if !inChild(t, syscall.CLONE_NEWNS) {
 		return
@@ -389,7 +388,7 @@ func TestDeadFileSystem(t *testing.T) {
 	secure := serveHealth(t, nil)
 	revive := deadFUSE(t, dead)
 
-	const silent = "no answer from the file system within 200ms"
+	const silent = "no response from the file system within 200ms"
 	hung := map[string]string{
 		"file://" + dead:                                               silent,
 		"file://" + alive + "/link":                                    silent,
@@ -417,7 +416,7 @@ func TestDeadFileSystem(t *testing.T) {
 				target := parse(t, text, use)
 				target.Timeout = short
 				if use.Hook() {
-					assert.EqualError(t, Do(t.Context(), target, Attempt{}), want, text)
+					assert.EqualError(t, RunHook(t.Context(), target, Attempt{}), want, text)
 				} else {
 					assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), want, text)
 				}
@@ -433,7 +432,7 @@ func TestDeadFileSystem(t *testing.T) {
 	assert.Len(t, files.hanging, 1)
 	files.mu.Unlock()
 
-	// A wait ends with its own limits, and the targets that are there do not wait.
+	// A wait ends with its own limits, and does not delay the targets that are ready.
 	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait), parse(t, "file://"+alive+"/file", ForWait)}
 	var pending *PendingError
 	require.ErrorAs(t, Wait(t.Context(), targets, Attempt{}, nil), &pending)
@@ -445,8 +444,8 @@ func TestDeadFileSystem(t *testing.T) {
 	assert.EqualError(t, ask(t, "file://"+dead+"/x", ForWait), "transport endpoint is not connected")
 }
 
-// The system's certificates are files too.
-func TestSystemCertificatesThatNeverEnd(t *testing.T) {
+// The system's certificates are read with a timeout, too.
+func TestSystemCertificatesFromAFIFO(t *testing.T) {
 	if !inChild(t, 0) { // they are read once in a process
 		return
 	}
@@ -464,15 +463,15 @@ func TestSystemCertificatesThatNeverEnd(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", a.path("ca.pem"))
 	t.Setenv("SSL_CERT_DIR", filepath.Dir(fifo))
 	for range 2 {
-		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no answer from the file system within 200ms")
+		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no response from the file system within 200ms")
 	}
-	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the end of the FIFO ends the read
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // closing the FIFO ends the read
 	require.NoError(t, err)
 	writer.Close()
 	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}))
 }
 
-// A file under a write lease is not waited for: the kernel would give its holder
+// Opening a file with a write lease does not wait. The kernel would give the lease holder
 // 45 s, fcntl(2).
 func TestOptionFileUnderALease(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
@@ -487,7 +486,7 @@ func TestOptionFileUnderALease(t *testing.T) {
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// A device is refused without being opened: that alone may start something.
+// A device is rejected without being opened, because opening it may have an effect.
 func TestDevicesAreNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

@@ -14,22 +14,22 @@ import (
 
 const (
 	healthCheck = "/grpc.health.v1.Health/Check"
-	// maxService leaves the request far below the frame and the window that a
-	// server must take without having said so.
+	// maxService keeps the request far below the frame size and flow-control window
+	// that every server starts with.
 	maxService = 1 << 10
 )
 
-// A grpcProbe says yes when the health service of its server says that a service,
-// or for "" the server as a whole, is serving
+// A grpcProbe is ready when the server's health service reports SERVING for a service, or
+// for the whole server if service is ""
 // (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
 type grpcProbe struct {
 	hook      bool
-	scheme    string // of the request: http or https
+	scheme    string // pseudo-header of the request: http or https
 	authority string
 	host      string
 	port      uint16
 	service   string
-	secure    *security // nil without TLS
+	tls       *tlsSettings // nil without TLS
 }
 
 func (g *grpcProbe) Ask(ctx context.Context, a Attempt) error {
@@ -37,48 +37,48 @@ func (g *grpcProbe) Ask(ctx context.Context, a Attempt) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	line, err := connect(ctx, addrs, g.port)
+	conn, err := connect(ctx, addrs, g.port)
 	if err != nil {
 		return err
 	}
-	defer line.end()
-	return orCause(ctx, g.check(ctx, line))
+	defer conn.Close()
+	return errOrCause(ctx, g.check(ctx, conn))
 }
 
-// check does the call and judges its answer.
+// check makes the call and checks the response.
 func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
-	if g.secure != nil {
-		secure, err := g.secure.handshake(ctx, conn, g.host, "h2")
+	if g.tls != nil {
+		secure, err := g.tls.handshake(ctx, conn, g.host, "h2")
 		if err != nil {
 			return err
 		}
 		conn = secure
 	}
-	answer, err := postHTTP2(conn, g.scheme, g.authority, healthCheck, healthRequest(g.service))
+	response, err := postHTTP2(conn, g.scheme, g.authority, healthCheck, healthRequest(g.service))
 	if err != nil {
-		return plainHTTP(err)
+		return err
 	}
-	return g.judge(answer)
+	return g.checkResponse(response)
 }
 
-// judge says what is wrong with an answer. What a server writes beside its
-// status is not repeated.
-func (g *grpcProbe) judge(a *http2Answer) error {
+// checkResponse returns what is wrong with a response. It does not show the server's
+// message, which may hold a secret.
+func (g *grpcProbe) checkResponse(a *http2Response) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
 	case a.status != "200" && statusCode().MatchString(a.status):
 		status, _ := strconv.Atoi(a.status)
-		return hinted{fmt.Errorf("HTTP status %s instead of a gRPC answer", a.status), hintOfStatus(status)}
+		return hintedError{fmt.Errorf("HTTP status %s instead of a gRPC response", a.status), hintForStatus(status)}
 	case a.status != "200" || !strings.HasPrefix(a.contentType, "application/grpc") || err != nil:
 		return errNoGRPC
 	case code == 5:
-		return g.unknown()
+		return g.unknownService()
 	case code == 12:
-		return hinted{errors.New("the server has no grpc.health.v1"), "tcp:// asks no more than that it accepts connections"}
+		return hintedError{errors.New("the server has no grpc.health.v1"), "use tcp://, which checks only that it accepts connections"}
 	case 0 < code && code < uint64(len(grpcCodes)):
-		return hinted{fmt.Errorf("gRPC status %s", grpcCodes[code]), hintOfGRPC(code)}
+		return hintedError{fmt.Errorf("gRPC status %s", grpcCodes[code]), hintForGRPC(code)}
 	case code != 0:
 		return fmt.Errorf("gRPC status %d", code)
 	}
@@ -87,31 +87,31 @@ func (g *grpcProbe) judge(a *http2Answer) error {
 	case !ok:
 		return errNoGRPC
 	case health == 0:
-		return hinted{errors.New("its health is UNKNOWN"), hintUp}
+		return hintedError{errors.New("health status UNKNOWN"), hintStarting}
 	case health == 1:
 		return nil
 	case health == 2:
-		return hinted{errors.New("its health is NOT_SERVING"), hintUp}
+		return hintedError{errors.New("health status NOT_SERVING"), hintStarting}
 	case health == 3:
-		return g.unknown()
+		return g.unknownService()
 	}
-	return fmt.Errorf("its health is the unknown number %d", health)
+	return fmt.Errorf("unknown health status %d", health)
 }
 
-var statusCode = onDemand(`^[1-9][0-9][0-9]$`)
+var statusCode = lazyRegexp(`^[1-9][0-9][0-9]$`)
 
-var errNoGRPC = hinted{errors.New("no valid gRPC answer"), hintStranger}
+var errNoGRPC = hintedError{errors.New("not a valid gRPC response"), hintWrongProtocol}
 
-// unknown names the service that is asked for, but for a hook, of which no path
-// is told.
-func (g *grpcProbe) unknown() error {
+// unknownService is the error for a service that the server does not know. It does not
+// show the service of a hook, because it is the path of the URL.
+func (g *grpcProbe) unknownService() error {
 	switch {
 	case g.service == "":
-		return hinted{errors.New("the server does not tell its health as a whole"), "name a service, as in grpc://HOST:PORT/SERVICE"}
+		return hintedError{errors.New("the server has no health status for itself as a whole"), "name a service, as in grpc://HOST:PORT/SERVICE"}
 	case g.hook:
-		return hinted{errors.New("the server does not know that service"), hintService}
+		return hintedError{errors.New("the server does not know that service"), hintService}
 	}
-	return hinted{fmt.Errorf("the server does not know the service %q", g.service), hintService}
+	return hintedError{fmt.Errorf("the server does not know the service %q", g.service), hintService}
 }
 
 // grpcCodes are the names of the statuses (google.golang.org/grpc/codes).
@@ -121,8 +121,8 @@ var grpcCodes = [...]string{
 	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// healthRequest is a HealthCheckRequest: its only field is number 1, a string. In
-// front of every message of gRPC stand a byte for compression and its length.
+// healthRequest encodes a HealthCheckRequest, whose only field is number 1, a string. A
+// gRPC message is preceded by a byte for compression and its length.
 func healthRequest(service string) []byte {
 	var message []byte
 	if service != "" {
@@ -134,8 +134,8 @@ func healthRequest(service string) []byte {
 	return append(b, message...)
 }
 
-// healthStatus reads a HealthCheckResponse: its field number 1 is the status, 0
-// where it does not stand.
+// healthStatus decodes a HealthCheckResponse: field number 1 is the status, and 0 if it is
+// missing.
 func healthStatus(body []byte) (status uint64, ok bool) {
 	if len(body) < 5 || body[0] != 0 || binary.BigEndian.Uint32(body[1:]) != uint32(len(body)-5) {
 		return 0, false
@@ -149,7 +149,7 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 		var value uint64
 		skip := 0
 		switch tag & 7 {
-		case 0: // a number
+		case 0: // varint
 			value, skip = binary.Uvarint(b)
 			if skip <= 0 {
 				return 0, false
@@ -157,15 +157,15 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 			if tag>>3 == 1 {
 				status = value
 			}
-		case 1:
+		case 1: // 64 bits
 			skip = 8
-		case 2: // a length and as many bytes
+		case 2: // a length and that many bytes
 			length, n := binary.Uvarint(b)
 			if n <= 0 || length > uint64(len(b)-n) {
 				return 0, false
 			}
 			skip = n + int(length)
-		case 5:
+		case 5: // 32 bits
 			skip = 4
 		default:
 			return 0, false
@@ -178,36 +178,36 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 	return status, true
 }
 
-func buildGRPC(r *reading) Probe {
-	g := &grpcProbe{hook: r.use.Hook(), scheme: "http"}
-	if r.scheme == "grpcs" {
-		secure := r.security()
-		g.scheme, g.secure = "https", &secure
+func buildGRPC(p *targetParser) Probe {
+	g := &grpcProbe{hook: p.use.Hook(), scheme: "http"}
+	if p.scheme == "grpcs" {
+		secure := p.tlsSettings()
+		g.scheme, g.tls = "https", &secure
 	}
-	form := r.scheme + "://HOST:PORT[/SERVICE]"
-	authority, path := r.authority()
-	if strings.Contains(r.rest, "@") {
-		r.mistake("%s:// takes no user: write %s, and %%40 for an @ in the service", r.scheme, form)
+	form := p.scheme + "://HOST:PORT[/SERVICE]"
+	authority, path := p.splitAuthority()
+	if strings.Contains(p.rest, "@") {
+		p.addError("%s:// takes no user: write %s, and %%40 for an @ in the service", p.scheme, form)
 		return nil
 	}
-	g.host, g.port = r.hostPort(authority, 0)
-	g.authority, _, _ = strings.Cut(authority, "%") // a zone is known here only
+	g.host, g.port = p.parseHostPort(authority, 0)
+	g.authority, _, _ = strings.Cut(authority, "%") // a zone is valid on this machine only
 	if g.authority != authority {
 		g.authority = "[" + strings.Trim(g.authority, "[") + "]:" + strconv.Itoa(int(g.port))
 	}
 	service, err := url.PathUnescape(strings.TrimPrefix(path, "/"))
 	switch {
 	case strings.ContainsAny(path, "?#"):
-		r.mistake("%s:// takes no query: write %s, and %%3F or %%23 for a ? or # in the service", r.scheme, form)
+		p.addError("%s:// takes no query: write %s, and %%3F or %%23 for a ? or # in the service", p.scheme, form)
 	case err != nil || !utf8.ValidString(service):
-		r.mistake("%s://: a %% in the service that is no escape of UTF-8: write %%25", r.scheme)
+		p.addError("%s://: a %% in the service that is not an escape of UTF-8: write %%25", p.scheme)
 	case len(service) > maxService:
-		r.mistake("%s://: a service of %d bytes: at most %d are sent", r.scheme, len(service), maxService)
+		p.addError("%s://: the service has %d bytes: at most %d are allowed", p.scheme, len(service), maxService)
 	}
 	g.service = service
-	r.name = r.scheme + "://" + authority
+	p.name = p.scheme + "://" + authority
 	if service != "" && !g.hook {
-		r.name += (&url.URL{Path: "/" + service}).EscapedPath()
+		p.name += (&url.URL{Path: "/" + service}).EscapedPath()
 	}
 	return g
 }

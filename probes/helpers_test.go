@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// skip ends a test that this machine cannot run, and says why. CI sets
-// USHER_TEST_ALL=1 and has everything: there a skip would hide a broken
-// machine, so it is a failure.
+// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has all that
+// tests need, so there a skip is a failure: it would hide a broken machine.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -18,7 +17,7 @@ func skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// names is a resolver of one answer.
+// names returns a resolver that resolves every name to these addresses.
 func names(list ...string) *Resolver {
 	return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return addrs(list...), nil }}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// saysFirst is the address of a server that says this to whoever connects.
+// saysFirst returns the address of a server that sends this text to every client.
 func saysFirst(t *testing.T, words string) string {
 	t.Helper()
 	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -26,8 +26,8 @@ func saysFirst(t *testing.T, words string) string {
 	}).Addr().String()
 }
 
-// Each usual cause of a no is named once, by who has met it.
-func TestEachUsualCauseHasAHint(t *testing.T) {
+// Errors with a usual cause, and their hints.
+func TestHints(t *testing.T) {
 	closed := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	closed.Close()
 	status := func(code int) string {
@@ -57,7 +57,7 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 	}{
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"dns://db.prod", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
-		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "no name server answers", "/etc/resolv.conf"},
+		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "the name server timed out", "/etc/resolv.conf"},
 		{"tcp://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
 		{"http://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
 		{"timeout=0.1 tcp://" + blackhole(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
@@ -66,7 +66,7 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 
 		{status(400), nil, "status 400", "https://"},
 		{status(401), nil, "status 401", "credentials"},
-		{status(403), nil, "status 403", "may this client"},
+		{status(403), nil, "status 403", "is this client"},
 		{status(404), nil, "status 404", "the path"},
 		{status(405), nil, "status 405", "method="},
 		{status(429), nil, "status 429", "interval="},
@@ -77,21 +77,21 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		{status(418), nil, "status 418", ""},
 		{"match=x " + status(200), nil, "does not match", ""},
 		{"http://" + hangsUp, nil, "", "behind a proxy"},
-		{"expect=x tcp://" + hangsUp, nil, "without a word", "behind a proxy"},
-		{"http://" + saysFirst(t, "SSH-2.0-x\r\n"), nil, "no valid HTTP answer", "scheme"},
+		{"expect=x tcp://" + hangsUp, nil, "before anything", "behind a proxy"},
+		{"http://" + saysFirst(t, "SSH-2.0-x\r\n"), nil, "not a valid HTTP response", "scheme"},
 
 		{secure("good"), nil, "an unknown authority", "ca="},
 		{"ca=" + other.path("ca.pem") + " " + secure("good"), nil, "not signed by the authority of ca=", "authority that signs"},
-		{ca + secure("named"), nil, "for another name", "server-name="},
-		{ca + secure("expired"), nil, "expired", "renewed"},
+		{ca + secure("named"), nil, "not for the name", "server-name="},
+		{ca + secure("expired"), nil, "expired", "renew it"},
 		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
 		{"https://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
 
-		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "coming up"},
-		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "no PostgreSQL server", "port"},
-		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "coming up"},
-		{grpc + "/down", nil, "NOT_SERVING", "coming up"},
-		{grpc + "/lost", nil, "does not know the service", "spelled"},
+		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
+		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},
+		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "it is starting"},
+		{grpc + "/down", nil, "NOT_SERVING", "it is starting"},
+		{grpc + "/lost", nil, "does not know the service", "under which the server"},
 		{grpc + "/unimplemented", nil, "no grpc.health.v1", "tcp://"},
 		{grpc + "/503", nil, "HTTP status 503", "not ready"},
 		{grpc + "/status%2014", nil, "UNAVAILABLE", "not ready"},
@@ -113,14 +113,14 @@ func TestEachUsualCauseHasAHint(t *testing.T) {
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
 		assert.Less(t, len(hint), 110, "it stands at the end of a line")
-		// Another error in front, as of a hook that was tried again, hides nothing.
-		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the last try before: %w", errors.New("x"), err)))
+		// The hint is found in a wrapped error too.
+		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintElsewhere} { // their tests are TestDeadFileSystem and TestRedirectElsewhereIsExplained
+	for _, hint := range []string{hintMount, hintRedirected} { // their tests are TestDeadFileSystem and TestRedirectToAnotherOriginHasAHint
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")
-	assert.Contains(t, Hint(plain(syscall.EHOSTUNREACH)), "network")
+	assert.Contains(t, Hint(sanitizeErr(syscall.EHOSTUNREACH)), "route")
 	assert.Empty(t, Hint(nil))
 	assert.Empty(t, Hint(errors.New("exit status 1")))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overTLS lets a hostile server be hostile behind a good handshake.
+// overTLS calls f after a successful TLS handshake.
 func overTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		secure := tls.Server(conn, config)
@@ -33,13 +33,13 @@ func overTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// hostileConfig is a certificate that the tests do not verify.
+// hostileConfig has a certificate that the tests do not verify.
 func hostileConfig(t *testing.T) *tls.Config {
 	t.Helper()
 	return &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
 }
 
-// drip sends text one byte every 20 ms, and its end again and again.
+// drip sends text, one byte every 20 ms, and repeats the last byte for ever.
 func drip(conn net.Conn, text string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -60,9 +60,9 @@ func flood(conn net.Conn, begin, again string) {
 	}
 }
 
-// What no protocol allows is a no for every kind, above TLS and below it: soon,
-// in words, and without those of the server.
-func TestEveryKindOutlivesHostileServers(t *testing.T) {
+// Every kind fails in time against a hostile server, over TLS and without, and its error
+// shows nothing of what the server has sent.
+func TestHostileServers(t *testing.T) {
 	said := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(said)
@@ -122,55 +122,53 @@ func TestEveryKindOutlivesHostileServers(t *testing.T) {
 	assert.Empty(t, said.String(), "package log is the program's")
 }
 
-// Answers in HTTP that are wrong, too much, or only look wrong.
-func TestHTTPOfHostileServers(t *testing.T) {
+// HTTP responses that are invalid, too large, or valid but unusual.
+func TestHTTPInvalidResponses(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	chunked := func(chunks string) string {
 		return ok + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks
 	}
-	const closed = "the connection was closed before the answer was complete"
-	const invalid = "no valid HTTP answer"
+	const closed = "the connection was closed before the response was complete"
+	const invalid = "not a valid HTTP response"
 	for name, test := range map[string]struct{ options, answer, want string }{
-		"10 MB in one header":      {"", ok + "A: " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
-		"10 MB of headers":         {"", ok + strings.Repeat("A: b\r\n", 10<<20/6) + "\r\n", "more than 64 KiB of headers"},
-		"10 MB of status":          {"", "HTTP/1.1 200 " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
-		"10 MB of interim answers": {"", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10<<20/25) + ok + "\r\n", "more than 64 KiB of headers"},
-		"10 MB of body":            {"match=^x+$ ", ok + "\r\n" + strings.Repeat("x", 10<<20), ""},
-		"10 MB in a chunk":         {"match=^x+$ ", chunked("A00000\r\n" + strings.Repeat("x", 10<<20) + "\r\n0\r\n\r\n"), ""},
-		"10 MB in little chunks":   {"match=^x+$ ", chunked(strings.Repeat("1\r\nx\r\n", 10<<20/6) + "0\r\n\r\n"), ""},
-		"10 MB of chunk extension": {"", chunked("1;a=" + strings.Repeat("x", 10<<20) + "\r\nx\r\n0\r\n\r\n"), invalid},
-		"10 MB of trailers":        {"", chunked("1\r\nx\r\n0\r\nA: " + strings.Repeat("x", 10<<20) + "\r\n\r\n"), invalid},
-		"no number of a chunk":     {"", chunked("zz\r\nCANARY"), invalid},
-		"a negative chunk":         {"", chunked("-1\r\nCANARY"), invalid},
-		"a huge chunk":             {"", chunked("ffffffffffffffffff\r\nCANARY"), invalid},
-		"a torn chunk":             {"", chunked("10\r\nx"), closed},
-		"no end of chunks":         {"", chunked("1\r\nx\r\n"), closed},
-		"no line after a chunk":    {"", chunked("1\r\nxCANARY\r\n"), invalid},
-		"two codings":              {"", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n", invalid},
-		"a negative length":        {"", ok + "Content-Length: -1\r\n\r\n", invalid},
-		"two lengths":              {"", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", invalid},
-		"too long a length":        {"", ok + "Content-Length: 5\r\n\r\nabc", closed},
-		"a lie of length":          {"match=^x+$ ", ok + "Content-Length: 9223372036854775807\r\n\r\n" + strings.Repeat("x", 20<<10), ""},
-		"no colon":                 {"", ok + "CANARY\r\n\r\n", invalid},
-		"NUL in a header":          {"", ok + "A\x00: CANARY\r\n\r\n", invalid},
-		"no status":                {"", "HTTP/1.1\r\n\r\n", invalid},
-		"no number of status":      {"", "HTTP/1.1 CANARY OK\r\n\r\n", invalid},
-		"a negative status":        {"", "HTTP/1.1 -20 OK\r\n\r\n", invalid},
-		"status 999":               {"", "HTTP/1.1 999 OK\r\n\r\n", "status 999"},
-		"status 000":               {"", "HTTP/1.1 000 OK\r\n\r\n", "status 0"},
-		"status 2000":              {"", "HTTP/1.1 2000 OK\r\n\r\n", invalid},
-		"without a version":        {"", "200 OK\r\n\r\n", invalid},
-		"HTTP/0.9":                 {"", "<html>CANARY</html>", invalid},
-		"HTTP/0.9 of lines":        {"", "<html>\nCANARY\n</html>\n", invalid},
-		"HTTP/1":                   {"", "HTTP/1 200 OK\r\n\r\n", invalid},
-		"HTTP/11":                  {"", "HTTP/11 200 OK\r\n\r\n", invalid},
-		"HTTP/1.10":                {"", "HTTP/1.10 200 OK\r\n\r\n", invalid},
-		"ICY":                      {"", "ICY 200 OK\r\n\r\n", invalid},
-		// In words of HTTP/1 a server may claim what it likes: it has answered,
-		// as for the kubelet.
-		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", "no valid HTTP answer"},
-		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "no valid HTTP answer"},
-		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "no valid HTTP answer"},
+		"10 MB in one header":                  {"", ok + "A: " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
+		"10 MB of headers":                     {"", ok + strings.Repeat("A: b\r\n", 10<<20/6) + "\r\n", "more than 64 KiB of headers"},
+		"10 MB of status":                      {"", "HTTP/1.1 200 " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
+		"10 MB of interim answers":             {"", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10<<20/25) + ok + "\r\n", "more than 64 KiB of headers"},
+		"10 MB of body":                        {"match=^x+$ ", ok + "\r\n" + strings.Repeat("x", 10<<20), ""},
+		"10 MB in a chunk":                     {"match=^x+$ ", chunked("A00000\r\n" + strings.Repeat("x", 10<<20) + "\r\n0\r\n\r\n"), ""},
+		"10 MB in little chunks":               {"match=^x+$ ", chunked(strings.Repeat("1\r\nx\r\n", 10<<20/6) + "0\r\n\r\n"), ""},
+		"10 MB of chunk extension":             {"", chunked("1;a=" + strings.Repeat("x", 10<<20) + "\r\nx\r\n0\r\n\r\n"), invalid},
+		"10 MB of trailers":                    {"", chunked("1\r\nx\r\n0\r\nA: " + strings.Repeat("x", 10<<20) + "\r\n\r\n"), invalid},
+		"no number of a chunk":                 {"", chunked("zz\r\nCANARY"), invalid},
+		"a negative chunk":                     {"", chunked("-1\r\nCANARY"), invalid},
+		"a huge chunk":                         {"", chunked("ffffffffffffffffff\r\nCANARY"), invalid},
+		"a torn chunk":                         {"", chunked("10\r\nx"), closed},
+		"no end of chunks":                     {"", chunked("1\r\nx\r\n"), closed},
+		"no line after a chunk":                {"", chunked("1\r\nxCANARY\r\n"), invalid},
+		"two codings":                          {"", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n", invalid},
+		"a negative length":                    {"", ok + "Content-Length: -1\r\n\r\n", invalid},
+		"two lengths":                          {"", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", invalid},
+		"too long a length":                    {"", ok + "Content-Length: 5\r\n\r\nabc", closed},
+		"a lie of length":                      {"match=^x+$ ", ok + "Content-Length: 9223372036854775807\r\n\r\n" + strings.Repeat("x", 20<<10), ""},
+		"no colon":                             {"", ok + "CANARY\r\n\r\n", invalid},
+		"NUL in a header":                      {"", ok + "A\x00: CANARY\r\n\r\n", invalid},
+		"no status":                            {"", "HTTP/1.1\r\n\r\n", invalid},
+		"no number of status":                  {"", "HTTP/1.1 CANARY OK\r\n\r\n", invalid},
+		"a negative status":                    {"", "HTTP/1.1 -20 OK\r\n\r\n", invalid},
+		"status 999":                           {"", "HTTP/1.1 999 OK\r\n\r\n", "status 999"},
+		"status 000":                           {"", "HTTP/1.1 000 OK\r\n\r\n", "status 0"},
+		"status 2000":                          {"", "HTTP/1.1 2000 OK\r\n\r\n", invalid},
+		"without a version":                    {"", "200 OK\r\n\r\n", invalid},
+		"HTTP/0.9":                             {"", "<html>CANARY</html>", invalid},
+		"HTTP/0.9 of lines":                    {"", "<html>\nCANARY\n</html>\n", invalid},
+		"HTTP/1":                               {"", "HTTP/1 200 OK\r\n\r\n", invalid},
+		"HTTP/11":                              {"", "HTTP/11 200 OK\r\n\r\n", invalid},
+		"HTTP/1.10":                            {"", "HTTP/1.10 200 OK\r\n\r\n", invalid},
+		"ICY":                                  {"", "ICY 200 OK\r\n\r\n", invalid},
+		"HTTP/2.0 in words":                    {"", "HTTP/2.0 200 OK\r\n\r\n", "not a valid HTTP response"},
+		"HTTP/9.9 in words":                    {"", "HTTP/9.9 503 No\r\n\r\n", "not a valid HTTP response"},
+		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "not a valid HTTP response"},
 		"HTTP/2 in frames":                     {"", frames(emptySettings, okHeaders, okData, okTrailers), invalid},
 		"bare newlines":                        {"match=^hi ", "HTTP/1.0 200 OK\n\nhi", ""},
 		"a second answer":                      {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},
@@ -199,8 +197,8 @@ func TestHTTPOfHostileServers(t *testing.T) {
 	}
 }
 
-// cutting passes a connection on to a real server, and only the first bytes of
-// its answer back. It tells how many there were.
+// cutting forwards connections to a real server, and back only the first bytes of the
+// response. It sends the number of these bytes to seen.
 func cutting(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -220,20 +218,20 @@ func cutting(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) str
 	}).Addr().String()
 }
 
-// A server that dies within its answer, at any byte of it, has said no.
+// A server that closes the connection after any byte of its response is not ready.
 func TestConnectionClosedAtEveryByte(t *testing.T) {
 	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", "")
 		io.WriteString(w, "hello")
 	})
 	flushed := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.(http.Flusher).Flush() // so the body comes in chunks
+		w.(http.Flusher).Flush() // so that the body is chunked
 		io.WriteString(w, "hello")
 	})
 	secure := serveHealth(t, hostileConfig(t))
 	for _, test := range []struct {
 		text, to   string
-		step, more int64 // bytes between two attempts; bytes behind the whole answer
+		step, more int64 // bytes between two attempts; bytes after the response
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
 		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},
@@ -262,17 +260,17 @@ func TestConnectionClosedAtEveryByte(t *testing.T) {
 	}
 }
 
-// assertNothingLeft waits until no more is left than was before.
+// assertNothingLeft waits until there are as few descriptors and goroutines as before.
 func assertNothingLeft(t *testing.T, fds, goroutines int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the poller's, and what this waiting needs
+		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the network poller and of Eventually
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
-// 2000 attempts of a kind, well and ill, leave nothing behind.
-func TestNothingIsLeftBehindByAnyKind(t *testing.T) {
-	// The garbage collector closes what was forgotten, and would hide it.
+// 2000 attempts of each kind, against good and hostile servers.
+func TestNoKindLeavesDescriptorsOrGoroutines(t *testing.T) {
+	// The garbage collector would close leaked connections.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := descriptors(t), runtime.NumGoroutine()
 	servers := startServers(t)
@@ -292,13 +290,13 @@ func TestNothingIsLeftBehindByAnyKind(t *testing.T) {
 	assertNothingLeft(t, fds, goroutines)
 }
 
-// The memory that lives is the same after 2000 attempts as after some.
-func TestMemoryStaysFlat(t *testing.T) {
+// Live memory does not grow with the number of attempts.
+func TestMemoryDoesNotGrow(t *testing.T) {
 	servers := startServers(t)
 	defer servers.close()
 	live := func() int64 {
 		runtime.GC()
-		runtime.GC() // what pools hold lives through one
+		runtime.GC() // a sync.Pool survives the first
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
@@ -317,9 +315,9 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
-// startServers starts one of each sort, good and hostile.
+// startServers starts good and hostile servers of every kind.
 type servers struct {
-	targets map[string]int // and how often to ask them
+	targets map[string]int // and the number of attempts
 	names   *Resolver
 	closes  []func()
 }

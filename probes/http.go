@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// What is read of an answer. The body's limit is that of the kubelet's probes.
+// Limits of a response. That of the body is the kubelet's.
 const (
 	maxHeaderBytes = 64 << 10
 	maxBodyBytes   = 10 << 10
@@ -31,9 +31,8 @@ var httpOptions = []option{
 	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB"},
 }
 
-// An httpProbe says yes when the status, and the body if there is a match=, are
-// as they should be. It is never changed after it was built; every attempt makes
-// its own request, and so sends the body again.
+// An httpProbe is ready when the status matches, and the body if there is a match=. It does
+// not change after it is built: every attempt makes its own request.
 type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
@@ -41,85 +40,85 @@ type httpProbe struct {
 	user   *url.Userinfo
 	header []headerField
 	body   string
-	status []statusRange // nil where status= is not written
+	status []statusRange // nil without status=
 	match  *regexp.Regexp
-	secure security
+	tls    tlsSettings
 }
 
-// A headerField is one header=, its name in the canonical form.
+// A headerField is one header=, with its name in canonical form.
 type headerField struct {
 	name, value string
 	file        *optionFile // instead of value
 }
 
-// A statusRange holds both of its ends.
+// A statusRange includes both ends.
 type statusRange struct{ from, to int }
 
-// A hop is one request of an attempt: the first one, or one that follows a redirect.
+// A hop is one request of an attempt: the first one, or one after a redirect.
 type hop struct {
 	*http.Request
-	// trusted is true as long as no redirect has led away from the scheme and port
-	// that the user wrote. Only a trusted hop gets what was written for them: method,
-	// headers, user, body and client certificate.
+	// trusted is true until a redirect leads to another scheme or port than the user
+	// wrote. Only a trusted hop gets the user's method, headers, user, body and client
+	// certificate.
 	trusted bool
 }
 
-// Ask makes one request, and those that its redirects ask for. All share the
-// attempt's timeout and the addresses of the one host name.
+// Ask makes one request and follows redirects. All requests share the attempt's timeout
+// and the addresses of the host name.
 func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 	addrs, err := a.resolver().Lookup(ctx, h.url.Hostname())
 	if err != nil {
 		return err
 	}
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	return orCause(ctx, h.visit(ctx, addrs, a.Facts))
+	return errOrCause(ctx, h.followRedirects(ctx, addrs, a.HookVars))
 }
 
-// visit follows redirects to the answer that counts.
-func (h *httpProbe) visit(ctx context.Context, addrs []netip.Addr, facts []Fact) error {
+// followRedirects makes requests until a response is not a redirect to follow.
+func (h *httpProbe) followRedirects(ctx context.Context, addrs []netip.Addr, facts []HookVar) error {
 	req, err := h.request(ctx, facts)
 	if err != nil {
 		return err
 	}
 	next := &hop{req, true}
 	for range maxRedirects + 1 {
-		if next, err = h.step(ctx, addrs, next); next == nil || err != nil {
+		if next, err = h.sendHop(ctx, addrs, next); next == nil || err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("more than %d redirects", maxRedirects)
 }
 
-// step sends a request. It returns the next one if the answer is a redirect to
-// follow, else it judges the answer.
-func (h *httpProbe) step(ctx context.Context, addrs []netip.Addr, req *hop) (*hop, error) {
-	secure := h.secure
+// sendHop sends a request. It returns the next one if the response is a redirect to
+// follow, else it checks the response.
+func (h *httpProbe) sendHop(ctx context.Context, addrs []netip.Addr, req *hop) (*hop, error) {
+	secure := h.tls
 	if !req.trusted {
 		secure.cert, secure.key = nil, nil
 	}
-	e, err := send(ctx, addrs, req.Request, &secure)
+	e, err := sendRequest(ctx, addrs, req.Request, &secure)
 	if err != nil {
 		return nil, err
 	}
 	defer e.conn.Close()
-	next, err := h.follow(req, e.answer)
+	next, err := h.nextHop(req, e.response)
 	if next != nil || err != nil {
 		return next, err
 	}
-	return nil, h.judge(e, req.trusted)
+	return nil, h.check(e, req.trusted)
 }
 
-// judge compares an answer with what it should be.
-func (h *httpProbe) judge(e *exchange, trusted bool) error {
-	if status := e.answer.StatusCode; !h.accepts(status) {
-		hint := hintOfStatus(status)
-		if !trusted && h.hasMore() {
-			hint = hintElsewhere
+// check returns what is wrong with a response.
+func (h *httpProbe) check(e *exchange, trusted bool) error {
+	if status := e.response.StatusCode; !h.accepts(status) {
+		hint := hintForStatus(status)
+		if !trusted && h.sendsMoreThanGet() {
+			hint = hintRedirected
 		}
-		return hinted{fmt.Errorf("status %d", status), hint}
+		return hintedError{fmt.Errorf("status %d", status), hint}
 	}
-	body, err := e.body()
+	body, err := e.readBody()
 	if err != nil {
 		return err
 	}
@@ -129,14 +128,14 @@ func (h *httpProbe) judge(e *exchange, trusted bool) error {
 	return nil
 }
 
-// hasMore reports whether the first request is more than a GET or HEAD of a URL.
-func (h *httpProbe) hasMore() bool {
-	return h.user != nil || len(h.header) > 0 || h.body != "" || h.secure.cert != nil ||
+// sendsMoreThanGet reports whether the first request is more than a GET or HEAD of a URL.
+func (h *httpProbe) sendsMoreThanGet() bool {
+	return h.user != nil || len(h.header) > 0 || h.body != "" || h.tls.cert != nil ||
 		h.method != http.MethodGet && h.method != http.MethodHead
 }
 
-// accepts reports whether a status is a yes: those of status=, else what the
-// kubelet takes for one; a hook is done only when the server says that it is.
+// accepts reports whether a status counts as ready: those of status=, else 200 to 399, as
+// for the kubelet. A hook needs 200 to 299, because after a redirect it has not been run.
 func (h *httpProbe) accepts(status int) bool {
 	if h.status == nil {
 		return 200 <= status && (status < 300 || !h.hook && status < 400)
@@ -145,9 +144,9 @@ func (h *httpProbe) accepts(status int) bool {
 }
 
 // request makes the first request of an attempt.
-func (h *httpProbe) request(ctx context.Context, facts []Fact) (*http.Request, error) {
-	req := &http.Request{Method: h.method, URL: h.url, Header: plainHeader(), Close: true}
-	if h.user != nil { // as RFC 7617 has it; a header= replaces it
+func (h *httpProbe) request(ctx context.Context, facts []HookVar) (*http.Request, error) {
+	req := &http.Request{Method: h.method, URL: h.url, Header: defaultHeader(), Close: true}
+	if h.user != nil { // RFC 7617; header= replaces it
 		password, _ := h.user.Password()
 		req.SetBasicAuth(h.user.Username(), password)
 	}
@@ -163,8 +162,8 @@ func (h *httpProbe) request(ctx context.Context, facts []Fact) (*http.Request, e
 	return req, nil
 }
 
-// setHeader applies header=. The first of a name replaces what usher sends by
-// itself, further ones are added to it; an empty value sends none.
+// setHeader applies header=. The first header= of a name replaces usher's own header,
+// further ones are added. An empty value removes the header.
 func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	seen := map[string]bool{}
 	for _, f := range h.header {
@@ -174,17 +173,17 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 			if err != nil {
 				return err
 			}
-			// Every editor puts a newline at the end.
+			// Editors put a newline at the end of a file.
 			value = strings.Trim(strings.TrimSuffix(string(text), "\n"), " \t\r")
-			if hint := f.unfit(value); hint != "" {
-				return fmt.Errorf("header= %s: %s", f.name, hint)
+			if reason := f.invalidValue(value); reason != "" {
+				return fmt.Errorf("header= %s: %s", f.name, reason)
 			}
 		}
 		switch {
 		case f.name == "Host":
 			req.Host = value
 		case value == "" && f.name == "User-Agent":
-			req.Header[f.name] = []string{""} // how net/http is told to send none
+			req.Header[f.name] = []string{""} // net/http sends none then
 		case value == "":
 			req.Header.Del(f.name)
 		case seen[f.name]:
@@ -197,24 +196,24 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// unfit says what keeps a value from being sent, "" if nothing does.
-func (f headerField) unfit(value string) string {
+// invalidValue returns why a value cannot be sent, or "".
+func (f headerField) invalidValue(value string) string {
 	switch {
 	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
 		return "a control character in its value"
-	case f.name == "Host" && (value == "" || strings.ContainsFunc(value, notInHostHeader)):
+	case f.name == "Host" && (value == "" || strings.ContainsFunc(value, isInvalidInHostHeader)):
 		return "write it once, as header='Host: NAME[:PORT]'"
 	}
 	return ""
 }
 
-// notInHostHeader is what net/http would not send: it would send no name at all,
-// and be answered by another virtual host.
-func notInHostHeader(c rune) bool {
-	return notInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
+// isInvalidInHostHeader reports whether net/http rejects a character in Host. It would
+// send an empty name then, and another virtual host would respond.
+func isInvalidInHostHeader(c rune) bool {
+	return isInvalidInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
 }
 
-// setBody gives a request a reader of the body of its own.
+// setBody sets the body of a request, if there is one.
 func (h *httpProbe) setBody(req *http.Request) {
 	if h.body != "" {
 		req.ContentLength = int64(len(h.body))
@@ -227,42 +226,42 @@ func headerName(fact string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(fact), "_", "-"))
 }
 
-// follow makes the request that an answer asks for, or returns nil when the answer
-// is the last one. It is, for a hook; where status= lists it; and when it leads to
-// another host: the one that was asked is up, and the kubelet counts that as ready.
-func (h *httpProbe) follow(req *hop, resp *http.Response) (*hop, error) {
+// nextHop returns the request for a redirect, or nil if the response is to be checked
+// itself. That is the case for a hook, for a status that status= lists, and for a redirect
+// to another host: the host that responded is up, and the kubelet counts that as ready.
+func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
-	if h.hook || !redirects(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
+	if h.hook || !isRedirect(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
 		return nil, nil
 	}
 	to, err := req.URL.Parse(location)
 	if err != nil {
-		return nil, errors.New("redirects to something that is not a URL")
+		return nil, errors.New("redirects to an invalid URL")
 	}
 	if !strings.EqualFold(to.Hostname(), h.url.Hostname()) {
 		return nil, nil
 	}
 	if to.Scheme != "http" && to.Scheme != "https" {
-		return nil, errors.New("redirects to something that is not HTTP")
+		return nil, errors.New("redirects to a URL that is not http or https")
 	}
 	to.User, to.Fragment = nil, ""
 	to.RawQuery = escapeQuery(to.RawQuery)
 	next := &hop{&http.Request{Method: req.Method, URL: to, Header: req.Header.Clone(), Close: true}, req.trusted}
 	if !keepsTrust(req.URL, to) {
-		// Another port may belong to another program, and without TLS anybody on the
-		// way can read the request.
+		// Another port may belong to another program, and without TLS the network can
+		// read the request.
 		next.trusted = false
-		next.Header = plainHeader()
+		next.Header = defaultHeader()
 		if next.Method != http.MethodHead {
 			next.Method = http.MethodGet
 		}
 		return next, nil
 	}
 	if u, err := url.Parse(location); err == nil && u.Host == "" {
-		next.Host = req.Host // a relative one stays on the virtual host
+		next.Host = req.Host // a relative redirect stays on the virtual host
 	}
-	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. With the
-	// others every client goes on with a GET.
+	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. After the
+	// others, clients use GET.
 	switch {
 	case resp.StatusCode == 307 || resp.StatusCode == 308:
 		if req.Body != nil {
@@ -275,9 +274,9 @@ func (h *httpProbe) follow(req *hop, resp *http.Response) (*hop, error) {
 	return next, nil
 }
 
-// keepsTrust reports whether a redirect leads to the same scheme and port, or from
-// http to https on their default ports: the usual redirect of clients to TLS. The
-// caller has compared the host names.
+// keepsTrust reports whether a redirect leads to the same scheme and port, or from http to
+// https on their default ports, which is the usual redirect to TLS. The caller has compared
+// the host names.
 func keepsTrust(from, to *url.URL) bool {
 	fromPort, err1 := portOf(from)
 	toPort, err2 := portOf(to)
@@ -290,59 +289,58 @@ func keepsTrust(from, to *url.URL) bool {
 	return from.Scheme == "http" && fromPort == 80 && toPort == 443
 }
 
-func redirects(status int) bool {
+func isRedirect(status int) bool {
 	return slices.Contains([]int{301, 302, 303, 307, 308}, status)
 }
 
-func plainHeader() http.Header {
+func defaultHeader() http.Header {
 	return http.Header{"User-Agent": {"usher"}, "Accept": {"*/*"}}
 }
 
-func buildHTTP(r *reading) Probe {
-	h := &httpProbe{hook: r.use.Hook(), method: http.MethodGet, body: r.value("body")}
-	authority, rest := r.authority()
+func buildHTTP(p *targetParser) Probe {
+	h := &httpProbe{hook: p.use.Hook(), method: http.MethodGet, body: p.value("body")}
+	authority, rest := p.splitAuthority()
 	if strings.Contains(rest, "@") {
-		// Else a password with a / in it would be taken for a host and a path,
-		// looked up, and named in logs.
-		r.mistake("%s:// with an @ behind the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", r.scheme)
+		// A password with a / would be taken for a host and a path, looked up, and
+		// shown in logs.
+		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}
 	user := strings.LastIndexByte(authority, '@')
-	before := len(r.mistakes)
-	preset, _ := portOf(&url.URL{Scheme: r.scheme})
-	r.hostPort(authority[user+1:], preset)
-	r.refuseUnescaped(rest)
-	u, err := url.Parse(r.scheme + "://" + r.rest)
-	if err != nil && len(r.mistakes) == before {
-		r.mistake("%s://: not a URL: a %% that begins no escape (write %%25), or a character of the user that must be escaped", r.scheme)
+	errsBefore := len(p.errs)
+	defaultPort, _ := portOf(&url.URL{Scheme: p.scheme})
+	p.parseHostPort(authority[user+1:], defaultPort)
+	p.rejectUnescaped(rest)
+	u, err := url.Parse(p.scheme + "://" + p.rest)
+	if err != nil && len(p.errs) == errsBefore {
+		p.addError("%s://: not a URL: a %% that is not an escape (write %%25), or an unescaped character in the user", p.scheme)
 	}
 	if err == nil {
-		r.name = r.scheme + "://" + u.Host
+		p.name = p.scheme + "://" + u.Host
 		if !h.hook {
-			r.name += u.EscapedPath()
+			p.name += u.EscapedPath()
 		}
 		h.user = u.User
 		u.User, u.Fragment, u.RawFragment = nil, "", ""
 		h.url = u
 	}
-	h.setMethod(r)
-	h.setStatus(r)
-	h.setHeaders(r)
-	h.match = r.expression("match")
+	h.setMethod(p)
+	h.setStatus(p)
+	h.setHeaders(p)
+	h.match = p.parseRegexp("match")
 	if h.match != nil && h.method == http.MethodHead {
-		r.mistake("match= finds nothing in the answer to method=HEAD, which has no body: leave one of them out")
+		p.addError("match= and method=HEAD cannot be combined: the response to HEAD has no body")
 	}
-	h.secure = r.security()
+	h.tls = p.tlsSettings()
 	return h
 }
 
-// mustEscape are the printable characters that neither a path nor a query may have
-// (RFC 3986, section 3). They would be sent as they are, and be taken for the end
-// of the request target, or be refused.
+// mustEscape are the printable ASCII characters that are not allowed in a path or query
+// (RFC 3986, section 3). They would be sent as they are; servers reject them.
 const mustEscape = "\"<>\\^`{|}"
 
-// refuseUnescaped reports characters in the path and the query that must be
-// escaped. It prints neither of them, because they may be secret.
-func (r *reading) refuseUnescaped(rest string) {
+// rejectUnescaped reports a character in the path or query that must be escaped. It does
+// not show the path and query, because they may be secret.
+func (p *targetParser) rejectUnescaped(rest string) {
 	rest, _, _ = strings.Cut(rest, "#") // a fragment is not sent
 	i := strings.IndexFunc(rest, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(mustEscape, c) })
 	if i < 0 {
@@ -350,18 +348,18 @@ func (r *reading) refuseUnescaped(rest string) {
 	}
 	switch c := rest[i]; {
 	case c == ' ':
-		r.mistake("%s:// with a space in its path or query: write %%20, or + in a query", r.scheme)
+		p.addError("%s:// with a space in its path or query: write %%20, or + in a query", p.scheme)
 	case c < ' ' || c == 0x7f:
-		r.mistake("%s:// with a control character in its path or query: write it as %%XX, as in %%0A for a newline", r.scheme)
+		p.addError("%s:// with a control character in its path or query: write it as %%XX, as in %%0A for a newline", p.scheme)
 	case c > 0x7f:
-		r.mistake("%s:// with a character in its path or query that is not ASCII: write each byte of it as %%XX, as in %%C3%%A9 for é", r.scheme)
+		p.addError("%s:// with a character in its path or query that is not ASCII: write each of its bytes as %%XX, as in %%C3%%A9 for é", p.scheme)
 	default:
-		r.mistake("%s:// with a %c in its path or query: write %%%02X", r.scheme, c, c)
+		p.addError("%s:// with a %c in its path or query: write %%%02X", p.scheme, c, c)
 	}
 }
 
-// escapeQuery escapes what a server has left unescaped in the query of a redirect,
-// as browsers do.
+// escapeQuery escapes the characters that a server has left unescaped in the query of a
+// redirect, as browsers do.
 func escapeQuery(query string) string {
 	var b strings.Builder
 	for i := range len(query) {
@@ -374,43 +372,43 @@ func escapeQuery(query string) string {
 	return b.String()
 }
 
-func (h *httpProbe) setMethod(r *reading) {
-	if _, written := r.values["method"]; !written {
+func (h *httpProbe) setMethod(p *targetParser) {
+	if _, written := p.values["method"]; !written {
 		return
 	}
-	h.method = r.value("method")
+	h.method = p.value("method")
 	if h.method == "" || h.method == http.MethodConnect || strings.Trim(h.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		r.mistake("method= is not the upper-case name of one: write for example method=POST")
+		p.addError("method= is not the upper-case name of a method: write for example method=POST")
 	}
 }
 
-func (h *httpProbe) setStatus(r *reading) {
-	if _, written := r.values["status"]; !written {
+func (h *httpProbe) setStatus(p *targetParser) {
+	if _, written := p.values["status"]; !written {
 		return
 	}
-	for _, part := range strings.Split(r.value("status"), ",") {
+	for _, part := range strings.Split(p.value("status"), ",") {
 		low, high, ranged := strings.Cut(part, "-")
 		if !ranged {
 			high = low
 		}
 		from, err1 := parseCount(low, 100)
 		to, err2 := parseCount(high, 100)
-		const only = http.StatusSwitchingProtocols // of those below 200 it alone ends an answer
+		const only = http.StatusSwitchingProtocols // the only final status below 200
 		if err1 != nil || err2 != nil || from > to || to > 599 || to < 200 && (only < from || to < only) {
-			r.mistake("status= %s is no status or range of them in 200-599, or 101: write for example status=200-299,401", quoteNumber(part))
+			p.addError("status= %s is not a status or a range within 200-599, or 101: write for example status=200-299,401", quoteNumber(part))
 			continue
 		}
 		h.status = append(h.status, statusRange{from, to})
 	}
 }
 
-// setHeaders reads header='Name: value'.
-func (h *httpProbe) setHeaders(r *reading) {
+// setHeaders parses header='Name: value'.
+func (h *httpProbe) setHeaders(p *targetParser) {
 	hosts := 0
-	for _, text := range r.values["header"] {
+	for _, text := range p.values["header"] {
 		name, value, ok := strings.Cut(text, ":")
 		if !ok || !isToken(name) {
-			r.mistake("header= is not a name, a colon and a value: write for example header='Accept: text/plain'")
+			p.addError("header= is not a name, a colon and a value: write for example header='Accept: text/plain'")
 			continue
 		}
 		f := headerField{name: textproto.CanonicalMIMEHeaderKey(name), value: strings.Trim(value, " \t")}
@@ -419,13 +417,13 @@ func (h *httpProbe) setHeaders(r *reading) {
 		}
 		switch {
 		case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Trailer", "Connection"}, f.name):
-			r.mistake("header= %s: it belongs to the connection, and is set by usher", f.name)
+			p.addError("header= %s: usher sets this header itself", f.name)
 		case hosts > 1:
-			r.mistake("header= Host: write it once, as header='Host: NAME[:PORT]'")
+			p.addError("header= Host: write it once, as header='Host: NAME[:PORT]'")
 		case strings.HasPrefix(f.value, "@/"):
-			f.file = r.optionFile("header= "+f.name, f.value[1:])
-		case f.unfit(f.value) != "":
-			r.mistake("header= %s: %s", f.name, f.unfit(f.value))
+			f.file = p.newOptionFile("header= "+f.name, f.value[1:])
+		case f.invalidValue(f.value) != "":
+			p.addError("header= %s: %s", f.name, f.invalidValue(f.value))
 		}
 		h.header = append(h.header, f)
 	}

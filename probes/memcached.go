@@ -2,44 +2,45 @@ package probes
 
 import "strings"
 
-// askMemcached asks for the version, which changes none of the statistics that
-// anybody watches, and says goodbye in the same breath.
+// askMemcached sends "version", which is not counted in the server's statistics of
+// commands, and "quit".
 //
-// A server with SASL knows only the binary protocol. That it hangs up at once,
-// without a word, is because these are 24 bytes: it waits for as many before it
-// looks. It is asked again in the way that it knows.
+// A server with SASL accepts only the binary protocol, whose header has 24 bytes. It reads
+// that many before it closes the connection; hence the second "version", which makes 24.
+// The server is then probed again with the binary protocol.
 func askMemcached(s *session) error {
-	s.say("version\r\nversion\r\nquit\r\n")
-	line, err := s.line()
+	s.write("version\r\nversion\r\nquit\r\n")
+	line, err := s.readLine()
 	switch {
 	case err != nil:
 		return s.askMemcachedInBinary(err)
 	case strings.HasPrefix(line, "VERSION "):
-		s.leave(nil)
+		s.closeGracefully(nil)
 		return nil
 	case strings.HasPrefix(line, "CLIENT_ERROR unauthenticated"), strings.HasPrefix(line, "ERROR Too many open connections"):
 		return nil
 	case strings.HasPrefix(line, "SERVER_ERROR"):
-		return hinted{answer{"answers with an error", nil}, hintOwnLog}
+		return hintedError{probeError{"answered with an error", nil}, hintOwnLog}
 	}
-	return stranger("memcached")
+	return errWrongProtocol("memcached")
 }
 
-// askMemcachedInBinary asks once more, for the version in the binary protocol:
-// magic 0x80 or, in the answer, 0x81; opcode 0x0b; the rest of the header's 24
-// bytes is zero but for the length of the version. before is why.
-func (s *session) askMemcachedInBinary(before error) error {
+// askMemcachedInBinary connects again and requests the version with the binary protocol:
+// magic 0x80 (0x81 in the response) and opcode 0x0b; the rest of the header is zero, but
+// for the length of the version in the response. If that gets no response, it returns
+// textErr, the error of the text protocol.
+func (s *session) askMemcachedInBinary(textErr error) error {
 	if s.connect() != nil {
-		return before
+		return textErr
 	}
-	s.say("\x80\x0b" + strings.Repeat("\x00", 22))
-	head, err := s.hear(24)
+	s.write("\x80\x0b" + strings.Repeat("\x00", 22))
+	head, err := s.read(24)
 	switch {
 	case err != nil:
-		return before
+		return textErr
 	case string(head[:8]) == "\x81\x0b\x00\x00\x00\x00\x00\x00":
-		s.leave(nil)
+		s.closeGracefully(nil)
 		return nil
 	}
-	return stranger("memcached")
+	return errWrongProtocol("memcached")
 }

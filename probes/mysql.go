@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// askMySQL hears the server's greeting. MySQL and MariaDB open their port when
-// they have recovered; while they initialize a data directory they have none.
+// askMySQL reads the server's greeting. MySQL and MariaDB open their port after recovery,
+// and do not open it while they initialize a data directory.
 //
-// An error may come instead of it. Those about this client are a yes: 1040, too
-// many connections; 1129 and 1130, this host is blocked or not allowed.
+// An error packet may come instead. With errors about this client the server counts as
+// ready: 1040, too many connections; 1129 and 1130, this host is blocked or not allowed.
 func askMySQL(s *session) error {
-	packet, number, err := s.mysqlPacket()
+	packet, number, err := s.readMySQLPacket()
 	if err != nil {
 		return err
 	}
@@ -21,52 +21,53 @@ func askMySQL(s *session) error {
 		case 1040, 1129, 1130:
 			return nil
 		case 1053:
-			return answer{"shutting down", nil}
+			return probeError{"shutting down", nil}
 		default:
-			return answer{fmt.Sprintf("refuses clients with error %d", code), nil}
+			return probeError{fmt.Sprintf("rejects clients with error %d", code), nil}
 		}
 	}
-	// Protocol 10: the server's version, NUL, and at least what MySQL 4.1 sends.
+	// Protocol 10: the server's version, NUL, and at least the fields of MySQL 4.1.
 	end := bytes.IndexByte(packet, 0)
 	if packet[0] != 10 || number != 0 || end < 2 || len(packet) < end+32 {
-		return stranger("MySQL")
+		return errWrongProtocol("MySQL")
 	}
-	s.leave(func() { s.refusedByMySQL(packet[end+1:]) })
+	s.closeGracefully(func() { s.failMySQLLogin(packet[end+1:]) })
 	return nil
 }
 
-// mysqlPacket reads a packet that is not empty, and its number.
-func (s *session) mysqlPacket() (packet []byte, number byte, err error) {
-	head, err := s.hear(4)
+// readMySQLPacket reads a packet, which must not be empty, and its sequence number.
+func (s *session) readMySQLPacket() (packet []byte, number byte, err error) {
+	head, err := s.read(4)
 	if err != nil {
 		return nil, 0, err
 	}
 	size := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
-	if size == 0 || size > maxHeard/4 {
-		return nil, 0, stranger("MySQL")
+	if size == 0 || size > maxServerBytes/4 {
+		return nil, 0, errWrongProtocol("MySQL")
 	}
-	packet, err = s.hear(size)
+	packet, err = s.read(size)
 	return packet, head[3], err
 }
 
-// Capabilities of a client: the passwords and the protocol of MySQL 4.1, and
-// plugins for the proof of who it is.
+// Capabilities of a client: the passwords and the protocol of MySQL 4.1, and authentication
+// plugins.
 const (
 	mysqlClient  = 0x1 | 0x200 | 0x8000
 	mysqlPlugins = 0x80000
 )
 
-// refusedByMySQL logs in as nobody, without a password, and takes the refusal.
+// failMySQLLogin tries to log in as a user that does not exist, without a password, and
+// reads the refusal.
 //
-// To hang up on the greeting, or to send COM_QUIT, would count as an error of
-// this host's handshake; after max_connect_errors of them, with no success in
-// between, the server blocks the host, and with it the app. A refused login does
-// not count. MariaDB logs either one, as a warning; the user's name says who it
-// was. The URL's user is not named: its account could be locked for that.
-func (s *session) refusedByMySQL(greeting []byte) {
+// If it closed the connection after the greeting, or sent COM_QUIT, the server would count
+// an interrupted handshake of this host. After max_connect_errors of them without a
+// success, the server blocks the host, and the app with it. A refused login is not counted.
+// MariaDB logs both as a warning; the name usher-probe tells where it comes from. The user
+// of the URL is not used, because failed logins may lock the account.
+func (s *session) failMySQLLogin(greeting []byte) {
 	plugin := "mysql_native_password"
-	// Thread (4), proof (8), NUL, capabilities (2), charset, status (2),
-	// capabilities (2), a length, reserved (10), proof and NUL, plugin and NUL.
+	// Thread (4), challenge (8), NUL, capabilities (2), character set, status (2),
+	// capabilities (2), a length, reserved (10), challenge and NUL, plugin and NUL.
 	if named := greeting[18]&(mysqlPlugins>>16) != 0; named {
 		_, name, _ := bytes.Cut(greeting[31:], []byte{0})
 		if name, _, _ = bytes.Cut(name, []byte{0}); len(name) < 64 {
@@ -74,30 +75,30 @@ func (s *session) refusedByMySQL(greeting []byte) {
 		}
 	}
 	head := binary.LittleEndian.AppendUint32(nil, mysqlClient|mysqlPlugins)
-	head = binary.LittleEndian.AppendUint32(head, 1<<24) // the longest packet
+	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size
 	head = append(head, 45)                              // utf8mb4
 	head = append(head, make([]byte, 23)...)
-	// The user, no proof, the plugin.
-	s.sayMySQL(1, string(head)+"usher-probe\x00\x00"+plugin+"\x00")
+	// The user, an empty response to the challenge, the plugin.
+	s.writeMySQL(1, string(head)+"usher-probe\x00\x00"+plugin+"\x00")
 	for {
-		packet, number, err := s.mysqlPacket()
+		packet, number, err := s.readMySQLPacket()
 		switch {
 		case err != nil:
 			return
-		case packet[0] == 0: // it has let us in
-			s.sayMySQL(0, "\x01") // COM_QUIT
+		case packet[0] == 0: // OK: the login has succeeded
+			s.writeMySQL(0, "\x01") // COM_QUIT
 			return
 		case packet[0] != 0xfe:
 			return
 		case bytes.HasPrefix(packet[1:], []byte("mysql_native_password\x00")):
-			s.sayMySQL(number+1, "") // another plugin is to do it: this is no password
+			s.writeMySQL(number+1, "") // switched to this plugin: an empty response means no password
 		default:
-			s.sayMySQL(number+1, "\x00") // and so it is for the newer ones
+			s.writeMySQL(number+1, "\x00") // for the other plugins, NUL means no password
 		}
 	}
 }
 
-// sayMySQL sends a packet.
-func (s *session) sayMySQL(number byte, packet string) {
-	s.say(string([]byte{byte(len(packet)), 0, 0, number}) + packet)
+// writeMySQL sends a packet.
+func (s *session) writeMySQL(number byte, packet string) {
+	s.write(string([]byte{byte(len(packet)), 0, 0, number}) + packet)
 }

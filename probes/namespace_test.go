@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inChild runs the test that calls it again, in a process of its own with new
-// namespaces, and reports whether this is that process.
+// inChild runs the calling test again, in a new process with new namespaces. It reports
+// whether this is that process.
 func inChild(t *testing.T, namespaces uintptr) bool {
 	t.Helper()
 	const mark = "USHER_TEST_CHILD"
@@ -37,7 +37,7 @@ func inChild(t *testing.T, namespaces uintptr) bool {
 		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := again.CombinedOutput()
-	if err != nil && len(out) == 0 { // it has not begun
+	if err != nil && len(out) == 0 { // it has not started
 		skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
 	}
 	require.NoError(t, err, "%s", out)
@@ -48,8 +48,8 @@ func inChild(t *testing.T, namespaces uintptr) bool {
 	return false
 }
 
-// inNamespace is inChild with a network and mounts of its own. There the loopback
-// device is up, and resolv is the /etc/resolv.conf.
+// inNamespace is inChild with its own network and mounts. The loopback device is up, and
+// /etc/resolv.conf has the text resolv.
 func inNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -73,9 +73,8 @@ func run(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
-// A cable with nobody at its other end swallows whatever is sent; some routes
-// refuse instead.
-func TestAddressesThatSwallow(t *testing.T) {
+// Addresses behind a network device that drops packets, and behind routes that reject them.
+func TestAddressesThatDropPackets(t *testing.T) {
 	if !inNamespace(t, "") {
 		return
 	}
@@ -99,15 +98,15 @@ func TestAddressesThatSwallow(t *testing.T) {
 		assert.EqualError(t, ask("10.9.7.1", time.Minute), "permission denied", kind)
 		assert.EqualError(t, ask("10.9.6.1", time.Minute), "network is unreachable", kind)
 	}
-	// One that swallows, or many, do not keep the others from being tried.
+	// Addresses that drop packets do not prevent the others from being tried.
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	all := names("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// A nameServer answers over UDP, as its say tells it to for a name: rcode and
-// addresses, or false to be silent.
+// A nameServer answers over UDP what its say returns for a name: rcode and addresses, or
+// false for no answer.
 type nameServer struct {
 	say func(name string, asked int) (rcode byte, addrs []string, ok bool)
 
@@ -134,7 +133,7 @@ func (s *nameServer) start(t *testing.T, address string) {
 	}()
 }
 
-// answer makes a message of RFC 1035, section 4.
+// answer encodes a message of RFC 1035, section 4.
 func (s *nameServer) answer(question []byte) []byte {
 	end := 12
 	var labels []string
@@ -166,8 +165,8 @@ func (s *nameServer) answer(question []byte) []byte {
 	return b
 }
 
-// count is how often a name was asked for, by its IPv4 or, if that is more, IPv6
-// question: a lookup asks both at the same time.
+// count returns how often a name was looked up. A lookup sends a query for IPv4 and one for
+// IPv6; the larger number counts.
 func (s *nameServer) count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +201,7 @@ func TestNameServers(t *testing.T) {
 			return noError, nil, true
 		case "only6.test":
 			return noError, []string{"::1"}, true
-		case "later.test": // not there, then broken, then there
+		case "later.test": // not found, then a failure, then found
 			switch {
 			case asked == 1:
 				return nxDomain, nil, true
@@ -250,10 +249,10 @@ func TestNameServers(t *testing.T) {
 		"http://none.test/":              "name does not resolve",
 		"grpc://none.test:1":             "name does not resolve",
 		"dns://empty.test":               "name does not resolve",
-		"dns://both-fail.test":           "cannot look up name: the name server fails",
-		"https://both-fail.test":         "cannot look up name: the name server fails",
-		"dns://both-silent.test":         "cannot look up name: no name server answers in time",
-		tcp("both-silent.test", port4):   "cannot look up name: no name server answers in time",
+		"dns://both-fail.test":           "cannot look up name: the name server failed",
+		"https://both-fail.test":         "cannot look up name: the name server failed",
+		"dns://both-silent.test":         "cannot look up name: the name server timed out",
+		tcp("both-silent.test", port4):   "cannot look up name: the name server timed out",
 	} {
 		target := parse(t, text, ForWait)
 		all.Go(func() {
@@ -268,14 +267,14 @@ func TestNameServers(t *testing.T) {
 	all.Wait()
 	assert.Positive(t, second.count("first-silent.test"))
 
-	// The timeout of an attempt does not cut a lookup short, which would never
-	// get to the second server: the lookup goes on, and the target is found.
+	// The timeout of an attempt does not end the lookup, so the lookup reaches the
+	// second name server, and the target becomes ready.
 	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
 	var tried []error
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, func(u Update) {
-		if u.Kind == Tried {
+		if u.Kind == TargetTried {
 			tried = append(tried, u.Status.Last)
 		}
 	}))
@@ -293,13 +292,13 @@ func TestNameServers(t *testing.T) {
 	assert.GreaterOrEqual(t, lookups, 3)
 	assert.LessOrEqual(t, lookups, seconds+1)
 
-	// A name that goes is gone. A server that breaks takes a target's address not
-	// away, but whether the name resolves now is what dns:// was asked.
+	// When a name does not exist any more, targets fail. When the name server fails,
+	// targets keep their addresses, but dns:// fails, because it checks the lookup.
 	for text, want := range map[string]string{
 		tcp("goes.test", port4):   "name does not resolve",
 		"dns://goes.test":         "name does not resolve",
 		tcp("breaks.test", port4): "",
-		"dns://breaks.test":       "cannot look up name: the name server fails",
+		"dns://breaks.test":       "cannot look up name: the name server failed",
 	} {
 		resolver := &Resolver{}
 		target := parse(t, text, ForWait)
@@ -308,10 +307,10 @@ func TestNameServers(t *testing.T) {
 		clear(first.asked)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // a second has passed
-		resolver.names[name].begun = time.Time{}
+		resolver.mu.Lock() // as if a second had passed
+		resolver.names[name].startedAt = time.Time{}
 		resolver.mu.Unlock()
-		_ = resolver.resolves(t.Context(), name, new(chan struct{}))
+		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
 		err := target.Probe.Ask(t.Context(), Attempt{Resolver: resolver})
 		if want == "" {
 			assert.NoError(t, err, text)
@@ -321,12 +320,12 @@ func TestNameServers(t *testing.T) {
 	}
 }
 
-// A machine that has no name server at all asks itself, and nobody is there.
+// Without a name server in resolv.conf the resolver queries localhost, which refuses.
 func TestNoNameServer(t *testing.T) {
 	if !inNamespace(t, "options timeout:1 attempts:1\n") {
 		return
 	}
-	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: there is no name server")
+	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: the name server refused the connection")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	assert.NoError(t, parse(t, "dns://localhost", ForWait).Probe.Ask(ctx, Attempt{}))

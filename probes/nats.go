@@ -2,20 +2,19 @@ package probes
 
 import "strings"
 
-// askNATS hears INFO, which a NATS server sends by itself when it accepts a
-// client; it opens its port when all else is ready. A PING would ask no more,
-// and without a user be logged as an attempt to break in. (One that wants TLS logs
-// a handshake that ended.)
+// askNATS reads INFO, which a NATS server sends to every client it accepts. The server
+// opens its port last. A PING would show nothing more, and without a user the server logs
+// it as an authorization error. (A server that requires TLS logs a failed handshake.)
 func askNATS(s *session) error {
-	line, err := s.line()
+	line, err := s.readLine()
 	switch {
 	case err != nil:
 		return err
 	case strings.HasPrefix(line, "INFO {"):
-		s.leave(nil)
+		s.closeGracefully(nil)
 		return nil
 	case strings.HasPrefix(line, "-ERR "):
-		return answer{"refuses clients", nil}
+		return probeError{"rejects clients", nil}
 	}
-	return stranger("NATS")
+	return errWrongProtocol("NATS")
 }

@@ -13,8 +13,8 @@ import (
 	"unicode"
 )
 
-// A kind of target. A new one is a file with its build function, and a row here: Parse,
-// its messages and the pages (see [Kinds]) are made from this table.
+// A kind of target. To add one, add a file with its build function, and a row here. Parse,
+// its messages and the documentation (see [Kinds]) use this table.
 type kind struct {
 	name    string // its scheme too, except for "command"
 	form    string // how it is written
@@ -22,11 +22,11 @@ type kind struct {
 	details string // more for the manual, in sentences
 	example string
 	options []option // those that only this kind has
-	build   func(*reading) Probe
+	build   func(*targetParser) Probe
 }
 
-// scheme reports whether it is written as name://.
-func (k kind) scheme() bool { return k.name != "command" }
+// hasScheme reports whether the kind is written as name://.
+func (k kind) hasScheme() bool { return k.name != "command" }
 
 const (
 	readyAccepts = "a connection is accepted"
@@ -37,9 +37,9 @@ const (
 )
 
 var kinds = []kind{
-	{name: "tcp", form: "tcp://HOST:PORT", ready: readyAccepts, options: talkOptions, build: buildTCP, example: "tcp://db:5432",
+	{name: "tcp", form: "tcp://HOST:PORT", ready: readyAccepts, options: sendExpectOptions, build: buildTCP, example: "tcp://db:5432",
 		details: "Behind a proxy that accepts every connection, such as a service mesh or docker-proxy, it is always ready: probe http, grpc or the server's own scheme there."},
-	{name: "unix", form: "unix:///PATH", ready: readyAccepts, options: talkOptions, build: buildUnix, example: "unix:///run/app.sock"},
+	{name: "unix", form: "unix:///PATH", ready: readyAccepts, options: sendExpectOptions, build: buildUnix, example: "unix:///run/app.sock"},
 	{name: "http", form: "http://HOST[:PORT]/PATH", ready: readyStatus, options: httpOptions, build: buildHTTP, example: "'status=204 timeout=2s http://auth/healthz'",
 		details: "A probe follows redirects on the same host name, 10 at most; one to another host counts as ready. " +
 			"What was written for the URL (method, headers, user, body, client certificate) is sent to the same scheme and port only, or from http to https on their default ports; any other redirect is followed with a plain GET, or HEAD if `method=` is HEAD. " +
@@ -72,7 +72,7 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of the grammar. Those of a kind have no set: its build reads them.
+// An option of a target. Those of a single kind have no set: its build function reads them.
 type option struct {
 	name    string
 	value   string // placeholder of its value
@@ -101,10 +101,10 @@ var options = []option{
 			t.Interval, err = ParseDuration(v)
 			switch {
 			case err != nil:
-			case t.Interval < minPause:
-				err = fmt.Errorf("is less than %v, with which every pause starts", minPause)
-			case t.Interval > longestInterval:
-				err = fmt.Errorf("is more than %v, the longest pause there is", longestInterval)
+			case t.Interval < minDelay:
+				err = fmt.Errorf("is less than %v, the first delay", minDelay)
+			case t.Interval > maxInterval:
+				err = fmt.Errorf("is more than %v, the longest interval", maxInterval)
 			}
 			return err
 		}},
@@ -147,135 +147,133 @@ var options = []option{
 		}},
 }
 
-// Parse reads one target, `[option=value ...] TARGET`, for the given use.
+// Parse parses one target, `[option=value ...] TARGET`, for the given use.
 //
-// The text is split into words by the quoting rules of the POSIX shell (single
-// quotes, double quotes, backslash); nothing is ever expanded. Options come
-// first. What a shell would act on must be quoted in a command, because a user
-// who wrote it meant a shell.
+// The text is split into words by the quoting rules of the POSIX shell (single quotes,
+// double quotes, backslash); nothing is expanded. Options come first. In a command, unquoted
+// characters that are special to a shell are an error, because no shell is used.
 //
-// Limits are Go durations or numbers of seconds; timeout=0 and within=0 mean no
-// limit. A request is a GET unless method= says otherwise, with body= too. All mistakes
-// of a text are reported, joined, each with the word that is wrong and the form
-// that is right. They never hold what may be secret: the user, query or fragment
-// of a URL, a header's value, a body, a command's arguments. After a typo those may
-// be in the first word of a command: see [CommandName].
+// Durations are Go durations or numbers of seconds; timeout=0 and within=0 mean no limit. An
+// HTTP request is a GET unless method= is given, with body= too. All errors of a text are
+// reported, joined, each with the wrong word and the right form. They never contain what may
+// be secret: the user, query or fragment of a URL, a header's value, a body, a command's
+// arguments. After a typo a secret may be in the first word of a command: see [CommandName].
 func Parse(text string, use Use) (Target, error) {
-	words, err := split(text)
+	words, err := splitWords(text)
 	if err != nil {
 		return Target{}, err
 	}
-	r := reading{use: use, values: map[string][]string{}}
-	r.target.Use, r.target.Interval, r.target.Successes = use, MaxInterval, 1
+	p := targetParser{use: use, values: map[string][]string{}}
+	p.target.Use, p.target.Interval, p.target.Successes = use, DefaultInterval, 1
 	switch use {
 	case ForWait, ForReady:
-		r.target.Timeout = ProbeTimeout
+		p.target.Timeout = ProbeTimeout
 	case ForEnd:
-		r.target.Timeout = EndTimeout
+		p.target.Timeout = EndTimeout
 	case ForProbe:
-		r.target.Timeout = OnceTimeout
+		p.target.Timeout = OnceTimeout
 	}
-	words = r.takeOptions(words)
-	k, known := r.takeTarget(words)
-	r.setOptions(k, known)
-	if known && r.canBuild() {
-		r.target.Kind = k.name
-		r.target.Probe = k.build(&r)
+	words = p.takeOptions(words)
+	k, known := p.takeTarget(words)
+	p.setOptions(k, known)
+	if known && p.canBuild() {
+		p.target.Kind = k.name
+		p.target.Probe = k.build(&p)
 	}
-	if r.target.Within > 0 && r.target.Optional > 0 {
-		r.mistake("within= and optional= exclude each other: the passing of one is fatal, of the other a warning")
+	if p.target.Within > 0 && p.target.Optional > 0 {
+		p.addError("within= and optional= cannot be combined: a target that is not ready in time is fatal with within=, a warning with optional=")
 	}
-	if len(r.mistakes) > 0 {
-		return Target{}, errors.Join(r.mistakes...)
+	if len(p.errs) > 0 {
+		return Target{}, errors.Join(p.errs...)
 	}
-	if r.target.Name == "" {
-		r.target.Name = r.name
+	if p.target.Name == "" {
+		p.target.Name = p.name
 	}
-	return r.target, nil
+	return p.target, nil
 }
 
-// A reading is what is known of a text so far.
-type reading struct {
-	use      Use
-	scheme   string
-	rest     string              // what follows scheme://
-	torn     bool                // more words follow the URL: it may be cut in two
-	argv     []word              // of a command
-	order    []string            // options in the order of the text
-	values   map[string][]string // and what was written for them
-	name     string              // what build calls the target
-	target   Target
-	mistakes []error
+// A targetParser is the state of Parse.
+type targetParser struct {
+	use           Use
+	scheme        string
+	rest          string              // the text after scheme://
+	hasExtraWords bool                // more words follow the URL, which may be a URL with an unquoted space
+	argv          []word              // of a command
+	order         []string            // options in the order of the text
+	values        map[string][]string // the values of each option
+	name          string              // the name of the target, set by build
+	target        Target
+	errs          []error
 }
 
-func (r *reading) mistake(format string, args ...any) {
-	r.mistakes = append(r.mistakes, fmt.Errorf(format, args...))
+func (p *targetParser) addError(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
-// canBuild is false when there is nothing that build could read. It is true
-// after mistakes in options: those of the target shall be reported with them.
-func (r *reading) canBuild() bool { return r.scheme != "" || len(r.argv) > 0 }
+// canBuild reports whether there is a URL or a command to build from. It is true after errors
+// in options, so that the errors of the target are reported together with them.
+func (p *targetParser) canBuild() bool { return p.scheme != "" || len(p.argv) > 0 }
 
-// value is what was written for an option that does not repeat, "" without it.
-func (r *reading) value(option string) string {
-	if v := r.values[option]; len(v) > 0 {
+// value returns the value of an option that is given once at most, or "".
+func (p *targetParser) value(option string) string {
+	if v := p.values[option]; len(v) > 0 {
 		return v[0]
 	}
 	return ""
 }
 
 var (
-	assignment = onDemand(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
-	schemed    = onDemand(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
-	bare       = onDemand(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
-	lowerCase  = onDemand(`^[a-z-]+$`)
+	optionPrefix  = lazyRegexp(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
+	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	bareHostPort  = lazyRegexp(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
+	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
 )
 
-// onDemand compiles a pattern when it is first used: an init that is given no
-// target starts its app the sooner.
-func onDemand(pattern string) func() *regexp.Regexp {
+// lazyRegexp compiles a pattern at its first use, because compiling takes time, and an init
+// without targets starts its app sooner without it.
+func lazyRegexp(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
-// takeOptions reads the option=value words in front and returns the others.
-func (r *reading) takeOptions(words []word) []word {
+// takeOptions takes the leading option=value words and returns the other words.
+func (p *targetParser) takeOptions(words []word) []word {
 	for i, w := range words {
-		m := assignment().FindStringSubmatch(w.text)
+		m := optionPrefix().FindStringSubmatch(w.text)
 		if m == nil {
 			return words[i:]
 		}
 		name, value := m[1], w.text[len(m[0]):]
-		_, seen := r.values[name]
+		_, seen := p.values[name]
 		o, known := findOption(name)
 		switch {
 		case known && seen && !o.repeat:
-			r.mistake("%s= is given twice", name)
+			p.addError("%s= is given twice", name)
 		case known:
-			if w.expands() {
-				r.mistake("%s=: nothing is expanded here: quote the $ or ` that is meant as such", name)
+			if w.wouldExpand() {
+				p.addError("%s=: variables and commands are not expanded: quote a $ or ` that is part of the text", name)
 			}
-			r.order = append(r.order, name)
-			r.values[name] = append(r.values[name], value)
-		case r.unquoted() != "":
-			// Not repeated: it is the rest of a value that was not quoted, and may be
-			// the half of a password.
-			r.mistake("%s= has more words behind it: quote a value that has spaces, as in header='K: V'", r.unquoted())
+			p.order = append(p.order, name)
+			p.values[name] = append(p.values[name], value)
+		case p.freeTextOption() != "":
+			// The word is not shown, because it is the rest of a value without quotes
+			// and may be part of a password.
+			p.addError("%s= is followed by more words: quote a value that has spaces, as in header='K: V'", p.freeTextOption())
 		case isOption(strings.ToLower(name)):
-			r.mistake("%s= is not an option: those are lower case: write %s=", name, strings.ToLower(name))
-		case lowerCase().MatchString(name):
-			r.mistake("unknown option %s=: known are %s; for an environment variable write env %s=value cmd", name, optionList(), name)
+			p.addError("%s= is not an option: options are lower-case: write %s=", name, strings.ToLower(name))
+		case lowerCaseName().MatchString(name):
+			p.addError("unknown option %s=: known are %s; for an environment variable write env %s=value cmd", name, optionList(), name)
 		default:
-			r.mistake("%s= is not an option: for an environment variable write env %s=value cmd", name, name)
+			p.addError("%s= is not an option: for an environment variable write env %s=value cmd", name, name)
 		}
 	}
 	return nil
 }
 
-// unquoted is the last option so far whose value is free text, and may be secret: if
-// what follows is neither an option nor a URL, it is the rest of that value. "" if
-// there is no such option.
-func (r *reading) unquoted() string {
-	for _, name := range slices.Backward(r.order) {
+// freeTextOption returns the last option so far whose value is free text, or "". Words after
+// it that are neither an option nor a URL are the rest of an unquoted value, which may be
+// secret.
+func (p *targetParser) freeTextOption() string {
+	for _, name := range slices.Backward(p.order) {
 		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {
 			return name
 		}
@@ -283,117 +281,118 @@ func (r *reading) unquoted() string {
 	return ""
 }
 
-// takeTarget finds the kind of the target that the remaining words name.
-func (r *reading) takeTarget(words []word) (k kind, known bool) {
+// takeTarget finds out the kind of the target from the remaining words.
+func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
-		if len(r.values) > 0 || len(r.mistakes) > 0 {
-			r.mistake("options without a target: write " + aTarget + " after them")
+		if len(p.values) > 0 || len(p.errs) > 0 {
+			p.addError("options without a target: write " + targetForm + " after them")
 		} else {
-			r.mistake("empty target: write " + aTarget)
+			p.addError("empty target: write " + targetForm)
 		}
 		return kind{}, false
 	}
 	first := words[0]
-	if m := schemed().FindStringSubmatch(first.text); m != nil {
-		r.oneWord(words)
+	if m := schemePrefix().FindStringSubmatch(first.text); m != nil {
+		p.rejectExtraWords(words)
 		scheme := strings.ToLower(m[1])
 		k, known := findKind(scheme)
 		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns"}, base) && isScheme(base) {
-			r.mistake("unknown scheme %s://: TLS is spoken for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
+			p.addError("unknown scheme %s://: TLS is supported for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
 			return kind{}, false
 		}
 		if !isScheme(scheme) {
-			r.mistake("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
+			p.addError("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
 			return kind{}, false
 		}
-		if first.expands() {
-			r.mistake("%s://: nothing is expanded here: quote the $ or ` that is meant as such", scheme)
+		if first.wouldExpand() {
+			p.addError("%s://: variables and commands are not expanded: quote a $ or ` that is part of the text", scheme)
 		}
-		r.scheme, r.rest = scheme, first.text[len(m[0]):]
+		p.scheme, p.rest = scheme, first.text[len(m[0]):]
 		return k, true
 	}
 	if scheme, _, ok := strings.Cut(first.text, ":"); ok {
 		if k, known := findKind(strings.ToLower(scheme)); known {
-			r.mistake("%s: without //: write %s", scheme, k.form)
+			p.addError("%s: without //: write %s", scheme, k.form)
 			return kind{}, false
 		}
 	}
 	if before, _, ok := strings.Cut(first.text, "://"); ok && !strings.Contains(before, "/") {
-		r.mistake("what stands before :// is no scheme: known are %s; write tcp://HOST:PORT for any other server", schemeList())
+		p.addError("invalid scheme before ://: known are %s; write tcp://HOST:PORT for any other server", schemeList())
 		return kind{}, false
 	}
 	if user, _, ok := strings.Cut(first.text, "@"); ok && strings.IndexAny(user, "/.") != 0 && strings.Contains(user, ":") {
-		// Not repeated, and not taken for a command that logs would name: it
-		// is a URL that has lost its scheme, and so holds a password.
-		r.mistake("USER:PASSWORD@HOST without a scheme: write " + aTarget)
+		// The word is not shown, and not taken for a command, whose name logs would show:
+		// it is a URL without a scheme, and so holds a password.
+		p.addError("USER:PASSWORD@HOST without a scheme: write " + targetForm)
 		return kind{}, false
 	}
 	if strings.HasPrefix(first.text, "-") {
-		r.mistake("a command does not begin with a dash: write " + aTarget)
+		p.addError("a command does not start with a dash: write " + targetForm)
 		return kind{}, false
 	}
-	if r.unquoted() == "" && bare().MatchString(first.text) {
-		r.mistake("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
+	if p.freeTextOption() == "" && bareHostPort().MatchString(first.text) {
+		p.addError("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
 		return kind{}, false
 	}
 	if name, _, ok := strings.Cut(first.text, ":"); ok {
 		if o, known := findOption(strings.ToLower(name)); known {
-			r.mistake("%s: is not how an option is written: write %s", o.name, o.form)
+			p.addError("%s: is not the form of an option: write %s", o.name, o.form)
 			return kind{}, false
 		}
 	}
-	if text := r.unquoted(); text != "" {
-		// Not taken for a command that messages would name: it may be half a password.
-		r.mistake("%s= is for a URL, and what follows is none: quote a value that has spaces, as in header='K: V'", text)
+	if text := p.freeTextOption(); text != "" {
+		// Not taken for a command, whose name messages would show: it may be part of a
+		// password.
+		p.addError("%s= is for a URL, but no URL follows: quote a value that has spaces, as in header='K: V'", text)
 		return kind{}, false
 	}
 	if isJSON(first.text) {
-		r.mistake(jsonHint)
+		p.addError(jsonHint)
 		return kind{}, false
 	}
 	if host, ok := schemelessURL(first.text); ok {
-		r.mistake("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
+		p.addError("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
 		return kind{}, false
 	}
-	// A path may have a blank in it, a name that is looked up in PATH never has.
+	// A path may have a blank in it. A name that is looked up in PATH has none.
 	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
-		r.mistake("the command %s is one word with blanks in it: write its arguments as separate words, without quotes around all of it", CommandName(first.text))
+		p.addError("the command %s is one word with blanks: write its arguments as separate words, without quotes around them all", CommandName(first.text))
 		return kind{}, false
 	}
-	r.argv = words
+	p.argv = words
 	return findKind("command")
 }
 
-// oneWord refuses what follows a URL; it names options only, as an argument may
-// be secret.
-func (r *reading) oneWord(words []word) {
-	r.torn = len(words) > 1
+// rejectExtraWords reports words after a URL. It shows the names of options only, because
+// other words may be secret.
+func (p *targetParser) rejectExtraWords(words []word) {
+	p.hasExtraWords = len(words) > 1
 	for _, w := range words[1:] {
-		if m := assignment().FindStringSubmatch(w.text); m != nil {
+		if m := optionPrefix().FindStringSubmatch(w.text); m != nil {
 			if _, known := findOption(m[1]); known {
-				r.mistake("%s= comes after the target: write it before", m[1])
+				p.addError("%s= is after the target: write it before the target", m[1])
 				continue
 			}
 		}
-		r.mistake("more words after the URL: a target is one URL, or one command; quote spaces that belong to it")
+		p.addError("more words after the URL: a target is one URL, or one command; quote spaces that belong to it")
 		return
 	}
 }
 
-// setOptions applies the options of every kind, and refuses those that do not
-// go with this use or this kind.
-func (r *reading) setOptions(k kind, known bool) {
-	for _, name := range r.order {
+// setOptions applies the options that every kind has, and rejects those that this use or this
+// kind does not allow.
+func (p *targetParser) setOptions(k kind, known bool) {
+	for _, name := range p.order {
 		o, _ := findOption(name)
 		switch {
-		case o.uses != nil && !slices.Contains(o.uses, r.use):
-			r.mistake("%s= is for %s only, not for %s", name, useList(o.uses), r.use)
+		case o.uses != nil && !slices.Contains(o.uses, p.use):
+			p.addError("%s= is for %s only, not for %s", name, useList(o.uses), p.use)
 		case o.set != nil:
-			if err := o.set(&r.target, r.value(name)); err != nil {
-				r.mistake("%s= %w: write for example %s", name, err, o.form)
+			if err := o.set(&p.target, p.value(name)); err != nil {
+				p.addError("%s= %w: write for example %s", name, err, o.form)
 			}
 		case known && !slices.ContainsFunc(k.options, func(have option) bool { return have.name == name }):
-			r.mistake("%s= is for %s, not for %s", name, kindsWith(name), k.name)
+			p.addError("%s= is for %s, not for %s", name, kindsWith(name), k.name)
 		}
 	}
 }
@@ -413,7 +412,7 @@ func isOption(name string) bool {
 
 func isScheme(name string) bool {
 	k, known := findKind(name)
-	return known && k.scheme()
+	return known && k.hasScheme()
 }
 
 func findOption(name string) (option, bool) {
@@ -425,7 +424,7 @@ func findOption(name string) (option, bool) {
 	return option{}, false
 }
 
-// allOptions are those of every kind and those of one, each once.
+// allOptions returns the options of every kind and those of single kinds, each once.
 func allOptions() []option {
 	all := slices.Clone(options)
 	for _, k := range kinds {
@@ -446,12 +445,12 @@ func optionList() string {
 	return strings.Join(names, " ")
 }
 
-const aTarget = "a target, such as tcp://HOST:PORT, http://HOST/PATH or a command"
+const targetForm = "a target, such as tcp://HOST:PORT, http://HOST/PATH or a command"
 
 func schemeList() string {
 	var names []string
 	for _, k := range kinds {
-		if k.scheme() {
+		if k.hasScheme() {
 			names = append(names, k.name+"://")
 		}
 	}
@@ -476,9 +475,9 @@ func useList(uses []Use) string {
 	return strings.Join(names, " and ")
 }
 
-// ParseDuration reads a limit: a Go duration ("1m30s", "200ms") or a bare number
-// of seconds ("30", "1.5"). 0 is a duration, and means no limit wherever this
-// package takes one. What is negative or longer than 292 years is refused.
+// ParseDuration parses a Go duration ("1m30s", "200ms") or a bare number of seconds ("30",
+// "1.5"). In this package 0 means no limit. A negative duration, and one of more than 292
+// years, is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	text := s
 	if s != "" && strings.Trim(s, "0123456789.") == "" {
@@ -496,11 +495,11 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseCount reads a number of times, which is at least least.
-func parseCount(s string, least int) (int, error) {
+// parseCount parses a number that must be at least min.
+func parseCount(s string, min int) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < least || n > math.MaxInt32 {
-		return 0, fmt.Errorf("%s is not a number from %d on", quoteNumber(s), least)
+	if err != nil || n < min || n > math.MaxInt32 {
+		return 0, fmt.Errorf("%s is not a whole number of at least %d", quoteNumber(s), min)
 	}
 	return n, nil
 }

@@ -42,7 +42,7 @@ func TestParseTargets(t *testing.T) {
 		{"dns://my_db/", ForEnd, "dns", "dns://my_db"},
 		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, ForWait, "tcp", "tcp://db:1"},
 		{`send=\\x00 unix:///s`, ForEnd, "unix", "unix://"},
-		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // read when asked
+		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // read at each attempt
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
@@ -100,7 +100,7 @@ func TestParseOptions(t *testing.T) {
 
 // Every row is refused, and the message holds the words: what is wrong, and what
 // would be right.
-func TestParseRefuses(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	tests := []struct {
 		text  string
 		use   Use
@@ -112,11 +112,11 @@ func TestParseRefuses(t *testing.T) {
 		{"timeout=2s", ForWait, "options without a target"},
 		{"ftp://h/x", ForWait, "unknown scheme ftp://|tcp://HOST:PORT|https://"},
 		{"rediss://u:CANARY@h:1/x", ForWait, "unknown scheme rediss://: TLS|tcp://HOST:PORT"},
-		{"jdbc:postgresql://u:CANARY@h/x", ForWait, "is no scheme|postgresql://"},
+		{"jdbc:postgresql://u:CANARY@h/x", ForWait, "invalid scheme before|postgresql://"},
 		{"command://x", ForWait, "unknown scheme command://"},
-		{"--timeout=2s http://a/", ForWait, "begin with a dash|tcp://HOST:PORT"},
+		{"--timeout=2s http://a/", ForWait, "start with a dash|tcp://HOST:PORT"},
 		{"Timeout=2s http://a/", ForWait, "Timeout= is not an option|write timeout="},
-		{"header=Authorization:Basic CANARY= http://a/", ForWait, "header= has more words behind it|header='K: V'"},
+		{"header=Authorization:Basic CANARY= http://a/", ForWait, "header= is followed by more words|header='K: V'"},
 		{"header=Authorization: Bearer CANARY http://a/?b", ForWait, "header= is for a URL|quote a value"},
 		{"header=A: CANARY:0 http://a/?b", ForWait, "header= is for a URL|quote a value"},
 		{"body=a CANARY& http://a/", ForWait, "body= is for a URL"},
@@ -124,7 +124,7 @@ func TestParseRefuses(t *testing.T) {
 		{"tcp://a:1,tcp://b:2", ForWait, "several hosts|target for each"},
 		{"http://a,b/", ForWait, "several hosts"},
 		{"http://a:80:8080/", ForWait, "more than one port"},
-		{"http://user%3ACANARY%40a/", ForWait, "no host name has"},
+		{"http://user%3ACANARY%40a/", ForWait, "not allowed in a host name"},
 		{"db:5432", ForWait, `"db:5432" has no scheme|tcp://db:5432`},
 		{"[::1]:5432", ForWait, "tcp://[::1]:5432"},
 		{"user:CANARY@db:5432", ForWait, "without a scheme"},
@@ -142,13 +142,13 @@ func TestParseRefuses(t *testing.T) {
 		{"tcp://db:80/CANARY", ForWait, "no path"},
 		{"tcp://user:CANARY@db:80", ForWait, "no user"},
 		{"tcp://::1:80", ForWait, "brackets"},
-		{"tcp://[db]:80", ForWait, "no IPv6 address"},
+		{"tcp://[db]:80", ForWait, "not an IPv6 address"},
 		{"tcp://[::1:80", ForWait, "tcp://[::1]:80"},
-		{"tcp://d%b:80", ForWait, "no host name has"},
+		{"tcp://d%b:80", ForWait, "not allowed in a host name"},
 		{"tcp://a:1 tcp://b:2", ForWait, "one URL"},
-		{"tcp://a:1 timeout=2s", ForWait, "timeout= comes after the target"},
-		{"tcp://$HOST:80", ForWait, "nothing is expanded"},
-		{"name=`id` tcp://a:80", ForWait, "name=|nothing is expanded"},
+		{"tcp://a:1 timeout=2s", ForWait, "timeout= is after the target"},
+		{"tcp://$HOST:80", ForWait, "not expanded"},
+		{"name=`id` tcp://a:80", ForWait, "name=|not expanded"},
 		{"unix://run/x", ForWait, "absolute|unix:///PATH"},
 		{"unix:///" + strings.Repeat("x", 107), ForWait, "at most 107"},
 		{"file://host/x", ForWait, "file:///PATH"},
@@ -184,7 +184,7 @@ func TestParseRefuses(t *testing.T) {
 		{"successes=1 tcp://a:1", ForStart, "successes="},
 		{"optional=1s tcp://a:1", ForReady, "optional= is for --wait only"},
 		{"retries=1 tcp://a:1", ForWait, "retries="},
-		{"within=1s optional=2s tcp://a:1", ForWait, "exclude each other"},
+		{"within=1s optional=2s tcp://a:1", ForWait, "cannot be combined"},
 		{"optional=0 tcp://a:1", ForWait, "optional= needs a limit"},
 		{"timeout=-1s tcp://a:1", ForWait, "timeout=|negative|timeout=2s"},
 		{"timeout= tcp://a:1", ForWait, "not a duration"},
@@ -236,14 +236,14 @@ func TestParseRefuses(t *testing.T) {
 		{"insecure=true http://auth", ForWait, "insecure= is for https and grpcs, not for http"},
 		{"ca=ca.pem https://auth", ForWait, "ca= needs an absolute path"},
 		{"ca= https://auth", ForWait, "ca= needs an absolute path"},
-		{"cert=/c https://auth", ForWait, "cert= and key= go together"},
-		{"key=/k grpcs://auth:1", ForWait, "cert= and key= go together"},
+		{"cert=/c https://auth", ForWait, "cert= and key= need each other"},
+		{"key=/k grpcs://auth:1", ForWait, "cert= and key= need each other"},
 		{"cert=c key=k grpcs://auth:1", ForWait, "cert= needs an absolute path|key= needs an absolute path"},
-		{"server-name= https://auth", ForWait, "server-name= is no host name"},
-		{"server-name=a/b https://auth", ForWait, "server-name= is no host name"},
+		{"server-name= https://auth", ForWait, "server-name= is not a host name"},
+		{"server-name=a/b https://auth", ForWait, "server-name= is not a host name"},
 		{"insecure=yes https://auth", ForWait, "insecure= is neither true nor false"},
 		{"insecure= https://auth", ForWait, "insecure= is neither true nor false"},
-		{"insecure=true ca=/ca https://auth", ForWait, "exclude each other"},
+		{"insecure=true ca=/ca https://auth", ForWait, "cannot be combined"},
 		{"insecure=true insecure=true https://auth", ForWait, "given twice"},
 		{`send='CANARY\q' tcp://a:1`, ForWait, "send=|backslash"},
 		{`send='CANARY\' tcp://a:1`, ForWait, "send=|backslash"},
@@ -257,7 +257,7 @@ func TestParseRefuses(t *testing.T) {
 		{"dns://db:53", ForWait, "no port"},
 		{"dns://server/db", ForWait, "no path"},
 		{"dns://u:CANARY@db", ForWait, "no user"},
-		{"dns://d%b", ForWait, "no host name has"},
+		{"dns://d%b", ForWait, "not allowed in a host name"},
 		{"dns:db", ForWait, "dns: without //|dns://NAME"},
 		{"a && b", ForWait, "unquoted & in the command a|sh -c"},
 		{"a; b", ForWait, "unquoted ;"},
@@ -272,8 +272,8 @@ func TestParseRefuses(t *testing.T) {
 		{"ls ~/x", ForWait, "unquoted ~"},
 		{"a # b", ForWait, "unquoted #"},
 		{"a\nb", ForWait, "several lines"},
-		{"a 'b", ForWait, "quote without its end"},
-		{`a "b`, ForWait, "quote without its end"},
+		{"a 'b", ForWait, "unclosed quote"},
+		{`a "b`, ForWait, "unclosed quote"},
 		{`a \`, ForWait, "backslash at the end"},
 		{"a \x00", ForWait, "NUL"},
 	}
@@ -285,14 +285,14 @@ func TestParseRefuses(t *testing.T) {
 				assert.ErrorContains(t, err, word)
 			}
 			assert.NotContains(t, err.Error(), "CANARY")
-			for _, mistake := range mistakesOf(err) {
-				assert.True(t, namesItsWord(mistake.Error(), test.text), mistake)
+			for _, err := range errsOf(err) {
+				assert.True(t, namesItsWord(err.Error(), test.text), err)
 			}
 		})
 	}
 }
 
-func TestParseReportsAllMistakesAtOnce(t *testing.T) {
+func TestParseReportsAllErrorsAtOnce(t *testing.T) {
 	_, err := Parse("timeout=x retries=1 nope=1 A=b status=1 method=m header=h match=( http://h:0/ method=GET", ForWait)
 	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok)
@@ -318,7 +318,7 @@ func TestSplitFollowsTheShell(t *testing.T) {
 		`"ä"\ö`:               {"äö"},
 	}
 	for text, want := range tests {
-		words, err := split(text)
+		words, err := splitWords(text)
 		require.NoError(t, err, text)
 		var got []string
 		for _, w := range words {
@@ -345,9 +345,8 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-// FuzzParse holds what is true of any text: it is never a panic; a mistake names
-// the word that is wrong; and what can be read says the same when it is written
-// again with every word in quotes.
+// FuzzParse checks what holds for any text: Parse does not panic, an error names the wrong
+// word, and a valid text means the same with every word in quotes.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -362,8 +361,8 @@ func FuzzParse(f *testing.F) {
 		u := Use(uint(use) % 5)
 		target, err := Parse(text, u)
 		if err != nil {
-			for _, mistake := range mistakesOf(err) {
-				require.True(t, namesItsWord(mistake.Error(), text), "%q: %v", text, mistake)
+			for _, err := range errsOf(err) {
+				require.True(t, namesItsWord(err.Error(), text), "%q: %v", text, err)
 			}
 			return
 		}
@@ -371,10 +370,10 @@ func FuzzParse(f *testing.F) {
 		require.NotNil(t, target.Probe)
 		require.NotEmpty(t, target.Kind)
 		require.GreaterOrEqual(t, target.Successes, 1)
-		require.GreaterOrEqual(t, target.Interval, minPause)
+		require.GreaterOrEqual(t, target.Interval, minDelay)
 		require.GreaterOrEqual(t, target.Timeout, time.Duration(0))
 
-		words, err := split(text)
+		words, err := splitWords(text)
 		require.NoError(t, err)
 		var quoted []string
 		for _, w := range words {
@@ -385,7 +384,7 @@ func FuzzParse(f *testing.F) {
 		if was, is := target.Probe, again.Probe; target.Kind == "command" {
 			require.Equal(t, was, is)
 		}
-		target.Probe, again.Probe = nil, nil // the others hold what cannot be compared
+		target.Probe, again.Probe = nil, nil // the other fields cannot be compared
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
@@ -394,46 +393,46 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func mistakesOf(err error) []error {
+func errsOf(err error) []error {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		return several.Unwrap()
 	}
 	return []error{err}
 }
 
-// namesItsWord reports whether a mistake has a word of the text in it: an option,
-// a scheme, or the name of the command; or is about the text as a whole.
-func namesItsWord(mistake, text string) bool {
+// namesItsWord reports whether an error contains a word of the text (an option, a scheme or
+// the name of the command), or is one about the whole text.
+func namesItsWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
-		"what stands before :// is no scheme", "a command does not begin with a dash", "a quote without its end", "a backslash at the end", "a NUL byte",
+		"invalid scheme before ://", "a command does not start with a dash", "an unclosed quote", "a backslash at the end", "a NUL byte",
 	} {
-		if strings.HasPrefix(mistake, whole) {
+		if strings.HasPrefix(message, whole) {
 			return true
 		}
 	}
-	words, err := split(text)
+	words, err := splitWords(text)
 	if err != nil {
 		return false
 	}
 	for _, w := range words {
 		name, _, option := strings.Cut(w.text, "=")
 		scheme, _, url := strings.Cut(w.text, ":")
-		if option && strings.Contains(mistake, name+"=") || url && strings.Contains(mistake, strings.ToLower(scheme)+":") ||
-			strings.Contains(mistake, "the command "+CommandName(w.text)) || strings.HasPrefix(mistake, fmt.Sprintf("%q has no scheme", w.text)) {
+		if option && strings.Contains(message, name+"=") || url && strings.Contains(message, strings.ToLower(scheme)+":") ||
+			strings.Contains(message, "the command "+CommandName(w.text)) || strings.HasPrefix(message, fmt.Sprintf("%q has no scheme", w.text)) {
 			return true
 		}
 	}
 	return false
 }
 
-// What is quoted is the same word again, whatever it holds.
+// A quoted word is parsed as the same word.
 func FuzzQuotedWordsAreReadAgain(f *testing.F) {
 	f.Add("a b", "'")
 	f.Add(`\`, "\n")
 	f.Add("", `"$x"`)
 	f.Fuzz(func(t *testing.T, a, b string) {
-		words, err := split(quote(a) + " " + quote(b))
+		words, err := splitWords(quote(a) + " " + quote(b))
 		if strings.ContainsRune(a+b, 0) {
 			require.Error(t, err)
 			return
@@ -441,14 +440,14 @@ func FuzzQuotedWordsAreReadAgain(f *testing.F) {
 		require.NoError(t, err)
 		require.Len(t, words, 2)
 		require.Equal(t, []string{a, b}, []string{words[0].text, words[1].text})
-		require.Empty(t, words[0].unquoted(a)+words[1].unquoted(b), "and all of it is quoted")
+		require.Empty(t, words[0].unquotedChars(a)+words[1].unquotedChars(b), "and all of it is quoted")
 	})
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// FuzzSecrets puts something secret wherever a URL or an option may hold one, and
-// something arbitrary beside it.
+// FuzzSecrets puts a secret wherever a URL or an option may have one, next to arbitrary
+// text.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)
@@ -484,7 +483,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // the space may be quoted, and so be a part of the path
+				continue // the space may be quoted, and so part of the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

@@ -32,8 +32,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// short is the limit of an attempt that is to reach it: nothing that happens
-// before it may be asserted, because a busy machine takes longer for everything.
+// short is the timeout of attempts that are to time out. Nothing may be asserted to happen
+// within it, because a busy machine may be slower.
 const short = 200 * time.Millisecond
 
 func parse(t *testing.T, text string, use Use) Target {
@@ -43,7 +43,7 @@ func parse(t *testing.T, text string, use Use) Target {
 	return target
 }
 
-// ask asks once, with a limit that only a hung test reaches.
+// ask makes one attempt, with a timeout that only a hanging test reaches.
 func ask(t *testing.T, text string, use Use) error {
 	t.Helper()
 	return parse(t, text, use).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
@@ -56,7 +56,7 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 	return server.URL
 }
 
-// raw accepts connections and hands each to f.
+// raw accepts connections and passes each to f.
 func raw(t *testing.T, network, address string, f func(net.Conn)) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -115,7 +115,7 @@ func TestBlackHole(t *testing.T) {
 	target := parse(t, "tcp://"+hole.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), "timed out after 200ms")
 
-	// Not 127.0.0.1, where somebody else may have this port.
+	// Not 127.0.0.1, where another process may use this port.
 	l := raw(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), untilClosed)
 	both := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{hole.Addr(), netip.MustParseAddr("127.0.0.3")}, nil
@@ -134,7 +134,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// A refusal begins the next address at once: thirty take no longer than one.
+// After a refusal the next address is tried at once.
 func TestManyAddresses(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	var list []netip.Addr
@@ -150,10 +150,10 @@ func TestManyAddresses(t *testing.T) {
 	assert.Less(t, time.Since(begun), 5*time.Second, "the staggers alone would be 9 s")
 }
 
-func TestTheMostTellingErrorIsReported(t *testing.T) {
-	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ENETUNREACH, syscall.ECONNREFUSED))
-	assert.Equal(t, syscall.ECONNREFUSED, tellingMore(syscall.ECONNREFUSED, syscall.ENETUNREACH))
-	assert.Equal(t, syscall.EHOSTUNREACH, tellingMore(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
+func TestMoreSpecificErrorIsReported(t *testing.T) {
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ENETUNREACH, syscall.ECONNREFUSED))
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ECONNREFUSED, syscall.ENETUNREACH))
+	assert.Equal(t, syscall.EHOSTUNREACH, moreSpecific(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
 }
 
 func TestUnix(t *testing.T) {
@@ -165,7 +165,7 @@ func TestUnix(t *testing.T) {
 	l.Close()
 	err := ask(t, "unix://"+path, ForWait)
 	assert.EqualError(t, err, "connection refused")
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 }
 
 func TestFile(t *testing.T) {
@@ -173,7 +173,7 @@ func TestFile(t *testing.T) {
 	text := "file://" + strings.ReplaceAll(path, " ", "%20")
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, "no such file")
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	assert.NoError(t, ask(t, text, ForWait))
 	assert.EqualError(t, ask(t, text+"/x", ForWait), "no such file")
@@ -182,10 +182,10 @@ func TestFile(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	target := parse(t, `name=check /bin/check -a 'b c'`, ForEnd)
-	facts := []Fact{{"USHER_REASON", "signal"}}
+	facts := []HookVar{{"USHER_REASON", "signal"}}
 	var got Command
 	failed := errors.New("exit status 3")
-	err := target.Probe.Ask(t.Context(), Attempt{Facts: facts, Run: func(_ context.Context, c Command) error {
+	err := target.Probe.Ask(t.Context(), Attempt{HookVars: facts, Run: func(_ context.Context, c Command) error {
 		got = c
 		return failed
 	}})
@@ -225,14 +225,14 @@ func TestHTTPStatuses(t *testing.T) {
 		check(hook, code < 300)
 		check(chosen, code < 300 || code == 302 || code == 500)
 	}
-	// An interim answer is none: the final one counts, and without it nothing.
+	// Interim responses are ignored; without a final response the attempt fails.
 	status.Store(101)
 	assert.EqualError(t, ask(t, url, ForWait), "status 101")
 	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
 	for code := 100; code <= 199; code++ {
 		if status.Store(int64(code)); code != 101 {
 			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
-			assert.EqualError(t, err, "the connection was closed before the answer was complete", "%d", code)
+			assert.EqualError(t, err, "the connection was closed before the response was complete", "%d", code)
 		}
 	}
 }
@@ -264,14 +264,14 @@ func TestHTTPRequest(t *testing.T) {
 	require.NoError(t, ask(t, "body=x "+url, ForWait))
 	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
 
-	facts := Attempt{Facts: []Fact{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
-	require.NoError(t, Do(t.Context(), parse(t, url, ForEnd), facts))
+	facts := Attempt{HookVars: []HookVar{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
+	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), facts))
 	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
 	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), facts))
 	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
 }
 
-func TestHTTPIgnoresTheProxyOfTheEnvironment(t *testing.T) {
+func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var asked atomic.Bool
 	url := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
@@ -290,7 +290,7 @@ func TestHTTPBodyIsSentAgain(t *testing.T) {
 			w.WriteHeader(503)
 		}
 	})
-	require.NoError(t, Do(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
+	require.NoError(t, RunHook(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
 }
 
 func TestHTTPMatch(t *testing.T) {
@@ -365,8 +365,8 @@ func TestHTTPRedirects(t *testing.T) {
 		{"%s/other", ForWait, "", ""},
 		{"status=200 %s/other", ForWait, "status 302", ""},
 		{"%s/nowhere", ForWait, "", ""},
-		{"%s/bad", ForWait, "redirects to something that is not a URL", ""},
-		{"%s/scheme", ForWait, "redirects to something that is not HTTP", ""},
+		{"%s/bad", ForWait, "redirects to an invalid URL", ""},
+		{"%s/scheme", ForWait, "redirects to a URL that is not http or https", ""},
 		{"%s/port", ForWait, "redirects to a port that is not in 1-65535", ""},
 		{"method=POST body=b header='X: y' %s/keep", ForWait, "", "POST /end b " + host + " y"},
 		{"method=POST body=b header='X: y' %s/drop", ForWait, "", "GET /end  " + host + " y"},
@@ -417,13 +417,13 @@ func TestHTTPHostileServers(t *testing.T) {
 				_, err = io.WriteString(c, strings.Repeat("x", 4096))
 			}
 		}},
-		{"other protocol", "http", "no valid HTTP answer", 30 * time.Second, func(c net.Conn) {
+		{"other protocol", "http", "not a valid HTTP response", 30 * time.Second, func(c net.Conn) {
 			io.WriteString(c, "SSH-2.0-CANARY\r\n\r\n")
 		}},
 		{"no TLS", "https", "the server does not speak TLS", 30 * time.Second, func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.0 400 Bad\r\n\r\n")
 		}},
-		{"hangs up", "http", "the connection was closed before the answer was complete", 30 * time.Second, func(c net.Conn) {
+		{"hangs up", "http", "the connection was closed before the response was complete", 30 * time.Second, func(c net.Conn) {
 			c.Read(make([]byte, 4096))
 			c.Close()
 		}},
@@ -445,8 +445,8 @@ func TestHTTPHostileServers(t *testing.T) {
 	}
 }
 
-// TestMain makes the certificate of httptest the only one that is trusted. The
-// system's are read once in a process, at the first need.
+// TestMain makes the certificate of httptest the only trusted one. The system's
+// certificates are read once in a process, when they are first needed.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -459,7 +459,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	if os.Getenv("USHER_TEST_NO_CA") != "" {
-		os.Remove(dir + "/ca.pem") // TestTLSWithoutAnyAuthority
+		os.Remove(dir + "/ca.pem") // TestTLSWithoutCACertificates
 	}
 	os.Setenv("SSL_CERT_FILE", dir+"/ca.pem")
 	os.Setenv("SSL_CERT_DIR", dir)
@@ -479,7 +479,7 @@ func serveTLS(t *testing.T, handler http.Handler, config *tls.Config) string {
 	return server.URL
 }
 
-// selfSigned makes a certificate for 127.0.0.1 that nobody trusts.
+// selfSigned makes a self-signed certificate for 127.0.0.1.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -497,18 +497,18 @@ func TestHTTPS(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
 	assert.NoError(t, ask(t, "method=PUT body=x "+url, ForEnd))
 	assert.Equal(t, "x", string(body))
-	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is for another name than localhost")
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), ForWait), "status 400")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
 	assert.EqualError(t, ask(t, url, ForWait), "the certificate is self-signed")
 
 	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
-	assert.EqualError(t, ask(t, url, ForWait), "the server wants a client certificate")
+	assert.EqualError(t, ask(t, url, ForWait), "the server requires a client certificate")
 }
 
-// A server that does not wait for the request, as a canned answer from nc.
-func TestHTTPEarlyAnswer(t *testing.T) {
+// A server that responds before it has read the request, such as nc.
+func TestHTTPEarlyResponse(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhello")
 		conn.(*net.TCPConn).CloseWrite()
@@ -528,8 +528,8 @@ func TestHTTPIPv6(t *testing.T) {
 	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", ForWait))
 }
 
-// What cuts an attempt short is reported, and not what the transport makes of it.
-func TestHTTPEndsWithTheCauseOfItsContext(t *testing.T) {
+// If the context ends, its cause is reported, not the error of the connection.
+func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
 	asked := make(chan bool, 1)
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		asked <- true
@@ -551,10 +551,10 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-// 2000 attempts leave nothing behind. The servers run in this process too, and
-// what they still hold is let go of by closing them first.
-func TestNothingIsLeftBehind(t *testing.T) {
-	// The garbage collector closes what was forgotten, and would hide it.
+// 2000 attempts leave no descriptors and goroutines. The servers run in this process too, so
+// they are closed first.
+func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
+	// The garbage collector would close leaked connections.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := descriptors(t), runtime.NumGoroutine()
 	ok := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -587,7 +587,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	assertNothingLeft(t, fds, goroutines)
 }
 
-// The files of headers are read at each attempt: a token may come late, and is
+// The files of headers are read at each attempt, because a token may be created late and
 // renewed.
 func TestHTTPHeaderFromFile(t *testing.T) {
 	var got http.Header

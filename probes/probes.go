@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Use says what a target is parsed for: it decides the options that are
-// allowed, the default timeout, and whether redirects are followed.
+// Use says what a target is parsed for. It decides which options are allowed, the default
+// timeout, and whether redirects are followed.
 type Use int
 
 const (
-	ForWait  Use = iota // --wait: asked until it says yes, before the app starts
-	ForReady            // --ready: asked until it says yes, while the app runs
-	ForStart            // --pre-start and --post-start hooks: done once, no default timeout
-	ForEnd              // --drain and --post-stop hooks: done once, 10 s by default
-	ForProbe            // --probe: asked a single time, 1 s by default
+	ForWait  Use = iota // --wait: probed until it is ready, before the app starts
+	ForReady            // --ready: probed until it is ready, while the app runs
+	ForStart            // --pre-start and --post-start hooks: run once, no default timeout
+	ForEnd              // --drain and --post-stop hooks: run once, timeout 10 s by default
+	ForProbe            // --probe: probed once, timeout 1 s by default
 )
 
-// Hook reports whether the target is done once rather than asked until yes.
+// Hook reports whether the target is a hook, which is run once, and not a probe.
 func (u Use) Hook() bool { return u == ForStart || u == ForEnd }
 
-// String is the word for it in messages.
+// String returns the flags of the use, for messages.
 func (u Use) String() string {
 	switch u {
 	case ForWait:
@@ -37,62 +37,62 @@ func (u Use) String() string {
 	return "an unknown use"
 }
 
-// Default limits of the contract; a zero Timeout means none.
+// Defaults of a Target.
 const (
-	ProbeTimeout = 3 * time.Second
-	EndTimeout   = 10 * time.Second
-	OnceTimeout  = 1 * time.Second
-	MaxInterval  = 1 * time.Second
+	ProbeTimeout    = 3 * time.Second  // Timeout for ForWait and ForReady
+	EndTimeout      = 10 * time.Second // Timeout for ForEnd
+	OnceTimeout     = 1 * time.Second  // Timeout for ForProbe
+	DefaultInterval = 1 * time.Second  // Interval
 )
 
-// Target is one parsed target: whom to ask, and how.
+// Target is one parsed target: what to probe or run, and how.
 type Target struct {
 	Use   Use
 	Kind  string // row of the table of kinds: "tcp", "http", … or "command"
-	Name  string // what logs call it: name=, else derived; never holds a secret
+	Name  string // its name in logs: name=, else derived from the text; never holds a secret
 	Probe Probe
 
 	Timeout        time.Duration // one attempt, or the whole hook; 0 means none
-	TimeoutWritten bool          // timeout= was given: it may not be shrunk silently
-	Interval       time.Duration // longest pause between attempts
-	Within         time.Duration // its passing is fatal; 0 means none
-	Optional       time.Duration // as Within, but its passing is only a warning
-	Successes      int           // that many in a row, about an Interval apart
-	Retries        int           // hooks: how often a failed one is tried again
+	TimeoutWritten bool          // timeout= was given, so Timeout must not be shortened silently
+	Interval       time.Duration // longest delay between attempts
+	Within         time.Duration // fail when the target is not ready within it; 0 means no limit
+	Optional       time.Duration // skip the target when it is not ready within it; 0 means not optional
+	Successes      int           // how many successes in a row count as ready; they are an Interval apart
+	Retries        int           // hooks: how often a failed hook is retried
 }
 
-// Probe asks once. A nil error is a yes; any error is a no and says why, in
-// words that hold no secret. Ask returns soon after ctx ends.
+// Probe makes one attempt. A nil error means ready (for a hook: success). Any other error
+// gives the reason, in a text without secrets. Ask returns soon after ctx ends.
 type Probe interface {
 	Ask(ctx context.Context, a Attempt) error
 }
 
-// Attempt is what one call of Ask is given.
+// Attempt holds the parameters of one call of Probe.Ask.
 type Attempt struct {
-	// Timeout begins once an address is known (name lookup has the resolver's
-	// own limits) and covers everything after; 0 means none.
+	// Timeout starts when an address is known (a lookup has the resolver's own
+	// limits) and covers everything after that; 0 means none.
 	Timeout time.Duration
-	// Facts are told to hooks: a command gets them in its environment
-	// (USHER_REASON=signal), an HTTP hook as headers (Usher-Reason: signal).
-	Facts []Fact
-	// Run executes a command; nil makes every command target say no.
+	// HookVars are passed to hooks: to a command in its environment
+	// (USHER_REASON=signal), to a server as HTTP headers (Usher-Reason: signal).
+	HookVars []HookVar
+	// Run executes a command. With nil, every command target fails.
 	Run Runner
-	// Resolver is shared by all targets of a program, so that a name is looked
-	// up once; nil means DefaultResolver.
+	// Resolver is shared by all targets of a program, so that a name is looked up
+	// once for all of them; nil means DefaultResolver.
 	Resolver *Resolver
 }
 
-// Fact is one thing a hook is told, under the name of its environment variable.
-type Fact struct{ Name, Value string }
+// HookVar is one value that a hook gets, by the name of the environment variable.
+type HookVar struct{ Name, Value string }
 
-// Runner executes argv and returns nil when it exits 0. The package never
-// starts processes itself: in an init, one loop owns every wait4.
-// When ctx ends the Runner ends the process and returns.
+// Runner executes a command and returns nil when it exits 0. When ctx ends, it terminates
+// the process and returns. This package starts no process itself, because in an init one
+// loop makes every call of wait4.
 type Runner func(ctx context.Context, c Command) error
 
 // Command is what a Runner executes.
 type Command struct {
-	Name  string // the target's name, which marks its output
-	Argv  []string
-	Facts []Fact
+	Name     string // the target's name, for marking its output
+	Argv     []string
+	HookVars []HookVar
 }

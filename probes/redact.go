@@ -7,21 +7,20 @@ import (
 	"unicode"
 )
 
-// Redact returns text up to the first character that is neither a letter nor a
-// digit nor one of also, and "…" in place of the rest. It is for what a user has
-// written in the wrong place or form, and a message repeats: after a typo any
-// word may hold a password, and that usually comes after a blank, = or a colon.
+// Redact returns the prefix of text that is safe to print: up to the first character that
+// is not a letter, a digit or one of also, and then "…". It is for showing a wrong word in
+// a message: after a typo any word may hold a password, usually after a blank, = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
-		plain := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
-		if !plain || c == unicode.ReplacementChar {
+		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
+		if !safe || c == unicode.ReplacementChar {
 			return text[:i] + "…"
 		}
 	}
 	return text
 }
 
-// CommandName returns what logs call a command: the last element of its path.
+// CommandName returns the name of a command in logs: the last element of its path.
 func CommandName(word string) string {
 	if _, url := schemelessURL(word); word == "" || url {
 		return CommandPath(word)
@@ -29,7 +28,7 @@ func CommandName(word string) string {
 	return path.Base(CommandPath(word))
 }
 
-// CommandPath returns the first word of a command as messages may repeat it.
+// CommandPath returns the first word of a command in a form that is safe to print.
 func CommandPath(word string) string {
 	if word == "[" { // test(1)
 		return word
@@ -49,7 +48,7 @@ func CommandPath(word string) string {
 	return shown
 }
 
-// CommandHint returns what was probably meant by a command that does not exist, or "".
+// CommandHint returns what was probably meant with a command that does not exist, or "".
 func CommandHint(word string) string {
 	switch i := strings.IndexFunc(word, func(c rune) bool { return unicode.IsSpace(c) || c == '=' }); {
 	case isJSON(word):
@@ -62,35 +61,36 @@ func CommandHint(word string) string {
 	return "a command and its arguments are separate words, not one in quotes"
 }
 
-// isJSON reports whether a word begins like an array or object of JSON; a lone [
-// is test(1).
+// isJSON reports whether a word starts like an array or object of JSON. A single [ is
+// test(1).
 func isJSON(word string) bool {
 	return len(word) > 1 && (word[0] == '[' || word[0] == '{')
 }
 
-const jsonHint = "JSON is not read here: write the command and its arguments as separate words"
+const jsonHint = "JSON is not supported here: write the command and its arguments as separate words"
 
-// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4
-// address or a name with a dot. The path may be a secret, as that of a webhook is.
+// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or a
+// name with a dot. The path may be a secret (that of a webhook is).
 func schemelessURL(word string) (host string, ok bool) {
 	host, _, ok = strings.Cut(word, "/")
 	if !ok || host == "localhost" {
 		return host, ok
 	}
-	// The usual paths are known without the pattern, which takes time to compile.
-	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostName().MatchString(host)
+	// Most words are decided without the pattern, which takes time to compile.
+	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostPattern().MatchString(host)
 }
 
 var (
-	hostName = onDemand(`^([A-Za-z0-9-]+\.)+[A-Za-z]{2,}$|^[0-9]+(\.[0-9]+){3}$`)
-	// numbers is what may be meant as a duration or a count: "25 s", "1m 30sec", "-1".
-	numbers = onDemand(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
+	hostPattern = lazyRegexp(`^([A-Za-z0-9-]+\.)+[A-Za-z]{2,}$|^[0-9]+(\.[0-9]+){3}$`)
+	// numberLike matches text that may be meant as a duration or a count: "25 s",
+	// "1m 30sec", "-1".
+	numberLike = lazyRegexp(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
 )
 
-// quoteNumber quotes the value of an option that takes a number or a duration. What
-// does not look like one is cut, as it may belong to another option.
+// quoteNumber quotes the value of an option that takes a number or a duration. A value that
+// does not look like one is redacted, because it may belong to another option.
 func quoteNumber(value string) string {
-	if len(value) > 40 || !numbers().MatchString(value) {
+	if len(value) > 40 || !numberLike().MatchString(value) {
 		value = Redact(value, ".-+")
 	}
 	return fmt.Sprintf("%.40q", value)

@@ -8,7 +8,7 @@ import (
 
 func TestCommandNames(t *testing.T) {
 	for word, want := range map[string]struct{ path, name string }{
-		// What a command may well be called is shown.
+		// Usual names of commands are shown.
 		"app":                      {"app", "app"},
 		"":                         {"", ""},
 		"[":                        {"[", "["},
@@ -22,7 +22,7 @@ func TestCommandNames(t *testing.T) {
 		"/opt/node@20/bin/node":    {"/opt/node@20/bin/node", "node"},
 		"dist.x/server":            {"dist.x/server", "server"},
 		"/opt/hooks.example.com/x": {"/opt/hooks.example.com/x", "x"},
-		// What may be a secret is not.
+		// What may be a secret is not shown.
 		"app --password=x":        {"app…", "app…"},
 		"/bin/app -u a:b /c":      {"/bin/app…", "app…"},
 		"app\tx":                  {"app…", "app…"},

@@ -17,14 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A request as a server has received it. What the user wrote begins with "mine".
+// A request as a server has received it. Values from the user start with "mine".
 type received struct {
 	method, path, body, host string
 	mine                     []string // the headers, and the user
 	certificate              bool
 }
 
-// A recorder keeps the requests that its servers receive.
+// A recorder records the requests that its servers receive.
 type recorder struct {
 	mu   sync.Mutex
 	list []received
@@ -38,7 +38,7 @@ func (c *recorder) take() []received {
 	return list
 }
 
-// record makes a handler that keeps each request and then calls next.
+// record returns a handler that records each request and then calls next.
 func (c *recorder) record(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -60,9 +60,9 @@ func (c *recorder) record(next http.HandlerFunc) http.HandlerFunc {
 
 const everything = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
 
-// A redirect to another port, or from https to http, gets a GET (or HEAD) of its
-// URL, and nothing of what the user wrote for the first one.
-func TestRedirectElsewhereTellsNothing(t *testing.T) {
+// A redirect to another port, or from https to http, is followed with a GET or HEAD, without
+// what the user wrote for the first URL.
+func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
 	for _, scheme := range []string{"http to http", "http to https", "https to http", "https to https"} {
 		from, to, _ := strings.Cut(scheme, " to ")
 		for _, status := range []int{301, 302, 303, 307, 308} {
@@ -94,7 +94,7 @@ func TestRedirectElsewhereTellsNothing(t *testing.T) {
 	}
 }
 
-// To the same scheme and port the request goes on as it was written.
+// A redirect to the same scheme and port is followed with the whole request.
 func TestRedirectToTheSameOrigin(t *testing.T) {
 	for status, method := range map[int]string{301: "GET", 302: "GET", 303: "GET", 307: "POST", 308: "POST"} {
 		for _, absolute := range []bool{false, true} {
@@ -117,9 +117,9 @@ func TestRedirectToTheSameOrigin(t *testing.T) {
 	}
 }
 
-// What was left out once is not sent again, not even when a later redirect leads
-// back: the server in between has chosen that URL.
-func TestRedirectBackTellsNothing(t *testing.T) {
+// When a later redirect leads back to the first scheme and port, nothing of the user's is
+// sent either, because the server in between has chosen that URL.
+func TestRedirectBackSendsNothing(t *testing.T) {
 	var first, second recorder
 	var a, b string
 	a = serve(t, first.record(func(w http.ResponseWriter, r *http.Request) {
@@ -134,8 +134,8 @@ func TestRedirectBackTellsNothing(t *testing.T) {
 	assert.Equal(t, received{method: "GET", path: "/end", host: strings.TrimPrefix(a, "http://")}, got[1])
 }
 
-// A client certificate is shown to the server that it was written for only.
-func TestRedirectShowsNoClientCertificate(t *testing.T) {
+// A client certificate is sent only to the server that it was written for.
+func TestRedirectSendsNoClientCertificate(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -163,8 +163,8 @@ func TestRedirectShowsNoClientCertificate(t *testing.T) {
 	assert.Equal(t, []received{{method: "GET", path: "/", host: strings.TrimPrefix(elsewhere, "https://")}}, second.take())
 }
 
-// The redirect that every server has for clients without TLS is followed with
-// all that was written.
+// The usual redirect from http to https on the default ports is followed with the whole
+// request.
 func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
 	if !inNamespace(t, "") {
 		return
@@ -233,25 +233,24 @@ func TestKeepsTrust(t *testing.T) {
 	}
 }
 
-// A failure behind such a redirect is explained where something was left out.
-func TestRedirectElsewhereIsExplained(t *testing.T) {
+// The hint of a failure after such a redirect says that something was not sent.
+func TestRedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
 	for options, want := range map[string]string{
-		"": hintOfStatus(401), "method=HEAD ": hintOfStatus(401),
-		"method=POST ": hintElsewhere, "body=x ": hintElsewhere, "header='Authorization: x' ": hintElsewhere,
+		"": hintForStatus(401), "method=HEAD ": hintForStatus(401),
+		"method=POST ": hintRedirected, "body=x ": hintRedirected, "header='Authorization: x' ": hintRedirected,
 	} {
 		err := ask(t, options+a, ForWait)
 		assert.EqualError(t, err, "status 401")
 		assert.Equal(t, want, Hint(err), options)
 	}
-	assert.Equal(t, hintElsewhere, Hint(ask(t, strings.Replace(a, "//", "//u:p@", 1), ForWait)))
-	assert.Equal(t, hintOfStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
+	assert.Equal(t, hintRedirected, Hint(ask(t, strings.Replace(a, "//", "//u:p@", 1), ForWait)))
+	assert.Equal(t, hintForStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
 }
 
-// A server's redirect to a URL with characters that must be escaped is followed as
-// browsers do it.
-func TestRedirectIsEscaped(t *testing.T) {
+// Unescaped characters in the URL of a redirect are escaped, as browsers do.
+func TestRedirectURLIsEscaped(t *testing.T) {
 	var got recorder
 	url := serve(t, got.record(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {

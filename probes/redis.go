@@ -2,12 +2,13 @@ package probes
 
 import "strings"
 
-// What a Redis server may answer to PING, by how it begins: "" is a yes.
+// redisReplies are the possible replies to PING, by their beginning. An empty reason means
+// ready.
 //
-// LOADING, MASTERDOWN and BUSY are said instead of serving anybody. With MISCONF
-// it fails PING, of all commands that only read, to tell its monitors that it
-// cannot save and refuses to write.
-var redisAnswers = []struct{ begins, no, hint string }{
+// With LOADING, MASTERDOWN and BUSY the server serves no client. MISCONF means that it
+// cannot save and refuses to write; of the commands that only read, PING alone fails then,
+// so that monitors notice.
+var redisReplies = []struct{ begins, reason, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
@@ -15,30 +16,30 @@ var redisAnswers = []struct{ begins, no, hint string }{
 	{"-ERR max number of clients ", "", ""},  // "reached"; in a cluster "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // NOAUTH before Redis 2.8
 	{"-ERR unknown command", "", ""},         // rename-command PING ""
-	{"-LOADING ", "still loading its data", hintUp},
-	{"-MASTERDOWN ", "a replica that has lost its master", hintOwnLog},
+	{"-LOADING ", "still loading its data", hintStarting},
+	{"-MASTERDOWN ", "a replica without a connection to its master", hintOwnLog},
 	{"-BUSY ", "busy with a script", ""},
 	{"-MISCONF ", "cannot save to disk and refuses to write", hintOwnLog},
 }
 
-// askRedis sends PING, as redis-cli ping does, but no AUTH before it.
+// askRedis sends PING, as "redis-cli ping" does, without AUTH.
 func askRedis(s *session) error {
-	s.say("*1\r\n$4\r\nPING\r\n")
-	line, err := s.line()
+	s.write("*1\r\n$4\r\nPING\r\n")
+	line, err := s.readLine()
 	if err != nil {
 		return err
 	}
-	for _, a := range redisAnswers {
+	for _, a := range redisReplies {
 		switch {
-		case !strings.HasPrefix(line+" ", a.begins): // a word ends with the line, too
-		case a.no != "":
-			return hinted{answer{a.no, nil}, a.hint}
+		case !strings.HasPrefix(line+" ", a.begins): // the line may be a single word
+		case a.reason != "":
+			return hintedError{probeError{a.reason, nil}, a.hint}
 		default:
 			return nil
 		}
 	}
 	if strings.HasPrefix(line, "-") {
-		return answer{"answers PING with an error", nil}
+		return probeError{"answered PING with an error", nil}
 	}
-	return stranger("Redis")
+	return errWrongProtocol("Redis")
 }

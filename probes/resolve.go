@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// A Resolver looks names up, for all targets of a program. The zero value is
-// ready for use, from any number of goroutines.
+// A Resolver looks up names, for all targets of a program. The zero value is ready for use,
+// by any number of goroutines.
 //
-// One lookup of a name is under way at a time, and at most one begins in a
-// second: in a pod one lookup may be ten queries, for every search domain and
-// both families. It runs beside the attempts, to the limits of the system's own
-// resolver; an attempt that stops waiting for it does not stop it.
+// Of each name, one lookup runs at a time, and at most one starts in a second: in a pod one
+// lookup may be ten queries, for every search domain and both address families. Lookups run
+// in goroutines of their own, with the limits of the system's resolver. They do not end
+// when an attempt that waits for them ends.
 type Resolver struct {
-	// LookupNetIP is asked for the addresses of a name, in the order in which
-	// they are to be tried; nil means the system's resolver.
+	// LookupNetIP returns the addresses of a name, in the order in which they are
+	// tried; nil means the system's resolver.
 	LookupNetIP func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	mu    sync.Mutex
 	names map[string]*lookup
 }
 
-// DefaultResolver is used where an [Attempt] has none.
+// DefaultResolver is used for an [Attempt] without a Resolver.
 var DefaultResolver = new(Resolver)
 
 func (a Attempt) resolver() *Resolver {
@@ -36,52 +36,52 @@ func (a Attempt) resolver() *Resolver {
 	return DefaultResolver
 }
 
-// A lookup is what is known of a name. All of it is guarded by Resolver.mu.
+// A lookup is the state of a name. It is guarded by Resolver.mu.
 type lookup struct {
-	begun time.Time
-	ended chan struct{} // closed when the latest one has ended
-	busy  bool
-	addrs []netip.Addr // the last good answer
-	good  time.Time    // when it came
-	err   error        // of the latest, if it ended badly
+	startedAt  time.Time
+	done       chan struct{} // closed when the latest lookup has ended
+	running    bool
+	addrs      []netip.Addr // of the last successful lookup
+	resolvedAt time.Time    // when it ended
+	err        error        // of the latest lookup
 }
 
-// A lookupError says why a name has no address.
+// A lookupError is the reason why a name has no address.
 type lookupError struct{ text string }
 
 func (e lookupError) Error() string { return e.text }
 
-// errNoName is the no of a name server that works.
+// errNoName is the answer of a working name server for a name that does not exist.
 var errNoName = lookupError{"name does not resolve"}
 
 const (
-	// lookupPause is the least time between the beginnings of two lookups of a name.
-	lookupPause = time.Second
-	// lookupAge is how long a good answer is given at once; it is what cluster
-	// DNS allows. A hook that is done hours after the wait shall not go to an
-	// address of then, so it gives the resolver lookupPatience first.
-	lookupAge      = 30 * time.Second
-	lookupPatience = time.Second
+	// lookupInterval is the shortest time between the starts of two lookups of a name.
+	lookupInterval = time.Second
+	// maxLookupAge is how long addresses are used without waiting for a new lookup; it
+	// is the usual TTL of cluster DNS. With older ones, Lookup waits for a new lookup for
+	// staleWait, so that a hook does not use an address that is hours old.
+	maxLookupAge = 30 * time.Second
+	staleWait    = time.Second
 )
 
-// Lookup gives the addresses of host, at least one. An address and localhost
-// (RFC 6761, section 6.3) need no lookup. While a known name is looked up again
-// the last good answer is given at once, or after a second if it is an old one; a
-// failure is given to all who ask within a second of its lookup's beginning.
-// It returns early with the cause of ctx when that ends.
+// Lookup returns the addresses of host, at least one. An IP address and localhost (RFC 6761,
+// section 6.3) need no lookup. While a new lookup of a known name runs, Lookup returns the
+// addresses of the last one: at once, or after a second if they are old. A failure is
+// returned to all callers within a second of the start of the lookup. If ctx ends, Lookup
+// returns its cause.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	if addrs := literal(host); addrs != nil {
+	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.lookup(strings.ToLower(host))
-	if l.busy && (l.addrs == nil || time.Since(l.good) > lookupAge) {
-		var patience <-chan time.Time // nil: there is nothing to fall back on
+	l := r.startLookup(strings.ToLower(host))
+	if l.running && (l.addrs == nil || time.Since(l.resolvedAt) > maxLookupAge) {
+		var stale <-chan time.Time // nil without earlier addresses
 		if l.addrs != nil {
-			patience = time.After(lookupPatience)
+			stale = time.After(staleWait)
 		}
-		if err := r.wait(ctx, l, patience); err != nil {
+		if err := r.wait(ctx, l, stale); err != nil {
 			return nil, err
 		}
 	}
@@ -91,57 +91,57 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	return nil, l.err
 }
 
-// resolves reports whether host resolves now: it has no good answer of before to
-// fall back on, and waits for the lookup that is under way.
+// resolveNow reports whether host resolves now. It waits for a new lookup and ignores
+// earlier addresses.
 //
-// If ctx ends first, that lookup is left to the next call with the same left. It
-// takes the answer as it is, unless it is an old one: if it began another lookup
-// instead, one that is always slower than an attempt would never be heard.
-func (r *Resolver) resolves(ctx context.Context, host string, left *chan struct{}) error {
-	if literal(host) != nil {
+// If ctx ends first, *pending is set, and the next call with the same pending uses the
+// result of that lookup, unless it is old. If each call started a lookup, no result would
+// ever be seen from a name server that is slower than an attempt's timeout.
+func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
+	if literalAddrs(host) != nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := strings.ToLower(host)
-	if *left != nil {
+	if *pending != nil {
 		select {
-		case <-*left:
-			*left = nil
-			if l := r.names[name]; !l.busy && time.Since(l.begun) < lookupAge {
+		case <-*pending:
+			*pending = nil
+			if l := r.names[name]; !l.running && time.Since(l.startedAt) < maxLookupAge {
 				return l.err
 			}
 		default:
 		}
 	}
-	l := r.lookup(name)
-	if l.busy {
-		*left = l.ended
+	l := r.startLookup(name)
+	if l.running {
+		*pending = l.done
 		if err := r.wait(ctx, l, nil); err != nil {
 			return err
 		}
 	}
-	*left = nil
+	*pending = nil
 	return l.err
 }
 
-// wait waits for the lookup that is under way, for patience, or for ctx, whose
-// cause it returns. r.mu is held before and after.
-func (r *Resolver) wait(ctx context.Context, l *lookup, patience <-chan time.Time) error {
-	ended := l.ended
+// wait waits until the running lookup has ended or stale fires. If ctx ends first, it
+// returns the cause. r.mu is held before and after.
+func (r *Resolver) wait(ctx context.Context, l *lookup, stale <-chan time.Time) error {
+	ended := l.done
 	r.mu.Unlock()
 	defer r.mu.Lock()
 	select {
 	case <-ended:
-	case <-patience:
+	case <-stale:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	return nil
 }
 
-// literal gives the addresses of a host that needs no lookup.
-func literal(host string) []netip.Addr {
+// literalAddrs returns the addresses of a host that needs no lookup, or nil.
+func literalAddrs(host string) []netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}
 	}
@@ -151,9 +151,9 @@ func literal(host string) []netip.Addr {
 	return nil
 }
 
-// lookup finds what is known of a name, and begins to look it up if it is time.
-// r.mu is held.
-func (r *Resolver) lookup(name string) *lookup {
+// startLookup returns the state of a name, and starts a lookup if none is running and
+// lookupInterval has passed. r.mu is held.
+func (r *Resolver) startLookup(name string) *lookup {
 	l, known := r.names[name]
 	if !known {
 		if r.names == nil {
@@ -162,53 +162,53 @@ func (r *Resolver) lookup(name string) *lookup {
 		l = new(lookup)
 		r.names[name] = l
 	}
-	if now := time.Now(); !l.busy && (!known || now.Sub(l.begun) >= lookupPause) {
-		l.busy, l.begun, l.ended = true, now, make(chan struct{})
+	if now := time.Now(); !l.running && (!known || now.Sub(l.startedAt) >= lookupInterval) {
+		l.running, l.startedAt, l.done = true, now, make(chan struct{})
 		go r.refresh(name, l)
 	}
 	return l
 }
 
-// refresh does one lookup. A name that is gone is forgotten; a resolver that
-// fails takes no known address away.
+// refresh does one lookup. If the name does not exist, its addresses are dropped; if the
+// lookup fails, they are kept.
 func (r *Resolver) refresh(name string, l *lookup) {
-	ask := r.LookupNetIP
-	if ask == nil {
-		ask = func(ctx context.Context, host string) ([]netip.Addr, error) {
+	lookupNetIP := r.LookupNetIP
+	if lookupNetIP == nil {
+		lookupNetIP = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	addrs, err := ask(context.Background(), name)
+	addrs, err := lookupNetIP(context.Background(), name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var dns *net.DNSError
 	switch {
 	case err == nil && len(addrs) > 0:
 		l.addrs, l.err = make([]netip.Addr, len(addrs)), nil
-		l.good = time.Now()
+		l.resolvedAt = time.Now()
 		for i, addr := range addrs {
 			l.addrs[i] = addr.Unmap() // the resolver gives IPv4 as ::ffff:a.b.c.d
 		}
 	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
 		l.addrs, l.err = nil, errNoName
 	case errors.As(err, &dns):
-		l.err = lookupError{"cannot look up name: " + plainDNS(dns)}
+		l.err = lookupError{"cannot look up name: " + describeDNSError(dns)}
 	default:
 		l.err = lookupError{"cannot look up name"}
 	}
-	l.busy = false
-	close(l.ended)
+	l.running = false
+	close(l.done)
 }
 
-// plainDNS says in what way a resolver has failed. Its own words name sockets.
-func plainDNS(err *net.DNSError) string {
+// describeDNSError returns why a lookup failed. The error's own text names sockets.
+func describeDNSError(err *net.DNSError) string {
 	switch {
 	case err.IsTimeout:
-		return "no name server answers in time"
+		return "the name server timed out"
 	case strings.HasSuffix(err.Err, "connection refused"):
-		return "there is no name server"
+		return "the name server refused the connection"
 	case err.Err == "server misbehaving":
-		return "the name server fails"
+		return "the name server failed"
 	}
 	return err.Err
 }

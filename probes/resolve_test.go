@@ -41,7 +41,7 @@ func TestNoLookupForAddressesAndLocalhost(t *testing.T) {
 	}
 }
 
-// However many ask, one lookup is under way, and one begins in a second.
+// However many callers there are, one lookup runs at a time, and one starts in a second.
 func TestOneLookupForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
@@ -66,7 +66,7 @@ func TestOneLookupForAll(t *testing.T) {
 	})
 }
 
-func TestLookupRefreshesBesideTheAttempts(t *testing.T) {
+func TestLookupRunsBesideTheAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []struct {
 			addrs []netip.Addr
@@ -98,10 +98,10 @@ func TestLookupRefreshesBesideTheAttempts(t *testing.T) {
 			time.Sleep(2*time.Second - took)
 		}
 		look(300*time.Millisecond, "10.0.0.1")
-		look(0, "10.0.0.1")                                 // a refresh begins
-		look(0, "10.0.0.2")                                 // its answer; the next refresh fails
-		look(0, "10.0.0.2")                                 // a resolver's failure takes nothing away; the name goes
-		look(300*time.Millisecond, "name does not resolve") // nothing is left to fall back on
+		look(0, "10.0.0.1")                                 // a lookup starts
+		look(0, "10.0.0.2")                                 // its result is used; the next lookup fails
+		look(0, "10.0.0.2")                                 // a failure keeps the addresses; now the name does not exist
+		look(300*time.Millisecond, "name does not resolve") // and has no addresses
 	})
 }
 
@@ -126,9 +126,9 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 	})
 }
 
-// A hook that is done long after the wait does not go to an address of then, but
-// is not lost either when the resolver is.
-func TestOldAnswers(t *testing.T) {
+// A hook that is run long after the wait does not use an old address, unless the resolver
+// does not answer.
+func TestOldAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, now := time.Duration(0), addrs("10.0.0.1")
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
@@ -155,7 +155,7 @@ func TestOldAnswers(t *testing.T) {
 	})
 }
 
-func TestFailedLookupIsANo(t *testing.T) {
+func TestFailedLookup(t *testing.T) {
 	tests := []struct {
 		addrs []netip.Addr
 		err   error
@@ -163,7 +163,7 @@ func TestFailedLookupIsANo(t *testing.T) {
 	}{
 		{nil, errNoSuchHost, "name does not resolve"},
 		{nil, nil, "name does not resolve"},
-		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: no name server answers in time"},
+		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: the name server timed out"},
 		{nil, errors.New("CANARY"), "cannot look up name"},
 	}
 	for _, test := range tests {
@@ -171,14 +171,14 @@ func TestFailedLookupIsANo(t *testing.T) {
 		for _, text := range []string{"tcp://db:1", "http://db/"} {
 			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Resolver: r})
 			assert.EqualError(t, err, test.want)
-			assert.Equal(t, unresolved, kindOf(err))
+			assert.Equal(t, unresolved, classify(err))
 		}
 	}
 }
 
-// A lookup that is slower than every attempt is still heard, by the attempt after
-// its end.
-func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
+// The result of a lookup that is slower than every attempt is used by the attempt after its
+// end.
+func TestDNSUsesTheResultOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
@@ -189,7 +189,7 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
 		var asked []string
 		require.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil {
+			if u.Kind == TargetTried && u.Status.Last != nil {
 				asked = append(asked, u.Status.Last.Error())
 			}
 		}))
@@ -198,9 +198,8 @@ func TestDNSTakesTheAnswerOfALookupThatItLeft(t *testing.T) {
 	})
 }
 
-// But whoever asks hours later, as a readiness does that is asked for now and then,
-// is not told what was true then.
-func TestDNSTakesNoOldAnswerOfALookupThatItLeft(t *testing.T) {
+// An attempt that is made hours later, as for /readyz, does not use that result.
+func TestDNSUsesNoOldResultOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := false
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {

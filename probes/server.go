@@ -10,56 +10,56 @@ import (
 	"time"
 )
 
-// A serverProbe asks a server in its own protocol whether it accepts clients.
+// A serverProbe checks with the server's own protocol whether the server accepts clients.
 //
-// Only one that says itself that it is not ready (starting, loading, going down)
-// is a no. One that turns this client away, because it wants a password, knows
-// no such user or is full, is a yes: it is up, pg_isready, "mysqladmin ping" and
-// the like take it for up, and no waiting changes it.
+// Only a server that reports itself as not ready (starting, loading, shutting down) fails
+// the probe. A server that answers "password required", "unknown user" or "too many
+// clients" counts as ready: waiting changes none of these, and pg_isready and "mysqladmin
+// ping" treat them the same.
 //
-// A pooler or proxy answers for itself.
+// A pooler or proxy reports its own state, not that of the server behind it.
 type serverProbe struct {
 	host string
 	port uint16
-	ask  func(*session) error // nil is a yes
-	user string               // of the URL, escaped
-	rest string               // all behind the authority
+	ask  func(*session) error // returns nil if the server is ready
+	user string               // of the URL, still escaped
+	rest string               // the URL after the authority
 }
 
 const (
-	// maxHeard is the most that is read from a server on one connection.
-	maxHeard = 64 << 10
-	// courtesy is how long a server may take over being left, after its yes.
-	courtesy = time.Second
+	// maxServerBytes is how much is read from a server on one connection.
+	maxServerBytes = 64 << 10
+	// lingerTimeout limits closeGracefully.
+	lingerTimeout = time.Second
 )
 
-// A session is one attempt's conversation with a server.
+// A session is one attempt: the connection to a server and what is needed to make it.
 type session struct {
 	*serverProbe
-	ctx   context.Context // when it ends all reads and writes fail
+	ctx   context.Context // reads and writes fail once it has ended
 	addrs []netip.Addr
 	tcp   net.Conn
-	conn  net.Conn      // tcp, or the TLS on it
-	r     *bufio.Reader // at most maxHeard of conn
+	conn  net.Conn      // tcp, or TLS over it
+	r     *bufio.Reader // reads at most maxServerBytes from conn
 }
 
-func (p *serverProbe) Ask(ctx context.Context, a Attempt) error {
-	addrs, err := a.resolver().Lookup(ctx, p.host)
+func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
+	addrs, err := a.resolver().Lookup(ctx, probe.host)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	s := &session{serverProbe: p, ctx: ctx, addrs: addrs}
+	s := &session{serverProbe: probe, ctx: ctx, addrs: addrs}
 	if err = s.connect(); err != nil {
 		return err
 	}
-	err = p.ask(s)
+	err = probe.ask(s)
 	s.tcp.Close()
-	return orCause(ctx, err)
+	return errOrCause(ctx, err)
 }
 
-// connect begins the conversation, or begins it anew.
+// connect connects to the server. A previous connection is closed.
 func (s *session) connect() error {
 	if s.tcp != nil {
 		s.tcp.Close()
@@ -69,54 +69,54 @@ func (s *session) connect() error {
 		return err
 	}
 	s.tcp = tcp
-	s.over(tcp)
+	s.use(tcp)
 	return nil
 }
 
-// over makes conn what is read from and written to.
-func (s *session) over(conn net.Conn) {
-	s.conn, s.r = conn, bufio.NewReader(io.LimitReader(conn, maxHeard))
+// use makes conn the connection that is read from and written to.
+func (s *session) use(conn net.Conn) {
+	s.conn, s.r = conn, bufio.NewReader(io.LimitReader(conn, maxServerBytes))
 }
 
-// say sends. A failure is not reported: a server that has hung up may have said
-// why, and what it said is still to be heard.
-func (s *session) say(words string) { _, _ = io.WriteString(s.conn, words) }
+// write sends data. A failure is not reported, because a server may have sent the reason
+// before it closed the connection; the next read returns that, or fails too.
+func (s *session) write(data string) { _, _ = io.WriteString(s.conn, data) }
 
-// hear reads exactly n bytes. It is never asked for more than maxHeard.
-func (s *session) hear(n int) ([]byte, error) {
-	words := make([]byte, n)
-	if _, err := io.ReadFull(s.r, words); err != nil {
-		return nil, plain(err)
+// read reads exactly n bytes. Callers ask for less than maxServerBytes.
+func (s *session) read(n int) ([]byte, error) {
+	data := make([]byte, n)
+	if _, err := io.ReadFull(s.r, data); err != nil {
+		return nil, sanitizeErr(err)
 	}
-	return words, nil
+	return data, nil
 }
 
-// line reads a line, and gives it without its end. One that is longer than the
-// reader's buffer of 4 KiB is cut: those who ask look at its first words.
-func (s *session) line() (string, error) {
-	words, err := s.r.ReadSlice('\n')
+// readLine reads a line and returns it without its end. A line longer than the reader's
+// buffer of 4 KiB is cut there; callers look at the beginning only.
+func (s *session) readLine() (string, error) {
+	line, err := s.r.ReadSlice('\n')
 	if err != nil && err != bufio.ErrBufferFull {
-		return "", plain(err)
+		return "", sanitizeErr(err)
 	}
-	return strings.TrimRight(string(words), "\r\n"), nil
+	return strings.TrimRight(string(line), "\r\n"), nil
 }
 
-// leave ends a conversation whose verdict is a yes in the way that the server
-// finds in order, so that its log stays clean. It says that nothing more will
-// come and reads what is still said: a close with unread words in the socket
-// would be a reset for the other side, and in many a log an error.
+// closeGracefully ends the connection to a server that is ready, in the way that the server
+// expects, so that it logs no error. It half-closes the connection and reads what the
+// server still sends: closing a socket with unread data resets the connection, which many
+// servers log as an error.
 //
-// first does what has to be done before that; it may be nil. The server has a
-// second for its part in all of it, and cannot change the verdict.
-func (s *session) leave(first func()) {
-	bye := time.AfterFunc(courtesy, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
-	defer bye.Stop()
-	if first != nil {
-		first()
+// logout, if not nil, does what the protocol requires before that. All of it takes at most
+// lingerTimeout, and errors are ignored, because the server has already proved to be ready.
+func (s *session) closeGracefully(logout func()) {
+	expire := time.AfterFunc(lingerTimeout, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
+	defer expire.Stop()
+	if logout != nil {
+		logout()
 	}
 	conn := s.conn
-	if l, ok := conn.(*line); ok {
-		conn = l.Conn
+	if c, ok := conn.(*ctxConn); ok {
+		conn = c.Conn
 	}
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -124,26 +124,26 @@ func (s *session) leave(first func()) {
 	_, _ = io.Copy(io.Discard, s.r)
 }
 
-// stranger is the no to words that a server of this kind would not say.
-func stranger(kind string) error {
-	return hinted{answer{"what answers there is no " + kind + " server", nil}, hintStranger}
+// errWrongProtocol is the error for an answer that no server of this kind sends.
+func errWrongProtocol(kind string) error {
+	return hintedError{probeError{"the server does not speak the " + kind + " protocol", nil}, hintWrongProtocol}
 }
 
-// buildServer makes the build function of a kind; preset is the port where none
-// is written. A whole connection URL may be given. Its password is dropped here.
-func buildServer(preset uint16, ask func(*session) error) func(*reading) Probe {
-	return func(r *reading) Probe {
-		authority, rest := r.authority()
+// buildServer returns the build function of a kind. The URL may be the app's whole
+// connection URL; its password is dropped here.
+func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
+	return func(p *targetParser) Probe {
+		authority, rest := p.splitAuthority()
 		if strings.Contains(rest, "@") {
-			// See buildHTTP: it may be the rest of a password.
-			r.mistake("%s:// with an @ behind the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", r.scheme)
+			// It may be the rest of a password, see buildHTTP.
+			p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 		}
 		at := strings.LastIndexByte(authority, '@')
 		user, _, _ := strings.Cut(authority[:max(at, 0)], ":")
-		place := authority[at+1:]
-		p := &serverProbe{ask: ask, user: user, rest: rest}
-		p.host, p.port = r.hostPort(place, preset)
-		r.name = r.scheme + "://" + place
-		return p
+		address := authority[at+1:]
+		probe := &serverProbe{ask: ask, user: user, rest: rest}
+		probe.host, probe.port = p.parseHostPort(address, defaultPort)
+		p.name = p.scheme + "://" + address
+		return probe
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting is that of a MariaDB, with this version.
+// greeting returns the greeting of a MariaDB server of this version.
 func greeting(version string) string {
 	packet := "\x0a" + version + "\x00\x1d\x00\x00\x00oV@{m2P|\x00\xfe\xf7\x08\x02\x00\xff\x81\x15" + strings.Repeat("\x00", 6) +
 		"\x1d\x00\x00\x00D'.*P{Si7uh,\x00mysql_native_password\x00"
@@ -36,10 +36,10 @@ func pgError(code, text string) string {
 const (
 	pgPassword = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
 	amqpStart  = "\x01\x00\x00\x00\x00\x00\x1c\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US\xce"
-	noAnswer   = "the connection was closed before the answer was complete"
+	noAnswer   = "the connection was closed before the response was complete"
 )
 
-// What a server says first, and what that means: "" is a yes.
+// What a server sends first, and the error for it; "" means ready.
 var firstWords = []struct{ scheme, words, want string }{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
@@ -53,17 +53,17 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"postgres", pgError("57P03", "the database system is in recovery mode"), "in recovery after a crash"},
 	{"postgres", pgError("57P03", "the database system is not yet accepting connections"), "not accepting connections yet"},
 	{"postgres", pgError("57P03", "CANARY"), "not accepting connections yet"},
-	{"postgres", pgError("57P0", "CANARY"), "what answers there is no PostgreSQL server"},
-	{"postgres", "E\x00\x00\x00\x09CANAR", "what answers there is no PostgreSQL server"},
-	{"postgres", "Ecould not fork new process for connection: CANARY\n\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "RFB 003.008\n", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\x00\x00\x00\x07\x00\x00\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\x00\x00\x07\xd1", "what answers there is no PostgreSQL server"},
-	{"postgres", "R\xff\xff\xff\xff\x00", "what answers there is no PostgreSQL server"},
-	{"postgres", "E\x00\x00\x75\x31", "what answers there is no PostgreSQL server"},
-	{"postgres", "E\xff\xff\xff\xff", "what answers there is no PostgreSQL server"},
-	{"postgres", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no PostgreSQL server"},
-	{"postgres", "\x15\x03\x03\x00\x02\x02\x50", "what answers there is no PostgreSQL server"},
+	{"postgres", pgError("57P0", "CANARY"), "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\x00\x00\x00\x09CANAR", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "Ecould not fork new process for connection: CANARY\n\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "RFB 003.008\n", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\x00\x00\x00\x07\x00\x00\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\x00\x00\x07\xd1", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "R\xff\xff\xff\xff\x00", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\x00\x00\x75\x31", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "E\xff\xff\xff\xff", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the PostgreSQL protocol"},
+	{"postgres", "\x15\x03\x03\x00\x02\x02\x50", "the server does not speak the PostgreSQL protocol"},
 
 	{"mysql", greeting("5.5.5-10.11.19-MariaDB"), ""},
 	{"mysql", greeting("8.4.0"), ""},
@@ -72,16 +72,16 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"mysql", mysqlPacket(0, "\xff\x69\x04Host "), ""},
 	{"mysql", mysqlPacket(0, "\xff\x6a\x04Host "), ""},
 	{"mysql", mysqlPacket(0, "\xff\x1d\x04CANARY"), "shutting down"},
-	{"mysql", mysqlPacket(0, "\xff\x6f\x04CANARY"), "refuses clients with error 1135"},
-	{"mysql", mysqlPacket(0, "\xff\x10\x04"), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, ""), "what answers there is no MySQL server"},
-	{"mysql", "\xff\xff\xff\x00\x0a", "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(1, greeting("8.4.0")[4:]), "what answers there is no MySQL server"},
-	{"mysql", greeting(""), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, "\x0a8.4\x00"), "what answers there is no MySQL server"},
-	{"mysql", mysqlPacket(0, "\x09"+greeting("8.4.0")[5:]), "what answers there is no MySQL server"},
-	{"mysql", "SSH-2.0-OpenSSH_9.2\r\n", "what answers there is no MySQL server"},
-	{"mysql", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no MySQL server"},
+	{"mysql", mysqlPacket(0, "\xff\x6f\x04CANARY"), "rejects clients with error 1135"},
+	{"mysql", mysqlPacket(0, "\xff\x10\x04"), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, ""), "the server does not speak the MySQL protocol"},
+	{"mysql", "\xff\xff\xff\x00\x0a", "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(1, greeting("8.4.0")[4:]), "the server does not speak the MySQL protocol"},
+	{"mysql", greeting(""), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, "\x0a8.4\x00"), "the server does not speak the MySQL protocol"},
+	{"mysql", mysqlPacket(0, "\x09"+greeting("8.4.0")[5:]), "the server does not speak the MySQL protocol"},
+	{"mysql", "SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak the MySQL protocol"},
+	{"mysql", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the MySQL protocol"},
 
 	{"redis", "+PONG\r\n", ""},
 	{"redis", "+PONG\n", ""},
@@ -92,35 +92,35 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"redis", "-ERR operation not permitted\r\n", ""},
 	{"redis", "-ERR unknown command 'PING'\r\n", ""},
 	{"redis", "-LOADING Redis is loading the dataset in memory\r\n", "still loading its data"},
-	{"redis", "-MASTERDOWN Link with MASTER is down\r\n", "a replica that has lost its master"},
+	{"redis", "-MASTERDOWN Link with MASTER is down\r\n", "a replica without a connection to its master"},
 	{"redis", "-ERR max number of clients + cluster connections reached\r\n", ""},
 	{"redis", "-BUSY Redis is busy running a script\r\n", "busy with a script"},
 	{"redis", "-MISCONF Redis is configured to save RDB snapshots\r\n", "cannot save to disk and refuses to write"},
-	{"redis", "-ERR upstream CANARY\r\n", "answers PING with an error"},
-	{"redis", "-LOADINGCANARY\r\n", "answers PING with an error"},
-	{"redis", "-NOAUTHCANARY\r\n", "answers PING with an error"},
-	{"redis", "+PONGCANARY\r\n", "what answers there is no Redis server"},
-	{"redis", "*1\r\n$4\r\nPING\r\n", "what answers there is no Redis server"},
-	{"redis", "$4\r\nPONG\r\n", "what answers there is no Redis server"},
-	{"redis", "\r\n+PONG\r\n", "what answers there is no Redis server"},
-	{"redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no Redis server"},
+	{"redis", "-ERR upstream CANARY\r\n", "answered PING with an error"},
+	{"redis", "-LOADINGCANARY\r\n", "answered PING with an error"},
+	{"redis", "-NOAUTHCANARY\r\n", "answered PING with an error"},
+	{"redis", "+PONGCANARY\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "*1\r\n$4\r\nPING\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "$4\r\nPONG\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "\r\n+PONG\r\n", "the server does not speak the Redis protocol"},
+	{"redis", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the Redis protocol"},
 
 	{"amqp", amqpStart, ""},
 	{"amqp", "AMQP\x00\x01\x00\x00", ""},
 	{"amqp", "AMQP\x00\x00\x08\x00", ""},
-	{"amqp", amqpHeader, "what answers there is no AMQP server"},
-	{"amqp", strings.Replace(amqpStart, "\x00\x0a\x00\x0a", "\x00\x0a\x00\x32", 1), "what answers there is no AMQP server"},
-	{"amqp", strings.Replace(amqpStart, "\xce", "\xcd", 1), "what answers there is no AMQP server"},
-	{"amqp", "\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x0a\xce", "what answers there is no AMQP server"},
-	{"amqp", "\x01\x00\x00\xff\xff\xff\xff\x00", "what answers there is no AMQP server"},
-	{"amqp", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no AMQP server"},
+	{"amqp", amqpHeader, "the server does not speak the AMQP protocol"},
+	{"amqp", strings.Replace(amqpStart, "\x00\x0a\x00\x0a", "\x00\x0a\x00\x32", 1), "the server does not speak the AMQP protocol"},
+	{"amqp", strings.Replace(amqpStart, "\xce", "\xcd", 1), "the server does not speak the AMQP protocol"},
+	{"amqp", "\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x0a\xce", "the server does not speak the AMQP protocol"},
+	{"amqp", "\x01\x00\x00\xff\xff\xff\xff\x00", "the server does not speak the AMQP protocol"},
+	{"amqp", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the AMQP protocol"},
 
 	{"nats", "INFO {\"server_id\":\"x\"} \r\n", ""},
 	{"nats", "INFO {" + strings.Repeat("x", 60<<10) + "}\r\n", ""},
 	{"nats", "INFO {}\r\n-ERR 'maximum connections exceeded'\r\n", ""},
-	{"nats", "-ERR 'CANARY'\r\n", "refuses clients"},
-	{"nats", "INFO CANARY\r\n", "what answers there is no NATS server"},
-	{"nats", "220 mail.example ESMTP\r\n", "what answers there is no NATS server"},
+	{"nats", "-ERR 'CANARY'\r\n", "rejects clients"},
+	{"nats", "INFO CANARY\r\n", "the server does not speak the NATS protocol"},
+	{"nats", "220 mail.example ESMTP\r\n", "the server does not speak the NATS protocol"},
 
 	{"mqtt", "\x20\x02\x00\x00", ""},
 	{"mqtt", "\x20\x02\x00\x01", ""},
@@ -128,39 +128,39 @@ var firstWords = []struct{ scheme, words, want string }{
 	{"mqtt", "\x20\x02\x00\x04", ""},
 	{"mqtt", "\x20\x02\x00\x05", ""},
 	{"mqtt", "\x20\x03\x00\x84\x00", ""},
-	{"mqtt", "\x20\x02\x00\x03", "says that it is not available"},
-	{"mqtt", "\x20\x03\x00\x88\x00", "says that it is not available"},
-	{"mqtt", "\x20\x02\x00\x06", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\x02\x02\x00", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\x01\x00", "what answers there is no MQTT server"},
-	{"mqtt", "\x20\xff\xff", "what answers there is no MQTT server"},
-	{"mqtt", "\x10\x21", "what answers there is no MQTT server"},
-	{"mqtt", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no MQTT server"},
+	{"mqtt", "\x20\x02\x00\x03", "server not available"},
+	{"mqtt", "\x20\x03\x00\x88\x00", "server not available"},
+	{"mqtt", "\x20\x02\x00\x06", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\x02\x02\x00", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\x01\x00", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x20\xff\xff", "the server does not speak the MQTT protocol"},
+	{"mqtt", "\x10\x21", "the server does not speak the MQTT protocol"},
+	{"mqtt", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the MQTT protocol"},
 
 	{"memcached", "VERSION 1.6.18\r\n", ""},
 	{"memcached", "CLIENT_ERROR unauthenticated\r\n", ""},
 	{"memcached", "ERROR Too many open connections\r\n", ""},
-	{"memcached", "ERROR\r\n", "what answers there is no memcached server"},
-	{"memcached", "SERVER_ERROR CANARY\r\n", "answers with an error"},
-	{"memcached", "version\r\nversion\r\nquit\r\n", "what answers there is no memcached server"},
-	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no memcached server"},
+	{"memcached", "ERROR\r\n", "the server does not speak the memcached protocol"},
+	{"memcached", "SERVER_ERROR CANARY\r\n", "answered with an error"},
+	{"memcached", "version\r\nversion\r\nquit\r\n", "the server does not speak the memcached protocol"},
+	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
-// serverSchemes are those of this file's kinds.
+// serverSchemes are the schemes of the kinds that this file tests.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
-// check says whether an answer is as it should be.
+// check compares the result of an attempt with the expected one.
 func check(t *testing.T, want string, err error, what ...any) {
 	t.Helper()
 	if want == "" {
 		assert.NoError(t, err, what...)
 	} else if assert.EqualError(t, err, want, what...) {
-		assert.Equal(t, answered, kindOf(err), what...)
+		assert.Equal(t, wrongAnswer, classify(err), what...)
 	}
 }
 
-// speaks serves what f writes, and then does as servers do: it reads until the
-// client has gone.
+// speaks is a server that calls f, and then reads until the client has closed the
+// connection, as servers do.
 func speaks(t *testing.T, f func(io.Writer)) string {
 	t.Helper()
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -170,7 +170,7 @@ func speaks(t *testing.T, f func(io.Writer)) string {
 	return l.Addr().String()
 }
 
-func TestServerFirstWords(t *testing.T) {
+func TestServerAnswers(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	for _, test := range firstWords {
@@ -179,7 +179,7 @@ func TestServerFirstWords(t *testing.T) {
 	}
 }
 
-func TestServerFirstWordsComeByteForByte(t *testing.T) {
+func TestServerAnswersByteByByte(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) {
 		for _, b := range []byte(words.Load().(string)) {
@@ -193,8 +193,8 @@ func TestServerFirstWordsComeByteForByte(t *testing.T) {
 	}
 }
 
-// Every beginning of every yes, and then the end: never a yes.
-func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
+// A server that sends only the beginning of an answer and closes is not ready.
+func TestServerClosesEarly(t *testing.T) {
 	var words atomic.Value
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, words.Load().(string))
@@ -211,7 +211,7 @@ func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
 			words.Store(test.words[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.words[:n]) // its second question may have had an answer
+				assert.Error(t, err, "%.80q", test.words[:n]) // the second connection may have got the answer
 				continue
 			}
 			check(t, noAnswer, err, "%s %.80q", test.scheme, test.words[:n])
@@ -219,8 +219,8 @@ func TestServerThatHangsUpEarlySaysNo(t *testing.T) {
 	}
 }
 
-// What never ends is read for a while only.
-func TestServerThatNeverEnds(t *testing.T) {
+// An endless answer is read up to a limit.
+func TestServerEndlessAnswers(t *testing.T) {
 	for _, scheme := range serverSchemes {
 		for _, words := range []string{"x", "\x00", "\xff", "\n", "R", "E\x00\x00\x10", "\x0a\x00", "INFO {", "-LOADING", "\x20\x7f\x00\x06", "\x01\x00\x00"} {
 			address := speaks(t, func(w io.Writer) {
@@ -230,7 +230,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 			})
 			err := ask(t, scheme+"://"+address, ForWait)
 			if scheme == "nats" && words == "INFO {" {
-				assert.NoError(t, err) // a server of many words
+				assert.NoError(t, err) // a server with a long answer
 			} else {
 				assert.Error(t, err, "%s %q", scheme, words)
 				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, words)
@@ -252,7 +252,7 @@ func TestServerThatNeverEnds(t *testing.T) {
 	}
 }
 
-func TestServerThatSaysNothing(t *testing.T) {
+func TestServerSilent(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
 	for _, scheme := range serverSchemes {
 		t.Run(scheme, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestServerThatSaysNothing(t *testing.T) {
 			probe := parse(t, scheme+"://"+l.Addr().String(), ForWait).Probe
 			err := probe.Ask(t.Context(), Attempt{Timeout: short})
 			assert.EqualError(t, err, "timed out after 200ms")
-			assert.Equal(t, unanswered, kindOf(err))
+			assert.Equal(t, timedOut, classify(err))
 
 			cause := errors.New("SIGTERM")
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -270,8 +270,8 @@ func TestServerThatSaysNothing(t *testing.T) {
 	}
 }
 
-// A yes is one, whatever comes of the leave-taking.
-func TestServerThatDoesNotLetGo(t *testing.T) {
+// A ready server that does not close its side stays ready.
+func TestServerDoesNotClose(t *testing.T) {
 	seen := map[string]bool{}
 	for _, test := range firstWords {
 		if test.want == "" && !seen[test.scheme] {
@@ -292,9 +292,9 @@ func TestServerThatDoesNotLetGo(t *testing.T) {
 	}
 }
 
-// The probe says that nothing more will come, and is there until the server has
-// closed its side: none is reset.
-func TestServerIsLeftInOrder(t *testing.T) {
+// The probe half-closes the connection and waits until the server has closed its side, so
+// that the server sees no reset.
+func TestServerConnectionIsNotReset(t *testing.T) {
 	words := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, first := range words {
 		var closes atomic.Bool
@@ -310,9 +310,9 @@ func TestServerIsLeftInOrder(t *testing.T) {
 	}
 }
 
-// A server that closes what it has refused resets the connection, if the client
-// has said something that it did not read. The answer is heard all the same.
-func TestServerThatRefusesUnheard(t *testing.T) {
+// A server that rejects a client and closes without reading everything resets the
+// connection. Its answer is read all the same.
+func TestServerResetsAfterItsAnswer(t *testing.T) {
 	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")
 		conn.(*net.TCPConn).SetLinger(-1)
@@ -323,8 +323,8 @@ func TestServerThatRefusesUnheard(t *testing.T) {
 	}
 }
 
-// A MySQL that takes its time over the refusal, and asks for another proof.
-func TestServerMySQLIsLeftInOrder(t *testing.T) {
+// A MySQL server that asks for another plugin, and refuses the login late.
+func TestServerMySQLLoginIsRefused(t *testing.T) {
 	read := func(conn net.Conn) string {
 		head := make([]byte, 4)
 		if _, err := io.ReadFull(conn, head); err != nil {
@@ -372,8 +372,8 @@ func TestServerMySQLIsLeftInOrder(t *testing.T) {
 	}
 }
 
-// Only PostgreSQL is told the user and the database, and none the password.
-func TestServerIsToldNoSecret(t *testing.T) {
+// Only PostgreSQL gets the user and the database. No server gets the password.
+func TestServerGetsNoSecret(t *testing.T) {
 	words := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
 	for _, test := range firstWords {
 		if _, known := words[test.scheme]; !known {
@@ -428,8 +428,8 @@ func TestServerPostgresNames(t *testing.T) {
 	}
 }
 
-// With sslmode= a server that has no TLS is asked without, and one that answers
-// with neither yes nor no is none.
+// With sslmode=require a server without TLS is probed without it. Any other answer to the
+// request for TLS is not from a PostgreSQL server.
 func TestServerPostgresWithoutTLS(t *testing.T) {
 	var words, after atomic.Value
 	heard := make(chan string, 1)
@@ -448,7 +448,7 @@ func TestServerPostgresWithoutTLS(t *testing.T) {
 		{"N", pgPassword, ""},
 		{"N", pgError("57P03", "the database system is starting up"), "still starting up"},
 		{"S", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"},
-		{"E", "", "what answers there is no PostgreSQL server"},
+		{"E", "", "the server does not speak the PostgreSQL protocol"},
 	} {
 		words.Store(test.words)
 		after.Store(test.after)
@@ -484,7 +484,7 @@ func TestServerTargets(t *testing.T) {
 			"":                   "has no host",
 			"/db":                "has no host",
 			"u:CANARY@":          "has no host",
-			"a,b/db":             "several hosts: write a target for each",
+			"a,b/db":             "several hosts: write one target for each",
 			"u:CANARY@a:1,b:2/x": "several hosts",
 			"a:1,nats://b:2":     "several hosts",
 			"u:CA/NARY@db":       "%2F",
@@ -494,9 +494,9 @@ func TestServerTargets(t *testing.T) {
 			"db:CANARY":          "not a number",
 			"u:CANARY@db:0":      "not in 1-65535",
 			"::1":                "needs brackets",
-			"u:CANARY@d%62":      "no host name has",
-			"u:CANARY@tcp(db)/x": "no host name has",
-			"%2Frun%2Fdb/CANARY": "no host name has",
+			"u:CANARY@d%62":      "not allowed in a host name",
+			"u:CANARY@tcp(db)/x": "not allowed in a host name",
+			"%2Frun%2Fdb/CANARY": "not allowed in a host name",
 		} {
 			_, err := Parse("'"+scheme+"://"+text+"'", ForWait)
 			require.ErrorContains(t, err, want, text)
@@ -512,14 +512,14 @@ func TestServerTargets(t *testing.T) {
 	}
 }
 
-// Nothing grows, however many attempts there are, and however they end.
-func TestServerLeavesNothingBehind(t *testing.T) {
+// No descriptors and goroutines are left, however many attempts there are.
+func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	var words atomic.Value
 	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	round := func() {
 		for _, test := range firstWords {
 			if strings.Contains(test.words, "mysql_native_password") {
-				continue // who greets and then says nothing costs a second
+				continue // the server is ready, and then closes late
 			}
 			words.Store(test.words)
 			ask(t, test.scheme+"://"+address, ForWait)
@@ -531,11 +531,11 @@ func TestServerLeavesNothingBehind(t *testing.T) {
 		round()
 	}
 	require.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: the last of the listener's, and of this waiting
+		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the listener and of Eventually
 	}, 30*time.Second, time.Millisecond)
 }
 
-// recorded is a connection whose other side has said all that it will.
+// recorded is a connection from which these bytes are read.
 type recorded struct {
 	net.Conn
 	io.Reader
@@ -547,16 +547,16 @@ func (c recorded) Close() error                     { return nil }
 func (c recorded) SetDeadline(time.Time) error      { return nil }
 func (c recorded) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzServerWords: nothing that a server says makes a probe panic or is
-// repeated, and a yes is only what looks like one.
-func FuzzServerWords(f *testing.F) {
+// FuzzServerAnswers: no answer of a server makes a probe panic or is shown, and only an
+// answer like those of ready servers counts as ready.
+func FuzzServerAnswers(f *testing.F) {
 	for _, test := range firstWords {
 		f.Add(test.words)
 	}
-	fixed := regexp.MustCompile(`^(the connection was closed before the answer was complete|what answers there is no \w+ server|` +
-		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|refuses clients( with error \d{1,5})?|` +
-		`still loading its data|a replica that has lost its master|busy with a script|cannot save to disk and refuses to write|` +
-		`answers (PING )?with an error|says that it is not available)$`)
+	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
+		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
+		`still loading its data|a replica without a connection to its master|busy with a script|cannot save to disk and refuses to write|` +
+		`answered (PING )?with an error|server not available)$`)
 	yes := map[string]*regexp.Regexp{
 		"postgres":  regexp.MustCompile(`^(R\x00\x00[\x00-\x07]|E\x00\x00[^\n]|E\x00[\x00-\x75])`),
 		"mysql":     regexp.MustCompile(`^[^\n]?[^\n]?`),
@@ -570,11 +570,11 @@ func FuzzServerWords(f *testing.F) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // no second connection
 		for _, scheme := range serverSchemes {
-			p := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
-			s := &session{serverProbe: p, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
-			s.tcp = watched(context.Background(), recorded{Reader: strings.NewReader(words)})
-			s.over(s.tcp)
-			err := p.ask(s)
+			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
+			s := &session{serverProbe: probe, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
+			s.tcp = newCtxConn(context.Background(), recorded{Reader: strings.NewReader(words)})
+			s.use(s.tcp)
+			err := probe.ask(s)
 			s.tcp.Close()
 			if err != nil {
 				require.Regexp(t, fixed, err.Error(), "%s", scheme)
@@ -585,8 +585,7 @@ func FuzzServerWords(f *testing.F) {
 	})
 }
 
-// FuzzServerSecrets puts a password into a connection URL, with something odd
-// beside it.
+// FuzzServerSecrets puts a password into a connection URL, next to arbitrary text.
 func FuzzServerSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x")

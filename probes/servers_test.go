@@ -26,14 +26,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests ask real servers, as Debian packages them, in every state that
-// they have: not there, starting, ready. And they read the servers' logs, in
-// which a probe shall leave nothing that somebody would have to explain.
+// These tests probe real servers from Debian's packages in all their states: not running,
+// starting, ready. They also read the servers' logs, in which a probe must not cause
+// errors.
 
-// enough is what a healthy machine never needs. It only ends a hung test.
+// enough is a timeout that only a hanging test reaches.
 const enough = 90 * time.Second
 
-// program finds a server's program by its paths in Debian; they may be patterns.
+// program finds a server's program by its paths in Debian, which may be patterns.
 func program(t *testing.T, name string, patterns ...string) string {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -45,10 +45,10 @@ func program(t *testing.T, name string, patterns ...string) string {
 	return ""
 }
 
-// An account is whom a server runs as. Some refuse to be root.
+// An account is the user that a server runs as. Some servers refuse to run as root.
 type account struct {
 	uid, gid int
-	dir      string // of its own
+	dir      string // its own
 }
 
 func (a account) attributes() *syscall.SysProcAttr {
@@ -73,7 +73,7 @@ func (a account) run(t *testing.T, argv ...string) string {
 	return string(out)
 }
 
-// write makes a file that the account can read.
+// write creates a file that the account can read.
 func (a account) write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(a.dir, name)
@@ -84,8 +84,8 @@ func (a account) write(t *testing.T, name, text string) string {
 	return path
 }
 
-// accountOf gives the account that Debian's package runs its server as, or this
-// user if that is not root.
+// accountOf returns the account as which Debian's package runs the server, or this user if
+// the test does not run as root.
 func accountOf(t *testing.T, name string) account {
 	t.Helper()
 	a := account{os.Getuid(), os.Getgid(), t.TempDir()}
@@ -102,16 +102,16 @@ func accountOf(t *testing.T, name string) account {
 	return a
 }
 
-// A daemon is a running server, in a process group of its own, with its log.
+// A daemon is a running server in its own process group, with its log.
 type daemon struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	end syscall.Signal // what ends it at once, and all that it has started
+	end syscall.Signal // kills it and all processes that it has started
 
 	mu    sync.Mutex
 	lines []string
 	ended bool
-	news  chan struct{} // closed and made anew with every line
+	news  chan struct{} // closed and replaced at every line
 }
 
 func (a account) start(t *testing.T, argv ...string) *daemon {
@@ -153,7 +153,7 @@ func (d *daemon) add(line string, last bool) {
 	d.news = make(chan struct{})
 }
 
-// stop ends the server and all it has started. Nothing of it is worth saving.
+// stop kills the server and all processes that it has started.
 func (d *daemon) stop() {
 	if d.cmd.ProcessState != nil {
 		return
@@ -165,7 +165,7 @@ func (d *daemon) stop() {
 	hung.Stop()
 }
 
-// logEnds waits for the end of the log of a server that has ended.
+// logEnds waits for the end of the log of a server that has exited.
 func (d *daemon) logEnds() {
 	for limit := time.After(enough); ; {
 		d.mu.Lock()
@@ -190,7 +190,7 @@ func (d *daemon) since(mark int) []string {
 	return slices.Clone(d.lines[mark:])
 }
 
-// line waits for a line that comes after the mark, and returns the mark behind it.
+// line waits for a line after the mark, and returns the mark after that line.
 func (d *daemon) line(mark int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
@@ -214,8 +214,8 @@ func (d *daemon) line(mark int, pattern string) int {
 	}
 }
 
-// logged returns the lines from the mark to one like pattern, which comes of
-// what the test does last; those that match a pattern of usual are left out.
+// logged returns the lines from the mark up to one that matches pattern, which the last
+// action of the test causes. Lines that match a pattern of usual are left out.
 func (d *daemon) logged(mark int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.line(mark, pattern)
@@ -230,10 +230,10 @@ func (d *daemon) logged(mark int, pattern string, usual ...string) []string {
 	return found
 }
 
-// unusedPort returns a port of loopback that refuses connections until a server
-// listens on it. The test keeps a socket that is bound to it and does not listen:
-// as long as there is one, the kernel gives the port to nobody who asks for any
-// port. SO_REUSEADDR, which servers set as well, lets them listen beside it.
+// unusedPort returns a port of localhost that refuses connections until a server listens on
+// it. The test keeps a socket that is bound to the port and does not listen, so that the
+// kernel assigns the port to no other process. With SO_REUSEADDR, which servers set too,
+// the server can still listen on it.
 func unusedPort(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -246,10 +246,10 @@ func unusedPort(t *testing.T) string {
 	return strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 }
 
-// waiting asks in the background, as --wait does, from now until yes.
+// waiting probes in the background, as --wait does, until the target is ready.
 type waiting struct {
 	t      *testing.T
-	answer chan string // every answer but the one before, "yes" at last
+	answer chan string // every result that differs from the one before; "yes" at last
 	cancel func()
 }
 
@@ -262,7 +262,7 @@ func wait4(t *testing.T, text string) *waiting {
 	go func() {
 		var last string
 		err := Wait(ctx, targets, Attempt{}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil && u.Status.Last.Error() != last {
+			if u.Kind == TargetTried && u.Status.Last != nil && u.Status.Last.Error() != last {
 				last = u.Status.Last.Error()
 				w.answer <- last
 			}
@@ -275,7 +275,7 @@ func wait4(t *testing.T, text string) *waiting {
 	return w
 }
 
-// hears waits for the answer want. Others that come before it must be in then.
+// hears waits for the result want. Results that come before it must be in the list.
 func (w *waiting) hears(want string, before ...string) {
 	w.t.Helper()
 	for {
@@ -294,18 +294,18 @@ func isRefused(t *testing.T, text string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, notThere)
-	assert.True(t, kindOf(err).cheap())
+	assert.True(t, classify(err).isCheap())
 }
 
-// isNo is a no of the server itself: it costs it work, and is asked seldom.
+// isNo asserts that an error is an answer of the server, which gets fewer attempts then.
 func isNo(t *testing.T, text, want string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, want)
-	assert.Equal(t, answered, kindOf(err))
+	assert.Equal(t, wrongAnswer, classify(err))
 }
 
-// several asks often enough for something to build up.
+// several probes often enough for effects that add up.
 func several(t *testing.T, text string) {
 	t.Helper()
 	for range 5 {
@@ -313,7 +313,7 @@ func several(t *testing.T, text string) {
 	}
 }
 
-// say connects, sends, and returns the connection and the first of the answer.
+// say connects, sends, and returns the connection and the beginning of the answer.
 func say(t *testing.T, port, words string) (net.Conn, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -328,8 +328,8 @@ func say(t *testing.T, port, words string) (net.Conn, string) {
 	return conn, string(first[:n])
 }
 
-// elsewhere is an address of this machine that is not loopback: servers treat
-// clients from there as strangers.
+// elsewhere returns an address of this machine that is not loopback. Servers treat its
+// clients as remote.
 func elsewhere(t *testing.T) string {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
@@ -369,11 +369,11 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 		argv = append(argv, "-c", s)
 	}
 	d := c.account.start(t, argv...)
-	d.end = syscall.SIGQUIT // its children are in groups of their own, but follow it
+	d.end = syscall.SIGQUIT // its children are in other process groups, but exit with it
 	return d
 }
 
-// isready is the judgement of PostgreSQL's own tool.
+// isready returns the result of pg_isready.
 func (c *cluster) isready(t *testing.T) string {
 	t.Helper()
 	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port).CombinedOutput()
@@ -387,7 +387,7 @@ func TestServerPostgresStarts(t *testing.T) {
 	isRefused(t, url)
 	assert.Equal(t, "no response", c.isready(t))
 
-	// A recovery from an archive, whose first command waits for the test.
+	// A recovery from an archive, whose restore command waits for the test.
 	fifo := filepath.Join(c.dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
 	go1 := filepath.Join(c.dir, "go")
@@ -399,7 +399,7 @@ func TestServerPostgresStarts(t *testing.T) {
 	isNo(t, url, "still starting up")
 	isNo(t, strings.Replace(url, "postgres:", "postgresql:", 1)+"/app?sslmode=disable", "still starting up")
 	assert.Equal(t, "rejecting connections", c.isready(t))
-	d.line(0, "FATAL: +the database system is starting up") // it logs every attempt, pg_isready's too
+	d.line(0, "FATAL: +the database system is starting up") // it logs every attempt, also those of pg_isready
 
 	c.write(t, "go", "")
 	release, err := os.OpenFile(fifo, os.O_WRONLY, 0)
@@ -409,19 +409,19 @@ func TestServerPostgresStarts(t *testing.T) {
 	assert.Equal(t, "accepting connections", c.isready(t))
 	d.line(0, "ready to accept connections")
 
-	// Going down, it waits for the session that is open.
+	// While it shuts down it waits for the open session.
 	c.hba(t, "host all all 127.0.0.1/32 trust")
 	mark := d.mark()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
 	d.line(mark, "reloading configuration files")
-	say(t, c.port, (&postgres{"postgres", "postgres", false}).startup())
+	say(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM))
 	d.line(mark, "received smart shutdown request")
 	isNo(t, url, "shutting down")
 	assert.Equal(t, "rejecting connections", c.isready(t))
 }
 
-func TestServerPostgresStandbyThatServesNobody(t *testing.T) {
+func TestServerPostgresStandbyWithoutQueries(t *testing.T) {
 	c := newCluster(t)
 	c.write(t, "data/standby.signal", "")
 	d := c.start(t, "hot_standby=off", "restore_command=false")
@@ -445,7 +445,7 @@ func TestServerPostgresLogStaysClean(t *testing.T) {
 	}
 	const nobody = `FATAL: +role "marker" does not exist`
 
-	// Where a password is asked for, no name matters, and nothing is logged.
+	// A server that requires a password does not check the names and logs nothing.
 	var found []string
 	for _, method := range []string{"scram-sha-256", "md5", "password"} {
 		mark := reload("host all all 127.0.0.1/32 " + method)
@@ -459,14 +459,14 @@ func TestServerPostgresLogStaysClean(t *testing.T) {
 	}
 	assert.Empty(t, found)
 
-	// Where none is asked for, the names of the URL are those of the app.
+	// A server that requires none checks them: those of the URL exist.
 	mark := d.mark()
 	several(t, url)
 	several(t, "postgres://postgres:hunter2@127.0.0.1:"+c.port+"/template1")
 	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	assert.Empty(t, d.logged(mark, nobody))
 
-	// A server that turns this client away is up, and says so.
+	// A server that rejects this client is up.
 	mark = reload("host all all 192.0.2.0/24 trust")
 	require.NoError(t, ask(t, url, ForWait))
 	d.line(mark, "no pg_hba.conf entry")
@@ -501,7 +501,7 @@ func TestServerPostgresFull(t *testing.T) {
 	d.line(0, "ready to accept connections")
 	var full bool
 	for range 20 {
-		_, first := say(t, c.port, (&postgres{"postgres", "postgres", false}).startup())
+		_, first := say(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
 		if full = first[0] == 'E' && strings.Contains(first, "C53300\x00"); full {
 			break
 		}
@@ -524,7 +524,7 @@ func TestServerMariaDB(t *testing.T) {
 	w.hears(notThere)
 	a.run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
 
-	// As the images do it: a first server, which the network does not reach.
+	// As in the images: first a server without a network, for the initialization.
 	argv := []string{mariadbd, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + a.dir + "/pid"}
 	client := []string{"mariadb", "--no-defaults", "--socket=" + socket, "--user=root", "--skip-column-names"}
 	first := a.start(t, append(slices.Clone(argv), "--skip-networking")...)
@@ -533,10 +533,10 @@ func TestServerMariaDB(t *testing.T) {
 	a.run(t, append(client, "--execute=create user app@'%' identified by 'hunter2'")...)
 	first.stop()
 
-	// It has crashed: the next one has to recover. And one error is enough for a
-	// host to be blocked, and the server counts them.
+	// After a crash the next server has to recover. It blocks a host after a single
+	// error of its handshakes.
 	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10")...)
-	w.hears("yes") // nothing but refusals before it: it opens its port when it has recovered
+	w.hears("yes") // only refused connections before: it opens its port after recovery
 	d.line(0, "recovery")
 	mark := d.line(0, "ready for connections")
 	several(t, url)
@@ -544,7 +544,7 @@ func TestServerMariaDB(t *testing.T) {
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 
-	// Nobody who knows the server would think of anything else.
+	// Each attempt logs one warning, with the name usher-probe. The marker ends the log.
 	a.command("mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+port, "--user=marker", "--password=x").Run()
 	logged := d.logged(mark, "Access denied for user 'marker'", "IP address '.*' could not be resolved", `Server socket created|Loading buffer pool|Buffer pool|Version:`)
 	assert.NotEmpty(t, logged)
@@ -552,7 +552,7 @@ func TestServerMariaDB(t *testing.T) {
 		assert.Regexp(t, `\[Warning\] Access denied for user 'usher-probe'@'\S+' \(using password: NO\)$`, line)
 	}
 
-	// Hanging up is what blocks: this is what the probe avoids.
+	// A connection that is closed after the greeting gets the host blocked.
 	conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
 	require.NoError(t, err)
 	conn.Read(make([]byte, 4096))
@@ -569,7 +569,7 @@ func TestServerMariaDB(t *testing.T) {
 	}
 	assert.NoError(t, ask(t, away, ForWait), "1129: it is up")
 
-	// A full one.
+	// Too many connections.
 	var full bool
 	for range 20 {
 		if _, first := say(t, port, ""); first[4] == 0xff && binary.LittleEndian.Uint16([]byte(first[5:7])) == 1040 {
@@ -603,13 +603,13 @@ func TestServerRedis(t *testing.T) {
 	assert.Empty(t, d.logged(mark, "DB saved on disk"))
 	d.stop()
 
-	// Loading, a millisecond a key; it looks at its clients after every KiB.
+	// Loading takes a millisecond a key; it serves its clients after every KiB.
 	w := wait4(t, url)
 	w.hears(notThere)
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)
 	w.hears("still loading its data", notThere)
 	isNo(t, url, "still loading its data")
-	// Where it has a password it asks for that first, and says no more.
+	// With a password it asks for that first, and does not report its state.
 	require.Contains(t, cli("CONFIG", "SET", "requirepass", "hunter2"), "OK")
 	assert.NoError(t, ask(t, url, ForWait))
 	require.Contains(t, cli("-a", "hunter2", "CONFIG", "SET", "requirepass", ""), "OK")
@@ -619,7 +619,7 @@ func TestServerRedis(t *testing.T) {
 	several(t, url)
 	d.stop()
 
-	// Busy, until the script is killed.
+	// Busy until the script is killed.
 	d = a.start(t, append(argv, "--lua-time-limit", "1")...)
 	mark = d.line(0, "Ready to accept connections")
 	endless := a.command("redis-cli", "-h", "127.0.0.1", "-p", port, "EVAL", "while true do end", "0")
@@ -630,7 +630,7 @@ func TestServerRedis(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// Full: the probe itself is one too many.
+	// The probe's connection is one too many.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := say(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)
@@ -638,7 +638,7 @@ func TestServerRedis(t *testing.T) {
 	io.WriteString(conn, "CONFIG SET maxclients 100\r\n")
 	conn.Read(make([]byte, 100))
 
-	// It can no longer save.
+	// It cannot save.
 	require.Contains(t, cli("CONFIG", "SET", "save", "3600 1"), "OK")
 	require.Contains(t, cli("CONFIG", "SET", "rdbcompression", "no"), "OK")
 	require.NoError(t, os.Chmod(a.dir, 0o500))
@@ -649,11 +649,11 @@ func TestServerRedis(t *testing.T) {
 	isNo(t, url, "cannot save to disk and refuses to write")
 	require.NoError(t, os.Chmod(a.dir, 0o700))
 
-	// A replica without its master.
+	// A replica without a connection to its master.
 	require.Contains(t, cli("CONFIG", "SET", "replica-serve-stale-data", "no"), "OK")
 	require.Contains(t, cli("CONFIG", "SET", "save", ""), "OK")
 	require.Contains(t, cli("REPLICAOF", "127.0.0.1", "1"), "OK")
-	isNo(t, url, "a replica that has lost its master")
+	isNo(t, url, "a replica without a connection to its master")
 }
 
 // ---- RabbitMQ
@@ -666,7 +666,7 @@ func TestServerRabbitMQ(t *testing.T) {
 	url := "amqp://guest:hunter2@127.0.0.1:" + port + "/vhost"
 	w := wait4(t, url)
 	w.hears(notThere)
-	// The names' daemon of Erlang would outlive the test if RabbitMQ started it.
+	// The test starts epmd, because one that RabbitMQ starts would outlive the test.
 	names := a.start(t, epmd, "-port", epmdPort, "-address", "127.0.0.1", "-d")
 	names.line(0, "epmd running")
 	a.write(t, ".erlang.cookie", "cookie")
@@ -679,10 +679,10 @@ func TestServerRabbitMQ(t *testing.T) {
 	}
 	d := startCommand(t, cmd)
 	d.line(0, "Ready to start client connection listeners")
-	w.hears("yes") // nothing but refusals before it: it opens its port last
+	w.hears("yes") // only refused connections before: it opens its port last
 	mark := d.line(0, "Server startup complete")
 	several(t, url)
-	// The marker is a version that it does not speak.
+	// The marker is a version that it does not support.
 	say(t, port, "AMQP\x01\x01\x01\x01")
 	logged := d.logged(mark, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
@@ -728,7 +728,7 @@ func TestServerMosquitto(t *testing.T) {
 		mark := d.line(0, "running")
 		several(t, url)
 		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the marker
-		// What it says of every client, each of whom leaves in order or is sent away.
+		// What it logs for every client: that it disconnects or is rejected.
 		assert.Empty(t, d.logged(mark, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

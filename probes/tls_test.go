@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An issuer signs certificates, and lies in files where options find them.
+// An issuer signs certificates, and writes them to files for the options.
 type issuer struct {
 	t    *testing.T
 	dir  string
@@ -41,7 +41,7 @@ func newIssuer(t *testing.T) *issuer {
 	return a
 }
 
-// sign makes NAME.pem and NAME.key; without an authority it signs itself.
+// sign writes NAME.pem and NAME.key; without an authority the certificate is self-signed.
 func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -79,8 +79,7 @@ func write(t *testing.T, path string, text []byte) {
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 }
 
-// serveHealth is a server of TLS that is well, over HTTP/1 and gRPC. It gives
-// the address of both.
+// serveHealth is a TLS server that is ready, over HTTP/1 and gRPC. It returns its address.
 func serveHealth(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,8 +90,8 @@ func serveHealth(t *testing.T, config *tls.Config) string {
 	return strings.TrimPrefix(url, "https://")
 }
 
-// Every sort of certificate, asked over both protocols: either it is trusted, or
-// the cause is one that a person can do something about.
+// Certificates of all sorts, over both protocols: trusted, or with an error that names the
+// cause.
 func TestTLSCertificates(t *testing.T) {
 	a, other := newIssuer(t), newIssuer(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
@@ -111,12 +110,12 @@ func TestTLSCertificates(t *testing.T) {
 		{"good", "ca=" + other.path("ca.pem") + " ", "the certificate is not signed by the authority of ca="},
 		{"good", ca + "server-name=db.example ", ""},
 		{"good", ca + "server-name=db.example. ", ""},
-		{"named", ca, "the certificate is for another name than 127.0.0.1"},
+		{"named", ca, "the certificate is not for the name 127.0.0.1"},
 		{"named", ca + "server-name=db.example ", ""},
 		{"named", ca + "server-name=a.wild.example ", ""},
-		{"named", ca + "server-name=wild.example ", "the certificate is for another name than wild.example"},
+		{"named", ca + "server-name=wild.example ", "the certificate is not for the name wild.example"},
 		{"expired", ca, "the certificate expired at 2001-02-03 06:05 UTC"},
-		{"early", ca, "the certificate is not valid before 2999-02-03 04:05 UTC, and the clock here says "},
+		{"early", ca, "the certificate is not valid before 2999-02-03 04:05 UTC, and the local time is "},
 		{"client-only", ca, "the certificate is not valid"},
 		{"self", "", "the certificate is self-signed"},
 		{"self", "ca=" + a.path("self.pem") + " ", ""},
@@ -132,7 +131,7 @@ func TestTLSCertificates(t *testing.T) {
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
-			case strings.HasSuffix(test.want, " "): // and what time it is
+			case strings.HasSuffix(test.want, " "): // and the time
 				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
 			default:
 				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)
@@ -141,8 +140,8 @@ func TestTLSCertificates(t *testing.T) {
 	}
 }
 
-// A server may choose its certificate by the name that it is asked for.
-func TestTLSServerNameIsTold(t *testing.T) {
+// A server may choose its certificate by the name in the client's hello.
+func TestTLSServerNameIsSent(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("x", &x509.Certificate{DNSNames: []string{"x.example"}})
 	a.sign("y", &x509.Certificate{DNSNames: []string{"y.example"}})
@@ -178,11 +177,11 @@ func TestTLSClientCertificates(t *testing.T) {
 		ask := func(options string) error { return ask(t, ca+options+scheme+addr, ForWait) }
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
-		assert.EqualError(t, ask(""), "the server wants a client certificate")
-		// A client whose certificate no acceptable authority has signed sends none.
+		assert.EqualError(t, ask(""), "the server requires a client certificate")
+		// A client sends no certificate if no acceptable authority has signed it.
 		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
-			"the files of cert= and key= are no PEM certificate and its own private key")
+			"the files of cert= and key= are not a PEM certificate and its private key")
 	}
 }
 
@@ -193,8 +192,8 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// The files are read at each attempt: one that is not there yet is a no, and one
-// that is renewed counts at once. Nothing but a regular file is waited for.
+// The files are read at each attempt: a missing file is an error, a renewed one is used at
+// once. Only regular files are read.
 func TestOptionFiles(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
@@ -206,14 +205,14 @@ func TestOptionFiles(t *testing.T) {
 
 	err := ask()
 	assert.EqualError(t, err, "cannot read the file of ca=: no such file")
-	assert.True(t, kindOf(err).cheap(), "only this machine works for that answer")
+	assert.True(t, classify(err).isCheap(), "only this machine works for that answer")
 	write(t, path, read(t, a.path("ca.pem")))
 	assert.NoError(t, ask())
 	write(t, path, read(t, newIssuer(t).path("ca.pem")))
 	assert.EqualError(t, ask(), "the certificate is not signed by the authority of ca=")
 	for _, garbage := range []string{"", "CANARY", "-----BEGIN CERTIFICATE-----\nCANARY\n-----END CERTIFICATE-----\n"} {
 		write(t, path, []byte(garbage))
-		assert.EqualError(t, ask(), "the file of ca= holds no PEM certificate")
+		assert.EqualError(t, ask(), "the file of ca= has no PEM certificate")
 	}
 	write(t, path, make([]byte, maxPEM+1))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it has more than 1024 KiB")
@@ -227,28 +226,27 @@ func TestOptionFiles(t *testing.T) {
 	require.NoError(t, os.Symlink("/dev/zero", path))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink("ca.pem", path)) // as a mounted Secret has it
+	require.NoError(t, os.Symlink("ca.pem", path)) // as in a mounted Secret
 	assert.NoError(t, ask())
 }
 
-// A machine without any authority says so, as an image from scratch is one.
-func TestTLSWithoutAnyAuthority(t *testing.T) {
+// Without CA certificates, as in an image from scratch, the error says so.
+func TestTLSWithoutCACertificates(t *testing.T) {
 	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
-		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed here")
+		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed on this system")
 		return
 	}
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
-	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutAnyAuthority$")
+	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutCACertificates$")
 	again.Env = append(os.Environ(), "USHER_TEST_ASK=https://"+addr, "USHER_TEST_NO_CA=1")
 	out, err := again.CombinedOutput()
 	assert.NoError(t, err, "%s", out)
 }
 
-// The server that most people have in front: nginx, with TLS, HTTP/2 and
-// redirects of its own.
-func TestTLSOfNginx(t *testing.T) {
+// nginx with TLS, HTTP/2 and redirects.
+func TestTLSNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		skip(t, "needs nginx")
@@ -294,11 +292,11 @@ http {
 		{"http://", secure, "/", "status 400"},
 		{"http://", plain, "/", "the certificate is signed by an unknown authority"},
 		{"http://", plain, "/other", ""},
-		{ca + "https://", mutual, "/", "status 400"}, // nginx asks, and says no in HTTP
+		{ca + "https://", mutual, "/", "status 400"}, // nginx requires a certificate, and rejects with an HTTP status
 		{ca + client + "https://", mutual, "/", ""},
 		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
 		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},
-		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC answer"},
+		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC response"},
 	} {
 		text := fmt.Sprintf("%s127.0.0.1:%d%s", test.text, test.port, test.path)
 		err := ask(t, text, ForWait)
@@ -310,7 +308,7 @@ http {
 	}
 }
 
-// freePort is one that nobody listens on.
+// freePort returns a port without a listener.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -7,44 +7,44 @@ import (
 	"syscall"
 )
 
-// A unixProbe is ready as a tcpProbe is.
+// A unixProbe is ready like a tcpProbe, on a unix socket.
 type unixProbe struct {
-	path string
-	talk talk
+	path       string
+	sendExpect sendExpect
 }
 
 func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
 	var conn net.Conn
 	err := files.run(ctx, u.path, func() (err error) {
 		conn, err = new(net.Dialer).DialContext(ctx, "unix", u.path)
-		return plainUnix(err)
+		return sanitizeUnixErr(err)
 	}, func() { conn.Close() })
 	if err != nil {
-		return orCause(ctx, err)
+		return errOrCause(ctx, err)
 	}
-	line := watched(ctx, conn)
-	defer line.end()
-	return u.talk.on(ctx, line)
+	watched := newCtxConn(ctx, conn)
+	defer watched.Close()
+	return u.sendExpect.run(ctx, watched)
 }
 
-// plainUnix reduces an error of connect(2), which looks up the path.
-func plainUnix(err error) error {
+// sanitizeUnixErr reduces an error of connect(2), which looks up the path.
+func sanitizeUnixErr(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
-		return answer{"no such socket", syscall.ENOENT}
+		return probeError{"no such socket", syscall.ENOENT}
 	case errors.Is(err, syscall.EAGAIN):
-		// A non-blocking connect to a listener that does not keep up, unix(7).
-		return answer{"its backlog is full", nil}
+		// A non-blocking connect to a socket whose backlog is full, unix(7).
+		return probeError{"the backlog is full", nil}
 	}
-	return plain(err)
+	return sanitizeErr(err)
 }
 
-func buildUnix(r *reading) Probe {
-	p := r.path("unix:///PATH")
-	if len(p) > 107 { // sun_path has 108 bytes, one of them for the NUL
-		r.mistake("unix:// path of %d bytes: a socket's has at most 107", len(p))
+func buildUnix(p *targetParser) Probe {
+	path := p.parsePath("unix:///PATH")
+	if len(path) > 107 { // sun_path has 108 bytes, one of them for the NUL
+		p.addError("unix:// path of %d bytes: the path of a socket has at most 107", len(path))
 	}
-	return &unixProbe{p, r.talk()}
+	return &unixProbe{path, p.sendExpect()}
 }

@@ -8,47 +8,47 @@ import (
 	"time"
 )
 
-// Status is how far a target has come.
+// Status is the state of a target during a wait.
 type Status struct {
 	Target   *Target
-	Attempts int           // begun so far
-	Since    time.Duration // how long it has been, or had been, waited for
-	Last     error         // the last answer; nil after a yes
-	Done     bool          // it has said yes often enough
-	Optional bool          // it was optional, and has been given up
+	Attempts int           // started so far
+	Since    time.Duration // how long the wait for it has taken, or took
+	Last     error         // the error of the last attempt; nil after a success
+	Ready    bool          // it has succeeded Successes times in a row
+	Skipped  bool          // it was optional and not ready in time
 }
 
-// UpdateKind says what an [Update] is about.
+// UpdateKind says what has happened in an [Update].
 type UpdateKind int
 
 const (
-	Tried    UpdateKind = iota // an attempt has ended; Status.Last is its answer
-	Yes                        // a target has said yes often enough
-	GaveUp                     // an optional target is waited for no longer
-	Progress                   // Pending lists who has not said yes: at 5 s, then every 30 s
+	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its result
+	TargetReady                     // a target is ready
+	TargetSkipped                   // an optional target was not ready in time
+	WaitProgress                    // Pending lists the targets that are not ready: after 5 s, then every 30 s
 )
 
-// Update is one thing that happened while waiting.
+// Update is one event of a wait.
 type Update struct {
 	Kind    UpdateKind
-	Status  Status        // of the target; empty for Progress
-	Pending []Status      // for Progress, in the order of the targets
-	Elapsed time.Duration // since the beginning of the wait
+	Status  Status        // of the target; empty for WaitProgress
+	Pending []Status      // for WaitProgress, in the order of the targets
+	Elapsed time.Duration // since the start of the wait
 }
 
-// When a wait without news is reported.
+// When WaitProgress is reported.
 const (
 	firstProgress = 5 * time.Second
 	nextProgress  = 30 * time.Second
 )
 
-// PendingError says that a wait ended before every target had said yes.
+// PendingError reports that a wait ended before every target was ready.
 type PendingError struct {
-	Pending []Status // exactly those that had not, in the order of the targets
+	Pending []Status // the targets that were not ready, in their order
 	Cause   error    // the context's cause, or a *WithinError
 }
 
-// Error names every pending target, with its last error, attempts and age.
+// Error names every pending target, with its last error, attempts and time.
 func (e *PendingError) Error() string {
 	parts := []string{e.Cause.Error()}
 	for _, s := range e.Pending {
@@ -57,12 +57,12 @@ func (e *PendingError) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *PendingError) Unwrap() error { return e.Cause }
 
-// String is one clause about a target that is waited for.
+// String describes the state of a pending target.
 func (s Status) String() string {
-	last := "not yet that often in a row"
+	last := "ready, but not yet successes= times in a row"
 	if s.Last != nil {
 		last = s.Last.Error()
 	}
@@ -73,7 +73,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("%s: %s (%d attempt%s in %v)", s.Target.Name, last, s.Attempts, plural, s.Since.Round(100*time.Millisecond))
 }
 
-// WithinError says that the within= of a target has passed.
+// WithinError reports that a target was not ready within its within=.
 type WithinError struct{ Target *Target }
 
 func (e *WithinError) Error() string {
@@ -81,60 +81,60 @@ func (e *WithinError) Error() string {
 }
 
 var (
-	// errLimit is the cause of a target's own limit, within= or optional=.
-	errLimit = errors.New("the target's own limit has passed")
-	// errNoAnswer stands for the answer of a first attempt that was cut short.
+	// errTargetLimit is the cause of a context that ends at a target's within= or
+	// optional=.
+	errTargetLimit = errors.New("the target's own time limit has expired")
+	// errNoAnswer is the result of a target whose first attempt was interrupted.
 	errNoAnswer = errors.New("no answer yet")
 )
 
-// Wait asks all targets at the same time until each has said yes, as often in
-// a row as its Successes say. Each attempt is a, with the target's own timeout.
+// Wait probes all targets at the same time until each has succeeded as often in a row as
+// its Successes say. Every attempt gets a, with the target's own timeout.
 //
-// It returns nil when all have. A target whose Optional has passed, or that is
-// optional and pending when the deadline of ctx passes, is given up and counts
-// as if it had. Otherwise, when ctx ends or the Within of a target passes, it
-// returns a [*PendingError].
+// Wait returns nil when all targets are ready. An optional target is skipped, and counts as
+// ready, when its Optional or the deadline of ctx expires. In all other cases Wait returns a
+// [*PendingError] when ctx ends or the Within of a target expires.
 //
-// observe may be nil. It is called by the goroutine that called Wait and by
-// no other; while it runs no attempt is begun anew. When Wait returns no
-// attempt is under way: a probe returns soon after its context has ended.
+// observe may be nil. Only the goroutine that called Wait calls it, and no attempt starts
+// while it runs. When Wait returns, no attempt is running: a probe returns soon after its
+// context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}
 	}
-	asking, stop := context.WithCancel(ctx)
+	probeCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	w := &wait{begun: time.Now(), observe: observe, status: make([]Status, len(targets)), news: make(chan news)}
+	w := &waiter{start: time.Now(), observe: observe, status: make([]Status, len(targets)), results: make(chan result)}
 	for i := range targets {
 		w.status[i].Target = &targets[i]
 		w.status[i].Last = errNoAnswer
 		if targets[i].Kind == "file" {
-			w.status[i].Last = hinted{errNoAnswer, hintMount}
+			w.status[i].Last = hintedError{errNoAnswer, hintMount}
 		}
-		go w.ask(asking, i, a)
+		go w.probeUntilReady(probeCtx, i, a)
 	}
 	var cause error
 	progress := time.NewTimer(firstProgress)
 	defer progress.Stop()
 	for running := len(targets); running > 0; {
 		select {
-		case n := <-w.news:
-			if n.last {
+		case r := <-w.results:
+			if r.final {
 				running--
 			}
-			if passed := w.hear(n); passed != nil && cause == nil {
-				cause = passed
+			if err := w.record(r); err != nil && cause == nil {
+				cause = err
 				stop()
 			}
 		case <-progress.C:
 			progress.Reset(nextProgress)
-			w.observe(Update{Kind: Progress, Pending: w.pending(), Elapsed: time.Since(w.begun)})
+			w.observe(Update{Kind: WaitProgress, Pending: w.pending(), Elapsed: time.Since(w.start)})
 		}
 	}
 	if cause == nil {
 		cause = context.Cause(ctx)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(cause, context.DeadlineExceeded) {
-			w.giveUpOptional()
+			w.skipOptional()
 		}
 	}
 	if pending := w.pending(); len(pending) > 0 {
@@ -143,135 +143,105 @@ func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)
 	return nil
 }
 
-// wait is one call of Wait. All but news belongs to the goroutine that made it.
-type wait struct {
-	begun   time.Time
+// A waiter is one call of Wait. Only the goroutine that called Wait uses it, apart from
+// results.
+type waiter struct {
+	start   time.Time
 	observe func(Update)
 	status  []Status
-	news    chan news // unbuffered; read until the last goroutine has said its last
+	results chan result // unbuffered; read until every goroutine has sent its final result
 }
 
-// news is what a goroutine has to tell about its target.
-type news struct {
-	target int
-	begun  int   // attempts so far
-	tried  bool  // an attempt has ended, with err
-	err    error // nil is a yes
-	last   bool  // nothing will follow
-	done   bool  // because it has said yes often enough
-	limit  bool  // because its own limit has passed
+// A result is what the goroutine of a target sends.
+type result struct {
+	target    int
+	attempts  int   // started so far
+	attempted bool  // an attempt has ended with err
+	err       error // nil is a success
+	final     bool  // the goroutine ends
+	ready     bool  // because the target is ready
+	expired   bool  // because the target's within= or optional= has expired
 }
 
-// ask asks one target until there is nothing left to ask.
-func (w *wait) ask(ctx context.Context, i int, a Attempt) {
+// probeUntilReady probes one target until it is ready or ctx ends.
+func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	t := w.status[i].Target
-	if own := t.Within + t.Optional; own > 0 { // Parse lets only one of them be
+	if own := t.Within + t.Optional; own > 0 { // Parse accepts only one of them
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, own, errLimit)
+		ctx, cancel = context.WithTimeoutCause(ctx, own, errTargetLimit)
 		defer cancel()
 	}
 	a.Timeout = t.Timeout
-	between := pauses{interval: t.Interval}
-	n := news{target: i}
+	delays := backoff{interval: t.Interval}
+	r := result{target: i}
 	for inARow := 0; ; {
-		n.begun++
+		r.attempts++
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
-			n.tried = false // cut short: it is no answer of the target
+			r.attempted = false // the attempt was interrupted, so its error says nothing about the target
 			break
 		}
-		n.tried, n.err = true, err
+		r.attempted, r.err = true, err
 		if inARow++; err != nil {
 			inARow = 0
 		}
-		if n.done = err == nil && inARow >= t.Successes; n.done {
+		if r.ready = err == nil && inARow >= t.Successes; r.ready {
 			break
 		}
-		w.news <- n
-		if sleep(ctx, between.after(err, time.Now())) != nil {
-			n.tried = false
+		w.results <- r
+		if sleep(ctx, delays.next(err, time.Now())) != nil {
+			r.attempted = false
 			break
 		}
 	}
-	n.last, n.limit = true, !n.done && context.Cause(ctx) == errLimit
-	w.news <- n
+	r.final, r.expired = true, !r.ready && context.Cause(ctx) == errTargetLimit
+	w.results <- r
 }
 
-// hear writes down what a goroutine tells, and passes it on. It returns an error
-// when that ends the wait for all.
-func (w *wait) hear(n news) error {
-	s := &w.status[n.target]
-	s.Attempts, s.Since = n.begun, time.Since(w.begun)
-	if n.tried {
-		s.Last = n.err
-		w.tell(Tried, s)
+// record updates the status of a target and notifies the observer. It returns an error if
+// the whole wait must end.
+func (w *waiter) record(r result) error {
+	s := &w.status[r.target]
+	s.Attempts, s.Since = r.attempts, time.Since(w.start)
+	if r.attempted {
+		s.Last = r.err
+		w.notify(TargetTried, s)
 	}
 	switch {
-	case n.done:
-		s.Done = true
-		w.tell(Yes, s)
-	case n.limit && s.Target.Optional > 0:
-		s.Optional = true
-		w.tell(GaveUp, s)
-	case n.limit:
+	case r.ready:
+		s.Ready = true
+		w.notify(TargetReady, s)
+	case r.expired && s.Target.Optional > 0:
+		s.Skipped = true
+		w.notify(TargetSkipped, s)
+	case r.expired:
 		return &WithinError{s.Target}
 	}
 	return nil
 }
 
-func (w *wait) tell(kind UpdateKind, s *Status) {
-	w.observe(Update{Kind: kind, Status: *s, Elapsed: time.Since(w.begun)})
+func (w *waiter) notify(kind UpdateKind, s *Status) {
+	w.observe(Update{Kind: kind, Status: *s, Elapsed: time.Since(w.start)})
 }
 
-// giveUpOptional gives up what is optional and still pending.
-func (w *wait) giveUpOptional() {
+// skipOptional skips the optional targets that are not ready.
+func (w *waiter) skipOptional() {
 	for i := range w.status {
-		if s := &w.status[i]; !s.Done && !s.Optional && s.Target.Optional > 0 {
-			s.Optional = true
-			w.tell(GaveUp, s)
+		if s := &w.status[i]; !s.Ready && !s.Skipped && s.Target.Optional > 0 {
+			s.Skipped = true
+			w.notify(TargetSkipped, s)
 		}
 	}
 }
 
-// pending lists the targets that are still waited for.
-func (w *wait) pending() []Status {
+// pending lists the targets that are neither ready nor skipped.
+func (w *waiter) pending() []Status {
 	var list []Status
 	for _, s := range w.status {
-		if !s.Done && !s.Optional {
-			s.Since = time.Since(w.begun)
+		if !s.Ready && !s.Skipped {
+			s.Since = time.Since(w.start)
 			list = append(list, s)
 		}
 	}
 	return list
-}
-
-// Do does a hook: once, and after a failure again as often as its Retries say,
-// with the pauses of a wait, all within its one Timeout. It returns the error of
-// the last try, or "timed out after 10s" and what was the matter before; when
-// ctx ends first, its cause. a.Timeout is not used.
-func Do(ctx context.Context, t Target, a Attempt) error {
-	ctx, cancel := limit(ctx, t.Timeout)
-	defer cancel()
-	a.Timeout = 0 // the limit is the whole hook's, its lookups included
-	between := pauses{interval: t.Interval}
-	var last error
-	for tries := 0; ; tries++ {
-		err := t.Probe.Ask(ctx, a)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			if last == nil {
-				return orCause(ctx, err)
-			}
-			break
-		}
-		if last = err; tries >= t.Retries {
-			return last
-		}
-		if sleep(ctx, between.after(err, time.Now())) != nil {
-			break
-		}
-	}
-	return fmt.Errorf("%w, the last try before: %w", context.Cause(ctx), last)
 }

@@ -14,28 +14,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fake answers what its function says of the attempt's number, from 1.
+// A fake is a Probe that returns what its function returns for the attempt's number, from 1.
 type fake struct {
 	asked  int
 	answer func(ctx context.Context, n int) error
 }
 
 func (f *fake) Ask(ctx context.Context, a Attempt) error {
-	ctx, cancel := limit(ctx, a.Timeout)
+	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
 	f.asked++
 	return f.answer(ctx, f.asked)
 }
 
 func target(name string, answer func(ctx context.Context, n int) error) Target {
-	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: MaxInterval, Successes: 1}
+	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
 func says(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// from says yes from that moment on, in the time of the bubble.
+// from is a probe that succeeds from that moment on, in the bubble's time.
 func from(moment time.Duration, before error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
@@ -46,24 +46,24 @@ func from(moment time.Duration, before error) func(context.Context, int) error {
 	}
 }
 
-// hangs never answers by itself.
+// hangs is a probe that returns only when its context ends.
 func hangs(ctx context.Context, _ int) error {
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
-var errRefused = answer{"connection refused", syscall.ECONNREFUSED}
+var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// A story is what an observer saw, one word an update, without the tries.
+// A story is the list of updates, one word each, without the attempts.
 func story(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
 		switch u.Kind {
-		case Yes:
+		case TargetReady:
 			*lines = append(*lines, fmt.Sprintf("%v yes %s", at, u.Status.Target.Name))
-		case GaveUp:
+		case TargetSkipped:
 			*lines = append(*lines, fmt.Sprintf("%v gave up %s", at, u.Status.Target.Name))
-		case Progress:
+		case WaitProgress:
 			var names []string
 			for _, s := range u.Pending {
 				names = append(names, s.Target.Name)
@@ -73,7 +73,7 @@ func story(lines *[]string) func(Update) {
 	}
 }
 
-func TestWaitAllStories(t *testing.T) {
+func TestWaitStories(t *testing.T) {
 	no := errors.New("status 503")
 	tests := []struct {
 		name    string
@@ -145,7 +145,7 @@ func TestWaitAllStories(t *testing.T) {
 	}
 }
 
-func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
+func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signal := errors.New("SIGTERM")
 		ctx, stop := context.WithCancelCause(context.Background())
@@ -161,7 +161,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 		})
 		tried := 0
 		err := Wait(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
-			if u.Kind == Tried && u.Status.Target.Name == "c" {
+			if u.Kind == TargetTried && u.Status.Target.Name == "c" {
 				tried++
 			}
 		})
@@ -177,7 +177,7 @@ func TestWaitAllEndsWithTheCauseOfItsContext(t *testing.T) {
 	})
 }
 
-func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
+func TestWaitUsesTheTargetsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := target("a", func(ctx context.Context, n int) error {
 			if n == 3 {
@@ -189,7 +189,7 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 		var last []string
 		begun := time.Now()
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{Timeout: time.Hour}, func(u Update) {
-			if u.Kind == Tried && u.Status.Last != nil {
+			if u.Kind == TargetTried && u.Status.Last != nil {
 				last = append(last, u.Status.Last.Error())
 			}
 		}))
@@ -198,14 +198,14 @@ func TestWaitAllAsksWithTheTargetsTimeout(t *testing.T) {
 	})
 }
 
-func TestWaitAllWantsSuccessesInARow(t *testing.T) {
+func TestWaitNeedsSuccessesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
 		a := target("a", func(_ context.Context, n int) error { return answers[n-1] })
 		a.Successes = 3
 		var tried int
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
-			if u.Kind == Tried {
+			if u.Kind == TargetTried {
 				tried++
 				assert.Equal(t, tried, u.Status.Attempts)
 			}
@@ -214,7 +214,7 @@ func TestWaitAllWantsSuccessesInARow(t *testing.T) {
 	})
 }
 
-func TestDo(t *testing.T) {
+func TestRunHook(t *testing.T) {
 	failed := errors.New("exit status 1")
 	tests := []struct {
 		name    string
@@ -239,15 +239,15 @@ func TestDo(t *testing.T) {
 				return hangs(ctx, n)
 			}
 			return failed
-		}, "timed out after 10s, the last try before: exit status 1", 2},
+		}, "timed out after 10s, the try before failed: exit status 1", 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				probe := &fake{answer: test.answer}
-				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: MaxInterval}
+				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: DefaultInterval}
 				begun := time.Now()
-				err := Do(t.Context(), hook, Attempt{Timeout: time.Millisecond})
+				err := RunHook(t.Context(), hook, Attempt{Timeout: time.Millisecond})
 				if test.want == "" {
 					assert.NoError(t, err)
 				} else {
@@ -262,11 +262,11 @@ func TestDo(t *testing.T) {
 	}
 }
 
-func TestDoEndsWithTheCauseOfItsContext(t *testing.T) {
+func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hurry := errors.New("SIGINT")
 		ctx, stop := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { stop(hurry) })
-		assert.Equal(t, hurry, Do(ctx, target("a", hangs), Attempt{}))
+		assert.Equal(t, hurry, RunHook(ctx, target("a", hangs), Attempt{}))
 	})
 }

@@ -44,7 +44,7 @@ func (e *InterruptedError) Unwrap() error { return e.Err }
 func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
 	s.emit(Event{Kind: HookStarted, Target: t})
 	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
-	return s.loop.spawn(func() error { return probes.Do(ctx, *t, attempt) })
+	return s.loop.spawn(func() error { return probes.RunHook(ctx, *t, attempt) })
 }
 
 // runHook runs a hook of the shutdown. Nobody waits for one whose time is over.
@@ -76,7 +76,7 @@ func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 
 // attempt is how targets are probed and run in a phase. It keeps copies of what it
 // needs, because the goroutines of commands use it outside of the loop.
-func (s *supervisor) attempt(phase Phase, vars []probes.Fact) probes.Attempt {
+func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt {
 	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {
 		return s.loop.runCommand(ctx, phase, env, c, func(line []byte) {
@@ -85,14 +85,14 @@ func (s *supervisor) attempt(phase Phase, vars []probes.Fact) probes.Attempt {
 			}
 		})
 	}
-	return probes.Attempt{Facts: vars, Run: run, Resolver: s.resolver}
+	return probes.Attempt{HookVars: vars, Run: run, Resolver: s.resolver}
 }
 
 // hookVars are the variables of a hook: why the shutdown began, and what the hook
 // has to work with.
-func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Fact {
-	var vars []probes.Fact
-	set := func(name, value string) { vars = append(vars, probes.Fact{Name: name, Value: value}) }
+func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.HookVar {
+	var vars []probes.HookVar
+	set := func(name, value string) { vars = append(vars, probes.HookVar{Name: name, Value: value}) }
 
 	shutdown := s.phase == Drain || s.phase == PostStop
 	if shutdown {
@@ -127,11 +127,11 @@ func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) 
 }
 
 // withVars is env with vars in place of variables of the same names.
-func withVars(env []string, vars []probes.Fact) []string {
+func withVars(env []string, vars []probes.HookVar) []string {
 	all := make([]string, 0, len(env)+len(vars))
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
-		if !slices.ContainsFunc(vars, func(f probes.Fact) bool { return f.Name == name }) {
+		if !slices.ContainsFunc(vars, func(f probes.HookVar) bool { return f.Name == name }) {
 			all = append(all, kv)
 		}
 	}

@@ -50,11 +50,11 @@ func targetEvent(u probes.Update) Event {
 	e := Event{Kind: TargetTried, Target: u.Status.Target, Attempts: u.Status.Attempts,
 		Err: u.Status.Last, Took: u.Status.Since, Pending: u.Pending}
 	switch u.Kind {
-	case probes.Yes:
+	case probes.TargetReady:
 		e.Kind = TargetReady
-	case probes.GaveUp:
+	case probes.TargetSkipped:
 		e.Kind = TargetSkipped
-	case probes.Progress:
+	case probes.WaitProgress:
 		e.Kind, e.Took = WaitProgress, u.Elapsed
 	}
 	return e

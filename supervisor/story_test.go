@@ -552,7 +552,7 @@ tcp://db:1: ready after 1s
 }
 
 func TestHookVarsReplaceVariablesOfTheSameNames(t *testing.T) {
-	env := withVars([]string{"A=1", "USHER_REASON=old", "A=2", "USHER_REASONS=kept"}, []probes.Fact{{Name: "USHER_REASON", Value: "exit"}})
+	env := withVars([]string{"A=1", "USHER_REASON=old", "A=2", "USHER_REASONS=kept"}, []probes.HookVar{{Name: "USHER_REASON", Value: "exit"}})
 	assert.Equal(t, []string{"A=1", "A=2", "USHER_REASONS=kept", "USHER_REASON=exit"}, env)
 }
 

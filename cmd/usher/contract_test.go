@@ -130,7 +130,7 @@ func TestTextsOfTheTablesAreTrue(t *testing.T) {
 	timeout := optionDoc(t, "timeout").Meaning
 	assert.Contains(t, timeout, "attempt ("+seconds(probes.ProbeTimeout)+", `--probe` "+seconds(probes.OnceTimeout)+")")
 	assert.Contains(t, timeout, "`--post-stop` "+seconds(probes.EndTimeout))
-	assert.Contains(t, optionDoc(t, "interval").Meaning, "("+seconds(probes.MaxInterval)+")")
+	assert.Contains(t, optionDoc(t, "interval").Meaning, "("+seconds(probes.DefaultInterval)+")")
 }
 
 // ---- the tables of targets and options

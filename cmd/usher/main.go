@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	golog "log"
 	"os"
 	"runtime/debug"
 	"syscall"
@@ -24,6 +25,9 @@ import (
 )
 
 func main() {
+	// x/net/http2 prints frames through package log when GODEBUG has http2debug=2,
+	// which is for the app.
+	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
 	}

@@ -411,32 +411,32 @@ func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
 // A target that is not written as it should be: says is what the user is told.
 var mistypedTargets = []struct{ text, says string }{
 	// An option with a colon.
-	{`header:'Authorization: Bearer ` + canary + `' http://h`, "header: is not how an option is written: write header='"},
-	{`header:` + canary + ` http://h`, "header: is not how an option is written"},
-	{`Header:'X-Token:` + canary + `' http://h`, "header: is not how an option is written"},
-	{`header: 'X-Token: ` + canary + `' http://h`, "header: is not how an option is written"},
-	{`timeout=2s body:` + canary + ` http://h`, "body: is not how an option is written: write body="},
-	{`send:'AUTH ` + canary + `' tcp://h:1`, "send: is not how an option is written: write send="},
-	{`match:` + canary, "match: is not how an option is written"},
+	{`header:'Authorization: Bearer ` + canary + `' http://h`, "header: is not the form of an option: write header='"},
+	{`header:` + canary + ` http://h`, "header: is not the form of an option"},
+	{`Header:'X-Token:` + canary + `' http://h`, "header: is not the form of an option"},
+	{`header: 'X-Token: ` + canary + `' http://h`, "header: is not the form of an option"},
+	{`timeout=2s body:` + canary + ` http://h`, "body: is not the form of an option: write body="},
+	{`send:'AUTH ` + canary + `' tcp://h:1`, "send: is not the form of an option: write send="},
+	{`match:` + canary, "match: is not the form of an option"},
 	// A header or a token without its option.
-	{`'Authorization: Bearer ` + canary + `' http://h`, "the command Authorization… is one word with blanks in it"},
+	{`'Authorization: Bearer ` + canary + `' http://h`, "the command Authorization… is one word with blanks"},
 	{`Authorization: Bearer ` + canary + ` http://h`, "cannot run Authorization…: not found"},
 	{`X-Api-Key:` + canary + ` http://h`, "cannot run X-Api-Key…: not found"},
 	{`header='K: V' Bearer:` + canary, "header= is for a URL"},
-	{`-header='K: ` + canary + `' http://h`, "a command does not begin with a dash"},
+	{`-header='K: ` + canary + `' http://h`, "a command does not start with a dash"},
 	{`--header='K: ` + canary + `' http://h`, "--header: no such flag"},
 	{`headers='K: ` + canary + `' http://h`, "unknown option headers="},
 	// A whole command in one word, and what a shell or a list would make of it.
-	{`"curl -u app:` + canary + ` localhost:1"`, "the command curl… is one word with blanks in it: write its arguments as separate words"},
+	{`"curl -u app:` + canary + ` localhost:1"`, "the command curl… is one word with blanks: write its arguments as separate words"},
 	{`"curl -H ` + canary + ` localhost:1"`, "the command curl… is one word"},
 	{`'/usr/bin/no-such-curl -u app:` + canary + `' x`, "cannot run /usr/bin/no-such-curl…: not found: a command and its arguments are separate words"},
 	{`"./no-such --dsn=postgres://u:` + canary + `@h/db" up`, "cannot run ./no-such…: not found: a command and its"},
 	{`'  app --password ` + canary + `'`, "the command … is one word"},
 	{"'app\t" + canary + `'`, "the command app… is one word"},
-	{`["app","--token=` + canary + `"]`, "JSON is not read here"},
-	{`["app", "--token", "` + canary + `"]`, "JSON is not read here"},
-	{`'["app","` + canary + `"]'`, "JSON is not read here"},
-	{`'{"cmd":"` + canary + `"}'`, "JSON is not read here"},
+	{`["app","--token=` + canary + `"]`, "JSON is not supported here"},
+	{`["app", "--token", "` + canary + `"]`, "JSON is not supported here"},
+	{`'["app","` + canary + `"]'`, "JSON is not supported here"},
+	{`'{"cmd":"` + canary + `"}'`, "JSON is not supported here"},
 	{`"'app' ` + canary + `"`, "the command … is one word"},
 	// An environment variable.
 	{`TOKEN=` + canary + ` app`, "TOKEN= is not an option: for an environment variable write env TOKEN=value cmd"},
@@ -462,7 +462,7 @@ var mistypedTargets = []struct{ text, says string }{
 	{`db:` + canary, "cannot run db…: not found"},
 	{`'Server=db;Password=` + canary + `'`, "Server= is not an option"},
 	{`'host=db password=` + canary + `'`, "unknown option host="},
-	{`jdbc:postgresql://db/app?password=` + canary, "what stands before :// is no scheme"},
+	{`jdbc:postgresql://db/app?password=` + canary, "invalid scheme before ://"},
 	{`'healthz?token=` + canary + `'`, "cannot run healthz…: not found"},
 	{`'healthz#` + canary + `'`, "cannot run healthz…: not found"},
 	{`app,` + canary, "cannot run app…: not found"},
@@ -470,8 +470,8 @@ var mistypedTargets = []struct{ text, says string }{
 	// A value that is none.
 	{`timeout='Bearer ` + canary + `' http://h`, "is not a duration"},
 	{`timeout=header:` + canary + ` http://h`, "is not a duration"},
-	{`successes='app:` + canary + `' http://h`, "is not a number"},
-	{`status='Bearer ` + canary + `' http://h`, "is no status"},
+	{`successes='app:` + canary + `' http://h`, "is not a whole number"},
+	{`status='Bearer ` + canary + `' http://h`, "is not a status"},
 }
 
 // What is written wrongly as a target is neither shown as it is refused, nor as it is run.

@@ -13,7 +13,7 @@ flaky: cannot be forked
       0s run
      10s received SIGTERM
      10s drain
-     11s hook flaky finished: timed out after 1s, the last try before: cannot run flaky: resource temporarily unavailable
+     11s hook flaky finished: timed out after 1s, the try before failed: cannot run flaky: resource temporarily unavailable
      11s stop
      11s   kill app SIGTERM
      13s app exited 0

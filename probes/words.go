@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// A word of a text, with its quotes removed.
+// A word is one word of a text, without its quotes.
 type word struct {
 	text   string
-	quoted []bool // for each byte of text: it stood in quotes or behind a backslash
-	line   int    // in which line of the text it began; a shell ends a command there
+	quoted []bool // for each byte of text: whether it was in quotes or after a backslash
+	line   int    // in which line of the text it starts; for a shell, the end of a line ends a command
 }
 
-// split cuts a text into words by the quoting rules of the POSIX shell (XCU
-// 2.2): nothing is special in single quotes; in double quotes a backslash
-// escapes $ ` " \ and a newline; elsewhere it escapes anything. A backslash
-// before a newline joins two lines. Nothing is expanded.
-func split(text string) ([]word, error) {
+// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2):
+// in single quotes no character is special; in double quotes a backslash escapes $ ` " \
+// and a newline; elsewhere it escapes any character. A backslash before a newline joins
+// two lines. Nothing is expanded.
+func splitWords(text string) ([]word, error) {
 	if strings.ContainsRune(text, 0) {
-		return nil, errors.New("a NUL byte: no argument can hold one")
+		return nil, errors.New("a NUL byte, which no argument can have")
 	}
 	var (
 		words []word
@@ -55,7 +55,7 @@ func split(text string) ([]word, error) {
 		switch {
 		case c == '\\' && quote != '\'':
 			if last {
-				return nil, errors.New("a backslash at the end: it quotes the character after it")
+				return nil, errors.New("a backslash at the end, with no character after it to quote")
 			}
 			next := text[i+1]
 			i++
@@ -85,7 +85,7 @@ func split(text string) ([]word, error) {
 		}
 	}
 	if quote != 0 {
-		return nil, errors.New("a quote without its end: a " + string(quote) + " is missing")
+		return nil, errors.New("an unclosed quote: a " + string(quote) + " is missing")
 	}
 	if w != nil {
 		end()
@@ -93,8 +93,8 @@ func split(text string) ([]word, error) {
 	return words, nil
 }
 
-// unquoted gives those characters of set that stand in the word unquoted.
-func (w word) unquoted(set string) (found string) {
+// unquotedChars returns the characters of set that are in the word without quotes.
+func (w word) unquotedChars(set string) (found string) {
 	for i := range len(w.text) {
 		if c := w.text[i : i+1]; !w.quoted[i] && strings.Contains(set, c) && !strings.Contains(found, c) {
 			found += c
@@ -103,15 +103,14 @@ func (w word) unquoted(set string) (found string) {
 	return found
 }
 
-// begins reports whether the word begins with one of set, unquoted.
-func (w word) begins(set string) bool {
+// startsUnquoted reports whether the word starts with a character of set without quotes.
+func (w word) startsUnquoted(set string) bool {
 	return w.text != "" && !w.quoted[0] && strings.IndexByte(set, w.text[0]) >= 0
 }
 
-// expands reports whether a shell would put something else in the word's place:
-// $name, ${…}, $(…) or `…`. A lone $ it leaves alone, and so the end of a
-// regular expression needs no quotes.
-func (w word) expands() bool {
+// wouldExpand reports whether a shell would expand the word: $name, ${…}, $(…) or `…`. A
+// shell leaves a single $ as it is, so a regular expression may end in one without quotes.
+func (w word) wouldExpand() bool {
 	for i := range len(w.text) {
 		if w.quoted[i] {
 			continue

@@ -12,30 +12,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPauseBounds(t *testing.T) {
+func TestDelayBounds(t *testing.T) {
 	tests := []struct {
-		kind            noKind
+		kind            failureKind
 		since, interval time.Duration
 		want            time.Duration
 	}{
 		{refused, 0, time.Second, 10 * time.Millisecond},
 		{refused, 200 * time.Millisecond, time.Second, 50 * time.Millisecond},
 		{refused, 5 * time.Second, time.Second, 60 * time.Millisecond},
-		{absent, 80 * time.Second, time.Second, 500 * time.Millisecond},
+		{notFound, 80 * time.Second, time.Second, 500 * time.Millisecond},
 		{refused, time.Hour, time.Second, time.Second},
-		{answered, 0, time.Second, 10 * time.Millisecond},
-		{answered, 80 * time.Millisecond, time.Second, 80 * time.Millisecond},
-		{answered, 3 * time.Second, time.Second, 165 * time.Millisecond},
-		{answered, 4 * time.Second, 100 * time.Millisecond, 100 * time.Millisecond},
+		{wrongAnswer, 0, time.Second, 10 * time.Millisecond},
+		{wrongAnswer, 80 * time.Millisecond, time.Second, 80 * time.Millisecond},
+		{wrongAnswer, 3 * time.Second, time.Second, 165 * time.Millisecond},
+		{wrongAnswer, 4 * time.Second, 100 * time.Millisecond, 100 * time.Millisecond},
 		{unresolved, 12 * time.Second, time.Second, 500 * time.Millisecond},
-		{unanswered, 24 * time.Second, time.Second, time.Second},
+		{timedOut, 24 * time.Second, time.Second, time.Second},
 		{unreachable, time.Hour, 30 * time.Second, 30 * time.Second},
-		{yes, 0, 2 * time.Second, 2 * time.Second},
+		{noFailure, 0, 2 * time.Second, 2 * time.Second},
 	}
 	for _, test := range tests {
-		assert.Equal(t, test.want, pause(test.kind, test.since, test.interval, 0.5), "%+v", test)
+		assert.Equal(t, test.want, computeDelay(test.kind, test.since, test.interval, 0.5), "%+v", test)
 		for _, jitter := range []float64{0, 0.25, 0.999} {
-			d := pause(test.kind, test.since, test.interval, jitter)
+			d := computeDelay(test.kind, test.since, test.interval, jitter)
 			assert.GreaterOrEqual(t, d, test.want*3/4)
 			assert.LessOrEqual(t, d, min(test.want*5/4, test.interval))
 			assert.GreaterOrEqual(t, d, 7500*time.Microsecond)
@@ -43,17 +43,17 @@ func TestPauseBounds(t *testing.T) {
 	}
 }
 
-// TestPausesHoldTheirGoals simulates waits with arithmetic alone: answers take no
-// time, which is the worst case for the number of attempts.
-func TestPausesHoldTheirGoals(t *testing.T) {
+// TestDelaysMeetTheirGoals simulates waits without real time. Attempts take no time,
+// which is the worst case for their number.
+func TestDelaysMeetTheirGoals(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	fixed := func(noKind, time.Duration) time.Duration { return time.Second }
-	ours := func(k noKind, since time.Duration) time.Duration {
-		return pause(k, since, time.Second, random.Float64())
+	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
+	ours := func(k failureKind, since time.Duration) time.Duration {
+		return computeDelay(k, since, time.Second, random.Float64())
 	}
-	// simulate does that many waits, from one length to another, and gives the
-	// attempts a second in all of them, and how late the yes is found on average.
-	simulate := func(waits int, pause func(noKind, time.Duration) time.Duration, k noKind, from, to time.Duration) (rate float64, late time.Duration) {
+	// simulate simulates waits of lengths between from and to. It returns the attempts
+	// a second in all of them, and how late readiness is detected on average.
+	simulate := func(waits int, pause func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
 		for i := range waits {
@@ -70,17 +70,17 @@ func TestPausesHoldTheirGoals(t *testing.T) {
 	_, second := simulate(10000, fixed, refused, time.Second/2, 6*time.Second)
 	require.InDelta(t, time.Second/2, second, float64(25*time.Millisecond))
 	tests := []struct {
-		kinds    []noKind
+		kinds    []failureKind
 		from, to time.Duration // the waits
 		rate     float64       // attempts a second
-		late     float64       // as a part of a fixed second's
+		late     float64       // relative to a fixed interval of one second
 	}{
-		{[]noKind{refused, absent}, time.Second / 2, 6 * time.Second, 20, 0.08},
-		{[]noKind{refused, absent}, 10 * time.Second, time.Minute, 15, 0.6},
-		{[]noKind{answered, unresolved, unanswered, unreachable}, 0, time.Second / 2, 25, 0.16},
-		{[]noKind{answered, unresolved, unanswered, unreachable}, time.Second / 2, 6 * time.Second, 7.5, 0.2},
-		{[]noKind{answered, unresolved, unanswered, unreachable}, 11 * time.Second, 11 * time.Second, 5, 0.6},
-		{[]noKind{answered, unresolved, unanswered, unreachable}, 20 * time.Second, time.Minute, 3.5, 1.1},
+		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
+		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
+		{[]failureKind{wrongAnswer, unresolved, timedOut, unreachable}, 0, time.Second / 2, 25, 0.16},
+		{[]failureKind{wrongAnswer, unresolved, timedOut, unreachable}, time.Second / 2, 6 * time.Second, 7.5, 0.2},
+		{[]failureKind{wrongAnswer, unresolved, timedOut, unreachable}, 11 * time.Second, 11 * time.Second, 5, 0.6},
+		{[]failureKind{wrongAnswer, unresolved, timedOut, unreachable}, 20 * time.Second, time.Minute, 3.5, 1.1},
 	}
 	for _, test := range tests {
 		for _, k := range test.kinds {
@@ -91,7 +91,7 @@ func TestPausesHoldTheirGoals(t *testing.T) {
 			assert.LessOrEqual(t, part, test.late, "kind %d, from %v", k, test.from)
 		}
 	}
-	for k := range yes {
+	for k := range noFailure {
 		before := 1e9
 		for _, wait := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, time.Hour} {
 			rate, _ := simulate(100, ours, k, wait, wait+wait/100)
@@ -101,7 +101,7 @@ func TestPausesHoldTheirGoals(t *testing.T) {
 	}
 }
 
-// herd is a histogram of attempts, and when each of the waiters began and was done.
+// herd is a histogram of attempts, with the start and end of each waiter.
 type herd struct {
 	attempts    []int // in each window
 	begun, done []time.Duration
@@ -117,10 +117,9 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// assertGentle says that all were done within a second after up, and that there was no
-// burst from a second after the last one began: in no window were there more
-// than twice as many attempts as there were in the second around it on average, or in
-// the last one before up.
+// assertGentle asserts that all waiters ended within a second after up, and that there was
+// no burst later than a second after the last start: no window has more than twice as many
+// attempts as the average of the second around it, or as the last window before up.
 func (h *herd) assertGentle(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
@@ -137,15 +136,14 @@ func (h *herd) assertGentle(t *testing.T, up time.Duration) {
 	}
 }
 
-// Ten thousand pods that wait for the same, each by itself. All that they have in
-// common is when they begin and what they hear, so each can be followed to its
-// end after the other.
-func TestTenThousandPodsDoNotHammer(t *testing.T) {
+// Ten thousand pods wait for the same server. They share only the time of their start and
+// the server's states, so they are simulated one after the other.
+func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
 	const pods = 10000
 	no := errors.New("status 503")
 	tests := []struct {
 		name   string
-		second time.Duration // from then on they hear no, before errRefused
+		second time.Duration // from here on the server returns an error; before, it refuses connections
 		up     time.Duration
 	}{
 		{"refused", time.Hour, 5 * time.Second},
@@ -159,7 +157,7 @@ func TestTenThousandPodsDoNotHammer(t *testing.T) {
 			t.Run(test.name+", begun within "+spread.String(), func(t *testing.T) {
 				h := herd{begun: make([]time.Duration, pods), done: make([]time.Duration, pods)}
 				for i := range pods {
-					between := pauses{interval: MaxInterval}
+					delays := backoff{interval: DefaultInterval}
 					now := spread * time.Duration(i) / pods
 					h.begun[i] = now
 					for h.attempt(now); now < test.up; h.attempt(now) {
@@ -167,7 +165,7 @@ func TestTenThousandPodsDoNotHammer(t *testing.T) {
 						if now >= test.second {
 							heard = no
 						}
-						now += between.after(heard, time.Unix(0, 0).Add(now))
+						now += delays.next(heard, time.Unix(0, 0).Add(now))
 					}
 					h.done[i] = now
 				}
@@ -177,38 +175,38 @@ func TestTenThousandPodsDoNotHammer(t *testing.T) {
 	}
 }
 
-func TestAnotherKindOfAnswerStartsAnew(t *testing.T) {
-	p := pauses{interval: time.Second}
+func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
+	p := backoff{interval: time.Second}
 	now := time.Unix(0, 0)
 	no := errors.New("status 503")
 	for range 60 {
-		p.after(errRefused, now)
+		p.next(errRefused, now)
 		now = now.Add(time.Second)
 	}
-	assert.Greater(t, p.after(errRefused, now), 200*time.Millisecond)
-	assert.Less(t, p.after(no, now), 51*time.Millisecond)
-	assert.Less(t, p.after(no, now.Add(20*time.Millisecond)), 76*time.Millisecond)
+	assert.Greater(t, p.next(errRefused, now), 200*time.Millisecond)
+	assert.Less(t, p.next(no, now), 51*time.Millisecond)
+	assert.Less(t, p.next(no, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Two backends behind one name, one refusing and one saying no, are not another
-// kind each time.
-func TestAlternatingAnswersDoNotHammer(t *testing.T) {
-	p := pauses{interval: time.Second}
+// Two backends behind one name fail in different ways in turn. That does not restart the
+// delays each time.
+func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
+	p := backoff{interval: time.Second}
 	var now time.Duration
 	answers := []error{errRefused, errors.New("status 503")}
 	n := 0
 	for ; now < time.Minute; n++ {
-		now += p.after(answers[n%2], time.Unix(0, 0).Add(now))
+		now += p.next(answers[n%2], time.Unix(0, 0).Add(now))
 	}
 	assert.Less(t, n, 300)
 }
 
-func TestKindOf(t *testing.T) {
-	assert.Equal(t, yes, kindOf(nil))
-	assert.Equal(t, refused, kindOf(errRefused))
-	assert.Equal(t, absent, kindOf(plainFile(syscall.ENOTDIR)))
-	assert.Equal(t, unresolved, kindOf(lookupError{"x"}))
-	assert.Equal(t, unanswered, kindOf(timeout(time.Second)))
-	assert.Equal(t, unreachable, kindOf(plain(syscall.EHOSTUNREACH)))
-	assert.Equal(t, answered, kindOf(errors.New("status 503")))
+func TestClassify(t *testing.T) {
+	assert.Equal(t, noFailure, classify(nil))
+	assert.Equal(t, refused, classify(errRefused))
+	assert.Equal(t, notFound, classify(sanitizeFileErr(syscall.ENOTDIR)))
+	assert.Equal(t, unresolved, classify(lookupError{"x"}))
+	assert.Equal(t, timedOut, classify(timeoutError(time.Second)))
+	assert.Equal(t, unreachable, classify(sanitizeErr(syscall.EHOSTUNREACH)))
+	assert.Equal(t, wrongAnswer, classify(errors.New("status 503")))
 }

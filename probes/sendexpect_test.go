@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lineServer greets, answers PING as redis does, and hands all lines to heard.
+// lineServer sends a greeting, answers PING as Redis does, and passes all lines to heard.
 func lineServer(t *testing.T, network, address string, heard chan<- string) string {
 	t.Helper()
 	return raw(t, network, address, func(conn net.Conn) {
@@ -48,7 +48,7 @@ func TestSendAndExpect(t *testing.T) {
 			{`expect='^220 '`, time.Minute, ""},
 			{`send='PING\r\n' expect='\+PONG\r\n$'`, time.Minute, ""},
 			{`send='PI\x4e\u0047\012' expect=PONG`, time.Minute, ""},
-			{`send='QUIT\n' expect=PONG`, time.Minute, "what was sent until the connection was closed does not match expect="},
+			{`send='QUIT\n' expect=PONG`, time.Minute, "the connection was closed, and what was received does not match expect="},
 			{`send='FLOOD\n' expect=PONG`, time.Minute, "the first 10 KiB do not match expect="},
 			{`expect=PONG`, short, "timed out after 200ms"},
 			{`send='PING\r\n' expect=NEVER`, short, "timed out after 200ms"},
@@ -60,15 +60,15 @@ func TestSendAndExpect(t *testing.T) {
 				assert.EqualError(t, err, test.want, test.options)
 			}
 		}
-		// What is sent by a hook arrives, though it is not waited for.
-		require.NoError(t, Do(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
+		// What a hook sends arrives, though the hook does not wait for an answer.
+		require.NoError(t, RunHook(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "HEAR", <-heard)
 	}
 	silent := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
-	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed without a word")
+	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed before anything was received")
 }
 
-func TestEscapesOfSend(t *testing.T) {
+func TestSendEscapes(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                             ``,
 		`plain "quotes' ünd`:           `plain "quotes' ünd`,
@@ -76,12 +76,12 @@ func TestEscapesOfSend(t *testing.T) {
 		`\r\n\t\a\\\"\'`:               "\r\n\t\a\\\"'",
 		`\x00\xff\377\u00fc\U0001F600`: "\x00\xff\xffü😀",
 	} {
-		got, ok := unescape(text)
+		got, ok := unescapeGo(text)
 		assert.True(t, ok, text)
 		assert.Equal(t, want, string(got))
 	}
 	for _, text := range []string{`\`, `\q`, `\x1`, `\400`, `\ud800`, `a\`} {
-		_, ok := unescape(text)
+		_, ok := unescapeGo(text)
 		assert.False(t, ok, text)
 	}
 }

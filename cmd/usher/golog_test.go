@@ -1,0 +1,33 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Libraries print through package log, and GODEBUG is the app's. A binary without
+// usher's own entry reads GODEBUG as any Go program does.
+func TestLibrariesPrintNothing(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(content))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	defer server.Close()
+
+	var stdout, stderr strings.Builder
+	cmd := exec.Command(build(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
+	cmd.Env = append(os.Environ(), "GODEBUG=http2debug=2")
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	require.NoError(t, cmd.Run(), "%s", &stderr)
+	assert.Empty(t, stdout.String())
+	assert.Empty(t, stderr.String())
+}

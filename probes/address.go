@@ -1,0 +1,71 @@
+package probes
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// splitAuthority splits what follows the scheme into the authority (RFC 3986, section
+// 3.2) and the rest.
+func (p *targetParser) splitAuthority() (authority, rest string) {
+	if i := strings.IndexAny(p.rest, "/?#"); i >= 0 {
+		return p.rest[:i], p.rest[i:]
+	}
+	return p.rest, ""
+}
+
+// parseHostPort parses HOST:PORT or [IPv6]:PORT. defaultPort is used when no port is
+// written; with 0 a port is required.
+//
+// An unescaped / or space in a password ends the authority early, and the beginning of
+// the password then stands in the place of the port. So messages do not show a port that
+// is not a number, and show nothing of a text with an @ or with more than one word.
+func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
+	if strings.Contains(authority, ",") {
+		p.addError("%s:// with several hosts: write one target for each host", p.scheme)
+		return "", 0
+	}
+	form, shown := p.scheme+"://HOST:PORT", authority
+	if p.hasExtraWords || strings.Contains(p.rest, "@") || strings.Contains(authority, "%") && !strings.HasPrefix(authority, "[") {
+		shown = "…"
+	}
+	host, digits, written := authority, "", false
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && i > strings.LastIndexByte(authority, ']') {
+		host, digits, written = authority[:i], authority[i+1:], true
+	}
+	number, err := strconv.ParseUint(digits, 10, 64)
+	switch {
+	case !written && defaultPort != 0:
+		port = defaultPort
+	case !written || digits == "":
+		p.addError("%s://%s has no port: write %s", p.scheme, shown, form)
+	case strings.Trim(digits, "0123456789") != "":
+		p.addError("%s:// with a port that is not a number: write %s", p.scheme, form)
+	case err != nil || number < 1 || number > 65535:
+		p.addError("%s://%s: the port is not in 1-65535", p.scheme, shown)
+	default:
+		port = uint16(number)
+	}
+	switch bracketed := strings.HasPrefix(host, "["); {
+	case host == "":
+		p.addError("%s:// has no host: write %s", p.scheme, form)
+	case !bracketed && strings.Contains(host, ":") && strings.Count(authority, ":") == 2 && !strings.Contains(authority, "::"):
+		p.addError("%s:// with more than one port: write %s", p.scheme, form)
+	case !bracketed && strings.Contains(host, ":"):
+		p.addError("%s://%s: an IPv6 address needs brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)
+	case bracketed:
+		host = strings.TrimSuffix(host[1:], "]")
+		host = strings.Replace(host, "%25", "%", 1) // RFC 6874: the zone's % is escaped in a URL
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || !strings.Contains(authority, "]") {
+			p.addError("%s://%s: not an IPv6 address in the brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)
+		}
+	case strings.ContainsFunc(host, isInvalidInHost):
+		p.addError("%s://%s: a character that is not allowed in a host name (write non-ASCII names as xn--…)", p.scheme, shown)
+	}
+	return host, port
+}
+
+func isInvalidInHost(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._", c))
+}

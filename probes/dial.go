@@ -1,0 +1,156 @@
+package probes
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+)
+
+// A ctxConn is a connection whose reads and writes fail once its context has ended.
+type ctxConn struct {
+	net.Conn
+	stopWatch func() bool // stops watching the context
+}
+
+func newCtxConn(ctx context.Context, conn net.Conn) net.Conn {
+	return &ctxConn{conn, context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })}
+}
+
+// Close closes the connection and stops watching the context.
+func (c *ctxConn) Close() error {
+	c.stopWatch()
+	return c.Conn.Close()
+}
+
+// connect dials the addresses. Reads and writes on the connection fail once ctx has
+// ended.
+func connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
+	conn, err := dial(ctx, dialTCP, addrs, port)
+	if err != nil {
+		return nil, err
+	}
+	return newCtxConn(ctx, conn), nil
+}
+
+const (
+	// stagger is the delay between the starts of two dials while neither has failed
+	// (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
+	stagger = 300 * time.Millisecond
+	// maxDials is how many dials run at a time. Each of them takes a descriptor, a
+	// goroutine and a place in the server's backlog.
+	maxDials = 8
+	// keptDials of these run until the attempt ends. The others are replaced.
+	keptDials = 4
+)
+
+// dial connects to the first address that accepts. Every address is tried: the next
+// dial starts when one has failed, or after a delay, so that an address that drops
+// packets does not use up the whole timeout. The delay is stagger, or less when many
+// addresses must share a short timeout.
+//
+// When maxDials dials are running, the next dial replaces one of them: not one of the
+// keptDials oldest, because a distant server needs the time, but the oldest after them.
+//
+// All dials have ended when dial returns.
+func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
+	gap := stagger
+	if deadline, ok := ctx.Deadline(); ok {
+		turns := len(addrs) + 1
+		if len(addrs) > maxDials {
+			turns = len(addrs) + maxDials - keptDials // so that the last dials get as much time as the others
+		}
+		gap = min(gap, time.Until(deadline)/time.Duration(turns))
+	}
+	dialCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var (
+		winner  net.Conn
+		failure error
+		results = make(chan dialResult)
+		running []*pendingDial // oldest first
+		next    = time.NewTimer(0)
+	)
+	defer next.Stop()
+	for len(addrs) > 0 || len(running) > 0 {
+		select {
+		case <-next.C:
+			switch {
+			case len(addrs) == 0:
+			case len(running) == maxDials:
+				running[keptDials].stop() // its result starts the next dial
+			default:
+				running = append(running, startDial(dialCtx, connect, netip.AddrPortFrom(addrs[0], port), results))
+				addrs = addrs[1:]
+				next.Reset(gap)
+			}
+		case r := <-results:
+			running = slices.DeleteFunc(running, func(d *pendingDial) bool { return d == r.pendingDial })
+			switch {
+			case r.err != nil:
+				failure = moreSpecific(failure, r.err)
+				next.Reset(0)
+			case winner == nil:
+				winner = r.conn
+				addrs = nil
+				stop()
+			default:
+				r.conn.Close()
+			}
+		case <-ctx.Done():
+			addrs = nil
+			ctx = context.WithoutCancel(ctx) // so that this case is not selected again; dialCtx has ended too
+		}
+	}
+	if winner != nil {
+		return winner, nil
+	}
+	if hasEnded(dialCtx) {
+		return nil, context.Cause(dialCtx)
+	}
+	return nil, sanitizeErr(failure)
+}
+
+// A dialFunc connects to one address.
+type dialFunc func(context.Context, netip.AddrPort) (net.Conn, error)
+
+func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+}
+
+// A pendingDial is a dial of one address.
+type pendingDial struct{ stop context.CancelFunc }
+
+type dialResult struct {
+	*pendingDial
+	conn net.Conn
+	err  error
+}
+
+// startDial dials one address in a goroutine, which sends the result.
+func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results chan<- dialResult) *pendingDial {
+	ownCtx, stop := context.WithCancel(ctx)
+	d := &pendingDial{stop}
+	go func() {
+		conn, err := connect(ownCtx, to)
+		if err != nil && ownCtx.Err() != nil && ctx.Err() == nil {
+			err = os.ErrDeadlineExceeded // it was replaced by another dial
+		}
+		stop()
+		results <- dialResult{d, conn, err}
+	}()
+	return d
+}
+
+// moreSpecific returns the error to report when every address has failed: the first one,
+// because its address was the preferred one, unless a later one is a refused connection.
+// That comes from the host itself; "network is unreachable" often means only that this
+// pod has no IPv6.
+func moreSpecific(first, second error) error {
+	if first == nil || classify(second) == refused && classify(first) != refused {
+		return second
+	}
+	return first
+}

@@ -1,0 +1,38 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// RunHook runs a hook, and retries it after a failure as often as its Retries say, with
+// the delays of Wait, all within its one Timeout. It returns the error of the last try. If
+// the timeout expires, the error is "timed out after 10s", with the error of the try before
+// it; if ctx ends first, it is the cause of ctx. a.Timeout is not used.
+func RunHook(ctx context.Context, t Target, a Attempt) error {
+	ctx, cancel := withTimeout(ctx, t.Timeout)
+	defer cancel()
+	a.Timeout = 0 // t.Timeout covers the whole hook, lookups included
+	delays := backoff{interval: t.Interval}
+	var last error
+	for tries := 0; ; tries++ {
+		err := t.Probe.Ask(ctx, a)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			if last == nil {
+				return errOrCause(ctx, err)
+			}
+			break
+		}
+		if last = err; tries >= t.Retries {
+			return last
+		}
+		if sleep(ctx, delays.next(err, time.Now())) != nil {
+			break
+		}
+	}
+	return fmt.Errorf("%w, the try before failed: %w", context.Cause(ctx), last)
+}

@@ -1,0 +1,123 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+)
+
+var sendExpectOptions = []option{
+	{name: "send", value: "TEXT", form: `send='PING\r\n'`, meaning: "what to send, with Go's escapes: `send='PING\\r\\n'`"},
+	{name: "expect", value: "REGEXP", form: `expect='^\+PONG'`, meaning: "regular expression: read until it matches, at most 10 KiB"},
+}
+
+// A sendExpect is what send= and expect= ask for on a connection. The zero value sends and
+// expects nothing.
+type sendExpect struct {
+	send   []byte
+	expect *regexp.Regexp
+}
+
+// run sends, then reads until the received bytes match. Without expect= it reads nothing.
+// The connection is not half-closed after sending, because some servers then hang up
+// without an answer.
+func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
+	return errOrCause(ctx, s.exchange(conn))
+}
+
+func (s sendExpect) exchange(conn io.ReadWriter) error {
+	if len(s.send) > 0 {
+		// A server may send its text and close the connection at once. That text is to
+		// be matched, so a failed write is an error only if nothing is expected.
+		if _, err := conn.Write(s.send); err != nil && s.expect == nil {
+			return sanitizeErr(err)
+		}
+	}
+	if s.expect == nil {
+		return nil
+	}
+	var received [maxBodyBytes]byte
+	for n := 0; ; {
+		if s.expect.Match(received[:n]) {
+			return nil
+		}
+		if n == len(received) {
+			return fmt.Errorf("the first %d KiB do not match expect=", maxBodyBytes>>10)
+		}
+		more, err := conn.Read(received[n:])
+		n += more
+		switch {
+		case more > 0: // the error comes again at the next read
+		case errors.Is(err, io.EOF) && n == 0:
+			return hintedError{errors.New("the connection was closed before anything was received"), hintClosed}
+		case errors.Is(err, io.EOF):
+			return errors.New("the connection was closed, and what was received does not match expect=")
+		case err != nil:
+			return sanitizeErr(err)
+		}
+	}
+}
+
+// sendExpect parses send= and expect=.
+func (p *targetParser) sendExpect() (s sendExpect) {
+	if text, written := p.values["send"]; written {
+		var ok bool
+		if s.send, ok = unescapeGo(text[0]); !ok || len(s.send) == 0 {
+			p.addError(`send= is empty or has an invalid escape (they are those of Go strings): write for example send='PING\r\n', and \\ for a backslash`)
+		}
+	}
+	s.expect = p.parseRegexp("expect")
+	return s
+}
+
+// unescapeGo replaces the escapes of a Go string. All other bytes are taken as they are,
+// quotes and newlines too.
+func unescapeGo(s string) ([]byte, bool) {
+	var b []byte
+	for {
+		plain, _, found := strings.Cut(s, `\`)
+		b = append(b, plain...)
+		if !found {
+			return b, true
+		}
+		s = s[len(plain):]
+		if strings.HasPrefix(s, `\"`) || strings.HasPrefix(s, `\'`) {
+			b = append(b, s[1])
+			s = s[2:]
+			continue
+		}
+		c, multibyte, rest, err := strconv.UnquoteChar(s, 0)
+		switch {
+		case err != nil:
+			return nil, false
+		case multibyte:
+			b = append(b, string(c)...)
+		default:
+			b = append(b, byte(c))
+		}
+		s = rest
+	}
+}
+
+// parseRegexp parses an option that is a regular expression. It returns nil if the option
+// is not given.
+func (p *targetParser) parseRegexp(option string) *regexp.Regexp {
+	text, written := p.values[option]
+	if !written {
+		return nil
+	}
+	compiled, err := regexp.Compile(text[0])
+	var wrong *syntax.Error
+	switch {
+	case errors.As(err, &wrong):
+		p.addError("%s= is not a regular expression: %s", option, wrong.Code)
+	case err != nil:
+		p.addError("%s= is not a regular expression", option)
+	}
+	return compiled
+}
