@@ -63,6 +63,9 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 	case strings.ContainsFunc(host, isInvalidInHost):
 		p.addError("%s://%s: a character that is not allowed in a host name (write non-ASCII names as xn--…)", p.scheme, shown)
 	}
+	if literalAddrs(host) == nil {
+		p.target.ReadsFiles = true
+	}
 	return host, port
 }
 

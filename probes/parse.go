@@ -178,6 +178,10 @@ func Parse(text string, use Use) (Target, error) {
 	p.setOptions(k, known)
 	if known && p.canBuild() {
 		p.target.Kind = k.name
+		fileKinds := []string{"file", "unix", "https", "grpcs", "dns"}
+		if slices.Contains(fileKinds, k.name) || slices.ContainsFunc(p.values["header"], func(h string) bool { return strings.Contains(h, "@") }) {
+			p.target.ReadsFiles = true
+		}
 		p.target.Probe = k.build(&p)
 	}
 	if p.target.Within > 0 && p.target.Optional > 0 {

@@ -93,8 +93,22 @@ func TestParseOptions(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
+			test.want.ReadsFiles = true // for the name
 			assert.Equal(t, test.want, got)
 		})
+	}
+}
+
+// A program that must not run out of threads has to know which targets may block one.
+func TestParseKnowsWhatReadsFiles(t *testing.T) {
+	for text, reads := range map[string]bool{
+		"tcp://127.0.0.1:1": false, "http://[::1]/": false, "http://localhost/": false, "redis://127.0.0.1": false, "true": false,
+		"tcp://db:1": true, "http://db/": true, "redis://db": true, "https://127.0.0.1/": true, "grpcs://127.0.0.1:1": true,
+		"file:///": true, "unix:///run/x": true, "dns://db": true, "header='A: @/token' http://127.0.0.1/": true,
+	} {
+		got, err := Parse(text, ForWait)
+		require.NoError(t, err)
+		assert.Equal(t, reads, got.ReadsFiles, text)
 	}
 }
 

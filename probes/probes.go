@@ -51,6 +51,9 @@ type Target struct {
 	Kind  string // row of the table of kinds: "tcp", "http", … or "command"
 	Name  string // its name in logs: name=, else derived from the text; never holds a secret
 	Probe Probe
+	// ReadsFiles: an attempt calls into a file system, which may block a thread: for
+	// the target itself, a name lookup (/etc/hosts), certificates or a header's file.
+	ReadsFiles bool
 
 	Timeout        time.Duration // one attempt, or the whole hook; 0 means none
 	TimeoutWritten bool          // timeout= was given, so Timeout must not be shortened silently

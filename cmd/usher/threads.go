@@ -54,8 +54,8 @@ func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	if c.Readiness != nil {
 		n++ // accept(2) or close(2) of --health; see threadless
 	}
-	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.Kind != "command" }) {
-		n++ // files: those that are targets, certificates, resolv.conf
+	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
+		n++ // package probes reads files one after the other
 	}
 	return n
 }
