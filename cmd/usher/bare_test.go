@@ -905,8 +905,13 @@ func state(pid int) string {
 }
 
 // ptraceMe makes the parent of this process its tracer: it stops at every
-// signal, and says so to wait4(2) as if it had been asked.
+// signal, and says so to wait4(2) as if it had been asked. First it blocks
+// SIGURG, by which the Go runtime interrupts a goroutine that has run for 10 ms:
+// it would stop at that one, before it has become Argv.
 func ptraceMe() {
+	var urgent unix.Sigset_t
+	urgent.Val[0] = 1 << (syscall.SIGURG - 1)
+	must(unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, nil))
 	_, _, errno := syscall.RawSyscall(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0)
 	if errno != 0 {
 		panic(errno)
