@@ -131,9 +131,10 @@ func (f *fileThreads) isFree(mount string) bool {
 	return true
 }
 
-// serve makes the call c, and then the waiting calls.
-func (f *fileThreads) serve(c *fileCall) {
-	for c != nil {
+// serve makes the call next, and then the waiting calls.
+func (f *fileThreads) serve(next *fileCall) {
+	for next != nil {
+		c := next // for the timer, whose function may run after the call has ended
 		slow := time.AfterFunc(slowCall, func() { f.markHanging(c) })
 		f.refreshMounts()
 		reached := followPath(c.path, func(at string) bool { return f.enter(c, at) })
@@ -142,7 +143,7 @@ func (f *fileThreads) serve(c *fileCall) {
 			err = c.do()
 		}
 		slow.Stop()
-		c = f.finish(c, reached, err)
+		next = f.finish(c, reached, err)
 	}
 }
 

@@ -129,6 +129,24 @@ func TestSlowMountReturnsAllResults(t *testing.T) {
 	})
 }
 
+// A call that ends when slowCall expires may have ended before markHanging runs for it.
+func TestCallThatEndsAtSlowCall(t *testing.T) {
+	withMounts(t)
+	synctest.Test(t, func(t *testing.T) {
+		for range 100 {
+			var f fileThreads
+			_, err := look(&f, "/", 3*time.Second, func() error {
+				time.Sleep(slowCall)
+				return nil
+			})
+			assert.NoError(t, err)
+			synctest.Wait()
+			assert.Nil(t, f.serving)
+			assert.Empty(t, f.hanging)
+		}
+	})
+}
+
 // A path whose lookups together take longer than slowCall is still found.
 func TestSlowLookups(t *testing.T) {
 	withMounts(t, "/slow", "/slow/deep", "/dead")
