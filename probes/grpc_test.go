@@ -335,7 +335,7 @@ func TestHTTP2BrokenServers(t *testing.T) {
 		"no settings":          {[]frame{okHeaders, okData, okTrailers}, invalid},
 		"settings of a stream": {[]frame{{http2.FrameSettings, 0, 1, nil}}, invalid},
 		"ack first":            {[]frame{{http2.FrameSettings, http2.FlagSettingsAck, 0, nil}}, invalid},
-		"too large":            {[]frame{emptySettings, {http2.FrameData, 0, 1, make([]byte, maxFrameSize+1)}}, invalid},
+		"too large":            {[]frame{emptySettings, okHeaders, {http2.FrameData, 0, 1, make([]byte, maxFrameSize+1)}, okTrailers}, invalid},
 		"another stream":       {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 3, []byte{0x88}}}, invalid},
 		"body first":           {[]frame{emptySettings, okData}, invalid},
 		"push":                 {[]frame{emptySettings, {http2.FramePushPromise, endHeaders, 1, make([]byte, 4)}}, invalid},
@@ -360,6 +360,14 @@ func TestHTTP2BrokenServers(t *testing.T) {
 		_, err := readCanned(frames(test.list...))
 		assert.EqualError(t, err, test.want, name)
 	}
+}
+
+// Of a long body only the beginning is kept.
+func TestHTTP2LongBody(t *testing.T) {
+	data := frame{http2.FrameData, 0, 1, make([]byte, maxBodyBytes-1)}
+	response, err := readCanned(frames(emptySettings, okHeaders, data, data, okTrailers))
+	require.NoError(t, err)
+	assert.Len(t, response.body, maxBodyBytes)
 }
 
 func bytesOf(f frame, n int) (list []frame) {
