@@ -128,7 +128,7 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
 	}
-	file := os.Getenv("SSL_CERT_FILE")
+	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads it too; it must not read a device for ever
 	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
 		if file != "" {
 			// crypto/x509 would read a device for ever. A missing file is no error

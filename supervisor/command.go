@@ -56,7 +56,7 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 	limit := time.NewTimer(hookKillDelay + killedSoon)
 	defer limit.Stop()
 	select {
-	case <-cmd.result:
+	case <-cmd.result: //nolint:errcheck // the cause is that its time was over
 	case <-limit.C: // it stays a child; the end of the container is its end
 	case <-l.done:
 	}

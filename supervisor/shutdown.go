@@ -133,7 +133,7 @@ func (s *supervisor) sendStopSignal() {
 		s.emit(Event{Kind: StopSignalSent, Signal: sig})
 	}
 	if s.app.stopped {
-		s.signalApp(syscall.SIGCONT)
+		_ = s.signalApp(syscall.SIGCONT)
 	}
 }
 

@@ -26,7 +26,7 @@ func checkDescriptors() error {
 	}
 	free := 0
 	for fd := 0; free < descriptorsNeeded; fd++ {
-		if uint64(fd) >= uint64(limit.Cur) {
+		if uint64(fd) >= limit.Cur {
 			return fmt.Errorf("usher needs %d file descriptors, the limit of %d leaves %d (RLIMIT_NOFILE, ulimit -n)", descriptorsNeeded, limit.Cur, free)
 		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {

@@ -90,7 +90,7 @@ func newOutput(f *os.File) *output {
 }
 
 // Write prints one or more whole lines of usher's own; it cannot fail.
-func (p *output) Write(lines []byte) (int, error) { return p.print(ownLines, lines) }
+func (p *output) Write(lines []byte) (int, error) { return p.enqueue(ownLines, lines) }
 
 // setNotice sets how a notice of dropped lines is written.
 func (p *output) setNotice(format func(n int, failure error) []byte) {
@@ -104,9 +104,9 @@ func (p *output) hooks() io.Writer { return hookWriter{p} }
 
 type hookWriter struct{ p *output }
 
-func (w hookWriter) Write(lines []byte) (int, error) { return w.p.print(hookOutput, lines) }
+func (w hookWriter) Write(lines []byte) (int, error) { return w.p.enqueue(hookOutput, lines) }
 
-func (p *output) print(kind chunkKind, lines []byte) (int, error) {
+func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 	p.mu.Lock()
 	if p.accepts(kind, len(lines)) {
 		p.addNotice()

@@ -90,7 +90,7 @@ func spareThreads(n int) *spares {
 	}
 	<-all // received by one thread more, as these are about to block
 	atomic.StoreUint32(&s.open, 1)
-	futex(&s.open, futexWake, uint32(n))
+	_ = futex(&s.open, futexWake, uint32(n))
 	return s
 }
 
@@ -110,9 +110,9 @@ type spares struct {
 //go:norace
 func blockUntilOpen(open, blocked *uint32) {
 	entersyscallblock()
-	futex(open, futexWait, 0)
+	_ = futex(open, futexWait, 0)
 	*blocked = 0
-	futex(blocked, futexWake, 1)
+	_ = futex(blocked, futexWake, 1)
 	exitsyscall()
 }
 
