@@ -365,7 +365,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
 		"http://u:p@h:80/x?y#z", "grpc://h:1/a%20b", "ca=/a cert=/b key=/c server-name=d insecure=x grpcs://[::1%25a]:1", "dns://a", `send='\x00' expect=^a tcp://a:1`, "unix:///a%20b", "header='A: b' body=x match=^a$ http://h", "x=1", "'", "\\", "file:///%",
-		"name='a b' interval=1s successes=2 within=9 postgres://u@h/d?sslmode=require", "retries=2 redis://h", "optional=1 memcached://[::1]", "ftp://x", "a\nb", "user:p@h", "./user:p@h", "tcp:a", "a=b c",
+		"name='a b' interval=1s successes=2 within=9 postgres://u@h/d?sslmode=require", "retries=2 redis://h", "optional=1 memcached://[::1]", "ftp://x", "a\nb", "user:p@h", "./user:p@h", "tcp:a", "a=b c", "{0",
 	} {
 		for use := range 5 {
 			f.Add(text, use)
@@ -419,7 +419,7 @@ func errsOf(err error) []error {
 func namesItsWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
-		"invalid scheme before ://", "a command does not start with a dash", "an unclosed quote", "a backslash at the end", "a NUL byte",
+		"invalid scheme before ://", "a command does not start with a dash", "an unclosed quote", "a backslash at the end", "a NUL byte", "JSON is not supported here",
 	} {
 		if strings.HasPrefix(message, whole) {
 			return true
