@@ -28,8 +28,7 @@ func saysFirst(t *testing.T, words string) string {
 
 // Errors with a usual cause, and their hints.
 func TestHints(t *testing.T) {
-	closed := raw(t, "tcp", "127.0.0.1:0", untilClosed)
-	closed.Close()
+	closed := "127.0.0.1:" + unusedPort(t)
 	status := func(code int) string {
 		return serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
 	}
@@ -58,8 +57,8 @@ func TestHints(t *testing.T) {
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"dns://db.prod", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "the name server timed out", "/etc/resolv.conf"},
-		{"tcp://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
-		{"http://" + closed.Addr().String(), nil, "connection refused", "listening on that port"},
+		{"tcp://" + closed, nil, "connection refused", "listening on that port"},
+		{"http://" + closed, nil, "connection refused", "listening on that port"},
 		{"timeout=0.1 tcp://" + blackhole(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
 		{"file:///no/such/file", nil, "no such file", "volume"},
 		{"unix:///no/such/socket", nil, "no such socket", "volume"},
