@@ -27,7 +27,7 @@ VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 # What the binary is made with, and nothing of where and when: the same commit
 # gives the same bytes (-trimpath, no build ID, no VCS stamp).
 #
-# usher begins at a first instruction of its own: see signals/exact.go. Another
+# usher begins at a first instruction of its own: see signals/handlers.go. Another
 # architecture than the two has no such symbol, and begins where Go programs do.
 entry = $(if $(filter amd64 arm64,$(1)),-E github.com/usher-init/usher/signals.entry)
 build = CGO_ENABLED=0 GOOS=linux GOARCH=$(1) GOARM=7 go build -trimpath -buildvcs=false \

@@ -1,64 +1,68 @@
-// Package signals names the signals of Linux and hands them to an init: which
-// of them belong to the app, which the app should get instead, and the channels
-// on which they arrive.
+// Package signals has what an init needs to receive and forward the signals of Linux:
+// their names, the channels on which they arrive, and the rules for which of them
+// belong to the app and what the app gets instead.
 //
 // # What to call
 //
-//   - [Parse] and [Name] turn words into numbers and back: TERM, SIGTERM, 15,
+//   - [Parse] and [Name] turn text into signal numbers and back: TERM, SIGTERM, 15,
 //     RTMIN+3. Numbers and names are those of glibc, where SIGRTMIN is 34.
-//   - [Open] starts the listening and returns an [Inbox]. Call it before
-//     anything else: a Go program that listens to nothing ends with code 2 on
-//     the first TERM, HUP or QUIT, even as PID 1.
-//   - [Receivable] says, in words for the user, why a signal can never be heard.
-//   - [Rewrite] changes what is passed on; [ParseRewrite] reads one FROM:TO.
-//   - [AsInherited] starts a program with the signal mask and the ignored signals
-//     that this process was started with.
+//   - [Open] starts to receive signals and returns an [Inbox]. Call it before
+//     anything else: a Go program that receives no signals exits with status 2 on the
+//     first TERM, HUP or QUIT, even as PID 1.
+//   - [CheckReceivable] returns, as an error for the user, why a signal can never be
+//     received.
+//   - [Rewrite] changes what is forwarded; [ParseRewrite] parses one FROM:TO.
+//   - [WithInheritedSignals] starts a program with the signal mask and the ignored
+//     signals that this process was started with.
 //
-// The package sends nothing, knows no process and imports nothing of ours.
+// The package sends no signals and imports no other package of this module.
 //
-// # What is passed on
+// # Which signals are received
 //
-// Every signal is the app's but three: SIGKILL and SIGSTOP, which the kernel
-// lets nobody catch, and SIGCHLD, which says that a child of usher's own has
-// ended. Three that are sent to every Go program for its own doings are told
-// apart from the same ones sent by somebody:
+// All of them except SIGKILL and SIGSTOP, which no process can catch (signal(7)).
+// SIGCHLD is not for the app: it means that a child of this process has exited.
 //
-//	SIGURG             the runtime sends it to its threads, to preempt goroutines
-//	SIGPIPE            the kernel sends it for a write to a closed pipe or socket
+// The kernel and the Go runtime send some signals to this process for reasons of their
+// own. Those are not received, but the same ones sent by other processes are, in
+// whatever way: kill(2), tgkill(2) or sigqueue(3).
+//
 //	SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGSTKFLT
-//	                   the kernel sends them for a fault, which stays a panic
+//	                   from the kernel for a fault: still a Go panic
+//	SIGPIPE            from the kernel for a write to a closed pipe or socket
+//	SIGXFSZ, SIGXCPU   from the kernel for exceeding RLIMIT_FSIZE or RLIMIT_CPU
+//	SIGURG             from the Go runtime to its own threads, to preempt goroutines
 //
-// A signal that the kernel queues, a real-time one, arrives as often as it was
-// sent, as long as no more than some 6,000 of them are unread; of a standard one the
-// kernel itself keeps a single one pending.
+// The kernel queues real-time signals, so each of these arrives as often as it was sent;
+// of a standard signal it keeps at most one pending (signal(7)). No signal is lost here
+// when many arrive at once.
 //
 // # How
 //
-// os/signal cannot do this: it merges bursts, never delivers 27 and 32 to 34,
-// knows no sender, and there is a millisecond before any of it, in which SIGTERM
-// ends the process with status 2, as PID 1 too. So on amd64 and arm64 every
-// signal has a handler of the package's own; exact.go explains it. Compared with
-// os/signal it starts an app a millisecond earlier.
+// Package os/signal cannot do this: it merges bursts, never delivers 27 and 32 to 34,
+// does not report the sender, and does not receive anything in the first millisecond
+// of the program, in which SIGTERM ends it with status 2, as PID 1 too. So on amd64
+// and arm64 every signal has a handler of this package; handlers.go explains it.
 //
-// The beginning belongs to it: a program whose first instruction is entry, by
+// A program whose first instruction is entry, by
 //
 //	go build -ldflags '-E github.com/usher-init/usher/signals.entry'
 //
-// keeps what is sent from there on until [Open], and knows what it was started
-// with. HUP, INT, QUIT and TERM end it meanwhile, as nothing has begun yet, with
-// status 128+n. Without the flag all of this begins with [Open].
+// receives the signals that are sent between its first instruction and [Open] too, and
+// saves the mask, the ignored signals and the closed descriptors that it was started
+// with. Until Open, HUP, INT, QUIT and TERM end it with status 128+n, because there is
+// nothing to shut down yet. A program without that flag has all of this from Open on.
 //
 // # On other processors
 //
-// There, and with the build tag purego, [Inbox] stands on os/signal:
+// There, and with the build tag purego, [Inbox] uses os/signal:
 //
-//   - SIGURG, SIGPIPE, SIGPROF (27), 32, 33 and 34 (SIGRTMIN) do not arrive, and
-//     [Receivable] says so.
-//   - Identical signals that come faster than they are handed on may be merged.
-//     The last of a burst is never the one that is lost.
-//   - One of the faults above that is sent by sigqueue(3) ends usher like a fault.
-//   - [AsInherited] has nothing to give.
+//   - SIGURG, SIGPIPE, SIGXFSZ, SIGPROF (27), 32, 33 and 34 (SIGRTMIN) are not
+//     received, and [CheckReceivable] says so.
+//   - Identical signals that arrive faster than they are read may be merged; other
+//     signals than those of [Inbox.Control] may be lost while more than 4,096 are unread.
+//   - A signal of the list of faults that is sent by sigqueue(3) is treated as a fault.
+//   - [WithInheritedSignals] has no effect.
 //
-// Everywhere an inherited "ignore", as a shell sets for INT and QUIT of what it
-// starts with "&", ends with [Open]: the signals arrive.
+// Everywhere a signal that was ignored when the process was started, as a shell ignores
+// INT and QUIT for a command that it starts with "&", is received after [Open].
 package signals

@@ -8,7 +8,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Names are read in every form in which people write them, and given back in one.
+// Parse accepts every form in which people write a signal; Name returns one of them.
 func ExampleParse() {
 	for _, text := range []string{"TERM", "sigquit", "28", "RTMIN+3", "SIGRTMAX-1", "TREM"} {
 		sig, err := signals.Parse(text)
@@ -27,8 +27,8 @@ func ExampleParse() {
 	// unknown signal "TREM": write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64
 }
 
-// An app that reloads on SIGUSR1 is sent SIGHUP by its platform, and must not be
-// told of its window's size.
+// The app reloads on SIGUSR1 but its platform sends SIGHUP, and it must not get
+// SIGWINCH.
 func ExampleRewrite() {
 	rewrite := signals.Rewrite{}
 	for _, text := range []string{"HUP:USR1", "WINCH:0"} {
@@ -45,27 +45,31 @@ func ExampleRewrite() {
 			fmt.Println(signals.Name(sig), "is dropped")
 			continue
 		}
-		fmt.Println(signals.Name(sig), "is passed on as", signals.Name(to))
+		fmt.Println(signals.Name(sig), "is forwarded as", signals.Name(to))
 	}
 	// Output:
-	// SIGHUP is passed on as SIGUSR1
+	// SIGHUP is forwarded as SIGUSR1
 	// SIGWINCH is dropped
-	// SIGUSR2 is passed on as SIGUSR2
+	// SIGUSR2 is forwarded as SIGUSR2
 }
 
-// A setting that names a signal which nobody can hear would do nothing.
-func ExampleReceivable() {
+// A setting that names a signal which cannot be received would have no effect.
+func ExampleCheckReceivable() {
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGCHLD} {
-		fmt.Println(signals.Name(sig), signals.Receivable(sig))
+		fmt.Println(signals.Name(sig), signals.CheckReceivable(sig))
 	}
 	// Output:
 	// SIGQUIT <nil>
 	// SIGKILL SIGKILL cannot be caught by any process
-	// SIGCHLD SIGCHLD is usher's own: it says that a child has ended
+	// SIGCHLD SIGCHLD is not for the app: it means that a child of usher has exited
 }
 
 func ExampleOpen() {
-	inbox := signals.Open()
+	inbox, err := signals.Open()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer inbox.Close()
 
 	_ = syscall.Kill(os.Getpid(), syscall.SIGUSR1)

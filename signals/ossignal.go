@@ -10,56 +10,81 @@ import (
 	"syscall"
 )
 
-// notDelivered gives the reason why os/signal never delivers sig.
+// notDelivered gives the reason why os/signal never delivers sig, or delivers it also
+// when nobody has sent it.
 func notDelivered(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGURG:
-		return errors.New("SIGURG is used by the Go runtime and cannot be told apart here")
-	case syscall.SIGPIPE:
-		return errors.New("SIGPIPE is sent by the kernel for usher's own writes and cannot be told apart here")
+		return errors.New("SIGURG is used by the Go runtime to preempt goroutines, and cannot be distinguished from that here")
+	case syscall.SIGPIPE, syscall.SIGXFSZ:
+		return fmt.Errorf("the kernel sends %s for usher's own writes, and it cannot be distinguished from that here", Name(sig))
 	case syscall.SIGPROF:
-		return errors.New("SIGPROF is taken by the Go runtime's profiler here")
+		return errors.New("SIGPROF is used by the Go runtime's profiler here")
 	case 32, 33, rtMin:
 		return fmt.Errorf("%s is not delivered by the Go runtime here", Name(sig))
 	}
 	return nil
 }
 
-func open() *Inbox {
+func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
 	other := make(chan os.Signal, otherBuffer) // os/signal drops what does not fit
-	// Nobody reads broken. Without a Notify for SIGPIPE a write to a closed
-	// stdout or stderr ends a Go program; with it the write fails with EPIPE.
-	// To ignore the signal would do as well, but the app would inherit that.
-	broken := make(chan os.Signal, 1)
-
-	// Control first: until it is registered a TERM is fatal.
-	for _, sig := range control {
-		signal.Notify(ctrl, sig)
-	}
+	// Never read. Without a Notify for SIGPIPE a write to a closed stdout or stderr ends
+	// a Go program, and one beyond RLIMIT_FSIZE always does; with it the write fails. To
+	// ignore them would do the same, but the app would inherit that.
+	dropped := make(chan os.Signal, 1)
+	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
 	signal.Notify(child, syscall.SIGCHLD)
-	signal.Notify(broken, syscall.SIGPIPE)
+
+	// os/signal drops a signal whose channel is full. So each control signal has a
+	// channel of its own: a drop then means that the same signal is there already.
+	done := make(chan struct{})
+	listening := []chan os.Signal{child, other, dropped}
 	for sig := syscall.Signal(1); sig <= rtMax; sig++ {
-		if Receivable(sig) == nil && !isControl(sig) {
+		switch {
+		case CheckReceivable(sig) != nil:
+		case isControl(sig):
+			one := make(chan os.Signal, 1)
+			signal.Notify(one, sig)
+			listening = append(listening, one)
+			go forwardUntil(done, one, ctrl)
+		default:
 			signal.Notify(other, sig)
 		}
 	}
 	return &Inbox{
 		Child: child, Control: ctrl, Other: other,
 		stop: func() {
-			for _, c := range []chan os.Signal{child, ctrl, other, broken} {
+			for _, c := range listening {
 				signal.Stop(c)
 			}
+			close(done)
 		},
+	}, nil
+}
+
+// forwardUntil passes signals on until done is closed.
+func forwardUntil(done <-chan struct{}, from <-chan os.Signal, to chan<- os.Signal) {
+	for {
+		select {
+		case sig := <-from:
+			select {
+			case to <- sig:
+			case <-done:
+				return
+			}
+		case <-done:
+			return
+		}
 	}
 }
 
-// AsInherited runs f.
-func AsInherited(f func()) { f() }
+// WithInheritedSignals runs f.
+func WithInheritedSignals(f func()) { f() }
 
-// ClosedFiles reports nothing here.
-func ClosedFiles() (closed [3]bool) { return closed }
+// InheritedClosedFDs reports nothing here.
+func InheritedClosedFDs() (closed [3]bool) { return closed }
 
-// ForRuntime reports nothing here.
-func ForRuntime() int { return 0 }
+// InjectedEnvVars returns 0 here.
+func InjectedEnvVars() int { return 0 }

@@ -2,5 +2,5 @@
 
 package signals
 
-// What os/signal cannot deliver, beside what nobody can.
-const notReceivable = "signal -1 signal 0 SIGKILL SIGPIPE SIGCHLD SIGSTOP SIGURG SIGPROF signal 32 signal 33 SIGRTMIN signal 65 signal 66"
+// notReceivable lists the signals for which CheckReceivable returns an error.
+const notReceivable = "signal -1 signal 0 SIGKILL SIGPIPE SIGCHLD SIGSTOP SIGURG SIGXFSZ SIGPROF signal 32 signal 33 SIGRTMIN signal 65 signal 66"

@@ -6,12 +6,12 @@ import (
 	"syscall"
 )
 
-// Rewrite says what the app gets instead of a signal; 0 means nothing at all.
-// What is absent is passed on unchanged, so nil is a Rewrite that changes nothing.
+// Rewrite maps a signal to the one that the app gets instead; 0 means that the app
+// gets none. A signal that is not in the map is forwarded unchanged.
 type Rewrite map[syscall.Signal]syscall.Signal
 
-// Apply returns what to send in place of sig, and false if nothing is to be sent.
-// It is applied once: with A:B and B:C, an A arrives as B.
+// Apply returns the signal to send in place of sig, and false if none is to be sent.
+// With A:B and B:C, A becomes B: the result is not rewritten again.
 func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 	to, ok := r[sig]
 	if !ok {
@@ -20,13 +20,11 @@ func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 	return to, to != 0
 }
 
-// ParseRewrite reads one FROM:TO, names or numbers on both sides; TO = 0 drops
+// ParseRewrite parses one FROM:TO, with names or numbers on both sides; TO = 0 drops
 // the signal.
 //
-// FROM must be a signal that usher can hear (see [Receivable]), because a
-// rewrite of any other would do nothing, silently. TO may be any signal, also
-// SIGKILL and SIGSTOP: usher itself never sends those before its deadline, but
-// who writes HUP:KILL has asked for it.
+// FROM must be a signal that can be received (see [CheckReceivable]), because a rewrite
+// of any other would have no effect. TO may be any signal, SIGKILL and SIGSTOP too.
 func ParseRewrite(s string) (from, to syscall.Signal, err error) {
 	left, right, ok := strings.Cut(s, ":")
 	if !ok {
@@ -35,7 +33,7 @@ func ParseRewrite(s string) (from, to syscall.Signal, err error) {
 	if from, err = Parse(left); err != nil {
 		return 0, 0, fmt.Errorf("cannot read rewrite %q: %w", s, err)
 	}
-	if err := Receivable(from); err != nil {
+	if err := CheckReceivable(from); err != nil {
 		return 0, 0, fmt.Errorf("cannot rewrite %s: %w", Name(from), err)
 	}
 	if right == "0" {

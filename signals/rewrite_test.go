@@ -40,7 +40,7 @@ func TestParseRewrite(t *testing.T) {
 		"": "FROM:TO", "HUP": "FROM:TO", "HUP=USR1": "FROM:TO",
 		":TERM": "name", "HUP:": "name", "HUP:USR1:0": "USR1:0", "0:TERM": "1 to 64", "HUP:65": "1 to 64", "HUP:NO": "NO", "HUP:-1": "-1",
 		"KILL:TERM": "SIGKILL cannot be caught", "STOP:0": "SIGSTOP cannot be caught",
-		"CHLD:0": "child has ended",
+		"CHLD:0": "a child of usher has exited",
 	} {
 		from, to, err := ParseRewrite(s)
 		if err == nil || from != 0 || to != 0 {
@@ -60,7 +60,7 @@ func FuzzParseRewrite(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if Receivable(from) != nil || to < 0 || to > 64 {
+		if CheckReceivable(from) != nil || to < 0 || to > 64 {
 			t.Errorf("ParseRewrite(%q) = %d, %d", s, from, to)
 		}
 		if got, send := (Rewrite{from: to}).Apply(from); got != to || send != (to != 0) {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// The real-time signals as glibc numbers them. The kernel starts at 32, but
-// glibc keeps two for its threads, and "SIGRTMIN+3" in a STOPSIGNAL means 37.
+// The real-time signals as glibc numbers them. The kernel's first is 32, but glibc
+// uses two for its threads, so "SIGRTMIN+3" in a STOPSIGNAL means 37.
 const (
 	rtMin = 34
 	rtMax = 64
@@ -23,7 +23,7 @@ var names = [32]string{
 	25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR", 31: "SYS",
 }
 
-// Parse reads a signal's name or number: TERM, SIGTERM, term, 15, RTMIN+3,
+// Parse parses a signal's name or number: TERM, SIGTERM, term, 15, RTMIN+3,
 // SIGRTMAX-1.
 func Parse(s string) (syscall.Signal, error) {
 	if isNumber(s) {
@@ -35,7 +35,7 @@ func Parse(s string) (syscall.Signal, error) {
 	}
 	word := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	switch word {
-	case "": // "" and "SIG"; must not match the empty name of signal 0
+	case "": // "" and "SIG": the name of signal 0 is empty too
 	case "IOT":
 		return syscall.SIGABRT, nil
 	case "CLD":
@@ -58,7 +58,7 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime reads what follows RTMIN or RTMAX: nothing, or sign and a number.
+// parseRealTime parses the rest after RTMIN or RTMAX: nothing, or sign and a number.
 func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil
@@ -71,16 +71,16 @@ func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signa
 	return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%[2]d and RTMAX-%[2]d to RTMAX", whole, rtMax-rtMin)
 }
 
-// isNumber reports whether s is all digits. strconv alone would take "+15".
+// isNumber reports whether s consists of digits only. strconv alone accepts "+15".
 func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
 
-// Name returns what [Parse] reads back as sig: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
-// The real-time ones count from the nearer end, as in bash's "kill -l". The two
-// that glibc hides have no name and come out as "signal 32" and "signal 33".
+// Name returns the name of sig, from which [Parse] returns sig: SIGTERM, SIGRTMIN+3,
+// SIGRTMAX-1. Real-time signals count from the nearer end, as in bash's "kill -l". The
+// two that glibc hides have no name: for them it returns "signal 32" and "signal 33".
 func Name(sig syscall.Signal) string {
 	switch n := int(sig); {
 	case n >= 1 && n < len(names):
@@ -98,15 +98,15 @@ func Name(sig syscall.Signal) string {
 	}
 }
 
-// Receivable returns nil if sig, sent to usher, comes out of an [Inbox] as a
-// signal for the app, else the reason why it cannot: so a setting that names
-// it would silently do nothing and is better refused.
-func Receivable(sig syscall.Signal) error {
+// CheckReceivable returns nil if sig, sent to this process, arrives in an [Inbox] as a
+// signal for the app. Otherwise it returns the reason for the user: a setting that
+// names such a signal would have no effect, and must be refused.
+func CheckReceivable(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGKILL, syscall.SIGSTOP:
 		return fmt.Errorf("%s cannot be caught by any process", Name(sig))
 	case syscall.SIGCHLD:
-		return errors.New("SIGCHLD is usher's own: it says that a child has ended")
+		return errors.New("SIGCHLD is not for the app: it means that a child of usher has exited")
 	}
 	if !known(sig) {
 		return fmt.Errorf("signal %d does not exist", int(sig))

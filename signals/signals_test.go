@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseSaysWhatWouldBeRight(t *testing.T) {
+func TestParseErrorNamesTheRightForm(t *testing.T) {
 	for word, hint := range map[string]string{
 		"": "name", "SIG": "name", "TREM": "name", "SIGSIGTERM": "name", " TERM": "name", "TERM ": "name",
 		"+15": "name", "-9": "name", "1.5": "name", "0x0f": "name",
@@ -60,10 +60,10 @@ func TestName(t *testing.T) {
 	}
 }
 
-func TestEverySignalGoesThroughItsNameAndBack(t *testing.T) {
+func TestParseReadsEveryName(t *testing.T) {
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		words := []string{fmt.Sprint(int(sig))}
-		if sig != 32 && sig != 33 { // they have no name, only a number
+		if sig != 32 && sig != 33 { // these have no name
 			words = append(words, Name(sig), strings.ToLower(Name(sig)), strings.TrimPrefix(Name(sig), "SIG"))
 		}
 		for _, word := range words {
@@ -74,10 +74,10 @@ func TestEverySignalGoesThroughItsNameAndBack(t *testing.T) {
 	}
 }
 
-func TestReceivable(t *testing.T) {
+func TestCheckReceivable(t *testing.T) {
 	var not []string
 	for sig := syscall.Signal(-1); sig <= 66; sig++ {
-		if Receivable(sig) != nil {
+		if CheckReceivable(sig) != nil {
 			not = append(not, Name(sig))
 		}
 	}

@@ -15,8 +15,12 @@ import (
 // time, it reaps every child of the process.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	if c.Signals == nil {
-		c.Signals = signals.Open()
-		defer c.Signals.Close()
+		inbox, err := signals.Open()
+		if err != nil {
+			return err
+		}
+		defer inbox.Close()
+		c.Signals = inbox
 	}
 	s := newSupervisor(c, newSystem())
 	defer close(s.loop.done)

@@ -173,7 +173,7 @@ func (c *Config) validateSignals(v *validation) {
 		v.addError("StopSignal", "$StopSignal: %d is not a signal: write a name such as QUIT, or a number from 1 to 64", int(c.StopSignal))
 	}
 	for _, sig := range c.StopOn {
-		if err := signals.Receivable(sig); err != nil {
+		if err := signals.CheckReceivable(sig); err != nil {
 			v.addError("StopOn", "$StopOn: %v: choose another, such as QUIT", err)
 		}
 	}

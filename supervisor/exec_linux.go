@@ -36,7 +36,7 @@ func (s *linux) started(p process, c child) {
 func (s *linux) startApp(p process) func() (child, error) {
 	const closed = ^uintptr(0)
 	files := []uintptr{0, 1, 2}
-	for fd, was := range signals.ClosedFiles() {
+	for fd, was := range signals.InheritedClosedFDs() {
 		if was {
 			files[fd] = closed
 		}
@@ -170,13 +170,13 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 		err := syscall.Stat(path, &file)
 		exists := err == nil
 		if exists {
-			signals.AsInherited(func() { err = execute(path, argv) })
+			signals.WithInheritedSignals(func() { err = execute(path, argv) })
 		}
 		if err == syscall.ENOEXEC {
 			if cause := badFormat(path); cause != nil {
 				return &StartError{Name: argv[0], Err: cause}
 			}
-			signals.AsInherited(func() { err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...)) })
+			signals.WithInheritedSignals(func() { err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...)) })
 		}
 		switch {
 		case err == nil:

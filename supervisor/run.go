@@ -28,8 +28,12 @@ func Run(ctx context.Context, c Config) (int, error) {
 		return CodeFault, err
 	}
 	if c.Signals == nil {
-		c.Signals = signals.Open()
-		defer c.Signals.Close()
+		inbox, err := signals.Open(c.StopOn...)
+		if err != nil {
+			return CodeFault, err
+		}
+		defer inbox.Close()
+		c.Signals = inbox
 	}
 	if c.Env == nil {
 		c.Env = os.Environ()

@@ -589,7 +589,7 @@ func TestStartedWithEverySignalBlocked(t *testing.T) {
 	r := poor{Blocked: true}.start(t, puppet...)
 	r.stdout.expect("ready")
 	for n := syscall.Signal(1); n <= 64; n++ {
-		if signals.Receivable(n) == nil && n != syscall.SIGTERM {
+		if signals.CheckReceivable(n) == nil && n != syscall.SIGTERM {
 			r.signal(n)
 			r.stdout.expect(fmt.Sprintf("got %d", n))
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/signals"
 )
 
 // The tests in this file block usher wherever the kernel lets a program be blocked:
@@ -181,6 +183,19 @@ func TestDeadlineInACrowd(t *testing.T) {
 				r.stdout.expect("code 137")
 			}
 			assert.False(t, own.isHeld(), "all of its own are gone")
+		})
+	}
+}
+
+// A stop signal is not lost among thousands of other signals, which come faster than
+// usher forwards them while it has many children to look after.
+func TestStopDuringAFloodOfSignals(t *testing.T) {
+	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, 37} {
+		t.Run(signals.Name(stop), func(t *testing.T) {
+			r := scene{}.start(t, binary(t), "--grace", "5s", "--stop-on", "RTMIN+3", "--", puppets(t), "flood", "1000")
+			r.stdout.expect("flood ready")
+			r.signal(stop)
+			assert.Equal(t, 128+int(stop), r.exitsWithin(graceHeld))
 		})
 	}
 }

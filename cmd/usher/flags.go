@@ -275,7 +275,7 @@ func addStopOn(o *options, value string) error {
 	}
 	sig, err := parseSignal(value)
 	if err == nil {
-		err = signals.Receivable(sig)
+		err = signals.CheckReceivable(sig)
 	}
 	if err == nil {
 		o.config.StopOn = append(o.config.StopOn, sig)

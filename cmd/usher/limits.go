@@ -36,7 +36,7 @@ func checkDescriptors() error {
 	return nil
 }
 
-// reportTooFew prints the error of checkDescriptors and returns the exit status.
+// reportTooFew prints the error of a missing descriptor and returns the exit status.
 // It uses no timer and no file of package os: for these the runtime would open
 // its epoll instance.
 func reportTooFew(err error) int {

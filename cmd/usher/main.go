@@ -31,7 +31,7 @@ func main() {
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
 	}
-	os.Exit(usher(os.Args[1:], environ()[signals.ForRuntime():], os.Stdout))
+	os.Exit(usher(os.Args[1:], environ()[signals.InjectedEnvVars():], os.Stdout))
 }
 
 // environ is the environment as the kernel gave it, with doubled names in it:
@@ -46,7 +46,10 @@ func usher(args, env []string, stdout io.Writer) int {
 	threads, noThreads := makeThreads(&o, err == nil)
 	// Until here TERM, INT, HUP and QUIT end usher, with 128+n if it began at the
 	// entry of package signals, else as they end any Go program, even as PID 1.
-	inbox := signals.Open()
+	inbox, noSignals := signals.Open(o.config.StopOn...)
+	if noSignals != nil {
+		return reportTooFew(noSignals)
+	}
 	out := newOutput(os.Stderr)
 	defer out.flush(o.config.Grace > 0)
 	switch {

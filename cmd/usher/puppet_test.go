@@ -29,6 +29,7 @@ import (
 //	crowd NUMBER                           that many processes that do nothing
 //	lease FILE                             holds a write lease on FILE and ignores SIGTERM: an execve(2) of it blocks (fcntl(2))
 //	stopall                                ignores SIGTERM and stops all other processes, again and again
+//	flood NUMBER                           gives its parent that many children, and sends it HUP and QUIT without end
 //	regroup COMMAND...                     moves into its parent's process group, then execvp(3)
 //	deadfs DIRECTORY FLAG                  an empty FUSE file system, which no longer answers once the file FLAG exists
 const puppetSource = `
@@ -347,6 +348,24 @@ int main(int argc, char **argv)
 		for (int i = atoi(argv[2]); i > 0 && fork(); i--)
 			if (i == 1)
 				dprintf(1, "crowd ready\n");
+		for (;;)
+			pause();
+	}
+	if (!strcmp(role, "flood")) {
+		pid_t parent = getppid();
+		for (int sig = 1; sig <= SIGRTMAX; sig++)
+			if (sig != SIGTERM && sig != SIGINT && sig != SIGRTMIN + 3 && sig != SIGCHLD)
+				signal(sig, SIG_IGN);
+		for (int i = atoi(argv[2]); i > 0; i--)
+			if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
+				for (;;)
+					pause();
+		if (fork() == 0)
+			for (;;) {
+				kill(parent, SIGHUP);
+				kill(parent, SIGQUIT);
+			}
+		dprintf(1, "flood ready\n");
 		for (;;)
 			pause();
 	}

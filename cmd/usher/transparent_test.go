@@ -242,7 +242,7 @@ func TestAppGetsItsSignalMask(t *testing.T) {
 	}
 }
 
-// Not kept are the "ignore"s of signals.AsInherited's exceptions: SIGCHLD, faults,
+// Not kept are the "ignore"s of signals.WithInheritedSignals's exceptions: SIGCHLD, faults,
 // PROF and 33. There is a test of the first.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,10 @@ import (
 )
 
 func main() {
-	inbox := signals.Open() // first of all: until then SIGTERM ends a Go program
+	inbox, err := signals.Open() // first of all: until then SIGTERM ends a Go program
+	if err != nil {
+		fail(err)
+	}
 	if len(os.Args) < 3 {
 		fail("usage: embed DURATION COMMAND [ARG...]")
 	}

@@ -1,0 +1,45 @@
+// What handlers_*.s have in common: constants of open(2), sigprocmask(2) and
+// sigaction(2), alike on both processors, and data.
+
+#define O_PATH_CLOEXEC 0x280000
+#define SIG_BLOCK 0
+#define FATAL 0x800E // HUP, INT, QUIT, TERM: signal n is bit n
+
+// Offsets in siginfo_t, and a value of si_code.
+#define SI_CODE 8
+#define SI_PID 16
+#define SI_TKILL -6
+
+#define RECORD_SIZE 24
+
+DATA slash<>+0(SB)/2, $"/\x00"
+GLOBL slash<>(SB), RODATA|NOPTR, $2
+DATA everything<>+0(SB)/8, $-1
+GLOBL everything<>(SB), RODATA|NOPTR, $8
+GLOBL zeros<>(SB), RODATA|NOPTR, $RECORD_SIZE
+
+// Variables for the Go runtime of this process, in front of the environment.
+DATA gomaxprocs<>+0(SB)/8, $"GOMAXPRO"
+DATA gomaxprocs<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
+GLOBL gomaxprocs<>(SB), RODATA|NOPTR, $16
+// No SIGURG of the runtime to preempt goroutines: here is none that does not yield.
+// forwardUnlessPreemption recognises it by its siginfo_t, but the kernel sends tgkill's
+// without one when the user's queue of pending signals is full (RLIMIT_SIGPENDING).
+DATA godebug<>+0(SB)/8, $"GODEBUG="
+DATA godebug<>+8(SB)/8, $"asyncpre"
+DATA godebug<>+16(SB)/8, $"emptoff="
+DATA godebug<>+24(SB)/8, $"1\x00\x00\x00\x00\x00\x00\x00"
+GLOBL godebug<>(SB), RODATA|NOPTR, $32
+DATA gogc<>+0(SB)/8, $"GOGC=100"
+DATA gogc<>+8(SB)/8, $0
+GLOBL gogc<>(SB), RODATA|NOPTR, $16
+DATA gomemlimit<>+0(SB)/8, $"GOMEMLIM"
+DATA gomemlimit<>+8(SB)/8, $"IT=off\x00\x00"
+GLOBL gomemlimit<>(SB), RODATA|NOPTR, $16
+
+// An even number of them keeps the stack aligned to 16 bytes.
+DATA injected<>+0(SB)/8, $gomaxprocs<>(SB)
+DATA injected<>+8(SB)/8, $godebug<>(SB)
+DATA injected<>+16(SB)/8, $gogc<>(SB)
+DATA injected<>+24(SB)/8, $gomemlimit<>(SB)
+GLOBL injected<>(SB), RODATA|NOPTR, $32

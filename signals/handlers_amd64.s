@@ -1,0 +1,175 @@
+//go:build !purego
+
+#include "textflag.h"
+#include "handlers.h"
+
+#define SYS_write 1
+#define SYS_open 2
+#define SYS_close 3
+#define SYS_rt_sigaction 13
+#define SYS_rt_sigprocmask 14
+#define SYS_exit_group 231
+#define SA_RESTORER 0x04000000
+
+// A struct sigaction; exitOnSignal never returns, so its restorer may be anything.
+DATA exitAction<>+0(SB)/8, $·exitOnSignal(SB)
+DATA exitAction<>+8(SB)/8, $SA_RESTORER
+DATA exitAction<>+16(SB)/8, $·exitOnSignal(SB)
+DATA exitAction<>+24(SB)/8, $-1
+GLOBL exitAction<>(SB), RODATA|NOPTR, $32
+
+// entry is the program's first instruction (the linker's -E). The stack is as the
+// kernel has set it up: argc, the arguments, nil, the environment, nil.
+TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
+	// Block all signals first: from here on they stay pending.
+	MOVL $SYS_rt_sigprocmask, AX
+	MOVL $SIG_BLOCK, DI
+	LEAQ everything<>(SB), SI
+	LEAQ ·enteredMask(SB), DX
+	MOVL $8, R10
+	SYSCALL
+
+	// open(2) returns the lowest closed descriptor: open / until that is greater than 2.
+stdio:
+	MOVL $SYS_open, AX
+	LEAQ slash<>(SB), DI
+	MOVL $O_PATH_CLOEXEC, SI
+	MOVL $0, DX
+	SYSCALL
+	CMPQ AX, $2
+	JHI  enough // unsigned: errors too
+	BTSL AX, ·enteredClosed(SB)
+	JMP  stdio
+
+enough:
+	MOVQ AX, DI
+	MOVL $SYS_close, AX
+	SYSCALL
+
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals. Those of FATAL
+	// that have the default action get exitAction.
+	MOVL $1, BX
+	LEAQ ·enteredAction(SB), R12
+
+actions:
+	MOVL $SYS_rt_sigaction, AX
+	MOVL BX, DI
+	MOVL $0, SI
+	MOVQ R12, DX
+	MOVL $8, R10
+	SYSCALL
+	MOVL $FATAL, AX
+	BTQ  BX, AX
+	JCC  next
+	CMPQ (R12), $0
+	JNE  next
+	MOVL $SYS_rt_sigaction, AX
+	MOVL BX, DI
+	LEAQ exitAction<>(SB), SI
+	MOVL $0, DX
+	MOVL $8, R10
+	SYSCALL
+
+next:
+	ADDQ $32, R12
+	INCL BX
+	CMPL BX, $64
+	JLS  actions
+
+	// Move argc, the arguments and their nil down, and put the injected variables
+	// into the gap in front of the environment.
+	MOVQ SP, SI
+	SUBQ $32, SP
+	MOVQ SP, DI
+	MOVQ (SI), CX
+	ADDQ $2, CX
+	CLD
+	REP; MOVSQ
+	LEAQ injected<>(SB), SI
+	MOVL $4, CX
+	REP; MOVSQ
+
+	MOVL $1, ·entered(SB)
+	JMP  _rt0_amd64_linux(SB)
+
+// exitOnSignal is a signal handler until Open: it ends the process with 128+n. The
+// runtime calls it too, when the default action does not end PID 1.
+TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
+	ADDL $128, DI
+	MOVL $SYS_exit_group, AX
+	SYSCALL
+	RET
+
+// The signal handlers have the signal in DI and its siginfo_t in SI.
+
+// forwardUnlessFault passes a signal that the kernel has sent, by an si_code greater
+// than 0, to the runtime.
+TEXT ·forwardUnlessFault(SB), NOSPLIT|NOFRAME, $0-0
+	CMPL SI_CODE(SI), $0
+	JLE  forward
+	MOVQ ·runtimeHandler(SB), AX
+	JMP  AX
+
+forward:
+	JMP ·forward(SB)
+
+// forwardUnlessPreemption passes a signal that this process has sent by tgkill(2) to
+// the runtime, which interrupts its threads in this way.
+TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
+	CMPL SI_CODE(SI), $SI_TKILL
+	JNE  forward
+	MOVL SI_PID(SI), AX
+	CMPL AX, ·self(SB)
+	JNE  forward
+	MOVQ ·runtimeHandler(SB), AX
+	JMP  AX
+
+forward:
+	JMP ·forward(SB)
+
+// forwardUnlessOwn drops a signal that the kernel has sent, by an si_code greater than
+// 0, or because of a write of this process, by its own pid.
+TEXT ·forwardUnlessOwn(SB), NOSPLIT|NOFRAME, $0-0
+	CMPL SI_CODE(SI), $0
+	JGT  drop
+	MOVL SI_PID(SI), AX
+	CMPL AX, ·self(SB)
+	JEQ  drop
+	JMP  ·forward(SB)
+
+drop:
+	RET
+
+// forward writes a record, the beginning of the siginfo_t. If that fails because the
+// pipe is full it counts the signal in missed, and then writes a record of zeros to
+// wake the reader; if that fails too, the reader has something to read anyway.
+TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
+	MOVLQSX DI, R8
+	LEAQ ·pipes(SB), AX
+	MOVL (AX)(R8*4), DI
+	MOVL $RECORD_SIZE, DX
+	MOVL $SYS_write, AX
+	SYSCALL // keeps all registers but AX, CX and R11
+	TESTQ AX, AX
+	JGT  done
+	LEAQ ·missed(SB), AX
+	LOCK
+	INCL (AX)(R8*4)
+	LEAQ zeros<>(SB), SI
+	MOVL $SYS_write, AX
+	SYSCALL
+
+done:
+	RET
+
+// func handlers() (every, unlessFault, unlessPreemption, unlessOwn uintptr)
+TEXT ·handlers(SB), NOSPLIT, $0-32
+	LEAQ ·forward(SB), AX
+	MOVQ AX, every+0(FP)
+	LEAQ ·forwardUnlessFault(SB), AX
+	MOVQ AX, unlessFault+8(FP)
+	LEAQ ·forwardUnlessPreemption(SB), AX
+	MOVQ AX, unlessPreemption+16(FP)
+	LEAQ ·forwardUnlessOwn(SB), AX
+	MOVQ AX, unlessOwn+24(FP)
+	RET

@@ -1,0 +1,263 @@
+//go:build (amd64 || arm64) && !purego
+
+package signals
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// notReceivable lists the signals for which CheckReceivable returns an error.
+const notReceivable = "signal -1 signal 0 SIGKILL SIGCHLD SIGSTOP signal 65 signal 66"
+
+// sigqueue sends a signal as sigqueue(3) does. The kernel's queue holds as many
+// signals as RLIMIT_SIGPENDING says; until the listener has received some of them it
+// returns EAGAIN.
+func (l *listener) sigqueue(sig syscall.Signal) {
+	l.Helper()
+	info := struct {
+		sig, errno, code, _ int32
+		pid, uid            int32
+		_                   [104]byte
+	}{sig: int32(sig), code: -1 /* SI_QUEUE */, pid: int32(os.Getpid())}
+	for {
+		_, _, errno := syscall.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(l.cmd.Process.Pid), uintptr(sig), uintptr(unsafe.Pointer(&info)))
+		if errno == 0 {
+			return
+		}
+		if errno != syscall.EAGAIN {
+			l.Fatalf("cannot queue %s: %v", Name(sig), errno)
+		}
+		runtime.Gosched()
+	}
+}
+
+// The kernel queues real-time signals. Each of them arrives, although they come faster
+// than the listener prints them and more of them are on the way than the pipe holds.
+func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
+	l := startListener(t)
+	burst := []syscall.Signal{34, 40, 64}
+	const rounds = 5000
+	for range rounds {
+		for _, sig := range burst {
+			l.sigqueue(sig)
+		}
+	}
+	l.send(syscall.SIGUSR1)
+	got := map[string]int{}
+	for l.stdout.Scan() {
+		got[l.stdout.Text()]++
+		if got["other 34"]+got["other 40"]+got["other 64"] == len(burst)*rounds && got["other 10"] == 1 {
+			return
+		}
+	}
+	t.Errorf("the listener exited after %v", got)
+}
+
+// Nothing is read from the channels, so that the pipe gets full and the handler counts
+// the rest.
+func TestSignalsBeyondThePipeAreCounted(t *testing.T) {
+	if got := playRole(t, "unread"); got != "30000 of 40, 1 of SIGUSR2\n" {
+		t.Error(got)
+	}
+}
+
+func unread() {
+	const total = 30_000
+	in := mustOpen()
+	// More than fit into channel and pipe. kill(2) may merge real-time signals when the
+	// queue of RLIMIT_SIGPENDING is full, so each one is sent after the one before has
+	// been handled: the thread that sends it handles it before kill returns.
+	runtime.LockOSThread()
+	setMask(unix.SIG_SETMASK, 0)
+	for range total {
+		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), 40)
+	}
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGUSR2)
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGUSR2)
+	got := map[os.Signal]int{}
+	lost := time.After(20 * time.Second)
+	for got[syscall.Signal(40)] < total || got[syscall.SIGUSR2] == 0 {
+		select {
+		case sig := <-in.Other:
+			got[sig]++
+			continue
+		case <-lost:
+		}
+		break
+	}
+	fmt.Printf("%d of 40, %d of SIGUSR2\n", got[syscall.Signal(40)], got[syscall.SIGUSR2])
+}
+
+// A signal that a process has sent is no fault of the receiver, whatever its number.
+func TestFaultsThatAreSentAreReceived(t *testing.T) {
+	all := append([]syscall.Signal{syscall.SIGURG}, append(faults, own...)...)
+	t.Run("sigqueue", func(t *testing.T) {
+		l := startListener(t)
+		for _, sig := range all {
+			l.sigqueue(sig)
+			l.expect(fmt.Sprintf("other %d", sig))
+		}
+	})
+	t.Run("tgkill", func(t *testing.T) {
+		l := startListener(t)
+		for _, sig := range all {
+			if err := unix.Tgkill(l.cmd.Process.Pid, l.cmd.Process.Pid, sig); err != nil {
+				t.Fatal(err)
+			}
+			l.expect(fmt.Sprintf("other %d", sig))
+		}
+	})
+}
+
+// All pipes of a user share a number of pages, on the whole machine (pipe(7)): a hundred
+// ushers must not use them up.
+func TestPipesAreSmall(t *testing.T) {
+	in := mustOpen()
+	defer in.Close()
+	sum := 0
+	for _, sig := range []syscall.Signal{syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGUSR1} {
+		size, err := unix.FcntlInt(uintptr(pipes[sig]), unix.F_GETPIPE_SZ, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += size
+	}
+	if sum > 84<<10 {
+		t.Errorf("%d KiB", sum>>10)
+	}
+}
+
+// playRole runs the test binary in a role, and returns what that prints.
+func playRole(t *testing.T, role string) string {
+	t.Helper()
+	hung, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(hung, os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", role, err, out)
+	}
+	return string(out)
+}
+
+// A fault of this process is still a panic that it can recover from.
+func TestOwnFaultIsAPanic(t *testing.T) {
+	if got := playRole(t, "fault"); !strings.Contains(got, "nil pointer dereference") || strings.Contains(got, "received") {
+		t.Error(got)
+	}
+}
+
+func fault() {
+	in := mustOpen()
+	func() {
+		defer func() { fmt.Println(recover()) }()
+		var p *int
+		*p = 1
+	}()
+	select {
+	case sig := <-in.Other:
+		fmt.Println("received", sig)
+	default:
+	}
+}
+
+// The runtime sends SIGURG to its threads to preempt goroutines that do not yield, and
+// this is not a signal for the app. Without preemption the first loop would be the only
+// goroutine that runs.
+func TestPreemptionIsNotReceived(t *testing.T) {
+	if got := playRole(t, "spin"); got != "other 10\n" {
+		t.Error(got)
+	}
+}
+
+//nolint:staticcheck // the loop is meant to spin
+func spin() {
+	runtime.GOMAXPROCS(1)
+	in := mustOpen()
+	for range 3 {
+		go func() {
+			for {
+			}
+		}()
+	}
+	for range 20 {
+		runtime.Gosched() // returns only if the spinning goroutine is preempted
+	}
+	syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+	fmt.Println("other", int((<-in.Other).(syscall.Signal)))
+}
+
+// A child has the mask and the ignored signals with which this process was started, and
+// not those of its threads.
+func TestChildInheritsMaskAndIgnoredSignals(t *testing.T) {
+	const status = `grep -E "^Sig(Blk|Ign)" /proc/self/status`
+	direct, err := exec.Command("sh", "-c", `trap "" HUP; exec sh -c '`+status+`'`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0"`, os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=inherit", "GORACE=atexit_sleep_ms=0")
+	got, err := cmd.CombinedOutput()
+	if err != nil || string(got) != string(direct) {
+		t.Errorf("%v\n%s\nwant:\n%s", err, got, direct)
+	}
+}
+
+func inherit() {
+	in := mustOpen()
+	WithInheritedSignals(func() {
+		cmd := exec.Command("sh", "-c", `grep -E "^Sig(Blk|Ign)" /proc/self/status`)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			fmt.Println(err)
+		}
+	})
+	// SIGHUP was ignored only while the child was started.
+	syscall.Kill(os.Getpid(), syscall.SIGHUP)
+	<-in.Control
+}
+
+// A signal that comes while a child is forked is neither lost nor handled in another way.
+func TestForksLoseNoSignal(t *testing.T) {
+	if got := playRole(t, "forks"); got != "500 of 500\n" {
+		t.Error(got)
+	}
+}
+
+func forks() {
+	const each = 500
+	in := mustOpen()
+	forked := make(chan bool)
+	go func() {
+		for range 100 {
+			WithInheritedSignals(func() { exec.Command("/bin/true").Run() })
+		}
+		close(forked)
+	}()
+	got := 0
+	for sent := 0; sent < each; sent++ {
+		syscall.Kill(os.Getpid(), syscall.Signal(36))
+		<-in.Other
+		got++
+	}
+	<-forked
+	fmt.Println(got, "of", each)
+}
+
+func init() {
+	for name, play := range map[string]func(){"fault": fault, "spin": spin, "inherit": inherit, "forks": forks, "unread": unread} {
+		roles[name] = play
+	}
+}
