@@ -6,55 +6,58 @@ import (
 	"time"
 )
 
-// Leftovers are the processes that are still alive after the app has exited. What
-// they have under way may be finished, so each is asked to stop at most once: the
-// second SIGTERM kills many programs that finish their work after the first.
+// Leftovers are the processes that are still alive after the app has exited. usher
+// sends each of them at most one signal that asks it to stop, because many programs
+// finish their work after the first SIGTERM and exit at once on a second one.
 //
 //  1. The app gets its stop signal; with --group its whole process group does.
-//  2. Once the app has exited, the roots are asked: the leftovers that are usher's
-//     own children, because their parent has exited. What a root manages itself,
-//     such as the workers of a prefork server, is for the root to end. The roots
-//     are asked at once if the app cannot have told them: it exited by itself, or
-//     it was killed by the stop signal, or they were usher's children before that.
-//     If it has handled its stop signal it may have told them, and they are asked
-//     when half of the time that was left has passed. The same holds for the
-//     children of a root that exits. A root that reads what another process prints,
-//     such as tee, is not asked before that one has exited: the next line that it
-//     prints would kill it with SIGPIPE.
-//  3. The last call, after four fifths of the time: everything that has not been
-//     asked gets SIGTERM. A shell with a trap waits for its foreground child, and
-//     nobody has told that child.
+//  2. When the app has exited, the roots get the app's stop signal. A root is a
+//     leftover that is usher's own child, because its parent has exited. Processes
+//     below a root, such as the workers of a prefork server, get no signal from
+//     usher: the root stops them. A root is signalled at once if the app cannot have
+//     signalled it, because the app exited by itself or was killed by the stop signal,
+//     or because the root was usher's child before the app got that signal. If the
+//     app handled its stop signal, it may have signalled its children; then the roots
+//     are signalled when half of the remaining time has passed. The same holds for
+//     the children of a root that exits. A root whose stdin is a pipe from another
+//     leftover, such as tee, is not signalled while the writer is alive, because the
+//     writer would get SIGPIPE.
+//  3. The last call, after four fifths of the time: every process that has not been
+//     signalled gets SIGTERM. One reason is a shell with a trap: it runs the trap
+//     only after its foreground child has exited, and that child may have got no
+//     signal.
 //  4. SIGKILL for everything.
 //
-// Where /proc does not show who is whose child, everything that can be reached is
-// asked at the moment of step 2, and there is no last call.
+// Without a readable /proc usher does not know which processes are its children.
+// Then step 2 signals everything that usher can reach, and there is no last call.
 type leftovers struct {
 	signalled time.Time      // when the app got its stop signal, or exited by itself
 	killAt    time.Time      // when everything gets SIGKILL
-	signal    syscall.Signal // that asks the roots
+	signal    syscall.Signal // the signal for the roots
 	appAsked  bool           // the app got its stop signal
-	handledAt time.Time      // when an interrupted hook exited, which may have told its children
-	called    bool           // the last call is over
+	handledAt time.Time      // when an interrupted hook exited that may have signalled its children
+	called    bool           // the last call has been made
 	appCaught bool           // the app had a handler for its stop signal
 
 	before  map[procID]bool      // usher's children when the app got its signal
-	asked   map[procID]bool      // who has had a signal that asks it to stop
-	parents map[procID]int       // who was whose child before its parent exited
-	due     map[procID]time.Time // when to ask a root
-	caught  map[procID]bool      // who had a handler for the signal when the app got it
+	asked   map[procID]bool      // processes that have got a signal that asks them to stop
+	parents map[procID]int       // the parent's pid, as long as the parent was not usher
+	due     map[procID]time.Time // when to signal a root
+	caught  map[procID]bool      // whether it had a handler for the stop signal when the app got that
 }
 
 // Parts of the time between the stop signal and SIGKILL.
 const (
 	lastCallNum, lastCallDen = 4, 5
-	// stopLookTime bounds the look at /proc before the stop signal, which waits for it.
+	// stopLookTime bounds the scan of /proc before the stop signal: the signal is sent
+	// after the scan.
 	stopLookTime = 100 * time.Millisecond
-	// lookPause is how many times as long as a look took nobody looks again: there
-	// may be thousands of processes, and each exit is a reason to look.
+	// lookPause: after a scan of /proc the next one waits this many times as long as the
+	// scan took. Every exit causes a new scan, and there may be thousands of processes.
 	lookPause = 10
-	// reraiseTime is how long a handler may take to run. An app that was killed by the
-	// signal that it catches has perhaps told its children and then raised the signal
-	// again; a child whose handler is gone after this time has been told.
+	// reraiseTime: an app that has a handler for the stop signal and is still killed by
+	// it may have signalled its children, then reset the handler and raised the signal
+	// again. A child that has reset its own handler within this time got that signal.
 	reraiseTime = 100 * time.Millisecond
 )
 
@@ -70,16 +73,17 @@ func (s *supervisor) lastCallLimit(ctx context.Context) (context.Context, contex
 	return context.WithDeadline(ctx, s.leftovers.lastCallAt())
 }
 
-// sight is what a look has seen.
+// sight is the result of one scan of /proc.
 type sight struct {
 	procs  []proc
-	ok     bool // false: /proc does not show processes, or the time was over
-	reaped int  // how many processes had been reaped when it began
+	ok     bool // false: /proc does not show our processes, or the scan timed out
+	reaped int  // loop.reaped when the scan began
 	took   time.Duration
 }
 
-// look lists the processes beside usher, in a goroutine: thousands of them take a
-// while. Usher's own commands and what has been reaped meanwhile are left out.
+// look lists the processes beside usher. It reads /proc in a goroutine, because that
+// is slow with thousands of processes. The list omits usher's own commands, and
+// processes that were reaped during the scan.
 func (s *supervisor) look(ctx context.Context) sight {
 	v := sight{reaped: s.loop.reaped}
 	began := time.Now()
@@ -100,8 +104,9 @@ func (s *supervisor) look(ctx context.Context) sight {
 	return v
 }
 
-// rememberProcesses looks, before the app gets its stop signal, who is usher's
-// child already and who is whose, and with --group who gets the signal too.
+// rememberProcesses is called just before the app gets its stop signal. It records
+// usher's children, the parent of every process, which of them have a handler for the
+// signal, and with --group which are in the app's group and get the signal with it.
 func (s *supervisor) rememberProcesses(ctx context.Context) {
 	if s.cfg.Grace == 0 {
 		return
@@ -135,8 +140,8 @@ func (l *leftovers) remember(p proc) {
 	}
 }
 
-// endLeftovers ends what is still alive after the app. Without --grace nobody is
-// asked: the kernel kills what is left together with PID 1.
+// endLeftovers stops the leftovers. Without --grace it signals none of them: the
+// kernel kills them when PID 1 exits (pid_namespaces(7)).
 func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.untilCommandsExit()
 	if s.loop.reap(); s.loop.alone {
@@ -160,9 +165,9 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.killLeftovers(goneCtx)
 }
 
-// beginLeftovers is for an app that got no stop signal: one that has exited by
-// itself leaves the reserve to its leftovers, counted from its exit, and a start
-// that failed does so from now on. After a stop signal all of the budget is theirs.
+// beginLeftovers sets the deadline of the leftovers if the app got no stop signal.
+// They then have Budget.Reserve: from the app's exit if it exited by itself, from now
+// if the start failed. If a stop signal was received they have until Budget.Kill.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {
@@ -183,8 +188,8 @@ func (s *supervisor) beginLeftovers() {
 	l.begin(begin, killAt, s.stopSignal())
 }
 
-// askLeftovers asks the roots as they become due, and everything at the last call,
-// until none is left or killCtx ends.
+// askLeftovers signals each root when it is due, and everything else at the last
+// call, until usher has no children or killCtx ends.
 func (s *supervisor) askLeftovers(killCtx context.Context) {
 	l := &s.leftovers
 	alone := func() bool { return s.loop.alone }
@@ -223,7 +228,7 @@ func (s *supervisor) askLeftovers(killCtx context.Context) {
 	}
 }
 
-// askRoots asks the roots that are due, and returns when the next one is.
+// askRoots signals the roots that are due, and returns when the next one is due.
 func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 	l := &s.leftovers
 	next = l.killAt
@@ -234,7 +239,7 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.asked[p.procID] = true // its handler was for one signal, and it has had that
+			l.asked[p.procID] = true // it has removed its handler since, so it got the signal
 		case !due.After(time.Now()):
 			names = s.ask(p, l.signal, names)
 		case due.Before(next):
@@ -247,8 +252,8 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 	return next
 }
 
-// dueTime is when a root is asked. It is fixed when the root is first seen, by the
-// way in which its parent has exited.
+// dueTime is when to signal a root. It is computed once, when a scan first shows the
+// process as a root, because it depends on how the parent exited.
 func (s *supervisor) dueTime(p proc) time.Time {
 	l := &s.leftovers
 	if due, known := l.due[p.procID]; known {
@@ -285,8 +290,8 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 	return later(s.app.exited)
 }
 
-// ask sends a signal that asks p to stop, and adds p's name to names. SIGCONT,
-// because a stopped process acts on no signal but SIGKILL.
+// ask signals p and appends its name to names. SIGCONT follows, because a stopped
+// process handles no signal but SIGKILL until it is continued.
 func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 	if s.leftovers.asked == nil {
 		s.leftovers.asked = map[procID]bool{}
@@ -304,15 +309,16 @@ func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 	return append(names, p.name)
 }
 
-// lastCall is the last call while the app is still alive.
+// lastCall makes the last call if the app is still alive then.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if v := s.look(killCtx); v.ok && !s.appExited() {
 		s.callAll(v)
 	}
 }
 
-// callAll asks everything that has not been asked, once. There may be thousands of
-// processes: signals and the deadline do not wait for the last of them.
+// callAll makes the last call: SIGTERM to every process that has not been signalled.
+// With thousands of processes that takes a while, so it handles other events of the
+// loop after every reapAtOnce of them, and stops at the deadline.
 func (s *supervisor) callAll(v sight) {
 	l := &s.leftovers
 	l.called = true
@@ -336,9 +342,10 @@ func (s *supervisor) callAll(v sight) {
 	}
 }
 
-// askUnseen asks everything that can be reached, when the roots would be asked, and
-// waits. With --group that has had the signal: it cannot be told apart here from
-// what has not.
+// askUnseen is for when /proc cannot be read: it signals everything that usher can
+// reach, at the time at which the roots would be signalled, and waits. With --group
+// it signals nothing, because it cannot distinguish the processes of the app's group,
+// which have got the stop signal, from the others.
 func (s *supervisor) askUnseen(killCtx context.Context) {
 	l := &s.leftovers
 	alone := func() bool { return s.loop.alone }
@@ -355,7 +362,7 @@ func (s *supervisor) askUnseen(killCtx context.Context) {
 	s.loop.until(killCtx, alone)
 }
 
-// lookAndReport names what the kernel is about to kill.
+// lookAndReport reports the processes that the kernel will kill when usher exits.
 func (s *supervisor) lookAndReport(ctx context.Context) {
 	if s.app.pid == 0 {
 		return
@@ -373,34 +380,38 @@ func (s *supervisor) reportLeftovers(v sight) {
 			e.Names = append(e.Names, p.name)
 		}
 	}
-	if e.Count != 0 { // else they are exiting already
+	if e.Count != 0 { // 0: all of them have exited and are not reaped yet
 		s.emit(e)
 	}
 }
 
-// untilCommandsExit waits a little for usher's own commands, which have been
-// terminated: a probe for /readyz may be under way, and is no leftover of the app.
+// untilCommandsExit waits at most cancelTime for usher's own commands, which have
+// been terminated: a command that probes for /readyz may still be running, and must
+// not be reported as a leftover of the app.
 func (s *supervisor) untilCommandsExit() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL beside the loop: a subreaper first has to find whom.
+// killOthers sends SIGKILL from a goroutine, because a subreaper first has to search
+// /proc for its descendants.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
-// Beyond the deadline a subreaper may take this long to find what it has to kill
-// among thousands of processes, and this long without anything exiting before it
-// looks thoroughly, or gives up.
 const (
+	// subreaperKillTime is how far beyond the deadline a subreaper may go on searching
+	// thousands of processes for those that it has to kill.
 	subreaperKillTime = 700 * time.Millisecond
-	subreaperWait     = 50 * time.Millisecond
+	// subreaperWait is how long it waits for an exit after a round of SIGKILL. If none
+	// comes, the next round searches all descendants; if that was done, it gives up.
+	subreaperWait = 50 * time.Millisecond
 )
 
-// killLeftovers sends SIGKILL to everything and waits until it is gone or ctx ends.
+// killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped
+// or ctx ends.
 func (s *supervisor) killLeftovers(ctx context.Context) {
 	if s.pid1 {
 		s.killOthers(false)
@@ -418,8 +429,9 @@ func (s *supervisor) killLeftovers(ctx context.Context) {
 	}
 }
 
-// killRound kills what it finds, and reports whether anything exits after that. Then
-// another round is needed: what has exited may have left children.
+// killRound kills the processes that it finds, and reports whether any process exits
+// after that. If so another round is needed, because that process may have left
+// children.
 func (s *supervisor) killRound(ctx context.Context, thorough bool) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// wait is the one wait4 of the program. WCONTINUED, because a stopped app needs a
-// SIGCONT with its stop signal, and one that somebody has continued does not.
+// wait contains the only wait4 of the program. WUNTRACED and WCONTINUED report whether
+// the app is stopped: then it needs a SIGCONT after its stop signal.
 func (s *linux) wait() (int, syscall.WaitStatus, error) {
 	for {
 		var ws syscall.WaitStatus
@@ -41,8 +41,8 @@ func (s *linux) signalAll(sig syscall.Signal) {
 	}
 }
 
-// look reads /proc. As PID 1 everything there but usher itself counts, also what
-// entered the container by exec and is nobody's descendant here.
+// look reads /proc. As PID 1 it lists every process there but usher itself. That
+// includes processes started by "docker exec", which are no descendants of usher.
 func (s *linux) look() func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
@@ -56,8 +56,8 @@ func (s *linux) look() func() ([]proc, bool) {
 	}
 }
 
-// killOthers needs one system call as PID 1: kill(-1) and fork(2) exclude each
-// other in the kernel (tasklist_lock), so nothing that forks escapes.
+// killOthers needs one system call as PID 1: the kernel holds tasklist_lock during
+// kill(-1), and fork(2) needs it too, so no process can escape by forking.
 func (s *linux) killOthers(thorough bool) func() {
 	switch {
 	case s.pid1 || !procIsOurs():
@@ -69,14 +69,14 @@ func (s *linux) killOthers(thorough bool) func() {
 	return killChildren
 }
 
-// killTime bounds the pursuit of children that fork and exit faster than they are
-// found. Their exits bring the loop back.
+// killTime bounds killChildren when children fork and exit faster than it finds them.
+// The caller starts another round, because it sees their exits.
 const killTime = 50 * time.Millisecond
 
-// killChildren kills this process's children as soon as it has their pids, again as
-// long as there are new ones. When a child is gone its own children become this
-// process's, its exit brings the loop back here, and so on down the tree. This needs
-// one small file however many other processes there are.
+// killChildren kills this process's children, and repeats that as long as it finds new
+// ones. When a child has exited, its own children become children of this process, and
+// the caller starts another round, and so on down the tree. A round reads only the list
+// of children, however many other processes there are.
 func killChildren() {
 	killed := map[int]bool{}
 	for began, found := time.Now(), true; found && time.Since(began) < killTime; {
@@ -90,16 +90,17 @@ func killChildren() {
 	}
 }
 
-// killDescendants is for what killChildren cannot reach: the kernel may have no list
-// of children (CONFIG_PROC_CHILDREN), the list may miss one while another exits
-// (proc(5)), and below a process that cannot be killed nothing moves up.
+// killDescendants kills what killChildren cannot reach: a kernel without
+// CONFIG_PROC_CHILDREN has no list of children, the list may miss a child while
+// another one exits (proc(5)), and the children of a process that SIGKILL does not
+// end do not become this process's children.
 func killDescendants() {
 	for _, p := range descendants() {
 		syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 }
 
-// listedChildren are this process's children, as the kernel lists them.
+// listedChildren returns this process's children as the kernel lists them.
 func listedChildren() (children []int) {
 	for _, tid := range numericEntries("/proc/self/task") {
 		list, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/children")
@@ -112,14 +113,14 @@ func listedChildren() (children []int) {
 	return children
 }
 
-// procIsOurs reports whether /proc shows our own PID namespace: after unshare(1)
-// without a new mount it shows another one's numbers.
+// procIsOurs reports whether /proc shows the PIDs of our own PID namespace. After
+// unshare(1) without a new mount it shows those of the parent's.
 func procIsOurs() bool {
 	self, err := os.Readlink("/proc/self")
 	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
-// livingProcesses are all processes in /proc that have not exited.
+// livingProcesses returns all processes in /proc that are not zombies.
 func livingProcesses() []proc {
 	var all []proc
 	for _, pid := range numericEntries("/proc") {
@@ -130,8 +131,8 @@ func livingProcesses() []proc {
 	return all
 }
 
-// descendants are the living processes below this one. As a subreaper it is the
-// parent of every orphan among them, so none is missed for having lost its parent.
+// descendants returns the living descendants of this process. This process is a
+// subreaper, so orphans among them are its children and are found too.
 func descendants() []proc {
 	children := map[int][]proc{}
 	for _, p := range livingProcesses() {
@@ -145,8 +146,8 @@ func descendants() []proc {
 	return all
 }
 
-// numericEntries lists the entries of a directory that are numbers, in order;
-// none where there is no such directory.
+// numericEntries returns the entries of a directory that are numbers, in ascending
+// order; none if the directory does not exist.
 func numericEntries(dir string) []int {
 	entries, _ := os.ReadDir(dir)
 	var all []int
@@ -159,10 +160,10 @@ func numericEntries(dir string) []int {
 	return all
 }
 
-// readStat reads /proc/PID/stat (proc(5)); it is false for a process that is
-// gone or has exited. The name in parentheses may hold any character, so the
-// fields are counted from the last closing one: state, ppid and pgrp come first, the
-// start time is the 20th, the caught signals are the 32nd (of those up to 32 only).
+// readStat reads /proc/PID/stat (proc(5)); ok is false if the process does not exist
+// or is a zombie. The name in parentheses may contain any character, so the fields are
+// counted from the last closing parenthesis: 0 is the state, 1 ppid, 2 pgrp, 19 the
+// start time, 31 the caught signals (only signals 1 to 32).
 func readStat(pid int) (proc, bool) {
 	var buf [1024]byte // 52 fields: less than 900 bytes
 	stat := readOnce("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
@@ -183,7 +184,7 @@ func readStat(pid int) (proc, bool) {
 	return p, err1 == nil && err2 == nil && err3 == nil && err4 == nil
 }
 
-// readOnce reads what fits into buf by one read(2), as proc(5) asks for. It is
+// readOnce fills buf by one read(2), so that the content is of one moment. It is
 // several times faster than os.ReadFile, and thousands of files may be read.
 func readOnce(path string, buf []byte) []byte {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
@@ -198,11 +199,11 @@ func readOnce(path string, buf []byte) []byte {
 	return buf[:n]
 }
 
-// markFilters marks those of usher's children that read what another process prints,
-// such as tee or a log formatter: their stdin is the pipe that is the other one's
-// stdout or stderr. Of processes whose descriptors cannot be read none is marked.
+// markFilters sets filter on those of usher's children whose stdin is a pipe that
+// another living process has as its stdout or stderr, such as tee or a log formatter.
+// A process whose descriptors cannot be read is not marked.
 func markFilters(all []proc) []proc {
-	readers := map[string]int{} // of a pipe, as its link is called: index in all
+	readers := map[string]int{} // from "pipe:[INODE]" to the reader's index in all
 	for i, p := range all {
 		if in := descriptor(p.pid, "0"); p.own && strings.HasPrefix(in, "pipe:") {
 			readers[in] = i
@@ -221,7 +222,7 @@ func markFilters(all []proc) []proc {
 	return all
 }
 
-// descriptor is what a descriptor of a process is open on, such as "pipe:[4711]".
+// descriptor returns what a descriptor of a process refers to, such as "pipe:[4711]".
 func descriptor(pid int, fd string) string {
 	target, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + fd)
 	return target
