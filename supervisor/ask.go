@@ -7,12 +7,12 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Ask probes each target once, all at the same time, and returns nil if all are
-// ready, else the reasons, as [probes.Ask] does: for a HEALTHCHECK or an exec probe. A
-// stop signal ends it with a StopError, and so does the end of ctx.
+// Ask probes each target once, all at the same time. It returns nil if all are ready,
+// else the reasons, as [probes.Ask] does. It is meant for a HEALTHCHECK or an exec
+// probe. If a stop signal is received or ctx ends it returns early, with a StopError.
 //
-// Of c, only Env, Signals and Output count. Like [Run], which must not run at the same
-// time, it reaps every child of the process.
+// Ask uses only Env, Signals and Output of c. Like [Run] it reaps every child of the
+// process, so the two must not run at the same time.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	if c.Signals == nil {
 		inbox, err := signals.Open()
@@ -29,7 +29,8 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
-	// SIGKILL for what an overrunning command has left: nobody stays to send it later.
+	// Groups that got SIGTERM after a timeout get SIGKILL now, not after hookKillDelay,
+	// because the process exits after this function.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -10,20 +10,20 @@ import (
 // DefaultReserve is the upper limit of the default of Config.StopReserve.
 const DefaultReserve = 10 * time.Second
 
-// Budget divides one grace period. All moments count from the start of the shutdown,
-// and are upper limits: a step ends when its work is done.
+// Budget divides one grace period. All times count from the start of the shutdown and
+// are upper limits: each step ends as soon as its work is done.
 //
 //	0            Drain                  Kill               Grace
 //	├── drain ───┼── the app's own time ─┼── post-stop ──────┤
 //	             └ at least Reserve ─────┘
 type Budget struct {
-	Drain   time.Duration // the drain must have ended
-	Kill    time.Duration // what is still alive gets SIGKILL
-	Grace   time.Duration // usher has exited; 0: there is no budget
-	Reserve time.Duration // what the app has between its stop signal and Kill, at the least
+	Drain   time.Duration // when the drain ends
+	Kill    time.Duration // when everything that is still alive gets SIGKILL
+	Grace   time.Duration // when usher exits; 0: no budget
+	Reserve time.Duration // the minimum between the app's stop signal and Kill
 }
 
-// Budget is the arithmetic of --grace, --stop-reserve and the post-stop hooks.
+// Budget computes the division from Grace, StopReserve and the post-stop hooks.
 func (c *Config) Budget() Budget {
 	if c.Grace <= 0 {
 		return Budget{}
@@ -37,8 +37,9 @@ func (c *Config) Budget() Budget {
 // budget is used up.
 const settleTime = 20 * time.Millisecond
 
-// settled is when killed processes are no longer waited for. One that cannot be
-// killed, because it waits for a dead disk, must not use up the time of post-stop.
+// settled is when usher stops waiting for processes that got SIGKILL. SIGKILL does not
+// end a process in an uninterruptible sleep (a disk that does not respond), and waiting
+// for it must not use up the time of post-stop.
 func (b Budget) settled() time.Duration {
 	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
 }
@@ -51,9 +52,9 @@ func (c *Config) reserve() time.Duration {
 	return min(c.Grace/2, DefaultReserve)
 }
 
-// postStopShare is the sum of the post-stop hooks' timeouts, but at most a fifth of
-// the grace period, because the app needs its time more. Default timeouts shrink until
-// all numbers that were given fit.
+// postStopShare is the sum of the post-stop hooks' timeouts, at most a fifth of the
+// grace period, because the app needs its time more. Default timeouts shrink so that
+// all numbers that the user wrote fit.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {
@@ -70,13 +71,13 @@ func (c *Config) postStopShare() time.Duration {
 	return min(add(written, unwritten), c.Grace/5)
 }
 
-// written is the sum of all durations that were given and lie within the grace period.
-// Defaults are not in it, because they shrink to fit.
+// written is the sum of all durations that the user wrote and that are part of the
+// grace period. Defaults do not count, because they shrink to fit.
 func (c *Config) written() time.Duration {
 	return add(add(c.drainNeeds(), c.StopReserve), writtenOf(c.PostStop))
 }
 
-// drainNeeds is the part of written that the drain may take.
+// drainNeeds is the drain's part of written.
 func (c *Config) drainNeeds() time.Duration {
 	return add(add(c.DrainDelay, c.DrainIdle), writtenOf(c.Drain))
 }

@@ -8,22 +8,22 @@ import (
 
 // In each memory cgroup the kernel counts the processes that it has killed for
 // lack of memory: oom_kill in memory.events (cgroup v2), or in memory.oom_control
-// (v1, since Linux 4.13). Those are counted too that it killed because of a limit
-// further up, or because the machine was out of memory.
+// (v1, since Linux 4.13). The count includes kills because of the limit of a parent
+// cgroup, or because the machine was out of memory.
 
-// memoryCgroup is the one that usher and its children are in.
+// memoryCgroup is the memory cgroup of usher and its children.
 type memoryCgroup struct {
 	events string // the file with the count; empty if none was found
 	limit  string // the file with the limit
 	before int    // the count when the app was started
 }
 
-// outOfMemory reads files, so it is not called by the loop.
+// outOfMemory reads files, so the loop calls it in a goroutine.
 func (s *linux) outOfMemory() (killed int, limit int64) { return s.memory.killed() }
 
-// findMemoryCgroup looks it up in /proc/self/cgroup (cgroups(7)). In a container
-// the path there may be the host's, while the mount shows the container's own
-// cgroup as its root. root is in front of all paths, for tests.
+// findMemoryCgroup finds the cgroup by /proc/self/cgroup (cgroups(7)). In a container
+// the path there may be the host's, while the container's own cgroup is the root of
+// the mount. Tests pass the directory that holds their proc and sys as root.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"
@@ -56,8 +56,8 @@ func findMemoryCgroup(root string) memoryCgroup {
 	return memoryCgroup{}
 }
 
-// killed is how many processes have been killed since the app was started, and
-// the limit in bytes, 0 if there is none.
+// killed returns how many processes the kernel has killed since the app was started,
+// and the limit in bytes, 0 if there is none.
 func (m memoryCgroup) killed() (n int, limit int64) {
 	count, ok := readKills(m.events)
 	if !ok {
@@ -65,14 +65,14 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	}
 	text, _ := readSmallFile(m.limit)
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	// Without a limit v2 says "max", v1 the largest number that it can hold.
+	// Without a limit the file holds "max" in v2, and the largest value in v1.
 	if err != nil || limit >= noLimit {
 		limit = 0
 	}
 	return max(0, count-m.before), limit
 }
 
-// noLimit is less than what v1 says without a limit, whatever the page size.
+// noLimit is below the value of v1 for "no limit", which depends on the page size.
 const noLimit = 1 << 60
 
 // readKills reads the line "oom_kill N".
@@ -90,8 +90,8 @@ func readKills(path string) (n int, ok bool) {
 	return 0, false
 }
 
-// readSmallFile reads what fits into a page. os.ReadFile would register a file
-// of a cgroup with epoll(7), because it can be polled.
+// readSmallFile reads at most one page. os.ReadFile would register a cgroup's file
+// with epoll(7), because the kernel supports poll on it.
 func readSmallFile(path string) (string, bool) {
 	if path == "" {
 		return "", false

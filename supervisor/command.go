@@ -10,35 +10,35 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// hookKillDelay is how long a command whose time is over has between SIGTERM and
-// SIGKILL.
+// hookKillDelay is the time between SIGTERM and SIGKILL for a command that timed out.
 const hookKillDelay = time.Second
 
-// killedSoon is how long a process may take to be gone after SIGKILL before it
-// counts as one that cannot be killed, because the kernel holds it (a dead disk).
+// killedSoon: a process that has not exited so long after SIGKILL is treated as one
+// that cannot be killed (uninterruptible sleep, such as on a disk that does not
+// respond).
 const killedSoon = 100 * time.Millisecond
 
-// command is a command of a hook or a probe. Its fields belong to the loop; the
-// goroutine that runs it reads only result.
+// command is a command of a hook or a probe. Only the loop uses its fields, but the
+// goroutine in runCommand receives from result.
 type command struct {
-	ctx    context.Context // its end terminates the command
+	ctx    context.Context // when it ends the command is terminated
 	phase  Phase
 	name   string
-	target *string // the first word of its target, by address: one target's commands
-	child  child   // pid 0: its start has not returned yet
+	target *string // address of the target's first word: the same for all attempts of one target
+	child  child   // pid 0: not started yet
 
-	interrupted syscall.Signal // it was sent this to end it, and has time for that
-	terminated  bool           // its group was sent SIGTERM, SIGKILL follows
+	interrupted syscall.Signal // it got this signal because of a stop signal; 0: none
+	terminated  bool           // its group got SIGTERM, SIGKILL follows
 	givenUp     bool           // it has survived SIGKILL, or cannot be signalled
-	groupOnly   bool           // it has exited; its group is still waited for
+	groupOnly   bool           // it has exited; the other processes of its group have not
 
-	result chan error // 1: the loop never waits for the goroutine
+	result chan error // capacity 1, so that the loop never blocks on sending
 }
 
-// runCommand runs a command for the goroutine of a probe or a hook: os/exec must
-// not wait in a process whose loop reaps every child. It returns when the
-// command's own process has exited. When ctx ends the command is terminated, and
-// runCommand returns when it has exited, or when it cannot be killed.
+// runCommand runs a command for the goroutine of a probe or a hook. They cannot use
+// os/exec, because the loop reaps every child and would take its exit status. runCommand
+// returns when the command's own process has exited. When ctx ends the command is
+// terminated, and runCommand returns when it has exited or has survived SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
@@ -56,15 +56,15 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 	limit := time.NewTimer(hookKillDelay + killedSoon)
 	defer limit.Stop()
 	select {
-	case <-cmd.result: //nolint:errcheck // the cause is that its time was over
-	case <-limit.C: // it stays a child; the end of the container is its end
+	case <-cmd.result: //nolint:errcheck // the caller gets the reason why ctx ended
+	case <-limit.C: // SIGKILL did not end it; it ends with the container
 	case <-l.done:
 	}
 	return context.Cause(ctx)
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still
-// there: one that cannot be killed must not become many.
+// running: otherwise each attempt would add another process that cannot be killed.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -72,7 +72,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 			return
 		}
 	}
-	if cmd.ctx.Err() != nil { // while it waited for its turn
+	if cmd.ctx.Err() != nil { // it ended before the loop received this call
 		cmd.result <- context.Cause(cmd.ctx)
 		return
 	}
@@ -99,9 +99,9 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has. If an interrupt has
-// killed it, because it had no handler, the rest of its group does not know of the
-// interrupt yet, gets it now, and counts as the command.
+// commandExited is called when the command's own process has exited. If the signal of
+// interrupt killed it, because it had no handler, the rest of its group has not got
+// that signal: it gets it now, and the command has finished when the group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if _, pending := l.pending[pgid]; pending {
@@ -119,7 +119,8 @@ func (l *loop) commandExited(cmd *command, e Exit) {
 	l.finishCommand(cmd, err)
 }
 
-// finishCommand hands the result over, after all that the command has printed.
+// finishCommand sends the result to runCommand, after the command's output has been
+// passed on.
 func (l *loop) finishCommand(cmd *command, err error) {
 	delete(l.commands, cmd)
 	flush := cmd.child.flush
@@ -133,8 +134,9 @@ func (l *loop) finishCommand(cmd *command, err error) {
 	}()
 }
 
-// interrupt tells the commands of a phase to finish: a stop signal has come, and
-// they have time to clean up. It reports whether there is any.
+// interrupt sends sig once to each command of a phase, because a stop signal was
+// received. It does not end the commands: they have time to clean up. It reports
+// whether any command is running.
 func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	for cmd := range l.commands {
 		if cmd.phase != phase || cmd.terminated {
@@ -150,9 +152,10 @@ func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 }
 
 // signalCommand sends a signal to the command's own process, whatever group it is
-// in. SIGCONT, because a stopped process acts on no signal but SIGKILL.
+// in. SIGCONT follows, because a stopped process handles no signal but SIGKILL until
+// it is continued.
 func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
-	if cmd.child.pid == 0 { // again once it has started
+	if cmd.child.pid == 0 { // startCommand calls this again when it has started
 		return
 	}
 	if err := l.sys.kill(cmd.child.pid, sig); err != nil {
@@ -162,8 +165,8 @@ func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 	l.sys.kill(cmd.child.pid, syscall.SIGCONT)
 }
 
-// terminateEnded terminates every command whose context has ended, now and in the
-// loop; the goroutines that wait for them do the same a little later.
+// terminateEnded terminates every command whose context has ended. The goroutines in
+// runCommand would do that too, but not before the loop runs again.
 func (l *loop) terminateEnded() {
 	for cmd := range l.commands {
 		if cmd.ctx.Err() != nil {
@@ -172,9 +175,10 @@ func (l *loop) terminateEnded() {
 	}
 }
 
-// terminate ends a command whose time is over: SIGTERM to its process group, and
-// to itself if it has left the group, and a second later SIGKILL, also for what a
-// shell has left behind. One that was interrupted before has had its time.
+// terminate ends a command: SIGTERM to its process group, and to the command itself if
+// it has left the group. SIGKILL follows after hookKillDelay, also for processes that a
+// shell has left in the group. A command that was interrupted before gets SIGKILL at
+// once, because it has had time to clean up.
 func (l *loop) terminate(cmd *command) {
 	_, running := l.commands[cmd]
 	if !running || cmd.terminated || cmd.child.pid == 0 {
@@ -198,8 +202,8 @@ func (l *loop) terminate(cmd *command) {
 	l.after(hookKillDelay, func() { l.killGroup(cmd) })
 }
 
-// killGroup sends SIGKILL to the group of a command that was terminated, and to
-// its process if it has left that group.
+// killGroup sends SIGKILL to the group of a terminated command, and to the command
+// itself if it has left the group.
 func (l *loop) killGroup(cmd *command) {
 	pid := cmd.child.pid
 	l.after(killedSoon, func() { cmd.givenUp = true })
@@ -216,8 +220,9 @@ func (l *loop) killPendingGroup(pgid int) {
 	delete(l.pending, pgid)
 }
 
-// finishRunning ends the wait for a command that cannot be signalled. It stays in
-// commands, so that no second one is started for its target.
+// finishRunning makes runCommand return although the command is running, because it
+// cannot be signalled. The command stays in commands, so that startCommand starts no
+// second one for its target.
 func (l *loop) finishRunning(cmd *command) {
 	cmd.givenUp = true
 	select {
@@ -228,9 +233,9 @@ func (l *loop) finishRunning(cmd *command) {
 
 var errCannotSignal = errors.New("it cannot be signalled")
 
-// forgetEmptyGroups forgets a group once its leader has been reaped and it has no
-// process left: the kernel may give its number to another group from then on, and
-// SIGKILL must not reach that one.
+// forgetEmptyGroups removes the groups that are empty and whose leader has been reaped.
+// From then on the kernel may give the number to another group, which must not get the
+// SIGKILL.
 func (l *loop) forgetEmptyGroups() {
 	for pgid, leaderReaped := range l.pending {
 		if leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
@@ -244,7 +249,7 @@ func (l *loop) forgetEmptyGroups() {
 	}
 }
 
-// commandsLeft reports whether a command is still running that may yet exit.
+// commandsLeft reports whether any command is running that has not been given up.
 func (l *loop) commandsLeft() bool {
 	for cmd := range l.commands {
 		if !cmd.givenUp {

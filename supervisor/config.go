@@ -12,86 +12,87 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Config is a life to be lived. Its zero value, with a Command, is a plain
-// init: it starts the app, forwards signals, reaps orphans and exits as it does.
+// Config describes one [Run]. With nothing but a Command it is a plain init: usher
+// starts the app, forwards signals, reaps orphans and exits with the app's exit status.
 type Config struct {
-	Command []string // the app, byte for byte; empty: only wait
-	Env     []string // for the app and all hooks; nil means the caller's own
+	Command []string // the app and its arguments, passed on unchanged; empty: only wait
+	Env     []string // for the app and all hooks; nil: the caller's environment
 
-	Wait        []probes.Target // all must say yes before anything starts
-	WaitTimeout time.Duration   // for all of Wait together; 0 means no limit
+	Wait        []probes.Target // all must be ready before anything is started
+	WaitTimeout time.Duration   // for all of Wait together; 0: no limit
 
-	PreStart  []probes.Target // hooks, in order, before the app
-	Ready     []probes.Target // asked while the app runs
-	PostStart []probes.Target // hooks, in order, once Ready says yes
+	PreStart  []probes.Target // hooks, in order, before the app is started
+	Ready     []probes.Target // probed while the app runs
+	PostStart []probes.Target // hooks, in order, when all of Ready are ready
 	Drain     []probes.Target // hooks, in order, after a stop signal, while the app serves
-	PostStop  []probes.Target // hooks, in order, on every way out
+	PostStop  []probes.Target // hooks, in order, before Run returns, also after a failure
 
-	DrainDelay time.Duration // the app goes on serving this long after the stop signal
-	// DrainIdle: after the drain hooks the app goes on serving until for so long no
-	// TCP connection to a port that was listened at in its network namespace has been
-	// open, but at the ports of IdleExcept; 0: it does not.
+	DrainDelay time.Duration // how long the app keeps serving after the stop signal
+	// DrainIdle: after the drain hooks the app keeps serving until no client has been
+	// connected for this long; 0: it is stopped after the hooks. Clients are TCP
+	// connections to ports on which something in the network namespace listened when
+	// the drain began, except the ports of IdleExcept.
 	DrainIdle  time.Duration
 	IdleExcept []uint16
 
-	StopSignal syscall.Signal   // what the app gets at the stop; 0: the signal that began it; NoSignal: nothing
+	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal received; NoSignal: none
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
 
-	Grace       time.Duration // one deadline for the whole end; 0: none, and nothing is ever killed
-	StopReserve time.Duration // what the app always gets between stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
+	Grace       time.Duration // the deadline of the whole shutdown; 0: none, and nothing is ever killed
+	StopReserve time.Duration // minimum between stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
-	// Exec: the process is replaced by Command, by execve(2), once the waiting and
-	// the pre-start hooks are over. Run then returns only if that fails.
+	// Exec: after the wait and the pre-start hooks Command replaces this process by
+	// execve(2). Run then returns only if that fails.
 	Exec bool
 
 	Group       bool            // signals go to the app's whole process group
-	Rewrite     signals.Rewrite // what is forwarded outside the stop
-	SuccessExit []int           // codes of an app stopped by a stop signal that become 0
+	Rewrite     signals.Rewrite // changes signals that are forwarded outside the shutdown
+	SuccessExit []int           // exit codes that become 0 if a stop signal stopped the app
 
-	// Readiness is what other goroutines ask whether the app is ready; nil: nobody
-	// can.
+	// Readiness lets other goroutines ask whether the app is ready; nil: they cannot.
 	Readiness *Readiness
 
-	// Signals is the inbox that the caller opened as its first statement; nil:
-	// Run opens one. A Go process that has none dies of SIGTERM.
+	// Signals is the inbox that the caller opened as its first statement; nil: Run
+	// opens one. Until one is open SIGTERM kills a Go process.
 	Signals *signals.Inbox
-	// Detach: once the app runs, usher leaves the working directory for / and lets
-	// go of stdin, stdout and every descriptor it inherited, so that nobody who
-	// waits for the app's end of them waits for usher. For a process that is
-	// nothing but an init.
+	// Detach: when the app runs, usher changes to / and closes the descriptors that it
+	// inherited, stdin and stdout too if it is not PID 1. Otherwise a process that
+	// waits until the app closes its end of a pipe would wait for usher. Only for a
+	// program that does nothing but run as an init.
 	Detach bool
 
-	// Self is how this program itself is run as one that does nothing but Exec of
-	// what follows: "/proc/self/exe --exec --". So an app is started whose
-	// LISTEN_PID (sd_listen_fds(3)) is this process's, to find its own pid there;
-	// nil: it stays as it is.
+	// Self is a command that runs this program with Exec and nothing else, and takes
+	// the app's command as further arguments: "/proc/self/exe --exec --". It is used if
+	// LISTEN_PID (sd_listen_fds(3)) is this process's pid, so that the app finds its
+	// own pid there. nil: LISTEN_PID is passed on as it is.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.
 	Observe func(Event)
-	// Output is called for each line that a command of a hook or a probe prints,
-	// from a goroutine of its own; it must not block. nil drops the output.
+	// Output is called for each line that a command of a hook or a probe prints, from
+	// that command's goroutine; it must not block. nil: the output is dropped.
 	Output func(Line)
 }
 
-// NoSignal as Config.StopSignal: the app gets no stop signal, because something else
-// ends it, such as a drain hook. Only the deadline ends it otherwise.
+// NoSignal is a value of Config.StopSignal: the app gets no stop signal, because
+// something else stops it, such as a drain hook. If nothing does, it gets SIGKILL at
+// the deadline.
 const NoSignal syscall.Signal = -1
 
-// A FieldError is one mistake in a Config.
+// A FieldError is one error in a Config.
 type FieldError struct {
 	Field string // the field that is wrong
-	text  string // with $Name for each field that it mentions
+	text  string // the message, with $Name for each field that it mentions
 }
 
-// Error calls the fields by their names in Config.
+// Error is the message with the names of Config's fields.
 func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
 
 // Text is the message with other names for the fields: a program that fills a Config
-// from flags, or from a file, can call them as its user does.
+// from flags or from a file can use the names that its user wrote.
 func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
 
-// Fields returns every field that the mistake depends on, Field among them.
+// Fields returns every field that the message mentions, and Field.
 func (e *FieldError) Fields() []string {
 	fields := []string{e.Field}
 	e.Text(func(field string) string {
@@ -101,16 +102,16 @@ func (e *FieldError) Fields() []string {
 	return fields
 }
 
-// A validation collects the mistakes in a Config.
+// A validation collects the errors in a Config.
 type validation struct{ errs *multierror.Error }
 
-// addError reports a field. In format, $Name stands for the name of a field.
+// addError adds an error about a field. $Name in format stands for a field's name.
 func (v *validation) addError(field, format string, args ...any) {
 	v.errs = multierror.Append(v.errs, &FieldError{field, fmt.Sprintf(format, args...)})
 }
 
-// Validate reports every mistake at once, as a *multierror.Error that holds a
-// *FieldError for each; nil when there is none.
+// Validate returns all errors in c at once, as a *multierror.Error of *FieldError; nil
+// if there are none.
 func (c *Config) Validate() error {
 	var v validation
 	if len(c.Command) == 0 && len(c.Wait) == 0 {
@@ -129,7 +130,7 @@ func (c *Config) Validate() error {
 			v.addError(d.field, "$%s: %v is negative", d.field, d.Duration)
 		}
 	}
-	if !negative { // else the sums mean nothing
+	if !negative { // sums of negative durations would give misleading messages
 		c.validateDeadline(&v)
 	}
 	c.validateSignals(&v)
@@ -142,8 +143,8 @@ func (c *Config) Validate() error {
 	return v.errs.ErrorOrNil()
 }
 
-// validateDeadline refuses what needs a grace period where there is none, and
-// written numbers that add up to more than the grace period.
+// validateDeadline rejects fields that need a grace period if there is none, and
+// durations whose sum exceeds the grace period.
 func (c *Config) validateDeadline(v *validation) {
 	if c.Grace == 0 {
 		for _, part := range []struct {
@@ -185,8 +186,8 @@ func (c *Config) validateSignals(v *validation) {
 	}
 }
 
-// validateExec refuses what usher does after the start, because after Exec it no
-// longer exists.
+// validateExec rejects fields that act after the start of the app, because Exec has
+// replaced usher by then.
 func (c *Config) validateExec(v *validation) {
 	if !c.Exec {
 		return
@@ -208,8 +209,8 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough names the shortest grace period, in whole seconds, in which all written
-// numbers hold, and the defaults beside them; "" if it is more than a day.
+// enough formats the shortest grace period, in whole seconds, into which all durations
+// that the user wrote fit together with the defaults; "" if it is more than a day.
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()
@@ -223,7 +224,8 @@ func (c *Config) enough(format string) string {
 	return fmt.Sprintf(format, all.Grace)
 }
 
-// Warnings returns what is allowed but will surprise, one line each.
+// Warnings returns one line for each setting that is valid but will not work as its
+// user probably expects.
 func (c *Config) Warnings() []string {
 	if c.Grace == 0 {
 		return nil
@@ -237,7 +239,7 @@ func (c *Config) Warnings() []string {
 	return all
 }
 
-// hasTargets reports whether there is anything to probe or to run beside the app.
+// hasTargets reports whether there are any probes or hooks.
 func (c *Config) hasTargets() bool {
 	return len(c.Wait)+len(c.PreStart)+len(c.Ready)+len(c.PostStart)+len(c.Drain)+len(c.PostStop) > 0
 }

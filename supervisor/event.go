@@ -7,8 +7,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Phase is a part of the timeline. Their order is the order of the statements in
-// run; a phase is reported, and almost nothing branches on it.
+// Phase is a part of the timeline. The constants are in the order in which run enters
+// the phases.
 type Phase int
 
 const (
@@ -31,46 +31,46 @@ var phaseNames = [...]string{"idle", "wait", "pre-start", "start", "ready", "pos
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Kind tells what an Event is about. The comment names the fields that are set
-// beside At and Phase.
+// Kind is what an Event reports. The comment on each kind lists the fields that are set
+// besides At and Phase.
 type Kind int
 
 const (
 	Entered            Kind = iota // a phase begins
-	Warned                         // the configuration or the environment will cause trouble: Text
-	Subreaper                      // usher is not PID 1; it is a subreaper, which gets the orphans among its descendants
+	Warned                         // a warning about the configuration or the environment: Text
+	Subreaper                      // usher is not PID 1, and has become a subreaper: the parent of orphans among its descendants
 	TargetTried                    // a probe's attempt has ended: Target, Attempts, Err (nil: it succeeded)
 	TargetReady                    // Target, Attempts, Took
 	TargetSkipped                  // an optional target was not ready in time: Target, Attempts, Took, Err
-	WaitProgress                   // the wait goes on: Pending, Took
+	WaitProgress                   // targets are still not ready: Pending, Took
 	HookStarted                    // Target
-	HookFinished                   // Target, Took, Err (*InterruptedError: it ended after a stop signal)
-	HookInterrupted                // a stop signal was received, and the hook got Signal: Target, Took (the time it has to finish; 0: no limit)
+	HookFinished                   // Target, Took, Err (*InterruptedError: a stop signal was received while it ran)
+	HookInterrupted                // a stop signal was received, and the hook got Signal: Target, Took (how long it may still run; 0: no limit)
 	HookSkipped                    // Target, Err (the reason)
 	AppStarted                     // PID
-	AppExec                        // Config.Exec: usher is about to execute the app in its own place: PID
+	AppExec                        // Config.Exec: usher is about to replace itself with the app: PID
 	AppExited                      // PID, Exit, Took (since its start)
 	OutOfMemory                    // the kernel killed processes for lack of memory: Count, Limit, Exit (the app's)
-	ReadinessChanged               // the Ready targets, probed again, gave another result than before: Err (nil: ready)
+	ReadinessChanged               // the result of probing the Ready targets has changed: Err (nil: ready)
 	StopRequested                  // a stop signal began the shutdown: Signal
 	StartupFailed                  // the shutdown begins because the startup failed: Err, a *PhaseError
 	SignalForwarded                // Signal (as received), Sent (as sent)
-	SignalDropped                  // Config.Rewrite says so: Signal
+	SignalDropped                  // not forwarded because of Config.Rewrite: Signal
 	SignalPending                  // it will be forwarded once the app has started: Signal
 	SignalIgnored                  // Signal, Err (nil: the shutdown is under way already)
-	SignalsLost                    // too many were received before the app's start: Signal (the first one lost), Count (how many are pending)
+	SignalsLost                    // too many signals were received before the app started: Signal (the first one lost), Count (how many are pending)
 	SignalFailed                   // kill(2) failed: PID, Name ("": the app), Signal, Err
 	DrainSkipped                   // a SIGINT ended the drain: Signal
 	DelayStarted                   // Took (its limit)
 	DelayFinished                  // Took
-	IdleStarted                    // Took (how long no client is to be connected)
+	IdleStarted                    // Took (Config.DrainIdle)
 	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
 	StopSignalSent                 // to the app: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers were asked to stop: Signal, Count (-1: unknown), Names
-	LastCall                       // all processes that had not been asked to stop were asked: Signal, Count, Names
+	LastCall                       // the processes that had not been asked to stop were asked now: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
-	LeftoversFound                 // the app exited by itself, or there is no Grace, and other processes are running: Count (-1: unknown), Names
+	LeftoversFound                 // other processes are still running, and the app exited by itself or there is no Grace: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
 	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
 	StopOnHint                     // a signal was forwarded that may have been meant to stop the app: Signal
@@ -80,7 +80,7 @@ const (
 // Event is one fact. Events are reported in the order in which they happened.
 type Event struct {
 	At    time.Duration // since the start of Run
-	Phase Phase         // in which it happened
+	Phase Phase         // the current phase
 	Kind  Kind
 
 	Target   *probes.Target
@@ -107,10 +107,10 @@ type Line struct {
 	Text  []byte // without its newline; only valid during the call
 }
 
-// Summary is what a Run did and how long it took.
+// Summary is the result of a Run and how long its parts took.
 type Summary struct {
 	Code    int   // usher's exit status
-	Reason  error // of the shutdown; nil: the app exited by itself; else StopError or *PhaseError
+	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself
 	Started bool  // the app was started
 	App     Exit
 	Killed  bool // the app got SIGKILL at the deadline

@@ -32,7 +32,8 @@ func (s *linux) started(p process, c child) {
 	}
 }
 
-// startApp passes everything that usher was given on to the app.
+// startApp starts the app with the descriptors that usher inherited. A standard
+// descriptor that was closed then is closed in the app too.
 func (s *linux) startApp(p process) func() (child, error) {
 	const closed = ^uintptr(0)
 	files := []uintptr{0, 1, 2}
@@ -58,8 +59,9 @@ func (s *linux) startApp(p process) func() (child, error) {
 		}
 		c := child{pid: pid, flush: func() {}}
 		if terminal >= 0 {
-			// By the parent: a child that does this itself is stopped by SIGTTOU.
-			// childStopped continues an app that was stopped before this call.
+			// Done by the parent, because a child that does it would be stopped by SIGTTOU.
+			// If the app uses the terminal before this call it is stopped; childStopped then
+			// continues it.
 			setForeground(terminal, pid)
 			c.terminal = true
 		}
@@ -70,8 +72,8 @@ func (s *linux) startApp(p process) func() (child, error) {
 	}
 }
 
-// startCommand runs a hook's or a probe's command: its stdin is empty, and each
-// line that it prints goes to p.output.
+// startCommand starts a command of a hook or a probe. Its stdin is empty, and each
+// line that it prints is passed to p.output.
 func (s *linux) startCommand(p process) func() (child, error) {
 	place := s.place()
 	r, w, err := outputPipe()
@@ -96,9 +98,9 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	}
 }
 
-// outputPipe returns the reading end, for the poller, and the descriptor of the
-// writing end. O_NONBLOCK belongs to the open file description of the reading
-// end alone, so the command's writes block as usual.
+// outputPipe returns the reading end, which the Go runtime polls, and the descriptor
+// of the writing end. O_NONBLOCK is set on the open file description of the reading
+// end only, so the command's writes block as usual.
 func outputPipe() (r *os.File, w int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
@@ -123,8 +125,8 @@ func emptyInput() (int, error) {
 	return p[0], nil
 }
 
-// place is the directory in which commands start and relative names are looked
-// up; "" is the process's own. It is a copy for goroutines beside the loop.
+// place is the directory in which commands start and relative names are looked up;
+// "": the working directory of this process. Goroutines get a copy.
 type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
@@ -139,8 +141,8 @@ func (s place) fork(argv, env []string, files []uintptr) (pid int, err error) {
 	return pid, err
 }
 
-// replace gives the app what usher was given, and undoes what usher has changed
-// of that since.
+// replace executes the app in the environment in which usher was started: it first
+// undoes what usher has changed since.
 func (s *linux) replace(p process) error {
 	if !s.pid1 {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
@@ -158,14 +160,14 @@ func (s *linux) replace(p process) error {
 	})
 }
 
-// lookupAndExec looks argv's command up as execvp(3) does, in PATH unless there is
-// a slash, and executes it: it goes on after a file that may not be executed, and
-// runs a script without "#!" by the shell. The command gets the signal mask that
-// usher was started with; usher's own threads have another.
+// lookupAndExec executes argv as execvp(3) does: it searches PATH unless the name has a
+// slash, tries the next directory after a file that may not be executed, and runs a
+// script without "#!" by the shell. The command gets the signal mask that usher was
+// started with, not that of usher's threads.
 func (s place) lookupAndExec(argv, env []string, execute func(path string, argv []string) error) error {
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
-		// A look is cheaper than a fork, and PATH is mostly misses.
+		// stat(2) is cheaper than a fork, and most directories of PATH lack the file.
 		var file syscall.Stat_t
 		err := syscall.Stat(path, &file)
 		exists := err == nil
@@ -195,15 +197,15 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 	return last
 }
 
-// listenPID names the process that the descriptors from 3 on are for
-// (sd_listen_fds(3)): a program that finds another's pid there leaves them alone.
+// listenPID is the variable with the pid of the process that is to use the descriptors
+// from 3 on. A program ignores them if that pid is not its own (sd_listen_fds(3)).
 const listenPID = "LISTEN_PID="
 
 // viaSelfExec is for an app that is socket-activated: LISTEN_PID must be the app's
 // pid, which is unknown before the fork. So usher forks itself as "usher --exec",
-// which sets the variable to its own pid and then executes the app. Where usher's
-// own file cannot be found (no /proc) the variable stays as it is, and a command
-// that does not exist is reported by this process as usual.
+// which sets the variable to its own pid and then executes the app. The command stays
+// as it is if usher's own executable cannot be found (no /proc), or if the app's
+// cannot: then this process reports that as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
@@ -217,7 +219,7 @@ func (s place) viaSelfExec(p process) (argv, env []string) {
 
 func executable(path string) bool { return unix.Access(path, unix.X_OK) == nil }
 
-// candidates are the paths at which execvp(3) would look for name, in order.
+// candidates returns the paths that execvp(3) would try for name, in order.
 func (s place) candidates(name string, env []string) []string {
 	if name == "" {
 		return nil
@@ -225,7 +227,7 @@ func (s place) candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{s.absolute(name)}
 	}
-	dirs := "/bin:/usr/bin" // what the C libraries take without a PATH
+	dirs := "/bin:/usr/bin" // the C libraries' default without a PATH
 	for _, kv := range env {
 		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
 			dirs = value
@@ -237,13 +239,13 @@ func (s place) candidates(name string, env []string) []string {
 		if dir != "" { // an empty entry is the working directory
 			dir += "/"
 		}
-		all = append(all, s.absolute(dir+name)) // as it stands: a script finds it in its $0
+		all = append(all, s.absolute(dir+name)) // not cleaned, because a script gets it as $0
 	}
 	return all
 }
 
-// absolute makes a relative name independent of usher's own directory, which is /
-// once the app runs.
+// absolute makes a relative name independent of usher's working directory, which is /
+// when the app runs.
 func (s place) absolute(name string) string {
 	if filepath.IsAbs(name) || s.cwd == "" {
 		return name
@@ -251,12 +253,11 @@ func (s place) absolute(name string) string {
 	return s.cwd + "/" + name
 }
 
-// leaveDirectory goes to /, so that usher does not keep the file system of its
-// directory from being unmounted, and returns where it was. Commands are started
-// there by chdir(2). In a directory of FUSE or of a network usher stays, and
-// commands inherit it: on a server that has stopped answering chdir(2) never
-// returns, SIGKILL does not end it (fs/fuse/dev.c, request_wait_answer), and the
-// container could not exit.
+// leaveDirectory changes to /, so that the file system of usher's working directory
+// can be unmounted, and returns the old directory. Commands are started there by
+// chdir(2). usher stays in a directory on FUSE or on a network, and commands inherit
+// it: if the file server does not respond, chdir(2) never returns, SIGKILL does not
+// end it (fs/fuse/dev.c, request_wait_answer), and the container could not exit.
 func leaveDirectory() string {
 	cwd, err := syscall.Getwd()
 	if err != nil || !slices.Contains(localFileSystems, fileSystemOf(cwd)) || syscall.Chdir("/") != nil {
@@ -265,11 +266,11 @@ func leaveDirectory() string {
 	return cwd
 }
 
-// localFileSystems are the types of which the kernel itself answers.
+// localFileSystems are the types that need no server in user space or on a network.
 var localFileSystems = []string{"overlay", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "ext2", "ext3", "f2fs", "squashfs", "erofs", "ramfs", "rootfs", "aufs"}
 
-// fileSystemOf is the type of the file system at an absolute path, from mountinfo
-// (proc(5)), because statfs(2) would ask the file system; "" where it is unknown.
+// fileSystemOf returns the type of the file system at an absolute path; "" if it is
+// unknown. It reads mountinfo (proc(5)), because statfs(2) can block on the file system.
 func fileSystemOf(path string) (fsType string) {
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	longest := 0
@@ -281,23 +282,24 @@ func fileSystemOf(path string) (fsType string) {
 		}
 		point := unescapeMount(fields[4])
 		inside := point == "/" || path == point || strings.HasPrefix(path, point+"/")
-		if inside && len(point) >= longest { // of two at one point the later one counts
+		if inside && len(point) >= longest { // >=: a later mount at the same point hides the earlier one
 			longest, fsType = len(point), kind[0]
 		}
 	}
 	return fsType
 }
 
-// unescapeMount undoes the octal escapes of space, tab, newline and backslash.
+// unescapeMount decodes the octal escapes of space, tab, newline and backslash.
 func unescapeMount(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// releaseFiles closes what only the app needs: whoever waits for the end of a pipe
-// must not have to wait for usher. As PID 1 usher keeps 0, 1 and 2, because others
-// find the container's own under /proc/1/fd: a hook's "echo >/proc/1/fd/1", a log
-// file that is a link to it. Elsewhere stdin and stdout become empty input. close(2)
-// can block on a file system that does not answer, so a goroutine does it.
+// releaseFiles closes descriptors that only the app needs, because a process that
+// reads a pipe until end of file would wait for usher too. PID 1 keeps 0, 1 and 2,
+// because other processes use them by /proc/1/fd: a preStop hook runs "echo
+// >/proc/1/fd/1", a log file is a symbolic link to it. If usher is not PID 1, stdin and
+// stdout are replaced by /dev/null. close(2) can block on a file system that does not
+// respond, so a goroutine does it.
 func (s *linux) releaseFiles() {
 	inherited, pid1 := s.inherited, s.pid1
 	s.inherited = nil
@@ -314,8 +316,8 @@ func (s *linux) releaseFiles() {
 	}()
 }
 
-// emptyStdio replaces stdin and stdout. They must stay open: the next descriptors
-// that are opened would get their numbers.
+// emptyStdio replaces stdin and stdout by /dev/null. It does not close them, because
+// the next descriptors that are opened would get their numbers.
 func emptyStdio() {
 	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -14,31 +14,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions in this file say why execve(2) has refused a file: ENOEXEC and
-// ENOENT alone do not name the other processor, or the interpreter that is
-// missing. They read the head of the file, and only after the error.
+// The functions in this file find out why execve(2) has failed: ENOEXEC does not name
+// the processor that a program was built for, and ENOENT does not name a missing
+// interpreter. They read the beginning of the file, and are called after the error.
 
 const (
-	// headSize holds the ELF header, the program headers and, as linkers lay
-	// files out, the loader's path.
+	// headSize is enough for the ELF header, the program headers and the loader's path,
+	// which linkers put close to the beginning.
 	headSize = 4 << 10
 	// scriptLine is how much of a script's first line the kernel reads
 	// (BINPRM_BUF_SIZE, 128 before Linux 5.1).
 	scriptLine = 256
-	// interpreterDepth is how many scripts the kernel follows that are each
-	// other's interpreters (BINPRM, exec_binprm in fs/exec.c).
+	// interpreterDepth is how long a chain of scripts that are each other's interpreters
+	// the kernel accepts (exec_binprm in fs/exec.c).
 	interpreterDepth = 5
 )
 
-// readHead reads the beginning of a regular file; nothing where it may not be
-// read. A FIFO or a device is not opened for reading: that could block or have
-// an effect.
+// readHead reads the beginning of a regular file; nil if that fails. It does not open a
+// FIFO or a device: that could block or have side effects.
 func readHead(path string) []byte {
 	var file syscall.Stat_t
 	if err := syscall.Stat(path, &file); err != nil || file.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return nil
 	}
-	// O_NONBLOCK, because the file may have been replaced by now, or have a lease.
+	// O_NONBLOCK, because the file may have been replaced by a FIFO or have a lease.
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -55,8 +54,8 @@ func readHead(path string) []byte {
 	return head[:n]
 }
 
-// badFormat is what ENOEXEC means for the file at path; nil if it may be a
-// script without a "#!" line, which execvp(3) gives to the shell.
+// badFormat returns the reason for ENOEXEC from the file at path; nil if the file may
+// be a script without a "#!" line, which execvp(3) runs by the shell.
 func badFormat(path string) error {
 	machine, ok := elfMachine(readHead(path))
 	if !ok {
@@ -68,15 +67,15 @@ func badFormat(path string) error {
 	return syscall.ENOEXEC
 }
 
-// missingInterpreter is what ENOENT means for a file that is there: the
-// interpreter of the script at path, or the loader of the program, is not.
-// absolute completes a relative path.
+// missingInterpreter returns the reason for ENOENT from a file that exists: the
+// interpreter of the script at path, or the loader of the program, does not exist.
+// absolute makes a relative path absolute.
 func missingInterpreter(path string, absolute func(string) string) error {
 	for range interpreterDepth {
 		head := readHead(path)
 		interpreter, ok := scriptInterpreter(head)
 		if !ok {
-			// binfmt_misc may name an emulator for the processor, and that is missing.
+			// binfmt_misc may have an emulator for that processor which does not exist.
 			if machine, isELF := elfMachine(head); isELF {
 				if err := otherProcessor(machine); err != nil {
 					return err
@@ -95,8 +94,8 @@ func missingInterpreter(path string, absolute func(string) string) error {
 	return errors.New("its interpreter or loader is missing")
 }
 
-// scriptInterpreter is the path in the first line of a script, as the kernel
-// reads it: spaces and tabs end it, a carriage return does not.
+// scriptInterpreter returns the path in the first line of a script. As in the kernel a
+// space or a tab ends it, but a carriage return is part of it.
 func scriptInterpreter(head []byte) (path string, ok bool) {
 	line, ok := bytes.CutPrefix(head[:min(len(head), scriptLine)], []byte("#!"))
 	if !ok {
@@ -112,8 +111,8 @@ func scriptInterpreter(head []byte) (path string, ok bool) {
 	return string(line), len(line) > 0
 }
 
-// carriageReturn explains the most frequent cause of a missing interpreter: a
-// script whose lines end as they do on Windows.
+// carriageReturn adds the most frequent reason for a missing interpreter: the script
+// has Windows line endings.
 func carriageReturn(path string) string {
 	if strings.HasSuffix(path, "\r") {
 		return " (carriage return at the end of the line)"
@@ -121,8 +120,8 @@ func carriageReturn(path string) string {
 	return ""
 }
 
-// quotePath is path as it may be printed: in quotes if it has other than visible
-// characters, and cut to a length that a line has room for.
+// quotePath makes path safe to print: it is quoted if it contains a space or an
+// unprintable character, and truncated.
 func quotePath(path string) string {
 	const longest = 160
 	if len(path) > longest {
@@ -134,19 +133,18 @@ func quotePath(path string) string {
 	return path
 }
 
-// Of an ELF file (elf(5)).
+// Offsets, values and sizes of an ELF file (elf(5)).
 const (
-	elfClass      = 4 // offset of EI_CLASS: 1 for 32 bits, 2 for 64
-	elfData       = 5 // of EI_DATA: 1 for little endian, 2 for big
-	elfMachineAt  = 18
+	elfClass      = 4  // offset of EI_CLASS: 1 for 32 bits, 2 for 64
+	elfData       = 5  // offset of EI_DATA: 1 for little endian, 2 for big
+	elfMachineAt  = 18 // offset of e_machine
 	elfInterp     = 3  // PT_INTERP
-	elfSmallest   = 52 // the header's size with 32 bits
-	elfSmallest64 = 64
+	elfSmallest   = 52 // size of the header with 32 bits
+	elfSmallest64 = 64 // size of the header with 64 bits
 )
 
-// machines are the processors that an image is most likely built for, by their
-// numbers in e_machine (the kernel's elf-em.h). arch is Go's name where usher
-// itself is built for one.
+// machines are common processors, by their numbers in e_machine (the kernel's
+// elf-em.h). arch is the GOARCH if usher is built for that processor.
 var machines = []struct {
 	number     uint16
 	arch, name string
@@ -163,8 +161,8 @@ var machines = []struct {
 	{258, "", "loongarch"},
 }
 
-// otherProcessor is the error for a program whose processor is not ours; nil if
-// it is.
+// otherProcessor returns an error if machine is not the processor that usher was built
+// for.
 func otherProcessor(machine uint16) error {
 	name := fmt.Sprintf("ELF machine %d", machine)
 	for _, m := range machines {
@@ -186,7 +184,7 @@ func elfOrder(head []byte) binary.ByteOrder {
 	return binary.LittleEndian
 }
 
-// elfMachine is the processor of an ELF file.
+// elfMachine returns e_machine of an ELF file.
 func elfMachine(head []byte) (machine uint16, ok bool) {
 	if !bytes.HasPrefix(head, []byte("\x7fELF")) || len(head) < elfSmallest {
 		return 0, false
@@ -194,16 +192,16 @@ func elfMachine(head []byte) (machine uint16, ok bool) {
 	return elfOrder(head).Uint16(head[elfMachineAt:]), true
 }
 
-// elfInterpreter is the path of the loader that a dynamically linked program
-// wants, if the head has it.
+// elfInterpreter returns the path of a dynamically linked program's loader, if head
+// contains it.
 func elfInterpreter(head []byte) (path string, ok bool) {
 	if _, ok := elfMachine(head); !ok {
 		return "", false
 	}
 	order := elfOrder(head)
-	var table, entry, count uint64 // where the program headers are
+	var table, entry, count uint64 // offset, size and number of the program headers
 	word := func(b []byte) uint64 { return uint64(order.Uint32(b)) }
-	offsetAt, sizeAt := 4, 16 // of p_offset and p_filesz in a program header
+	offsetAt, sizeAt := 4, 16 // offsets of p_offset and p_filesz in a program header
 	if head[elfClass] == 2 {
 		if len(head) < elfSmallest64 {
 			return "", false

@@ -9,20 +9,20 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Exit statuses of usher's own, beside the app's; the numbers are those of
-// coreutils timeout(1) and docker-run(1).
+// The exit statuses of usher's own failures. The numbers are those of timeout(1) and
+// docker-run(1).
 const (
-	CodeTimeout    = 124 // a wait or the readiness timed out
-	CodeFault      = 125 // bad flags, a failed pre-start or post-start hook, a fault of usher's own
+	CodeTimeout    = 124 // Wait or Ready targets were not ready in time
+	CodeFault      = 125 // bad configuration, a failed pre-start or post-start hook, an error in usher
 	CodeCannotRun  = 126 // the command was found but cannot be run
 	CodeNotFound   = 127 // the command was not found
-	signalCodeBase = 128 // plus the signal's number: the shell's convention
+	signalCodeBase = 128 // the signal's number is added, as in the shell
 )
 
 // Exit is how a process ended.
 type Exit struct {
-	Status int            // what it passed to exit(2), 0 to 255, if Signal is 0
-	Signal syscall.Signal // what killed it, else 0
+	Status int            // its exit status, 0 to 255, if Signal is 0
+	Signal syscall.Signal // the signal that killed it; 0: it exited
 }
 
 // Code is the exit status as a shell reports it: 128+n for signal n.
@@ -41,7 +41,7 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exited %d", e.Status)
 }
 
-// exitOf translates a wait status of a process that has exited or was killed.
+// exitOf converts the wait status of a process that has exited or was killed.
 func exitOf(ws syscall.WaitStatus) Exit {
 	if ws.Signaled() {
 		return Exit{Signal: ws.Signal()}
@@ -64,8 +64,8 @@ type StopError struct{ Signal syscall.Signal }
 
 func (e StopError) Error() string { return "stopped by " + signals.Name(e.Signal) }
 
-// PhaseError is the reason of a shutdown that usher began itself: what failed, and in
-// which phase.
+// PhaseError is the reason of a shutdown that usher began because a step of the startup
+// failed.
 type PhaseError struct {
 	Phase Phase
 	Err   error
@@ -74,12 +74,11 @@ type PhaseError struct {
 func (e *PhaseError) Error() string { return e.Phase.String() + ": " + e.Err.Error() }
 func (e *PhaseError) Unwrap() error { return e.Err }
 
-// StartError is a command that could not be started. NotFound tells apart what
-// POSIX gives the statuses 127 and 126.
+// StartError is the error for a command that could not be started.
 type StartError struct {
-	Name     string // as it was written; it may hold a secret after a typo, so Error may cut it
+	Name     string // the first word of the command; after a typo it may be a secret, so Error may shorten it
 	Err      error
-	NotFound bool
+	NotFound bool // the exit status is 127; else 126
 }
 
 func (e *StartError) Error() string {
@@ -92,8 +91,8 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// codeOf is usher's exit status after a shutdown for a reason; nil: the app exited by
-// itself. started says whether there was an app.
+// codeOf returns usher's exit status. reason is why the shutdown began; nil: the app
+// exited by itself. started: the app was started.
 func codeOf(reason error, started bool, app Exit) int {
 	var phase *PhaseError
 	var start *StartError
@@ -113,7 +112,7 @@ func codeOf(reason error, started bool, app Exit) int {
 	return app.Code()
 }
 
-// phaseOf is the phase that failed, or Idle.
+// phaseOf returns the phase that failed; Idle if none did.
 func phaseOf(reason error) Phase {
 	var phase *PhaseError
 	if errors.As(reason, &phase) {
@@ -122,7 +121,7 @@ func phaseOf(reason error) Phase {
 	return Idle
 }
 
-// reasonOf is the value of USHER_REASON for hooks.
+// reasonOf returns the value of USHER_REASON for hooks.
 func reasonOf(reason error) string {
 	var stop StopError
 	switch phase := phaseOf(reason); {

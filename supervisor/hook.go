@@ -13,7 +13,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// HookError is a failed hook.
+// HookError is the error of a failed hook.
 type HookError struct {
 	Name string
 	Err  error
@@ -23,10 +23,10 @@ func (e *HookError) Error() string { return fmt.Sprintf("hook %s failed: %v", e.
 func (e *HookError) Unwrap() error { return e.Err }
 
 // InterruptedError is the result of a pre-start or post-start hook that was running
-// when a stop signal came: the signal that the hook got, and how it ended then.
+// when a stop signal was received.
 type InterruptedError struct {
-	Signal syscall.Signal
-	Err    error // nil: it exited 0
+	Signal syscall.Signal // the signal that the hook got
+	Err    error          // how the hook ended; nil: it exited 0
 }
 
 func (e *InterruptedError) Error() string {
@@ -39,15 +39,16 @@ func (e *InterruptedError) Error() string {
 
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// startHook runs a target once, beside the loop, with its retries, in its own time
-// and at most until ctx ends.
+// startHook starts a hook in a goroutine. The hook ends after its own timeout, which
+// includes its retries, or when ctx ends.
 func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
 	s.emit(Event{Kind: HookStarted, Target: t})
 	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
 	return s.loop.spawn(func() error { return probes.RunHook(ctx, *t, attempt) })
 }
 
-// runHook runs a hook of the shutdown. Nobody waits for one whose time is over.
+// runHook runs a hook of the shutdown. When ctx ends it returns without waiting for
+// the hook to exit.
 func (s *supervisor) runHook(ctx context.Context, t *probes.Target) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -74,8 +75,8 @@ func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
 }
 
-// attempt is how targets are probed and run in a phase. It keeps copies of what it
-// needs, because the goroutines of commands use it outside of the loop.
+// attempt returns how targets are probed and run in a phase. It holds copies of all
+// values, because goroutines use it while the loop runs.
 func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt {
 	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {
@@ -88,8 +89,7 @@ func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt 
 	return probes.Attempt{HookVars: vars, Run: run, Resolver: s.resolver}
 }
 
-// hookVars are the variables of a hook: why the shutdown began, and what the hook
-// has to work with.
+// hookVars returns the USHER_ variables of a hook, which README.md describes.
 func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.HookVar {
 	var vars []probes.HookVar
 	set := func(name, value string) { vars = append(vars, probes.HookVar{Name: name, Value: value}) }
@@ -113,8 +113,8 @@ func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Ho
 	return vars
 }
 
-// timeLeft is how long a hook may take: its own timeout, or less if its part of
-// the budget ends sooner; false means there is no limit.
+// timeLeft returns how long a hook may take: its own timeout, or less if its part of
+// the budget ends sooner; false: there is no limit.
 func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) {
 	by, limited := ctx.Deadline()
 	switch {
@@ -126,7 +126,7 @@ func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) 
 	return max(0, time.Until(by)), true
 }
 
-// withVars is env with vars in place of variables of the same names.
+// withVars returns env with vars added; they replace variables of the same names.
 func withVars(env []string, vars []probes.HookVar) []string {
 	all := make([]string, 0, len(env)+len(vars))
 	for _, kv := range env {

@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// socket is a TCP socket of the network namespace: its state and its local port.
+// socket is a TCP socket of the network namespace.
 type socket struct {
-	state uint8
-	port  uint16
+	state uint8  // include/net/tcp_states.h
+	port  uint16 // local
 }
 
-// States of TCP as the kernel numbers them (include/net/tcp_states.h).
+// TCP states as the kernel numbers them (include/net/tcp_states.h).
 const (
 	tcpListen = 10
-	// busyStates are those in which something may still have to be received or sent:
-	// ESTABLISHED, FIN_WAIT1, CLOSE_WAIT, LAST_ACK and CLOSING. In the others nobody
-	// has connected yet, or the other side has all that it was sent.
+	// busyStates are the states in which data may still have to be received or sent:
+	// ESTABLISHED, FIN_WAIT1, CLOSE_WAIT, LAST_ACK and CLOSING. In the other states the
+	// connection is not established yet, or the client has acknowledged all data.
 	busyStates = 1<<1 | 1<<4 | 1<<8 | 1<<9 | 1<<11
 )
 
 const (
-	// idleLook is how often connections are counted. They are polled, because
-	// notification of closed sockets needs CAP_NET_ADMIN. A connection that is shorter
-	// may not be seen.
+	// idleLook is the interval at which connections are counted. They are polled,
+	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that is
+	// shorter than the interval may be missed.
 	idleLook = 100 * time.Millisecond
-	// idleEffort: a pause is so many times as long as a look took, to bound the CPU
-	// that looking uses; the app still has work to do.
+	// idleEffort: the pause is at least this many times as long as a poll took, to bound
+	// the CPU time that polling takes from the app.
 	idleEffort = 10
 )
 
-// listeningPorts are the ports on which somebody listens, but those of IdleExcept.
+// listeningPorts returns the ports with a listening socket, except those of IdleExcept.
 func (s *supervisor) listeningPorts(all []socket) []uint16 {
 	var ports []uint16
 	for _, k := range all {
@@ -43,7 +43,7 @@ func (s *supervisor) listeningPorts(all []socket) []uint16 {
 	return ports
 }
 
-// busyConnections counts the connections to ports.
+// busyConnections counts the connections to ports in one of busyStates.
 func busyConnections(all []socket, ports []uint16) int {
 	n := 0
 	for _, k := range all {
@@ -54,7 +54,7 @@ func busyConnections(all []socket, ports []uint16) int {
 	return n
 }
 
-// sockets lists the sockets, beside the loop: there may be very many.
+// sockets lists the sockets in a goroutine, because that is slow if there are many.
 func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
 	var all []socket
 	j := s.loop.spawn(func() (err error) {
@@ -70,8 +70,8 @@ func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
 	return all, j.err
 }
 
-// portsAtDrainStart is what the app serves when the drain begins: later it may have
-// closed its ports, and still have clients.
+// portsAtDrainStart returns the listening ports when the drain begins. Later the app
+// may have closed its listening sockets and still have clients.
 func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
 	if s.cfg.DrainIdle == 0 {
 		return nil
@@ -80,7 +80,7 @@ func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
 	return s.listeningPorts(all)
 }
 
-// waitIdle lets the app keep serving until nobody has been connected to ports for
+// waitIdle lets the app keep serving until no client has been connected to ports for
 // DrainIdle.
 func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 	if s.cfg.DrainIdle == 0 || drainCtx.Err() != nil || s.appExited() {
@@ -100,7 +100,7 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 			s.warn(cannotCount + failed.Error())
 			return
 		}
-		if ports == nil { // the first look failed, or there was no port to see
+		if ports == nil { // portsAtDrainStart failed or found none
 			ports = s.listeningPorts(all)
 		}
 		if open = busyConnections(all, ports); open > 0 {
@@ -114,11 +114,12 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 
 const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
 
-// errLook ends a pause between two looks.
+// errLook ends a pause between two polls.
 var errLook = errors.New("time to look again")
 
-// untilNextLook waits for a pause and then returns errLook; nil, if there is nothing
-// to wait for; else why there will be no further look.
+// untilNextLook waits for the pause and then returns errLook. It returns nil if the
+// pause is not positive, because DrainIdle has passed, and another error if the app has
+// exited or drainCtx has ended.
 func (s *supervisor) untilNextLook(drainCtx context.Context, pause time.Duration) error {
 	if pause <= 0 {
 		return nil

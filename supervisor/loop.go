@@ -11,32 +11,31 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// loop is the one owner of all state: it receives signals, reaps children and
-// runs the calls of other goroutines. Everything that is not explicitly said to
-// run elsewhere runs in it, so nothing here needs a lock.
+// loop owns all state: it receives signals, reaps children and runs functions that
+// other goroutines post. Code runs in the loop's goroutine unless its comment says
+// otherwise, so it needs no locks.
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
-	calls     chan func()         // unbuffered: work for the loop from other goroutines
-	questions <-chan chan<- error // from Readiness; nil: nobody can ask
-	done      chan struct{}       // closed when Run returns, so that nobody waits for calls
+	calls     chan func()         // functions that other goroutines post; unbuffered
+	questions <-chan chan<- error // from Readiness; nil if Config.Readiness is
+	done      chan struct{}       // closed when Run returns, so that post does not block for ever
 
-	owners    map[int]func(Exit)    // what to call when a started process exits, by pid
-	starting  int                   // starts that have not returned yet
-	unclaimed []status              // reported by wait4 meanwhile; each may be of a start that has not returned
+	owners    map[int]func(Exit)    // by pid: the function to call when a started process exits
+	starting  int                   // how many starts have not returned yet
+	unclaimed []status              // statuses of unknown pids that wait4 reported during a start
 	commands  map[*command]struct{} // commands of hooks and probes that have not exited
-	pending   map[int]bool          // process groups that had SIGTERM and get SIGKILL; true: the leader has been reaped
-	gcPercent int                   // of the garbage collector, to be restored after a start
-	oneProc   bool                  // GOMAXPROCS is to be 1 again after a start
-	alone     bool                  // the last wait4 said ECHILD: there is no child at all
-	more      bool                  // reap has stopped before there was no more
+	pending   map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
+	gcPercent int                   // GOGC before a start
+	oneProc   bool                  // GOMAXPROCS was 1 before a start
+	alone     bool                  // the last wait4 returned ECHILD: usher has no children
+	more      bool                  // reap stopped at its limit, so there may be more to reap
 
 	reaped int             // how many processes have been reaped
-	exits  map[int]reaping // who they were; nil: not recorded yet
+	exits  map[int]reaping // by pid: how they exited; nil: not recorded yet
 
-	// responsive: something beside the app may be started, so there may be signals and
-	// deadlines to attend to during a start. A plain init starts the app, and has nothing
-	// to do before that.
+	// responsive: the loop must handle signals and deadlines during a start. False for a
+	// plain init, which starts only the app and has no deadline.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -46,18 +45,18 @@ type loop struct {
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
-// status is what wait4 has reported of a process before its owner was known.
+// status is what wait4 reported about a pid that no start had returned yet.
 type status struct {
 	pid     int
 	exit    Exit
-	stopped syscall.Signal // it was stopped by this, and has not exited
+	stopped syscall.Signal // the signal that stopped it; 0: it exited
 }
 
-// reaping is how a process exited, and when: it was the nth to be reaped.
+// reaping is how and when a process exited.
 type reaping struct {
 	Exit
 	at time.Time
-	n  int
+	n  int // it was the nth to be reaped
 }
 
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
@@ -67,9 +66,9 @@ func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 	}
 }
 
-// until runs the loop until done reports true or ctx ends, and then returns
-// ctx's cause. It is the only place where the program waits. Handlers record
-// facts and never call until.
+// until runs the loop until done reports true, and then returns nil, or until ctx ends,
+// and then returns ctx's cause. The loop waits nowhere else. Handlers record facts and
+// never call until.
 func (l *loop) until(ctx context.Context, done func() bool) error {
 	for !done() {
 		var more chan struct{}
@@ -90,7 +89,8 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 		case reply := <-l.questions:
 			l.onQuestion(reply)
 		case <-ctx.Done():
-			// An exit that beat the deadline counts, whichever case select picked.
+			// A process may have exited just before the deadline: select picks any case that
+			// is ready.
 			l.reap()
 			if !done() {
 				return context.Cause(ctx)
@@ -100,7 +100,7 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// alwaysReady is a channel from which can always be received.
+// alwaysReady is a closed channel.
 var alwaysReady = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -108,19 +108,19 @@ var alwaysReady = func() chan struct{} {
 }()
 
 func (l *loop) signal(sig os.Signal) {
-	// The kernel sent SIGCHLD for an exit before this signal, but it may still be
-	// in its channel.
+	// A child may have exited before this signal was sent, while its SIGCHLD is still in
+	// inbox.Child.
 	l.reap()
 	l.onSignal(sig.(syscall.Signal))
 }
 
-// reapAtOnce is how many statuses reap takes in one go: thousands of processes can
-// exit in one moment, and signals and deadlines must not wait for all of them.
+// reapAtOnce bounds the statuses that one call of reap takes: thousands of processes
+// can exit at once, and signals and deadlines must not wait until all are reaped.
 const reapAtOnce = 256
 
-// reap takes the children that have exited. SIGCHLD is a level, not an edge: one of
-// them may stand for many exits, so this goes on until wait4 returns no more, or in
-// the next round of until.
+// reap reaps the children that have exited. The kernel merges pending SIGCHLDs, so one
+// may stand for many exits: reap goes on until wait4 returns no more. After reapAtOnce
+// of them it stops, and until calls it again.
 func (l *loop) reap() {
 	before := l.reaped
 	l.more = true
@@ -163,13 +163,14 @@ func (l *loop) reapedOne(pid int, e Exit) {
 	}
 }
 
-// start starts p in a goroutine of its own. Between fork and the end of execve(2)
-// the calling thread is blocked (vfork), and that can last: the working directory
-// or the executable may be on a file system that does not answer, the file may be
-// under a lease, a debugger or a hostile app may have stopped the child.
+// start starts p in a goroutine. fork blocks its thread until execve(2) has returned
+// (vfork), and that can take long: the working directory or the executable may be on a
+// file system that does not respond, the file may have a lease, or a debugger or a
+// hostile app may have stopped the child.
 //
-// started is called in the loop with the result, and then exited once the process
-// has. The pid is unknown until then, so what is reaped meanwhile is kept.
+// The loop calls started with the result, and exited when the process has exited. The
+// pid is unknown until started is called, so statuses that wait4 reports meanwhile are
+// kept in unclaimed.
 func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	if l.starting++; l.starting == 1 {
 		l.beginStarts()
@@ -183,7 +184,7 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			}
 			if err == nil {
 				l.owners[c.pid] = exited
-				delete(l.pending, c.pid) // that group is gone, or its number would not be free
+				delete(l.pending, c.pid) // the old group is empty, because its number was free
 				l.sys.started(p, c)
 			}
 			started(c, err)
@@ -192,8 +193,8 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	}()
 }
 
-// claim delivers what wait4 has reported of a process before its start returned.
-// When no start is under way any more the rest are orphans.
+// claim handles the statuses that wait4 reported of pid before its start returned. If no
+// other start is running, the remaining statuses are those of orphans.
 func (l *loop) claim(pid int) {
 	all := l.unclaimed
 	l.unclaimed = nil
@@ -213,11 +214,10 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// beginStarts prepares the Go runtime for a thread that is blocked in vfork, which
-// holds one processor of the scheduler: the loop needs another one. The garbage
-// collector stops all goroutines for a moment, and would wait for that thread as long
-// as it takes; so it is paused. A collection that is under way is finished before this
-// returns.
+// beginStarts prepares the Go runtime for a thread that is blocked in vfork. That thread
+// keeps its processor of the scheduler (P), so with GOMAXPROCS=1 the loop could not run.
+// The garbage collector has to stop all threads and would wait for this one, so it is
+// paused; SetGCPercent waits for a collection that is running.
 func (l *loop) beginStarts() {
 	if !l.responsive {
 		return
@@ -228,7 +228,7 @@ func (l *loop) beginStarts() {
 	}
 }
 
-// endStarts undoes that. With a second processor the runtime would keep a thread more.
+// endStarts restores both settings. GOMAXPROCS=2 would cost a thread more.
 func (l *loop) endStarts() {
 	if !l.responsive {
 		return
@@ -239,8 +239,8 @@ func (l *loop) endStarts() {
 	debug.SetGCPercent(l.gcPercent)
 }
 
-// post hands f to the loop from another goroutine. It reports false when the
-// loop has ended for good.
+// post makes the loop run f. It is called by other goroutines, and returns false if the
+// loop has ended.
 func (l *loop) post(f func()) bool {
 	select {
 	case l.calls <- f:
@@ -253,7 +253,8 @@ func (l *loop) post(f func()) bool {
 // after runs f in the loop once d has passed.
 func (l *loop) after(d time.Duration, f func()) { time.AfterFunc(d, func() { l.post(f) }) }
 
-// job is work that runs in a goroutine of its own and ends in the loop.
+// job is the state of a function that runs in a goroutine. The loop sets it when the
+// function has returned.
 type job struct {
 	done bool
 	err  error
@@ -261,7 +262,7 @@ type job struct {
 
 func (j *job) hasEnded() bool { return j.done }
 
-// spawn runs f beside the loop.
+// spawn runs f in a goroutine.
 func (l *loop) spawn(f func() error) *job {
 	j := &job{}
 	go func() {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// cgroupTimeout bounds a look at the cgroup's files.
+// cgroupTimeout bounds reading the cgroup's files.
 const cgroupTimeout = 50 * time.Millisecond
 
 // reportOutOfMemory reports that the kernel has killed the app, or another process
-// of the container, for lack of memory. It looks only if the app failed and usher did
-// not kill it, because the look would make every exit slower.
+// of the container, for lack of memory. It reads the cgroup's files only if the app
+// failed and usher did not kill it, so that other exits are not slower.
 func (s *supervisor) reportOutOfMemory(ctx context.Context) {
 	if s.app.pid == 0 || s.app.killed || s.app.exit == (Exit{}) {
 		return

@@ -8,24 +8,25 @@ import (
 	"time"
 )
 
-// maxLine is the length at which a line without a newline is cut.
+// maxLine is the length at which a longer line is split.
 const maxLine = 16 << 10
 
-// flushOutput passes on what processes that hooks have left running have printed.
+// flushOutput passes on all output so far of commands, and of processes that they have
+// left running.
 func (s *linux) flushOutput() {
 	for _, c := range s.copiers {
 		c.flush()
 	}
 }
 
-// copier reads what a command prints, as long as any process holds the other end:
-// a process that a hook has left running must not die of SIGPIPE.
+// copier reads the output of a command as long as any process has the writing end
+// open: a process that a hook has left running must not be killed by SIGPIPE.
 type copier struct {
 	r      *os.File
 	output func([]byte)
 	line   []byte
-	asked  chan chan struct{} // requests of flush; 2: the hook's own and one at the end
-	ended  chan struct{}      // closed at the end of the pipe
+	asked  chan chan struct{} // requests of flush; capacity 2: at the command's exit and at usher's
+	ended  chan struct{}      // closed at end of file
 }
 
 func newCopier(r *os.File, output func([]byte)) *copier {
@@ -41,9 +42,9 @@ func (c *copier) hasEnded() bool {
 	}
 }
 
-// flush returns once everything that was in the pipe has been passed on. It sends
-// its request before it wakes the reader, and the reader rearms itself before it
-// takes requests, so no request is missed.
+// flush returns when all data that was in the pipe has been passed on. It sends its
+// request before it sets the deadline that ends the reader's Read, and the reader resets
+// that deadline before it receives requests. So no request is missed.
 func (c *copier) flush() {
 	answer := make(chan struct{})
 	select {
@@ -77,9 +78,9 @@ func (c *copier) run() {
 	}
 }
 
-// rest empties the pipe without waiting and answers the requests of flush. It
-// reads one pipe's capacity at most: more than that was written since the request.
-// It reports false at the end of the pipe.
+// rest reads the pipe until it is empty and ends the waiting of flush. It reads at most
+// the capacity of a pipe: data beyond that was written after the request. It returns
+// false at end of file.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})

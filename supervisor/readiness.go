@@ -9,23 +9,22 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Readiness lets other goroutines ask a [Run] whether its app is ready, for a load
-// balancer or an orchestrator. It belongs to one Run, as Config.Readiness.
+// Readiness lets other goroutines ask whether the app of a [Run] is ready, for a load
+// balancer or an orchestrator. It is for one Run, which gets it as Config.Readiness.
 type Readiness struct{ questions chan chan<- error }
 
-// NewReadiness returns a Readiness that can be asked at once. The answers come when
-// Run has begun.
+// NewReadiness returns a Readiness. Ask may be called before Run; it then waits for Run.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
 // Ask returns nil if the app is ready, else why it is not: a [NotReadyError],
 // [ErrStopping], or the error of a Ready target. It returns ctx's error if ctx ends
 // before there is an answer.
 //
-// The app is ready when all Config.Ready targets are. They are probed again when
-// somebody asks, but at most once a second however many ask, and for 10 s at most.
-// From the first moment of the shutdown the app is not ready.
+// The app is ready when all Config.Ready targets are. Ask probes them again if the last
+// result is older than a second; this takes at most 10 s, and concurrent calls share one
+// result. The app is not ready as soon as the shutdown begins.
 func (r *Readiness) Ask(ctx context.Context) error {
-	reply := make(chan error, 1) // 1: the loop never waits for a caller that has returned
+	reply := make(chan error, 1) // capacity 1, so that the loop never blocks on sending
 	select {
 	case r.questions <- reply:
 	case <-ctx.Done():
@@ -40,34 +39,34 @@ func (r *Readiness) Ask(ctx context.Context) error {
 }
 
 const (
-	// readinessAge is how long an answer is used again.
+	// readinessAge is how long a result is used before the targets are probed again.
 	readinessAge = time.Second
-	// readinessTimeout bounds the probes of one question, also of targets without a
-	// timeout, so that a target that hangs once is asked again.
+	// readinessTimeout bounds the probes of one call of Ask. A target may have no timeout
+	// of its own, and one that hangs must be probed again later.
 	readinessTimeout = 10 * time.Second
 )
 
-// ErrStopping is the answer of [Readiness.Ask] once the shutdown has begun.
+// ErrStopping is returned by [Readiness.Ask] when the shutdown has begun.
 var ErrStopping = errors.New("stopping")
 
-// NotReadyError is the answer of [Readiness.Ask] until the app has been ready for the
-// first time. Phase is the current one.
+// NotReadyError is returned by [Readiness.Ask] until the app has been ready for the
+// first time. Phase is the current phase.
 type NotReadyError struct{ Phase Phase }
 
 func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
-// readiness is what the loop knows of it.
+// readiness is the loop's state of a Readiness.
 type readiness struct {
-	reached bool      // all targets were ready once
-	stopped bool      // the shutdown has begun
-	err     error     // the last result; nil: all were ready
-	at      time.Time // when
-	waiting []chan<- error
-	cancel  context.CancelFunc // ends the question that is under way; nil: there was none
+	reached bool               // all targets were ready once
+	stopped bool               // the shutdown has begun
+	err     error              // the last result; nil: all were ready
+	at      time.Time          // when err was set
+	waiting []chan<- error     // calls of Ask that get the result of the running probes
+	cancel  context.CancelFunc // cancels the last probes; nil: there were none
 }
 
-// answerReadiness answers from memory, or once the targets have been probed again.
-// All who ask meanwhile share that result.
+// answerReadiness replies with the last result, or if that is too old probes the
+// targets again. Calls of Ask during that time share the result.
 func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 	r := &s.readiness
 	switch {
@@ -107,8 +106,8 @@ func (s *supervisor) readinessKnown(err error) {
 	s.answerWaiting(err)
 }
 
-// stopReadiness makes every answer a no. It is the first thing to happen when the
-// shutdown begins, whatever begins it.
+// stopReadiness makes every call of Ask return ErrStopping. It is called first when the
+// shutdown begins.
 func (s *supervisor) stopReadiness() {
 	s.readiness.stopped = true
 	s.answerWaiting(ErrStopping)

@@ -13,16 +13,16 @@ import (
 )
 
 // Run supervises one app: it waits, starts the app, acts as its init, and shuts it
-// down. It returns the exit status that the process should end with, and the reason
-// of the end: nil when the app exited by itself, StopError after a stop signal,
-// *PhaseError when usher ended it, and c.Validate's error, with CodeFault, when
-// nothing was started at all.
+// down. It returns the exit status that the process should exit with, and the reason of
+// the shutdown: nil if the app exited by itself, StopError after a stop signal,
+// *PhaseError if a step of the startup failed. If c is not valid it starts nothing and
+// returns CodeFault and the error of c.Validate.
 //
-// The end of ctx counts as a SIGTERM. Run reaps every child of the process, so a
-// program can have one Run at a time, and nothing else in it may wait for
-// children (os/exec does). While a process is being started it pauses the garbage
-// collector, and raises GOMAXPROCS to 2 if that is 1, unless c is a plain init's. The
-// package page says why.
+// When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the
+// process, so a program can have one Run at a time, and no other code in it may wait for
+// children (os/exec does). During the start of a process Run pauses the garbage
+// collector and raises GOMAXPROCS from 1 to 2, unless c is a plain init; the
+// documentation of the package gives the reason.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
 		return CodeFault, err
@@ -41,7 +41,7 @@ func Run(ctx context.Context, c Config) (int, error) {
 	return run(ctx, c, newSystem())
 }
 
-// supervisor is the state of one Run. All of it belongs to the goroutine of Run.
+// supervisor is the state of one Run. Only the goroutine of Run uses it.
 type supervisor struct {
 	loop     *loop
 	cfg      Config
@@ -51,13 +51,13 @@ type supervisor struct {
 	began          time.Time
 	phase          Phase
 	app            app
-	pendingSignals []syscall.Signal // received before the app existed, in order
-	laterStops     []syscall.Signal // stop signals after the first, before the drain or the stop
+	pendingSignals []syscall.Signal // received before the app was started, in order; 0 if one was lost
+	laterStops     []syscall.Signal // stop signals between the first one and the drain or the stop
 	readiness      readiness
 
-	stop          func(error) // ends startCtx, with a StopError
+	stop          func(error) // cancels startCtx with a StopError
 	reason        error       // why the shutdown began; nil: the app exited by itself
-	shutdownStart time.Time   // all of the budget counts from here
+	shutdownStart time.Time   // the times of the budget count from here
 	leftovers     leftovers
 	pid1          bool
 
@@ -70,13 +70,13 @@ type app struct {
 	started   time.Time
 	exited    time.Time
 	exit      Exit
-	killed    bool // by usher, at the deadline
-	stopped   bool // by a signal such as SIGSTOP: it acts on no other one until SIGCONT
-	terminal  bool // it was given the terminal's foreground
-	continued bool // it was continued once after it had touched the terminal too early
+	killed    bool // usher sent SIGKILL at the deadline
+	stopped   bool // by a signal such as SIGSTOP: it handles no signal but SIGKILL until SIGCONT
+	terminal  bool // its process group became the terminal's foreground group
+	continued bool // childStopped has sent it SIGCONT, which it does once
 
-	// The last signal forwarded to it that was no stop signal. It may have been
-	// meant as one.
+	// The last forwarded signal that was no stop signal. The sender may have meant it
+	// as one; see hintStopOn.
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer
@@ -85,9 +85,9 @@ type app struct {
 
 func (s *supervisor) appExited() bool { return !s.app.exited.IsZero() }
 
-// run is the timeline of the contract from top to bottom. Every wait of the start
-// is bounded by startCtx, which ends with the first stop signal; from then on every
-// wait is bounded by a part of the budget.
+// run goes through the timeline in doc.go from start to end. The first stop signal ends
+// startCtx, and with it every wait of the startup. The waits of the shutdown are bounded
+// by parts of the budget.
 func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s := newSupervisor(c, sys)
 	defer close(s.loop.done)
@@ -99,13 +99,13 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s.loop.onQuestion = func(reply chan<- error) { s.answerReadiness(startCtx, reply) }
 	s.emitStartupWarnings()
 
-	// The start: each step only if the one before it succeeded.
+	// The startup: each step only if the one before it succeeded.
 	err := s.wait(startCtx)
 	if err == nil {
 		err = s.runStartHooks(startCtx, PreStart, c.PreStart, never)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // a stop signal that came together with the last success
+		err = context.Cause(startCtx) // a stop signal was received as the last step succeeded
 	}
 	if err == nil && c.Exec {
 		err = s.execApp()
@@ -123,11 +123,11 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.loop.until(startCtx, s.appExited)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // a stop signal that came together with the app's exit
+		err = context.Cause(startCtx) // a stop signal was received as the app exited
 	}
 
-	// The shutdown: every step, whatever came of the others, all within one budget
-	// that began with the first stop signal or the app's own exit.
+	// The shutdown: every step, even if others failed, all within one budget that began
+	// with the first stop signal or the app's exit.
 	s.beginShutdown(err)
 	if s.app.pid != 0 && !s.appExited() {
 		s.drain(ctx)
@@ -140,8 +140,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	return s.finish(), s.reason
 }
 
-// stopOnEnd returns a context that does not end with ctx: the end of ctx counts as
-// a SIGTERM, and the shutdown after it takes its time.
+// stopOnEnd makes the end of ctx act as a SIGTERM. It returns a context that does not
+// end with ctx, for the shutdown after that.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() { s.loop.post(func() { s.requestStop(syscall.SIGTERM) }) })
 	return context.WithoutCancel(ctx)
@@ -161,8 +161,8 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 	return s
 }
 
-// emitStartupWarnings tells what is particular about this configuration and this
-// environment.
+// emitStartupWarnings reports what in this configuration or this environment the user
+// may not expect.
 func (s *supervisor) emitStartupWarnings() {
 	pid1, seesAll := s.loop.sys.becomeSubreaper()
 	s.pid1 = pid1
@@ -170,7 +170,7 @@ func (s *supervisor) emitStartupWarnings() {
 		s.emit(Event{Kind: Subreaper})
 	}
 	if !seesAll && s.cfg.Grace > 0 {
-		s.warn("without PID 1's rights and a /proc of this PID namespace only the app's process group can be ended at the deadline")
+		s.warn("usher is not PID 1, and /proc does not show its PID namespace: at the deadline it can kill only the app's process group")
 	}
 	if s.cfg.DrainIdle > 0 {
 		if _, err := s.loop.sys.sockets(); err != nil {
@@ -196,13 +196,13 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish ends what is left, fills in the summary and returns the exit status.
+// finish kills what is left, reports the summary and returns the exit status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
 	}
 	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.alone && len(s.cfg.PostStop) > 0 {
-		// A post-stop hook at the deadline, and its children.
+		// A post-stop hook that was still running at the deadline, and its children.
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		s.killLeftovers(ctx)
 		cancel()
@@ -216,8 +216,8 @@ func (s *supervisor) finish() int {
 	return sum.Code
 }
 
-// code is usher's exit status. --success-exit is for an app that was asked to
-// stop and did; never for one that had to be killed.
+// code is usher's exit status. SuccessExit applies to an app that exited after a stop
+// signal, not to one that usher killed.
 func (s *supervisor) code() int {
 	code := codeOf(s.reason, s.app.pid != 0, s.app.exit)
 	if s.stopSignalReceived() != 0 && s.app.pid != 0 && !s.app.killed && slices.Contains(s.cfg.SuccessExit, code) {
@@ -235,7 +235,9 @@ func (s *supervisor) stopSignalReceived() syscall.Signal {
 	return 0
 }
 
-// measure is to be deferred: it measures the rest of the function.
+// measure returns a function that sets d to the time since the call of measure:
+//
+//	defer measure(&d)()
 func measure(d *time.Duration) func() {
 	began := time.Now()
 	return func() { *d = time.Since(began) }

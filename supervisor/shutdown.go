@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Why a step of the shutdown ended early or was skipped; the log says it.
+// Why a step of the shutdown ended early or was skipped. The texts appear in the log.
 var (
 	errShare        = errors.New("its share of --grace is used up")
 	errNoTime       = errors.New("no time left")
 	errDrainSkipped = errors.New("SIGINT skipped the drain")
 )
 
-// beginShutdown fixes the reason and the start of the shutdown: a stop signal that
-// was recorded, the app's own exit, or now.
+// beginShutdown records why and when the shutdown began. It began at the first stop
+// signal, which requestStop has recorded, at the app's exit, or now.
 func (s *supervisor) beginShutdown(reason error) {
 	s.reason = reason
 	s.stopReadiness()
@@ -36,7 +36,7 @@ func (s *supervisor) beginShutdown(reason error) {
 	}
 }
 
-// limit is the context of a part of the budget: it ends d after the start of the
+// limit returns a context for a part of the budget: it ends d after the start of the
 // shutdown, or never without --grace.
 func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if s.cfg.Grace == 0 {
@@ -45,8 +45,8 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 	return context.WithDeadlineCause(ctx, s.shutdownStart.Add(d), errShare)
 }
 
-// drain lets the app keep serving: for the delay, while the drain hooks run, and
-// until it is idle.
+// drain lets the app keep serving for the delay, during the drain hooks, and until it
+// is idle.
 func (s *supervisor) drain(ctx context.Context) {
 	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
@@ -86,7 +86,8 @@ func (s *supervisor) delay(drainCtx context.Context) {
 	s.emit(Event{Kind: DelayFinished, Took: time.Since(began)})
 }
 
-// stopApp gives the app its stop signal and, at the deadline only, SIGKILL.
+// stopApp sends the app its stop signal, and SIGKILL if it has not exited at the
+// deadline.
 func (s *supervisor) stopApp(ctx context.Context) {
 	s.loop.onSignal = s.signalInStop
 	if s.appExited() {
@@ -120,8 +121,8 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.killApp(ctx)
 }
 
-// sendStopSignal begins the app's own stop. A stopped process acts on no signal
-// until it is continued.
+// sendStopSignal sends the app its stop signal. SIGCONT follows if the app is stopped,
+// because a stopped process handles no signal but SIGKILL until it is continued.
 func (s *supervisor) sendStopSignal() {
 	sig := s.stopSignal()
 	s.leftovers.begin(time.Now(), s.shutdownStart.Add(s.budget.Kill), sig)
@@ -137,7 +138,7 @@ func (s *supervisor) sendStopSignal() {
 	}
 }
 
-// stopSignal is what the app gets at the stop.
+// stopSignal is the signal that stops the app.
 func (s *supervisor) stopSignal() syscall.Signal {
 	switch received := s.stopSignalReceived(); {
 	case s.cfg.StopSignal > 0:
@@ -145,10 +146,10 @@ func (s *supervisor) stopSignal() syscall.Signal {
 	case received != 0:
 		return received
 	}
-	return syscall.SIGTERM // usher itself ends the app
+	return syscall.SIGTERM // no stop signal was received: a step of the startup failed
 }
 
-// killApp ends the app at the deadline, and with it everything else.
+// killApp sends SIGKILL to the app and to all other processes at the deadline.
 func (s *supervisor) killApp(ctx context.Context) {
 	s.app.killed = true
 	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {
@@ -159,19 +160,21 @@ func (s *supervisor) killApp(ctx context.Context) {
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
 	if s.loop.until(goneCtx, s.appExited) != nil {
-		// SIGKILL does not end a process that waits for a dead disk.
+		// SIGKILL does not end a process in an uninterruptible sleep, such as on a disk
+		// that does not respond. usher exits as if it had.
 		s.app.exit, s.app.exited = Exit{Signal: syscall.SIGKILL}, time.Now()
 	}
 }
 
-// shellHintDelay is how long a shell may run on after its stop signal before the
-// log says what most likely keeps it: it waits for a child that got no signal.
+// shellHintDelay is how long after its stop signal a shell must be running for the log
+// to suggest "exec". The shell is then most likely waiting for a child that got no
+// signal.
 const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// isShell reports whether a command of that name is a shell: it runs other commands
-// and does not forward its signals to them.
+// isShell reports whether name is a shell's. A shell does not forward the signals that
+// it gets to the commands that it runs.
 func isShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
 
 func (s *supervisor) hintShellLater() {
@@ -185,7 +188,7 @@ func (s *supervisor) hintShellLater() {
 	})
 }
 
-// postStop runs the post-stop hooks, whatever has happened before.
+// postStop runs the post-stop hooks, also after a failed startup.
 func (s *supervisor) postStop(ctx context.Context) {
 	if len(s.cfg.PostStop) == 0 {
 		return

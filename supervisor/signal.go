@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// What a signal means depends on the phase; run and the steps of the shutdown say
-// so by assigning onSignal. Each handler records or forwards, none of them waits.
+// The effect of a signal depends on the phase: run and the steps of the shutdown assign
+// a handler to onSignal. A handler records or forwards the signal; none of them waits.
 
 // isStop reports whether sig is a stop signal: SIGTERM, SIGINT and --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(s.cfg.StopOn, sig)
 }
 
-// requestStop begins the shutdown, once: the budget counts from the first stop
-// signal. Later ones mean something only in the drain and the stop.
+// requestStop begins the shutdown at the first stop signal, from which the budget
+// counts. Later ones have an effect only in the drain and the stop.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -31,12 +31,12 @@ func (s *supervisor) requestStop(sig syscall.Signal) {
 	s.stop(StopError{sig})
 }
 
-// maxPending is how many signals are kept for an app that does not exist yet: as
-// many as anybody means, and no more than a flood may take of memory.
+// maxPending bounds how many signals are kept until the app is started, and so the
+// memory for them.
 const maxPending = 1024
 
-// signalBeforeApp applies until the app has started. SIGQUIT and SIGHUP end the
-// wait too, as they end any program that has no handler for them.
+// signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end
+// the wait too, because without a handler they terminate a process.
 func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	if s.isStop(sig) || sig == syscall.SIGQUIT || sig == syscall.SIGHUP {
 		s.requestStop(sig)
@@ -46,13 +46,14 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	case len(s.pendingSignals) < maxPending:
 		s.pendingSignals = append(s.pendingSignals, sig)
 		s.emit(Event{Kind: SignalPending, Signal: sig})
-	case len(s.pendingSignals) == maxPending: // once, and never again
+	case len(s.pendingSignals) == maxPending: // the 0 makes this case happen once
 		s.pendingSignals = append(s.pendingSignals, 0)
 		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
 	}
 }
 
-// forwardPending forwards what came before the app existed, in that order.
+// forwardPending forwards the signals that were received before the app was started, in
+// that order.
 func (s *supervisor) forwardPending() {
 	for _, sig := range s.pendingSignals {
 		if sig != 0 {
@@ -62,7 +63,7 @@ func (s *supervisor) forwardPending() {
 	s.pendingSignals = nil
 }
 
-// takeLaterStops returns the stop signals that came too early to mean anything.
+// takeLaterStops returns the stop signals that requestStop has kept for the next step.
 func (s *supervisor) takeLaterStops() []syscall.Signal {
 	later := s.laterStops
 	s.laterStops = nil
@@ -77,8 +78,8 @@ func (s *supervisor) signalInRun(sig syscall.Signal) {
 	s.forward(sig)
 }
 
-// signalInDrain: orchestrators repeat SIGTERM, so a repeated one changes nothing; a
-// SIGINT is a person who does not want to wait.
+// signalInDrain ignores a repeated stop signal, because orchestrators repeat SIGTERM.
+// SIGINT skips the drain: it is sent by a person who does not want to wait.
 func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseFunc) {
 	switch {
 	case sig == syscall.SIGINT:
@@ -91,8 +92,8 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// signalInStop forwards everything as it comes. With --stop-signal none the app is
-// ended in another way, and gets no stop signal here either.
+// signalInStop forwards every signal. With --stop-signal none something else stops the
+// app, so stop signals are ignored.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)
@@ -101,7 +102,8 @@ func (s *supervisor) signalInStop(sig syscall.Signal) {
 	s.sendForwarded(sig, sig)
 }
 
-// ignore is for a signal that no app can get any more, or that changes nothing.
+// ignore reports a signal that is not forwarded, because the app has exited or the
+// shutdown is running already.
 func (s *supervisor) ignore(sig syscall.Signal) {
 	e := Event{Kind: SignalIgnored, Signal: sig}
 	if s.appExited() {
@@ -110,7 +112,7 @@ func (s *supervisor) ignore(sig syscall.Signal) {
 	s.emit(e)
 }
 
-// forward forwards a signal to the app, rewritten as --rewrite says.
+// forward forwards a signal to the app, after --rewrite.
 func (s *supervisor) forward(sig syscall.Signal) {
 	if s.appExited() {
 		s.ignore(sig)
@@ -132,9 +134,9 @@ func (s *supervisor) sendForwarded(sig, send syscall.Signal) {
 	}
 }
 
-// signalApp sends to the app, or with --group to its process group. The pid is
-// the app's as long as it has not been reaped, and only the loop reaps. An app
-// that has left the group for one of its own is signalled itself.
+// signalApp sends a signal to the app, or with --group to its process group. The pid
+// is not reused before the app has been reaped, and only the loop reaps. If the group
+// does not exist, because the app has left it for another one, the app is signalled.
 func (s *supervisor) signalApp(sig syscall.Signal) error {
 	pid, sys := s.app.pid, s.loop.sys
 	err := error(syscall.ESRCH)
@@ -150,17 +152,18 @@ func (s *supervisor) signalApp(sig syscall.Signal) error {
 	return err
 }
 
-// stopOnWindow is how soon after a forwarded signal the app's exit suggests that
-// the signal was meant to stop it.
-const stopOnWindow = time.Minute
+const (
+	// stopOnWindow: if the app exits so soon after a forwarded signal, the signal was
+	// probably meant to stop it.
+	stopOnWindow = time.Minute
+	// stopOnDelay is how long after a signal that images use as STOPSIGNAL the app must
+	// be running for the log to suggest --stop-on.
+	stopOnDelay = 5 * time.Second
+)
 
-// stopOnDelay is how long an app may run on after a signal that images use as their
-// STOPSIGNAL, before the log says that usher did not take it for one.
-const stopOnDelay = 5 * time.Second
-
-// hintStopOnLater gives the hint if the app survives a signal that images use as
-// STOPSIGNAL (nginx and php-fpm QUIT, httpd WINCH, haproxy USR1): the orchestrator
-// then waits for an end that nobody has begun.
+// hintStopOnLater suggests --stop-on if the app keeps running after a signal that images
+// use as STOPSIGNAL (nginx and php-fpm QUIT, httpd WINCH, haproxy USR1). The orchestrator
+// may then be waiting for an exit, but usher has begun no shutdown.
 func (s *supervisor) hintStopOnLater(sig syscall.Signal) {
 	if s.cfg.Grace == 0 || s.app.stopOnTimed || !slices.Contains([]syscall.Signal{syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGUSR1}, sig) {
 		return

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockets lists the TCP sockets of the network namespace by sock_diag(7), which
-// works without /proc and for every user. A sandbox that does not implement it may
-// have /proc/net/tcp.
+// sockets lists the TCP sockets of the network namespace by sock_diag(7), which works
+// without /proc and for every user, or else by /proc/net/tcp, because sandboxes such as
+// gVisor may not implement sock_diag.
 func (s *linux) sockets() ([]socket, error) {
 	var all []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -34,12 +34,12 @@ func (s *linux) sockets() ([]socket, error) {
 }
 
 const (
-	diagTimeout = 100_000 // µs; the kernel usually answers at once
+	diagTimeout = 100_000 // µs; the kernel usually replies at once
 	// The sizes of inet_diag_req_v2, and of the part of inet_diag_msg that is read.
 	diagRequestSize, diagMessageSize = 56, 6
 )
 
-// dumpTCP dumps the sockets of an address family by sock_diag(7).
+// dumpTCP lists the sockets of an address family by sock_diag(7).
 func dumpTCP(family uint8) ([]socket, error) {
 	fd, err := syscall.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
@@ -62,7 +62,7 @@ func dumpTCP(family uint8) ([]socket, error) {
 	}
 
 	var all []socket
-	datagram := make([]byte, 32<<10) // the largest that the kernel sends, netlink(7)
+	datagram := make([]byte, 32<<10) // the largest datagram that the kernel sends, netlink(7)
 	for {
 		n, err := syscall.Read(fd, datagram)
 		if err == syscall.EINTR {
@@ -91,8 +91,7 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
-			// Both hold an errno: a dump that fails, because the kernel has no
-			// tcp_diag, ends with NLMSG_DONE.
+			// NLMSG_DONE has an errno too, for example if the kernel has no tcp_diag.
 			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
 				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 			}
@@ -105,8 +104,8 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 	return all, false, nil
 }
 
-// readProcNetTCP reads tables of proc_net(5). The table of an address family that
-// the kernel does not support does not exist.
+// readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). One of them
+// may be missing, because the kernel may not support that address family.
 func readProcNetTCP(files ...string) ([]socket, error) {
 	var all []socket
 	var missing error
@@ -131,8 +130,8 @@ func readProcNetTCP(files ...string) ([]socket, error) {
 	return all, nil
 }
 
-// parseProcNetTCP parses a line for each socket: its number, its local and its
-// remote address, its state, and more.
+// parseProcNetTCP parses one line for each socket. The first fields are its number, the
+// local address, the remote address and the state.
 func parseProcNetTCP(r io.Reader) (all []socket, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

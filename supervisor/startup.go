@@ -12,12 +12,12 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// errAppExited ends what was done for an app that has exited.
+// errAppExited is why a step is skipped or ended early when the app has exited.
 var errAppExited = errors.New("the app has exited")
 
 func never() bool { return false }
 
-// wait probes every Wait target, all at once, until each is ready.
+// wait probes all Wait targets concurrently until each is ready.
 func (s *supervisor) wait(startCtx context.Context) error {
 	if len(s.cfg.Wait) == 0 {
 		return nil
@@ -26,8 +26,8 @@ func (s *supervisor) wait(startCtx context.Context) error {
 	return s.runUntil(startCtx, never, s.probing(s.cfg.Wait, s.cfg.WaitTimeout))
 }
 
-// probing returns a function that probes targets until all are ready, at most for
-// limit; 0 means no limit.
+// probing returns a function that probes targets until all are ready, for at most
+// limit; 0: no limit.
 func (s *supervisor) probing(targets []probes.Target, limit time.Duration) func(context.Context) error {
 	phase, attempt := s.phase, s.attempt(s.phase, nil)
 	return func(ctx context.Context) error {
@@ -60,9 +60,9 @@ func targetEvent(u probes.Update) Event {
 	return e
 }
 
-// runUntil runs f beside the loop until it returns, ctx ends or early is true. f's
-// context ends with any of these. During the start f then has cancelTime to return;
-// during the shutdown nobody waits for it.
+// runUntil runs f in a goroutine until f returns, ctx ends or early returns true. Then
+// the context of f ends. During the startup runUntil waits at most cancelTime for f to
+// return after that, during the shutdown not at all.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -79,20 +79,20 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 		}
 		return err
 	}
-	// A job that was ended from outside reports its own view of that: the cause
-	// is what counts.
+	// The error of a job whose context has ended is a consequence of that: return the
+	// cause.
 	if j.err == nil || ctx.Err() == nil {
 		return j.err
 	}
 	return context.Cause(ctx)
 }
 
-// cancelTime is how long a step of the start that was cancelled may take to return:
-// its command is killed after hookKillDelay.
+// cancelTime is how long a cancelled step of the startup may take to return. It is
+// longer than hookKillDelay, after which a command of the step gets SIGKILL.
 const cancelTime = 2 * hookKillDelay
 
-// untilEnded waits for a cancelled job for cancelTime, or until the drain's part of
-// the budget is over, so that this wait never uses up the app's reserve.
+// untilEnded waits at most cancelTime for a cancelled job, and not longer than the
+// drain's part of the budget, so that the app keeps its reserve.
 func (s *supervisor) untilEnded(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -113,8 +113,8 @@ func (s *supervisor) cancelTime() time.Duration {
 	return min(cancelTime, time.Until(start.Add(s.budget.Drain)))
 }
 
-// runStartHooks runs the hooks of a start phase, in order; the first that fails
-// ends the start. early ends them without an error.
+// runStartHooks runs the hooks of a phase of the startup in order, until one fails. If
+// early returns true it returns nil.
 func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
 	if len(hooks) == 0 {
 		return nil
@@ -135,9 +135,9 @@ func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks 
 	return nil
 }
 
-// runStartHook runs one hook. A stop signal does not end it, but interrupts it: a
-// migration must be able to roll back. Its command gets SIGTERM and the time of
-// interruptLimit. A hook that is no command cannot be told, and is cancelled.
+// runStartHook runs one hook. After a stop signal its command gets SIGTERM and the time
+// of interruptLimit, because a migration must be able to roll back. A hook that is no
+// command is cancelled.
 func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, early func() bool) error {
 	hookCtx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -164,8 +164,8 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	return err
 }
 
-// interruptHook interrupts a hook's command and waits for it. It returns why the
-// hook is cancelled if it has not ended then.
+// interruptHook sends SIGTERM to a hook's command and waits until it has exited. It
+// returns the reason for which the caller cancels the hook if that is still running.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
@@ -178,13 +178,14 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 		return err
 	}
 	if t.Retries == 0 {
-		s.untilEnded(j) // its result is on the way
+		s.untilEnded(j) // the command has exited, so the job ends soon
 	}
-	return stop // no retry follows
+	return stop // the caller cancels the job, so there is no retry
 }
 
-// interruptResult is how a hook ended after a stop signal. One that handled it may
-// have told its children of it, which the rule for leftovers has to know.
+// interruptResult returns the result of a hook that was interrupted. If its command
+// handled the signal, it may have signalled its children: the time is recorded for the
+// rule in leftovers.go.
 func (s *supervisor) interruptResult(err error) error {
 	var exit exitError
 	if killed := errors.As(err, &exit) && exit.Signal != 0; !killed {
@@ -196,9 +197,9 @@ func (s *supervisor) interruptResult(err error) error {
 	return &InterruptedError{syscall.SIGTERM, err}
 }
 
-// interruptLimit bounds an interrupted hook: in pre-start by the SIGKILL of the
-// budget, or without --grace not at all; in post-start, when the app waits for its
-// own stop, by the drain's part of the budget, or without --grace by one second.
+// interruptLimit bounds an interrupted hook: in pre-start by Budget.Kill, or without
+// --grace not at all; in post-start, where the app still has to be stopped after it, by
+// Budget.Drain, or without --grace by one second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
 	case s.phase == PreStart:
@@ -217,8 +218,7 @@ func timeUntil(ctx context.Context) time.Duration {
 	return max(0, time.Until(deadline))
 }
 
-// startApp starts the app. Its exit is recorded in the loop, whatever the
-// supervisor is doing at that moment.
+// startApp starts the app. The loop calls recordAppExit when the app has exited.
 func (s *supervisor) startApp(startCtx context.Context) error {
 	s.enter(Start)
 	began := time.Now()
@@ -241,9 +241,10 @@ func (s *supervisor) startApp(startCtx context.Context) error {
 	})
 	started := func() bool { return failed != nil || s.app.pid != 0 }
 	if err := s.loop.until(startCtx, started); err != nil {
-		// A stop signal came in the middle. The start takes a millisecond, and then
-		// the app is stopped in order. One that does not return, because a file system
-		// does not answer, is given up: what comes of it is a leftover.
+		// A stop signal was received during the start. The start usually takes a
+		// millisecond; then the app is stopped as usual. A start that does not return,
+		// because a file system does not respond, is abandoned, and the process that it
+		// may still create is a leftover.
 		ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 		defer cancel()
 		if s.loop.until(ctx, started) != nil {
@@ -272,7 +273,7 @@ func (s *supervisor) execApp() error {
 		s.warn(signals.Name(sig) + " was received before the app started and is lost: with --exec usher cannot forward it")
 	}
 	if s.loop.reap(); !s.loop.alone {
-		s.warn("processes that the hooks have left running become children of the app, and what they print is lost: with --exec usher cannot read it")
+		s.warn("processes that the hooks have left running become children of the app, and their output is lost: with --exec usher cannot read it")
 	}
 	s.emit(Event{Kind: AppExec, PID: os.Getpid()})
 	return &PhaseError{Start, s.loop.sys.replace(process{argv: s.cfg.Command, env: s.cfg.Env, app: true})}
@@ -295,9 +296,10 @@ func (s *supervisor) waitReady(startCtx context.Context) error {
 	return s.runStartHooks(startCtx, PostStart, s.cfg.PostStart, s.appExited)
 }
 
-// childStopped records whether the app is stopped, and continues one that read or
-// wrote its terminal between its exec and the hand-over of the foreground. Any
-// other stop is the user's business, or the app's. sig 0: it was continued.
+// childStopped records whether the app is stopped; sig is 0 if it was continued. If the
+// app used the terminal before it became the foreground group, the kernel has stopped it
+// by SIGTTIN or SIGTTOU, and childStopped continues it once. Other stops were meant by
+// the user or the app.
 func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
 	if pid != s.app.pid {
 		return

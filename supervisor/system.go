@@ -2,50 +2,51 @@ package supervisor
 
 import "syscall"
 
-// kernel is everything that Run needs from the operating system. There is one
-// real implementation and one for the stories in fake time.
+// kernel is everything that Run needs from the operating system. There is one real
+// implementation, and one for the stories in fake time.
 //
-// Its methods belong to the loop and return at once. What can block, because a
-// file system or a crowded process table is slow, is returned as a function that
-// the loop runs in a goroutine: the start of a process, look, killOthers.
+// The loop calls its methods, which do not block unless their comments say otherwise.
+// start, look and killOthers return a function for the part that may block on a file
+// system or on a long process table; the loop runs it in a goroutine.
 type kernel interface {
-	// start returns a function that forks and executes p; a *StartError says why
-	// it could not.
+	// start returns a function that forks and executes p, and returns a *StartError if
+	// that fails.
 	start(p process) func() (child, error)
 	// started records that p runs as c.
 	started(p process, c child)
-	// replace turns this process into p by execve(2). It returns only if it
-	// cannot, with a *StartError.
+	// replace executes p in this process by execve(2). It returns only if that fails,
+	// with a *StartError.
 	replace(p process) error
-	// wait reaps one child without blocking: pid 0 when none has changed its
-	// state, ECHILD when there is none at all.
+	// wait reaps one child: pid 0 if no child has changed its state, ECHILD if there are
+	// no children.
 	wait() (pid int, ws syscall.WaitStatus, err error)
 	// kill is kill(2): a negative pid is a process group.
 	kill(pid int, sig syscall.Signal) error
 	// group is getpgid(2) of a child that has not been reaped.
 	group(pid int) int
-	// look returns a function that lists the processes that may have to be stopped:
-	// as PID 1 all others of the PID namespace, else all descendants. It is false
-	// where /proc does not show them.
+	// look returns a function that lists the processes that may have to be stopped: as
+	// PID 1 all others of the PID namespace, else all descendants. That function
+	// returns false if /proc does not show them.
 	look() func() ([]proc, bool)
-	// signalAll sends sig to whatever can be reached without a look: as PID 1 to
-	// all others, else to the app's process group.
+	// signalAll sends sig to all processes that can be reached without reading /proc: as
+	// PID 1 to all others, else to the app's process group.
 	signalAll(sig syscall.Signal)
-	// killOthers returns a function that sends SIGKILL to this process's children, or
-	// if it is to be thorough to all descendants. As PID 1 everything else has had it
-	// when killOthers returns.
+	// killOthers returns a function that sends SIGKILL to this process's children, or if
+	// thorough to all descendants. As PID 1 killOthers itself sends it to all others.
 	killOthers(thorough bool) func()
-	// becomeSubreaper makes orphans usher's children, as they are PID 1's anyway.
-	// seesAll reports whether look works or is not needed to reach everything.
+	// becomeSubreaper makes usher the parent of orphans among its descendants, unless it
+	// is PID 1, which is their parent anyway. seesAll: usher can reach every process
+	// that it may have to stop.
 	becomeSubreaper() (pid1, seesAll bool)
 	// sockets lists the TCP sockets of the network namespace that listen or are
-	// connected.
+	// connected. It is slow if there are many, so the loop calls it in a goroutine.
 	sockets() ([]socket, error)
-	// outOfMemory counts the processes of the container that the kernel has killed for
-	// lack of memory since the app was started; limit is the container's in bytes, 0
-	// if it has none. It reads files and is not for the loop.
+	// outOfMemory returns how many processes of the container the kernel has killed for
+	// lack of memory since the app was started, and the container's limit in bytes; 0:
+	// no limit. It reads files, so the loop calls it in a goroutine.
 	outOfMemory() (killed int, limit int64)
-	// flushOutput passes on what commands and their leftovers have printed so far.
+	// flushOutput passes on all output so far of commands, and of processes that they
+	// have left running.
 	flushOutput()
 	// appExited takes the terminal's foreground back from the app.
 	appExited()
@@ -56,34 +57,33 @@ type process struct {
 	argv   []string
 	env    []string
 	app    bool     // gets the terminal, stdin, stdout, stderr and the inherited descriptors
-	detach bool     // with app: release what only the app needs once it runs
-	self   []string // with app: a command that becomes argv; see Config.Self
+	detach bool     // with app: Config.Detach
+	self   []string // with app: Config.Self
 	output func(line []byte)
 }
 
 // child is a started process.
 type child struct {
 	pid      int
-	terminal bool   // it was given the terminal's foreground
-	left     string // with detach: the directory that usher has left; "": none
-	// flush returns once everything that the child had printed before the call has
-	// been passed to output.
+	terminal bool   // its process group became the terminal's foreground group
+	left     string // with detach: usher's former working directory; "": it has not changed
+	// flush returns when all that the child printed before the call has been passed to
+	// output.
 	flush func()
 }
 
-// proc is one process of a look.
+// proc is a process in /proc.
 type proc struct {
 	procID
 	parent int
 	group  int
-	name   string // its command name, at most 15 bytes (comm of proc(5))
-	own    bool   // it is usher's child: parent is usher
+	name   string // the name of its command, at most 15 bytes (comm in proc(5))
+	own    bool   // it is usher's child
 	caught uint64 // the signals that it has handlers for; signal n is bit n-1
-	filter bool   // its stdin is a pipe into which another living process prints
+	filter bool   // its stdin is a pipe that is another living process's stdout or stderr
 }
 
-// procID names a process for good: a pid may be given to another process, which
-// then has another start time.
+// procID identifies a process even if its pid is reused: the start times differ.
 type procID struct {
 	pid   int
 	start uint64 // clock ticks since boot

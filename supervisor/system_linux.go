@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linux is the real kernel. It needs nothing that a bare container may lack:
-// where /proc or /dev is missing it does without.
+// linux is the real kernel. It works without /proc and /dev, which a container may
+// lack.
 type linux struct {
 	pid1      bool
-	terminal  int    // our own descriptor of the controlling terminal, or -1
-	cwd       string // after chdir("/"): where we were started, for the hooks
-	inherited []int  // descriptors from 3 on that are meant for the app
-	app       int    // its pid, which is its process group's number too
+	terminal  int    // a duplicated descriptor of the controlling terminal, or -1
+	cwd       string // after chdir("/"): the former working directory, in which hooks start
+	inherited []int  // inherited descriptors from 3 on, for the app
+	app       int    // the app's pid, which is also the number of its process group
 	copiers   []*copier
 	memory    memoryCgroup
 }
@@ -23,9 +23,9 @@ func newSystem() kernel {
 	return &linux{pid1: os.Getpid() == 1, terminal: -1, inherited: inheritedFiles()}
 }
 
-// inheritedFiles finds the descriptors from 3 on that we were started with, and
-// marks them close-on-exec, so that the app gets them and no hook does.
-// Everything that Go itself opens is close-on-exec already.
+// inheritedFiles returns the descriptors from 3 on that usher inherited, and sets
+// close-on-exec on them, so that hooks do not get them; the app does by startApp. They
+// are recognized by the missing flag: Go sets it on everything that it opens.
 func inheritedFiles() []int {
 	var fds []int
 	for _, fd := range openFiles() {
@@ -38,8 +38,8 @@ func inheritedFiles() []int {
 	return fds
 }
 
-// openFiles lists the numbers that may be open: from /proc, else all numbers up
-// to the usual limit.
+// openFiles returns the numbers of open descriptors from /proc, or else all numbers
+// below the usual limit.
 func openFiles() []int {
 	const usualLimit = 1024
 	if fds := numericEntries("/proc/self/fd"); len(fds) > 0 {

@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownTerminal is a descriptor of the terminal whose foreground process group is
-// ours, or -1. Only then is the foreground ours to give away.
+// ownTerminal returns a descriptor of the terminal whose foreground process group is
+// usher's own; -1 if there is none. Only the foreground group may set another one.
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		// 0 is a group of another PID namespace: it could not be given back.
+		// 0 is a group outside our PID namespace, which usher could not restore.
 		if err != nil || pgrp <= 0 || pgrp != syscall.Getpgrp() {
 			continue
 		}
@@ -23,8 +23,8 @@ func ownTerminal() int {
 	return -1
 }
 
-// setForeground gives the terminal to a process group. To a caller in the
-// background the kernel sends SIGTTOU, unless the calling thread blocks it.
+// setForeground makes pgrp the terminal's foreground process group. The kernel sends
+// SIGTTOU to a caller in the background, unless the calling thread blocks that signal.
 func setForeground(tty, pgrp int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
