@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The files are as the kernel writes them: 5.10 and 6.18 with cgroup v1, 6.1 and
-// 6.12 with v2.
-func TestMemoryCgroup(t *testing.T) {
+// The contents of the files were copied from Linux 5.10 and 6.18 (cgroup v1), 6.1 and
+// 6.12 (v2).
+func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 	const (
 		v1List = "9:name=systemd:/docker/9255e5c8\n4:cpu,memory:/docker/9255e5c8\n0::/docker/9255e5c8\n"
 		v2List = "0::/\n"
@@ -21,7 +21,7 @@ func TestMemoryCgroup(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		files  map[string]string // under /sys/fs/cgroup; "list" is /proc/self/cgroup
-		events string            // the one that is found
+		events string            // the file with the count that must be found
 		limit  int64
 	}{
 		"v2 in a container":  {map[string]string{"list": v2List, "memory.events": v2, "memory.max": "67108864\n"}, "memory.events", 64 << 20},
@@ -64,14 +64,14 @@ func TestMemoryCgroup(t *testing.T) {
 			assert.Equal(t, mount+c.events, m.events)
 			assert.Equal(t, 3, m.before)
 			n, limit := m.killed()
-			assert.Zero(t, n, "none since then")
+			assert.Zero(t, n, "kills before the start of the app do not count")
 			assert.Equal(t, c.limit, limit)
 			write(mount+c.events, "oom 9\noom_kill 5\n")
 			n, _ = m.killed()
 			assert.Equal(t, 2, n)
 			require.NoError(t, os.Remove(mount+c.events))
 			n, _ = m.killed()
-			assert.Zero(t, n, "the cgroup is gone")
+			assert.Zero(t, n, "the cgroup has been removed")
 		})
 	}
 }

@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config Config
-		says   []string // one for each mistake, in order; none: it is fine
+		want   []string // a part of each error, in order; nil: no errors
 	}{
 		{"a plain init", Config{Command: plainApp}, nil},
 		{"nothing to do", Config{}, []string{"no command"}},
@@ -34,33 +34,33 @@ func TestValidate(t *testing.T) {
 		{"a drain without a deadline", Config{Command: plainApp, Drain: unwritten, DrainDelay: s, StopReserve: s},
 			[]string{"DrainDelay needs Grace: 25s", "Drain needs Grace", "StopReserve needs Grace"}},
 		{"written numbers that just fit", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(3 * s), PostStop: written(2 * s)}, nil},
-		{"written numbers that do not", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
+		{"written numbers that do not fit", Config{Command: plainApp, Grace: 10 * s, DrainDelay: 2 * s, StopReserve: 3 * s, Drain: written(4 * s), PostStop: written(2 * s)},
 			[]string{"add up to 11s: raise Grace"}},
-		{"written numbers beyond all time", Config{Command: plainApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise Grace"}},
+		{"written numbers whose sum overflows", Config{Command: plainApp, Grace: 10 * s, DrainDelay: math.MaxInt64, StopReserve: math.MaxInt64}, []string{"raise Grace"}},
 		{"default timeouts shrink to fit", Config{Command: plainApp, Grace: 5 * s, Drain: append(unwritten, unwritten...), PostStop: unwritten}, nil},
 		{"stop signals that are rewritten", Config{Command: plainApp, StopOn: []syscall.Signal{syscall.SIGQUIT},
 			Rewrite: signals.Rewrite{syscall.SIGTERM: syscall.SIGINT, syscall.SIGQUIT: 0, syscall.SIGHUP: syscall.SIGUSR1}},
 			[]string{"SIGTERM is a stop signal: use StopSignal", "SIGQUIT is a stop signal"}},
 		{"signals that do not exist", Config{Command: plainApp, StopSignal: 65, StopOn: []syscall.Signal{syscall.SIGKILL}},
 			[]string{"StopSignal: 65 is not a signal", "StopOn: SIGKILL cannot be caught"}},
-		{"a place taken, and something to do after it", Config{Command: plainApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
+		{"Exec with fields that act after the start", Config{Command: plainApp, Exec: true, Wait: unwritten, PreStart: unwritten, Grace: s, Group: true, Ready: unwritten, StopSignal: syscall.SIGQUIT},
 			[]string{"Ready cannot be combined with Exec", "StopSignal cannot be", "Grace cannot be", "Group cannot be"}},
-		{"codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is not an exit code", "-1 is not an exit code"}},
-		{"negative durations, whose sums say nothing", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainIdle: -s}, []string{"DrainDelay: -", "DrainIdle: -1s is negative"}},
-		{"more than a day", Config{Command: plainApp, Grace: 5 * s, DrainIdle: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise Grace, or shorten them"}},
+		{"exit codes that do not exist", Config{Command: plainApp, SuccessExit: []int{143, 256, -1}}, []string{"256 is not an exit code", "-1 is not an exit code"}},
+		{"negative durations are not added up", Config{Command: plainApp, Grace: 5 * s, DrainDelay: -math.MaxInt64, DrainIdle: -s}, []string{"DrainDelay: -", "DrainIdle: -1s is negative"}},
+		{"a sum of more than a day", Config{Command: plainApp, Grace: 5 * s, DrainIdle: 25 * 3600 * s}, []string{"add up to 25h0m0s: raise Grace, or shorten them"}},
 		{"negative durations", Config{Command: plainApp, Grace: -s, WaitTimeout: -s}, []string{"WaitTimeout: -1s is negative", "Grace: -1s is negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.config.Validate()
-			if len(c.says) == 0 {
+			if len(c.want) == 0 {
 				require.NoError(t, err)
 				return
 			}
 			var all *multierror.Error
 			require.ErrorAs(t, err, &all)
-			require.Len(t, all.Errors, len(c.says), "%v", err)
-			for i, says := range c.says {
-				assert.ErrorContains(t, all.Errors[i], says)
+			require.Len(t, all.Errors, len(c.want), "%v", err)
+			for i, text := range c.want {
+				assert.ErrorContains(t, all.Errors[i], text)
 				var field *FieldError
 				require.ErrorAs(t, all.Errors[i], &field)
 				for _, name := range field.Fields() {
@@ -80,7 +80,7 @@ func TestFieldErrorUsesOtherNamesForFields(t *testing.T) {
 	assert.Contains(t, field.Text(strings.ToLower), "draindelay needs grace: 25s")
 }
 
-func TestWarningsNameADrainThatWillBeCut(t *testing.T) {
+func TestWarningsNameADrainThatWillEndEarly(t *testing.T) {
 	c := Config{Command: plainApp, Grace: 10 * time.Second, DrainDelay: 7 * time.Second}
 	require.NoError(t, c.Validate())
 	require.Len(t, c.Warnings(), 1)
@@ -95,8 +95,7 @@ func enough(t *testing.T, c *Config) time.Duration {
 	return d
 }
 
-// The grace period that a message or a warning names is the shortest that is right.
-func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
+func TestMessagesNameTheShortestSufficientGrace(t *testing.T) {
 	for seconds := range 60 {
 		c := Config{Command: plainApp, Grace: time.Second, DrainDelay: time.Duration(seconds) * 700 * time.Millisecond,
 			Drain:    []probes.Target{{Timeout: time.Duration(seconds%7) * time.Second, TimeoutWritten: true}},
@@ -104,20 +103,20 @@ func TestTheGraceThatIsSaidToBeEnoughIs(t *testing.T) {
 		if seconds%3 == 0 {
 			c.StopReserve = time.Duration(seconds) * 300 * time.Millisecond
 		}
-		right := func() bool { return c.Validate() == nil && len(c.Warnings()) == 0 }
+		sufficient := func() bool { return c.Validate() == nil && len(c.Warnings()) == 0 }
 		c.Grace = max(enough(t, &c), time.Second)
-		assert.True(t, right(), "%d: %v", seconds, c.Grace)
+		assert.True(t, sufficient(), "%d: %v", seconds, c.Grace)
 		if c.Grace -= time.Second; c.Grace > 0 {
-			assert.False(t, right(), "%d: %v", seconds, c.Grace)
+			assert.False(t, sufficient(), "%d: %v", seconds, c.Grace)
 		}
 	}
 }
 
-func TestRunRefusesABadConfigBeforeAnythingStarts(t *testing.T) {
+func TestRunRejectsAnInvalidConfig(t *testing.T) {
 	code, err := Run(t.Context(), Config{Command: plainApp, DrainDelay: time.Second})
 	assert.Equal(t, CodeFault, code)
 	assert.True(t, strings.Contains(err.Error(), "DrainDelay needs Grace"), "%v", err)
 }
 
-// plainApp is a command that a Config may have.
+// plainApp is a valid Config.Command.
 var plainApp = []string{"app"}

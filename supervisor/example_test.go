@@ -10,7 +10,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// targets reads texts that have no mistakes.
+// targets parses texts that are known to be valid.
 func targets(use probes.Use, texts ...string) (list []probes.Target) {
 	for _, text := range texts {
 		target, err := probes.Parse(text, use)
@@ -22,16 +22,16 @@ func targets(use probes.Use, texts ...string) (list []probes.Target) {
 	return list
 }
 
-// An app is started once its dependency is there, and ends by itself.
+// The app is started when its dependency is ready, and exits by itself.
 func ExampleRun() {
-	database, err := net.Listen("tcp", "127.0.0.1:0") // plays the database
+	database, err := net.Listen("tcp", "127.0.0.1:0") // stands for a database server
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer database.Close()
 
-	code, why := supervisor.Run(context.Background(), supervisor.Config{
+	code, reason := supervisor.Run(context.Background(), supervisor.Config{
 		Command:  []string{"sh", "-c", "exit 3"},
 		Wait:     targets(probes.ForWait, "name=db tcp://"+database.Addr().String()),
 		PreStart: targets(probes.ForStart, "name=migrate true"),
@@ -49,7 +49,7 @@ func ExampleRun() {
 			}
 		},
 	})
-	fmt.Println(code, why)
+	fmt.Println(code, reason)
 	// Output:
 	// wait: db is ready
 	// pre-start: migrate finished: <nil>
@@ -59,12 +59,12 @@ func ExampleRun() {
 	// 3 <nil>
 }
 
-// An app is asked to stop, here by the end of the context, which counts as a
-// SIGTERM. While the drain runs it still serves.
+// When the context is cancelled the app is stopped as after a SIGTERM. It keeps serving
+// during the drain.
 func ExampleRun_stop() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	code, why := supervisor.Run(ctx, supervisor.Config{
+	code, reason := supervisor.Run(ctx, supervisor.Config{
 		Command: []string{"sleep", "1000"},
 		Drain:   targets(probes.ForEnd, `sh -c 'echo leaving because of $USHER_SIGNAL'`),
 		Grace:   8 * time.Second,
@@ -80,14 +80,14 @@ func ExampleRun_stop() {
 			}
 		},
 	})
-	fmt.Println(code, why)
+	fmt.Println(code, reason)
 	// Output:
 	// drain sh| leaving because of SIGTERM
 	// the app was killed by SIGTERM
 	// 143 stopped by SIGTERM
 }
 
-// What cannot come true is refused before anything starts, all of it at once.
+// Validate returns all errors at once.
 func ExampleConfig_Validate() {
 	config := supervisor.Config{
 		Drain:       targets(probes.ForEnd, "true"),
@@ -101,7 +101,7 @@ func ExampleConfig_Validate() {
 	// 	* SuccessExit: 256 is not an exit code: write numbers from 0 to 255, such as 143
 }
 
-// A check of health in a program that reaps children itself.
+// A health check that probes a file and runs a command.
 func ExampleAsk() {
 	err := supervisor.Ask(context.Background(), supervisor.Config{}, targets(probes.ForProbe, "name=root file:///", "name=check sh -c 'exit 2'"))
 	fmt.Println(err)

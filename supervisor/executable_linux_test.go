@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// elfFile is the head of a program for a processor, with a loader if one is
-// named.
+// elfFile returns the beginning of an ELF program, with a PT_INTERP header unless loader
+// is empty.
 func elfFile(class, order byte, machine uint16, loader string) []byte {
 	b := make([]byte, 256)
 	copy(b, "\x7fELF")
@@ -60,7 +60,7 @@ func TestELFInterpreter(t *testing.T) {
 			assert.True(t, ok)
 			assert.Equal(t, loader, path)
 
-			// Every shorter file, and every value of every byte of the headers.
+			// Truncated and damaged files must not cause a panic.
 			for n := range head {
 				if path, ok := elfInterpreter(head[:n]); ok {
 					assert.Equal(t, loader, path)
@@ -72,7 +72,7 @@ func TestELFInterpreter(t *testing.T) {
 				}
 			}
 			_, ok = elfInterpreter(elfFile(class, order, 183, ""))
-			assert.False(t, ok, "a static program has none")
+			assert.False(t, ok, "a static program has no loader")
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestMissingInterpreter(t *testing.T) {
 
 	s := place{dir}
 	assert.EqualError(t, missingInterpreter(write("relative", "#!no/sh\n"), s.absolute), "no/sh: no such file")
-	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "found beside it")
+	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "a relative interpreter exists, but its own does not")
 }
 
 func TestBadFormat(t *testing.T) {
@@ -154,7 +154,7 @@ func TestBadFormat(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o755))
 		err := badFormat(file)
 		if machine, ok := elfMachine([]byte(text)); ok && otherProcessor(machine) == nil {
-			want = syscall.ENOEXEC.Error() // damaged, and for this processor
+			want = syscall.ENOEXEC.Error() // built for this processor, so the file must be damaged
 		}
 		if want == "" {
 			assert.NoError(t, err, "%q", text)

@@ -15,25 +15,25 @@ import (
 // usherPID is usher's own pid in a story.
 const usherPID = 1
 
-// fakeProcess is a process of the fake kernel.
+// fakeProcess is a living process of the fake kernel.
 type fakeProcess struct {
 	pid, parent, group int
 	name               string
 	act                behaviour
 
-	told    int  // how many signals have asked it to stop
-	leaving bool // it exits once its children have
+	handled int  // how many stop signals its handler has got
+	exiting bool // it exits when its children have exited
 	stopped bool
-	queued  []syscall.Signal // came while it was stopped
+	queued  []syscall.Signal // received while it was stopped or being started
 	execed  chan struct{}    // closed when its start returns
 }
 
-// fake is a kernel whose processes are entries in a table. SIGCHLD coalesces
-// there as it does in the real one: one pending mark, however many exits.
+// fake is a kernel whose processes are entries in a table. As in the real kernel a
+// SIGCHLD is lost while another one is pending.
 type fake struct {
-	mu    sync.Mutex // timers, the loop and what runs beside it all reach in
+	mu    sync.Mutex // timers, the loop and other goroutines of usher use the fields
 	log   func(format string, args ...any)
-	child chan os.Signal
+	child chan os.Signal // capacity 1
 	acts  map[string]behaviour
 	next  int
 	alive map[int]*fakeProcess
@@ -42,16 +42,16 @@ type fake struct {
 	notPID1   bool
 	noProc    bool
 	reusePIDs bool
-	lookTime  time.Duration // how long a look at /proc takes
+	lookTime  time.Duration // how long reading /proc takes
 
-	began    time.Time
-	clients  [][2]time.Duration // when one is connected to port 80, from and to
-	closesAt time.Duration      // when port 80 is no longer listened at; 0: never
-	blind    bool               // sockets cannot be seen
-	oomKills int                // processes that were killed for lack of memory
+	began     time.Time
+	clients   [][2]time.Duration // clients of port 80: when each connects and disconnects
+	closesAt  time.Duration      // when the app closes its listening socket; 0: never
+	noSockets bool               // sockets cannot be listed
+	oomKills  int                // how many processes the kernel has killed for lack of memory
 }
 
-// zombie is a child of usher's whose state has changed, for wait4.
+// zombie is a status that wait4 will return.
 type zombie struct {
 	pid int
 	ws  syscall.WaitStatus
@@ -66,9 +66,9 @@ func (k *fake) start(p process) func() (child, error) {
 	return func() (child, error) {
 		k.mu.Lock()
 		act := k.acts[name]
-		if act.absent != nil {
+		if act.startErr != nil {
 			k.mu.Unlock()
-			return child{}, &StartError{Name: name, Err: act.absent, NotFound: act.absent == syscall.ENOENT}
+			return child{}, &StartError{Name: name, Err: act.startErr, NotFound: act.startErr == syscall.ENOENT}
 		}
 		vars := ""
 		for _, kv := range p.env {
@@ -82,7 +82,7 @@ func (k *fake) start(p process) func() (child, error) {
 		if act.startTakes > 0 {
 			select {
 			case <-time.After(act.startTakes):
-			case <-proc.execed: // it was killed meanwhile
+			case <-proc.execed: // SIGKILL
 			}
 		}
 		k.mu.Lock()
@@ -97,11 +97,11 @@ func (k *fake) started(process, child) {}
 
 func (k *fake) replace(p process) error {
 	k.log("  exec %s", p.argv[0])
-	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // else the story would end here
+	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // the story goes on in this process
 }
 
-// freePID is a new number or, if pids are used again, the lowest free one. Like the
-// kernel it spares numbers that are still a process group's.
+// freePID returns a new number or, if pids are reused, the lowest free one. As in the
+// kernel the number of a process group that still has processes is not free.
 func (k *fake) freePID() int {
 	taken := func(n int) bool {
 		return len(k.list(func(p *fakeProcess) bool { return p.pid == n || p.group == n })) > 0 ||
@@ -118,10 +118,10 @@ func (k *fake) freePID() int {
 	return k.next
 }
 
-// otherGroup is a process group that is nobody's number.
+// otherGroup is the number of a process group whose leader is not in the story.
 const otherGroup = 9999
 
-// fork makes a process: in its parent's group, or in a group of its own.
+// fork creates a process in group; 0: in a group of its own.
 func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
 	if group == 0 || p.act.ownGroup {
@@ -131,7 +131,7 @@ func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	return p
 }
 
-// begin lets a process do what it does by itself.
+// begin makes a process do what it does without a signal: fork, exit, stop.
 func (k *fake) begin(p *fakeProcess) {
 	if k.alive[p.pid] == nil {
 		return
@@ -177,7 +177,7 @@ func (k *fake) locked(f func()) {
 	f()
 }
 
-// exit ends a process. Its children become usher's.
+// exit ends a process. Its children become children of usher.
 func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 	if k.alive[p.pid] != p {
 		return
@@ -191,22 +191,22 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 			other.parent = usherPID
 		}
 	}
-	for _, other := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
-		k.exit(other, 0) // end of file
+	for _, reader := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
+		k.exit(reader, 0) // it gets end of file
 	}
 	parent := k.alive[p.parent]
 	switch {
 	case p.parent == usherPID:
 		k.zombify(p.pid, ws, p.act.noSIGCHLD)
-	case parent != nil && parent.leaving && len(k.childrenOf(parent)) == 0:
+	case parent != nil && parent.exiting && len(k.childrenOf(parent)) == 0:
 		k.exit(parent, syscall.WaitStatus(parent.act.stopCode<<8))
 	}
 }
 
-// zombify queues a status for wait4, and SIGCHLD unless it is to be lost.
-func (k *fake) zombify(pid int, ws syscall.WaitStatus, hushed bool) {
+// zombify queues a status for wait4, and sends SIGCHLD unless the story loses it.
+func (k *fake) zombify(pid int, ws syscall.WaitStatus, noSIGCHLD bool) {
 	k.dead = append(k.dead, zombie{pid, ws})
-	if hushed {
+	if noSIGCHLD {
 		return
 	}
 	select {
@@ -219,11 +219,11 @@ func (k *fake) childrenOf(p *fakeProcess) []*fakeProcess {
 	return k.list(func(other *fakeProcess) bool { return other.parent == p.pid })
 }
 
-// list returns the living processes of a kind, in the order of their pids.
-func (k *fake) list(is func(*fakeProcess) bool) []*fakeProcess {
+// list returns the living processes for which match is true, in the order of their pids.
+func (k *fake) list(match func(*fakeProcess) bool) []*fakeProcess {
 	var all []*fakeProcess
 	for _, p := range k.alive {
-		if is(p) {
+		if match(p) {
 			all = append(all, p)
 		}
 	}
@@ -249,10 +249,10 @@ func (k *fake) kill(pid int, sig syscall.Signal) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var to []*fakeProcess
-	what := ""
+	groupOf := ""
 	if pid < 0 {
 		to = k.list(func(p *fakeProcess) bool { return p.group == -pid })
-		what = "group of "
+		groupOf = "group of "
 	} else if p := k.alive[pid]; p != nil {
 		to = append(to, p)
 	}
@@ -263,10 +263,10 @@ func (k *fake) kill(pid int, sig syscall.Signal) error {
 		return nil
 	}
 	if to[0].act.otherUser {
-		k.log("  kill %s%s %s: not permitted", what, to[0].name, signals.Name(sig))
+		k.log("  kill %s%s %s: not permitted", groupOf, to[0].name, signals.Name(sig))
 		return syscall.EPERM
 	}
-	k.log("  kill %s%s %s", what, to[0].name, signals.Name(sig))
+	k.log("  kill %s%s %s", groupOf, to[0].name, signals.Name(sig))
 	for _, p := range to {
 		k.deliver(p, sig)
 	}
@@ -282,10 +282,10 @@ func (k *fake) group(pid int) int {
 	return pid
 }
 
-// deliver is what a process does when it gets a signal.
+// deliver makes a process react to a signal.
 func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 	act := p.act
-	asked := slices.Contains(act.stopSignals(), sig)
+	isStop := slices.Contains(act.stopSignals(), sig)
 	switch {
 	case k.alive[p.pid] != p || act.unkillable:
 	case sig == syscall.SIGKILL:
@@ -300,19 +300,19 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 		}
 	case p.stopped || act.startTakes > 0 && !isClosed(p.execed):
 		p.queued = append(p.queued, sig)
-	case act.ignores || !asked:
-	case p.told > 0 && act.once, !act.handles:
+	case act.ignores || !isStop:
+	case p.handled > 0 && act.once, !act.handles:
 		k.exit(p, syscall.WaitStatus(sig))
-	case p.told > 0:
+	case p.handled > 0:
 	default:
-		p.told++
-		if act.tells {
+		p.handled++
+		if act.forwards {
 			for _, c := range k.childrenOf(p) {
-				k.log("  %s tells %s", p.name, c.name)
+				k.log("  %s forwards %s to %s", p.name, signals.Name(sig), c.name)
 				k.deliver(c, sig)
 			}
 		}
-		if p.leaving = act.waits; !act.waits || len(k.childrenOf(p)) == 0 {
+		if p.exiting = act.waits; !act.waits || len(k.childrenOf(p)) == 0 {
 			exit := func() { k.exit(p, syscall.WaitStatus(act.stopCode<<8)) }
 			if act.raises {
 				exit = func() { k.exit(p, syscall.WaitStatus(sig)) }
@@ -354,15 +354,15 @@ func (k *fake) look() func() ([]proc, bool) {
 		var all []proc
 		for _, p := range k.list(func(p *fakeProcess) bool { return p.parent != 0 || !k.notPID1 }) {
 			all = append(all, proc{procID: procID{p.pid, 0}, parent: p.parent, group: p.group, name: p.name, own: p.parent == usherPID,
-				caught: p.caught(), filter: k.reads(p)})
+				caught: p.caught(), filter: k.isReader(p)})
 		}
 		return all, true
 	}
 }
 
-// caught are the signals for which a process has a handler.
+// caught returns the set of signals for which a process has a handler.
 func (p *fakeProcess) caught() (set uint64) {
-	if p.act.handles && !(p.act.once && p.told > 0) {
+	if p.act.handles && !(p.act.once && p.handled > 0) {
 		for _, sig := range p.act.stopSignals() {
 			set |= 1 << (sig - 1)
 		}
@@ -370,8 +370,8 @@ func (p *fakeProcess) caught() (set uint64) {
 	return set
 }
 
-// reads reports whether a process reads what another living one prints.
-func (k *fake) reads(p *fakeProcess) bool {
+// isReader reports whether a process reads the output of another living one.
+func (k *fake) isReader(p *fakeProcess) bool {
 	return len(k.list(func(other *fakeProcess) bool { return other.name == p.act.reads })) > 0
 }
 
@@ -394,10 +394,11 @@ func (k *fake) appExited()                            {}
 func (k *fake) flushOutput()                          {}
 func (k *fake) outOfMemory() (int, int64)             { return k.oomKills, 64 << 20 }
 
-// sockets are a port for the app, one for usher's health, which always has a
-// client, and a connection to elsewhere.
+// sockets lists the app's listening sockets on port 80 (IPv4 and IPv6) and its clients,
+// usher's own --health port with a client that is always connected, and an outgoing
+// connection.
 func (k *fake) sockets() ([]socket, error) {
-	if k.blind {
+	if k.noSockets {
 		return nil, syscall.EPERM
 	}
 	at := time.Since(k.began)
@@ -413,7 +414,7 @@ func (k *fake) sockets() ([]socket, error) {
 	return all, nil
 }
 
-// eventLine is an event as a line of a trace; "" is not worth a line.
+// eventLine returns an event as a line of a trace; "": the trace omits it.
 func eventLine(e Event) string {
 	name := ""
 	if e.Target != nil {
@@ -426,11 +427,14 @@ func eventLine(e Event) string {
 	case TargetReady:
 		return name + "is ready"
 	case TargetSkipped:
-		return name + "is given up"
+		return name + "is skipped"
 	case WaitProgress:
 		return fmt.Sprintf("still waiting for %d", len(e.Pending))
 	case HookInterrupted:
-		return fmt.Sprintf("hook %sis interrupted, %v left", name, e.Took)
+		if e.Took == 0 {
+			return fmt.Sprintf("hook %sis interrupted, without a limit", name)
+		}
+		return fmt.Sprintf("hook %sis interrupted, may run for %v", name, e.Took)
 	case HookFinished:
 		return "hook " + name + "finished: " + errText(e.Err)
 	case HookSkipped:
@@ -448,9 +452,9 @@ func eventLine(e Event) string {
 	case SignalDropped:
 		return sig + " dropped"
 	case SignalPending:
-		return sig + " kept"
+		return sig + " kept until the app has started"
 	case SignalsLost:
-		return fmt.Sprintf("%s and later ones lost, %d kept", sig, e.Count)
+		return fmt.Sprintf("%s and later signals lost, %d kept", sig, e.Count)
 	case SignalIgnored:
 		return sig + " ignored"
 	case SignalFailed:
@@ -460,9 +464,9 @@ func eventLine(e Event) string {
 	case DelayFinished:
 		return "delay over"
 	case IdleStarted:
-		return fmt.Sprintf("until nobody is connected for %v", e.Took)
+		return fmt.Sprintf("wait until no client is connected for %v", e.Took)
 	case IdleFinished:
-		return fmt.Sprintf("idle: %d connected, %s", e.Count, errText(e.Err))
+		return fmt.Sprintf("wait for clients over: %d connected, %s", e.Count, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
 	case StopSignalSent:
@@ -470,15 +474,15 @@ func eventLine(e Event) string {
 			return "no stop signal"
 		}
 	case AppKilled:
-		return "deadline of the app"
+		return "app gets SIGKILL at the deadline"
 	case LeftoversSignalled:
 		return fmt.Sprintf("leftovers get %s: %s", sig, procNames(e))
 	case LastCall:
 		return fmt.Sprintf("last call: %s: %s", sig, procNames(e))
 	case LeftoversKilled:
-		return "deadline of the leftovers"
+		return "leftovers get SIGKILL at the deadline"
 	case LeftoversFound:
-		return "left behind: " + procNames(e)
+		return "still running: " + procNames(e)
 	case OrphanReaped:
 		return fmt.Sprintf("orphan %d %v", e.PID, e.Exit)
 	case ShellHint:

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,17 +14,16 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// counted is a target that is ready, and counts how often it has been probed.
-type counted struct{ *atomic.Int32 }
+// countingProbe always succeeds, and counts its calls.
+type countingProbe struct{ *atomic.Int32 }
 
-func (c counted) Ask(context.Context, probes.Attempt) error {
+func (c countingProbe) Ask(context.Context, probes.Attempt) error {
 	c.Add(1)
 	return nil
 }
 
-// However many ask, the targets are probed once a second.
-func TestReadinessProbesOnceASecond(t *testing.T) {
-	c := counted{new(atomic.Int32)}
+func TestReadinessProbesAtMostOnceASecond(t *testing.T) {
+	c := countingProbe{new(atomic.Int32)}
 	synctest.Test(t, func(t *testing.T) {
 		k := newFake(map[string]behaviour{"app": {exitsAfter: 11 * time.Second}}, func(string, ...any) {})
 		r := NewReadiness()
@@ -37,11 +35,10 @@ func TestReadinessProbesOnceASecond(t *testing.T) {
 		_, _ = run(t.Context(), Config{Command: []string{"app"}, Readiness: r, Env: []string{}, Signals: &signals.Inbox{Child: k.child},
 			Ready: []probes.Target{{Name: "self", Probe: c, Successes: 1}}}, k)
 	})
-	assert.EqualValues(t, 10, c.Load(), "the first time in ready, then at 1s, 2s, … 9s")
+	assert.EqualValues(t, 10, c.Load(), "once in the ready phase, then at 1s, 2s, … 9s")
 }
 
-// Nobody waits for ever for a Run that does not begin, or has returned.
-func TestReadinessWithoutRun(t *testing.T) {
+func TestReadinessWithoutARunReturnsWhenTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -49,9 +46,9 @@ func TestReadinessWithoutRun(t *testing.T) {
 	})
 }
 
-// A stop signal that comes in the moment in which the targets become ready:
-// whichever is seen first, every later question is answered with a no.
-func TestReadinessInTheMomentOfTheStop(t *testing.T) {
+// The loop may receive the stop signal before or after the result of the probe. In both
+// cases the app is not ready from then on.
+func TestReadinessIsStoppingAfterAStopSignalThatCoincidesWithReady(t *testing.T) {
 	s := readStory(`
 -- usher --
 usher --ready tcp://self:1 --post-start register -- app
@@ -70,7 +67,7 @@ tcp://self:1: ready after 1s
 		if strings.Contains(text, "tcp://self:1 is ready") {
 			ready++
 		}
-		assert.Contains(t, text, fmt.Sprintf("ready? %v: stopping", 1100*time.Millisecond), "%s", text)
+		assert.Contains(t, text, "1.1s ready? answered at 1.1s: stopping", "%s", text)
 	}
 	assert.NotZero(t, ready)
 }

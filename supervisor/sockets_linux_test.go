@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -14,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Both ways to list sockets find the same real ones, of both address families.
-func TestSocketsOfAServer(t *testing.T) {
-	for name, look := range map[string]func() ([]socket, error){
+func TestSocketsOfARealServerAreListed(t *testing.T) {
+	for name, list := range map[string]func() ([]socket, error){
 		"sock_diag": new(linux).sockets,
 		"proc":      func() ([]socket, error) { return readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6") },
 	} {
@@ -24,24 +24,16 @@ func TestSocketsOfAServer(t *testing.T) {
 			t.Run(name+" "+address, func(t *testing.T) {
 				server, err := net.Listen("tcp", address)
 				if err != nil {
-					t.Skip("no such family here: " + err.Error())
+					t.Skip("this machine does not support the address family: " + err.Error())
 				}
 				defer server.Close()
 				port := uint16(server.Addr().(*net.TCPAddr).Port)
-				sv := &supervisor{}
-				seen := func() (served bool, n int) {
-					all, err := look()
-					require.NoError(t, err)
-					for _, p := range sv.listeningPorts(all) {
-						served = served || p == port
-					}
-					return served, busyConnections(all, []uint16{port})
-				}
-				check := func(served bool, n int) {
+				check := func(listening bool, busy int) {
 					t.Helper()
-					s, got := seen()
-					assert.Equal(t, served, s)
-					assert.Equal(t, n, got)
+					all, err := list()
+					require.NoError(t, err)
+					assert.Equal(t, listening, slices.Contains(new(supervisor).listeningPorts(all), port))
+					assert.Equal(t, busy, busyConnections(all, []uint16{port}))
 				}
 				check(true, 0)
 				dial := func() (client, accepted net.Conn) {
@@ -56,7 +48,7 @@ func TestSocketsOfAServer(t *testing.T) {
 				check(true, 2)
 				server.Close()
 				check(false, 2)
-				// A client that has said all still wants its answer.
+				// A client that has shut down its side still waits for the reply.
 				require.NoError(t, one.(*net.TCPConn).CloseWrite())
 				_, err = oneAccepted.Read(make([]byte, 1))
 				require.Equal(t, io.EOF, err)
@@ -66,8 +58,8 @@ func TestSocketsOfAServer(t *testing.T) {
 				require.Equal(t, io.EOF, err)
 				one.Close()
 				check(false, 1)
-				// What the server has still to send keeps it busy, though it is closed.
-				for n := 1; n > 0; { // until nothing finds room any more
+				// A connection that the server has closed is busy while its buffer holds data.
+				for n := 1; n > 0; { // until the buffer is full
 					require.NoError(t, twoAccepted.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
 					n, _ = twoAccepted.Write(make([]byte, 64<<10))
 				}
@@ -83,16 +75,16 @@ func TestSocketsOfAServer(t *testing.T) {
 }
 
 func TestSocketsThatCannotBeListed(t *testing.T) {
-	nowhere := filepath.Join(t.TempDir(), "tcp")
-	_, err := readProcNetTCP(nowhere)
+	file := filepath.Join(t.TempDir(), "tcp")
+	_, err := readProcNetTCP(file)
 	assert.ErrorIs(t, err, os.ErrNotExist)
-	require.NoError(t, os.WriteFile(nowhere, []byte("  sl  local_address rem_address   st\n   0: 0100007F:zz 00000000:0000 0A\n"), 0o600))
-	_, err = readProcNetTCP(nowhere)
+	require.NoError(t, os.WriteFile(file, []byte("  sl  local_address rem_address   st\n   0: 0100007F:zz 00000000:0000 0A\n"), 0o600))
+	_, err = readProcNetTCP(file)
 	assert.ErrorContains(t, err, "invalid line")
 }
 
 // A kernel with sock_diag but without tcp_diag ends the dump with an errno.
-func TestDumpThatFails(t *testing.T) {
+func TestParseDumpReturnsTheErrnoOfAFailedDump(t *testing.T) {
 	for _, kind := range []byte{unix.NLMSG_DONE, unix.NLMSG_ERROR} {
 		_, _, err := parseDump([]byte("\x14\x00\x00\x00" + string(kind) + "\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff"))
 		assert.Equal(t, syscall.ENOENT, err)
@@ -101,7 +93,7 @@ func TestDumpThatFails(t *testing.T) {
 	assert.True(t, done && err == nil && all == nil)
 }
 
-// Parsing ends, whatever the kernel sends.
+// parseDump returns for any input, and not more sockets than its size allows.
 func FuzzDump(f *testing.F) {
 	f.Add([]byte("\x1a\x00\x00\x00\x14\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x50\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))

@@ -14,11 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOneWaitInTheWholeProgram reads our own sources. Two waits in a program
-// steal each other's statuses: beside a wait4(-1), every second run of an
-// exec.Cmd loses its exit code. So os/exec stays out, and so does any other call
-// that waits for a process.
-func TestOneWaitInTheWholeProgram(t *testing.T) {
+// Two waits in one program take each other's exit statuses: beside a wait4(-1), about
+// half of all exec.Cmd.Wait calls fail with ECHILD. So the program contains no os/exec,
+// and no other call that waits for a process.
+func TestTheProgramContainsOneWait4(t *testing.T) {
 	waits := map[string]bool{"Wait4": true, "Waitid": true, "Wait3": true, "StartProcess": true, "FindProcess": true}
 	var found []string
 	files := 0
@@ -27,7 +26,7 @@ func TestOneWaitInTheWholeProgram(t *testing.T) {
 		for _, spec := range file.Imports {
 			name, err := strconv.Unquote(spec.Path.Value)
 			require.NoError(t, err)
-			assert.NotEqual(t, "os/exec", name, "%s: its Wait, Run and Output want statuses that the loop reaps", path)
+			assert.NotEqual(t, "os/exec", name, "%s: Wait, Run and Output of os/exec need statuses that the loop reaps", path)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if sel, ok := n.(*ast.SelectorExpr); ok && waits[sel.Sel.Name] {
@@ -36,12 +35,12 @@ func TestOneWaitInTheWholeProgram(t *testing.T) {
 			return true
 		})
 	}
-	require.Greater(t, files, 15, "the test must see the sources")
+	require.Greater(t, files, 15, "the test must read the sources of the program")
 	assert.Equal(t, []string{"processes_linux.go Wait4"}, found)
 }
 
-// TestNoLockInTheSupervisor: a lock would mean that a second owner has appeared.
-func TestNoLockInTheSupervisor(t *testing.T) {
+// A lock would mean that a second goroutine uses the state.
+func TestTheSupervisorHasNoLocks(t *testing.T) {
 	for path, file := range sources(t) {
 		if filepath.Base(filepath.Dir(path)) != "supervisor" {
 			continue
@@ -53,9 +52,8 @@ func TestNoLockInTheSupervisor(t *testing.T) {
 	}
 }
 
-// TestOneLoop: the program waits in until, and only there.
-func TestOneLoop(t *testing.T) {
-	var loops []string
+func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
+	var receivers []string
 	for path, file := range sources(t) {
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
@@ -64,24 +62,24 @@ func TestOneLoop(t *testing.T) {
 			}
 			ast.Inspect(f.Body, func(n ast.Node) bool {
 				if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "inbox" && f.Name.Name != "newLoop" {
-					loops = append(loops, filepath.Base(path)+" "+f.Name.Name)
+					receivers = append(receivers, filepath.Base(path)+" "+f.Name.Name)
 				}
 				return true
 			})
 		}
 	}
-	for _, where := range loops {
-		assert.Equal(t, "loop.go until", where, "signals are received in one place")
+	for _, receiver := range receivers {
+		assert.Equal(t, "loop.go until", receiver)
 	}
-	require.NotEmpty(t, loops)
+	require.NotEmpty(t, receivers)
 }
 
-// sources are all Go files of the program but its tests.
+// sources returns the program's Go files without the tests.
 func sources(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if d.IsDir() && d.Name() == "examples" { // programs of their own
+		if d.IsDir() && d.Name() == "examples" { // they are other programs
 			return fs.SkipDir
 		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

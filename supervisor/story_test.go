@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,30 +26,29 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-var update = flag.Bool("update", false, "write the traces of the stories as they are now")
+var update = flag.Bool("update", false, "write the current traces to the stories")
 
-// A story is one run of usher in fake time on a fake kernel. It is a text file
-// in testdata, in sections that begin with "-- NAME --":
+// A story is one run of usher in fake time on a fake kernel. It is a text file in
+// testdata: a description, then sections that begin with "-- NAME --":
 //
-//	(before the first)  what it shows
-//	usher               the command line
-//	machine             what is particular: "not PID 1", "no /proc", …
-//	processes           a line for each: "NAME: what it does; what else"
-//	targets             a line for each: "NAME: when it is ready"
-//	events              a line for each: the time and what happens, such as a signal
-//	trace               what comes of it: phases, events, and system calls (indented)
+//	usher      the command line
+//	machine    special conditions: "not PID 1", "no /proc", …
+//	processes  one line for each process: "NAME: CLAUSE; CLAUSE"
+//	targets    one line for each target: "NAME: when it is ready"
+//	events     one line for each event: the time, and a signal or another event
+//	trace      the result: phases, events, and system calls (indented)
 //
-// behaviour, machineWords, readTarget and schedule say what can be written.
+// The lines are defined by clauses, setMachine, readTarget and schedule.add.
 type story map[string]string
 
 const (
+	description  = "" // the text before the first section
 	traceSection = "trace"
-	commentOf    = "" // the text before the first section
 )
 
 // readStory splits a file into its sections.
 func readStory(text string) story {
-	s, name := story{}, commentOf
+	s, name := story{}, description
 	for line := range strings.Lines(text) {
 		if section, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(section, " --\n") {
 			name = strings.TrimSuffix(section, " --\n")
@@ -59,7 +59,7 @@ func readStory(text string) story {
 	return s
 }
 
-// lines are the lines of a section, without empty ones.
+// lines returns the lines of a section that are not empty.
 func (s story) lines(section string) []string {
 	return slices.DeleteFunc(strings.Split(s[section], "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
 }
@@ -73,7 +73,7 @@ func TestStories(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			s := readStory(string(text))
-			require.NotEmpty(t, strings.TrimSpace(s[commentOf]), "a story says what it shows")
+			require.NotEmpty(t, strings.TrimSpace(s[description]), "a story begins with a description")
 			got := s.run(t)
 			if *update {
 				input, _, _ := strings.Cut(string(text), "-- "+traceSection+" --\n")
@@ -85,16 +85,17 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// trace writes down what happens; the loop and the timers of the fake kernel both do.
+// trace collects the lines of a trace.
 type trace struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // the loop and the timers of the fake kernel write lines
 	began time.Time
 	text  strings.Builder
-	last  string
-	times int
+	last  string // not in text yet
+	times int    // how often last was written in a row
 }
 
-// attempts are what jitter makes different in each run.
+// attempts matches a number that is different in each run, because the delays between
+// attempts are random.
 var attempts = regexp.MustCompile(`\d+ attempts in `)
 
 func (t *trace) line(format string, args ...any) {
@@ -109,7 +110,7 @@ func (t *trace) line(format string, args ...any) {
 	t.last, t.times = line, 1
 }
 
-// end writes the last line, with the number of its repetitions.
+// end adds the last line to text, with the number of its repetitions.
 func (t *trace) end() {
 	if t.times > 1 {
 		t.last += fmt.Sprintf(" (%d times)", t.times)
@@ -131,7 +132,7 @@ func (s story) inFakeTime(t *testing.T) string {
 	tr := &trace{began: time.Now()}
 	k := newFake(s.behaviours(t), tr.line)
 	for _, line := range s.lines("machine") {
-		machineWords(t, k, line)
+		setMachine(t, k, line)
 	}
 	c := s.config(t)
 	control, other := make(chan os.Signal, 64), make(chan os.Signal, 4096)
@@ -149,8 +150,8 @@ func (s story) inFakeTime(t *testing.T) string {
 	for _, line := range s.lines("events") {
 		events.add(line)
 	}
-	code, why := run(ctx, c, k)
-	tr.line("exit code %d: %v", code, why)
+	code, reason := run(ctx, c, k)
+	tr.line("exit code %d: %v", code, reason)
 	tr.end()
 	events.asking.Wait()
 	for _, answer := range events.answers {
@@ -159,7 +160,7 @@ func (s story) inFakeTime(t *testing.T) string {
 	return tr.text.String()
 }
 
-// config reads the command line, with the flags that a story may have.
+// config parses the command line. It knows the flags that stories use.
 func (s story) config(t *testing.T) Config {
 	t.Helper()
 	args := shellWords(t, s["usher"])
@@ -221,7 +222,8 @@ func (s story) config(t *testing.T) Config {
 	return c
 }
 
-// shellWords splits a command line with single quotes, over several lines.
+// shellWords splits a command line into words. It may have single quotes and several
+// lines.
 func shellWords(t *testing.T, line string) []string {
 	t.Helper()
 	var words []string
@@ -237,37 +239,39 @@ func shellWords(t *testing.T, line string) []string {
 // behaviour is what a process of a story does.
 type behaviour struct {
 	exitsAfter time.Duration // 0: it does not exit by itself
-	code       int
-	stopsAfter time.Duration // SIGSTOP
+	code       int           // the exit status after exitsAfter
+	stopsAfter time.Duration // when SIGSTOP stops it; 0: never
 
-	// What it does with a stop signal: by default it is killed by it.
-	handles   bool
-	stopTakes time.Duration
-	stopCode  int
-	tells     bool             // forwards it to its children
-	waits     bool             // exits when its children have
-	raises    bool             // is killed by it, after its handler has run
-	once      bool             // a second one kills it
-	ignores   bool             // everything but SIGKILL and SIGSTOP
+	// What it does on a stop signal. By default the signal kills it.
+	handles   bool             // it has a handler, and exits
+	stopTakes time.Duration    // from the signal to the exit
+	stopCode  int              // the exit status
+	forwards  bool             // it sends the signal to its children
+	waits     bool             // it exits when its children have exited
+	raises    bool             // after its handler has run it is killed by the signal
+	once      bool             // a second stop signal kills it
+	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals beside TERM, INT and QUIT
 
+	// Processes that it forks: at its start, at its start as children of usher, at its
+	// exit as children of usher, and after forksAfter.
 	children, daemons, leaves, forks []string
 	forksAfter                       time.Duration
 
 	otherGroup                                 time.Duration // when it moves to another group; 0: never
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
-	reads      string // the process whose output it reads; it exits when that has
+	reads      string // the process whose output it reads; it exits when that one does
 	startTakes time.Duration
-	absent     error
+	startErr   error // why it cannot be started
 }
 
 func (b *behaviour) stopSignals() []syscall.Signal {
 	return append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}, b.extra...)
 }
 
-// clauses are what can be written about a process. D is a duration, N a number,
-// NAMES are other processes.
+// clauses are the clauses about a process. D is a duration, N a number, NAMES are other
+// processes.
 var clauses = []struct {
 	pattern string
 	set     func(b *behaviour, d time.Duration, n int, names []string)
@@ -277,17 +281,17 @@ var clauses = []struct {
 	{`on a stop signal exits N after D`, func(b *behaviour, d time.Duration, n int, _ []string) {
 		b.handles, b.stopTakes, b.stopCode = true, d, n
 	}},
-	{`tells its children of it`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.tells = true }},
+	{`forwards it to its children`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.forwards = true }},
 	{`raises it again`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.raises = true }},
 	{`exits when NAMES has`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.reads = names[0] }},
 	{`waits for its children`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.waits = true }},
-	{`is killed by a second one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.once = true }},
-	{`takes WINCH for one`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.extra = append(b.extra, syscall.SIGWINCH) }},
+	{`is killed by a second stop signal`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.once = true }},
+	{`treats WINCH as a stop signal`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.extra = append(b.extra, syscall.SIGWINCH) }},
 	{`ignores signals`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.ignores = true }},
 	{`is stopped after D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.stopsAfter = d }},
 	{`children NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.children = names }},
 	{`daemons NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.daemons = names }},
-	{`leaves NAMES`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.leaves = names }},
+	{`leaves NAMES running`, func(b *behaviour, _ time.Duration, _ int, names []string) { b.leaves = names }},
 	{`after D forks NAMES`, func(b *behaviour, d time.Duration, _ int, names []string) { b.forksAfter, b.forks = d, names }},
 	{`has its own group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.ownGroup = true }},
 	{`moves to another group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.otherGroup = 1 }},
@@ -296,12 +300,12 @@ var clauses = []struct {
 	{`cannot be killed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.unkillable = true }},
 	{`its SIGCHLD is lost`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.noSIGCHLD = true }},
 	{`its start takes D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.startTakes = d }},
-	{`is not found`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.absent = syscall.ENOENT }},
-	{`cannot be executed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.absent = syscall.EACCES }},
-	{`cannot be forked`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.absent = syscall.EAGAIN }},
+	{`is not found`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.ENOENT }},
+	{`cannot be executed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.EACCES }},
+	{`cannot be forked`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.EAGAIN }},
 }
 
-// behaviours reads the section about processes.
+// behaviours parses the section "processes".
 func (s story) behaviours(t *testing.T) map[string]behaviour {
 	t.Helper()
 	all := map[string]behaviour{}
@@ -349,7 +353,7 @@ func (b *behaviour) read(t *testing.T, clause string) {
 		c.set(b, d, n, names)
 		return
 	}
-	t.Fatalf("what does a process do that %q?", clause)
+	t.Fatalf("unknown clause about a process: %q", clause)
 }
 
 func duration(t *testing.T, text string) time.Duration {
@@ -359,8 +363,8 @@ func duration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-// machineWords reads a line about what is particular about the machine.
-func machineWords(t *testing.T, k *fake, line string) {
+// setMachine applies a line of the section "machine".
+func setMachine(t *testing.T, k *fake, line string) {
 	t.Helper()
 	var a, b string
 	switch {
@@ -368,21 +372,21 @@ func machineWords(t *testing.T, k *fake, line string) {
 		k.notPID1 = true
 	case line == "no /proc":
 		k.noProc = true
-	case line == "pids are used again":
+	case line == "pids are reused":
 		k.reusePIDs = true
 	case scan(line, "%s processes are killed for lack of memory", &a):
 		_, err := fmt.Sscan(a, &k.oomKills)
 		require.NoError(t, err)
-	case line == "sockets cannot be seen":
-		k.blind = true
-	case scan(line, "a look at /proc takes %s", &a):
+	case line == "sockets cannot be listed":
+		k.noSockets = true
+	case scan(line, "reading /proc takes %s", &a):
 		k.lookTime = duration(t, a)
-	case scan(line, "port 80 is closed at %s", &a):
+	case scan(line, "the app closes port 80 at %s", &a):
 		k.closesAt = duration(t, a)
-	case scan(line, "a client from %s to %s", &a, &b):
+	case scan(line, "a client is connected from %s to %s", &a, &b):
 		k.clients = append(k.clients, [2]time.Duration{duration(t, a), duration(t, b)})
 	default:
-		t.Fatalf("what is a machine with %q?", line)
+		t.Fatalf("unknown condition of the machine: %q", line)
 	}
 }
 
@@ -391,7 +395,7 @@ func scan(line, format string, a ...any) bool {
 	return err == nil && n == len(a)
 }
 
-// targets reads the section about probed targets.
+// targets parses the section "targets".
 func (s story) targets(t *testing.T) map[string]probes.Probe {
 	t.Helper()
 	all := map[string]probes.Probe{}
@@ -408,50 +412,48 @@ func readTarget(t *testing.T, text string) probes.Probe {
 	var a, b string
 	switch {
 	case text == "never ready":
-		return readyAfter(-1)
+		return slowProbe{takes: math.MaxInt64}
 	case scan(text, "ready after %s", &a):
-		return readyAfter(duration(t, a))
+		return slowProbe{takes: duration(t, a)}
 	case scan(text, "not ready from %s to %s", &a, &b):
 		return outage{from: duration(t, a), to: duration(t, b)}
 	case scan(text, "hangs from %s to %s", &a, &b):
 		return outage{duration(t, a), duration(t, b), true}
 	}
-	t.Fatalf("when is a target ready that is %q?", text)
+	t.Fatalf("unknown behaviour of a target: %q", text)
 	return nil
 }
 
-// readyAfter is a target that needs so long for its one answer, that it is ready;
-// never, if that is negative.
-type readyAfter time.Duration
+// slowProbe is a target whose probe takes some time and then returns err.
+type slowProbe struct {
+	takes time.Duration
+	err   error
+}
 
-func (d readyAfter) Ask(ctx context.Context, _ probes.Attempt) error {
-	if d < 0 {
-		<-ctx.Done()
-		return errors.New("not ready")
-	}
+func (p slowProbe) Ask(ctx context.Context, _ probes.Attempt) error {
 	select {
-	case <-time.After(time.Duration(d)):
-		return nil
+	case <-time.After(p.takes):
+		return p.err
 	case <-ctx.Done():
 		return errors.New("not ready")
 	}
 }
 
-// outage is a target that is not ready between two moments of the story, or does
-// not answer then, and takes a tenth of a second for any answer.
+// outage is a target whose probe takes a tenth of a second. From one time of the story
+// to another the probe fails, or if hangs is set does not return.
 type outage struct {
 	from, to time.Duration
 	hangs    bool
 }
 
 func (d outage) Ask(ctx context.Context, _ probes.Attempt) error {
-	midnight := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when time begins in a synctest bubble
+	began := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // the time at which each synctest bubble begins
 	select {
 	case <-time.After(time.Second / 10):
 	case <-ctx.Done():
-		return errors.New("cut short")
+		return errors.New("cancelled")
 	}
-	at := time.Since(midnight)
+	at := time.Since(began)
 	switch {
 	case at < d.from || d.to <= at:
 		return nil
@@ -459,10 +461,10 @@ func (d outage) Ask(ctx context.Context, _ probes.Attempt) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	return errors.New("out of order")
+	return errors.New("connection refused")
 }
 
-// schedule makes the events of a story happen.
+// schedule starts the timers for the events of a story.
 type schedule struct {
 	t              *testing.T
 	trace          *trace
@@ -471,12 +473,12 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	asking         sync.WaitGroup
-	answers        []*string
+	answers        []*string // lines for the end of the trace
 }
 
-// add reads a line: "10s TERM", "10s 40 × 3" (three times), "5s ready?" (a question
-// to the Readiness), "5s exec NAME" (a process enters the container), "5s cancel"
-// (the context of Run ends).
+// add adds a line: "10s TERM", "10s 40 × 3" (the signal is sent three times), "5s ready?"
+// (a call of Readiness.Ask), "5s exec NAME" ("docker exec" starts a process), "5s
+// cancel" (the context of Run ends).
 func (e *schedule) add(line string) {
 	e.t.Helper()
 	at, what, ok := strings.Cut(strings.TrimSpace(line), " ")
@@ -516,14 +518,13 @@ func (e *schedule) ask(when time.Duration) {
 	e.asking.Go(func() {
 		time.Sleep(when)
 		err := e.config.Readiness.Ask(e.t.Context())
-		*answer = fmt.Sprintf("%8v ready? %v: %s", when, time.Since(e.trace.began), errText(err))
+		*answer = fmt.Sprintf("%8v ready? answered at %v: %s", when, time.Since(e.trace.began), errText(err))
 	})
 }
 
-// A stop signal that comes in the moment in which the last target becomes ready:
-// an app is started only if its start began before the signal was seen, and is then
-// stopped in order.
-func TestStopInTheMomentOfTheLastTarget(t *testing.T) {
+// The loop may receive the stop signal before or after the start of the app begins. In
+// the first case the app is not started, in the second it is stopped as usual.
+func TestStopSignalAsTheLastTargetBecomesReady(t *testing.T) {
 	s := readStory(`
 -- usher --
 usher --wait tcp://db:1 -- app
@@ -541,24 +542,24 @@ tcp://db:1: ready after 1s
 		switch {
 		case begun < 0:
 			require.Contains(t, text, "exit code 143", text)
-			outcomes["never started"]++
+			outcomes["not started"]++
 		default:
-			require.Less(t, begun, received, "started after the stop:\n%s", text)
+			require.Less(t, begun, received, "the app was started after the stop signal:\n%s", text)
 			require.Contains(t, text, "kill app SIGTERM")
 			outcomes["started and stopped"]++
 		}
 	}
-	assert.NotEmpty(t, outcomes["never started"], "%v", slices.Collect(maps.Keys(outcomes)))
+	assert.NotEmpty(t, outcomes["not started"], "%v", slices.Collect(maps.Keys(outcomes)))
 }
 
-func TestHookVarsReplaceVariablesOfTheSameNames(t *testing.T) {
+func TestHookVarsReplaceVariablesOfTheSameName(t *testing.T) {
 	env := withVars([]string{"A=1", "USHER_REASON=old", "A=2", "USHER_REASONS=kept"}, []probes.HookVar{{Name: "USHER_REASON", Value: "exit"}})
 	assert.Equal(t, []string{"A=1", "A=2", "USHER_REASONS=kept", "USHER_REASON=exit"}, env)
 }
 
-// A stop signal that was received is the reason of the end, though the app exits
-// in the same moment; an exit that was seen first is the app's own.
-func TestStopInTheMomentOfTheAppsOwnExit(t *testing.T) {
+// The loop may receive the stop signal before or after it reaps the app. The first of
+// the two is the reason of the shutdown.
+func TestStopSignalAsTheAppExits(t *testing.T) {
 	s := readStory(`
 -- usher --
 usher --grace 5s -- app

@@ -1,4 +1,4 @@
-Drain hook fails.
+A drain hook fails. The next hook and the stop follow as usual.
 
 -- usher --
 usher --grace 25s --drain-delay 5s --drain leave --drain flush -- app

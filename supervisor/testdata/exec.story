@@ -1,4 +1,5 @@
-Exec.
+With --exec the app replaces usher after the pre-start hooks. (In this story execve fails,
+because otherwise the trace would end there.)
 
 -- usher --
 usher --wait tcp://db:1 --pre-start migrate --exec -- app
@@ -11,7 +12,7 @@ tcp://db:1: ready after 1s
 500ms USR1
 -- trace --
       0s wait
-   500ms SIGUSR1 kept
+   500ms SIGUSR1 kept until the app has started
       1s tcp://db:1 is ready
       1s pre-start
       1s   fork migrate

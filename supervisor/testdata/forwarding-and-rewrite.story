@@ -1,4 +1,4 @@
-Forwarding and rewrite.
+Signals are forwarded to the app as --rewrite says; 0 drops one.
 
 -- usher --
 usher --grace 10s --rewrite HUP:USR1 --rewrite WINCH:0 -- app

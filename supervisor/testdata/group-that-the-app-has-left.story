@@ -1,4 +1,4 @@
-With --group an app that has left its group is signalled itself.
+With --group the app itself is signalled if it has left its process group.
 
 -- usher --
 usher --group --grace 10s -- app

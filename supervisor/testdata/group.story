@@ -1,4 +1,4 @@
-Group.
+With --group signals are sent to the app's process group.
 
 -- usher --
 usher --group -- app

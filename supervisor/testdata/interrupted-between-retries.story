@@ -1,4 +1,5 @@
-A stop signal between two tries: no further one is made.
+A stop signal is received between two attempts of a pre-start hook. There is no further
+attempt.
 
 -- usher --
 usher --grace 20s --pre-start 'retries=1000 migrate' -- app

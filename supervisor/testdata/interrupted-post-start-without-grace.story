@@ -1,4 +1,4 @@
-Without --grace a post-start hook has one second.
+Without --grace a post-start hook has one second after a stop signal.
 
 -- usher --
 usher --post-start register -- app
@@ -15,7 +15,7 @@ register: ignores signals
       1s received SIGTERM
       1s   kill register SIGTERM
       1s   kill register SIGCONT
-      1s hook register is interrupted, 1s left
+      1s hook register is interrupted, may run for 1s
       2s   kill group of register SIGKILL
       2s hook register finished: interrupted by SIGTERM: its share of --grace is used up
       2s stop

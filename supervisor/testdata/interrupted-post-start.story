@@ -1,5 +1,5 @@
-A post-start hook that is interrupted has the drain's share of the budget; the drain and the
-stop follow.
+After a stop signal a running post-start hook gets SIGTERM and may use the drain's share of
+the budget. The drain and the stop follow.
 
 -- usher --
 usher --grace 10s --post-start register --drain leave -- app
@@ -17,7 +17,7 @@ leave: exits 0 after 1s
       1s received SIGTERM
       1s   kill register SIGTERM
       1s   kill register SIGCONT
-      1s hook register is interrupted, 5s left
+      1s hook register is interrupted, may run for 5s
       3s hook register finished: interrupted by SIGTERM: exit status 1
       3s drain
       3s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=3

@@ -1,4 +1,4 @@
-Without --grace a pre-start hook has as long as it needs.
+Without --grace a pre-start hook may run as long as it needs after a stop signal.
 
 -- usher --
 usher --pre-start migrate -- app
@@ -12,7 +12,7 @@ migrate: on a stop signal exits 1 after 1h
       1s received SIGTERM
       1s   kill migrate SIGTERM
       1s   kill migrate SIGCONT
-      1s hook migrate is interrupted, 0s left
+      1s hook migrate is interrupted, without a limit
   1h0m1s hook migrate finished: interrupted by SIGTERM: exit status 1
   1h0m1s exit
   1h0m1s shutdown took 1h0m0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s

@@ -1,4 +1,5 @@
-A migration is interrupted by a stop signal: it gets SIGTERM, and time to roll back.
+A stop signal is received while a migration runs. The migration gets SIGTERM and time to
+roll back.
 
 -- usher --
 usher --grace 25s --pre-start 'timeout=20s migrate' -- app
@@ -12,7 +13,7 @@ migrate: on a stop signal exits 1 after 3s
       1s received SIGTERM
       1s   kill migrate SIGTERM
       1s   kill migrate SIGCONT
-      1s hook migrate is interrupted, 25s left
+      1s hook migrate is interrupted, may run for 25s
       4s hook migrate finished: interrupted by SIGTERM: exit status 1
       4s exit
       4s shutdown took 3s: drain 0s, stop 0s, leftovers 0s, post-stop 0s

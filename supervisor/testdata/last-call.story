@@ -1,5 +1,6 @@
-A shell with a trap runs it only after its foreground child has exited, and nobody tells
-that child. At the last call it gets SIGTERM, and the stop is still in order.
+A shell with a trap runs it only after its foreground child has exited, and the child has
+got no signal. At the last call the child gets SIGTERM, so that the shell can exit before
+the deadline.
 
 -- usher --
 usher --grace 10s -- bash

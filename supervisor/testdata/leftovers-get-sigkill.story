@@ -1,4 +1,4 @@
-What has not exited by the end gets SIGKILL.
+A leftover that has not exited at the deadline gets SIGKILL.
 
 -- usher --
 usher --grace 10s -- sh
@@ -19,7 +19,7 @@ deaf: ignores signals
       1s   kill deaf SIGTERM
       1s   kill deaf SIGCONT
       1s leftovers get SIGTERM: deaf
-     11s deadline of the leftovers
+     11s leftovers get SIGKILL at the deadline
      11s   kill everything SIGKILL
      11s orphan 3 was killed by SIGKILL
      11s exit

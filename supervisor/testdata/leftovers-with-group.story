@@ -1,12 +1,12 @@
-With --group the app's group has had the signal and is not asked again; a child that has
-left the group before is asked.
+With --group the processes in the app's group have got the signal and get no second one. A
+child that had left the group before is signalled.
 
 -- usher --
 usher --group --grace 10s -- sh
 -- processes --
 sh: children node apart
-node: on a stop signal exits 0 after 2s; is killed by a second one
-apart: moves to another group; on a stop signal exits 0 after 1s; is killed by a second one
+node: on a stop signal exits 0 after 2s; is killed by a second stop signal
+apart: moves to another group; on a stop signal exits 0 after 1s; is killed by a second stop signal
 -- events --
 1s TERM
 -- trace --

@@ -1,13 +1,13 @@
-A look at a crowded /proc takes a while. The stop signal does not wait for it longer than a
-tenth of a second, and then it counts as if the app had told its children.
+Reading /proc takes long. The stop signal is sent after a tenth of a second all the same,
+and the app is then treated as if it may have signalled its children.
 
 -- usher --
 usher --grace 10s -- sh
 -- machine --
-a look at /proc takes 300ms
+reading /proc takes 300ms
 -- processes --
-sh: on a stop signal exits 0; tells its children of it; children node
-node: on a stop signal exits 0 after 2s; is killed by a second one
+sh: on a stop signal exits 0; forwards it to its children; children node
+node: on a stop signal exits 0 after 2s; is killed by a second stop signal
 -- events --
 1s TERM
 -- trace --
@@ -17,7 +17,7 @@ node: on a stop signal exits 0 after 2s; is killed by a second one
       1s received SIGTERM
       1s stop
     1.1s   kill sh SIGTERM
-    1.1s   sh tells node
+    1.1s   sh forwards SIGTERM to node
     1.1s app exited 0
     1.1s leftovers
     3.1s orphan 3 exited 0

@@ -1,4 +1,5 @@
-Without --grace nobody is asked. The log names what the kernel is about to kill.
+Without --grace no leftover is signalled. The log names the processes that the kernel will
+kill.
 
 -- usher --
 usher -- sh
@@ -14,7 +15,7 @@ sh: children node; daemons agent
       1s stop
       1s   kill sh SIGTERM
       1s app was killed by SIGTERM
-      1s left behind: agent node
+      1s still running: agent node
       1s exit
       1s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
       1s exit code 143: stopped by SIGTERM

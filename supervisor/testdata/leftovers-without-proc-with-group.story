@@ -1,5 +1,5 @@
-Without /proc what --group has told cannot be told apart from the rest, so nobody is asked a
-second time.
+With --group and without /proc usher cannot tell which processes were in the group and got
+the signal, so it signals nothing again.
 
 -- usher --
 usher --group --grace 10s -- sh
@@ -7,7 +7,7 @@ usher --group --grace 10s -- sh
 no /proc
 -- processes --
 sh: children node
-node: on a stop signal exits 0 after 2s; is killed by a second one
+node: on a stop signal exits 0 after 2s; is killed by a second stop signal
 -- events --
 1s TERM
 -- trace --

@@ -1,5 +1,5 @@
-Without /proc nobody knows who is whose child, so everything is asked when the roots would
-be: at once behind a shell without a trap.
+Without /proc usher does not know which processes are its children, so everything is
+signalled when the roots would be: at once, because the shell has no trap.
 
 -- usher --
 usher --grace 10s -- sh

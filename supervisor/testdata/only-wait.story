@@ -1,4 +1,4 @@
-Only wait.
+Without a command usher exits 0 when all targets are ready.
 
 -- usher --
 usher --wait tcp://db:1

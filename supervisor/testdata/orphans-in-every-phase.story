@@ -1,12 +1,12 @@
-Orphans in every phase.
+Hooks and the app leave processes running in every phase. usher reaps all of them.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --pre-start migrate --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app
 -- processes --
-app: on a stop signal exits 0 after 2s; leaves o4
+app: on a stop signal exits 0 after 2s; leaves o4 running
 flush: exits 0 after 1s
-leave: exits 0 after 1s; leaves o3
-migrate: exits 0 after 4s; leaves o1 o2
+leave: exits 0 after 1s; leaves o3 running
+migrate: exits 0 after 4s; leaves o1 o2 running
 o1: exits 0 after 200ms
 o2: exits 0 after 1.2s
 o3: exits 0 after 300ms

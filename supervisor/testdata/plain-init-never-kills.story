@@ -1,4 +1,4 @@
-Plain init never kills.
+Without --grace usher forwards every stop signal and never kills an app that ignores them.
 
 -- usher --
 usher -- app

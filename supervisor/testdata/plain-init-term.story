@@ -1,4 +1,4 @@
-Plain init term.
+Without any flag a SIGTERM is forwarded at once. It kills the app, so the exit code is 143.
 
 -- usher --
 usher -- app

@@ -1,4 +1,4 @@
-Post start fails.
+A post-start hook fails. The app is stopped as by a stop signal, and the exit code is 125.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --pre-start migrate --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

@@ -1,4 +1,4 @@
-Post stop fails.
+A post-stop hook fails. The next one runs all the same, and the app's exit status counts.
 
 -- usher --
 usher --post-stop report --post-stop more -- app

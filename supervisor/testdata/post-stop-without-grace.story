@@ -1,4 +1,4 @@
-Post stop without grace.
+Without --grace a post-stop hook has its own timeout. The next one runs after it.
 
 -- usher --
 usher --post-stop 'timeout=3s report' --post-stop more -- app

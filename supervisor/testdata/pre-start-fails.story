@@ -1,4 +1,5 @@
-Pre start fails.
+A pre-start hook fails. The next one and the app are not started; post-stop runs, and the
+exit code is 125.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --pre-start migrate --pre-start seed --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

@@ -1,9 +1,9 @@
-Several exits on one sigchld.
+Several children exit at once, for which the kernel may send one SIGCHLD. All are reaped.
 
 -- usher --
 usher --grace 10s -- app
 -- processes --
-app: leaves w1 w2 w3
+app: leaves w1 w2 w3 running
 -- events --
 1s TERM
 -- trace --

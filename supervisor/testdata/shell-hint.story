@@ -1,4 +1,4 @@
-Shell hint.
+A shell is still running 5s after its stop signal. The log suggests "exec".
 
 -- usher --
 usher --grace 10s -- /bin/sh -c x
@@ -16,7 +16,7 @@ usher --grace 10s -- /bin/sh -c x
       6s hint: exec
      11s   kill /bin/sh SIGKILL
      11s   kill everything SIGKILL
-     11s deadline of the app
+     11s app gets SIGKILL at the deadline
      11s app was killed by SIGKILL
      11s exit
      11s shutdown took 10s: drain 0s, stop 10s, leftovers 0s, post-stop 0s

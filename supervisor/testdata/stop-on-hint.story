@@ -1,4 +1,5 @@
-Stop on hint.
+The app exits 4s after a forwarded SIGQUIT, which was probably meant to stop it. The log
+suggests --stop-on.
 
 -- usher --
 usher --grace 10s -- app

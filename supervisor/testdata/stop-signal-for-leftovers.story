@@ -1,10 +1,10 @@
-Roots get the app's stop signal.
+Roots get the app's stop signal, here SIGWINCH.
 
 -- usher --
 usher --grace 10s --stop-on WINCH -- sh
 -- processes --
-sh: takes WINCH for one; children httpd
-httpd: takes WINCH for one; on a stop signal exits 0 after 1s
+sh: treats WINCH as a stop signal; children httpd
+httpd: treats WINCH as a stop signal; on a stop signal exits 0 after 1s
 -- events --
 1s WINCH
 -- trace --

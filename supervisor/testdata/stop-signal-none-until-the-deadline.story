@@ -1,4 +1,5 @@
---stop-signal none, and nothing ends the app: the deadline does.
+With --stop-signal none the app gets no stop signal. If nothing else stops it, it gets
+SIGKILL at the deadline.
 
 -- usher --
 usher --grace 10s --stop-signal none -- app
@@ -15,7 +16,7 @@ app: on a stop signal exits 0
       1s no stop signal
      11s   kill app SIGKILL
      11s   kill everything SIGKILL
-     11s deadline of the app
+     11s app gets SIGKILL at the deadline
      11s app was killed by SIGKILL
      11s exit
      11s shutdown took 10s: drain 0s, stop 10s, leftovers 0s, post-stop 0s

@@ -1,9 +1,10 @@
---stop-signal none is for an app that is ended by a command: it gets no signal.
+With --stop-signal none a drain hook stops the app. The app gets no stop signal, not even a
+repeated one.
 
 -- usher --
 usher --grace 10s --drain quit --stop-signal none -- app
 -- processes --
-app: exits 0 after 4s; is killed by a second one
+app: exits 0 after 4s; is killed by a second stop signal
 quit: exits 0 after 1s
 -- events --
 1s TERM

@@ -1,4 +1,4 @@
-Stop signal.
+The app gets --stop-signal, whatever stop signal usher received.
 
 -- usher --
 usher --grace 10s --stop-signal QUIT --stop-on WINCH -- app

@@ -1,4 +1,4 @@
-Also without any flag.
+Without any flag a stopped app gets SIGCONT after its stop signal too.
 
 -- usher --
 usher -- app

@@ -1,4 +1,4 @@
-An app that is stopped by SIGSTOP gets SIGCONT after its stop signal.
+An app that SIGSTOP has stopped gets SIGCONT after its stop signal.
 
 -- usher --
 usher --grace 10s -- app

@@ -1,4 +1,4 @@
-A stopped root gets SIGCONT too.
+A root gets SIGCONT after its signal, because it may be stopped.
 
 -- usher --
 usher --grace 10s -- sh

@@ -1,4 +1,4 @@
-Success exit.
+--success-exit turns the exit code 143 of an app that a stop signal killed into 0.
 
 -- usher --
 usher --success-exit 143 -- app

@@ -1,4 +1,4 @@
-Term repeated in drain.
+A repeated SIGTERM during the drain is ignored.
 
 -- usher --
 usher --grace 25s --drain-delay 5s --drain leave --drain flush -- app

@@ -1,4 +1,5 @@
-Wait timeout.
+A target is not ready within --wait-timeout. The app is not started, and the exit code is
+124.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --wait-timeout 10s --pre-start migrate --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

@@ -1,0 +1,25 @@
+The app exits while a client is connected. --drain-idle ends at once.
+
+-- usher --
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
+-- machine --
+a client is connected from 9s to 99s
+-- processes --
+app: exits 0 after 13s
+leave: exits 0 after 1s
+-- events --
+10s TERM
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+     10s received SIGTERM
+     10s drain
+     10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
+     11s hook leave finished: ok
+     11s wait until no client is connected for 2s
+     13s app exited 0
+     13s wait for clients over: 1 connected, the app has exited
+     13s exit
+     13s shutdown took 3s: drain 3s, stop 0s, leftovers 0s, post-stop 0s
+     13s exit code 0: stopped by SIGTERM

@@ -1,0 +1,24 @@
+A script with a trap forwards the signal and exits before its child has finished. The child
+gets no second signal.
+
+-- usher --
+usher --grace 10s -- sh
+-- processes --
+sh: on a stop signal exits 143; forwards it to its children; children node
+node: on a stop signal exits 0 after 2s; is killed by a second stop signal
+-- events --
+1s TERM
+-- trace --
+      0s start
+      0s   fork sh
+      0s run
+      1s received SIGTERM
+      1s stop
+      1s   kill sh SIGTERM
+      1s   sh forwards SIGTERM to node
+      1s app exited 143
+      1s leftovers
+      3s orphan 3 exited 0
+      3s exit
+      3s shutdown took 2s: drain 0s, stop 0s, leftovers 2s, post-stop 0s
+      3s exit code 143: stopped by SIGTERM
