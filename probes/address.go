@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// splitAuthority splits what follows the scheme into the authority (RFC 3986, section
+// splitAuthority splits the text after the scheme into the authority (RFC 3986, section
 // 3.2) and the rest.
 func (p *targetParser) splitAuthority() (authority, rest string) {
 	if i := strings.IndexAny(p.rest, "/?#"); i >= 0 {
@@ -18,9 +18,9 @@ func (p *targetParser) splitAuthority() (authority, rest string) {
 // parseHostPort parses HOST:PORT or [IPv6]:PORT. defaultPort is used when no port is
 // written; with 0 a port is required.
 //
-// An unescaped / or space in a password ends the authority early, and the beginning of
-// the password then stands in the place of the port. So messages do not show a port that
-// is not a number, and show nothing of a text with an @ or with more than one word.
+// A password with an unescaped / or space ends the authority early, so that its beginning
+// is parsed as the port. Therefore messages do not show a port that is not a number, and
+// show nothing of a text with an @ or with more than one word.
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)

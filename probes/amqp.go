@@ -11,10 +11,10 @@ const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 // the server's own header, with which it rejects a version that it does not support (in
 // AMQP 1.0, section 2.2, too). Either means that the server is up.
 //
-// RabbitMQ has no way to leave before a login that it does not log: Close is logged as an
-// error, a closed connection as a warning, "client unexpectedly closed TCP connection". The
-// connection is closed, which is logged only once, because RabbitMQ opens its port last and
-// so the first connection is a success.
+// RabbitMQ logs every way to end a connection before a login: Close as an error, a closed
+// connection as a warning, "client unexpectedly closed TCP connection". The probe closes
+// the connection. That causes one line per wait, because RabbitMQ opens its port last and
+// so the first attempt that connects succeeds.
 func askAMQP(s *session) error {
 	s.write(amqpHeader)
 	head, err := s.read(8)

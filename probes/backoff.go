@@ -28,8 +28,9 @@ const (
 	noFailure                      // a success, but successes= asks for more of them
 )
 
-// isCheap reports whether a failure costs the target nothing, because a kernel answers
-// and no process is woken. For all others a server has worked, or is too busy to answer.
+// isCheap reports whether a failure costs the target nothing, because a kernel detects it
+// and no process runs. All other failures cost a server work, or mean that it is too busy
+// to respond.
 func (k failureKind) isCheap() bool { return k == refused || k == notFound }
 
 func classify(err error) failureKind {
@@ -52,35 +53,32 @@ func classify(err error) failureKind {
 	return wrongAnswer
 }
 
-// computeDelay returns the delay before the next attempt, after failures of one kind for
-// the duration since. It grows with since, up to interval. jitter in [0,1) makes it up to
-// a quarter shorter or longer, so that pods that start together do not all probe together.
+// computeDelay returns the delay before the next attempt. since is for how long failures
+// of kind k have been seen; the delay grows with it, up to interval. jitter in [0,1) makes
+// the delay up to a quarter shorter or longer, so that pods that start together do not
+// probe together.
 //
-// The goals are relative to a fixed interval of one second, which detects readiness 480 ms
-// late on average when the wait takes 0.5 to 6 s. A port that refuses connections should
-// be detected within 0.08 of that, with at most 20 attempts a second; a server that
-// answers should be detected within 0.2 of it, with at most 5. Attempts that take no time
-// give:
+// Short delays detect readiness early, long ones cost the target less. The table shows what
+// the constants below give if attempts take no time: attempts a second, and how late
+// readiness is detected on average. A fixed interval of one second would be 480 ms late.
 //
-//	                     waits of 0.5 to 6 s            10 s   20 s   60 s
-//	refused, notFound    19.3/s, 31 ms late (0.06)      17.5   14.3   7.7/s
-//	every other kind      7.4/s, 92 ms late (0.19)       5.1    3.4   1.8/s
+//	                     waits of 0.5 to 6 s    10 s   20 s   60 s
+//	refused, notFound    19.3/s, 31 ms late     17.5   14.3   7.7/s
+//	every other kind      7.4/s, 92 ms late      5.1    3.4   1.8/s
 //
-// The goal of 5 a second is met only for waits of eleven seconds and more. Constant delays
-// of 190 ms would be 97 ms late at 5.4 a second, and no delays that only grow are better
-// in both; but a server that is ready at once should be detected at once, so delays start
-// at 10 ms, and a long wait should cost little, so they keep growing.
+// Constant delays of 190 ms would be 97 ms late at 5.4/s. But delays start at 10 ms, because
+// a server that is ready soon should be detected soon, and they keep growing, because a long
+// wait should cost little.
 //
-// The constants of the second formula: the delay doubles until it is 165 ms, a third of a
-// second after the first failure. With since/2, servers that are ready almost at once
-// would be detected after 55 instead of 70 ms, but every wait would take two to four
-// attempts more. With since/8 and no constant part, the mean would be 200 ms late at 12 a
-// second.
+// For the second row the delay doubles until it is 165 ms, a third of a second after the
+// first failure. Two alternatives: since/2 detects servers that are ready within 0.1 s
+// after 55 instead of 70 ms, but costs two to four attempts more in every wait; since/8
+// without the constant is 200 ms late at 12/s.
 func computeDelay(k failureKind, since, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
 	case k == noFailure:
-		d = interval // successes= is to show that the target stays ready
+		d = interval // successes= checks that the target stays ready
 	case k.isCheap():
 		d = max(min(since/4, 60*time.Millisecond), since/160)
 	default:
@@ -90,22 +88,21 @@ func computeDelay(k failureKind, since, interval time.Duration, jitter float64) 
 	return min(time.Duration(float64(d)*(0.75+jitter/2)), interval)
 }
 
-// backoff computes the delays between the attempts of one target. It remembers since when
-// each kind of failure has been seen.
+// backoff computes the delays between the attempts of one target.
 type backoff struct {
 	interval    time.Duration
-	first, last [noFailure + 1]time.Time // by kind; zero means never
+	first, last [noFailure + 1]time.Time // when each kind of failure was seen; zero: never
 }
 
-// restartAge is the duration for which a new kind of failure counts as already seen. All
-// waiting clients see it at the same moment, and if all restarted with minDelay, a server
-// that has just started would get nearly three times as many attempts as before.
+// restartAge: when a new kind of failure is seen, delays restart as if it had been seen for
+// this long. All waiting clients see it at the same time. If all restarted with minDelay, a
+// server that has just started would get nearly three times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended now with err. A kind of failure that
-// has not been seen for ten intervals restarts the delays, because the target is about to
-// be ready. Comparing with the previous attempt only would not do: two backends behind one
-// name may fail in different ways in turn, and would be probed a hundred times a second.
+// has not been seen for ten intervals restarts the delays, because the target will probably
+// be ready soon. It is not enough to compare with the previous attempt: two backends behind
+// one name may fail in different ways in turn, and would be probed a hundred times a second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // the Target was not made by Parse

@@ -42,7 +42,7 @@ const (
 	// maxDials is how many dials run at a time. Each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// keptDials of these run until the attempt ends. The others are replaced.
+	// keptDials is how many of them run until the attempt ends. The others are replaced.
 	keptDials = 4
 )
 
@@ -51,8 +51,8 @@ const (
 // packets does not use up the whole timeout. The delay is stagger, or less when many
 // addresses must share a short timeout.
 //
-// When maxDials dials are running, the next dial replaces one of them: not one of the
-// keptDials oldest, because a distant server needs the time, but the oldest after them.
+// When maxDials dials are running, the next dial replaces one of them. The keptDials oldest
+// stay, because a distant server needs the time; the oldest of the others is replaced.
 //
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
@@ -101,7 +101,7 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 			}
 		case <-ctx.Done():
 			addrs = nil
-			ctx = context.WithoutCancel(ctx) // so that this case is not selected again; dialCtx has ended too
+			ctx = context.WithoutCancel(ctx) // disables this case; dialCtx has ended too, so the dials end
 		}
 	}
 	if winner != nil {

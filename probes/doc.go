@@ -36,13 +36,13 @@
 //     the scheme, host and port of its URL, and from http to https on their default ports.
 //     A redirect to another scheme or port of the host is followed with a GET or HEAD
 //     without them.
-//   - Lookups run beside the attempts. A name is looked up at most once a second, however
-//     many targets use it. An address or localhost is not looked up.
+//   - Lookups run in goroutines of their own. A name is looked up at most once a second,
+//     however many targets use it. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time of the wait, with
 //     jitter. In waits of up to six seconds, a port that refused connections is detected as
 //     open 30 ms late on average, and a server that returned errors is detected as ready
-//     90 ms late. Another kind of error than before restarts the delays. Ten thousand
-//     clients that wait for the same server do not probe it together.
+//     90 ms late. A new kind of error restarts the delays. Ten thousand clients that wait
+//     for the same server do not probe it together.
 //   - No descriptor and no goroutine is left after an attempt, except for a name lookup
 //     (the next attempt uses its result) and a system call that hangs on a mount.
 //   - No error and no name contains the user, query or fragment of a URL, the value of a

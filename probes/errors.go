@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// A probeError is an error whose text holds no secret. errno is what errors.Is finds in
-// it, usually an error of the kernel; it may be nil.
+// A probeError is an error whose text holds no secret.
 type probeError struct {
 	text  string
-	errno error
+	errno error // for errors.Is: usually an error of the kernel; may be nil
 }
 
-func (a probeError) Error() string { return a.text }
-func (a probeError) Unwrap() error { return a.errno }
+func (e probeError) Error() string { return e.text }
+func (e probeError) Unwrap() error { return e.errno }
 
 // A timeoutError is the cause of a context whose timeout has expired.
 type timeoutError time.Duration
@@ -33,8 +32,8 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return context.WithTimeoutCause(ctx, d, timeoutError(d))
 }
 
-// hasEnded reports whether ctx has ended. At its deadline it waits for that, because the
-// network poller may report the deadline a moment before the context's own timer fires.
+// hasEnded reports whether ctx has ended. If its deadline has passed it waits until ctx has
+// ended, because the network poller may report the deadline before the context's timer fires.
 func hasEnded(ctx context.Context) bool {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()
@@ -42,9 +41,9 @@ func hasEnded(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// errOrCause returns the cause of the context instead of err if the context has ended:
-// the connection fails then, and its error says nothing about the reason. A
-// fileTimeoutError stays, because it says where the time was spent.
+// errOrCause returns err, or the cause of the context if the context has ended: then the
+// error of the connection is a consequence. A fileTimeoutError is returned in any case,
+// because it names the reason of the timeout.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {

@@ -19,8 +19,9 @@ import (
 // An exchange is one HTTP/1.1 request on its own connection, and the response.
 //
 // net/http writes the request and parses the response, but its Transport is not used: it
-// rejects a response that comes before the request is written (a canned one from nc does),
-// prints it through package log, and its goroutines outlive the request.
+// rejects a response that is received before the request is written (such as a fixed one
+// from nc), prints that response through package log, and its goroutines outlive the
+// request.
 type exchange struct {
 	conn     net.Conn
 	response *http.Response // its Body is never closed, because Close may read it to the end
@@ -93,7 +94,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 // readBody reads the beginning of the body, at most maxBodyBytes.
 func (e *exchange) readBody() ([]byte, error) {
 	if e.response.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // what follows is in another protocol
+		return nil, nil // the following data is in another protocol
 	}
 	body, err := io.ReadAll(io.LimitReader(e.response.Body, maxBodyBytes))
 	if err != nil {
@@ -103,7 +104,7 @@ func (e *exchange) readBody() ([]byte, error) {
 }
 
 // sanitizeHTTPErr reduces an error of HTTP to its reason. An error of an unknown type is
-// replaced by other, because its text may contain what the server has sent.
+// replaced by other, because its text may contain data from the server.
 func sanitizeHTTPErr(err, other error) error {
 	var (
 		hinted hintedError

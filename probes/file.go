@@ -22,7 +22,8 @@ func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
 	}, nil)
 }
 
-// sanitizeFileErr drops the path from an error: the path of a hook must not be printed.
+// sanitizeFileErr removes the path from an error, because the path of a hook must not be
+// printed.
 func sanitizeFileErr(err error) error {
 	switch {
 	case err == nil:

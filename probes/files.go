@@ -31,10 +31,10 @@ import (
 type fileThreads struct {
 	mu      sync.Mutex
 	waiting []*fileCall
-	serving *fileCall            // the call of the thread that takes from waiting; nil without one
+	serving *fileCall            // the call of the thread that takes from waiting; nil: no such thread
 	hanging map[*fileCall]string // the calls of the other threads, and the mounts they are on
 
-	mounts   mountTable // as it was at mountsAt; only kept up to date while a call hangs
+	mounts   mountTable // as read at mountsAt; only updated while a call hangs
 	mountsAt time.Time
 }
 
@@ -82,7 +82,7 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case err := <-c.done: // at the same moment
+	case err := <-c.done: // it ended together with ctx
 		return err
 	default:
 	}
@@ -181,7 +181,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	mount := f.mounts.of(at)
 	on, slow := f.hanging[c]
 	if slow && on == mount {
-		return true // it continues, slowly
+		return true // the call itself is the one that hangs on this mount
 	}
 	free := f.isFree(mount)
 	if slow && free {
@@ -222,8 +222,8 @@ func (f *fileThreads) refreshMounts() {
 	f.mounts, f.mountsAt = mounts, time.Now()
 }
 
-// A mountTable lists the mounts of this namespace; a mount over another one comes after it.
-// It is empty if /proc cannot be read.
+// A mountTable lists the mounts of this namespace; a mount that hides another one is listed
+// after it. It is empty if /proc cannot be read.
 type mountTable []struct{ id, point string }
 
 // mountInfo is the file of proc_pid_mountinfo(5). Tests replace it.
@@ -280,10 +280,10 @@ func (t mountTable) of(path string) string {
 	return id
 }
 
-// followPath calls enter for every file and directory that the kernel looks up on the way to
-// path, before it looks it up itself. That includes the targets of symbolic links, because a
-// link may lead to another mount. It stops and returns false when enter returns false. It
-// ignores errors, because the call that follows returns them.
+// followPath looks up path step by step. Before each step it calls enter with the file or
+// directory to be looked up; the targets of symbolic links are included, because a link may
+// lead to another mount. If enter returns false it stops and returns false. It ignores
+// errors, because the following system call returns them.
 func followPath(path string, enter func(at string) bool) bool {
 	const maxLinks = 40 // the kernel's limit, path_resolution(7)
 	dir, rest := "/", strings.Split(path, "/")

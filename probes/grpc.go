@@ -63,8 +63,8 @@ func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 	return g.checkResponse(response)
 }
 
-// checkResponse returns what is wrong with a response. It does not show the server's
-// message, which may hold a secret.
+// checkResponse returns an error unless the response reports SERVING. It does not show the
+// server's message, which may hold a secret.
 func (g *grpcProbe) checkResponse(a *http2Response) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
@@ -191,7 +191,7 @@ func buildGRPC(p *targetParser) Probe {
 		return nil
 	}
 	g.host, g.port = p.parseHostPort(authority, 0)
-	g.authority, _, _ = strings.Cut(authority, "%") // a zone is valid on this machine only
+	g.authority, _, _ = strings.Cut(authority, "%") // without the zone, which is valid on this machine only
 	if g.authority != authority {
 		g.authority = "[" + strings.Trim(g.authority, "[") + "]:" + strconv.Itoa(int(g.port))
 	}

@@ -13,8 +13,8 @@ type hintedError struct {
 
 func (h hintedError) Unwrap() error { return h.error }
 
-// The hints of errors. Each is for a person who sees one line of a log, and contains
-// nothing of the target.
+// The hints of errors. Each is written for a person who reads one line of a log. It contains
+// no part of the target.
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
@@ -79,7 +79,7 @@ func hintForGRPC(code uint64) string {
 }
 
 // Hint returns the usual cause of an error of this package, or what to try, if that is
-// known, else "". It contains nothing of the target.
+// known, else "". It contains no part of the target.
 func Hint(err error) string {
 	var known hintedError
 	var lookup lookupError

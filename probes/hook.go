@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// RunHook runs a hook, and retries it after a failure as often as its Retries say, with
-// the delays of Wait, all within its one Timeout. It returns the error of the last try. If
-// the timeout expires, the error is "timed out after 10s", with the error of the try before
-// it; if ctx ends first, it is the cause of ctx. a.Timeout is not used.
+// RunHook runs a hook. After a failure it retries the hook up to Retries times, with the
+// delays of Wait; the Timeout covers all of that. It returns the error of the last try. If
+// the timeout expires, the error is "timed out after 10s", with the error of the try before;
+// if ctx ends first, it is the cause of ctx. a.Timeout is not used.
 func RunHook(ctx context.Context, t Target, a Attempt) error {
 	ctx, cancel := withTimeout(ctx, t.Timeout)
 	defer cancel()

@@ -57,9 +57,9 @@ type statusRange struct{ from, to int }
 // A hop is one request of an attempt: the first one, or one after a redirect.
 type hop struct {
 	*http.Request
-	// trusted is true until a redirect leads to another scheme or port than the user
-	// wrote. Only a trusted hop gets the user's method, headers, user, body and client
-	// certificate.
+	// trusted is true until a redirect leads to another scheme or port than that of the
+	// target's URL. Only a trusted hop gets the target's method, headers, user, body and
+	// client certificate.
 	trusted bool
 }
 
@@ -76,8 +76,8 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 }
 
 // followRedirects makes requests until a response is not a redirect to follow.
-func (h *httpProbe) followRedirects(ctx context.Context, addrs []netip.Addr, facts []HookVar) error {
-	req, err := h.request(ctx, facts)
+func (h *httpProbe) followRedirects(ctx context.Context, addrs []netip.Addr, hookVars []HookVar) error {
+	req, err := h.request(ctx, hookVars)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (h *httpProbe) sendHop(ctx context.Context, addrs []netip.Addr, req *hop) (
 	return nil, h.check(e, req.trusted)
 }
 
-// check returns what is wrong with a response.
+// check returns an error if the status or the body does not match.
 func (h *httpProbe) check(e *exchange, trusted bool) error {
 	if status := e.response.StatusCode; !h.accepts(status) {
 		hint := hintForStatus(status)
@@ -135,7 +135,8 @@ func (h *httpProbe) sendsMoreThanGet() bool {
 }
 
 // accepts reports whether a status counts as ready: those of status=, else 200 to 399, as
-// for the kubelet. A hook needs 200 to 299, because after a redirect it has not been run.
+// for the kubelet. A hook needs 200 to 299, because a redirect means that the server has not
+// done its work.
 func (h *httpProbe) accepts(status int) bool {
 	if h.status == nil {
 		return 200 <= status && (status < 300 || !h.hook && status < 400)
@@ -144,7 +145,7 @@ func (h *httpProbe) accepts(status int) bool {
 }
 
 // request makes the first request of an attempt.
-func (h *httpProbe) request(ctx context.Context, facts []HookVar) (*http.Request, error) {
+func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Request, error) {
 	req := &http.Request{Method: h.method, URL: h.url, Header: defaultHeader(), Close: true}
 	if h.user != nil { // RFC 7617; header= replaces it
 		password, _ := h.user.Password()
@@ -154,7 +155,7 @@ func (h *httpProbe) request(ctx context.Context, facts []HookVar) (*http.Request
 		return nil, err
 	}
 	h.setBody(req)
-	for _, f := range facts {
+	for _, f := range hookVars {
 		if name := headerName(f.Name); h.hook && req.Header.Values(name) == nil {
 			req.Header.Set(name, f.Value)
 		}
@@ -207,8 +208,8 @@ func (f headerField) invalidValue(value string) string {
 	return ""
 }
 
-// isInvalidInHostHeader reports whether net/http rejects a character in Host. It would
-// send an empty name then, and another virtual host would respond.
+// isInvalidInHostHeader reports whether net/http rejects a character in Host. With such a
+// character it would send an empty name, and another virtual host would respond.
 func isInvalidInHostHeader(c rune) bool {
 	return isInvalidInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
 }
@@ -222,13 +223,14 @@ func (h *httpProbe) setBody(req *http.Request) {
 }
 
 // headerName turns USHER_TIME_LEFT into Usher-Time-Left.
-func headerName(fact string) string {
-	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(fact), "_", "-"))
+func headerName(variable string) string {
+	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(variable), "_", "-"))
 }
 
-// nextHop returns the request for a redirect, or nil if the response is to be checked
-// itself. That is the case for a hook, for a status that status= lists, and for a redirect
-// to another host: the host that responded is up, and the kubelet counts that as ready.
+// nextHop returns the request for a redirect, or nil if the redirect is not followed and the
+// response itself decides. That is the case for a hook, for a status that status= lists, and
+// for a redirect to another host: the host that responded is up, and the kubelet counts that
+// as ready.
 func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
 	if h.hook || !isRedirect(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
@@ -301,7 +303,7 @@ func buildHTTP(p *targetParser) Probe {
 	h := &httpProbe{hook: p.use.Hook(), method: http.MethodGet, body: p.value("body")}
 	authority, rest := p.splitAuthority()
 	if strings.Contains(rest, "@") {
-		// A password with a / would be taken for a host and a path, looked up, and
+		// A part of a password before a / would be parsed as the host, looked up, and
 		// shown in logs.
 		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}

@@ -22,7 +22,7 @@ const (
 	// maxFrameSize is the largest payload of a frame, because no other is announced.
 	maxFrameSize = 1 << 14
 	// maxFrames is far more than a response has. It bounds the work for a server that
-	// sends only frames that do not matter.
+	// sends settings or pings without end.
 	maxFrames = 1000
 	// streamID is the number of the first request of a client, the only one here.
 	streamID = 1
@@ -30,7 +30,7 @@ const (
 
 var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWrongProtocol}
 
-// An http2Response holds what the caller needs of a response.
+// An http2Response is a response as the caller needs it.
 type http2Response struct {
 	status      string
 	contentType string
@@ -47,7 +47,7 @@ func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) 
 	r := bufio.NewReader(limit)
 	framer := http2.NewFramer(w, r)
 	framer.SetMaxReadFrameSize(maxFrameSize)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // the table's size when no setting changes it
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // the default size of the table
 	framer.MaxHeaderListSize = maxHeaderBytes
 
 	// Flush returns the errors of these writes. A server may respond and close the
@@ -129,7 +129,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				_ = framer.WriteSettingsAck()
-				_ = flush() // the response may have come before the connection was closed
+				_ = flush() // ignored: the response may have arrived before the connection was closed
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {

@@ -5,9 +5,9 @@ import "strings"
 // askMemcached sends "version", which is not counted in the server's statistics of
 // commands, and "quit".
 //
-// A server with SASL accepts only the binary protocol, whose header has 24 bytes. It reads
-// that many before it closes the connection; hence the second "version", which makes 24.
-// The server is then probed again with the binary protocol.
+// A server with SASL accepts only the binary protocol, whose header has 24 bytes. It closes
+// the connection when it has read 24 bytes: the second "version" makes the request that
+// long. The server is then probed again with the binary protocol.
 func askMemcached(s *session) error {
 	s.write("version\r\nversion\r\nquit\r\n")
 	line, err := s.readLine()

@@ -45,8 +45,8 @@ func (f *optionFile) read(ctx context.Context, max int64) ([]byte, error) {
 // Kubernetes uses for mounted Secrets. Other files are rejected: a FIFO may never have a
 // writer, and a device may never end.
 func readRegular(path string, max int64) ([]byte, error) {
-	// A device is not opened, because that may have an effect (start a watchdog, rewind a
-	// tape).
+	// A device is not opened, because that may have side effects (start a watchdog, rewind
+	// a tape).
 	if err := checkRegular(os.Stat(path)); err != nil {
 		return nil, err
 	}

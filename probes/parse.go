@@ -13,13 +13,13 @@ import (
 	"unicode"
 )
 
-// A kind of target. To add one, add a file with its build function, and a row here. Parse,
-// its messages and the documentation (see [Kinds]) use this table.
+// A kind of target. To add one, add a file with its build function, and a row in kinds.
+// Parse, its messages and the documentation (see [Kinds]) use that table.
 type kind struct {
 	name    string // its scheme too, except for "command"
 	form    string // how it is written
 	ready   string // when it is ready
-	details string // more for the manual, in sentences
+	details string // more sentences for the manual
 	example string
 	options []option // those that only this kind has
 	build   func(*targetParser) Probe
@@ -72,13 +72,14 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of a target. Those of a single kind have no set: its build function reads them.
+// An option of a target. An option of a single kind has no set: the kind's build function
+// reads it.
 type option struct {
 	name    string
 	value   string // placeholder of its value
 	form    string // an example, for messages
 	meaning string
-	details string // more for the manual, in sentences
+	details string // more sentences for the manual
 	uses    []Use  // nil means every use
 	repeat  bool   // may be given more than once
 	set     func(t *Target, value string) error
@@ -214,8 +215,8 @@ func (p *targetParser) addError(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
-// canBuild reports whether there is a URL or a command to build from. It is true after errors
-// in options, so that the errors of the target are reported together with them.
+// canBuild reports whether there is a URL or a command to build from. Errors in options do
+// not make it false, so that the errors of the target are reported together with them.
 func (p *targetParser) canBuild() bool { return p.scheme != "" || len(p.argv) > 0 }
 
 // value returns the value of an option that is given once at most, or "".
@@ -234,7 +235,7 @@ var (
 )
 
 // lazyRegexp compiles a pattern at its first use, because compiling takes time, and an init
-// without targets starts its app sooner without it.
+// without targets needs no pattern before it starts the app.
 func lazyRegexp(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
@@ -325,8 +326,8 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		return kind{}, false
 	}
 	if user, _, ok := strings.Cut(first.text, "@"); ok && strings.IndexAny(user, "/.") != 0 && strings.Contains(user, ":") {
-		// The word is not shown, and not taken for a command, whose name logs would show:
-		// it is a URL without a scheme, and so holds a password.
+		// The word is a URL without a scheme and contains a password. It is not shown, and
+		// not parsed as a command, because logs show the names of commands.
 		p.addError("USER:PASSWORD@HOST without a scheme: write " + targetForm)
 		return kind{}, false
 	}
@@ -345,8 +346,8 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		}
 	}
 	if text := p.freeTextOption(); text != "" {
-		// Not taken for a command, whose name messages would show: it may be part of a
-		// password.
+		// The word may be part of a password. It is not parsed as a command, because
+		// messages show the names of commands.
 		p.addError("%s= is for a URL, but no URL follows: quote a value that has spaces, as in header='K: V'", text)
 		return kind{}, false
 	}
@@ -358,7 +359,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		p.addError("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
 		return kind{}, false
 	}
-	// A path may have a blank in it. A name that is looked up in PATH has none.
+	// A path may contain a blank. The name of a command in PATH contains none.
 	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
 		p.addError("the command %s is one word with blanks: write its arguments as separate words, without quotes around them all", CommandName(first.text))
 		return kind{}, false

@@ -45,8 +45,8 @@ func buildPostgres(p *targetParser) Probe {
 // ask sends a startup message and reads the server's first message. A request for
 // authentication means ready, and so does every error but 57P03, cannot_connect_now.
 //
-// PostgreSQL logs each attempt while it starts, as it does for pg_isready. There is no
-// other way to learn its state.
+// PostgreSQL logs each attempt while it starts, as it does for pg_isready. Its state cannot
+// be found out in another way.
 func (pg *postgresParams) ask(s *session) error {
 	if pg.encrypt {
 		if err := s.startPostgresTLS(); err != nil {
@@ -66,7 +66,7 @@ func (pg *postgresParams) ask(s *session) error {
 		if _, err := s.read(int(size) - 4); err != nil {
 			return err
 		}
-		s.closeGracefully(nil) // without Terminate, which is not an answer to a request for a password
+		s.closeGracefully(nil) // without Terminate: the server expects a password or the end of the connection
 		return nil
 	case head[0] == 'E' && 8 <= size && size <= 30000:
 		message, err := s.read(int(size) - 4)

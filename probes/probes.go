@@ -51,8 +51,8 @@ type Target struct {
 	Kind  string // row of the table of kinds: "tcp", "http", … or "command"
 	Name  string // its name in logs: name=, else derived from the text; never holds a secret
 	Probe Probe
-	// ReadsFiles: an attempt calls into a file system, which may block a thread: for
-	// the target itself, a name lookup (/etc/hosts), certificates or a header's file.
+	// ReadsFiles: an attempt reads a file or a directory, which may block a thread: the
+	// target itself, /etc/hosts for a name, certificates or the file of a header.
 	ReadsFiles bool
 
 	Timeout        time.Duration // one attempt, or the whole hook; 0 means none
@@ -64,8 +64,8 @@ type Target struct {
 	Retries        int           // hooks: how often a failed hook is retried
 }
 
-// Probe makes one attempt. A nil error means ready (for a hook: success). Any other error
-// gives the reason, in a text without secrets. Ask returns soon after ctx ends.
+// Probe makes one attempt. A nil error means ready (for a hook: success). The text of any
+// other error is the reason, without secrets. Ask returns soon after ctx ends.
 type Probe interface {
 	Ask(ctx context.Context, a Attempt) error
 }
@@ -95,7 +95,7 @@ type Runner func(ctx context.Context, c Command) error
 
 // Command is what a Runner executes.
 type Command struct {
-	Name     string // the target's name, for marking its output
+	Name     string // the target's name, to mark lines of its output
 	Argv     []string
 	HookVars []HookVar
 }

@@ -7,9 +7,9 @@ import (
 	"unicode"
 )
 
-// Redact returns the prefix of text that is safe to print: up to the first character that
-// is not a letter, a digit or one of also, and then "…". It is for showing a wrong word in
-// a message: after a typo any word may hold a password, usually after a blank, = or colon.
+// Redact returns the prefix of text that is safe to print, up to the first character that
+// is not a letter, a digit or one of also, and then "…". Messages use it to show a wrong
+// word: after a typo any word may hold a password, usually after a blank, = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
@@ -48,7 +48,7 @@ func CommandPath(word string) string {
 	return shown
 }
 
-// CommandHint returns what was probably meant with a command that does not exist, or "".
+// CommandHint returns what to write instead of a command that does not exist, or "".
 func CommandHint(word string) string {
 	switch i := strings.IndexFunc(word, func(c rune) bool { return unicode.IsSpace(c) || c == '=' }); {
 	case isJSON(word):
@@ -76,7 +76,7 @@ func schemelessURL(word string) (host string, ok bool) {
 	if !ok || host == "localhost" {
 		return host, ok
 	}
-	// Most words are decided without the pattern, which takes time to compile.
+	// These conditions avoid compiling the pattern for most words, because that takes time.
 	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostPattern().MatchString(host)
 }
 

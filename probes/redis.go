@@ -5,9 +5,9 @@ import "strings"
 // redisReplies are the possible replies to PING, by their beginning. An empty reason means
 // ready.
 //
-// With LOADING, MASTERDOWN and BUSY the server serves no client. MISCONF means that it
-// cannot save and refuses to write; of the commands that only read, PING alone fails then,
-// so that monitors notice.
+// With LOADING, MASTERDOWN and BUSY the server serves no client. MISCONF means that the
+// server cannot save and therefore rejects writes. It rejects PING too, so that monitors
+// notice, but no other command that only reads.
 var redisReplies = []struct{ begins, reason, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},
@@ -31,7 +31,7 @@ func askRedis(s *session) error {
 	}
 	for _, a := range redisReplies {
 		switch {
-		case !strings.HasPrefix(line+" ", a.begins): // the line may be a single word
+		case !strings.HasPrefix(line+" ", a.begins): // +" ": the line may be a single word
 		case a.reason != "":
 			return hintedError{probeError{a.reason, nil}, a.hint}
 		default:

@@ -13,10 +13,10 @@ import (
 // A Resolver looks up names, for all targets of a program. The zero value is ready for use,
 // by any number of goroutines.
 //
-// Of each name, one lookup runs at a time, and at most one starts in a second: in a pod one
-// lookup may be ten queries, for every search domain and both address families. Lookups run
-// in goroutines of their own, with the limits of the system's resolver. They do not end
-// when an attempt that waits for them ends.
+// For each name one lookup runs at a time, and at most one starts in a second: in a pod a
+// lookup may cause ten queries, for every search domain and both address families. A lookup
+// runs in a goroutine, with the limits of the system's resolver. It continues when an
+// attempt that waits for it ends.
 type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
@@ -51,7 +51,7 @@ type lookupError struct{ text string }
 
 func (e lookupError) Error() string { return e.text }
 
-// errNoName is the answer of a working name server for a name that does not exist.
+// errNoName is the error for a name that does not exist, according to its name server.
 var errNoName = lookupError{"name does not resolve"}
 
 const (
@@ -95,8 +95,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 // earlier addresses.
 //
 // If ctx ends first, *pending is set, and the next call with the same pending uses the
-// result of that lookup, unless it is old. If each call started a lookup, no result would
-// ever be seen from a name server that is slower than an attempt's timeout.
+// result of that lookup, unless it is old. If each call started its own lookup, a name
+// server that is slower than an attempt's timeout would never give a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil

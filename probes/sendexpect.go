@@ -16,8 +16,8 @@ var sendExpectOptions = []option{
 	{name: "expect", value: "REGEXP", form: `expect='^\+PONG'`, meaning: "regular expression: read until it matches, at most 10 KiB"},
 }
 
-// A sendExpect is what send= and expect= ask for on a connection. The zero value sends and
-// expects nothing.
+// A sendExpect holds the values of send= and expect=. The zero value sends and expects
+// nothing.
 type sendExpect struct {
 	send   []byte
 	expect *regexp.Regexp
@@ -32,8 +32,8 @@ func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 
 func (s sendExpect) exchange(conn io.ReadWriter) error {
 	if len(s.send) > 0 {
-		// A server may send its text and close the connection at once. That text is to
-		// be matched, so a failed write is an error only if nothing is expected.
+		// A server may send its text and close the connection at once. With expect= that
+		// text is matched even if the write fails.
 		if _, err := conn.Write(s.send); err != nil && s.expect == nil {
 			return sanitizeErr(err)
 		}

@@ -33,7 +33,7 @@ const (
 	lingerTimeout = time.Second
 )
 
-// A session is one attempt: the connection to a server and what is needed to make it.
+// A session is one attempt: the connection to a server, and the values to connect again.
 type session struct {
 	*serverProbe
 	ctx   context.Context // reads and writes fail once it has ended
@@ -78,8 +78,8 @@ func (s *session) use(conn net.Conn) {
 	s.conn, s.r = conn, bufio.NewReader(io.LimitReader(conn, maxServerBytes))
 }
 
-// write sends data. A failure is not reported, because a server may have sent the reason
-// before it closed the connection; the next read returns that, or fails too.
+// write sends data. It ignores errors, because a server may have sent the reason before it
+// closed the connection. The next read returns that reason, or fails too.
 func (s *session) write(data string) { _, _ = io.WriteString(s.conn, data) }
 
 // read reads exactly n bytes. Callers ask for less than maxServerBytes.
@@ -124,7 +124,7 @@ func (s *session) closeGracefully(logout func()) {
 	_, _ = io.Copy(io.Discard, s.r)
 }
 
-// errWrongProtocol is the error for an answer that no server of this kind sends.
+// errWrongProtocol is the error for a response that no server of this kind sends.
 func errWrongProtocol(kind string) error {
 	return hintedError{probeError{"the server does not speak the " + kind + " protocol", nil}, hintWrongProtocol}
 }
@@ -135,7 +135,7 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 	return func(p *targetParser) Probe {
 		authority, rest := p.splitAuthority()
 		if strings.Contains(rest, "@") {
-			// It may be the rest of a password, see buildHTTP.
+			// A part of a password would be parsed as the host, see buildHTTP.
 			p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 		}
 		at := strings.LastIndexByte(authority, '@')

@@ -2,14 +2,13 @@ package probes
 
 import "slices"
 
-// KindDoc describes a kind of target for a manual. Backquotes stand around words that
-// are written as they are.
+// KindDoc describes a kind of target for a manual. Words in backquotes are literal.
 type KindDoc struct {
 	Name    string // "http", or "command"
 	Form    string // http://HOST[:PORT]/PATH
 	Ready   string // when it is ready
-	Details string // more, in sentences; may be empty
-	Example string // as it is written in a shell
+	Details string // more sentences; may be empty
+	Example string // as written in a shell
 }
 
 // Kinds returns every kind of target that Parse knows.

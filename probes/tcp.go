@@ -6,7 +6,7 @@ import (
 )
 
 // A tcpProbe is ready when a connection is accepted and the exchange of send= and
-// expect= has succeeded on it. The connection is closed after that.
+// expect= on it succeeds. Then it closes the connection.
 type tcpProbe struct {
 	host       string
 	port       uint16

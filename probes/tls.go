@@ -27,8 +27,8 @@ var tlsOptions = []option{
 	{name: "insecure", value: "true", form: "insecure=true", meaning: "do not verify the certificate"},
 }
 
-// maxPEM is the largest size of a file of certificates. The bundle of all public
-// authorities has a fifth of it.
+// maxPEM is the largest size of a file of certificates, five times that of the bundle of all
+// public authorities.
 const maxPEM = 1 << 20
 
 // tlsSettings are the TLS options of a target. The zero value verifies the server with the
@@ -131,8 +131,7 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads it too; it must not read a device for ever
 	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
 		if file != "" {
-			// crypto/x509 would read a device for ever. A missing file is no error
-			// there.
+			// crypto/x509 would read a device for ever. It ignores a missing file.
 			if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 				return errors.New("SSL_CERT_FILE is not a regular file")
 			}
@@ -215,8 +214,8 @@ func (s *tlsSettings) unknownAuthority(cert *x509.Certificate) error {
 	return hintedError{errors.New("the certificate is signed by an unknown authority"), hintAuthority}
 }
 
-// expiryError tells a certificate that has expired from one that is not yet valid. For the
-// latter it shows the local time, because the local clock may be wrong.
+// expiryError distinguishes a certificate that has expired from one that is not yet valid.
+// For the latter it shows the local time, because the local clock may be wrong.
 func expiryError(cert *x509.Certificate, now time.Time) error {
 	const day = "2006-01-02 15:04 MST"
 	switch {
@@ -238,7 +237,7 @@ func alertError(err error) error {
 	switch text := opErr.Err.Error(); text {
 	case "tls: certificate required":
 		return hintedError{errors.New("the server requires a client certificate"), hintClientCert}
-	case "tls: no application protocol": // it supports none of those offered
+	case "tls: no application protocol": // the server supports none of the offered ones
 		return hintedError{errors.New("the server speaks another protocol over TLS"), hintWrongProtocol}
 	default:
 		return errors.New(text)

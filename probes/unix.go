@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// A unixProbe is ready like a tcpProbe, on a unix socket.
+// A unixProbe is a tcpProbe for a unix socket.
 type unixProbe struct {
 	path       string
 	sendExpect sendExpect

@@ -12,7 +12,7 @@ import (
 type Status struct {
 	Target   *Target
 	Attempts int           // started so far
-	Since    time.Duration // how long the wait for it has taken, or took
+	Since    time.Duration // since the start of the wait, until now or until it was ready
 	Last     error         // the error of the last attempt; nil after a success
 	Ready    bool          // it has succeeded Successes times in a row
 	Skipped  bool          // it was optional and not ready in time
@@ -22,7 +22,7 @@ type Status struct {
 type UpdateKind int
 
 const (
-	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its result
+	TargetTried   UpdateKind = iota // an attempt has ended with Status.Last
 	TargetReady                     // a target is ready
 	TargetSkipped                   // an optional target was not ready in time
 	WaitProgress                    // Pending lists the targets that are not ready: after 5 s, then every 30 s
@@ -88,8 +88,8 @@ var (
 	errNoAnswer = errors.New("no answer yet")
 )
 
-// Wait probes all targets at the same time until each has succeeded as often in a row as
-// its Successes say. Every attempt gets a, with the target's own timeout.
+// Wait probes all targets at the same time until each has succeeded Successes times in a
+// row. Every attempt gets a, with the target's own timeout.
 //
 // Wait returns nil when all targets are ready. An optional target is skipped, and counts as
 // ready, when its Optional or the deadline of ctx expires. In all other cases Wait returns a

@@ -9,13 +9,13 @@ import (
 type word struct {
 	text   string
 	quoted []bool // for each byte of text: whether it was in quotes or after a backslash
-	line   int    // in which line of the text it starts; for a shell, the end of a line ends a command
+	line   int    // the line of the text in which it starts: in a shell the end of a line ends a command
 }
 
-// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2):
-// in single quotes no character is special; in double quotes a backslash escapes $ ` " \
-// and a newline; elsewhere it escapes any character. A backslash before a newline joins
-// two lines. Nothing is expanded.
+// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2). In
+// single quotes no character is special. In double quotes a backslash escapes $ ` " \ and a
+// newline, elsewhere any character. A backslash before a newline joins two lines. Nothing is
+// expanded.
 func splitWords(text string) ([]word, error) {
 	if strings.ContainsRune(text, 0) {
 		return nil, errors.New("a NUL byte, which no argument can have")
