@@ -16,6 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestMoreSpecificErrorIsReported(t *testing.T) {
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ENETUNREACH, syscall.ECONNREFUSED))
+	assert.Equal(t, syscall.ECONNREFUSED, moreSpecific(syscall.ECONNREFUSED, syscall.ENETUNREACH))
+	assert.Equal(t, syscall.EHOSTUNREACH, moreSpecific(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
+}
+
 // numbered returns n addresses.
 func numbered(n int) (list []netip.Addr) {
 	for i := range n {

@@ -20,34 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inChild runs the calling test again, in a new process with new namespaces. It reports
-// whether this is that process.
-func inChild(t *testing.T, namespaces uintptr) bool {
-	t.Helper()
-	const mark = "USHER_TEST_CHILD"
-	if os.Getenv(mark) == t.Name() {
-		return true
-	}
-	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), mark+"="+t.Name(), "GODEBUG=netdns=go") // as the static binary does
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
-	if namespaces != 0 && os.Getuid() != 0 {
-		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := again.CombinedOutput()
-	if err != nil && len(out) == 0 { // it has not started
-		skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
-	}
-	require.NoError(t, err, "%s", out)
-	if _, reason, skipped := strings.Cut(string(out), "--- SKIP: "+t.Name()); skipped {
-		skip(t, reason)
-	}
-	require.Contains(t, string(out), "--- PASS: "+t.Name(), "%s", out)
-	return false
-}
-
 // inNamespace is inChild with its own network and mounts. The loopback device is up, and
 // /etc/resolv.conf has the text resolv.
 func inNamespace(t *testing.T, resolv string) bool {

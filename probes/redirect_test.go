@@ -17,6 +17,95 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestHTTPRedirects(t *testing.T) {
+	var seen []string
+	var url string
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen = append(seen, r.Method+" "+r.URL.Path+" "+string(body)+" "+r.Host+" "+r.Header.Get("X"))
+		var n int
+		fmt.Sscanf(r.URL.Path, "/%d", &n)
+		if n > 11 {
+			n = 0 // a status
+		}
+		switch {
+		case n > 0:
+			http.Redirect(w, r, fmt.Sprintf("/%d", n-1), 302)
+		case r.URL.Path == "/0":
+			w.WriteHeader(204)
+		case r.URL.Path == "/keep":
+			http.Redirect(w, r, "/end", 307)
+		case r.URL.Path == "/drop":
+			http.Redirect(w, r, "/end", 303)
+		case r.URL.Path == "/absolute":
+			http.Redirect(w, r, url+"/end", 301)
+		case r.URL.Path == "/loop":
+			http.Redirect(w, r, "/loop?CANARY", 302)
+		case r.URL.Path == "/other":
+			http.Redirect(w, r, "http://other.invalid/?CANARY", 302)
+		case r.URL.Path == "/bad":
+			w.Header().Set("Location", "http://[CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/scheme":
+			w.Header().Set("Location", "ftp://127.0.0.1/CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/port":
+			w.Header().Set("Location", "http://127.0.0.1:99999/CANARY")
+			w.WriteHeader(302)
+		case r.URL.Path == "/gone":
+			http.Redirect(w, r, "/404", 302)
+		case r.URL.Path == "/nowhere":
+			w.WriteHeader(302)
+		case r.URL.Path == "/404":
+			w.WriteHeader(404)
+		}
+	})
+	url = serve(t, mux.ServeHTTP)
+	host := strings.TrimPrefix(url, "http://")
+	tests := []struct {
+		text string
+		use  Use
+		want string // the error
+		last string // the last request
+	}{
+		{"%s/10", ForWait, "", "GET /0  " + host + " "},
+		{"%s/11", ForWait, "more than 10 redirects", "GET /1  " + host + " "},
+		{"%s/loop", ForWait, "more than 10 redirects", ""},
+		{"%s/1", ForEnd, "status 302", "GET /1  " + host + " "},
+		{"status=302 %s/1", ForEnd, "", "GET /1  " + host + " "},
+		{"status=302 %s/1", ForWait, "", "GET /1  " + host + " "},
+		{"status=204 %s/3", ForWait, "", "GET /0  " + host + " "},
+		{"status=200 %s/3", ForWait, "status 204", ""},
+		{"%s/gone", ForWait, "status 404", ""},
+		{"%s/other", ForWait, "", ""},
+		{"status=200 %s/other", ForWait, "status 302", ""},
+		{"%s/nowhere", ForWait, "", ""},
+		{"%s/bad", ForWait, "redirects to an invalid URL", ""},
+		{"%s/scheme", ForWait, "redirects to a URL that is not http or https", ""},
+		{"%s/port", ForWait, "redirects to a port that is not in 1-65535", ""},
+		{"method=POST body=b header='X: y' %s/keep", ForWait, "", "POST /end b " + host + " y"},
+		{"method=POST body=b header='X: y' %s/drop", ForWait, "", "GET /end  " + host + " y"},
+		{"method=HEAD %s/drop", ForWait, "", "HEAD /end  " + host + " "},
+		{"header='Host: v' %s/drop", ForWait, "", "GET /end  v "},
+		{"header='Host: v' %s/absolute", ForWait, "", "GET /end  " + host + " "},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			seen = nil
+			err := ask(t, fmt.Sprintf(test.text, url), test.use)
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.EqualError(t, err, test.want)
+			}
+			if test.last != "" {
+				assert.Equal(t, test.last, seen[len(seen)-1])
+			}
+		})
+	}
+}
+
 // A request as a server has received it. Values from the user start with "mine".
 type received struct {
 	method, path, body, host string

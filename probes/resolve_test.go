@@ -15,13 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func addrs(list ...string) (a []netip.Addr) {
-	for _, s := range list {
-		a = append(a, netip.MustParseAddr(s))
-	}
-	return a
-}
-
 var errNoSuchHost = &net.DNSError{Err: "no such host", Name: "db", Server: "10.0.0.10:53", IsNotFound: true}
 
 func TestNoLookupForAddressesAndLocalhost(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,15 +29,6 @@ type issuer struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-}
-
-func newIssuer(t *testing.T) *issuer {
-	t.Helper()
-	a := &issuer{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.sign("ca", &x509.Certificate{
-		Subject: pkix.Name{CommonName: "a test's authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	return a
 }
 
 // sign writes NAME.pem and NAME.key; without an authority the certificate is self-signed.
@@ -74,20 +64,26 @@ func (a *issuer) pair(name string) tls.Certificate {
 	return pair
 }
 
-func write(t *testing.T, path string, text []byte) {
+func newIssuer(t *testing.T) *issuer {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, text, 0o600))
+	a := &issuer{t: t, dir: t.TempDir()}
+	a.cert, a.key = a.sign("ca", &x509.Certificate{
+		Subject: pkix.Name{CommonName: "a test's authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
 }
 
-// serveHealth is a TLS server that is ready, over HTTP/1 and gRPC. It returns its address.
-func serveHealth(t *testing.T, config *tls.Config) string {
+// selfSigned makes a self-signed certificate for 127.0.0.1.
+func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
-	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 2 {
-			health(w, r)
-		}
-	}), config)
-	return strings.TrimPrefix(url, "https://")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // Certificates of all sorts, over both protocols: trusted, or with an error that names the
@@ -183,13 +179,6 @@ func TestTLSClientCertificates(t *testing.T) {
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
 			"the files of cert= and key= are not a PEM certificate and its private key")
 	}
-}
-
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	return text
 }
 
 // The files are read at each attempt: a missing file is an error, a renewed one is used at

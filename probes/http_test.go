@@ -1,0 +1,201 @@
+package probes
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestHTTPStatuses(t *testing.T) {
+	var status atomic.Int64
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		conn.Read(make([]byte, 4096))
+		fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status.Load())
+		conn.Close()
+	})
+	url := "http://" + l.Addr().String()
+	probe, hook, chosen := parse(t, url, ForWait), parse(t, url, ForEnd), parse(t, "status=200-299,302,500 "+url, ForStart)
+	for code := 200; code <= 599; code++ {
+		status.Store(int64(code))
+		check := func(target Target, yes bool) {
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			if yes {
+				assert.NoError(t, err, "%v %d", target.Use, code)
+			} else {
+				assert.EqualError(t, err, fmt.Sprintf("status %d", code))
+			}
+		}
+		check(probe, code < 400)
+		check(hook, code < 300)
+		check(chosen, code < 300 || code == 302 || code == 500)
+	}
+	// Interim responses are ignored; without a final response the attempt fails.
+	status.Store(101)
+	assert.EqualError(t, ask(t, url, ForWait), "status 101")
+	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
+	for code := 100; code <= 199; code++ {
+		if status.Store(int64(code)); code != 101 {
+			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			assert.EqualError(t, err, "the connection was closed before the response was complete", "%d", code)
+		}
+	}
+}
+
+func TestHTTPRequest(t *testing.T) {
+	type request struct {
+		method, host, user, agent, body, query string
+		header                                 http.Header
+	}
+	var got request
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		user, password, _ := r.BasicAuth()
+		got = request{r.Method, r.Host, user + ":" + password, r.UserAgent(), string(body), r.URL.RawQuery, r.Header}
+	})
+	require.NoError(t, ask(t, url+"/?a=b&c", ForWait))
+	assert.Equal(t, []string{"GET", ":", "usher", "", "a=b&c"}, []string{got.method, got.user, got.agent, got.body, got.query})
+	assert.Equal(t, strings.TrimPrefix(url, "http://"), got.host)
+	assert.Empty(t, got.header.Get("Accept-Encoding"))
+
+	require.NoError(t, ask(t, "method=POST body=hello header='X: 1' header='x: 2' header='Host: auth.example' header='User-Agent: me' header=Accept: "+
+		strings.Replace(url, "//", "//me:pa%20ss@", 1), ForWait))
+	assert.Equal(t, []string{"POST", "auth.example", "me:pa ss", "me", "hello"}, []string{got.method, got.host, got.user, got.agent, got.body})
+	assert.Equal(t, []string{"1", "2"}, got.header["X"])
+	assert.NotContains(t, got.header, "Accept")
+
+	require.NoError(t, ask(t, "method=HEAD "+url, ForWait))
+	assert.Equal(t, "HEAD", got.method)
+	require.NoError(t, ask(t, "body=x "+url, ForWait))
+	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
+
+	facts := Attempt{HookVars: []HookVar{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
+	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), facts))
+	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
+	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), facts))
+	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
+}
+
+func TestHTTPIgnoresHTTPProxy(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	var asked atomic.Bool
+	url := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
+	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}}
+	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: names}))
+	assert.True(t, asked.Load())
+}
+
+func TestHTTPBodyIsSentAgain(t *testing.T) {
+	var n atomic.Int64
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if n.Add(1) < 4 || string(body) != "hello" {
+			w.WriteHeader(503)
+		}
+	})
+	require.NoError(t, RunHook(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
+}
+
+func TestHTTPMatch(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
+	})
+	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within the word")
+	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "body does not match match=")
+}
+
+func TestHTTPS(t *testing.T) {
+	var body []byte
+	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
+	assert.NoError(t, ask(t, "method=PUT body=x "+url, ForEnd))
+	assert.Equal(t, "x", string(body))
+	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
+	assert.EqualError(t, ask(t, strings.Replace(url, "https", "http", 1), ForWait), "status 400")
+
+	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}})
+	assert.EqualError(t, ask(t, url, ForWait), "the certificate is self-signed")
+
+	url = serveTLS(t, http.NotFoundHandler(), &tls.Config{ClientAuth: tls.RequireAnyClientCert})
+	assert.EqualError(t, ask(t, url, ForWait), "the server requires a client certificate")
+}
+
+// A server that responds before it has read the request, such as nc.
+func TestHTTPEarlyResponse(t *testing.T) {
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhello")
+		conn.(*net.TCPConn).CloseWrite()
+		untilClosed(conn)
+	})
+	for range 100 {
+		require.NoError(t, ask(t, "match=hello http://"+l.Addr().String(), ForWait))
+	}
+}
+
+func TestHTTPIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", ForWait))
+}
+
+// If the context ends, its cause is reported, not the error of the connection.
+func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
+	asked := make(chan bool, 1)
+	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		asked <- true
+		untilClosed(conn)
+	})
+	ctx, stop := context.WithCancelCause(t.Context())
+	signal := errors.New("SIGTERM")
+	go func() {
+		<-asked
+		stop(signal)
+	}()
+	assert.Equal(t, signal, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
+}
+
+// The files of headers are read at each attempt, because a token may be created late and
+// renewed.
+func TestHTTPHeaderFromFile(t *testing.T) {
+	var got http.Header
+	var host string
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
+	path := filepath.Join(t.TempDir(), "token")
+	target := parse(t, "header='X: 1' header='X: @"+path+"' header='Authorization: @"+path+"' "+strings.Replace(url, "//", "//u:p@", 1), ForWait)
+	ask := func() error { return target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}) }
+
+	assert.EqualError(t, ask(), "cannot read the file of header= X: no such file")
+	for _, token := range []string{"Bearer x", " Bearer y\n", "Bearer z\r\n"} {
+		write(t, path, []byte(token))
+		require.NoError(t, ask())
+		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "it replaces the user of the URL")
+		assert.Equal(t, []string{"1", strings.TrimSpace(token)}, got["X"])
+	}
+	write(t, path, []byte("CANARY\n\n"))
+	assert.EqualError(t, ask(), "header= X: a control character in its value", "one newline is trimmed, not two")
+	write(t, path, make([]byte, maxHeaderBytes+1))
+	assert.EqualError(t, ask(), "cannot read the file of header= X: it has more than 64 KiB")
+
+	write(t, path, []byte("auth.example\n"))
+	target = parse(t, "header='Host: @"+path+"' "+url, ForEnd)
+	require.NoError(t, ask())
+	assert.Equal(t, "auth.example", host)
+	write(t, path, []byte("a/b"))
+	assert.ErrorContains(t, ask(), "header= Host: write it once")
+}

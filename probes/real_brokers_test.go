@@ -1,0 +1,84 @@
+package probes
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestServerRabbitMQ(t *testing.T) {
+	server := program(t, "RabbitMQ", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
+	epmd := program(t, "Erlang", "/usr/bin/epmd")
+	a := accountOf(t, "rabbitmq")
+	port, epmdPort := unusedPort(t), unusedPort(t)
+	url := "amqp://guest:hunter2@127.0.0.1:" + port + "/vhost"
+	w := wait4(t, url)
+	w.hears(notThere)
+	// The test starts epmd, because one that RabbitMQ starts would outlive the test.
+	names := a.start(t, epmd, "-port", epmdPort, "-address", "127.0.0.1", "-d")
+	names.line(0, "epmd running")
+	a.write(t, ".erlang.cookie", "cookie")
+	require.NoError(t, os.Chmod(filepath.Join(a.dir, ".erlang.cookie"), 0o400))
+	cmd := a.command(server)
+	cmd.Env = append(cmd.Env, "RABBITMQ_NODENAME=usher@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT="+port,
+		"RABBITMQ_DIST_PORT="+unusedPort(t), "ERL_EPMD_PORT="+epmdPort, "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_LOGS=-")
+	for variable, file := range map[string]string{"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "CONFIG_FILE": "none", "ENABLED_PLUGINS_FILE": "plugins", "CONF_ENV_FILE": "env", "PID_FILE": "pid"} {
+		cmd.Env = append(cmd.Env, "RABBITMQ_"+variable+"="+filepath.Join(a.dir, file))
+	}
+	d := startCommand(t, cmd)
+	d.line(0, "Ready to start client connection listeners")
+	w.hears("yes") // only refused connections before: it opens its port last
+	mark := d.line(0, "Server startup complete")
+	several(t, url)
+	// The marker is a version that it does not support.
+	say(t, port, "AMQP\x01\x01\x01\x01")
+	logged := d.logged(mark, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
+	assert.NotEmpty(t, logged)
+	for _, line := range logged {
+		assert.Regexp(t, `\[warning\] <[0-9.]+> client unexpectedly closed TCP connection$`, line)
+	}
+}
+
+func TestServerNATS(t *testing.T) {
+	nats := program(t, "NATS", "/usr/sbin/nats-server", "/usr/bin/nats-server")
+	a := accountOf(t, "nats")
+	port := unusedPort(t)
+	url := "nats://token:hunter2@127.0.0.1:" + port
+	isRefused(t, url)
+	for _, extra := range [][]string{nil, {"--user", "u", "--pass", "hunter2"}} {
+		w := wait4(t, url)
+		w.hears(notThere)
+		d := a.start(t, append([]string{nats, "--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir", a.dir}, extra...)...)
+		w.hears("yes", notThere)
+		mark := d.line(0, "Server is ready")
+		several(t, url)
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the marker
+		assert.Empty(t, d.logged(mark, "Trapped|[Rr]eload"))
+		d.stop()
+	}
+}
+
+func TestServerMosquitto(t *testing.T) {
+	mosquitto := program(t, "Mosquitto", "/usr/sbin/mosquitto")
+	a := accountOf(t, "mosquitto")
+	port := unusedPort(t)
+	url := "mqtt://u:hunter2@127.0.0.1:" + port
+	isRefused(t, url)
+	for _, access := range []string{"allow_anonymous true", "allow_anonymous false\npassword_file " + a.write(t, "passwords", "")} {
+		w := wait4(t, url)
+		w.hears(notThere)
+		d := a.start(t, mosquitto, "-c", a.write(t, "conf", "listener "+port+" 127.0.0.1\n"+access+"\n"))
+		w.hears("yes", notThere)
+		mark := d.line(0, "running")
+		several(t, url)
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the marker
+		// What it logs for every client: that it disconnects or is rejected.
+		assert.Empty(t, d.logged(mark, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
+			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
+		d.stop()
+	}
+}

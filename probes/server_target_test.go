@@ -1,0 +1,152 @@
+package probes
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestServerTargets(t *testing.T) {
+	ports := map[string]uint16{"postgres": 5432, "postgresql": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672, "nats": 4222, "mqtt": 1883, "memcached": 11211}
+	for scheme, port := range ports {
+		for text, want := range map[string]serverProbe{
+			"db":                      {host: "db", port: port},
+			"db:1":                    {host: "db", port: 1},
+			"[::1]":                   {host: "::1", port: port},
+			"[fe80::1%25eth0]:1":      {host: "fe80::1%eth0", port: 1},
+			"u:p@db:1/x":              {host: "db", port: 1},
+			"u:p@q@db/x":              {host: "db", port: port},
+			"u,v:p,q@[::1]":           {host: "::1", port: port},
+			":p@10.0.0.1/":            {host: "10.0.0.1", port: port},
+			"db/%2Fvhost?a=b,c&d=e#f": {host: "db", port: port},
+		} {
+			target, err := Parse("'"+scheme+"://"+text+"'", ForWait)
+			require.NoError(t, err, text)
+			probe := target.Probe.(*serverProbe)
+			assert.Equal(t, []any{want.host, want.port}, []any{probe.host, probe.port}, text)
+			place := text[strings.LastIndexByte(text, '@')+1:]
+			place, _, _ = strings.Cut(place, "/")
+			assert.Equal(t, scheme+"://"+place, target.Name)
+			assert.Equal(t, scheme, target.Kind)
+		}
+		for text, want := range map[string]string{
+			"":                   "has no host",
+			"/db":                "has no host",
+			"u:CANARY@":          "has no host",
+			"a,b/db":             "several hosts: write one target for each",
+			"u:CANARY@a:1,b:2/x": "several hosts",
+			"a:1,nats://b:2":     "several hosts",
+			"u:CA/NARY@db":       "%2F",
+			"u:CA#NARY@db":       "%23",
+			"u:CA?NARY@db":       "%3F",
+			"db/?x=CANARY@y":     "%40",
+			"db:CANARY":          "not a number",
+			"u:CANARY@db:0":      "not in 1-65535",
+			"::1":                "needs brackets",
+			"u:CANARY@d%62":      "not allowed in a host name",
+			"u:CANARY@tcp(db)/x": "not allowed in a host name",
+			"%2Frun%2Fdb/CANARY": "not allowed in a host name",
+		} {
+			_, err := Parse("'"+scheme+"://"+text+"'", ForWait)
+			require.ErrorContains(t, err, want, text)
+			assert.NotContains(t, err.Error(), "CANARY", text)
+			assert.NotContains(t, err.Error(), "NARY", text)
+		}
+		_, err := Parse("send=x "+scheme+"://db", ForWait)
+		assert.ErrorContains(t, err, "send=")
+	}
+	for _, text := range []string{"u%:CANARY@db", "%00@db", "db/%zz", "db/a%00b", "'db/?user=a%00b'"} {
+		_, err := Parse("postgres://"+text, ForWait)
+		assert.ErrorContains(t, err, "%25", text)
+	}
+}
+
+// Only PostgreSQL gets the user and the database. No server gets the password.
+func TestServerGetsNoSecret(t *testing.T) {
+	words := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
+	for _, test := range firstWords {
+		if _, known := words[test.scheme]; !known {
+			words[test.scheme] = test.words
+		}
+	}
+	words["postgresql"] = words["postgres"]
+	for _, scheme := range serverSchemes {
+		heard := make(chan string, 1)
+		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			io.WriteString(conn, words[scheme])
+			all, _ := io.ReadAll(conn)
+			conn.Close()
+			heard <- string(all)
+		})
+		target := parse(t, scheme+"://us%20er:CANARY@"+l.Addr().String()+"/data%2Fbase?password=CANARY&x=CANARY#CANARY", ForEnd)
+		assert.Equal(t, scheme+"://"+l.Addr().String(), target.Name)
+		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute}))
+		all := <-heard
+		assert.NotContains(t, all, "CANARY")
+		if strings.HasPrefix(scheme, "postgres") {
+			assert.Equal(t, "\x00\x00\x00\x27\x00\x03\x00\x00user\x00us er\x00database\x00data/base\x00\x00", all)
+		} else {
+			assert.NotContains(t, all, "us er")
+			assert.NotContains(t, all, "data/base")
+		}
+	}
+}
+
+func TestServerPostgresNames(t *testing.T) {
+	tests := map[string][2]string{
+		"postgres://db":                           {"postgres", "postgres"},
+		"postgres://db/":                          {"postgres", "postgres"},
+		"postgres://db/app#x":                     {"postgres", "app"},
+		"postgres://me@db":                        {"me", "me"},
+		"postgres://:x@db/app":                    {"postgres", "app"},
+		"postgres://me:x@db:1/app?sslmode=prefer": {"me", "app"},
+		"'postgres://db/app?password=x&user=me'":  {"me", "app"},
+	}
+	for text, want := range tests {
+		heard := make(chan string, 1)
+		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			io.WriteString(conn, pgPassword)
+			all, _ := io.ReadAll(conn)
+			conn.Close()
+			heard <- string(all)
+		})
+		probe := parse(t, text, ForWait).Probe.(*serverProbe)
+		probe.host, probe.port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
+		require.NoError(t, probe.Ask(t.Context(), Attempt{}))
+		assert.Equal(t, "user\x00"+want[0]+"\x00database\x00"+want[1]+"\x00\x00", (<-heard)[8:], text)
+	}
+}
+
+// FuzzServerSecrets puts a password into a connection URL, next to arbitrary text.
+func FuzzServerSecrets(f *testing.F) {
+	const canary = "c4n4ry"
+	f.Add("host:80", "/p", "x")
+	f.Add("h@i:http", "?a", "\n")
+	f.Add("[::1", "#", "/")
+	f.Add("a,b", "/%40", " ")
+	f.Fuzz(func(t *testing.T, host, path, odd string) {
+		if strings.Contains(host+path+odd, canary) {
+			t.Skip()
+		}
+		for _, scheme := range serverSchemes {
+			for _, text := range []string{
+				scheme + "://user:" + canary + odd + "@" + host + path,
+				scheme + "://user:" + odd + canary + "@" + host + path,
+				scheme + "://" + canary + odd + "@" + host + path + "?password=" + canary + odd + "#" + canary,
+				quote(scheme + "://u:" + canary + odd + "@" + host + path + "?password=" + odd + canary),
+			} {
+				target, err := Parse(text, ForWait)
+				if err != nil {
+					require.NotContains(t, err.Error(), canary, "%q", text)
+					continue
+				}
+				require.NotContains(t, target.Name, canary, "%q", text)
+			}
+		}
+	})
+}
