@@ -22,39 +22,39 @@ func TestMoreSpecificErrorIsReported(t *testing.T) {
 	assert.Equal(t, syscall.EHOSTUNREACH, moreSpecific(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
 }
 
-// numbered returns n addresses.
-func numbered(n int) (list []netip.Addr) {
+// numberedAddrs returns n addresses.
+func numberedAddrs(n int) (list []netip.Addr) {
 	for i := range n {
 		list = append(list, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
 	}
 	return list
 }
 
-// A network is a fake for dials: a table of addresses, and counters.
-type network struct {
-	answers map[netip.Addr]time.Duration // when an address accepts; without an entry it drops packets
-	refuses bool                         // instead of dropping packets
+// A fakeNetwork is a fake for dials: a table of addresses, and counters.
+type fakeNetwork struct {
+	acceptsAfter map[netip.Addr]time.Duration // when an address accepts; without an entry it drops packets
+	refuses      bool                         // instead of dropping packets
 
-	mu            sync.Mutex
-	running, most int
-	tried         []netip.Addr
+	mu                   sync.Mutex
+	running, mostRunning int
+	tried                []netip.Addr
 }
 
-func (n *network) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+func (n *fakeNetwork) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	n.mu.Lock()
 	n.tried = append(n.tried, to.Addr())
 	n.running++
-	n.most = max(n.most, n.running)
+	n.mostRunning = max(n.mostRunning, n.running)
 	n.mu.Unlock()
 	defer func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.running--
 	}()
-	after, accepts := n.answers[to.Addr()]
+	after, accepts := n.acceptsAfter[to.Addr()]
 	switch {
 	case accepts && sleep(ctx, after) == nil:
-		return recorded{}, nil
+		return cannedConn{}, nil
 	case !accepts && n.refuses:
 		return nil, syscall.ECONNREFUSED
 	}
@@ -69,9 +69,9 @@ func TestFewAddressesAtATime(t *testing.T) {
 		for _, timeout := range []time.Duration{0, time.Second, 3 * time.Second} {
 			t.Run(fmt.Sprint(count, " in ", timeout), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					list := numbered(count)
+					list := numberedAddrs(count)
 					last := list[count-1]
-					n := network{answers: map[netip.Addr]time.Duration{last: time.Millisecond / 10}}
+					n := fakeNetwork{acceptsAfter: map[netip.Addr]time.Duration{last: time.Millisecond / 10}}
 					ctx, cancel := withTimeout(t.Context(), timeout)
 					defer cancel()
 					begun := time.Now()
@@ -79,7 +79,7 @@ func TestFewAddressesAtATime(t *testing.T) {
 					require.NoError(t, err, "the last one accepts, the others drop packets")
 					assert.NotNil(t, conn)
 					assert.Equal(t, list, n.tried)
-					assert.Equal(t, min(count, maxDials), n.most)
+					assert.Equal(t, min(count, maxDials), n.mostRunning)
 					if took := time.Since(begun); timeout == 0 {
 						assert.LessOrEqual(t, took, time.Duration(count)*stagger)
 					} else {
@@ -96,8 +96,8 @@ func TestFewAddressesAtATime(t *testing.T) {
 func TestFirstDialsLastTheWholeAttempt(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
-			list := numbered(1000)
-			n := network{answers: map[netip.Addr]time.Duration{list[i]: time.Second}}
+			list := numberedAddrs(1000)
+			n := fakeNetwork{acceptsAfter: map[netip.Addr]time.Duration{list[i]: time.Second}}
 			ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			_, err := dial(ctx, n.dial, list, 1)
@@ -110,8 +110,8 @@ func TestFirstDialsLastTheWholeAttempt(t *testing.T) {
 // a refusal is reported.
 func TestAllAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list := numbered(1000)
-		var drops network
+		list := numberedAddrs(1000)
+		var drops fakeNetwork
 		ctx, cancel := withTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begun := time.Now()
@@ -121,23 +121,23 @@ func TestAllAddressesFail(t *testing.T) {
 		assert.Len(t, drops.tried, len(list))
 		assert.Zero(t, drops.running)
 
-		refuses := network{refuses: true}
+		refuses := fakeNetwork{refuses: true}
 		begun = time.Now()
 		_, err = dial(t.Context(), refuses.dial, list, 1)
 		assert.EqualError(t, err, "connection refused")
 		assert.Zero(t, time.Since(begun))
 		assert.Len(t, refuses.tried, len(list))
-		assert.LessOrEqual(t, refuses.most, 2)
+		assert.LessOrEqual(t, refuses.mostRunning, 2)
 	})
 }
 
 // All dials end with the context.
 func TestDialEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var n network
+		var n fakeNetwork
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		_, err := dial(ctx, n.dial, numbered(100), 1)
+		_, err := dial(ctx, n.dial, numberedAddrs(100), 1)
 		assert.Equal(t, context.Canceled, err)
 		assert.Zero(t, n.running)
 	})
@@ -145,10 +145,10 @@ func TestDialEndsWithItsContext(t *testing.T) {
 
 // A thousand real addresses, of which one accepts, with a small limit of descriptors.
 func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
-	if !inChild(t, 0) { // the limit is that of the process
+	if !runsInChild(t, 0) { // the limit is that of the process
 		return
 	}
-	hole := blackhole(t, [4]byte{}) // 0.0.0.0: every address of 127.0.0.0/8
+	hole := listenWithFullBacklog(t, [4]byte{}) // 0.0.0.0: every address of 127.0.0.0/8
 	l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", hole.Port()))
 	if err != nil {
 		skip(t, "needs IPv6: "+err.Error())
@@ -163,7 +163,7 @@ func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
 		}
 		close(accepted)
 	}()
-	list := numbered(1000)
+	list := numberedAddrs(1000)
 	for i := range list {
 		b := list[i].As4()
 		b[0] = 127
@@ -174,7 +174,7 @@ func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
 	var old syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
 	few := old
-	few.Cur = uint64(descriptors(t) + 20)
+	few.Cur = uint64(countDescriptors(t) + 20)
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
 	err = parse(t, fmt.Sprintf("tcp://db:%d", hole.Port()), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: resolver})
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))

@@ -31,7 +31,7 @@ func withMounts(t *testing.T, points ...string) {
 		text += fmt.Sprintf("%d 1 0:%d / %s rw - nfs server:/ rw\n", i+2, i+2, point)
 	}
 	path := filepath.Join(t.TempDir(), "mountinfo")
-	write(t, path, []byte(text))
+	writeFile(t, path, []byte(text))
 	before := mountInfo
 	mountInfo = path
 	t.Cleanup(func() { mountInfo = before })
@@ -39,20 +39,20 @@ func withMounts(t *testing.T, points ...string) {
 
 // A deadMount is a file system that does not respond until it is revived.
 type deadMount struct {
-	revived chan struct{}
-	calls   atomic.Int64 // that were started
+	responds chan struct{}
+	calls    atomic.Int64 // that were started
 }
 
-func newDeadMount() *deadMount { return &deadMount{revived: make(chan struct{})} }
+func newDeadMount() *deadMount { return &deadMount{responds: make(chan struct{})} }
 
-func (d *deadMount) look() error {
+func (d *deadMount) lookUp() error {
 	d.calls.Add(1)
-	<-d.revived
+	<-d.responds
 	return nil
 }
 
-// look looks up path with a timeout, and returns how long that took.
-func look(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
+// lookUp looks up path with a timeout, and returns how long that took.
+func lookUp(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
 	ctx, cancel := withTimeout(context.Background(), timeout)
 	defer cancel()
 	begun := time.Now()
@@ -79,14 +79,14 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
-							took, err := look(&f, fmt.Sprintf("/dead/%d/x", i), 3*time.Second, dead.look)
+							took, err := lookUp(&f, fmt.Sprintf("/dead/%d/x", i), 3*time.Second, dead.lookUp)
 							assert.EqualError(t, err, noAnswerIn3s)
 							assert.ErrorIs(t, err, context.DeadlineExceeded)
 							assert.Equal(t, hintMount, Hint(err))
 							assert.Equal(t, 3*time.Second, took)
 						})
 						all.Go(func() {
-							took, err := look(&f, fmt.Sprintf("/alive/%d", i), 3*time.Second, found)
+							took, err := lookUp(&f, fmt.Sprintf("/alive/%d", i), 3*time.Second, found)
 							assert.NoError(t, err)
 							assert.LessOrEqual(t, took, slowCall)
 						})
@@ -97,9 +97,9 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 				assert.EqualValues(t, 1, dead.calls.Load())
 				assert.Empty(t, f.waiting)
 
-				close(dead.revived)
+				close(dead.responds)
 				synctest.Wait()
-				took, err := look(&f, "/dead/0/x", 3*time.Second, dead.look)
+				took, err := lookUp(&f, "/dead/0/x", 3*time.Second, dead.lookUp)
 				assert.NoError(t, err)
 				assert.Zero(t, took)
 				synctest.Wait()
@@ -118,7 +118,7 @@ func TestSlowMountReturnsAllResults(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 10 {
 			all.Go(func() {
-				_, err := look(&f, fmt.Sprintf("/slow/%d", i), 3*time.Second, func() error {
+				_, err := lookUp(&f, fmt.Sprintf("/slow/%d", i), 3*time.Second, func() error {
 					time.Sleep(2 * slowCall)
 					return nil
 				})
@@ -135,7 +135,7 @@ func TestCallThatEndsAtSlowCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
 			var f fileThreads
-			_, err := look(&f, "/", 3*time.Second, func() error {
+			_, err := lookUp(&f, "/", 3*time.Second, func() error {
 				time.Sleep(slowCall)
 				return nil
 			})
@@ -160,12 +160,12 @@ func TestSlowLookups(t *testing.T) {
 			assert.Equal(t, f.mounts.of(at), f.hanging[c])
 		}
 		dead := newDeadMount()
-		go look(&f, "/dead/x", time.Hour, dead.look)
+		go lookUp(&f, "/dead/x", time.Hour, dead.lookUp)
 		time.Sleep(time.Second)
 		assert.False(t, f.enter(c, "/dead/y"), "another call hangs there")
 		assert.Nil(t, f.finish(c, false, nil))
 		assert.Equal(t, []*fileCall{c}, f.waiting)
-		close(dead.revived)
+		close(dead.responds)
 		assert.NoError(t, <-c.done)
 	})
 }
@@ -179,13 +179,13 @@ func TestFileCallsRunOneAtATime(t *testing.T) {
 		var running, most atomic.Int64
 		var all sync.WaitGroup
 		all.Go(func() {
-			_, err := look(&f, "/slow/x", time.Minute, func() error { time.Sleep(slowCall + slowCall/2); return nil })
+			_, err := lookUp(&f, "/slow/x", time.Minute, func() error { time.Sleep(slowCall + slowCall/2); return nil })
 			assert.NoError(t, err)
 		})
 		synctest.Wait()
 		for i := range 3 {
 			all.Go(func() {
-				_, err := look(&f, fmt.Sprintf("/alive/%d", i), time.Minute, func() error {
+				_, err := lookUp(&f, fmt.Sprintf("/alive/%d", i), time.Minute, func() error {
 					most.Store(max(most.Load(), running.Add(1)))
 					time.Sleep(slowCall * 3 / 4)
 					running.Add(-1)
@@ -210,8 +210,8 @@ func TestAtMostFourFileThreads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
-		kill := func(i int) { go look(&f, points[i]+"/x", time.Hour, dead.look) }
-		alive := func() (time.Duration, error) { return look(&f, "/alive", 3*time.Second, found) }
+		kill := func(i int) { go lookUp(&f, points[i]+"/x", time.Hour, dead.lookUp) }
+		alive := func() (time.Duration, error) { return lookUp(&f, "/alive", 3*time.Second, found) }
 		for i := range maxFileThreads - 1 {
 			kill(i)
 		}
@@ -225,7 +225,7 @@ func TestAtMostFourFileThreads(t *testing.T) {
 		assert.EqualValues(t, maxFileThreads, dead.calls.Load())
 		_, err = alive()
 		assert.EqualError(t, err, noAnswerIn3s)
-		close(dead.revived)
+		close(dead.responds)
 		took, err = alive()
 		assert.NoError(t, err)
 		assert.Zero(t, took)
@@ -265,9 +265,9 @@ func TestFileCallEndsWithItsContext(t *testing.T) {
 		for range 2 { // one call hangs, the other waits for it
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(signal) })
-			assert.Equal(t, signal, f.run(ctx, "/dead/x", dead.look, nil))
+			assert.Equal(t, signal, f.run(ctx, "/dead/x", dead.lookUp, nil))
 		}
-		close(dead.revived)
+		close(dead.responds)
 	})
 }
 
@@ -277,14 +277,14 @@ func TestNewMountOverADeadOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
-		_, err := look(&f, "/data/x", 3*time.Second, dead.look)
+		_, err := lookUp(&f, "/data/x", 3*time.Second, dead.lookUp)
 		assert.EqualError(t, err, noAnswerIn3s)
-		_, err = look(&f, "/data/x", 3*time.Second, found)
+		_, err = lookUp(&f, "/data/x", 3*time.Second, found)
 		assert.EqualError(t, err, noAnswerIn3s)
 		withMounts(t, "/data", "/data") // the second covers the first
-		_, err = look(&f, "/data/x", 3*time.Second, found)
+		_, err = lookUp(&f, "/data/x", 3*time.Second, found)
 		assert.NoError(t, err)
-		close(dead.revived)
+		close(dead.responds)
 	})
 }
 
@@ -299,20 +299,20 @@ func TestLinksToADeadMount(t *testing.T) {
 		links = append(links, fmt.Sprintf("%s/alive/%d", dir, i))
 		require.NoError(t, os.Symlink(to, links[i]))
 	}
-	write(t, dir+"/alive/file", nil)
+	writeFile(t, dir+"/alive/file", nil)
 	withMounts(t, dir+"/dead", dir+"/alive")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
 		for _, link := range links {
-			_, err := look(&f, link, 3*time.Second, dead.look)
+			_, err := lookUp(&f, link, 3*time.Second, dead.lookUp)
 			assert.EqualError(t, err, noAnswerIn3s, link)
-			took, err := look(&f, dir+"/alive/file", 3*time.Second, found)
+			took, err := lookUp(&f, dir+"/alive/file", 3*time.Second, found)
 			assert.NoError(t, err)
 			assert.Zero(t, took)
 		}
 		assert.EqualValues(t, 1, dead.calls.Load())
-		close(dead.revived)
+		close(dead.responds)
 	})
 }
 
@@ -320,7 +320,7 @@ func TestLinksToADeadMount(t *testing.T) {
 func TestFollowPath(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/a", 0o700))
-	write(t, dir+"/a/file", nil)
+	writeFile(t, dir+"/a/file", nil)
 	require.NoError(t, os.Symlink("a", dir+"/rel"))
 	require.NoError(t, os.Symlink(dir+"/rel/../a/file", dir+"/abs"))
 	require.NoError(t, os.Symlink("loop", dir+"/loop"))
@@ -391,7 +391,7 @@ func deadFUSE(t *testing.T, dir string) (revive func()) {
 // All kinds of targets that look up a path, on a real file system that does not respond.
 // Each attempt ends with its timeout, and together they block one thread.
 func TestDeadFileSystem(t *testing.T) {
-	if !inChild(t, syscall.CLONE_NEWNS) {
+	if !runsInChild(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
@@ -400,9 +400,9 @@ func TestDeadFileSystem(t *testing.T) {
 	require.NoError(t, os.Mkdir(dead, 0o700))
 	require.NoError(t, os.Mkdir(alive, 0o700))
 	require.NoError(t, os.Symlink(dead+"/x", alive+"/link"))
-	write(t, alive+"/file", []byte("x"))
-	raw(t, "unix", alive+"/socket", untilClosed)
-	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
+	writeFile(t, alive+"/file", []byte("x"))
+	listen(t, "unix", alive+"/socket", readUntilClosed)
+	plain := serveHTTP(t, func(http.ResponseWriter, *http.Request) {})
 	secure := serveHealth(t, nil)
 	revive := deadFUSE(t, dead)
 
@@ -432,11 +432,11 @@ func TestDeadFileSystem(t *testing.T) {
 		for _, use := range []Use{ForWait, ForEnd} {
 			all.Go(func() {
 				target := parse(t, text, use)
-				target.Timeout = short
+				target.Timeout = shortTimeout
 				if use.Hook() {
 					assert.EqualError(t, RunHook(t.Context(), target, Attempt{}), want, text)
 				} else {
-					assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), want, text)
+					assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}), want, text)
 				}
 			})
 		}
@@ -464,13 +464,13 @@ func TestDeadFileSystem(t *testing.T) {
 
 // The system's certificates are read with a timeout, too.
 func TestSystemCertificatesFromAFIFO(t *testing.T) {
-	if !inChild(t, 0) { // they are read once in a process
+	if !runsInChild(t, 0) { // they are read once in a process
 		return
 	}
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	url := "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
-	ask := func() error { return parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: short}) }
+	ask := func() error { return parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}) }
 	fifo := a.path("certificates/fifo")
 	require.NoError(t, os.Mkdir(a.path("certificates"), 0o700))
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
@@ -486,14 +486,14 @@ func TestSystemCertificatesFromAFIFO(t *testing.T) {
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // closing the FIFO ends the read
 	require.NoError(t, err)
 	writer.Close()
-	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}))
+	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}))
 }
 
 // Opening a file with a write lease does not wait. The kernel would give the lease holder
 // 45 s, fcntl(2).
 func TestOptionFileUnderALease(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	write(t, path, []byte("x"))
+	writeFile(t, path, []byte("x"))
 	holder, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)
 	defer holder.Close()

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,7 +17,7 @@ import (
 )
 
 func TestGRPCResponses(t *testing.T) {
-	url := grpcServer(t, health)
+	url := serveGRPC(t, respondHealth)
 	for service, want := range map[string]string{
 		"":              "",
 		"up":            "",
@@ -49,7 +48,7 @@ func TestGRPCResponses(t *testing.T) {
 			assert.Equal(t, wrongAnswer, classify(err), service)
 		}
 	}
-	url = grpcServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	url = serveGRPC(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/grpc+proto") // compressed by HPACK
 		w.Header().Set("Grpc-Status", "5")
 	})
@@ -59,11 +58,11 @@ func TestGRPCResponses(t *testing.T) {
 func TestGRPCRequest(t *testing.T) {
 	var got *http.Request
 	var body []byte
-	url := grpcServer(t, func(w http.ResponseWriter, r *http.Request) {
+	url := serveGRPC(t, func(w http.ResponseWriter, r *http.Request) {
 		got = r
 		body, _ = io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(nil))
-		health(w, r)
+		respondHealth(w, r)
 	})
 	require.NoError(t, ask(t, url, ForWait))
 	assert.Equal(t, "POST /grpc.health.v1.Health/Check HTTP/2.0", got.Method+" "+got.RequestURI+" "+got.Proto)
@@ -91,7 +90,7 @@ func TestGRPCAuthorityHasNoZone(t *testing.T) {
 
 // A hook's errors are the same, but do not show the path.
 func TestGRPCHook(t *testing.T) {
-	url := grpcServer(t, health)
+	url := serveGRPC(t, respondHealth)
 	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), Attempt{}))
 	hook := parse(t, url+"/unknown", ForStart)
 	assert.Equal(t, url, hook.Name)
@@ -99,7 +98,7 @@ func TestGRPCHook(t *testing.T) {
 }
 
 func TestGRPCWithTLS(t *testing.T) {
-	url := serveTLS(t, http.HandlerFunc(health), nil)
+	url := serveTLS(t, http.HandlerFunc(respondHealth), nil)
 	url = strings.Replace(url, "https", "grpcs", 1)
 	assert.NoError(t, ask(t, url, ForWait))
 	assert.EqualError(t, ask(t, url+"/down", ForWait), "health status NOT_SERVING")
@@ -108,7 +107,7 @@ func TestGRPCWithTLS(t *testing.T) {
 
 // A server that speaks another protocol is the most common mistake. The error names it.
 func TestGRPCToAnotherProtocol(t *testing.T) {
-	http1 := serve(t, http.NotFound)
+	http1 := serveHTTP(t, http.NotFound)
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
 
@@ -118,13 +117,13 @@ func TestGRPCToAnotherProtocol(t *testing.T) {
 	defer secure.Close()
 	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), ForWait), "the server speaks another protocol over TLS")
 
-	alert := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // as OpenSSL's servers do
+	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // as OpenSSL's servers do
 		conn.Read(make([]byte, 1024))
 		conn.Write([]byte{0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46})
 		conn.Close()
 	})
 	assert.EqualError(t, ask(t, "grpc://"+alert.Addr().String(), ForWait), "the server wants TLS: write grpcs://")
-	assert.Error(t, ask(t, strings.Replace(grpcServer(t, health), "grpc", "http", 1), ForWait))
+	assert.Error(t, ask(t, strings.Replace(serveGRPC(t, respondHealth), "grpc", "http", 1), ForWait))
 }
 
 // HTTP/2 responses that are not gRPC responses.
@@ -160,10 +159,10 @@ func TestGRPCInvalidResponses(t *testing.T) {
 
 // The next address is tried when the first one refuses.
 func TestGRPCTriesEveryAddress(t *testing.T) {
-	url := grpcServer(t, health)
+	url := serveGRPC(t, respondHealth)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(url, "grpc://"))
 	require.NoError(t, err)
 	target := parse(t, fmt.Sprintf("grpc://auth:%s", port), ForWait)
-	names := names("::1", "127.0.0.1") // nobody listens on the first
-	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second, Resolver: names}))
+	names := resolverOf("::1", "127.0.0.1") // nobody listens on the first
+	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: names}))
 }

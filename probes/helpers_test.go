@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes the certificate of httptest the only trusted one. The system's
-// certificates are read once in a process, when they are first needed.
+// TestMain makes the certificate of httptest the only trusted one. It does so before the
+// tests, because the system's certificates are read once in a process.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	if os.Getenv("USHER_TEST_NO_CA") != "" {
-		os.Remove(dir + "/ca.pem") // TestTLSWithoutCACertificates
+	if os.Getenv(noCA) != "" {
+		os.Remove(dir + "/ca.pem")
 	}
 	os.Setenv("SSL_CERT_FILE", dir+"/ca.pem")
 	os.Setenv("SSL_CERT_DIR", dir)
@@ -45,8 +45,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has all that
-// tests need, so there a skip is a failure: it would hide a broken machine.
+// noCA is an environment variable: if it is set, the tests trust no certificate.
+const noCA = "USHER_TEST_NO_CA"
+
+// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has
+// everything that tests need, so a skip there means that its setup is broken.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -55,12 +58,13 @@ func skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// enough is a timeout that only a hanging test reaches.
-const enough = 90 * time.Second
-
-// short is the timeout of attempts that are to time out. Nothing may be asserted to happen
-// within it, because a busy machine may be slower.
-const short = 200 * time.Millisecond
+const (
+	// longTimeout is a limit that only a hanging test reaches.
+	longTimeout = 90 * time.Second
+	// shortTimeout is for attempts that are expected to time out. No test may expect
+	// anything else to happen within it, because the machine may be busy.
+	shortTimeout = 200 * time.Millisecond
+)
 
 func parse(t *testing.T, text string, use Use) Target {
 	t.Helper()
@@ -69,14 +73,14 @@ func parse(t *testing.T, text string, use Use) Target {
 	return target
 }
 
-// ask makes one attempt, with a timeout that only a hanging test reaches.
+// ask parses a target and probes it once.
 func ask(t *testing.T, text string, use Use) error {
 	t.Helper()
-	return parse(t, text, use).Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+	return parse(t, text, use).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
 }
 
-// raw accepts connections and passes each to f.
-func raw(t *testing.T, network, address string, f func(net.Conn)) net.Listener {
+// listen accepts connections until the test ends, and passes each to handle in a goroutine.
+func listen(t *testing.T, network, address string, handle func(net.Conn)) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	require.NoError(t, err)
@@ -87,48 +91,74 @@ func raw(t *testing.T, network, address string, f func(net.Conn)) net.Listener {
 			if err != nil {
 				return
 			}
-			go f(conn)
+			go handle(conn)
 		}
 	}()
 	return l
 }
 
-func untilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
+// readUntilClosed reads until the client has closed the connection, and closes it too.
+func readUntilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
 
-func serve(t *testing.T, handler http.HandlerFunc) string {
+// serveBytes starts a server that calls respond for each connection, and then reads until
+// the client has closed it. It returns the server's address.
+func serveBytes(t *testing.T, respond func(io.Writer)) string {
 	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return server.URL
+	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		respond(conn)
+		readUntilClosed(conn)
+	}).Addr().String()
 }
 
+// startHTTP starts a server of net/http, which runs until the test ends or the caller closes
+// it. configure, if not nil, changes it before; with TLS set the server speaks TLS.
+func startHTTP(t *testing.T, handler http.Handler, configure func(*httptest.Server)) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if configure != nil {
+		configure(server)
+	}
+	if server.TLS != nil {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return server
+}
+
+// serveHTTP starts a server and returns its URL.
+func serveHTTP(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	return startHTTP(t, handler, nil).URL
+}
+
+// serveTLS starts a server with TLS, HTTP/1 and HTTP/2, and returns its URL. With a nil
+// config the certificate is the one that the tests trust.
 func serveTLS(t *testing.T, handler http.Handler, config *tls.Config) string {
 	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = config
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server.URL
+	if config == nil {
+		config = new(tls.Config)
+	}
+	return startHTTP(t, handler, func(s *httptest.Server) { s.TLS, s.EnableHTTP2 = config, true }).URL
 }
 
-// grpcServer is net/http's server with HTTP/2 and without TLS. It compresses header fields
-// and sends trailers.
-func grpcServer(t *testing.T, handler http.HandlerFunc) string {
+// serveGRPC starts a server with HTTP/2 and without TLS, and returns its grpc:// URL. The
+// server compresses header fields and sends trailers.
+func serveGRPC(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Start()
-	t.Cleanup(server.Close)
+	server := startHTTP(t, handler, func(s *httptest.Server) {
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+	})
 	return "grpc://" + server.Listener.Addr().String()
 }
 
-// health responds as grpc-go does: with a message, and a status in trailers; or with a
-// status in the headers only.
-func health(w http.ResponseWriter, r *http.Request) {
+// respondHealth is a handler that responds as grpc-go does: with a message, and a status in
+// trailers; or with a status in the headers only. The name of the service selects the
+// response.
+func respondHealth(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	service := ""
 	if len(body) > 7 {
@@ -185,21 +215,22 @@ func health(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
 }
 
-// serveHealth is a TLS server that is ready, over HTTP/1 and gRPC. It returns its address.
+// serveHealth starts a TLS server that is ready over HTTP/1 and gRPC, and returns its
+// address.
 func serveHealth(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {
-			health(w, r)
+			respondHealth(w, r)
 		}
 	}), config)
 	return strings.TrimPrefix(url, "https://")
 }
 
 // unusedPort returns a port of localhost that refuses connections until a server listens on
-// it. The test keeps a socket that is bound to the port and does not listen, so that the
-// kernel assigns the port to no other process. With SO_REUSEADDR, which servers set too,
-// the server can still listen on it.
+// it. A socket that is bound to the port and does not listen keeps the kernel from assigning
+// the port to another process. SO_REUSEADDR, which servers set too, lets a server listen on
+// it all the same.
 func unusedPort(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -212,8 +243,9 @@ func unusedPort(t *testing.T) string {
 	return strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 }
 
-// blackhole listens on an address, and accepts no more connections.
-func blackhole(t *testing.T, address [4]byte) netip.AddrPort {
+// listenWithFullBacklog listens on an address and fills the backlog, so that the kernel drops
+// the packets of further connections.
+func listenWithFullBacklog(t *testing.T, address [4]byte) netip.AddrPort {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -223,31 +255,32 @@ func blackhole(t *testing.T, address [4]byte) netip.AddrPort {
 	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
 	to := netip.AddrPortFrom(netip.AddrFrom4(address), uint16(name.(*syscall.SockaddrInet4).Port))
-	conn, err := net.Dial("tcp", to.String()) // fills the backlog of 0+1
+	conn, err := net.Dial("tcp", to.String()) // the backlog of 0 holds one connection
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return to
 }
 
-// inChild runs the calling test again, in a new process with new namespaces. It reports
-// whether this is that process.
-func inChild(t *testing.T, namespaces uintptr) bool {
+// runsInChild runs the calling test again, in a new process with new namespaces and more
+// environment variables. It returns true in that process, and false in the first one.
+func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 	t.Helper()
-	const mark = "USHER_TEST_CHILD"
-	if os.Getenv(mark) == t.Name() {
+	const variable = "USHER_TEST_CHILD"
+	if os.Getenv(variable) == t.Name() {
 		return true
 	}
-	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), mark+"="+t.Name(), "GODEBUG=netdns=go") // as the static binary does
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	// usher is static, so it uses Go's resolver.
+	child.Env = append(append(os.Environ(), variable+"="+t.Name(), "GODEBUG=netdns=go"), env...)
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces != 0 && os.Getuid() != 0 {
-		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	out, err := again.CombinedOutput()
-	if err != nil && len(out) == 0 { // it has not started
-		skip(t, fmt.Sprintf("cannot make namespaces: %v", err))
+	out, err := child.CombinedOutput()
+	if err != nil && len(out) == 0 { // the process did not start
+		skip(t, fmt.Sprintf("cannot create namespaces: %v", err))
 	}
 	require.NoError(t, err, "%s", out)
 	if _, reason, skipped := strings.Cut(string(out), "--- SKIP: "+t.Name()); skipped {
@@ -257,31 +290,32 @@ func inChild(t *testing.T, namespaces uintptr) bool {
 	return false
 }
 
-// names returns a resolver that resolves every name to these addresses.
-func names(list ...string) *Resolver {
-	return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return addrs(list...), nil }}
+// resolverOf returns a resolver that resolves each name to these addresses.
+func resolverOf(list ...string) *Resolver {
+	return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return parseAddrs(list...), nil }}
 }
 
-func addrs(list ...string) (a []netip.Addr) {
+func parseAddrs(list ...string) (a []netip.Addr) {
 	for _, s := range list {
 		a = append(a, netip.MustParseAddr(s))
 	}
 	return a
 }
 
-func write(t *testing.T, path string, text []byte) {
+func writeFile(t *testing.T, path string, text []byte) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 }
 
-func read(t *testing.T, path string) []byte {
+func readFile(t *testing.T, path string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return text
 }
 
-func descriptors(t *testing.T) int {
+// countDescriptors returns how many descriptors this process has open.
+func countDescriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)

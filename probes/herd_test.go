@@ -26,13 +26,13 @@ func TestFiveHundredWaitersMakeNoBursts(t *testing.T) {
 					var mu sync.Mutex
 					h := herd{begun: make([]time.Duration, waiters), done: make([]time.Duration, waiters)}
 					begun := time.Now()
-					answer := from(up, no)
+					answer := failsUntil(up, no)
 					var all sync.WaitGroup
 					for i := range waiters {
 						all.Go(func() {
 							h.begun[i] = spread * time.Duration(i) / waiters
 							require.NoError(t, sleep(t.Context(), h.begun[i]))
-							dependency := target("dependency", func(ctx context.Context, n int) error {
+							dependency := fakeTarget("dependency", func(ctx context.Context, n int) error {
 								mu.Lock()
 								defer mu.Unlock()
 								h.attempt(time.Since(begun))

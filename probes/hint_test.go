@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,22 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// saysFirst returns the address of a server that sends this text to every client.
-func saysFirst(t *testing.T, words string) string {
-	t.Helper()
-	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		fmt.Fprint(conn, words)
-		untilClosed(conn)
-	}).Addr().String()
-}
-
-// Errors with a usual cause, and their hints.
-func TestHints(t *testing.T) {
+func TestErrorsHaveTheRightHint(t *testing.T) {
+	serveText := func(t *testing.T, text string) string {
+		return serveBytes(t, func(w io.Writer) { io.WriteString(w, text) })
+	}
 	closed := "127.0.0.1:" + unusedPort(t)
 	status := func(code int) string {
-		return serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
+		return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
 	}
-	hangsUp := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() }).Addr().String()
+	closes := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() }).Addr().String()
 	a, other := newIssuer(t), newIssuer(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
 	a.sign("good", &x509.Certificate{IPAddresses: here})
@@ -43,7 +37,7 @@ func TestHints(t *testing.T) {
 	}
 	wantsCert := "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("good")}, ClientAuth: tls.RequireAnyClientCert})
 	ca := "ca=" + a.path("ca.pem") + " "
-	grpc := grpcServer(t, health)
+	grpc := serveGRPC(t, respondHealth)
 	lookup := func(err *net.DNSError) *Resolver {
 		return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return nil, err }}
 	}
@@ -51,15 +45,15 @@ func TestHints(t *testing.T) {
 	tests := []struct {
 		text     string
 		resolver *Resolver
-		said     string
-		hint     string // a part of it
+		err      string // a part of the error
+		hint     string // a part of the hint
 	}{
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"dns://db.prod", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "the name server timed out", "/etc/resolv.conf"},
 		{"tcp://" + closed, nil, "connection refused", "listening on that port"},
 		{"http://" + closed, nil, "connection refused", "listening on that port"},
-		{"timeout=0.1 tcp://" + blackhole(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
+		{"timeout=0.1 tcp://" + listenWithFullBacklog(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
 		{"file:///no/such/file", nil, "no such file", "volume"},
 		{"unix:///no/such/socket", nil, "no such socket", "volume"},
 
@@ -75,27 +69,27 @@ func TestHints(t *testing.T) {
 		{status(504), nil, "status 504", "proxy"},
 		{status(418), nil, "status 418", ""},
 		{"match=x " + status(200), nil, "does not match", ""},
-		{"http://" + hangsUp, nil, "", "behind a proxy"},
-		{"expect=x tcp://" + hangsUp, nil, "before anything", "behind a proxy"},
-		{"http://" + saysFirst(t, "SSH-2.0-x\r\n"), nil, "not a valid HTTP response", "scheme"},
+		{"http://" + closes, nil, "", "behind a proxy"},
+		{"expect=x tcp://" + closes, nil, "before anything", "behind a proxy"},
+		{"http://" + serveText(t, "SSH-2.0-x\r\n"), nil, "not a valid HTTP response", "scheme"},
 
 		{secure("good"), nil, "an unknown authority", "ca="},
 		{"ca=" + other.path("ca.pem") + " " + secure("good"), nil, "not signed by the authority of ca=", "authority that signs"},
 		{ca + secure("named"), nil, "not for the name", "server-name="},
 		{ca + secure("expired"), nil, "expired", "renew it"},
 		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
-		{"https://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
+		{"https://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
 
-		{"postgres://" + saysFirst(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
-		{"postgres://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},
-		{"redis://" + saysFirst(t, "-LOADING x\r\n"), nil, "still loading", "it is starting"},
+		{"postgres://" + serveText(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
+		{"postgres://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},
+		{"redis://" + serveText(t, "-LOADING x\r\n"), nil, "still loading", "it is starting"},
 		{grpc + "/down", nil, "NOT_SERVING", "it is starting"},
 		{grpc + "/lost", nil, "does not know the service", "under which the server"},
 		{grpc + "/unimplemented", nil, "no grpc.health.v1", "tcp://"},
 		{grpc + "/503", nil, "HTTP status 503", "not ready"},
 		{grpc + "/status%2014", nil, "UNAVAILABLE", "not ready"},
 		{grpc + "/status%2016", nil, "UNAUTHENTICATED", "credentials"},
-		{"grpc://" + saysFirst(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "HTTP/1", "scheme"},
+		{"grpc://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "HTTP/1", "scheme"},
 	}
 	for _, test := range tests {
 		target := parse(t, test.text, ForWait)
@@ -104,18 +98,18 @@ func TestHints(t *testing.T) {
 			timeout = target.Timeout
 		}
 		err := target.Probe.Ask(t.Context(), Attempt{Timeout: timeout, Resolver: test.resolver})
-		require.ErrorContains(t, err, test.said, "%s", test.text)
+		require.ErrorContains(t, err, test.err, "%s", test.text)
 		hint := Hint(err)
 		if test.hint == "" {
 			assert.Empty(t, hint, "%s: %v", test.text, err)
 			continue
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
-		assert.Less(t, len(hint), 110, "it stands at the end of a line")
-		// The hint is found in a wrapped error too.
+		assert.Less(t, len(hint), 110, "a hint is the end of a line of the log")
+		// Hint finds the hint of a wrapped error.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintRedirected} { // their tests are TestDeadFileSystem and TestRedirectToAnotherOriginHasAHint
+	for _, hint := range []string{hintMount, hintRedirected} { // other tests check when they are given
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")

@@ -24,10 +24,10 @@ func TestHTTPHostileServers(t *testing.T) {
 		timeout          time.Duration
 		answer           func(net.Conn)
 	}{
-		{"never answers", "http", "timed out after 200ms", short, func(net.Conn) {}},
-		{"never shakes hands", "https", "timed out after 200ms", short, func(net.Conn) {}},
-		{"drips headers", "http", "timed out after 200ms", short, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nA: ") }},
-		{"stops within the body", "http", "timed out after 200ms", short, func(c net.Conn) {
+		{"never answers", "http", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
+		{"never shakes hands", "https", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
+		{"drips headers", "http", "timed out after 200ms", shortTimeout, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nA: ") }},
+		{"stops within the body", "http", "timed out after 200ms", shortTimeout, func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 		}},
 		{"huge headers", "http", "more than 64 KiB of headers", 30 * time.Second, func(c net.Conn) {
@@ -58,9 +58,9 @@ func TestHTTPHostileServers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 				test.answer(conn)
-				untilClosed(conn)
+				readUntilClosed(conn)
 			})
 			target := parse(t, test.text+"://u:CANARY@"+l.Addr().String()+"/?CANARY", ForWait)
 			err := target.Probe.Ask(t.Context(), Attempt{Timeout: test.timeout})
@@ -73,8 +73,8 @@ func TestHTTPHostileServers(t *testing.T) {
 	}
 }
 
-// overTLS calls f after a successful TLS handshake.
-func overTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
+// withTLS calls f after a successful TLS handshake.
+func withTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		secure := tls.Server(conn, config)
 		if secure.Handshake() == nil {
@@ -90,8 +90,8 @@ func hostileConfig(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
 }
 
-// drip sends text, one byte every 20 ms, and repeats the last byte for ever.
-func drip(conn net.Conn, text string) {
+// sendSlowly sends text, one byte every 20 ms, and repeats the last byte for ever.
+func sendSlowly(conn net.Conn, text string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -102,7 +102,7 @@ func drip(conn net.Conn, text string) {
 	}
 }
 
-func flood(conn net.Conn, begin, again string) {
+func sendForever(conn net.Conn, begin, again string) {
 	io.WriteString(conn, begin)
 	for again = strings.Repeat(again, 1+4096/len(again)); ; {
 		if _, err := io.WriteString(conn, again); err != nil {
@@ -128,8 +128,8 @@ func TestHostileServers(t *testing.T) {
 		{"https://%s", nil},
 		{"grpc://%s", nil},
 		{"grpcs://%s", nil},
-		{"insecure=true https://%s", func(f func(net.Conn)) func(net.Conn) { return overTLS(config, f) }},
-		{"insecure=true grpcs://%s", func(f func(net.Conn)) func(net.Conn) { return overTLS(config, f) }},
+		{"insecure=true https://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
+		{"insecure=true grpcs://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 	}
 	random := make([]byte, 1<<20)
 	for i, chacha := 0, rand.NewChaCha8([32]byte{1}); i < len(random); i += 8 {
@@ -138,7 +138,7 @@ func TestHostileServers(t *testing.T) {
 		}
 	}
 	for name, hostile := range map[string]func(net.Conn){
-		"accepts and never answers": untilClosed,
+		"accepts and never answers": readUntilClosed,
 		"hangs up at once":          func(conn net.Conn) { conn.Close() },
 		"resets": func(conn net.Conn) {
 			if tcp, ok := conn.(*net.TCPConn); ok {
@@ -146,23 +146,23 @@ func TestHostileServers(t *testing.T) {
 			}
 			conn.Close()
 		},
-		"a byte every 20 ms":   func(conn net.Conn) { drip(conn, "HTTP/1.1 200 OK\r\nA: CANARY") },
+		"a byte every 20 ms":   func(conn net.Conn) { sendSlowly(conn, "HTTP/1.1 200 OK\r\nA: CANARY") },
 		"garbage":              func(conn net.Conn) { io.Copy(conn, bytes.NewReader(random)); conn.Close() },
-		"endless zeros":        func(conn net.Conn) { flood(conn, "", "\x00") },
-		"endless text":         func(conn net.Conn) { flood(conn, "CANARY ", "CANARY ") },
-		"endless lines":        func(conn net.Conn) { flood(conn, "CANARY\r\n", "CANARY\r\n") },
-		"an endless alert":     func(conn net.Conn) { flood(conn, "\x15\x03\x01\x00\x02\x01\x00", "\x15\x03\x01\x00\x02\x01\x00") },
-		"an endless handshake": func(conn net.Conn) { flood(conn, "\x16\x03\x03\x40\x00\x02\xff\xff\xff", "\x16\x03\x03\x40\x00") },
-		"endless frames":       func(conn net.Conn) { flood(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00") },
+		"endless zeros":        func(conn net.Conn) { sendForever(conn, "", "\x00") },
+		"endless text":         func(conn net.Conn) { sendForever(conn, "CANARY ", "CANARY ") },
+		"endless lines":        func(conn net.Conn) { sendForever(conn, "CANARY\r\n", "CANARY\r\n") },
+		"an endless alert":     func(conn net.Conn) { sendForever(conn, "\x15\x03\x01\x00\x02\x01\x00", "\x15\x03\x01\x00\x02\x01\x00") },
+		"an endless handshake": func(conn net.Conn) { sendForever(conn, "\x16\x03\x03\x40\x00\x02\xff\xff\xff", "\x16\x03\x03\x40\x00") },
+		"endless frames":       func(conn net.Conn) { sendForever(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00") },
 	} {
 		for _, kind := range kinds {
 			serve := hostile
 			if kind.over != nil {
 				serve = kind.over(hostile)
 			}
-			l := raw(t, "tcp", "127.0.0.1:0", serve)
+			l := listen(t, "tcp", "127.0.0.1:0", serve)
 			text := fmt.Sprintf(kind.url, l.Addr())
-			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: short})
+			err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout})
 			if assert.Error(t, err, "%s: %s", name, text) {
 				assert.NotContains(t, err.Error(), "CANARY", "%s: %s", name, text)
 				assert.NotContains(t, err.Error(), "127.0.0.1", "%s: %s", name, text)
@@ -233,7 +233,7 @@ func TestHTTPInvalidResponses(t *testing.T) {
 		"redirect to a refused port":           {"", "HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:1/CANARY\r\n\r\n", "connection refused"},
 		"redirect to port 0":                   {"", "HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:0/CANARY\r\n\r\n", "redirects to a port that is not in 1-65535"},
 	} {
-		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 			go io.Copy(io.Discard, conn)
 			io.WriteString(conn, test.answer)
 			conn.(*net.TCPConn).CloseWrite()
@@ -248,11 +248,11 @@ func TestHTTPInvalidResponses(t *testing.T) {
 	}
 }
 
-// cutting forwards connections to a real server, and back only the first bytes of the
+// truncatingProxy forwards connections to a real server, and back only the first bytes of the
 // response. It sends the number of these bytes to seen.
-func cutting(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
+func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
-	return raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		defer conn.Close()
 		server, err := net.Dial("tcp", to)
 		if err != nil {
@@ -271,11 +271,11 @@ func cutting(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) str
 
 // A server that closes the connection after any byte of its response is not ready.
 func TestConnectionClosedAtEveryByte(t *testing.T) {
-	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	plain := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", "")
 		io.WriteString(w, "hello")
 	})
-	flushed := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	flushed := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush() // so that the body is chunked
 		io.WriteString(w, "hello")
 	})
@@ -286,16 +286,16 @@ func TestConnectionClosedAtEveryByte(t *testing.T) {
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
 		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},
-		{"grpc://%s", strings.TrimPrefix(grpcServer(t, health), "grpc://"), 1, 0},
+		{"grpc://%s", strings.TrimPrefix(serveGRPC(t, respondHealth), "grpc://"), 1, 0},
 		{"insecure=true https://%s", secure, 7, 40},
 		{"insecure=true grpcs://%s", secure, 7, 40},
 	} {
 		var most atomic.Int64
 		seen := make(chan int64)
-		target := parse(t, fmt.Sprintf(test.text, cutting(t, test.to, &most, seen)), ForWait)
+		target := parse(t, fmt.Sprintf(test.text, truncatingProxy(t, test.to, &most, seen)), ForWait)
 		ask := func(bytes int64) (int64, error) {
 			most.Store(bytes)
-			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
 			return <-seen, err
 		}
 		whole, err := ask(1 << 20)

@@ -109,7 +109,7 @@ func TestHTTP2BrokenServers(t *testing.T) {
 	fields := []byte(strings.Repeat("\x00"+field, 4))        // which are not to be indexed
 	okStart := frame{http2.FrameHeaders, 0, 1, []byte(okFields)}
 	more := frame{http2.FrameContinuation, 0, 1, fields}
-	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, bytesOf(f, n)...) }
+	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, repeatFrame(f, n)...) }
 	for name, test := range map[string]struct {
 		list []frame
 		want string
@@ -133,11 +133,11 @@ func TestHTTP2BrokenServers(t *testing.T) {
 		"goaway":               {[]frame{emptySettings, {http2.FrameGoAway, 0, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x0bCANARY")}}, "the server accepts no requests: ENHANCE_YOUR_CALM"},
 		"endless settings":     {many(emptySettings, 20000), "more than 1000 frames"},
 		"endless pings":        {many(frame{http2.FramePing, 0, 0, make([]byte, 8)}, 20000), "more than 1000 frames"},
-		"endless continuation": {append([]frame{emptySettings, {http2.FrameHeaders, 0, 1, huge}}, bytesOf(frame{http2.FrameContinuation, 0, 1, huge}, 9)...), invalid},
-		"endless fields":       {append([]frame{emptySettings, okStart}, bytesOf(more, 9)...), "more than 74 KiB of response"},
+		"endless continuation": {append([]frame{emptySettings, {http2.FrameHeaders, 0, 1, huge}}, repeatFrame(frame{http2.FrameContinuation, 0, 1, huge}, 9)...), invalid},
+		"endless fields":       {append([]frame{emptySettings, okStart}, repeatFrame(more, 9)...), "more than 74 KiB of response"},
 		"64 KiB of fields":     {[]frame{emptySettings, okStart, more, more, more, more, {http2.FrameContinuation, endHeaders, 1, fields[:4006]}}, "more than 64 KiB of headers"},
 		"a bomb of fields":     {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x88\x40" + field + strings.Repeat("\xbe", 10000))}}, "more than 64 KiB of headers"},
-		"endless body":         {append([]frame{emptySettings, okHeaders}, bytesOf(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of response"},
+		"endless body":         {append([]frame{emptySettings, okHeaders}, repeatFrame(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of response"},
 	} {
 		_, err := readCanned(frames(test.list...))
 		assert.EqualError(t, err, test.want, name)
@@ -152,7 +152,7 @@ func TestHTTP2LongBody(t *testing.T) {
 	assert.Len(t, response.body, maxBodyBytes)
 }
 
-func bytesOf(f frame, n int) (list []frame) {
+func repeatFrame(f frame, n int) (list []frame) {
 	for range n {
 		list = append(list, f)
 	}

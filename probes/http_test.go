@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,7 +20,7 @@ import (
 
 func TestHTTPStatuses(t *testing.T) {
 	var status atomic.Int64
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		conn.Read(make([]byte, 4096))
 		fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status.Load())
 		conn.Close()
@@ -31,7 +30,7 @@ func TestHTTPStatuses(t *testing.T) {
 	for code := 200; code <= 599; code++ {
 		status.Store(int64(code))
 		check := func(target Target, yes bool) {
-			err := target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			err := target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
 			if yes {
 				assert.NoError(t, err, "%v %d", target.Use, code)
 			} else {
@@ -48,7 +47,7 @@ func TestHTTPStatuses(t *testing.T) {
 	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
 	for code := 100; code <= 199; code++ {
 		if status.Store(int64(code)); code != 101 {
-			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			err := probe.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
 			assert.EqualError(t, err, "the connection was closed before the response was complete", "%d", code)
 		}
 	}
@@ -60,7 +59,7 @@ func TestHTTPRequest(t *testing.T) {
 		header                                 http.Header
 	}
 	var got request
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		user, password, _ := r.BasicAuth()
 		got = request{r.Method, r.Host, user + ":" + password, r.UserAgent(), string(body), r.URL.RawQuery, r.Header}
@@ -91,7 +90,7 @@ func TestHTTPRequest(t *testing.T) {
 func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var asked atomic.Bool
-	url := serve(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
+	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
 	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 	}}
@@ -101,7 +100,7 @@ func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 
 func TestHTTPBodyIsSentAgain(t *testing.T) {
 	var n atomic.Int64
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if n.Add(1) < 4 || string(body) != "hello" {
 			w.WriteHeader(503)
@@ -111,7 +110,7 @@ func TestHTTPBodyIsSentAgain(t *testing.T) {
 }
 
 func TestHTTPMatch(t *testing.T) {
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
 	})
 	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within the word")
@@ -135,10 +134,10 @@ func TestHTTPS(t *testing.T) {
 
 // A server that responds before it has read the request, such as nc.
 func TestHTTPEarlyResponse(t *testing.T) {
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhello")
 		conn.(*net.TCPConn).CloseWrite()
-		untilClosed(conn)
+		readUntilClosed(conn)
 	})
 	for range 100 {
 		require.NoError(t, ask(t, "match=hello http://"+l.Addr().String(), ForWait))
@@ -157,9 +156,9 @@ func TestHTTPIPv6(t *testing.T) {
 // If the context ends, its cause is reported, not the error of the connection.
 func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
 	asked := make(chan bool, 1)
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		asked <- true
-		untilClosed(conn)
+		readUntilClosed(conn)
 	})
 	ctx, stop := context.WithCancelCause(t.Context())
 	signal := errors.New("SIGTERM")
@@ -175,27 +174,27 @@ func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
 func TestHTTPHeaderFromFile(t *testing.T) {
 	var got http.Header
 	var host string
-	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
+	url := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
 	path := filepath.Join(t.TempDir(), "token")
 	target := parse(t, "header='X: 1' header='X: @"+path+"' header='Authorization: @"+path+"' "+strings.Replace(url, "//", "//u:p@", 1), ForWait)
-	ask := func() error { return target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second}) }
+	ask := func() error { return target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}) }
 
 	assert.EqualError(t, ask(), "cannot read the file of header= X: no such file")
 	for _, token := range []string{"Bearer x", " Bearer y\n", "Bearer z\r\n"} {
-		write(t, path, []byte(token))
+		writeFile(t, path, []byte(token))
 		require.NoError(t, ask())
 		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "it replaces the user of the URL")
 		assert.Equal(t, []string{"1", strings.TrimSpace(token)}, got["X"])
 	}
-	write(t, path, []byte("CANARY\n\n"))
+	writeFile(t, path, []byte("CANARY\n\n"))
 	assert.EqualError(t, ask(), "header= X: a control character in its value", "one newline is trimmed, not two")
-	write(t, path, make([]byte, maxHeaderBytes+1))
+	writeFile(t, path, make([]byte, maxHeaderBytes+1))
 	assert.EqualError(t, ask(), "cannot read the file of header= X: it has more than 64 KiB")
 
-	write(t, path, []byte("auth.example\n"))
+	writeFile(t, path, []byte("auth.example\n"))
 	target = parse(t, "header='Host: @"+path+"' "+url, ForEnd)
 	require.NoError(t, ask())
 	assert.Equal(t, "auth.example", host)
-	write(t, path, []byte("a/b"))
+	writeFile(t, path, []byte("a/b"))
 	assert.ErrorContains(t, ask(), "header= Host: write it once")
 }

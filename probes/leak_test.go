@@ -22,7 +22,7 @@ import (
 func assertNothingLeft(t *testing.T, fds, goroutines int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the network poller and of Eventually
+		return countDescriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the network poller and of Eventually
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
@@ -31,7 +31,7 @@ func assertNothingLeft(t *testing.T, fds, goroutines int) {
 func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	// The garbage collector would close leaked connections.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
 	ok := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200 + int(r.ContentLength)*303) // 503 for a body of one byte
 		io.WriteString(w, strings.Repeat("x", 20<<10))
@@ -54,7 +54,7 @@ func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	for _, test := range tests {
 		target := parse(t, test.text, ForWait)
 		for range test.attempts {
-			target.Probe.Ask(t.Context(), Attempt{Timeout: 30 * time.Second})
+			target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
 		}
 	}
 	ok.Close()
@@ -65,9 +65,9 @@ func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 // No descriptors and goroutines are left, however many attempts there are.
 func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	var words atomic.Value
-	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
+	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
 	round := func() {
-		for _, test := range firstWords {
+		for _, test := range serverResponses {
 			if strings.Contains(test.words, "mysql_native_password") {
 				continue // the server is ready, and then closes late
 			}
@@ -76,12 +76,12 @@ func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 		}
 	}
 	round()
-	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
 	for range 5 {
 		round()
 	}
 	require.Eventually(t, func() bool {
-		return descriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the listener and of Eventually
+		return countDescriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: those of the listener and of Eventually
 	}, 30*time.Second, time.Millisecond)
 }
 
@@ -89,8 +89,8 @@ func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 func TestNoKindLeavesDescriptorsOrGoroutines(t *testing.T) {
 	// The garbage collector would close leaked connections.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	fds, goroutines := descriptors(t), runtime.NumGoroutine()
-	servers := startServers(t)
+	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
+	servers := startLeakServers(t)
 	for text, n := range servers.targets {
 		target := parse(t, text, ForWait)
 		var all sync.WaitGroup
@@ -109,7 +109,7 @@ func TestNoKindLeavesDescriptorsOrGoroutines(t *testing.T) {
 
 // Live memory does not grow with the number of attempts.
 func TestMemoryDoesNotGrow(t *testing.T) {
-	servers := startServers(t)
+	servers := startLeakServers(t)
 	defer servers.close()
 	live := func() int64 {
 		runtime.GC()
@@ -133,32 +133,32 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 }
 
 // startServers starts good and hostile servers of every kind.
-type servers struct {
+type leakServers struct {
 	targets map[string]int // and the number of attempts
 	names   *Resolver
 	closes  []func()
 }
 
-func (s *servers) close() {
+func (s *leakServers) close() {
 	for _, close := range s.closes {
 		close()
 	}
 }
 
-func startServers(t *testing.T) *servers {
+func startLeakServers(t *testing.T) *leakServers {
 	t.Helper()
-	s := &servers{names: names("127.0.0.1")}
+	s := &leakServers{names: resolverOf("127.0.0.1")}
 	listen := func(f func(net.Conn)) string {
-		l := raw(t, "tcp", "127.0.0.1:0", f)
+		l := listen(t, "tcp", "127.0.0.1:0", f)
 		s.closes = append(s.closes, func() { l.Close() })
 		return l.Addr().String()
 	}
-	plain := httptest.NewUnstartedServer(http.HandlerFunc(health))
+	plain := httptest.NewUnstartedServer(http.HandlerFunc(respondHealth))
 	plain.Config.Protocols = new(http.Protocols)
 	plain.Config.Protocols.SetUnencryptedHTTP2(true)
 	plain.Config.Protocols.SetHTTP1(true)
 	plain.Start()
-	secure := httptest.NewUnstartedServer(http.HandlerFunc(health))
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(respondHealth))
 	secure.EnableHTTP2 = true
 	secure.TLS = hostileConfig(t)
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -166,9 +166,9 @@ func startServers(t *testing.T) *servers {
 	s.closes = append(s.closes, plain.Close, secure.Close)
 	_, port, err := net.SplitHostPort(plain.Listener.Addr().String())
 	require.NoError(t, err)
-	bigHeader := listen(func(conn net.Conn) { flood(conn, "HTTP/1.1 200 OK\r\nA: ", "x"); conn.Close() })
-	settings := listen(func(conn net.Conn) { flood(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00"); conn.Close() })
-	silent := listen(untilClosed)
+	bigHeader := listen(func(conn net.Conn) { sendForever(conn, "HTTP/1.1 200 OK\r\nA: ", "x"); conn.Close() })
+	settings := listen(func(conn net.Conn) { sendForever(conn, "", "\x00\x00\x00\x04\x00\x00\x00\x00\x00"); conn.Close() })
+	silent := listen(readUntilClosed)
 	hello := listen(func(conn net.Conn) { io.WriteString(conn, "hello\r\n"); conn.Close() })
 	tls := secure.Listener.Addr().String()
 	s.targets = map[string]int{

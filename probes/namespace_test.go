@@ -20,15 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNamespace is inChild with its own network and mounts. The loopback device is up, and
+// runsInNamespace is inChild with its own network and mounts. The loopback device is up, and
 // /etc/resolv.conf has the text resolv.
-func inNamespace(t *testing.T, resolv string) bool {
+func runsInNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
 	if err != nil {
 		skip(t, "needs the command ip")
 	}
-	if !inChild(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS) {
+	if !runsInChild(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS) {
 		return false
 	}
 	require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
@@ -47,7 +47,7 @@ func run(t *testing.T, name string, args ...string) {
 
 // Addresses behind a network device that drops packets, and behind routes that reject them.
 func TestAddressesThatDropPackets(t *testing.T) {
-	if !inNamespace(t, "") {
+	if !runsInNamespace(t, "") {
 		return
 	}
 	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
@@ -64,31 +64,31 @@ func TestAddressesThatDropPackets(t *testing.T) {
 		ask := func(host string, limit time.Duration) error {
 			return parse(t, fmt.Sprintf(kind, host), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: limit})
 		}
-		assert.EqualError(t, ask("10.9.9.9", short), "timed out after 200ms", kind)
-		assert.EqualError(t, ask("[fd09::9]", short), "timed out after 200ms", kind)
+		assert.EqualError(t, ask("10.9.9.9", shortTimeout), "timed out after 200ms", kind)
+		assert.EqualError(t, ask("[fd09::9]", shortTimeout), "timed out after 200ms", kind)
 		assert.EqualError(t, ask("10.9.8.1", time.Minute), "no route to host", kind)
 		assert.EqualError(t, ask("10.9.7.1", time.Minute), "permission denied", kind)
 		assert.EqualError(t, ask("10.9.6.1", time.Minute), "network is unreachable", kind)
 	}
 	// Addresses that drop packets do not prevent the others from being tried.
-	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
-	all := names("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
+	all := resolverOf("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
 // A nameServer answers over UDP what its say returns for a name: rcode and addresses, or
 // false for no answer.
 type nameServer struct {
-	say func(name string, asked int) (rcode byte, addrs []string, ok bool)
+	respond func(name string, asked int) (rcode byte, addrs []string, ok bool)
 
-	mu    sync.Mutex
-	asked map[string]int // questions by name, for A and AAAA each
+	mu      sync.Mutex
+	queries map[string]int // questions by name, for A and AAAA each
 }
 
 func (s *nameServer) start(t *testing.T, address string) {
 	t.Helper()
-	s.asked = map[string]int{}
+	s.queries = map[string]int{}
 	conn, err := net.ListenPacket("udp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
@@ -116,10 +116,10 @@ func (s *nameServer) answer(question []byte) []byte {
 	name, kind := strings.Join(labels, "."), binary.BigEndian.Uint16(question[end+1:])
 	end += 5
 	s.mu.Lock()
-	s.asked[fmt.Sprint(name, " ", kind)]++
-	asked := s.asked[fmt.Sprint(name, " ", kind)]
+	s.queries[fmt.Sprint(name, " ", kind)]++
+	asked := s.queries[fmt.Sprint(name, " ", kind)]
 	s.mu.Unlock()
-	rcode, list, ok := s.say(name, asked)
+	rcode, list, ok := s.respond(name, asked)
 	if !ok {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (s *nameServer) answer(question []byte) []byte {
 func (s *nameServer) count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(s.asked[name+" 1"], s.asked[name+" 28"])
+	return max(s.queries[name+" 1"], s.queries[name+" 28"])
 }
 
 const (
@@ -153,13 +153,13 @@ const (
 )
 
 func TestNameServers(t *testing.T) {
-	if !inNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1\n") {
 		return
 	}
-	l6 := raw(t, "tcp", "[::1]:0", untilClosed)
-	l4 := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	l6 := listen(t, "tcp", "[::1]:0", readUntilClosed)
+	l4 := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	port4, port6 := l4.Addr().(*net.TCPAddr).Port, l6.Addr().(*net.TCPAddr).Port
-	first := &nameServer{say: func(name string, asked int) (byte, []string, bool) {
+	first := &nameServer{respond: func(name string, asked int) (byte, []string, bool) {
 		switch name {
 		case "first-silent.test", "both-silent.test":
 			return 0, nil, false
@@ -191,7 +191,7 @@ func TestNameServers(t *testing.T) {
 		}
 		return noError, []string{"127.0.0.1"}, true
 	}}
-	second := &nameServer{say: func(name string, asked int) (byte, []string, bool) {
+	second := &nameServer{respond: func(name string, asked int) (byte, []string, bool) {
 		switch name {
 		case "both-silent.test":
 			return 0, nil, false
@@ -203,7 +203,7 @@ func TestNameServers(t *testing.T) {
 	first.start(t, "127.0.0.2:53")
 	second.start(t, "127.0.0.3:53")
 	resolver := new(Resolver)
-	attempt := func() Attempt { return Attempt{Timeout: 30 * time.Second, Resolver: resolver} }
+	attempt := func() Attempt { return Attempt{Timeout: longTimeout, Resolver: resolver} }
 	tcp := func(name string, port int) string { return fmt.Sprintf("tcp://%s:%d", name, port) }
 
 	var all sync.WaitGroup
@@ -276,7 +276,7 @@ func TestNameServers(t *testing.T) {
 		target := parse(t, text, ForWait)
 		name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(text, fmt.Sprint(":", port4)), "tcp://"), "dns://")
 		first.mu.Lock()
-		clear(first.asked)
+		clear(first.queries)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
 		resolver.mu.Lock() // as if a second had passed
@@ -294,7 +294,7 @@ func TestNameServers(t *testing.T) {
 
 // Without a name server in resolv.conf the resolver queries localhost, which refuses.
 func TestNoNameServer(t *testing.T) {
-	if !inNamespace(t, "options timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "options timeout:1 attempts:1\n") {
 		return
 	}
 	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: the name server refused the connection")

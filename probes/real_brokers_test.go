@@ -10,17 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServerRabbitMQ(t *testing.T) {
-	server := program(t, "RabbitMQ", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
-	epmd := program(t, "Erlang", "/usr/bin/epmd")
+func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
+	server := findProgram(t, "RabbitMQ", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
+	epmd := findProgram(t, "Erlang", "/usr/bin/epmd")
 	a := accountOf(t, "rabbitmq")
 	port, epmdPort := unusedPort(t), unusedPort(t)
 	url := "amqp://guest:hunter2@127.0.0.1:" + port + "/vhost"
-	w := wait4(t, url)
-	w.hears(notThere)
-	// The test starts epmd, because one that RabbitMQ starts would outlive the test.
-	names := a.start(t, epmd, "-port", epmdPort, "-address", "127.0.0.1", "-d")
-	names.line(0, "epmd running")
+	w := startWaiting(t, url)
+	w.waitFor("connection refused")
+	// The test starts epmd, because an epmd that RabbitMQ starts would outlive the test.
+	epmdDaemon := a.start(t, epmd, "-port", epmdPort, "-address", "127.0.0.1", "-d")
+	epmdDaemon.waitForLine(0, "epmd running")
 	a.write(t, ".erlang.cookie", "cookie")
 	require.NoError(t, os.Chmod(filepath.Join(a.dir, ".erlang.cookie"), 0o400))
 	cmd := a.command(server)
@@ -30,54 +30,54 @@ func TestServerRabbitMQ(t *testing.T) {
 		cmd.Env = append(cmd.Env, "RABBITMQ_"+variable+"="+filepath.Join(a.dir, file))
 	}
 	d := startCommand(t, cmd)
-	d.line(0, "Ready to start client connection listeners")
-	w.hears("yes") // only refused connections before: it opens its port last
-	mark := d.line(0, "Server startup complete")
-	several(t, url)
-	// The marker is a version that it does not support.
-	say(t, port, "AMQP\x01\x01\x01\x01")
-	logged := d.logged(mark, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
+	d.waitForLine(0, "Ready to start client connection listeners")
+	w.waitFor("ready") // without another error before, because it opens its port last
+	seen := d.waitForLine(0, "Server startup complete")
+	probeSeveralTimes(t, url)
+	// The last action is a connection with a version that the server does not support.
+	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
+	logged := d.unusualLines(seen, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
 	for _, line := range logged {
 		assert.Regexp(t, `\[warning\] <[0-9.]+> client unexpectedly closed TCP connection$`, line)
 	}
 }
 
-func TestServerNATS(t *testing.T) {
-	nats := program(t, "NATS", "/usr/sbin/nats-server", "/usr/bin/nats-server")
+func TestServerNATSLogsNothing(t *testing.T) {
+	nats := findProgram(t, "NATS", "/usr/sbin/nats-server", "/usr/bin/nats-server")
 	a := accountOf(t, "nats")
 	port := unusedPort(t)
 	url := "nats://token:hunter2@127.0.0.1:" + port
-	isRefused(t, url)
+	assertRefused(t, url)
 	for _, extra := range [][]string{nil, {"--user", "u", "--pass", "hunter2"}} {
-		w := wait4(t, url)
-		w.hears(notThere)
+		w := startWaiting(t, url)
+		w.waitFor("connection refused")
 		d := a.start(t, append([]string{nats, "--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir", a.dir}, extra...)...)
-		w.hears("yes", notThere)
-		mark := d.line(0, "Server is ready")
-		several(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the marker
-		assert.Empty(t, d.logged(mark, "Trapped|[Rr]eload"))
+		w.waitFor("ready", "connection refused")
+		seen := d.waitForLine(0, "Server is ready")
+		probeSeveralTimes(t, url)
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the last action
+		assert.Empty(t, d.unusualLines(seen, "Trapped|[Rr]eload"))
 		d.stop()
 	}
 }
 
-func TestServerMosquitto(t *testing.T) {
-	mosquitto := program(t, "Mosquitto", "/usr/sbin/mosquitto")
+func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
+	mosquitto := findProgram(t, "Mosquitto", "/usr/sbin/mosquitto")
 	a := accountOf(t, "mosquitto")
 	port := unusedPort(t)
 	url := "mqtt://u:hunter2@127.0.0.1:" + port
-	isRefused(t, url)
+	assertRefused(t, url)
 	for _, access := range []string{"allow_anonymous true", "allow_anonymous false\npassword_file " + a.write(t, "passwords", "")} {
-		w := wait4(t, url)
-		w.hears(notThere)
+		w := startWaiting(t, url)
+		w.waitFor("connection refused")
 		d := a.start(t, mosquitto, "-c", a.write(t, "conf", "listener "+port+" 127.0.0.1\n"+access+"\n"))
-		w.hears("yes", notThere)
-		mark := d.line(0, "running")
-		several(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the marker
-		// What it logs for every client: that it disconnects or is rejected.
-		assert.Empty(t, d.logged(mark, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
+		w.waitFor("ready", "connection refused")
+		seen := d.waitForLine(0, "running")
+		probeSeveralTimes(t, url)
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the last action
+		// The usual lines are those that it logs for every client.
+		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()
 	}

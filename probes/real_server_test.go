@@ -22,8 +22,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// program finds a server's program by its paths in Debian, which may be patterns.
-func program(t *testing.T, name string, patterns ...string) string {
+// The tests in real_*_test.go probe servers from Debian's packages in all their states: not
+// running, starting, ready. They also read the servers' logs, in which a probe must not
+// cause errors.
+
+// findProgram finds a server's program by its paths in Debian, which may be patterns.
+func findProgram(t *testing.T, name string, patterns ...string) string {
 	t.Helper()
 	for _, pattern := range patterns {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
@@ -37,20 +41,16 @@ func program(t *testing.T, name string, patterns ...string) string {
 // An account is the user that a server runs as. Some servers refuse to run as root.
 type account struct {
 	uid, gid int
-	dir      string // its own
+	dir      string // its home directory
 }
 
-func (a account) attributes() *syscall.SysProcAttr {
-	attributes := &syscall.SysProcAttr{Setpgid: true}
-	if os.Geteuid() == 0 {
-		attributes.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
-	}
-	return attributes
-}
-
+// command returns a command that runs as the account, in a process group of its own.
 func (a account) command(argv ...string) *exec.Cmd {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.SysProcAttr = a.dir, a.attributes()
+	cmd.Dir, cmd.SysProcAttr = a.dir, &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
+	}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + a.dir, "TMPDIR=" + a.dir, "LC_ALL=C"}
 	return cmd
 }
@@ -78,7 +78,7 @@ func (a account) start(t *testing.T, argv ...string) *daemon {
 	return startCommand(t, a.command(argv...))
 }
 
-// accountOf returns the account as which Debian's package runs the server, or this user if
+// accountOf returns the account that Debian's package uses for the server, or this user if
 // the test does not run as root.
 func accountOf(t *testing.T, name string) account {
 	t.Helper()
@@ -96,26 +96,32 @@ func accountOf(t *testing.T, name string) account {
 	return a
 }
 
-// A daemon is a running server in its own process group, with its log.
+// A daemon is a server that the test has started in its own process group. Its log is its
+// stdout and stderr.
 type daemon struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	end syscall.Signal // kills it and all processes that it has started
+	t          *testing.T
+	cmd        *exec.Cmd
+	killSignal syscall.Signal // ends the server and all processes that it has started
 
-	mu    sync.Mutex
-	lines []string
-	ended bool
-	news  chan struct{} // closed and replaced at every line
+	mu       sync.Mutex
+	lines    []string // of the log
+	logEnded bool
+	changed  chan struct{} // closed and replaced at every line, and at the end of the log
 }
 
-func (d *daemon) add(line string, last bool) {
+func (d *daemon) addLine(line string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ended = last; !last {
-		d.lines = append(d.lines, line)
-	}
-	close(d.news)
-	d.news = make(chan struct{})
+	d.lines = append(d.lines, line)
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+func (d *daemon) endLog() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.logEnded = true
+	close(d.changed)
 }
 
 // stop kills the server and all processes that it has started.
@@ -124,77 +130,77 @@ func (d *daemon) stop() {
 		return
 	}
 	group := -d.cmd.Process.Pid
-	syscall.Kill(group, d.end)
-	hung := time.AfterFunc(enough, func() { syscall.Kill(group, syscall.SIGKILL) })
+	syscall.Kill(group, d.killSignal)
+	hung := time.AfterFunc(longTimeout, func() { syscall.Kill(group, syscall.SIGKILL) })
 	d.cmd.Wait()
 	hung.Stop()
 }
 
-// logEnds waits for the end of the log of a server that has exited.
-func (d *daemon) logEnds() {
-	for limit := time.After(enough); ; {
+func (d *daemon) logLength() int { return len(d.linesSince(0)) }
+
+// linesSince returns the log without its first lines.
+func (d *daemon) linesSince(first int) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.lines[first:])
+}
+
+// waitForLog waits until done returns true. It calls done after every change of the log.
+func (d *daemon) waitForLog(done func(lines []string, ended bool) bool) {
+	d.t.Helper()
+	for limit := time.After(longTimeout); ; {
 		d.mu.Lock()
-		ended, news := d.ended, d.news
+		lines, ended, changed := d.lines, d.logEnded, d.changed
 		d.mu.Unlock()
-		if ended {
+		if done(lines, ended) {
 			return
 		}
 		select {
-		case <-news:
+		case <-changed:
 		case <-limit:
-			d.t.Fatal("the log has no end")
+			d.t.Fatal("the log of the server does not change")
 		}
 	}
 }
 
-func (d *daemon) mark() int { return len(d.since(0)) }
-
-func (d *daemon) since(mark int) []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.lines[mark:])
+// waitForLogEnd waits for the end of the log of a server that has exited.
+func (d *daemon) waitForLogEnd() {
+	d.t.Helper()
+	d.waitForLog(func(_ []string, ended bool) bool { return ended })
 }
 
-// line waits for a line after the mark, and returns the mark after that line.
-func (d *daemon) line(mark int, pattern string) int {
+// waitForLine waits for a line that matches pattern, after the first lines of the log. It
+// returns how many lines the log has up to that line.
+func (d *daemon) waitForLine(first int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
-	for limit := time.After(enough); ; {
-		d.mu.Lock()
-		lines, ended, news := d.lines, d.ended, d.news
-		d.mu.Unlock()
-		for ; mark < len(lines); mark++ {
-			if want.MatchString(lines[mark]) {
-				return mark + 1
+	d.waitForLog(func(lines []string, ended bool) bool {
+		for ; first < len(lines); first++ {
+			if want.MatchString(lines[first]) {
+				return true
 			}
 		}
 		if ended {
-			d.t.Fatalf("the server has ended without a line like %q", pattern)
+			d.t.Fatalf("the server has exited without a line like %q", pattern)
 		}
-		select {
-		case <-news:
-		case <-limit:
-			d.t.Fatalf("no line like %q", pattern)
-		}
-	}
+		return false
+	})
+	return first + 1
 }
 
-// logged returns the lines from the mark up to one that matches pattern, which the last
-// action of the test causes. Lines that match a pattern of usual are left out.
-func (d *daemon) logged(mark int, pattern string, usual ...string) []string {
+// unusualLines returns lines of the log, after the first ones and before one that matches
+// pattern, except those that match one of usual. The test has caused the line that matches
+// pattern by its last action, so all earlier actions are logged before it.
+func (d *daemon) unusualLines(first int, pattern string, usual ...string) []string {
 	d.t.Helper()
-	end := d.line(mark, pattern)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var found []string
-	for _, line := range d.lines[mark : end-1] {
-		if !slices.ContainsFunc(usual, func(p string) bool { return regexp.MustCompile(p).MatchString(line) }) {
-			found = append(found, line)
-		}
-	}
-	return found
+	end := d.waitForLine(first, pattern)
+	return slices.DeleteFunc(d.linesSince(first)[:end-1-first], func(line string) bool {
+		return slices.ContainsFunc(usual, func(p string) bool { return regexp.MustCompile(p).MatchString(line) })
+	})
 }
 
+// startCommand starts a server, which is stopped when the test ends. If the test fails it
+// prints the log.
 func startCommand(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	read, write, err := os.Pipe()
@@ -202,36 +208,35 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *daemon {
 	cmd.Stdout, cmd.Stderr = write, write
 	require.NoError(t, cmd.Start())
 	write.Close()
-	d := &daemon{t: t, cmd: cmd, end: syscall.SIGKILL, news: make(chan struct{})}
+	d := &daemon{t: t, cmd: cmd, killSignal: syscall.SIGKILL, changed: make(chan struct{})}
 	go func() {
 		for lines := bufio.NewScanner(read); lines.Scan(); {
-			d.add(lines.Text(), false)
+			d.addLine(lines.Text())
 		}
 		read.Close()
-		d.add("", true)
+		d.endLog()
 	}()
 	t.Cleanup(func() {
 		d.stop()
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", filepath.Base(cmd.Path), strings.Join(d.since(0), "\n"))
+			t.Logf("log of %s:\n%s", filepath.Base(cmd.Path), strings.Join(d.linesSince(0), "\n"))
 		}
 	})
 	return d
 }
 
-// waiting probes in the background, as --wait does, until the target is ready.
-type waiting struct {
-	t      *testing.T
-	answer chan string // every result that differs from the one before; "yes" at last
-	cancel func()
+// A backgroundWait is a call of Wait for one target in a goroutine.
+type backgroundWait struct {
+	t       *testing.T
+	results chan string // each error that differs from the one before; "ready" after a success
 }
 
-// hears waits for the result want. Results that come before it must be in the list.
-func (w *waiting) hears(want string, before ...string) {
+// waitFor waits for the result want. Earlier results must be among before.
+func (w *backgroundWait) waitFor(want string, before ...string) {
 	w.t.Helper()
 	for {
-		got, open := <-w.answer
-		require.True(w.t, open, "the wait ended without %q", want)
+		got, open := <-w.results
+		require.True(w.t, open, "the wait has ended without %q", want)
 		if got == want {
 			return
 		}
@@ -239,10 +244,10 @@ func (w *waiting) hears(want string, before ...string) {
 	}
 }
 
-func wait4(t *testing.T, text string) *waiting {
+func startWaiting(t *testing.T, text string) *backgroundWait {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
-	w := &waiting{t, make(chan string, 100), cancel}
+	ctx, cancel := context.WithTimeout(t.Context(), longTimeout)
+	w := &backgroundWait{t, make(chan string, 100)}
 	t.Cleanup(cancel)
 	targets := []Target{parse(t, text, ForWait)}
 	go func() {
@@ -250,50 +255,52 @@ func wait4(t *testing.T, text string) *waiting {
 		err := Wait(ctx, targets, Attempt{}, func(u Update) {
 			if u.Kind == TargetTried && u.Status.Last != nil && u.Status.Last.Error() != last {
 				last = u.Status.Last.Error()
-				w.answer <- last
+				w.results <- last
 			}
 		})
 		if err == nil {
-			w.answer <- "yes"
+			w.results <- "ready"
 		}
-		close(w.answer)
+		close(w.results)
 	}()
 	return w
 }
 
-const notThere = "connection refused"
-
-func isRefused(t *testing.T, text string) {
+// assertRefused asserts that a target refuses connections.
+func assertRefused(t *testing.T, text string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
-	assert.EqualError(t, err, notThere)
+	assert.EqualError(t, err, "connection refused")
 	assert.True(t, classify(err).isCheap())
 }
 
-// isNo asserts that an error is an answer of the server, which gets fewer attempts then.
-func isNo(t *testing.T, text, want string) {
+// assertNotReady asserts that a server reports that it is not ready. Such a server must be
+// probed less often than one that refuses connections.
+func assertNotReady(t *testing.T, text, want string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
 	assert.EqualError(t, err, want)
 	assert.Equal(t, wrongAnswer, classify(err))
 }
 
-// several probes often enough for effects that add up.
-func several(t *testing.T, text string) {
+// probeSeveralTimes probes a ready server five times, because some effects of an attempt
+// accumulate in the server.
+func probeSeveralTimes(t *testing.T, text string) {
 	t.Helper()
 	for range 5 {
 		require.NoError(t, ask(t, text, ForWait))
 	}
 }
 
-// say connects, sends, and returns the connection and the beginning of the answer.
-func say(t *testing.T, port, words string) (net.Conn, string) {
+// sendAndReceive connects, sends data, and returns the connection and the beginning of the
+// response.
+func sendAndReceive(t *testing.T, port, data string) (net.Conn, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(enough))
-	_, err = io.WriteString(conn, words)
+	conn.SetDeadline(time.Now().Add(longTimeout))
+	_, err = io.WriteString(conn, data)
 	require.NoError(t, err)
 	first := make([]byte, 4096)
 	n, err := conn.Read(first)
@@ -301,9 +308,9 @@ func say(t *testing.T, port, words string) (net.Conn, string) {
 	return conn, string(first[:n])
 }
 
-// elsewhere returns an address of this machine that is not loopback. Servers treat its
-// clients as remote.
-func elsewhere(t *testing.T) string {
+// nonLoopbackAddress returns an address of this machine that is not loopback. Servers treat
+// clients with this address as remote.
+func nonLoopbackAddress(t *testing.T) string {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
 	require.NoError(t, err)
@@ -312,6 +319,6 @@ func elsewhere(t *testing.T) string {
 			return ip.IP.String()
 		}
 	}
-	skip(t, "no address but loopback")
+	skip(t, "this machine has no address but loopback")
 	return ""
 }

@@ -61,7 +61,7 @@ func TestHTTPRedirects(t *testing.T) {
 			w.WriteHeader(404)
 		}
 	})
-	url = serve(t, mux.ServeHTTP)
+	url = serveHTTP(t, mux.ServeHTTP)
 	host := strings.TrimPrefix(url, "http://")
 	tests := []struct {
 		text string
@@ -107,19 +107,19 @@ func TestHTTPRedirects(t *testing.T) {
 }
 
 // A request as a server has received it. Values from the user start with "mine".
-type received struct {
+type receivedRequest struct {
 	method, path, body, host string
 	mine                     []string // the headers, and the user
 	certificate              bool
 }
 
-// A recorder records the requests that its servers receive.
-type recorder struct {
+// A requestRecorder records the requests that its servers receive.
+type requestRecorder struct {
 	mu   sync.Mutex
-	list []received
+	list []receivedRequest
 }
 
-func (c *recorder) take() []received {
+func (c *requestRecorder) take() []receivedRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := c.list
@@ -128,10 +128,10 @@ func (c *recorder) take() []received {
 }
 
 // record returns a handler that records each request and then calls next.
-func (c *recorder) record(next http.HandlerFunc) http.HandlerFunc {
+func (c *requestRecorder) record(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got := received{method: r.Method, path: r.URL.RequestURI(), body: string(body), host: r.Host}
+		got := receivedRequest{method: r.Method, path: r.URL.RequestURI(), body: string(body), host: r.Host}
 		for name, values := range r.Header {
 			for _, value := range values {
 				if strings.HasPrefix(value, "mine") || name == "Authorization" {
@@ -147,7 +147,7 @@ func (c *recorder) record(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-const everything = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
+const userOptions = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
 
 // A redirect to another port, or from https to http, is followed with a GET or HEAD, without
 // what the user wrote for the first URL.
@@ -157,8 +157,8 @@ func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
 				t.Run(fmt.Sprint(scheme, " ", status, " ", method), func(t *testing.T) {
-					var first, second recorder
-					start := map[string]func(*testing.T, http.HandlerFunc) string{"http": serve, "https": func(t *testing.T, h http.HandlerFunc) string {
+					var first, second requestRecorder
+					start := map[string]func(*testing.T, http.HandlerFunc) string{"http": serveHTTP, "https": func(t *testing.T, h http.HandlerFunc) string {
 						return serveTLS(t, h, &tls.Config{ClientAuth: tls.RequestClientCert})
 					}}
 					b := start[to](t, second.record(func(http.ResponseWriter, *http.Request) {}))
@@ -167,16 +167,16 @@ func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
 						w.WriteHeader(status)
 					}))
 					host := strings.TrimPrefix(b, to+"://")
-					require.NoError(t, ask(t, everything+"method="+method+" "+strings.Replace(a, "//", "//u:p@", 1)+"/begin", ForWait))
+					require.NoError(t, ask(t, userOptions+"method="+method+" "+strings.Replace(a, "//", "//u:p@", 1)+"/begin", ForWait))
 					got := first.take()
 					require.Len(t, got, 1)
 					assert.Len(t, got[0].mine, 5)
 					assert.Equal(t, []string{method, "mine", "mine"}, []string{got[0].method, got[0].host, got[0].body})
-					want := received{method: "GET", path: "/end", host: host}
+					want := receivedRequest{method: "GET", path: "/end", host: host}
 					if method == "HEAD" {
 						want.method = "HEAD"
 					}
-					assert.Equal(t, []received{want}, second.take())
+					assert.Equal(t, []receivedRequest{want}, second.take())
 				})
 			}
 		}
@@ -187,15 +187,15 @@ func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
 func TestRedirectToTheSameOrigin(t *testing.T) {
 	for status, method := range map[int]string{301: "GET", 302: "GET", 303: "GET", 307: "POST", 308: "POST"} {
 		for _, absolute := range []bool{false, true} {
-			var got recorder
+			var got requestRecorder
 			var url string
-			url = serve(t, got.record(func(w http.ResponseWriter, r *http.Request) {
+			url = serveHTTP(t, got.record(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/begin" {
 					w.Header().Set("Location", map[bool]string{true: url}[absolute]+"/end")
 					w.WriteHeader(status)
 				}
 			}))
-			require.NoError(t, ask(t, everything+"method=POST "+strings.Replace(url, "//", "//u:p@", 1)+"/begin", ForWait))
+			require.NoError(t, ask(t, userOptions+"method=POST "+strings.Replace(url, "//", "//u:p@", 1)+"/begin", ForWait))
 			list := got.take()
 			require.Len(t, list, 2)
 			assert.Len(t, list[1].mine, 5)
@@ -209,18 +209,18 @@ func TestRedirectToTheSameOrigin(t *testing.T) {
 // When a later redirect leads back to the first scheme and port, nothing of the user's is
 // sent either, because the server in between has chosen that URL.
 func TestRedirectBackSendsNothing(t *testing.T) {
-	var first, second recorder
+	var first, second requestRecorder
 	var a, b string
-	a = serve(t, first.record(func(w http.ResponseWriter, r *http.Request) {
+	a = serveHTTP(t, first.record(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/end" {
 			http.Redirect(w, r, b, 307)
 		}
 	}))
-	b = serve(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, a+"/end", 307) }))
-	require.NoError(t, ask(t, everything+"method=POST "+a, ForWait))
+	b = serveHTTP(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, a+"/end", 307) }))
+	require.NoError(t, ask(t, userOptions+"method=POST "+a, ForWait))
 	got := first.take()
 	require.Len(t, got, 2)
-	assert.Equal(t, received{method: "GET", path: "/end", host: strings.TrimPrefix(a, "http://")}, got[1])
+	assert.Equal(t, receivedRequest{method: "GET", path: "/end", host: strings.TrimPrefix(a, "http://")}, got[1])
 }
 
 // A client certificate is sent only to the server that it was written for.
@@ -229,7 +229,7 @@ func TestRedirectSendsNoClientCertificate(t *testing.T) {
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	config := &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientAuth: tls.RequestClientCert}
-	var first, second recorder
+	var first, second requestRecorder
 	var url string
 	elsewhere := serveTLS(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url+"/back", 302) }), config)
 	url = serveTLS(t, first.record(func(w http.ResponseWriter, r *http.Request) {
@@ -249,16 +249,16 @@ func TestRedirectSendsNoClientCertificate(t *testing.T) {
 		shown = append(shown, fmt.Sprint(r.path, " ", r.certificate))
 	}
 	assert.Equal(t, []string{"/ true", "/again true", "/back false", "/end false"}, shown)
-	assert.Equal(t, []received{{method: "GET", path: "/", host: strings.TrimPrefix(elsewhere, "https://")}}, second.take())
+	assert.Equal(t, []receivedRequest{{method: "GET", path: "/", host: strings.TrimPrefix(elsewhere, "https://")}}, second.take())
 }
 
 // The usual redirect from http to https on the default ports is followed with the whole
 // request.
 func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
-	if !inNamespace(t, "") {
+	if !runsInNamespace(t, "") {
 		return
 	}
-	var got recorder
+	var got requestRecorder
 	start := func(port, location string) *httptest.Server {
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		require.NoError(t, err)
@@ -277,16 +277,16 @@ func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
 	start("443", "").StartTLS()
 	start("8080", "https://127.0.0.1:443/end").Start()
 	for _, host := range []string{"127.0.0.1", "127.0.0.1:80"} {
-		require.NoError(t, ask(t, everything+"method=POST http://u:p@"+host+"/begin", ForWait))
+		require.NoError(t, ask(t, userOptions+"method=POST http://u:p@"+host+"/begin", ForWait))
 		list := got.take()
 		require.Len(t, list, 2)
 		assert.Len(t, list[1].mine, 5)
 		assert.Equal(t, []string{"POST", "mine", "127.0.0.1"}, []string{list[1].method, list[1].body, list[1].host})
 	}
-	require.NoError(t, ask(t, everything+"method=POST http://u:p@127.0.0.1:8080/begin", ForWait))
+	require.NoError(t, ask(t, userOptions+"method=POST http://u:p@127.0.0.1:8080/begin", ForWait))
 	list := got.take()
 	require.Len(t, list, 2)
-	assert.Equal(t, received{method: "GET", path: "/end", host: "127.0.0.1:443"}, list[1])
+	assert.Equal(t, receivedRequest{method: "GET", path: "/end", host: "127.0.0.1:443"}, list[1])
 }
 
 func TestKeepsTrust(t *testing.T) {
@@ -324,8 +324,8 @@ func TestKeepsTrust(t *testing.T) {
 
 // The hint of a failure after such a redirect says that something was not sent.
 func TestRedirectToAnotherOriginHasAHint(t *testing.T) {
-	b := serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
-	a := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
+	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
+	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
 	for options, want := range map[string]string{
 		"": hintForStatus(401), "method=HEAD ": hintForStatus(401),
 		"method=POST ": hintRedirected, "body=x ": hintRedirected, "header='Authorization: x' ": hintRedirected,
@@ -340,8 +340,8 @@ func TestRedirectToAnotherOriginHasAHint(t *testing.T) {
 
 // Unescaped characters in the URL of a redirect are escaped, as browsers do.
 func TestRedirectURLIsEscaped(t *testing.T) {
-	var got recorder
-	url := serve(t, got.record(func(w http.ResponseWriter, r *http.Request) {
+	var got requestRecorder
+	url := serveHTTP(t, got.record(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Location", `/a é?a b="c"&d=%20+{é}`)
 			w.WriteHeader(302)

@@ -20,13 +20,13 @@ var errNoSuchHost = &net.DNSError{Err: "no such host", Name: "db", Server: "10.0
 func TestNoLookupForAddressesAndLocalhost(t *testing.T) {
 	r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { panic("looked up") }}
 	for host, want := range map[string][]netip.Addr{
-		"10.0.0.1":      addrs("10.0.0.1"),
-		"::1":           addrs("::1"),
-		"fe80::1%eth0":  addrs("fe80::1%eth0"),
-		"localhost":     addrs("127.0.0.1", "::1"),
-		"LOCALHOST.":    addrs("127.0.0.1", "::1"),
-		"db.localhost":  addrs("127.0.0.1", "::1"),
-		"db.localhost.": addrs("127.0.0.1", "::1"),
+		"10.0.0.1":      parseAddrs("10.0.0.1"),
+		"::1":           parseAddrs("::1"),
+		"fe80::1%eth0":  parseAddrs("fe80::1%eth0"),
+		"localhost":     parseAddrs("127.0.0.1", "::1"),
+		"LOCALHOST.":    parseAddrs("127.0.0.1", "::1"),
+		"db.localhost":  parseAddrs("127.0.0.1", "::1"),
+		"db.localhost.": parseAddrs("127.0.0.1", "::1"),
 	} {
 		got, err := r.Lookup(t.Context(), host)
 		assert.NoError(t, err)
@@ -65,8 +65,8 @@ func TestLookupRunsBesideTheAttempts(t *testing.T) {
 			addrs []netip.Addr
 			err   error
 		}{
-			{addrs("::ffff:10.0.0.1"), nil},
-			{addrs("10.0.0.2"), nil},
+			{parseAddrs("::ffff:10.0.0.1"), nil},
+			{parseAddrs("10.0.0.2"), nil},
 			{nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}},
 			{nil, errNoSuchHost},
 			{nil, errNoSuchHost},
@@ -85,7 +85,7 @@ func TestLookupRunsBesideTheAttempts(t *testing.T) {
 			if err != nil {
 				assert.EqualError(t, err, want)
 			} else {
-				assert.Equal(t, addrs(want), got)
+				assert.Equal(t, parseAddrs(want), got)
 			}
 			assert.Equal(t, took, time.Since(begun))
 			time.Sleep(2*time.Second - took)
@@ -105,7 +105,7 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 			n++
 			assert.Equal(t, "db", host)
 			time.Sleep(5 * time.Second)
-			return addrs("10.0.0.1"), ctx.Err()
+			return parseAddrs("10.0.0.1"), ctx.Err()
 		}}
 		signal := errors.New("SIGTERM")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, signal)
@@ -114,7 +114,7 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 		require.Equal(t, signal, err)
 		got, err := r.Lookup(t.Context(), "DB")
 		require.NoError(t, err)
-		assert.Equal(t, addrs("10.0.0.1"), got)
+		assert.Equal(t, parseAddrs("10.0.0.1"), got)
 		assert.Equal(t, 1, n)
 	})
 }
@@ -123,7 +123,7 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 // does not answer.
 func TestOldAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow, now := time.Duration(0), addrs("10.0.0.1")
+		slow, now := time.Duration(0), parseAddrs("10.0.0.1")
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 			got := now
 			time.Sleep(slow)
@@ -133,13 +133,13 @@ func TestOldAddresses(t *testing.T) {
 			t.Helper()
 			got, err := r.Lookup(t.Context(), "db")
 			require.NoError(t, err)
-			assert.Equal(t, addrs(want), got)
+			assert.Equal(t, parseAddrs(want), got)
 		}
 		look("10.0.0.1")
-		slow, now = 500*time.Millisecond, addrs("10.0.0.2")
+		slow, now = 500*time.Millisecond, parseAddrs("10.0.0.2")
 		time.Sleep(time.Hour)
 		look("10.0.0.2")
-		slow, now = 15*time.Second, addrs("10.0.0.3")
+		slow, now = 15*time.Second, parseAddrs("10.0.0.3")
 		time.Sleep(time.Hour)
 		begun := time.Now()
 		look("10.0.0.2")
@@ -177,7 +177,7 @@ func TestDNSUsesTheResultOfAnEarlierAttempt(t *testing.T) {
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 			n++
 			time.Sleep(2 * time.Second)
-			return addrs("10.0.0.1"), nil
+			return parseAddrs("10.0.0.1"), nil
 		}}
 		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
 		var asked []string
@@ -201,7 +201,7 @@ func TestDNSUsesNoOldResultOfAnEarlierAttempt(t *testing.T) {
 			}
 			gone = true
 			time.Sleep(5 * time.Second)
-			return addrs("10.0.0.1"), nil
+			return parseAddrs("10.0.0.1"), nil
 		}}
 		target := parse(t, "dns://db", ForReady)
 		a := Attempt{Timeout: target.Timeout, Resolver: r}

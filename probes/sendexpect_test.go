@@ -16,7 +16,7 @@ import (
 // lineServer sends a greeting, answers PING as Redis does, and passes all lines to heard.
 func lineServer(t *testing.T, network, address string, heard chan<- string) string {
 	t.Helper()
-	return raw(t, network, address, func(conn net.Conn) {
+	return listen(t, network, address, func(conn net.Conn) {
 		defer conn.Close()
 		io.WriteString(conn, "220 ready\r\n")
 		for lines := bufio.NewScanner(conn); lines.Scan(); {
@@ -50,8 +50,8 @@ func TestSendAndExpect(t *testing.T) {
 			{`send='PI\x4e\u0047\012' expect=PONG`, time.Minute, ""},
 			{`send='QUIT\n' expect=PONG`, time.Minute, "the connection was closed, and what was received does not match expect="},
 			{`send='FLOOD\n' expect=PONG`, time.Minute, "the first 10 KiB do not match expect="},
-			{`expect=PONG`, short, "timed out after 200ms"},
-			{`send='PING\r\n' expect=NEVER`, short, "timed out after 200ms"},
+			{`expect=PONG`, shortTimeout, "timed out after 200ms"},
+			{`send='PING\r\n' expect=NEVER`, shortTimeout, "timed out after 200ms"},
 		} {
 			err := parse(t, test.options+" "+url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: test.limit})
 			if test.want == "" {
@@ -64,7 +64,7 @@ func TestSendAndExpect(t *testing.T) {
 		require.NoError(t, RunHook(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "HEAR", <-heard)
 	}
-	silent := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
+	silent := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
 	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed before anything was received")
 }
 

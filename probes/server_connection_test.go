@@ -17,13 +17,13 @@ import (
 // A server that sends only the beginning of an answer and closes is not ready.
 func TestServerClosesEarly(t *testing.T) {
 	var words atomic.Value
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, words.Load().(string))
 		conn.(*net.TCPConn).CloseWrite()
-		untilClosed(conn)
+		readUntilClosed(conn)
 	})
 	seen := map[string]bool{}
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		if test.want != "" || seen[test.scheme+test.words[:4]] {
 			continue
 		}
@@ -35,7 +35,7 @@ func TestServerClosesEarly(t *testing.T) {
 				assert.Error(t, err, "%.80q", test.words[:n]) // the second connection may have got the answer
 				continue
 			}
-			check(t, noAnswer, err, "%s %.80q", test.scheme, test.words[:n])
+			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.words[:n])
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestServerClosesEarly(t *testing.T) {
 func TestServerEndlessAnswers(t *testing.T) {
 	for _, scheme := range serverSchemes {
 		for _, words := range []string{"x", "\x00", "\xff", "\n", "R", "E\x00\x00\x10", "\x0a\x00", "INFO {", "-LOADING", "\x20\x7f\x00\x06", "\x01\x00\x00"} {
-			address := speaks(t, func(w io.Writer) {
+			address := serveBytes(t, func(w io.Writer) {
 				for _, err := io.WriteString(w, strings.Repeat(words, 1000)); err == nil; {
 					_, err = io.WriteString(w, strings.Repeat(words, 1000))
 				}
@@ -58,10 +58,10 @@ func TestServerEndlessAnswers(t *testing.T) {
 			}
 		}
 	}
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		if test.want == "" {
 			var said atomic.Int64
-			address := speaks(t, func(w io.Writer) {
+			address := serveBytes(t, func(w io.Writer) {
 				many := strings.Repeat(test.words, 1000)
 				for n, err := io.WriteString(w, many); err == nil; n, err = io.WriteString(w, many) {
 					said.Add(int64(n))
@@ -74,18 +74,18 @@ func TestServerEndlessAnswers(t *testing.T) {
 }
 
 func TestServerSilent(t *testing.T) {
-	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	for _, scheme := range serverSchemes {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			probe := parse(t, scheme+"://"+l.Addr().String(), ForWait).Probe
-			err := probe.Ask(t.Context(), Attempt{Timeout: short})
+			err := probe.Ask(t.Context(), Attempt{Timeout: shortTimeout})
 			assert.EqualError(t, err, "timed out after 200ms")
 			assert.Equal(t, timedOut, classify(err))
 
 			cause := errors.New("SIGTERM")
 			ctx, cancel := context.WithCancelCause(t.Context())
-			time.AfterFunc(short/4, func() { cancel(cause) })
+			time.AfterFunc(shortTimeout/4, func() { cancel(cause) })
 			assert.Equal(t, cause, probe.Ask(ctx, Attempt{}), "without a timeout the context ends it")
 		})
 	}
@@ -94,13 +94,13 @@ func TestServerSilent(t *testing.T) {
 // A ready server that does not close its side stays ready.
 func TestServerDoesNotClose(t *testing.T) {
 	seen := map[string]bool{}
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		if test.want == "" && !seen[test.scheme] {
 			seen[test.scheme] = true
 			t.Run(test.scheme, func(t *testing.T) {
 				t.Parallel()
 				kept := make(chan net.Conn, 1)
-				l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+				l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 					io.WriteString(conn, test.words)
 					kept <- conn
 				})
@@ -119,7 +119,7 @@ func TestServerConnectionIsNotReset(t *testing.T) {
 	words := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, first := range words {
 		var closes atomic.Bool
-		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 			io.WriteString(conn, first)
 			io.Copy(io.Discard, conn)
 			io.WriteString(conn, "more")
@@ -134,7 +134,7 @@ func TestServerConnectionIsNotReset(t *testing.T) {
 // A server that rejects a client and closes without reading everything resets the
 // connection. Its answer is read all the same.
 func TestServerResetsAfterItsAnswer(t *testing.T) {
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")
 		conn.(*net.TCPConn).SetLinger(-1)
 		conn.Close()
@@ -169,7 +169,7 @@ func TestServerMySQLLoginIsRefused(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			heard := make(chan string, 10)
-			l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 				io.WriteString(conn, greeting("8.4.0"))
 				heard <- read(conn)
 				for _, s := range test.says {
@@ -179,7 +179,7 @@ func TestServerMySQLLoginIsRefused(t *testing.T) {
 				if strings.HasSuffix(test.says[0], "\x02\x00\x00\x00") {
 					heard <- read(conn)
 				}
-				untilClosed(conn)
+				readUntilClosed(conn)
 			})
 			require.NoError(t, ask(t, "mysql://app:CANARY@"+l.Addr().String()+"/db", ForWait))
 			login := <-heard
@@ -198,7 +198,7 @@ func TestServerMySQLLoginIsRefused(t *testing.T) {
 func TestServerPostgresWithoutTLS(t *testing.T) {
 	var words, after atomic.Value
 	heard := make(chan string, 1)
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		request := make([]byte, 8)
 		io.ReadFull(conn, request)
 		io.WriteString(conn, words.Load().(string))
@@ -206,7 +206,7 @@ func TestServerPostgresWithoutTLS(t *testing.T) {
 			conn.Read(make([]byte, 1))
 			io.WriteString(conn, after)
 		}
-		untilClosed(conn)
+		readUntilClosed(conn)
 		heard <- string(request)
 	})
 	for _, test := range []struct{ words, after, want string }{
@@ -217,7 +217,7 @@ func TestServerPostgresWithoutTLS(t *testing.T) {
 	} {
 		words.Store(test.words)
 		after.Store(test.after)
-		check(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.words)
+		assertResult(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.words)
 		assert.Equal(t, "\x00\x00\x00\x08\x04\xd2\x16\x2f", <-heard)
 	}
 }

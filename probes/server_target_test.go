@@ -69,7 +69,7 @@ func TestServerTargets(t *testing.T) {
 // Only PostgreSQL gets the user and the database. No server gets the password.
 func TestServerGetsNoSecret(t *testing.T) {
 	words := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		if _, known := words[test.scheme]; !known {
 			words[test.scheme] = test.words
 		}
@@ -77,7 +77,7 @@ func TestServerGetsNoSecret(t *testing.T) {
 	words["postgresql"] = words["postgres"]
 	for _, scheme := range serverSchemes {
 		heard := make(chan string, 1)
-		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 			io.WriteString(conn, words[scheme])
 			all, _ := io.ReadAll(conn)
 			conn.Close()
@@ -109,7 +109,7 @@ func TestServerPostgresNames(t *testing.T) {
 	}
 	for text, want := range tests {
 		heard := make(chan string, 1)
-		l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 			io.WriteString(conn, pgPassword)
 			all, _ := io.ReadAll(conn)
 			conn.Close()

@@ -32,13 +32,13 @@ func pgError(code, text string) string {
 }
 
 const (
-	pgPassword = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
-	amqpStart  = "\x01\x00\x00\x00\x00\x00\x1c\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US\xce"
-	noAnswer   = "the connection was closed before the response was complete"
+	pgPassword  = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
+	amqpStart   = "\x01\x00\x00\x00\x00\x00\x1c\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US\xce"
+	closedEarly = "the connection was closed before the response was complete"
 )
 
 // What a server sends first, and the error for it; "" means ready.
-var firstWords = []struct{ scheme, words, want string }{
+var serverResponses = []struct{ scheme, words, want string }{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00" + pgError("3D000", "no such database"), ""},
@@ -147,8 +147,8 @@ var firstWords = []struct{ scheme, words, want string }{
 // serverSchemes are the schemes of the kinds that this file tests.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
-// check compares the result of an attempt with the expected one.
-func check(t *testing.T, want string, err error, what ...any) {
+// assertResult compares the result of an attempt with the expected one.
+func assertResult(t *testing.T, want string, err error, what ...any) {
 	t.Helper()
 	if want == "" {
 		assert.NoError(t, err, what...)
@@ -157,60 +157,49 @@ func check(t *testing.T, want string, err error, what ...any) {
 	}
 }
 
-// speaks is a server that calls f, and then reads until the client has closed the
-// connection, as servers do.
-func speaks(t *testing.T, f func(io.Writer)) string {
-	t.Helper()
-	l := raw(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		f(conn)
-		untilClosed(conn)
-	})
-	return l.Addr().String()
-}
-
 func TestServerAnswers(t *testing.T) {
 	var words atomic.Value
-	address := speaks(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
-	for _, test := range firstWords {
+	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
+	for _, test := range serverResponses {
 		words.Store(test.words)
-		check(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
+		assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
 	}
 }
 
 func TestServerAnswersByteByByte(t *testing.T) {
 	var words atomic.Value
-	address := speaks(t, func(w io.Writer) {
+	address := serveBytes(t, func(w io.Writer) {
 		for _, b := range []byte(words.Load().(string)) {
 			w.Write([]byte{b})
 		}
 	})
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		if words.Store(test.words); len(test.words) < 1000 {
-			check(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
+			assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
 		}
 	}
 }
 
-// recorded is a connection from which these bytes are read.
-type recorded struct {
+// cannedConn is a connection from which these bytes are read.
+type cannedConn struct {
 	net.Conn
 	io.Reader
 }
 
-func (c recorded) Read(b []byte) (int, error) { return c.Reader.Read(b) }
+func (c cannedConn) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
-func (c recorded) Write(b []byte) (int, error) { return len(b), nil }
+func (c cannedConn) Write(b []byte) (int, error) { return len(b), nil }
 
-func (c recorded) Close() error { return nil }
+func (c cannedConn) Close() error { return nil }
 
-func (c recorded) SetDeadline(time.Time) error { return nil }
+func (c cannedConn) SetDeadline(time.Time) error { return nil }
 
-func (c recorded) SetWriteDeadline(time.Time) error { return nil }
+func (c cannedConn) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzServerAnswers: no answer of a server makes a probe panic or is shown, and only an
 // answer like those of ready servers counts as ready.
 func FuzzServerAnswers(f *testing.F) {
-	for _, test := range firstWords {
+	for _, test := range serverResponses {
 		f.Add(test.words)
 	}
 	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
@@ -232,7 +221,7 @@ func FuzzServerAnswers(f *testing.F) {
 		for _, scheme := range serverSchemes {
 			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
 			s := &session{serverProbe: probe, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
-			s.tcp = newCtxConn(context.Background(), recorded{Reader: strings.NewReader(words)})
+			s.tcp = newCtxConn(context.Background(), cannedConn{Reader: strings.NewReader(words)})
 			s.use(s.tcp)
 			err := probe.ask(s)
 			s.tcp.Close()

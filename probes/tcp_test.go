@@ -17,7 +17,7 @@ import (
 func TestTCP(t *testing.T) {
 	closed := make(chan error, 2)
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		l := raw(t, "tcp", address, func(conn net.Conn) {
+		l := listen(t, "tcp", address, func(conn net.Conn) {
 			_, err := conn.Read(make([]byte, 1))
 			conn.Close()
 			closed <- err
@@ -27,17 +27,17 @@ func TestTCP(t *testing.T) {
 		l.Close()
 		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), ForWait), "connection refused")
 	}
-	l := raw(t, "tcp", "[::1]:0", untilClosed)
+	l := listen(t, "tcp", "[::1]:0", readUntilClosed)
 	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both of localhost's addresses are tried")
 }
 
 func TestBlackHole(t *testing.T) {
-	hole := blackhole(t, [4]byte{127, 0, 0, 2})
+	hole := listenWithFullBacklog(t, [4]byte{127, 0, 0, 2})
 	target := parse(t, "tcp://"+hole.String(), ForWait)
-	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: short}), "timed out after 200ms")
+	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}), "timed out after 200ms")
 
 	// Not 127.0.0.1, where another process may use this port.
-	l := raw(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), untilClosed)
+	l := listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), readUntilClosed)
 	both := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{hole.Addr(), netip.MustParseAddr("127.0.0.3")}, nil
 	}}
@@ -46,9 +46,9 @@ func TestBlackHole(t *testing.T) {
 		target = parse(t, fmt.Sprintf(text, hole.Port()), ForWait)
 		if strings.HasPrefix(text, "http") {
 			l.Close()
-			l = raw(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), func(conn net.Conn) {
+			l = listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), func(conn net.Conn) {
 				io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
-				untilClosed(conn)
+				readUntilClosed(conn)
 			})
 		}
 		assert.NoError(t, target.Probe.Ask(t.Context(), attempt), "the address behind it is tried too")
@@ -57,7 +57,7 @@ func TestBlackHole(t *testing.T) {
 
 // After a refusal the next address is tried at once.
 func TestManyAddresses(t *testing.T) {
-	l := raw(t, "tcp", "127.0.0.1:0", untilClosed)
+	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	var list []netip.Addr
 	for i := range 30 {
 		list = append(list, netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)}))

@@ -12,7 +12,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -23,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An issuer signs certificates, and writes them to files for the options.
+// An issuer is a certificate authority. It writes the certificates that it signs to files,
+// for ca=, cert= and key=.
 type issuer struct {
 	t    *testing.T
 	dir  string
@@ -31,7 +31,8 @@ type issuer struct {
 	key  *ecdsa.PrivateKey
 }
 
-// sign writes NAME.pem and NAME.key; without an authority the certificate is self-signed.
+// sign writes NAME.pem and NAME.key. If the issuer has no certificate, the new one is
+// self-signed.
 func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -48,8 +49,8 @@ func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecd
 	require.NoError(a.t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(a.t, err)
-	write(a.t, a.path(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(a.t, a.path(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	writeFile(a.t, a.path(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	writeFile(a.t, a.path(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 	signed, err := x509.ParseCertificate(der)
 	require.NoError(a.t, err)
 	return signed, key
@@ -73,7 +74,7 @@ func newIssuer(t *testing.T) *issuer {
 	return a
 }
 
-// selfSigned makes a self-signed certificate for 127.0.0.1.
+// selfSigned creates a self-signed certificate for 127.0.0.1.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -86,9 +87,7 @@ func selfSigned(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// Certificates of all sorts, over both protocols: trusted, or with an error that names the
-// cause.
-func TestTLSCertificates(t *testing.T) {
+func TestTLSCertificatesAreVerifiedAndErrorsNameTheCause(t *testing.T) {
 	a, other := newIssuer(t), newIssuer(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
 	a.sign("good", &x509.Certificate{IPAddresses: here, DNSNames: []string{"db.example"}})
@@ -127,7 +126,7 @@ func TestTLSCertificates(t *testing.T) {
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
-			case strings.HasSuffix(test.want, " "): // and the time
+			case strings.HasSuffix(test.want, " "): // the local time follows
 				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
 			default:
 				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)
@@ -136,7 +135,7 @@ func TestTLSCertificates(t *testing.T) {
 	}
 }
 
-// A server may choose its certificate by the name in the client's hello.
+// A server may choose its certificate by the name in the ClientHello (SNI).
 func TestTLSServerNameIsSent(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("x", &x509.Certificate{DNSNames: []string{"x.example"}})
@@ -149,7 +148,7 @@ func TestTLSServerNameIsSent(t *testing.T) {
 		return &x, nil
 	}})
 	_, port, _ := net.SplitHostPort(addr)
-	local := Attempt{Timeout: 30 * time.Second, Resolver: names("127.0.0.1")}
+	local := Attempt{Timeout: longTimeout, Resolver: resolverOf("127.0.0.1")}
 	for _, text := range []string{
 		"server-name=y.example https://" + addr, "server-name=y.example grpcs://" + addr,
 		"https://y.example:" + port, "https://y.example.:" + port, "grpcs://y.example:" + port,
@@ -163,8 +162,8 @@ func TestTLSClientCertificates(t *testing.T) {
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	other.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	both := append(read(t, a.path("client.key")), read(t, a.path("client.pem"))...)
-	write(t, a.path("both"), both)
+	both := append(readFile(t, a.path("client.key")), readFile(t, a.path("client.pem"))...)
+	writeFile(t, a.path("both"), both)
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert})
@@ -174,36 +173,35 @@ func TestTLSClientCertificates(t *testing.T) {
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
 		assert.EqualError(t, ask(""), "the server requires a client certificate")
-		// A client sends no certificate if no acceptable authority has signed it.
+		// A client sends no certificate if none of the authorities that the server accepts has
+		// signed it.
 		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
 			"the files of cert= and key= are not a PEM certificate and its private key")
 	}
 }
 
-// The files are read at each attempt: a missing file is an error, a renewed one is used at
-// once. Only regular files are read.
-func TestOptionFiles(t *testing.T) {
+func TestOptionFilesAreReadAtEachAttemptIfTheyAreRegular(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
 	path := a.path("late.pem")
 	target := parse(t, "ca="+path+" https://"+addr, ForWait)
-	attempt := Attempt{Timeout: 30 * time.Second}
+	attempt := Attempt{Timeout: longTimeout}
 	ask := func() error { return target.Probe.Ask(t.Context(), attempt) }
 
 	err := ask()
 	assert.EqualError(t, err, "cannot read the file of ca=: no such file")
-	assert.True(t, classify(err).isCheap(), "only this machine works for that answer")
-	write(t, path, read(t, a.path("ca.pem")))
+	assert.True(t, classify(err).isCheap(), "no server is contacted")
+	writeFile(t, path, readFile(t, a.path("ca.pem")))
 	assert.NoError(t, ask())
-	write(t, path, read(t, newIssuer(t).path("ca.pem")))
+	writeFile(t, path, readFile(t, newIssuer(t).path("ca.pem")))
 	assert.EqualError(t, ask(), "the certificate is not signed by the authority of ca=")
 	for _, garbage := range []string{"", "CANARY", "-----BEGIN CERTIFICATE-----\nCANARY\n-----END CERTIFICATE-----\n"} {
-		write(t, path, []byte(garbage))
+		writeFile(t, path, []byte(garbage))
 		assert.EqualError(t, ask(), "the file of ca= has no PEM certificate")
 	}
-	write(t, path, make([]byte, maxPEM+1))
+	writeFile(t, path, make([]byte, maxPEM+1))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it has more than 1024 KiB")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
@@ -219,89 +217,13 @@ func TestOptionFiles(t *testing.T) {
 	assert.NoError(t, ask())
 }
 
-// Without CA certificates, as in an image from scratch, the error says so.
-func TestTLSWithoutCACertificates(t *testing.T) {
-	if url := os.Getenv("USHER_TEST_ASK"); url != "" {
-		assert.EqualError(t, ask(t, url, ForWait), "no CA certificates are installed on this system")
+// An image from scratch has no CA certificates.
+func TestTLSWithoutCACertificatesHasItsOwnError(t *testing.T) {
+	if !runsInChild(t, 0, noCA+"=1") {
 		return
 	}
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("server")}})
-	again := exec.Command(os.Args[0], "-test.run=^TestTLSWithoutCACertificates$")
-	again.Env = append(os.Environ(), "USHER_TEST_ASK=https://"+addr, "USHER_TEST_NO_CA=1")
-	out, err := again.CombinedOutput()
-	assert.NoError(t, err, "%s", out)
-}
-
-// nginx with TLS, HTTP/2 and redirects.
-func TestTLSNginx(t *testing.T) {
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		skip(t, "needs nginx")
-	}
-	a := newIssuer(t)
-	a.sign("server", &x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	plain, secure, mutual, two := freePort(t), freePort(t), freePort(t), freePort(t)
-	conf := fmt.Sprintf(`
-daemon off; master_process off; pid %[1]s/pid; error_log stderr crit;
-events {}
-http {
-  access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;
-  uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  ssl_certificate %[1]s/server.pem; ssl_certificate_key %[1]s/server.key; ssl_client_certificate %[1]s/ca.pem;
-  server { listen 127.0.0.1:%[2]d; location / { return 301 https://127.0.0.1:%[3]d$request_uri; } location /other { return 302 http://other.invalid/; } }
-  server { listen 127.0.0.1:%[3]d ssl; location / { return 200 "well\n"; } location /loop { return 302 /loop; } location /plain { return 302 http://127.0.0.1:%[2]d/other; } }
-  server { listen 127.0.0.1:%[4]d ssl; ssl_verify_client on; location / { return 204; } }
-  server { listen 127.0.0.1:%[5]d ssl http2; location / { return 204; } }
-}`, a.dir, plain, secure, mutual, two)
-	write(t, a.path("nginx.conf"), []byte(conf))
-	server := exec.Command(nginx, "-c", a.path("nginx.conf"))
-	server.Stderr = os.Stderr
-	require.NoError(t, server.Start())
-	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	up := parse(t, fmt.Sprintf("within=30s tcp://127.0.0.1:%d", two), ForWait)
-	require.NoError(t, Wait(t.Context(), []Target{up}, Attempt{}, nil))
-
-	ca := "ca=" + a.path("ca.pem") + " "
-	client := fmt.Sprintf("cert=%s key=%s ", a.path("server.pem"), a.path("server.key"))
-	for _, test := range []struct {
-		text string
-		port int
-		path string
-		want string
-	}{
-		{ca + "match=^well https://", secure, "/", ""},
-		{ca + "match=^well https://", two, "/", "body does not match match="},
-		{ca + "https://", secure, "/loop", "more than 10 redirects"},
-		{ca + "https://", secure, "/plain", ""},
-		{"https://", secure, "/", "the certificate is signed by an unknown authority"},
-		{"insecure=true https://", secure, "/", ""},
-		{"https://", plain, "/", "the server does not speak TLS"},
-		{"http://", secure, "/", "status 400"},
-		{"http://", plain, "/", "the certificate is signed by an unknown authority"},
-		{"http://", plain, "/other", ""},
-		{ca + "https://", mutual, "/", "status 400"}, // nginx requires a certificate, and rejects with an HTTP status
-		{ca + client + "https://", mutual, "/", ""},
-		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
-		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},
-		{ca + "grpcs://", two, "", "HTTP status 204 instead of a gRPC response"},
-	} {
-		text := fmt.Sprintf("%s127.0.0.1:%d%s", test.text, test.port, test.path)
-		err := ask(t, text, ForWait)
-		if test.want == "" {
-			assert.NoError(t, err, text)
-		} else {
-			assert.EqualError(t, err, test.want, text)
-		}
-	}
-}
-
-// freePort returns a port without a listener.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	assert.EqualError(t, ask(t, "https://"+addr, ForWait), "no CA certificates are installed on this system")
 }

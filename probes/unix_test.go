@@ -11,7 +11,7 @@ import (
 func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	assert.EqualError(t, ask(t, "unix://"+path, ForWait), "no such socket")
-	l := raw(t, "unix", path, untilClosed)
+	l := listen(t, "unix", path, readUntilClosed)
 	assert.NoError(t, ask(t, "unix://"+path, ForWait))
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()

@@ -14,29 +14,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fake is a Probe that returns what its function returns for the attempt's number, from 1.
-type fake struct {
-	asked  int
-	answer func(ctx context.Context, n int) error
+// A fakeProbe is a Probe that returns what its function returns for the attempt's number, from 1.
+type fakeProbe struct {
+	attempts int
+	result   func(ctx context.Context, n int) error
 }
 
-func (f *fake) Ask(ctx context.Context, a Attempt) error {
+func (f *fakeProbe) Ask(ctx context.Context, a Attempt) error {
 	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	f.asked++
-	return f.answer(ctx, f.asked)
+	f.attempts++
+	return f.result(ctx, f.attempts)
 }
 
-func target(name string, answer func(ctx context.Context, n int) error) Target {
-	return Target{Name: name, Probe: &fake{answer: answer}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
+func fakeTarget(name string, answer func(ctx context.Context, n int) error) Target {
+	return Target{Name: name, Probe: &fakeProbe{result: answer}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
-func says(err error) func(context.Context, int) error {
+func always(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// from is a probe that succeeds from that moment on, in the bubble's time.
-func from(moment time.Duration, before error) func(context.Context, int) error {
+// failsUntil is a probe that succeeds from that moment on, in the bubble's time.
+func failsUntil(moment time.Duration, before error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
 		if time.Since(begun) >= moment {
@@ -54,8 +54,8 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// A story is the list of updates, one word each, without the attempts.
-func story(lines *[]string) func(Update) {
+// A recordUpdates is the list of updates, one word each, without the attempts.
+func recordUpdates(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
 		switch u.Kind {
@@ -85,33 +85,33 @@ func TestWaitStories(t *testing.T) {
 	}{
 		{"nothing to wait for", 0, func() []Target { return nil }, "", "", ""},
 		{"all at once, not in turn", 0, func() []Target {
-			return []Target{target("a", from(20*time.Second, no)), target("b", from(30*time.Second, no)), target("c", says(nil))}
+			return []Target{fakeTarget("a", failsUntil(20*time.Second, no)), fakeTarget("b", failsUntil(30*time.Second, no)), fakeTarget("c", always(nil))}
 		}, "0s yes c; 5s pending a,b; 20s yes a; 30s yes b", "", ""},
 		{"progress at 5, 35, 65 s", 0, func() []Target {
-			return []Target{target("a", from(70*time.Second, no))}
+			return []Target{fakeTarget("a", failsUntil(70*time.Second, no))}
 		}, "5s pending a; 35s pending a; 1m5s pending a; 1m10s yes a", "", ""},
 		{"the deadline names exactly the pending", 3 * time.Second, func() []Target {
-			return []Target{target("a", says(no)), target("b", says(nil)), target("c", hangs)}
+			return []Target{fakeTarget("a", always(no)), fakeTarget("b", always(nil)), fakeTarget("c", hangs)}
 		}, "0s yes b", "a,c", "context deadline exceeded"},
 		{"within is fatal", 0, func() []Target {
-			a, b := target("a", says(no)), target("b", says(no))
+			a, b := fakeTarget("a", always(no)), fakeTarget("b", always(no))
 			b.Within = 4 * time.Second
 			return []Target{a, b}
 		}, "", "a,b", "b was not ready within 4s"},
 		{"optional is a warning", 0, func() []Target {
-			a, b := target("a", says(no)), target("b", from(7*time.Second, no))
+			a, b := fakeTarget("a", always(no)), fakeTarget("b", failsUntil(7*time.Second, no))
 			a.Optional = 2 * time.Second
 			return []Target{a, b}
 		}, "2s gave up a; 5s pending b; 7s yes b", "", ""},
 		{"optional is given up at the deadline", 4 * time.Second, func() []Target {
-			a := target("a", says(no))
+			a := fakeTarget("a", always(no))
 			a.Optional = time.Minute
-			return []Target{a, target("b", says(nil))}
+			return []Target{a, fakeTarget("b", always(nil))}
 		}, "0s yes b; 4s gave up a", "", ""},
 		{"an optional one does not save a required one", 4 * time.Second, func() []Target {
-			a := target("a", says(no))
+			a := fakeTarget("a", always(no))
 			a.Optional = time.Minute
-			return []Target{a, target("b", says(no))}
+			return []Target{a, fakeTarget("b", always(no))}
 		}, "4s gave up a", "b", "context deadline exceeded"},
 	}
 	for _, test := range tests {
@@ -124,7 +124,7 @@ func TestWaitStories(t *testing.T) {
 					defer cancel()
 				}
 				var lines []string
-				err := Wait(ctx, test.targets(), Attempt{}, story(&lines))
+				err := Wait(ctx, test.targets(), Attempt{}, recordUpdates(&lines))
 				assert.Equal(t, test.want, strings.Join(lines, "; "))
 				if test.pending == "" {
 					require.NoError(t, err)
@@ -151,16 +151,16 @@ func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 		ctx, stop := context.WithCancelCause(context.Background())
 		time.AfterFunc(2*time.Second, func() { stop(signal) })
 		begun := time.Now()
-		optional := target("b", says(errRefused))
+		optional := fakeTarget("b", always(errRefused))
 		optional.Optional = time.Minute
-		third := target("c", func(ctx context.Context, n int) error {
+		third := fakeTarget("c", func(ctx context.Context, n int) error {
 			if n == 1 {
 				return errRefused
 			}
 			return hangs(ctx, n)
 		})
 		tried := 0
-		err := Wait(ctx, []Target{target("a", hangs), optional, third}, Attempt{}, func(u Update) {
+		err := Wait(ctx, []Target{fakeTarget("a", hangs), optional, third}, Attempt{}, func(u Update) {
 			if u.Kind == TargetTried && u.Status.Target.Name == "c" {
 				tried++
 			}
@@ -179,7 +179,7 @@ func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 
 func TestWaitUsesTheTargetsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := target("a", func(ctx context.Context, n int) error {
+		a := fakeTarget("a", func(ctx context.Context, n int) error {
 			if n == 3 {
 				return nil
 			}
@@ -201,7 +201,7 @@ func TestWaitUsesTheTargetsTimeout(t *testing.T) {
 func TestWaitNeedsSuccessesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
-		a := target("a", func(_ context.Context, n int) error { return answers[n-1] })
+		a := fakeTarget("a", func(_ context.Context, n int) error { return answers[n-1] })
 		a.Successes = 3
 		var tried int
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
@@ -224,9 +224,9 @@ func TestRunHook(t *testing.T) {
 		want    string
 		asked   int
 	}{
-		{"yes", 0, 0, says(nil), "", 1},
-		{"done once", 0, 0, says(failed), "exit status 1", 1},
-		{"tried again", 2, 0, says(failed), "exit status 1", 3},
+		{"yes", 0, 0, always(nil), "", 1},
+		{"done once", 0, 0, always(failed), "exit status 1", 1},
+		{"tried again", 2, 0, always(failed), "exit status 1", 3},
 		{"until it is done", 5, 0, func(_ context.Context, n int) error {
 			if n == 3 {
 				return nil
@@ -244,7 +244,7 @@ func TestRunHook(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				probe := &fake{answer: test.answer}
+				probe := &fakeProbe{result: test.answer}
 				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: DefaultInterval}
 				begun := time.Now()
 				err := RunHook(t.Context(), hook, Attempt{Timeout: time.Millisecond})
@@ -253,7 +253,7 @@ func TestRunHook(t *testing.T) {
 				} else {
 					assert.EqualError(t, err, test.want)
 				}
-				assert.Equal(t, test.asked, probe.asked)
+				assert.Equal(t, test.asked, probe.attempts)
 				if test.timeout > 0 {
 					assert.Equal(t, test.timeout, time.Since(begun))
 				}
@@ -267,6 +267,6 @@ func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 		hurry := errors.New("SIGINT")
 		ctx, stop := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { stop(hurry) })
-		assert.Equal(t, hurry, RunHook(ctx, target("a", hangs), Attempt{}))
+		assert.Equal(t, hurry, RunHook(ctx, fakeTarget("a", hangs), Attempt{}))
 	})
 }
