@@ -1,0 +1,259 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/usher-init/usher/probes"
+	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
+)
+
+func rowOf(e *supervisor.Event) *row {
+	for i := range logRows {
+		if r := &logRows[i]; r.kind == e.Kind && (r.when == nil || r.when(e)) {
+			return r
+		}
+	}
+	return &row{} // an event without a row is not logged; a test finds it
+}
+
+// message is the text of an event, without "usher: " and its level.
+func (r *row) message(l *logger, e *supervisor.Event) string {
+	var b strings.Builder
+	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
+		b.WriteString(textOf(fieldOf(name).value(l, e), noun))
+	})
+	if hint := r.hintText(l, e); hint != "" {
+		b.WriteString(" (" + hint + ")")
+	}
+	return strings.ReplaceAll(b.String(), "\n", " ")
+}
+
+func (r *row) hintText(l *logger, e *supervisor.Event) string {
+	if r.hint == nil {
+		return ""
+	}
+	return r.hint(l, e)
+}
+
+// eachPart calls literal and placeholder for the parts of a row's text, in order.
+func (r *row) eachPart(literal func(string), placeholder func(name, noun string)) {
+	for rest := r.text; rest != ""; {
+		before, after, found := strings.Cut(rest, "{")
+		literal(before)
+		if !found {
+			return
+		}
+		var inner string
+		inner, rest, _ = strings.Cut(after, "}")
+		name, noun, _ := strings.Cut(inner, " ")
+		placeholder(name, noun)
+	}
+}
+
+func fieldOf(name string) *field {
+	i := slices.IndexFunc(logFields, func(f field) bool { return f.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &logFields[i]
+}
+
+type fieldUse struct {
+	*field
+	optional bool
+}
+
+// fields are the names of a row's fields, in the order of logFields; each with
+// whether some records are without it. An event of the timeline has a phase.
+func (r *row) fields() (all []fieldUse) {
+	use := map[string]bool{}
+	if r.kind >= 0 {
+		use["phase"] = false
+	}
+	r.eachPart(func(string) {}, func(name, _ string) { use[name] = false })
+	for name := range strings.FieldsSeq(r.more) {
+		name, optional := strings.CutSuffix(name, "?")
+		use[name] = optional
+	}
+	if r.hint != nil {
+		use["hint"] = true
+	}
+	for i := range logFields {
+		if optional, ok := use[logFields[i].name]; ok && logFields[i].about != "" {
+			all = append(all, fieldUse{&logFields[i], optional})
+		}
+	}
+	return all
+}
+
+// attrs are the fields of a JSON record.
+func (r *row) attrs(l *logger, e *supervisor.Event) []slog.Attr {
+	all := []slog.Attr{slog.String("event", r.event)}
+	for _, f := range r.fields() {
+		var value any
+		if f.name == "hint" {
+			if hint := r.hintText(l, e); hint != "" {
+				value = hint
+			}
+		} else {
+			value = f.value(l, e)
+		}
+		if value != nil {
+			all = append(all, attrOf(f.name, value))
+		}
+	}
+	return all
+}
+
+func unlessZero(d time.Duration) any {
+	if d == 0 {
+		return nil
+	}
+	return d
+}
+
+func processOr(name, app string) string {
+	if name == "" {
+		return app
+	}
+	return printable(name)
+}
+
+// countOf is the number of pending targets where the error lists them.
+func countOf(e *supervisor.Event) any {
+	pending := (*probes.PendingError)(nil)
+	switch {
+	case errors.As(e.Err, &pending):
+		return len(pending.Pending)
+	case e.Count < 0:
+		return nil
+	}
+	return e.Count
+}
+
+// errorOf is the cause without what other fields say.
+func errorOf(e *supervisor.Event) error {
+	pending := (*probes.PendingError)(nil)
+	if errors.As(e.Err, &pending) {
+		return pending.Cause
+	}
+	switch err := e.Err.(type) {
+	case *supervisor.PhaseError:
+		return err.Err
+	case *supervisor.InterruptedError:
+		return err.Err
+	}
+	return e.Err
+}
+
+// processNames are names of processes: each once, the first ones.
+type processNames struct {
+	names []string
+	more  bool
+}
+
+func newProcessNames(all []string) (p processNames) {
+	const most = 10
+	for _, name := range all {
+		if name = printable(name); slices.Contains(p.names, name) {
+			continue
+		}
+		if len(p.names) == most {
+			p.more = true
+			break
+		}
+		p.names = append(p.names, name)
+	}
+	return p
+}
+
+// printable keeps a name to one line: a process can give itself any name.
+func printable(name string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, name)
+}
+
+// textOf is a value in the text; a number may have a noun.
+func textOf(value any, noun string) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case int:
+		if noun != "" {
+			return count(v, noun)
+		}
+	case time.Duration:
+		return formatDuration(v)
+	case syscall.Signal:
+		return signals.Name(v)
+	case []probes.Status:
+		return pendingText(v)
+	case processNames:
+		if v.more {
+			v.names = append(v.names, "…")
+		}
+		return strings.Join(v.names, ", ")
+	}
+	return fmt.Sprint(value)
+}
+
+// pendingRecord is a target in the field pending.
+type pendingRecord struct {
+	Target   string `json:"target"`
+	Attempts int    `json:"attempts"`
+	Error    string `json:"error"`
+}
+
+// attrOf is a value in a JSON record; durations are in seconds.
+func attrOf(name string, value any) slog.Attr {
+	switch v := value.(type) {
+	case time.Duration:
+		value = v.Seconds()
+	case syscall.Signal:
+		value = signals.Name(v)
+	case error:
+		value = v.Error()
+	case processNames:
+		value = v.names
+	case []probes.Status:
+		var all []pendingRecord
+		for _, s := range v {
+			all = append(all, pendingRecord{s.Target.Name, s.Attempts, lastError(s).Error()})
+		}
+		value = all
+	}
+	return slog.Any(name, value)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// formatBytes is a size as a memory limit is written: 64 MiB, 1.5 GiB.
+func formatBytes(n int64) string {
+	size, unit := float64(n)/(1<<20), "MiB"
+	if n >= 1<<30 {
+		size, unit = size/(1<<10), "GiB"
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(size, 'f', 1, 64), ".0") + " " + unit
+}
