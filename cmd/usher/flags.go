@@ -17,48 +17,49 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// A flagRow is one row of the flag table: all that the command line, the environment,
-// --help, usher(1) and the README know of it. To add a flag, add a row, and the code
-// that acts on it; "make docs" then writes the pages.
+// A flagRow is one row of the flag table, from which the command line and the
+// environment are parsed and --help, usher(1) and the README are written. To add a
+// flag, add a row and the code that acts on it, then run "make docs".
 type flagRow struct {
 	name    string
 	short   string // one letter, or ""
-	arg     string // placeholder of its value; "" for a switch
+	arg     string // placeholder of its value in the pages; "": a switch
 	section string
 	traits  trait
-	field   string // the field of supervisor.Config that set writes, if it is one
+	field   string // the field of supervisor.Config that set writes; "": none
 
-	// help is its line of --help and of the README; more is added to it in usher(1),
-	// in sentences. Backquotes stand around words that are written as they are.
-	// What follows from traits is added by the pages.
+	// help is the description in --help and the README, without a full stop. usher(1)
+	// adds the sentences of more. Literal words are in backquotes. The pages add what
+	// follows from traits, such as "needs --grace".
 	help, more string
 
-	// set parses one value into the options. An error is printed behind the origin of
-	// the value, and holds no more of the value than the probes.Redact of it.
+	// set parses one value into the options. Its error is printed after the name of
+	// the flag or variable, and contains nothing of the value except probes.Redact of
+	// it.
 	set func(o *options, value string) error
 }
 
-// A trait is a property of a flag that others share.
+// A trait is a property that several flags have. A flag has a set of them.
 type trait int
 
 const (
-	repeatable   trait = 1 << iota // may be given again
+	repeatable   trait = 1 << iota // may be given several times
 	noVariable                     // has no environment variable
 	needsGrace                     // is refused without --grace
 	needsApp                       // is refused without a command
-	actsAfter                      // acts after the start, and is refused with --exec
+	actsAfter                      // takes effect after the app's start; is refused with --exec
 	withAnything                   // may be combined with --probe and --install
-	anyText                        // its value may hold :// or = without being a misplaced target
+	anyText                        // its value may contain :// or =, which otherwise show a misplaced target
 )
 
 func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }
 
-// variable is the name of its environment variable.
+// variable returns the name of the flag's environment variable.
 func (f *flagRow) variable() string {
 	return "USHER_" + strings.ToUpper(strings.ReplaceAll(f.name, "-", "_"))
 }
 
-// Sections of the pages.
+// Sections of --help, usher(1) and the README's table.
 const (
 	beforeApp   = "Before the app starts"
 	whileApp    = "While the app runs"
@@ -68,12 +69,12 @@ const (
 	other       = "Other"
 )
 
-// defaultWaitTimeout is that of --wait-timeout: a dependency that is a minute late is
-// worth a restart of the container, which somebody sees.
+// defaultWaitTimeout limits the wait so that a dependency that is missing shows up as a
+// restart of the container.
 const defaultWaitTimeout = 60 * time.Second
 
-// flags is the flag table, in the order of the timeline: the pages list the flags in
-// this order, and so are wrong values reported.
+// flags is the flag table, in the order of the timeline. The pages list the flags, and
+// errors are reported, in this order.
 var flags = []flagRow{
 	{name: "wait", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "Wait",
 		set:  targets(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
@@ -87,48 +88,48 @@ var flags = []flagRow{
 	{name: "exec", section: beforeApp, traits: needsApp, field: "Exec",
 		set:  boolean(func(o *options) *bool { return &o.config.Exec }),
 		help: "replace usher with the app (execve): no forwarding, reaping, draining or stopping afterwards",
-		more: "The app keeps the process ID. A signal that came before the app, and did not end the wait, is lost, with a warning."},
+		more: "The app has usher's process ID. A signal that was received before and did not end the wait is lost, with a warning."},
 
 	{name: "ready", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "Ready",
 		set:  targets(probes.ForReady, func(c *supervisor.Config) *[]probes.Target { return &c.Ready }),
 		help: "probe until it is ready; if its `within=` expires: stop the app, exit 124"},
 	{name: "post-start", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "PostStart",
 		set:  targets(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PostStart }),
-		help: "hook, run in order when all are ready; if one fails: stop the app, exit 125"},
+		help: "hook, run in order once the `--ready` targets are ready; if one fails: stop the app, exit 125"},
 	{name: "health", arg: "ADDR", section: whileApp, traits: needsApp | actsAfter, field: "Readiness",
 		set:  setHealth,
-		help: "answer HTTP at `:PORT` or `IP:PORT`: `/livez` 200; `/readyz` 200 while the `--ready` targets are ready, 503 before that and from the start of the shutdown",
+		help: "serve HTTP at `:PORT` or `IP:PORT`: `/livez` 200; `/readyz` 200 while the `--ready` targets are ready, 503 before that and from the start of the shutdown",
 		more: "The targets are probed when `/readyz` is requested, at most once a second, however many requests there are. " +
-			"The body of a 503 says whether the app has not started or is not ready, a target fails, or the shutdown has begun; which target it is, only the log says. " +
-			"At most 64 connections may be open without having sent their request; then the oldest are closed."},
+			"The body of a 503 gives the reason: the app has not started, is not ready, a target failed, or the shutdown has started. Only the log names the target. " +
+			"If 64 open connections have not sent a request, the oldest of them are closed."},
 
 	{name: "drain-delay", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainDelay",
 		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainDelay }),
 		help: "the app keeps serving for this long",
-		more: "In that time, load balancers and clients can learn that it is shutting down."},
+		more: "In that time load balancers and clients stop sending new requests to it."},
 	{name: "drain", arg: "TARGET", section: afterStop, traits: repeatable | needsGrace | needsApp | actsAfter | anyText, field: "Drain",
 		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.Drain }),
 		help: "hook, run in order while the app still serves"},
 	{name: "drain-idle", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainIdle",
 		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainIdle }),
-		help: "then it keeps serving until no client has been connected (TCP) for this long",
+		help: "after the hooks, the app keeps serving until no client has been connected (TCP) for this long",
 		more: "It lasts at most until the end of the drain's share of `--grace`. " +
-			"A client is a connection to a port on which a process of the container's network namespace listened when the drain began; the containers of a pod share that namespace. The port of `--health` does not count. " +
-			"Idle connections count, and so do those that only the app has still to close. Connections are counted ten times a second; a shorter one may be missed."},
+			"A client is a connection to a port on which a process in the container's network namespace was listening when the drain started; the containers of a pod share that namespace. The port of `--health` does not count. " +
+			"Idle connections count, and so do connections that the client has closed and the app has not. Connections are counted ten times a second, so shorter ones may be missed."},
 	{name: "stop-signal", arg: "SIG", section: afterStop, traits: needsApp | actsAfter, field: "StopSignal",
 		set:  setStopSignal,
-		help: "signal that stops the app (the one that usher received); `none`: no signal",
-		more: "With `none` a drain hook stops the app, or the deadline does; it needs `--grace` then."},
+		help: "the signal that stops the app; default: the stop signal that usher received; `none`: no signal",
+		more: "With `none`, a drain hook must stop the app, else the deadline does; `--grace` is then needed."},
 	{name: "stop-on", arg: "SIG", section: afterStop, traits: repeatable, field: "StopOn",
 		set:  addStopOn,
-		help: "a stop signal besides TERM and INT: the image's STOPSIGNAL",
-		more: "It is QUIT for nginx and php-fpm, WINCH for httpd, USR1 for haproxy."},
+		help: "a stop signal in addition to TERM and INT: the image's STOPSIGNAL",
+		more: "The STOPSIGNAL is QUIT for nginx and php-fpm, WINCH for httpd, USR1 for haproxy."},
 	{name: "grace", arg: "D", section: afterStop, traits: actsAfter, field: "Grace",
 		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.Grace }),
 		help: "one deadline for the whole shutdown: 25s under Kubernetes (30s), 8s under docker stop (10s); without it nothing is ever killed"},
 	{name: "stop-reserve", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "StopReserve",
 		set:  setStopReserve,
-		help: "what the app always has between its stop signal and SIGKILL; default: half of `--grace`, at most 10s"},
+		help: "time that the app always has between its stop signal and SIGKILL; default: half of `--grace`, at most 10s"},
 	{name: "post-stop", arg: "TARGET", section: afterStop, traits: repeatable | actsAfter | anyText, field: "PostStop",
 		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.PostStop }),
 		help: "hook, run in order on every way out, also after a crash or a failed wait"},
@@ -136,12 +137,12 @@ var flags = []flagRow{
 	{name: "group", section: signalsCode, traits: needsApp | actsAfter, field: "Group",
 		set:  boolean(func(o *options) *bool { return &o.config.Group }),
 		help: "send signals to the app's whole process group; not for prefork servers",
-		more: "A prefork server (gunicorn, celery, php-fpm, Apache) wants to let its workers finish, and they would be signalled together with it. " +
-			"A script that starts programs needs `--grace`, not this."},
+		more: "The master of a prefork server (gunicorn, celery, php-fpm, Apache) lets its workers finish; with `--group` they would get the signal too, and stop at once. " +
+			"For a script that starts programs use `--grace` instead."},
 	{name: "rewrite", arg: "FROM:TO", section: signalsCode, traits: repeatable | needsApp | actsAfter, field: "Rewrite",
 		set:  addRewrite,
 		help: "forward signal TO instead of FROM; 0 drops it; not for stop signals",
-		more: "It does not apply to the stop: that is `--stop-signal`."},
+		more: "It does not change the signal that stops the app; `--stop-signal` does."},
 	{name: "success-exit", arg: "N,...", section: signalsCode, traits: needsApp | actsAfter, field: "SuccessExit",
 		set:  setSuccessExit,
 		help: "these exit codes of an app that was stopped by a stop signal become 0",
@@ -158,13 +159,13 @@ var flags = []flagRow{
 		help: "also every attempt and every reaped orphan"},
 	{name: "termination-log", arg: "FILE", section: onStderr, traits: anyText,
 		set:  setTerminationLog,
-		help: "also write what usher itself decided to this file, if it exists and the app has left it empty; default: /dev/termination-log",
-		more: "These are: a wait that timed out, a hook that failed, a command that was not found, SIGKILL at the deadline. At most 4096 bytes are written. The path must be absolute. " +
-			"The kubelet makes /dev/termination-log and shows its text as the reason of the container's end."},
+		help: "also write usher's errors to this file, if it exists and the app has left it empty; default: /dev/termination-log",
+		more: "Errors are, for example, a wait that timed out, a hook that failed, a command that was not found, SIGKILL at the deadline. At most 4096 bytes are written. The path must be absolute. " +
+			"The kubelet creates /dev/termination-log and shows its content as the reason of the container's termination."},
 
 	{name: "plan", section: other,
 		set:  boolean(func(o *options) *bool { return &o.plan }),
-		help: "print the timeline with its times, and warnings; start nothing"},
+		help: "print the timeline with its times, and warnings, and start nothing"},
 	{name: "probe", arg: "TARGET", section: other, traits: repeatable | noVariable | anyText,
 		set: func(o *options, value string) error {
 			target, err := probes.Parse(value, probes.ForProbe)
@@ -172,22 +173,22 @@ var flags = []flagRow{
 			return err
 		},
 		help: "probe once, for 1s at most: exit 0 if it is ready, else 1 with the reason",
-		more: "Several are probed at the same time, and all must be ready. `timeout=` is another limit. " +
-			"It is for a HEALTHCHECK, or for an exec probe in an image without a shell. Only the flags of the log may be combined with it, and no variable is read."},
+		more: "Several targets are probed at the same time, and all must be ready. `timeout=` changes the limit. " +
+			"It is for a HEALTHCHECK, or for an exec probe in an image without a shell. It can be combined only with the flags of the log, and reads no environment variables."},
 	{name: "install", arg: "PATH", section: other, traits: noVariable | anyText,
 		set:  setInstall,
 		help: "copy usher to PATH, or into it if it is a directory",
-		more: "The copy appears in one step, with mode 0755, so that an init container can bring usher to another image. " +
-			"A regular file is replaced; anything else is refused. Only the flags of the log may be combined with it, and no variable is read."},
+		more: "So an init container can add usher to another image. The copy has mode 0755, and is renamed to its place when it is complete. " +
+			"A regular file is replaced; anything else is refused. It can be combined only with the flags of the log, and reads no environment variables."},
 	{name: "version", section: other, traits: noVariable,
 		set:  boolean(func(o *options) *bool { return &o.version }),
 		help: "print the version, whatever else is given"},
 	{name: "help", short: "h", section: other, traits: noVariable,
 		set:  boolean(func(o *options) *bool { return &o.help }),
-		help: "print this, whatever else is given"},
+		help: "print this help, whatever else is given"},
 }
 
-// findFlag returns the row of a flag, or nil.
+// findFlag returns the row of a flag, or nil if there is none.
 func findFlag(name string) *flagRow {
 	return findFlagBy(func(f *flagRow) bool { return f.name == name })
 }
@@ -216,7 +217,7 @@ func namesOf(t trait) (names []string) {
 	return names
 }
 
-// targets appends a target to a list.
+// targets returns a set function that appends a target to a list of the config.
 func targets(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
 	return func(o *options, value string) error {
 		target, err := probes.Parse(value, use)
@@ -247,16 +248,16 @@ func boolean(field func(*options) *bool) func(*options, string) error {
 
 func isTrue(value string) bool { return value == "true" || value == "1" }
 
-// setHealth reads an address of this container. A name would need a lookup first, and
-// nobody could find the port that 0 stands for.
+// setHealth accepts an IP address, because a name would need a lookup, and no port 0,
+// because clients could not find out which port the kernel chose.
 func setHealth(o *options, value string) error {
 	host, digits, err := net.SplitHostPort(value)
-	port, notNumber := strconv.ParseUint(digits, 10, 16)
-	if _, notIP := netip.ParseAddr(host); err != nil || host != "" && notIP != nil || notNumber != nil || port == 0 {
+	port, portErr := strconv.ParseUint(digits, 10, 16)
+	if _, ipErr := netip.ParseAddr(host); err != nil || host != "" && ipErr != nil || portErr != nil || port == 0 {
 		return fmt.Errorf("%s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", quoteAddress(value))
 	}
 	o.health, o.config.Readiness = value, supervisor.NewReadiness()
-	o.config.IdleExcept = []uint16{uint16(port)} // the platform's probes are not clients of the app
+	o.config.IdleExcept = []uint16{uint16(port)} // health checks are not clients of the app
 	return nil
 }
 
@@ -283,7 +284,7 @@ func addStopOn(o *options, value string) error {
 	return err
 }
 
-// setStopReserve refuses a written 0, which in a Config means the default.
+// setStopReserve refuses 0, because in a Config it means the default.
 func setStopReserve(o *options, value string) error {
 	d, err := probes.ParseDuration(value)
 	if err == nil && d == 0 {
@@ -298,7 +299,7 @@ func addRewrite(o *options, value string) error {
 	if err != nil {
 		return err
 	}
-	if _, twice := o.config.Rewrite[from]; twice {
+	if _, ok := o.config.Rewrite[from]; ok {
 		return fmt.Errorf("%s is rewritten twice", signals.Name(from))
 	}
 	if o.config.Rewrite == nil {
@@ -330,7 +331,8 @@ func setLog(o *options, value string) error {
 	return nil
 }
 
-// setTerminationLog refuses a relative path, because usher leaves its directory.
+// setTerminationLog refuses a relative path, because usher changes its working
+// directory once the app has started.
 func setTerminationLog(o *options, value string) error {
 	if !path.IsAbs(value) {
 		return fmt.Errorf("needs an absolute path, such as %s", defaultTerminationLog)
@@ -347,12 +349,13 @@ func setInstall(o *options, value string) error {
 	return nil
 }
 
-// quote quotes a wrong value for a message. It is redacted, because a user who has
-// mixed up two flags may have written a secret. also are characters that a right value
-// may have besides letters and digits.
-func quote(value, also string) string { return fmt.Sprintf("%.40q", probes.Redact(value, also)) }
+// quote quotes a wrong value for an error. It redacts the value, because it may be a
+// secret that belongs to another flag. allowed are the characters, besides letters and
+// digits, that a correct value may contain.
+func quote(value, allowed string) string { return fmt.Sprintf("%.40q", probes.Redact(value, allowed)) }
 
-// quoteAddress prints what follows a colon only if it is a number.
+// quoteAddress quotes a wrong address. It keeps the text after the last colon only if
+// that is a number; otherwise it may be a password.
 func quoteAddress(value string) string {
 	const host = ".-_[]%"
 	if port := value[strings.LastIndexByte(value, ':')+1:]; strings.Trim(port, "0123456789") == "" {
@@ -361,15 +364,17 @@ func quoteAddress(value string) string {
 	return quote(value, host)
 }
 
-// parseSignal reads a signal. What Redact cuts contains characters that no signal has.
+// parseSignal parses a signal. Redact does not change a valid one, and keeps secrets
+// out of the error for any other text.
 func parseSignal(value string) (syscall.Signal, error) {
 	return signals.Parse(probes.Redact(value, "+-"))
 }
 
-// redactRewrite cuts what follows the colon, unless a signal precedes it.
+// redactRewrite redacts FROM:TO. It removes TO if FROM is no signal, because the value
+// may then be USER:PASSWORD.
 func redactRewrite(value string) string {
-	from, _, two := strings.Cut(value, ":")
-	if _, err := signals.Parse(from); two && err != nil {
+	from, _, colon := strings.Cut(value, ":")
+	if _, err := signals.Parse(from); colon && err != nil {
 		return probes.Redact(from, "+-") + ":…"
 	}
 	return probes.Redact(value, ":+-")

@@ -14,8 +14,8 @@ import (
 //go:embed usage.txt
 var usageText string
 
-// usage is what --help prints: usage.txt, with the flag table and package probes'
-// tables of targets and options in it.
+// usage returns the text that --help prints: usage.txt with the tables of flags,
+// targets and options.
 func usage() string {
 	return strings.NewReplacer(
 		"{flags}\n", usageOfFlags(),
@@ -71,7 +71,7 @@ func usageOfTargets() string {
 	return b.String()
 }
 
-// groupedKinds joins kinds that stand side by side and are ready for the same reason.
+// groupedKinds groups adjacent kinds of targets that have the same text for "ready when".
 func groupedKinds() (groups [][]probes.KindDoc) {
 	for _, k := range probes.Kinds() {
 		last := len(groups) - 1
@@ -97,7 +97,7 @@ func usageOfOptions() string {
 	return b.String()
 }
 
-// optionIsFor names the kinds or uses that an option is for.
+// optionIsFor lists the kinds of targets, or the uses, that have this option.
 func optionIsFor(o probes.OptionDoc) string {
 	switch {
 	case len(o.Kinds) > 0:
@@ -112,18 +112,16 @@ func optionIsFor(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes two columns, the second one wrapped. A first column that is too wide
-// has lines of its own.
+// writeRow writes a row of two columns, of which the second one begins at column and
+// is wrapped. A first column that is too wide gets lines of its own.
 func writeRow(b *strings.Builder, column int, first, second string) {
-	lines := wrap(strings.ReplaceAll(second, "`", ""), usageWidth-column)
-	above := wrap(first, usageWidth-2)
 	if len(first)+3 > column {
-		for _, line := range above {
+		for _, line := range wrap(first, usageWidth-2) {
 			fmt.Fprintf(b, "  %s\n", line)
 		}
 		first = ""
 	}
-	for _, line := range lines {
+	for _, line := range wrap(strings.ReplaceAll(second, "`", ""), usageWidth-column) {
 		fmt.Fprintf(b, "%-*s%s\n", column, "  "+first, line)
 		first = ""
 	}
@@ -144,7 +142,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// listOf is "a, b and c".
+// listOf joins words as in "a, b and c".
 func listOf(words []string) string {
 	last := len(words) - 1
 	return strings.Join(slices.Concat(words[:last-1], []string{words[last-1] + " and " + words[last]}), ", ")

@@ -16,29 +16,30 @@ import (
 //
 //	usher: [warning: |error: ][phase: ]fact
 //
-// Lower case, one fact a line, no full stop. What the user can do about it comes
-// last, in parentheses. With --log json the line is an object, in which msg is the
-// same text without "usher: " and the level, event is the name of the row, and each
-// fact is a field.
+// Lower case, one fact per line, no full stop. A hint, which is what the user can do
+// about it, comes last, in parentheses. With --log json a line is a JSON object: msg
+// is the same text without "usher: " and the level, event is the name of the event,
+// and the facts are fields.
 //
-// No line can contain a secret: of a target only its name is printed, which is made
-// without secrets, and errors are made without them.
+// No line contains a secret. A target is printed by its name only. Package probes
+// makes names and errors without secrets.
 //
 // To add an event, add a constant to supervisor/event.go and a row here, then run
 // make docs.
 
-// row says how an event is logged.
-type row struct {
+// logRow defines how an event is logged.
+type logRow struct {
 	kind  supervisor.Kind
-	when  func(e *supervisor.Event) bool // nil: always; of several rows of a kind the first that matches is used
+	when  func(e *supervisor.Event) bool // nil: always; the first row of a kind that matches is used
 	level slog.Level
-	event string // its name in JSON records: never change it; "": the event is not logged
-	text  string // {name} is a field, {name noun} a number with a noun
-	more  string // names of fields that are not in text; "?" after a name: not in every record
+	event string // name in JSON records, which must never change; "": the event is not logged
+	text  string // {name} is the value of a field, {name noun} a number and its noun
+	more  string // names of further fields; with "?": in some records only
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
-// Events of this program, beside those of package supervisor.
+// Events of this package, in addition to those of package supervisor. The comments
+// name the fields of supervisor.Event that are set.
 const (
 	usageError supervisor.Kind = -1 - iota // Err
 	notStarted
@@ -47,7 +48,7 @@ const (
 	installFailed   // Err
 	probeFailed     // Err
 	targetPending   // Phase, Target, Attempts, Took, Err, Text: the hint
-	hookLine        // Phase, Target; the line is printed by hookOutput
+	hookLine        // Phase, Target; hookOutput adds the text of the line
 	linesDropped    // Count, Err
 	limitTooLow     // Err
 )
@@ -59,7 +60,7 @@ const (
 	levelError   = slog.LevelError
 )
 
-var logRows = []row{
+var logRows = []logRow{
 	{kind: supervisor.Entered},
 	{kind: supervisor.Warned, level: levelWarning, event: "warning", text: "{text}"},
 	{kind: supervisor.Subreaper, level: levelDebug, event: "subreaper", text: "not PID 1: reaping orphaned descendants as a subreaper"},
@@ -79,7 +80,7 @@ var logRows = []row{
 	{kind: supervisor.HookStarted, level: levelDebug, event: "hook_started", text: "{phase}: hook {target} started"},
 	{kind: supervisor.HookFinished, when: interruptedAndFailed, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: interrupted, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}"},
-	// In the startup a failed hook is logged as an error by startup_failed.
+	// During the startup, the error is startup_failed.
 	{kind: supervisor.HookFinished, when: failedInStartup, level: levelDebug, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: failed, level: levelWarning, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, level: levelInfo, event: "hook_finished", text: "{phase}: hook {target} finished in {seconds}"},
@@ -102,12 +103,12 @@ var logRows = []row{
 	// The shutdown.
 	{kind: supervisor.StopRequested, level: levelInfo, event: "shutdown_started", text: "received {signal}, shutting down{deadline}", more: "grace_seconds?"},
 	{kind: supervisor.StartupFailed, when: inStart, level: levelError, event: "startup_failed", text: "{error}"},
-	{kind: supervisor.StartupFailed, when: waited, level: levelError, event: "startup_failed", text: "{phase}: {error}, {count target} pending"},
+	{kind: supervisor.StartupFailed, when: targetsPending, level: levelError, event: "startup_failed", text: "{phase}: {error}, {count target} pending"},
 	{kind: supervisor.StartupFailed, level: levelError, event: "startup_failed", text: "{phase}: {error}"},
 	{kind: supervisor.DelayStarted, level: levelInfo, event: "drain_delay_started", text: "{phase}: {app} keeps serving for {limit_seconds}"},
 	{kind: supervisor.DelayFinished, level: levelDebug, event: "drain_delay_finished", text: "{phase}: delay finished after {seconds}"},
 	{kind: supervisor.IdleStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no client has been connected for {limit_seconds}"},
-	{kind: supervisor.IdleFinished, when: busy, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
+	{kind: supervisor.IdleFinished, when: connectionsOpen, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
 	{kind: supervisor.IdleFinished, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle connections after {seconds}: {error}"},
 	{kind: supervisor.IdleFinished, level: levelInfo, event: "drain_idle_finished", text: "{phase}: idle after {seconds}"},
 	{kind: supervisor.DrainSkipped, level: levelInfo, event: "drain_skipped", text: "{phase}: received {signal}, skipping the rest of the drain"},
@@ -116,9 +117,9 @@ var logRows = []row{
 	{kind: supervisor.ShellHint, level: levelWarning, event: "shell_hint", text: "{phase}: {app} has not exited {seconds} after its stop signal: a shell does not forward signals to its child",
 		hint: func(*logger, *supervisor.Event) string { return "end the script with exec" }},
 	{kind: supervisor.AppKilled, level: levelError, event: "app_killed", text: "{phase}: {app} did not exit within {seconds}, sent SIGKILL"},
-	{kind: supervisor.LeftoversFound, when: uncounted, level: levelWarning, event: "leftovers_found", text: "{app} exited and left other processes running", hint: leftoversHint},
+	{kind: supervisor.LeftoversFound, when: countUnknown, level: levelWarning, event: "leftovers_found", text: "{app} exited and left other processes running", hint: leftoversHint},
 	{kind: supervisor.LeftoversFound, level: levelWarning, event: "leftovers_found", text: "{app} exited and left {count process} running: {processes}", hint: leftoversHint},
-	{kind: supervisor.LeftoversSignalled, when: uncounted, level: levelInfo, event: "leftovers_signalled", text: "{phase}: sent {signal} to all other processes"},
+	{kind: supervisor.LeftoversSignalled, when: countUnknown, level: levelInfo, event: "leftovers_signalled", text: "{phase}: sent {signal} to all other processes"},
 	{kind: supervisor.LeftoversSignalled, level: levelInfo, event: "leftovers_signalled", text: "{phase}: sent {signal} to {count process}: {processes}"},
 	{kind: supervisor.LastCall, level: levelInfo, event: "last_call", text: "{phase}: last call: sent {signal} to {count process}: {processes}"},
 	{kind: supervisor.LeftoversKilled, level: levelWarning, event: "leftovers_killed", text: "{phase}: sent SIGKILL to all remaining processes"},
@@ -150,17 +151,17 @@ var logRows = []row{
 	{kind: linesDropped, level: levelWarning, event: "lines_dropped", text: "{count line} dropped: stderr was not read fast enough"},
 }
 
-// Conditions of rows.
-func failed(e *supervisor.Event) bool    { return e.Err != nil }
-func killed(e *supervisor.Event) bool    { return e.Exit.Signal != 0 }
-func hasLimit(e *supervisor.Event) bool  { return e.Took > 0 }
-func busy(e *supervisor.Event) bool      { return e.Err != nil && e.Count > 0 }
-func uncounted(e *supervisor.Event) bool { return e.Count < 0 }
-func noSignal(e *supervisor.Event) bool  { return e.Signal == supervisor.NoSignal }
-func rewritten(e *supervisor.Event) bool { return e.Sent != e.Signal }
-func inStart(e *supervisor.Event) bool   { return e.Phase == supervisor.Start }
-func inDrain(e *supervisor.Event) bool   { return e.Phase == supervisor.Drain }
-func waited(e *supervisor.Event) bool    { return errors.As(e.Err, new(*probes.PendingError)) }
+// The conditions of rows.
+func failed(e *supervisor.Event) bool          { return e.Err != nil }
+func killed(e *supervisor.Event) bool          { return e.Exit.Signal != 0 }
+func hasLimit(e *supervisor.Event) bool        { return e.Took > 0 }
+func connectionsOpen(e *supervisor.Event) bool { return e.Err != nil && e.Count > 0 }
+func countUnknown(e *supervisor.Event) bool    { return e.Count < 0 }
+func noSignal(e *supervisor.Event) bool        { return e.Signal == supervisor.NoSignal }
+func rewritten(e *supervisor.Event) bool       { return e.Sent != e.Signal }
+func inStart(e *supervisor.Event) bool         { return e.Phase == supervisor.Start }
+func inDrain(e *supervisor.Event) bool         { return e.Phase == supervisor.Drain }
+func targetsPending(e *supervisor.Event) bool  { return errors.As(e.Err, new(*probes.PendingError)) }
 func interrupted(e *supervisor.Event) bool {
 	return errors.As(e.Err, new(*supervisor.InterruptedError))
 }
@@ -171,21 +172,23 @@ func failedInStartup(e *supervisor.Event) bool {
 	return e.Err != nil && (e.Phase == supervisor.PreStart || e.Phase == supervisor.PostStart)
 }
 
-// A shell reports the SIGKILL of its child by exiting with 137.
 func killedBySIGKILL(e *supervisor.Event) bool { return e.Exit.Signal == syscall.SIGKILL }
+
+// A shell exits with 137 if its child was killed by SIGKILL.
 func exited137(e *supervisor.Event) bool {
 	return e.Exit.Status == supervisor.Exit{Signal: syscall.SIGKILL}.Code()
 }
 
-// memoryHint is the limit that was reached.
+// memoryHint names the memory limit that was reached.
 func memoryHint(_ *logger, e *supervisor.Event) string {
 	if e.Limit == 0 {
-		return "the container has no memory limit: the machine, or a cgroup above, ran out"
+		return "the container has no memory limit: the machine or a parent cgroup ran out of memory"
 	}
 	return "the container's limit is " + formatBytes(e.Limit)
 }
 
-// leftoversHint says what becomes of the processes, and what to write instead.
+// leftoversHint suggests how to avoid leftovers. Without --grace they get no signal
+// from usher.
 func leftoversHint(l *logger, _ *supervisor.Event) string {
 	switch {
 	case l.grace > 0:
@@ -196,7 +199,7 @@ func leftoversHint(l *logger, _ *supervisor.Event) string {
 	return "run the server in the foreground, with exec, or give --grace"
 }
 
-// signalHint names the usual cause: kill(2) needs the same user, or CAP_KILL.
+// signalHint explains EPERM: kill(2) needs the same user ID, or CAP_KILL.
 func signalHint(_ *logger, e *supervisor.Event) string {
 	if errors.Is(e.Err, syscall.EPERM) {
 		return "it runs as another user: usher needs CAP_KILL"
@@ -208,14 +211,15 @@ func stopOnHint(_ *logger, e *supervisor.Event) string {
 	return "if it is meant to stop the container, give --stop-on " + strings.TrimPrefix(signals.Name(e.Signal), "SIG")
 }
 
-// field is a fact. Its type decides how it is written in text and in JSON.
+// field is a fact of an event. The type of its value determines its format in the text
+// and in JSON; see textOf and attrOf.
 type field struct {
 	name  string
-	about string // for the manual; "": a part of the text that is no field of the record
+	about string // description in usher(1); "": for the text only, not in JSON records
 	value func(l *logger, e *supervisor.Event) any
 }
 
-// logFields are all fields, in the order in which they stand in a record.
+// logFields lists all fields, in the order of a JSON record.
 var logFields = []field{
 	{"text", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
 	{"line", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
@@ -229,31 +233,31 @@ var logFields = []field{
 		}
 		return e.Target.Name
 	}},
-	{"attempts", "how many attempts have begun", func(_ *logger, e *supervisor.Event) any { return e.Attempts }},
+	{"attempts", "number of attempts so far", func(_ *logger, e *supervisor.Event) any { return e.Attempts }},
 	{"app", "the name of the app", func(l *logger, _ *supervisor.Event) any { return l.app }},
-	{"process", "the name of the process that the signal is for", func(l *logger, e *supervisor.Event) any { return processOr(e.Name, l.app) }},
+	{"process", "the name of the process that was to get the signal", func(l *logger, e *supervisor.Event) any { return processOr(e.Name, l.app) }},
 	{"pid", "the process ID", func(_ *logger, e *supervisor.Event) any { return e.PID }},
-	{"signal", "the signal received or sent, or that killed the process", func(_ *logger, e *supervisor.Event) any {
+	{"signal", "the signal that was received or sent, or that killed the process", func(_ *logger, e *supervisor.Event) any {
 		if e.Exit.Signal != 0 {
 			return e.Exit.Signal
 		}
 		return e.Signal
 	}},
-	{"sent", "the signal that the app got for it", func(_ *logger, e *supervisor.Event) any { return e.Sent }},
-	{"seconds", "how long it took", func(_ *logger, e *supervisor.Event) any { return e.Took }},
-	{"limit_seconds", "how long it may take", func(_ *logger, e *supervisor.Event) any { return e.Took }},
-	{"count", "how many targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
-	{"processes", "names of processes, each once, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
-	{"pending", "the targets that are not ready: target, attempts and error of each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
+	{"sent", "the signal that was forwarded to the app", func(_ *logger, e *supervisor.Event) any { return e.Sent }},
+	{"seconds", "how long it took, or has taken so far", func(_ *logger, e *supervisor.Event) any { return e.Took }},
+	{"limit_seconds", "the time limit, or the delay", func(_ *logger, e *supervisor.Event) any { return e.Took }},
+	{"count", "the number of targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
+	{"processes", "the names of the processes, without duplicates, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
+	{"pending", "the targets that are not ready: an object with target, attempts and error for each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
 	{"limit_bytes", "the container's memory limit, if it has one", func(_ *logger, e *supervisor.Event) any {
 		if e.Limit == 0 {
 			return nil
 		}
 		return e.Limit
 	}},
-	{"address", "where usher listens", func(_ *logger, e *supervisor.Event) any { return e.Text }},
-	{"path", "the file", func(_ *logger, e *supervisor.Event) any { return e.Text }},
-	{"exit_code", "the exit code, 128+n after signal n; of usher in the event exited, else of the process", func(_ *logger, e *supervisor.Event) any {
+	{"address", "the address on which usher listens", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"path", "the path of the copy", func(_ *logger, e *supervisor.Event) any { return e.Text }},
+	{"exit_code", "the exit code, 128+n after signal n: in the event exited that of usher, else that of the process", func(_ *logger, e *supervisor.Event) any {
 		if e.Summary != nil {
 			return e.Summary.Code
 		}
@@ -272,6 +276,6 @@ var logFields = []field{
 	{"stop_seconds", "from the stop signal to the app's exit", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Stop) }},
 	{"leftovers_seconds", "how long the leftovers took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Leftovers) }},
 	{"post_stop_seconds", "how long the post-stop hooks took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.PostStop) }},
-	{"error", "the cause", func(_ *logger, e *supervisor.Event) any { return errorOf(e) }},
-	{"hint", "what to do about it", nil}, // of the row
+	{"error", "the reason", func(_ *logger, e *supervisor.Event) any { return errorOf(e) }},
+	{"hint", "what to do about it", nil}, // the value comes from the row's hint
 }

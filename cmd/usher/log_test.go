@@ -83,7 +83,7 @@ func manLog() string {
 }
 
 // manText is the text of a row as usher prints it, with its fields in italics.
-func manText(r *row) string {
+func manText(r *logRow) string {
 	var b strings.Builder
 	italics := func(s string) { b.WriteString(`\fI` + s + `\fP`) }
 	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
@@ -108,7 +108,7 @@ func manText(r *row) string {
 		b.WriteString(")")
 	}
 	text := strings.ReplaceAll(strings.ReplaceAll(b.String(), `\fI`, "\x00"), "--", `\-\-`)
-	return ".Dl " + levelWord(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
+	return ".Dl " + levelPrefix(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
 }
 
 // manSummary is the example of a summary in the manual.
@@ -146,9 +146,9 @@ func fieldsOf(event string) (all []string) {
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)
-		last := slices.IndexFunc(logRows, func(r row) bool { return r.kind == kind && r.when == nil })
+		last := slices.IndexFunc(logRows, func(r logRow) bool { return r.kind == kind && r.when == nil })
 		if assert.GreaterOrEqual(t, last, 0, "supervisor.%s has no row without a condition", name) {
-			assert.False(t, slices.ContainsFunc(logRows[last+1:], func(r row) bool { return r.kind == kind }),
+			assert.False(t, slices.ContainsFunc(logRows[last+1:], func(r logRow) bool { return r.kind == kind }),
 				"a row of supervisor.%s stands behind the one that matches all", name)
 		}
 	}
@@ -244,7 +244,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 		require.Same(t, r, rowOf(&e), "no event matches the row of %s: %s", r.event, r.text)
 		text, record := logged(t, e)
 		assert.Equal(t, r.event, record["event"])
-		assert.Equal(t, "usher: "+levelWord(r.level)+record["msg"].(string)+"\n", text)
+		assert.Equal(t, "usher: "+levelPrefix(r.level)+record["msg"].(string)+"\n", text)
 		assert.Equal(t, r.level.String(), record["level"])
 		assert.NotContains(t, text, "{")
 

@@ -16,17 +16,18 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-func rowOf(e *supervisor.Event) *row {
+// rowOf returns the row for an event.
+func rowOf(e *supervisor.Event) *logRow {
 	for i := range logRows {
 		if r := &logRows[i]; r.kind == e.Kind && (r.when == nil || r.when(e)) {
 			return r
 		}
 	}
-	return &row{} // an event without a row is not logged; a test finds it
+	return &logRow{} // not logged; TestEachEventHasARow fails for such an event
 }
 
-// message is the text of an event, without "usher: " and its level.
-func (r *row) message(l *logger, e *supervisor.Event) string {
+// message returns the text of an event, without "usher: " and the level.
+func (r *logRow) message(l *logger, e *supervisor.Event) string {
 	var b strings.Builder
 	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
 		b.WriteString(textOf(fieldOf(name).value(l, e), noun))
@@ -37,15 +38,16 @@ func (r *row) message(l *logger, e *supervisor.Event) string {
 	return strings.ReplaceAll(b.String(), "\n", " ")
 }
 
-func (r *row) hintText(l *logger, e *supervisor.Event) string {
+func (r *logRow) hintText(l *logger, e *supervisor.Event) string {
 	if r.hint == nil {
 		return ""
 	}
 	return r.hint(l, e)
 }
 
-// eachPart calls literal and placeholder for the parts of a row's text, in order.
-func (r *row) eachPart(literal func(string), placeholder func(name, noun string)) {
+// eachPart splits the row's text and calls literal or placeholder for each part, in
+// order.
+func (r *logRow) eachPart(literal func(string), placeholder func(name, noun string)) {
 	for rest := r.text; rest != ""; {
 		before, after, found := strings.Cut(rest, "{")
 		literal(before)
@@ -67,14 +69,15 @@ func fieldOf(name string) *field {
 	return &logFields[i]
 }
 
+// fieldUse is a field of a row.
 type fieldUse struct {
 	*field
-	optional bool
+	optional bool // some records do not have it
 }
 
-// fields are the names of a row's fields, in the order of logFields; each with
-// whether some records are without it. An event of the timeline has a phase.
-func (r *row) fields() (all []fieldUse) {
+// fields returns the fields of a row's JSON records, in the order of logFields. Events
+// of package supervisor, whose kinds are not negative, always have a phase.
+func (r *logRow) fields() (all []fieldUse) {
 	use := map[string]bool{}
 	if r.kind >= 0 {
 		use["phase"] = false
@@ -95,8 +98,8 @@ func (r *row) fields() (all []fieldUse) {
 	return all
 }
 
-// attrs are the fields of a JSON record.
-func (r *row) attrs(l *logger, e *supervisor.Event) []slog.Attr {
+// attrs returns the fields of a JSON record with their values.
+func (r *logRow) attrs(l *logger, e *supervisor.Event) []slog.Attr {
 	all := []slog.Attr{slog.String("event", r.event)}
 	for _, f := range r.fields() {
 		var value any
@@ -128,7 +131,8 @@ func processOr(name, app string) string {
 	return printable(name)
 }
 
-// countOf is the number of pending targets where the error lists them.
+// countOf returns the number of pending targets if the error lists them, else the
+// event's Count.
 func countOf(e *supervisor.Event) any {
 	pending := (*probes.PendingError)(nil)
 	switch {
@@ -140,7 +144,8 @@ func countOf(e *supervisor.Event) any {
 	return e.Count
 }
 
-// errorOf is the cause without what other fields say.
+// errorOf returns the reason without the phase, the signal and the list of targets,
+// which are in fields of their own.
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
 	if errors.As(e.Err, &pending) {
@@ -155,10 +160,10 @@ func errorOf(e *supervisor.Event) error {
 	return e.Err
 }
 
-// processNames are names of processes: each once, the first ones.
+// processNames is a list of distinct names of processes.
 type processNames struct {
 	names []string
-	more  bool
+	more  bool // names were left out, because the list has a maximum length
 }
 
 func newProcessNames(all []string) (p processNames) {
@@ -176,7 +181,8 @@ func newProcessNames(all []string) (p processNames) {
 	return p
 }
 
-// printable keeps a name to one line: a process can give itself any name.
+// printable replaces unprintable characters, because a process can give itself any
+// name, also one with newlines or escape sequences.
 func printable(name string) string {
 	return strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
@@ -186,7 +192,7 @@ func printable(name string) string {
 	}, name)
 }
 
-// textOf is a value in the text; a number may have a noun.
+// textOf formats a value for the text. noun, if not empty, is added to a number.
 func textOf(value any, noun string) string {
 	switch v := value.(type) {
 	case nil:
@@ -210,14 +216,14 @@ func textOf(value any, noun string) string {
 	return fmt.Sprint(value)
 }
 
-// pendingRecord is a target in the field pending.
+// pendingRecord is an element of the field pending.
 type pendingRecord struct {
 	Target   string `json:"target"`
 	Attempts int    `json:"attempts"`
 	Error    string `json:"error"`
 }
 
-// attrOf is a value in a JSON record; durations are in seconds.
+// attrOf formats a value for a JSON record. Durations are numbers of seconds.
 func attrOf(name string, value any) slog.Attr {
 	switch v := value.(type) {
 	case time.Duration:
@@ -238,7 +244,7 @@ func attrOf(name string, value any) slog.Attr {
 	return slog.Any(name, value)
 }
 
-// count is a number with its noun.
+// count formats a number with a noun in the singular or plural.
 func count(n int, noun string) string {
 	switch {
 	case n == 1:
@@ -249,7 +255,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// formatBytes is a size as a memory limit is written: 64 MiB, 1.5 GiB.
+// formatBytes formats a memory limit: 64 MiB, 1.5 GiB.
 func formatBytes(n int64) string {
 	size, unit := float64(n)/(1<<20), "MiB"
 	if n >= 1<<30 {

@@ -20,33 +20,32 @@ import (
 // logger prints events to stderr, as text or as JSON.
 type logger struct {
 	out      *output
-	json     *slog.Logger // nil: text
-	jsonHook *slog.Logger // for the output of hooks
-	least    slog.Level
-	app      string
+	json     *slog.Logger // nil: the log is text
+	jsonHook *slog.Logger // the same for the output of hooks
+	minLevel slog.Level
+	app      string // name of the app
 	grace    time.Duration
 
-	progress    *progressLine // nil: there is none
+	progress    *progressLine // nil: stderr is no terminal, or another option rules it out
 	termination terminationMessage
 }
 
 func newLogger(out *output, o options) *logger {
-	// The standard library's package log would print to stderr in its own form, and
-	// would block.
+	// Package log would write to stderr in its own format, and might block.
 	stdlog.SetOutput(io.Discard)
-	l := &logger{out: out, least: levelWarning, grace: o.config.Grace, termination: terminationMessage{path: o.terminationLog}}
+	l := &logger{out: out, minLevel: levelWarning, grace: o.config.Grace, termination: terminationMessage{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {
 		l.app = probes.CommandName(o.config.Command[0])
 	}
 	switch {
 	case o.quiet:
-		l.least = levelError
+		l.minLevel = levelError
 	case o.verbose:
-		l.least = levelDebug
+		l.minLevel = levelDebug
 	case hasDuties(&o.config) || o.install != "":
-		l.least = levelInfo
+		l.minLevel = levelInfo
 	}
-	if !o.json && l.least == levelInfo && out.isTerminal() {
+	if !o.json && l.minLevel == levelInfo && out.isTerminal() {
 		l.progress = &progressLine{out: out}
 	}
 	if o.json {
@@ -56,8 +55,8 @@ func newLogger(out *output, o options) *logger {
 	return l
 }
 
-// hasDuties reports whether usher is asked for more than an init does. Only then it
-// logs what succeeds: otherwise stderr is the app's alone.
+// hasDuties reports whether a flag adds to the duties of an init. Otherwise usher logs
+// warnings and errors only.
 func hasDuties(c *supervisor.Config) bool {
 	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
 	return targets > 0 || c.Grace > 0 || c.Readiness != nil
@@ -67,12 +66,12 @@ func newJSONLog(to io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: levelDebug}))
 }
 
-// observe logs an event of package supervisor.
+// observe handles an event of package supervisor.
 func (l *logger) observe(e supervisor.Event) {
 	if l.progress != nil {
 		l.progress.observe(&e)
 		if e.Kind == supervisor.WaitProgress {
-			return // the progress line shows it all the time
+			return // the progress line shows the same
 		}
 	}
 	l.log(e)
@@ -81,10 +80,10 @@ func (l *logger) observe(e supervisor.Event) {
 	}
 }
 
-// log prints an event as its row says.
+// log prints an event in the format that its row defines.
 func (l *logger) log(e supervisor.Event) {
 	r := rowOf(&e)
-	if r.event == "" || r.level < l.least {
+	if r.event == "" || r.level < l.minLevel {
 		return
 	}
 	text := r.message(l, &e)
@@ -92,14 +91,14 @@ func (l *logger) log(e supervisor.Event) {
 		l.termination.add(text)
 	}
 	if l.json == nil {
-		l.out.Write([]byte("usher: " + levelWord(r.level) + text + "\n"))
+		l.out.Write([]byte("usher: " + levelPrefix(r.level) + text + "\n"))
 		return
 	}
 	l.json.LogAttrs(context.Background(), r.level, text, r.attrs(l, &e)...)
 }
 
-// levelWord stands in front of a line of text.
-func levelWord(level slog.Level) string {
+// levelPrefix returns the prefix of warnings and errors in a text log.
+func levelPrefix(level slog.Level) string {
 	switch level {
 	case levelWarning:
 		return "warning: "
@@ -109,7 +108,7 @@ func levelWord(level slog.Level) string {
 	return ""
 }
 
-// pending logs each target that a failed wait was still waiting for.
+// pending logs each target that was not ready when a wait failed.
 func (l *logger) pending(e *supervisor.Event) {
 	all := (*probes.PendingError)(nil)
 	if !errors.As(e.Err, &all) {
@@ -121,24 +120,24 @@ func (l *logger) pending(e *supervisor.Event) {
 	}
 }
 
-// targetHint is what to check first, where there is a usual cause.
+// targetHint returns what the user should check first, or "".
 func (l *logger) targetHint(s probes.Status) string {
 	start := (*supervisor.StartError)(nil)
-	switch started := !errors.As(s.Last, &start); {
-	case !started && start.NotFound && !strings.Contains(start.Name, "/") && probes.CommandHint(start.Name) == "":
+	switch notStarted := errors.As(s.Last, &start); {
+	case notStarted && start.NotFound && !strings.Contains(start.Name, "/") && probes.CommandHint(start.Name) == "":
 		return "is it a command? A port is written tcp://HOST:PORT"
-	case s.Target.Kind == "command" && s.Last != nil && started && l.least > levelDebug:
+	case s.Target.Kind == "command" && s.Last != nil && !notStarted && l.minLevel > levelDebug:
 		return "--verbose shows what it prints"
 	}
 	return probes.Hint(s.Last)
 }
 
-// hookOutput prints a line of a hook's command. One of a probe's command, which
-// runs again and again, is printed only with --verbose. --quiet is for usher's own
-// lines, not for these.
+// hookOutput prints a line that the command of a hook or a probe has printed. Output
+// of hooks is printed also with --quiet; output of probes, which run again and again,
+// only with --verbose.
 func (l *logger) hookOutput(line supervisor.Line) {
 	probe := line.Phase == supervisor.Wait || line.Phase == supervisor.Ready || line.Phase == supervisor.Idle
-	if probe && l.least > levelDebug {
+	if probe && l.minLevel > levelDebug {
 		return
 	}
 	if l.json == nil {
@@ -152,18 +151,17 @@ func (l *logger) hookOutput(line supervisor.Line) {
 	l.jsonHook.LogAttrs(context.Background(), r.level, string(line.Text), r.attrs(l, &e)...)
 }
 
-// installed logs the result of --install and returns the exit status.
+// installed logs the result of --install and returns usher's exit status.
 func (l *logger) installed(path string, err error) int {
 	if err == nil {
 		l.log(supervisor.Event{Kind: installed, Text: path})
 		return 0
 	}
 	l.log(supervisor.Event{Kind: installFailed, Err: err})
-	return stopCode(err, supervisor.CodeFault)
+	return exitCode(err, supervisor.CodeFault)
 }
 
-// probed logs why --probe failed, a line for each target, and returns the exit
-// status.
+// probed logs why --probe failed, one line per target, and returns usher's exit status.
 func (l *logger) probed(err error) int {
 	if err == nil {
 		return 0
@@ -171,18 +169,18 @@ func (l *logger) probed(err error) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		l.log(supervisor.Event{Kind: probeFailed, Err: errors.New(line)})
 	}
-	return stopCode(err, 1)
+	return exitCode(err, 1)
 }
 
-// stopCode is 128+n if err is that signal n was received, else code.
-func stopCode(err error, code int) int {
+// exitCode returns 128+n if err is a StopError for signal n, else code.
+func exitCode(err error, code int) int {
 	if stop := (supervisor.StopError{}); errors.As(err, &stop) {
 		return supervisor.Exit{Signal: stop.Signal}.Code()
 	}
 	return code
 }
 
-// usageErrors logs what is wrong with the command line, a line for each error.
+// usageErrors logs the errors in the command line and the environment, one line each.
 func (l *logger) usageErrors(err error) {
 	all := []error{err}
 	if several := (*multierror.Error)(nil); errors.As(err, &several) {
@@ -194,15 +192,15 @@ func (l *logger) usageErrors(err error) {
 	l.log(supervisor.Event{Kind: notStarted})
 }
 
-// textNotice is the line in place of n lines that were dropped, because stderr was
-// not read fast enough or because writing failed.
+// textNotice formats the notice that replaces n dropped lines. failure is the error of
+// the write; nil means that stderr was not read fast enough.
 func textNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
 	r := rowOf(&e)
-	return []byte("usher: " + levelWord(r.level) + r.message(nil, &e) + "\n")
+	return []byte("usher: " + levelPrefix(r.level) + r.message(nil, &e) + "\n")
 }
 
-// jsonNotice is the same as a record.
+// jsonNotice formats the same notice as a JSON record.
 func jsonNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
 	r := rowOf(&e)

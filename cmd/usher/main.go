@@ -1,7 +1,7 @@
-// Usher is a tiny PID 1 for containers: it waits for what the app needs, starts
-// it, forwards signals and reaps orphans, and on SIGTERM drains and stops it,
-// all within one deadline. See the package supervisor for what it promises, and
-// usher(1), beside this file, for how it is called.
+// Usher is a tiny PID 1 for containers. It waits for the app's dependencies,
+// starts the app, forwards signals and reaps orphans, and on SIGTERM drains and
+// stops the app, all within one deadline. Package supervisor documents this
+// behaviour; usher.1 in this directory documents the command line.
 package main
 
 import (
@@ -25,8 +25,8 @@ import (
 )
 
 func main() {
-	// x/net/http2 prints frames through package log when GODEBUG has http2debug=2,
-	// which is for the app.
+	// With http2debug=2 in GODEBUG, x/net/http2 prints frames through package log.
+	// But GODEBUG is meant for the app.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
@@ -34,18 +34,18 @@ func main() {
 	os.Exit(usher(os.Args[1:], environ()[signals.InjectedEnvVars():], os.Stdout))
 }
 
-// environ is the environment as the kernel gave it, with doubled names in it:
-// os.Environ drops them, but the app is to get what usher got.
+// environ returns the environment that usher was executed with. os.Environ drops
+// duplicate names, but the app must get them too.
 //
 //go:linkname environ syscall.runtime_envs
 func environ() []string
 
-// usher is the whole program; it returns the exit status.
+// usher runs the program and returns its exit status.
 func usher(args, env []string, stdout io.Writer) int {
 	o, err := parseOptions(args, env)
 	threads, noThreads := makeThreads(&o, err == nil)
-	// Until here TERM, INT, HUP and QUIT end usher, with 128+n if it began at the
-	// entry of package signals, else as they end any Go program, even as PID 1.
+	// Before this call TERM, INT, HUP and QUIT end usher. In a binary that starts at
+	// the entry point of package signals the exit status is then 128+n.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
@@ -62,7 +62,9 @@ func usher(args, env []string, stdout io.Writer) int {
 	}
 
 	log := newLogger(out, o)
-	if !o.otherForm { // which may be run beside a life, in its container
+	// --probe and --install may run in the container of another usher, which owns
+	// the termination log there.
+	if !o.otherForm {
 		defer log.termination.write()
 	}
 	switch {
@@ -92,7 +94,8 @@ func usher(args, env []string, stdout io.Writer) int {
 	return supervise(inbox, out, log, o.config, threads)
 }
 
-// supervise runs the app, from the wait to the exit, and returns the exit status.
+// supervise runs the whole timeline, from the wait to the exit, and returns the
+// exit status.
 func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Config, threads *spares) int {
 	c.Signals = inbox
 	c.Observe = func(e supervisor.Event) {
@@ -102,7 +105,7 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Conf
 			threads.wait()
 		}
 		if e.Kind == supervisor.Entered && e.Phase == supervisor.Running && hasDuties(&c) {
-			forgetTimers()
+			rearmNetpoll()
 		}
 		if e.Kind == supervisor.AppExec {
 			out.flush(false)
@@ -112,22 +115,21 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Conf
 	c.Detach = true
 	c.Self = []string{"/proc/self/exe", "--exec", "--termination-log", os.DevNull, "--"}
 	code, err := supervisor.Run(context.Background(), c)
-	if mistakes := (*multierror.Error)(nil); errors.As(err, &mistakes) {
+	if invalid := (*multierror.Error)(nil); errors.As(err, &invalid) {
 		log.usageErrors(err)
 	}
 	return code
 }
 
-// guardMargin is how far beyond --grace the process ends whatever happens. The
-// supervisor has exited long before, unless something blocks it that must not.
+// guardMargin is how long after the end of --grace guardDeadline ends the process.
 const guardMargin = 2 * time.Second
 
-// guardDeadline is the last resort: with the event that begins the shutdown it
-// starts a timer beside the supervisor's goroutine, which ends the process. As PID 1
-// that makes the kernel kill everything else. The exit code is that of SIGKILL.
+// guardDeadline ends the process if a bug blocks the supervisor's goroutine beyond
+// the deadline. It starts a timer when the shutdown begins. If PID 1 exits, the
+// kernel kills everything else in the container. The exit code is that of SIGKILL.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
-	begins := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
-	if c.Grace > 0 && begins {
+	shutdownStarts := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
+	if c.Grace > 0 && shutdownStarts {
 		time.AfterFunc(c.Grace+guardMargin, func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) })
 	}
 }
@@ -135,8 +137,9 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 // Set by the Makefile.
 var versionTag, commit string
 
-// version is the line of --version. dockerd asks its init for it and wants to
-// find " - git.COMMIT" in it, as tini says it, to show in "docker info".
+// version returns the line that --version prints. It has the form of tini's, because
+// dockerd runs its init with --version and takes the commit for "docker info" from
+// what follows " - git.".
 func version() string {
 	tag, revision := versionTag, commit
 	if info, ok := debug.ReadBuildInfo(); ok && tag == "" {
@@ -150,9 +153,8 @@ func version() string {
 	return fmt.Sprintf("usher %s - git.%s", cmp.Or(tag, "unknown"), cmp.Or(revision, "unknown"))
 }
 
-// forgetTimers keeps the timers of the waiting from waking usher later. The thread
-// of the runtime that sleeps in epoll_wait may have begun to when an attempt was
-// under way, with the time at which that would have timed out: seconds after the
-// app has started it would wake up for nothing. A new timer that is due earlier
-// makes it look again, and see none.
-func forgetTimers() { time.AfterFunc(time.Millisecond, func() {}) }
+// rearmNetpoll avoids a useless wake-up after the app has started. The runtime's
+// thread in epoll_wait may still sleep until the timeout of the last probe, although
+// that timer has been stopped. A timer that expires earlier interrupts epoll_wait,
+// and the thread then sleeps without a timeout.
+func rearmNetpoll() { time.AfterFunc(time.Millisecond, func() {}) }

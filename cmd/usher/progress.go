@@ -11,15 +11,16 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// progressLine is one line at the bottom of a terminal. It shows which targets a
-// wait is still waiting for, and why.
+// progressLine is a line at the bottom of a terminal that is redrawn during the wait.
+// It shows the targets that are not ready, with their last errors.
 type progressLine struct {
 	out     *output
 	pending []probes.Status
-	drawnAt time.Duration // since the start of Run; 0: no line is shown
+	drawnAt time.Duration // time of the last update, since the start of Run; 0: no line is shown
 }
 
-// progressInterval is how long a line stays at least, so that it can be read.
+// progressInterval is the minimum time between two updates, so that the line can be
+// read.
 const progressInterval = 100 * time.Millisecond
 
 func (p *progressLine) observe(e *supervisor.Event) {
@@ -56,7 +57,7 @@ func (p *progressLine) update(s probes.Status) {
 	p.pending[i] = s
 }
 
-// pendingText lists the targets that are not ready, in one line.
+// pendingText formats the pending targets in one line.
 func pendingText(pending []probes.Status) string {
 	var all []string
 	for _, s := range pending {
@@ -65,12 +66,14 @@ func pendingText(pending []probes.Status) string {
 	return strings.Join(all, ", ")
 }
 
-var errNotOftenEnough = errors.New("ready, but not yet often enough in a row")
+// errTooFewSuccesses stands in for the error of a target whose last attempt
+// succeeded, but which needs more successes in a row (successes=).
+var errTooFewSuccesses = errors.New("ready, but not yet often enough in a row")
 
-// lastError is why a target is not ready.
+// lastError returns the reason why a target is not ready.
 func lastError(s probes.Status) error {
-	if s.Last == nil { // its successes= is not reached
-		return errNotOftenEnough
+	if s.Last == nil {
+		return errTooFewSuccesses
 	}
 	return s.Last
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// summaryText is the last line: how the app ended, and how long the shutdown and its
-// steps took.
+// summaryText formats the last line of the log: how the app exited, and how long the
+// shutdown and its steps took.
 func summaryText(s *supervisor.Summary) string {
 	var b strings.Builder
 	switch stop := (supervisor.StopError{}); {
@@ -46,7 +46,7 @@ func summaryText(s *supervisor.Summary) string {
 	return b.String()
 }
 
-// deadlineText is the end of the line with which a shutdown starts.
+// deadlineText formats the deadline at the end of the line "shutting down".
 func deadlineText(grace time.Duration) string {
 	if grace == 0 {
 		return ""
@@ -54,7 +54,7 @@ func deadlineText(grace time.Duration) string {
 	return fmt.Sprintf(" (deadline %s)", formatDuration(grace))
 }
 
-// formatDuration rounds a duration for reading: 4ms, 0.7s, 25s, 3m20s, 3h2m.
+// formatDuration rounds a duration to what a reader needs: 4ms, 0.7s, 25s, 3m20s, 3h2m.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d%time.Second == 0 && d < time.Minute:

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// terminationMessage collects the errors of the log, and writes them to the file
-// from which the kubelet reads why a container was terminated
-// (terminationMessagePath). "kubectl describe pod" shows it.
+// terminationMessage collects the errors of the log and writes them to the file
+// whose content the kubelet shows as the reason of the container's termination
+// (terminationMessagePath in the pod; "kubectl describe pod").
 type terminationMessage struct {
 	path string
 	text strings.Builder
@@ -17,14 +17,14 @@ type terminationMessage struct {
 
 const (
 	defaultTerminationLog = "/dev/termination-log"
-	// terminationLogSize is as much as the kubelet reads.
+	// The kubelet reads no more than this.
 	terminationLogSize = 4096
-	// terminationLogTimeout bounds the write, because the file's mount may hang.
+	// The write has a time limit, because the file may be on a mount that hangs.
 	terminationLogTimeout = 100 * time.Millisecond
 )
 
-// add adds a line. Lines that would be cut off anyway are not kept, because some
-// errors can be repeated without end.
+// add adds a line, unless the message is full: some errors can be repeated without
+// end, and must not use up the memory.
 func (w *terminationMessage) add(line string) {
 	if w.text.Len() > terminationLogSize {
 		return
@@ -33,8 +33,8 @@ func (w *terminationMessage) add(line string) {
 	w.text.WriteByte('\n')
 }
 
-// write writes the text to the file if that exists and is empty. It reports no
-// failure: the log has the same lines already.
+// write writes the message to the file if the file exists and is empty. It ignores
+// errors, because the log has the same lines.
 func (w *terminationMessage) write() {
 	if w.text.Len() == 0 {
 		return
@@ -54,9 +54,10 @@ func (w *terminationMessage) write() {
 	}
 }
 
-// writeIfEmpty never creates the file: whoever wants the message has done that.
-// O_NONBLOCK is for a pipe without a reader. Package os would register the file with
-// epoll(7), and the runtime ends the process if it has no descriptor for that.
+// writeIfEmpty writes text to an existing, empty, regular file. It does not create the
+// file, because the platform does so if it reads the message. O_NONBLOCK keeps open(2)
+// from waiting for the reader of a FIFO. Package os is not used because it registers
+// the file with epoll(7), and the runtime exits if it has no descriptor left for that.
 func writeIfEmpty(path, text string) {
 	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -70,15 +71,16 @@ func writeIfEmpty(path, text string) {
 	_, _ = syscall.Write(fd, []byte(text))
 }
 
-// cut shortens text to size bytes, between two characters; an ellipsis shows it.
+// cut shortens text to size bytes without splitting a character, and marks the cut
+// with an ellipsis.
 func cut(text string, size int) string {
-	const more = "…\n"
+	const mark = "…\n"
 	if len(text) <= size {
 		return text
 	}
-	end := size - len(more)
+	end := size - len(mark)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end] + more
+	return text[:end] + mark
 }
