@@ -15,17 +15,18 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// health answers the platform's probes over HTTP: /livez, which is 200 as long as
-// usher runs, and /readyz. It implements just enough of HTTP/1.1 (RFC 9112) for
-// that, one request a connection: net/http's server is half a megabyte.
+// health is the HTTP server of --health. /livez is 200 as long as usher runs; /readyz
+// is 200 while the app is ready. The server implements the necessary part of HTTP/1.1
+// (RFC 9112), with one request per connection, because the server of net/http would
+// add half a megabyte to the binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
 
 	mu      sync.Mutex
-	silent  []*healthConn // those that have not sent their request yet, oldest first
-	waiting []*healthConn // those that have asked for /readyz, since the question under way
-	asked   []*healthConn // those that the question under way is for
+	silent  []*healthConn // have not sent a complete request, oldest first
+	waiting []*healthConn // have requested /readyz since the current check began
+	checked []*healthConn // will get the result of the current check
 }
 
 type healthConn struct {
@@ -34,31 +35,32 @@ type healthConn struct {
 }
 
 const (
-	// maxSilent is how many connections without a complete request are open. When
-	// there are more, the oldest are closed, healthEvicted at a time. So whoever opens
-	// connections and sends nothing keeps nobody out, and a connection that has
-	// sent its request is never closed for a newer one.
-	maxSilent     = 64
-	healthEvicted = 16
-	// Before connections are closed, what has arrived is read: while accept does not
-	// block, the runtime polls the others only every 10 ms.
-	healthReadPause = time.Millisecond
-	// maxWaiting is how many connections wait for the answer to /readyz; a further one is
-	// answered at once. One that waits has no goroutine and costs some hundred bytes.
+	// If maxSilent connections have not sent a complete request, the oldest evictCount
+	// of them are closed. So a client that opens connections and sends nothing does
+	// not lock out others. A connection that has sent its request is never closed in
+	// favour of a newer one.
+	maxSilent  = 64
+	evictCount = 16
+	// Before connections are closed, serve pauses, so that requests that have already
+	// arrived are read. While accept does not block, the runtime polls other sockets
+	// only every 10 ms.
+	evictPause = time.Millisecond
+	// maxWaiting connections may wait for the result of /readyz; any more get a 503 at
+	// once. A waiting connection needs a few hundred bytes and no goroutine.
 	maxWaiting = 256
-	// healthPatience is the time for a request, and for its answer: longer than the ready
-	// targets have for theirs. Whoever asks has usually given up long before (the
-	// kubelet after a second).
-	healthPatience = 15 * time.Second
-	// An answer fits into the socket's buffer, so writing it does not wait.
-	healthWriteLimit  = time.Second
-	healthRequestSize = 16 << 10
-	// After an error such as EMFILE accept would fail again at once.
-	healthPause = 100 * time.Millisecond
+	// requestTimeout limits the time for a request, and for a check, which takes at
+	// most 10 s (supervisor.Readiness). Most clients give up earlier, the kubelet by
+	// default after 1 s.
+	requestTimeout = 15 * time.Second
+	// A response fits into the socket's send buffer, so that the write does not block.
+	responseTimeout = time.Second
+	maxRequestSize  = 16 << 10
+	// After an error such as EMFILE, accept would fail again at once.
+	acceptRetryPause = 100 * time.Millisecond
 )
 
-// listenForHealth claims the address, so that one that cannot be had is known
-// before anything starts.
+// listenForHealth opens the listening socket. It is called before anything starts, so
+// that an address that cannot be used is an error of the command line.
 func listenForHealth(address string, ready *supervisor.Readiness) (*health, error) {
 	listener, err := net.Listen("tcp", address)
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
@@ -70,21 +72,21 @@ func listenForHealth(address string, ready *supervisor.Readiness) (*health, erro
 	return &health{listener: listener, ready: ready}, nil
 }
 
-// serve goes on until the process ends.
+// serve accepts connections. It never returns.
 func (h *health) serve() {
 	for {
 		if h.isFull() {
-			<-time.After(healthReadPause)
-			h.makeRoom()
+			<-time.After(evictPause)
+			h.closeOldest()
 		}
 		conn, err := h.listener.Accept()
 		if err != nil {
-			<-time.After(healthReadPause)
+			<-time.After(evictPause)
 			h.freeDescriptors()
-			<-time.After(healthPause)
+			<-time.After(acceptRetryPause)
 			continue
 		}
-		_ = conn.SetDeadline(time.Now().Add(healthPatience))
+		_ = conn.SetDeadline(time.Now().Add(requestTimeout))
 		c := &healthConn{Conn: newThreadless(conn)}
 		h.mu.Lock()
 		h.silent = append(h.silent, c)
@@ -99,24 +101,24 @@ func (h *health) isFull() bool {
 	return len(h.silent) >= maxSilent
 }
 
-func (h *health) makeRoom() {
+func (h *health) closeOldest() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.silent) >= maxSilent {
-		closeAll(h.silent[:healthEvicted])
-		h.silent = slices.Delete(h.silent, 0, healthEvicted)
+		closeAll(h.silent[:evictCount])
+		h.silent = slices.Delete(h.silent, 0, evictCount)
 	}
 }
 
-// freeDescriptors closes connections after accept has failed, because there may be
-// no descriptor left, for hooks and probes neither: the silent ones or, without
-// any, those that wait.
+// freeDescriptors closes connections after accept has failed, because usher may have
+// no descriptor left, which hooks and probes need too. It closes the connections that
+// have not sent a request, or if there are none, those that wait for a response.
 func (h *health) freeDescriptors() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.silent) == 0 {
 		closeAll(h.waiting)
-		closeAll(h.asked)
+		closeAll(h.checked)
 	}
 	closeAll(h.silent)
 	h.silent = nil
@@ -128,21 +130,21 @@ func closeAll(conns []*healthConn) {
 	}
 }
 
-// serveConn reads a request and answers it, or leaves it to answerWaiting.
+// serveConn reads a request and responds, or leaves the response to checkReadiness.
 func (h *health) serveConn(c *healthConn) {
-	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(c, healthRequestSize)))
+	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(c, maxRequestSize)))
 	h.mu.Lock()
 	i := slices.Index(h.silent, c)
 	if i >= 0 {
 		h.silent = slices.Delete(h.silent, i, i+1)
 	}
 	h.mu.Unlock()
-	failed := net.Error(nil)
+	netErr := net.Error(nil)
 	switch {
-	case i < 0, err == io.EOF, errors.As(err, &failed): // closed by us, by the client, or timed out
+	case i < 0, err == io.EOF, errors.As(err, &netErr): // closed by usher, by the client, or timed out
 		c.Close()
 	case err != nil:
-		c.respond(http.StatusBadRequest, "not a request of HTTP/1, or too large")
+		c.respond(http.StatusBadRequest, "not an HTTP/1 request, or too large")
 	default:
 		c.method = request.Method
 		h.route(c, request.URL.Path)
@@ -154,7 +156,7 @@ func (h *health) route(c *healthConn, path string) {
 	case path != "/livez" && path != "/readyz":
 		c.respond(http.StatusNotFound, "not found (try /livez or /readyz)")
 	case c.method != http.MethodGet && c.method != http.MethodHead:
-		c.respond(http.StatusMethodNotAllowed, "GET or HEAD")
+		c.respond(http.StatusMethodNotAllowed, "use GET or HEAD")
 	case path == "/livez":
 		c.respond(http.StatusOK, "ok")
 	default:
@@ -162,12 +164,12 @@ func (h *health) route(c *healthConn, path string) {
 	}
 }
 
-// wait makes c wait for the next answer about readiness. If no question is under
-// way, this goroutine asks it, else it ends.
+// wait adds c to the connections that wait for a check of the readiness. The goroutine
+// of the first connection runs the check; those of the others return.
 func (h *health) wait(c *healthConn) {
 	h.mu.Lock()
-	tooMany := len(h.waiting)+len(h.asked) >= maxWaiting
-	first := len(h.waiting)+len(h.asked) == 0
+	tooMany := len(h.waiting)+len(h.checked) >= maxWaiting
+	first := len(h.waiting)+len(h.checked) == 0
 	if !tooMany {
 		h.waiting = append(h.waiting, c)
 	}
@@ -176,39 +178,40 @@ func (h *health) wait(c *healthConn) {
 	case tooMany:
 		c.respond(http.StatusServiceUnavailable, "not ready: too many requests are waiting")
 	case first:
-		h.answerWaiting()
+		h.checkReadiness()
 	}
 }
 
-// answerWaiting asks until nobody waits. An answer is only for those who were
-// waiting when the question was asked: one who came later may have come after the
-// shutdown began. For them it is asked again, and mostly answered from memory.
-func (h *health) answerWaiting() {
+// checkReadiness checks the readiness and responds, until no connection waits. A result
+// is only for connections that were waiting when the check began. A later request may
+// have arrived after the start of the shutdown, so it needs another check, which
+// usually returns a cached result.
+func (h *health) checkReadiness() {
 	for {
 		h.mu.Lock()
-		h.asked, h.waiting = h.waiting, nil
-		asked := h.asked
+		h.checked, h.waiting = h.waiting, nil
+		checked := h.checked
 		h.mu.Unlock()
-		if len(asked) == 0 {
+		if len(checked) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), healthPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 		err := h.ready.Ask(ctx)
 		if ctx.Err() != nil {
-			err = errNoAnswer
+			err = errCheckTimeout
 		}
 		cancel()
 		code, text := readinessText(err)
-		for _, c := range asked {
+		for _, c := range checked {
 			c.respond(code, text)
 		}
 	}
 }
 
-var errNoAnswer = errors.New("no answer in time")
+var errCheckTimeout = errors.New("the check of the --ready targets timed out")
 
-// readinessText is the answer to /readyz. Who asks may be a stranger, so that it
-// names no target; the log does.
+// readinessText returns the response to /readyz. It does not name the target that
+// failed, because anybody may send the request; the log names it.
 func readinessText(err error) (code int, text string) {
 	notReady := supervisor.NotReadyError{}
 	switch {
@@ -220,15 +223,15 @@ func readinessText(err error) (code int, text string) {
 		text = "not ready: the app has not started"
 	case errors.As(err, &notReady):
 		text = "not ready: waiting for the --ready targets"
-	case err == errNoAnswer:
-		text = "not ready: " + errNoAnswer.Error()
+	case err == errCheckTimeout:
+		text = "not ready: " + errCheckTimeout.Error()
 	default:
 		text = "not ready: a --ready target failed"
 	}
 	return http.StatusServiceUnavailable, text
 }
 
-// respond sends the answer and closes the connection.
+// respond sends a response and closes the connection.
 func (c *healthConn) respond(code int, text string) {
 	defer c.Close()
 	text += "\n"
@@ -238,6 +241,6 @@ func (c *healthConn) respond(code int, text string) {
 	if c.method == http.MethodHead {
 		text = ""
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(healthWriteLimit))
+	_ = c.SetWriteDeadline(time.Now().Add(responseTimeout))
 	_, _ = io.WriteString(c, head+text)
 }

@@ -308,22 +308,22 @@ func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 			}()
 			return &healthConn{Conn: near}
 		}
-		h := &health{listener: l, silent: []*healthConn{conn("silent")}, waiting: []*healthConn{conn("waiting")}, asked: []*healthConn{conn("asked")}}
+		h := &health{listener: l, silent: []*healthConn{conn("silent")}, waiting: []*healthConn{conn("waiting")}, checked: []*healthConn{conn("checked")}}
 		go h.serve()
 		synctest.Wait()
 		assert.EqualValues(t, 1, l.calls.Load())
-		time.Sleep(healthReadPause)
+		time.Sleep(evictPause)
 		synctest.Wait()
 		assert.Equal(t, "silent", <-closed)
 		assert.Empty(t, closed)
-		time.Sleep(healthPause + healthReadPause)
+		time.Sleep(acceptRetryPause + evictPause)
 		synctest.Wait()
-		assert.ElementsMatch(t, []string{"waiting", "asked"}, []string{<-closed, <-closed})
+		assert.ElementsMatch(t, []string{"waiting", "checked"}, []string{<-closed, <-closed})
 		assert.EqualValues(t, 2, l.calls.Load())
-		time.Sleep(97 * (healthReadPause + healthPause))
+		time.Sleep(97 * (evictPause + acceptRetryPause))
 		synctest.Wait()
 		assert.EqualValues(t, 99, l.calls.Load())
-		time.Sleep(healthReadPause + healthPause) // serve ends
+		time.Sleep(evictPause + acceptRetryPause) // serve ends
 	})
 }
 

@@ -20,13 +20,13 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// installPatience is how long a stopped installation may take to clean up. It ends
-// sooner unless the file system hangs.
-const installPatience = time.Second
+// cleanupTimeout is how long install waits after a stop signal for its goroutine, and
+// then for the removal of the temporary file, in case the file system hangs.
+const cleanupTimeout = time.Second
 
-// install copies the running program to path, or into it if it is a directory,
-// and returns where it is then. A stop signal ends it with a StopError. Whatever
-// fails leaves nothing behind.
+// install copies the running program to path, or into it if it is a directory, and
+// returns the path of the copy. If a stop signal is received it returns a StopError.
+// If it fails it removes the temporary file.
 func install(inbox *signals.Inbox, path string) (string, error) {
 	i := installer{path: path}
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -42,10 +42,10 @@ func install(inbox *signals.Inbox, path string) (string, error) {
 	select {
 	case err := <-done:
 		return i.path, err
-	case <-time.After(installPatience):
+	case <-time.After(cleanupTimeout):
 	}
-	// A system call hangs, such as fsync on a slow disk. Removing the name may work
-	// all the same, but may hang as well.
+	// A system call hangs, such as fsync on a slow disk. Unlinking the temporary file
+	// may still work, but may hang too.
 	removed := make(chan struct{})
 	go func() {
 		i.remove()
@@ -53,18 +53,18 @@ func install(inbox *signals.Inbox, path string) (string, error) {
 	}()
 	select {
 	case <-removed:
-	case <-time.After(installPatience):
+	case <-time.After(cleanupTimeout):
 	}
 	return path, context.Cause(ctx)
 }
 
 type installer struct {
 	path string
-	temp atomic.Pointer[string] // the name of a file that is not complete yet
+	temp atomic.Pointer[string] // the name of the temporary file; nil: not created yet
 }
 
-// run writes a temporary file and renames it, so that nobody ever sees a part of
-// the program at path, and several may install at once.
+// run writes a temporary file and renames it, so that path never refers to an
+// incomplete program, even if several processes install at the same time.
 func (i *installer) run(ctx context.Context) error {
 	if info, err := os.Stat(i.path); err == nil && info.IsDir() {
 		i.path = filepath.Join(i.path, "usher")
@@ -81,11 +81,11 @@ func (i *installer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot write in %s: %w", filepath.Dir(i.path), reason(err))
 	}
-	err = fill(ctx, to, from)
-	// Closed before it is renamed: execve fails with ETXTBSY while a descriptor is
-	// open for writing. An error of close is one of writing (NFS).
-	if e := to.Close(); err == nil {
-		err = e
+	err = copyProgram(ctx, to, from)
+	// The file is closed before it is renamed, because execve fails with ETXTBSY
+	// while a file is open for writing. On NFS, close may report an error of a write.
+	if closeErr := to.Close(); err == nil {
+		err = closeErr
 	}
 	stopped := context.Cause(ctx)
 	if err == nil && stopped == nil {
@@ -100,7 +100,7 @@ func (i *installer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", i.path, reason(err))
 	}
-	// Make the new name durable, where the file system allows it.
+	// fsync of the directory makes the rename durable.
 	if dir, err := os.Open(filepath.Dir(i.path)); err == nil {
 		_ = dir.Sync()
 		dir.Close()
@@ -108,13 +108,13 @@ func (i *installer) run(ctx context.Context) error {
 	return nil
 }
 
-// checkReplaceable refuses to replace anything but a regular file. A symbolic link
-// is refused too, wherever it leads: /dev/stdout is one, and in a volume that
-// several containers share it may have been made by somebody else.
+// checkReplaceable returns an error unless path is a regular file or does not exist. A
+// symbolic link is refused even if it points to a regular file: another container that
+// shares the volume may have created it.
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // creating the file tells what is wrong with the path
+		return nil // any other error of Lstat will come again from creating the file
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)
@@ -128,7 +128,8 @@ func checkReplaceable(path string) error {
 	return fmt.Errorf("cannot write %s: it is %s, and only a regular file is replaced", path, what)
 }
 
-// createTemp creates a file with a new name in the directory of path.
+// createTemp creates the temporary file in the directory of path, because rename(2)
+// needs the same file system.
 func (i *installer) createTemp() (*os.File, error) {
 	for try := 0; ; try++ {
 		name := filepath.Join(filepath.Dir(i.path), fmt.Sprintf(".usher-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), try))
@@ -148,9 +149,9 @@ func (i *installer) remove() {
 	}
 }
 
-// fill copies the program into to, which anybody may execute then, whatever the
-// umask. It copies in parts, to notice the end of ctx.
-func fill(ctx context.Context, to, from *os.File) error {
+// copyProgram copies the program and makes the copy executable for everybody, whatever
+// the umask is. It copies in parts, between which it checks ctx.
+func copyProgram(ctx context.Context, to, from *os.File) error {
 	for {
 		_, err := io.CopyN(to, from, 1<<20)
 		if ctx.Err() != nil {
@@ -169,8 +170,8 @@ func fill(ctx context.Context, to, from *os.File) error {
 	return to.Sync()
 }
 
-// openSelf opens the running program: by /proc or, where that is missing, by the
-// path with which it was executed, as the kernel tells it (getauxval(3)).
+// openSelf opens the running program through /proc, or without /proc by the path that
+// was passed to execve(2).
 func openSelf() (*os.File, error) {
 	f, err := os.Open("/proc/self/exe")
 	if err == nil {
@@ -183,12 +184,14 @@ func openSelf() (*os.File, error) {
 	return nil, fmt.Errorf("cannot find the running program: /proc is not mounted, and it is not at %s: mount /proc", strconv.Quote(path))
 }
 
+// executedAs returns the path that was passed to execve(2), from the auxiliary vector
+// (getauxval(3)).
 func executedAs() string {
 	pairs, err := unix.Auxv()
 	if err != nil {
 		return ""
 	}
-	const atExecFn = 31 // AT_EXECFN, a pointer to a string that the kernel has put there
+	const atExecFn = 31 // AT_EXECFN: a pointer to a string on the initial stack
 	for _, pair := range pairs {
 		if pair[0] == atExecFn {
 			return unix.BytePtrToString(*(**byte)(unsafe.Pointer(&pair[1])))
@@ -197,7 +200,8 @@ func executedAs() string {
 	return ""
 }
 
-// reason is an error without the names that the caller gives.
+// reason returns the errno in err, without the operation and path of an os.PathError,
+// because the caller's message names the path.
 func reason(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

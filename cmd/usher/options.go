@@ -13,7 +13,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// options is what a command line and its environment ask for.
+// options are the values of the command line and the environment.
 type options struct {
 	config  supervisor.Config
 	json    bool // --log json
@@ -23,8 +23,7 @@ type options struct {
 	health         string // address to listen on; "": none
 	terminationLog string // "": the default
 
-	// The other forms of the program. otherForm is true for --install and --probe,
-	// even if their values could not be read.
+	// otherForm is true for --install and --probe, even if their values are wrong.
 	otherForm bool
 	help      bool
 	version   bool
@@ -33,13 +32,13 @@ type options struct {
 	plan      bool
 }
 
-// parseOptions reads the command line, then the variables of the flags that the
-// command line does not have. The error holds every mistake, one line each, and no
-// secret.
+// parseOptions parses the command line, then the environment variables of the flags
+// that the command line does not contain. Its error lists all wrong values, one line
+// each, without secrets.
 //
-// --help and --version are answered before anything is checked, so that they work
-// where a broken flag or variable is being looked for, and because dockerd asks an
-// init for its version and waits until it has one.
+// --help and --version take effect before anything is checked, so that they work
+// beside a wrong flag or variable. Besides, dockerd runs its init with --version and
+// waits until that exits.
 func parseOptions(args, env []string) (options, error) {
 	r := newOptionReader(args)
 	command, dashes := r.readArgs()
@@ -63,22 +62,22 @@ func parseOptions(args, env []string) (options, error) {
 	return o, r.errs.ErrorOrNil()
 }
 
-// An optionReader collects what each flag was given, and all that is wrong with it.
+// An optionReader collects the values of each flag, and the errors.
 type optionReader struct {
 	pflags *pflag.FlagSet
-	args   []string           // what follows the last flag that pflag has read
+	args   []string           // the arguments after the last flag that pflag has parsed
 	values map[string][]value // by the flag's name, in order
-	given  map[string]bool    // flags of the command line, even if written wrongly
-	wrong  map[string]bool    // flags with a value that could not be read
-	// lost is true after an unknown flag. The words behind it cannot be judged,
-	// because the first may be its value, or the command. Only --help, --version and
-	// the other forms are still looked for.
+	given  map[string]bool    // flags on the command line, even with a wrong or missing value
+	wrong  map[string]bool    // flags whose value could not be parsed
+	// lost is true after an unknown flag. The next argument may be that flag's value
+	// or the command, so no more errors are reported for the rest. Only --help,
+	// --version and the other forms still count.
 	lost bool
 	errs *multierror.Error
 }
 
-// A value is what was written for a flag, and where: "--wait (2 of 3)" or "USHER_WAIT
-// line 2".
+// A value is the text that was given for a flag, and its origin for errors: "--wait
+// (2 of 3)" or "USHER_WAIT line 2".
 type value struct{ text, origin string }
 
 func newOptionReader(args []string) *optionReader {
@@ -90,7 +89,7 @@ func newOptionReader(args []string) *optionReader {
 		wrong:  map[string]bool{},
 		errs:   &multierror.Error{ErrorFormat: joinLines},
 	}
-	r.pflags.SetInterspersed(false) // the flags behind the command are the app's
+	r.pflags.SetInterspersed(false) // the flags after the command are for the app
 	for i := range flags {
 		f := &flags[i]
 		p := r.pflags.VarPF(rawValue{r, f}, f.name, f.short, f.help)
@@ -101,15 +100,15 @@ func newOptionReader(args []string) *optionReader {
 	return r
 }
 
-// joinLines prints one mistake a line.
+// joinLines formats the errors, one per line.
 func joinLines(errs []error) string { return errors.Join(errs...).Error() }
 
 func (r *optionReader) addError(format string, a ...any) {
 	r.errs.Errors = append(r.errs.Errors, fmt.Errorf(format, a...))
 }
 
-// A rawValue is the pflag.Value of a flag. It keeps the text, which is parsed later:
-// pflag stops at the first wrong value, usher reports all of them.
+// A rawValue is the pflag.Value of a flag. It stores the text unparsed, because pflag
+// stops at the first error, but usher reports all of them.
 type rawValue struct {
 	reader *optionReader
 	flag   *flagRow
@@ -118,7 +117,7 @@ type rawValue struct {
 func (v rawValue) String() string { return "" }
 func (v rawValue) Type() string   { return "value" }
 
-// Set is called by pflag for each flag that it reads.
+// Set is called by pflag for each occurrence of the flag.
 func (v rawValue) Set(text string) error {
 	r, f := v.reader, v.flag
 	word, found := r.advance(func(word string) bool {
@@ -126,16 +125,16 @@ func (v rawValue) Set(text string) error {
 			f.short != "" && strings.HasPrefix(word, "-"+f.short)
 	})
 	if !found {
-		return nil // a letter in an unknown word such as -xh
+		return nil // pflag found the letter in an unknown flag, such as -xh
 	}
-	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // -health
+	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // such as -health, which pflag takes for -h
 		r.unknownFlag(word)
 		return nil
 	}
 	r.given[f.name] = true
 	if f.arg != "" && word == "--"+f.name {
-		// No value begins with two dashes: in "--wait --grace 25s" one was forgotten,
-		// and in "--wait --help" somebody asks for help.
+		// A value that begins with two dashes is taken for a flag: in "--wait --grace
+		// 25s" the target was forgotten, and "--wait --help" must print the help.
 		if strings.HasPrefix(text, "--") || text == "-h" {
 			r.needsValue(f)
 			return errNoValue
@@ -148,7 +147,7 @@ func (v rawValue) Set(text string) error {
 	return nil
 }
 
-// errNoValue stops pflag, which has taken the next flag for a value.
+// errNoValue stops pflag when it has taken the next flag for a value.
 var errNoValue = errors.New("no value")
 
 func (r *optionReader) needsValue(f *flagRow) {
@@ -157,9 +156,9 @@ func (r *optionReader) needsValue(f *flagRow) {
 	}
 }
 
-// advance moves r.args behind the first word that matches. pflag does not say where it
-// is, but it reads the words in order, so that those before this one are flags that it
-// ignores: unknown ones if r.lost, and -test.… always.
+// advance removes the arguments up to and including the first one that matches. pflag
+// does not report its position, but it parses the arguments in order. If it skipped
+// some, they are flags that it ignores: unknown ones if r.lost, -test.… always.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
@@ -172,10 +171,10 @@ func (r *optionReader) advance(match func(word string) bool) (word string, found
 	return word, true
 }
 
-// readArgs reads the flags, and returns the command behind them, untouched, and
-// whether "--" came before it. pflag is called again after each mistake that leaves
-// the rest readable. It prints nothing, and its errors are never printed, because
-// they contain values.
+// readArgs parses the flags. It returns the unchanged command that follows them, and
+// whether "--" was between them. It calls pflag again after each error, if the rest
+// can still be parsed. The errors of pflag are not printed, because they contain the
+// values.
 func (r *optionReader) readArgs() (command []string, dashes bool) {
 	defer r.numberValues()
 	for {
@@ -203,15 +202,16 @@ func (r *optionReader) readArgs() (command []string, dashes bool) {
 			r.unknownFlag("-" + unknown.GetSpecifiedShortnames())
 		case errors.As(err, &unknown):
 			r.unknownLongFlag("--" + unknown.GetSpecifiedName())
-		default: // pflag has no other error
+		default: // pflag returns no other type of error
 			r.addError("cannot read the command line")
 			return nil, false
 		}
 	}
 }
 
-// unknownLongFlag reports a flag that pflag does not know: it may be a known one with
-// its value in the same word: --drain:CMD, or "--drain CMD" as one item of a YAML list.
+// unknownLongFlag reports a flag that pflag does not know. It may be a known flag with
+// its value in the same argument: --drain:CMD, or "--drain CMD" as one item of a YAML
+// list.
 func (r *optionReader) unknownLongFlag(word string) {
 	if i := strings.IndexAny(word, ": \t\n"); i > 0 {
 		if f := findFlag(word[2:i]); f != nil {
@@ -224,8 +224,8 @@ func (r *optionReader) unknownLongFlag(word string) {
 	r.unknownFlag(word)
 }
 
-// unknownFlag reports a flag that does not exist, and what was probably meant. From
-// here on pflag ignores unknown flags.
+// unknownFlag reports a flag that does not exist, and suggests the one that was
+// probably meant. From then on pflag ignores unknown flags.
 func (r *optionReader) unknownFlag(word string) {
 	if r.lost {
 		return
@@ -238,18 +238,18 @@ func (r *optionReader) unknownFlag(word string) {
 		r.addError("%s: no such flag: did you mean --%s?", redact(word, len(word)), nearest.name)
 	case tiniFlags[word] != "":
 		r.addError("%s: no such flag: write %s", word, tiniFlags[word])
-	case !strings.HasPrefix(word, "--"): // the rest of such a word may be a value
+	case !strings.HasPrefix(word, "--"): // the letters after the first may be a value
 		r.addError("%s: no such flag: all but -h are written in full", redact(word, 2))
 	default:
 		r.addError("%s: no such flag", redact(word, 40))
 	}
 }
 
-// tiniFlags are flags of other inits, and usher's for the same.
+// tiniFlags maps flags of tini, and of inits that copy it, to usher's.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
-// nearestFlag returns the flag that is at most two edits away from name, or nil. Of a
-// short name, two letters are all of it.
+// nearestFlag returns the flag that is nearest to name, or nil. It may differ by two
+// edits, but by no more than half of the letters of a short name.
 func nearestFlag(name string) (nearest *flagRow) {
 	best := min(2, len(name)/2) + 1
 	for i := range flags {
@@ -260,10 +260,11 @@ func nearestFlag(name string) (nearest *flagRow) {
 	return nearest
 }
 
-// distance counts the letters to add, drop or replace to get from a to b.
+// distance returns the Levenshtein distance of a and b: the number of letters to add,
+// drop or replace.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+2 {
-		return len(a) // no need to count: an argument may have megabytes
+		return len(a) // large enough, and an argument may have megabytes
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -283,18 +284,18 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// redact returns the prefix of an unknown argument that is safe to print, because it
-// looks like the name of a flag; the rest may be a secret.
-func redact(word string, most int) string {
-	const name = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	keep := min(most, len(word)-len(strings.TrimLeft(word, name)))
+// redact returns the prefix of an unknown argument that consists of letters of a flag's
+// name, and is at most maxLength long. The rest may be a secret.
+func redact(word string, maxLength int) string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	keep := min(maxLength, len(word)-len(strings.TrimLeft(word, letters)))
 	if keep < len(word) {
 		return word[:keep] + "…"
 	}
 	return word
 }
 
-// numberValues tells the values of a repeated flag apart: "--wait (2 of 3)".
+// numberValues numbers the values of a repeated flag for errors: "--wait (2 of 3)".
 func (r *optionReader) numberValues() {
 	for name, values := range r.values {
 		if !findFlag(name).is(repeatable) || len(values) == 1 {
@@ -306,10 +307,10 @@ func (r *optionReader) numberValues() {
 	}
 }
 
-// readEnv takes the flags' variables out of env and returns the rest, which is the
-// app's, byte for byte. Only the names of existing flags are taken, because Kubernetes
-// sets USHER_PORT and more for a Service that is called usher. The rest is never nil:
-// a nil Env of a Config means the environment of usher.
+// readEnv reads the variables of the flags from env. It returns the others, byte for
+// byte, for the app. A variable that belongs to no flag is left to the app, because
+// Kubernetes sets USHER_PORT and others for a Service with the name usher. The result
+// is not nil, because a nil Env in a Config means usher's own environment.
 func (r *optionReader) readEnv(env []string) []string {
 	byVariable := map[string]*flagRow{}
 	for i := range flags {
@@ -326,7 +327,7 @@ func (r *optionReader) readEnv(env []string) []string {
 			rest = append(rest, entry)
 			continue
 		}
-		// Of a key given twice the first counts, as for getenv(3).
+		// The first of several entries with the same name counts, as for getenv(3).
 		if !seen[f] && !r.given[f.name] {
 			r.values[f.name] = valuesOf(f, text)
 		}
@@ -335,7 +336,7 @@ func (r *optionReader) readEnv(env []string) []string {
 	return rest
 }
 
-// valuesOf splits the text of a variable: that of a repeatable flag has a value a line.
+// valuesOf splits the text of a variable. A repeatable flag has one value per line.
 func valuesOf(f *flagRow, text string) (values []value) {
 	lines := []string{text}
 	if f.is(repeatable) {
@@ -353,9 +354,9 @@ func valuesOf(f *flagRow, text string) (values []value) {
 	return values
 }
 
-// otherForm reads the options of --install and --probe, which start nothing. Only the
-// flags of the log go with them, and no variable is read, because those are about the
-// app.
+// otherForm parses the options of --install and --probe, which start no app. They can
+// be combined only with the flags of the log. The environment variables are ignored,
+// because in a container they are set for the usher that runs the app.
 func (r *optionReader) otherForm(form string, command []string, dashes bool) options {
 	allowed := func(f *flagRow) bool { return f.name == form || f.is(withAnything) }
 	for i := range flags {
@@ -372,43 +373,44 @@ func (r *optionReader) otherForm(form string, command []string, dashes bool) opt
 	return o
 }
 
-// checkCommand checks that there is something to do, and that the command is one.
+// checkCommand checks that there is a command, or at least a --wait, and that the
+// command does not look like a target.
 func (r *optionReader) checkCommand(command []string, dashes bool) {
-	waits := r.given["wait"] || len(r.values["wait"]) > 0
+	hasWait := r.given["wait"] || len(r.values["wait"]) > 0
 	switch {
 	case r.lost:
 	case len(command) > 0:
 		r.checkFirstWord(command[0])
-	case dashes, !waits:
+	case dashes, !hasWait:
 		r.addError("no command (ENTRYPOINT clears the image's CMD)")
 	default:
 		r.refuseWithoutApp()
 	}
 }
 
-// checkFirstWord refuses a command that is part of a target, because a quote or a
-// --wait is missing. Otherwise it would fail a minute later, as a command that is not
-// found. Only what cannot be a secret is repeated.
+// checkFirstWord refuses a command that looks like a target or an option of one: a
+// quote or a --wait was forgotten. Otherwise usher would fail only after the wait, with
+// "not found". The error repeats no text that may be a secret.
 func (r *optionReader) checkFirstWord(first string) {
-	const each = "write --wait before each target, and the command last"
+	const advice = "write --wait before each target, and the command last"
 	scheme, _, url := strings.Cut(first, "://")
 	name, _, option := strings.Cut(first, "=")
 	switch {
 	case len(first) > 1 && (first[0] == '[' || first[0] == '{'):
 		r.addError("the command is JSON in one word: write each of its words as one of the command line")
 	case url && isScheme(scheme):
-		r.addError("the command %s://… is a target: %s", scheme, each)
+		r.addError("the command %s://… is a target: %s", scheme, advice)
 	case url && !strings.Contains(scheme, "/"):
-		r.addError("the command is a URL: " + each)
+		r.addError("the command is a URL: " + advice)
 	case isAddress(first):
-		r.addError("the command looks like an address: " + each + ", as in --wait tcp://db:5432")
+		r.addError("the command looks like an address: " + advice + ", as in --wait tcp://db:5432")
 	case option && isTargetOption(name):
 		r.addError("the command %s=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'", name)
 	}
 }
 
-// isAddress reports whether a word is HOST:PORT or USER:PASSWORD@HOST. A program
-// of such a name can still be written with its path.
+// isAddress reports whether a word has the form HOST:PORT or USER:PASSWORD@HOST. A
+// program with such a name can be started by its path.
 func isAddress(word string) bool {
 	user, _, at := strings.Cut(word, "@")
 	i := max(strings.LastIndexByte(word, ':'), 0)
@@ -426,8 +428,8 @@ func isTargetOption(name string) bool {
 	return slices.ContainsFunc(probes.Options(), func(o probes.OptionDoc) bool { return o.Name == name })
 }
 
-// refuseWithoutApp refuses flags that act on the app when usher only waits. They are
-// then forgotten, so that nothing else is reported for them.
+// refuseWithoutApp refuses flags that need an app when usher only waits. It deletes
+// their values, so that there are no further errors for them.
 func (r *optionReader) refuseWithoutApp() {
 	for i := range flags {
 		f := &flags[i]
@@ -440,18 +442,18 @@ func (r *optionReader) refuseWithoutApp() {
 	}
 }
 
-// withoutNumber is the origin without the number of the value.
+// withoutNumber returns the origin without the number of the value or line.
 func (v value) withoutNumber() string {
 	origin, _, _ := strings.Cut(v.origin, " ")
 	return origin
 }
 
-// isTrue reads a switch, and reports nothing.
+// isTrue reports whether a switch is on. It ignores wrong values.
 func (r *optionReader) isTrue(name string) bool {
 	return slices.ContainsFunc(r.values[name], func(v value) bool { return isTrue(v.text) })
 }
 
-// evaluate parses the values of some flags into o, in the order of the table.
+// evaluate parses the values of the included flags into o, in the order of the table.
 func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 	for i := range flags {
 		f := &flags[i]
@@ -459,8 +461,8 @@ func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 		switch {
 		case !include(f):
 		case !f.is(repeatable) && len(values) > 1:
-			// Not the last one: half of the readers of the command line would expect
-			// the other.
+			// Some programs use the first value, others the last, so a reader of the
+			// command line cannot know which one counts.
 			r.wrong[f.name] = true
 			r.addError("--%s: given %d times, but it takes one value", f.name, len(values))
 		default:
@@ -471,8 +473,8 @@ func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 	}
 }
 
-// evaluateOne parses one value. A misplaced target is refused unread, because it may
-// contain a password that a message must not repeat.
+// evaluateOne parses one value. If it looks like a misplaced target the error does not
+// repeat it, because it may contain a password.
 func (r *optionReader) evaluateOne(o *options, f *flagRow, v value) {
 	if !f.is(anyText) && (strings.Contains(v.text, "://") || strings.Contains(v.text, "=")) {
 		r.wrong[f.name] = true
@@ -499,33 +501,34 @@ func (r *optionReader) checkVerbosity(o options) {
 	}
 }
 
-// validate checks the values together. What depends on a value that could not be read,
-// or on flags behind an unknown one, cannot be judged; the command has been checked
-// before, and by more than its length.
+// validate checks the values against each other. It ignores errors about a field whose
+// value could not be parsed, and does nothing after an unknown flag. It ignores those
+// about the command, which checkCommand has checked.
 func (r *optionReader) validate(c *supervisor.Config) {
 	var invalid *multierror.Error
 	if r.lost || !errors.As(c.Validate(), &invalid) {
 		return
 	}
 	for _, err := range invalid.Errors {
-		var mistake *supervisor.FieldError
-		if errors.As(err, &mistake) {
-			if mistake.Field == "Command" || slices.ContainsFunc(mistake.Fields(), r.isWrong) {
+		var fieldErr *supervisor.FieldError
+		if errors.As(err, &fieldErr) {
+			if fieldErr.Field == "Command" || slices.ContainsFunc(fieldErr.Fields(), r.isWrong) {
 				continue
 			}
-			err = errors.New(mistake.Text(r.nameOf))
+			err = errors.New(fieldErr.Text(r.nameOf))
 		}
 		r.errs.Errors = append(r.errs.Errors, err)
 	}
 }
 
-// isWrong reports whether the flag of a field had a value that could not be read.
+// isWrong reports whether a value of the flag that sets the field could not be parsed.
 func (r *optionReader) isWrong(field string) bool {
 	f := flagOfField(field)
 	return f != nil && r.wrong[f.name]
 }
 
-// nameOf is what the user calls a field: its flag, or the variable that has set it.
+// nameOf returns the name that errors use for a field: the flag or variable that has
+// set it.
 func (r *optionReader) nameOf(field string) string {
 	f := flagOfField(field)
 	switch {

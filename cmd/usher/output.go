@@ -12,38 +12,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output writes the log to stderr and never blocks its caller: a PID 1 that waits
-// for the reader of its log would miss signals and its deadline. Write appends to
+// output writes the log to stderr without ever blocking its caller: while PID 1 waited
+// for the reader of its log, it would miss signals and its deadline. Write appends to
 // a queue of limited size, and one goroutine writes the queue to stderr.
 //
-// The output of hooks may be endless, so it can fill only a part of the queue: the
-// other part is for usher's own lines. Lines are written in the order in which
-// they were printed. Lines that are dropped are counted, and a notice in their
-// place tells the number.
+// The output of hooks may be endless, so it can use only a part of the queue; the
+// rest is reserved for usher's own lines. All lines are written in the order of the
+// calls. If lines are dropped, a notice in their place gives their number.
 type output struct {
-	fd   int
-	wake chan struct{} // capacity 1: the queue is not empty
-	rest chan struct{} // capacity 1: something has been written
+	fd      int
+	wake    chan struct{} // capacity 1: the queue may be non-empty
+	written chan struct{} // capacity 1: something was written, or the queue is empty
 
-	mu       sync.Mutex
-	queue    []chunk
-	size     int       // bytes in queue
-	progress string    // the progress line that a terminal shows last
-	full     bool      // hook output is dropped until half of its room is free
-	lost     int       // lines dropped since the last notice
-	cause    error     // of a failed write, which has emptied the queue; else nil
-	failed   time.Time // when that was
-	torn     bool      // what was written before it ends within a line
-	partial  bool      // what was last taken from the queue ends within a line
-	writing  bool      // something was taken from the queue and is being written
-	notice   func(n int, failure error) []byte
+	mu           sync.Mutex
+	queue        []chunk
+	size         int       // bytes in queue
+	progressLine string    // the text that a terminal shows as its last line
+	full         bool      // hook output is dropped until half of its room is free
+	lost         int       // lines dropped since the last notice
+	cause        error     // the error of a write, after which the queue was emptied; nil: none
+	failedAt     time.Time // time of that write
+	torn         bool      // that write wrote a part of a line
+	partial      bool      // the piece last taken from the queue ends within a line
+	writing      bool      // a piece was taken from the queue and is being written
+	notice       func(n int, failure error) []byte
 }
 
-// chunk is a part of the queue: text of one kind.
+// chunk is a part of the queue with text of one kind.
 type chunk struct {
 	kind chunkKind
 	text []byte
-	lost int // of a notice: the number of lines that it stands for
+	lost int // the number of lines that a notice replaces
 }
 
 type chunkKind int
@@ -55,44 +54,43 @@ const (
 )
 
 const (
-	// hookRoom is how many bytes may be queued for a line of hook output to be
-	// accepted, ownRoom for one of usher's own. The difference is what no hook can
-	// fill.
+	// A line of hook output is accepted if the queue then has at most hookRoom bytes,
+	// one of usher's own if it has at most ownRoom. Hooks cannot use the difference.
 	hookRoom = 1 << 20
 	ownRoom  = 2 << 20
-	// A chunk that has reached this size is not appended to, so that its memory is
-	// freed soon after it has been written.
+	// Text is not appended to a chunk of this size, so that memory is freed chunk by
+	// chunk while the queue is written.
 	chunkSize = 64 << 10
-	// pieceSize is PIPE_BUF: a write of so many bytes to a pipe is atomic (pipe(7)),
-	// so the app's lines in the same pipe never come in the middle of it.
+	// pieceSize is PIPE_BUF: a write of this size to a pipe is atomic (pipe(7)), so
+	// it is not mixed with what the app writes to the same pipe.
 	pieceSize = 4 << 10
-	// retryPause is how long hook output is dropped after a failed write, so that an
-	// endless hook does not make usher write to a full disk all the time. usher's
-	// own lines are always tried.
+	// After a failed write, hook output is dropped for this long. Otherwise an endless
+	// hook would make usher try to write to a full disk all the time. usher's own
+	// lines are tried at once.
 	retryPause = 100 * time.Millisecond
 )
 
-// How long an exit waits for the reader of the log.
+// How long usher waits for the reader of the log before it exits.
 const (
-	flushPatience = 40 * time.Millisecond  // for one that reads nothing
-	flushHooks    = 50 * time.Millisecond  // for a slow one, until queued hook output is dropped
-	flushLimit    = 100 * time.Millisecond // for a slow one
+	flushStalled = 40 * time.Millisecond  // while nothing is read
+	flushHooks   = 50 * time.Millisecond  // in total, until hook output is dropped
+	flushLimit   = 100 * time.Millisecond // in total
 
-	// without a deadline: on a busy machine the writer may have to wait for the
-	// processor, and the one line of a failed start must not be lost.
-	flushUnlimited = time.Second / 2
+	// Without --grace. On a busy machine the goroutine that writes may not run for a
+	// while, and the only line of a failed start must not be lost.
+	flushNoDeadline = time.Second / 2
 )
 
 func newOutput(f *os.File) *output {
-	p := &output{fd: int(f.Fd()), wake: make(chan struct{}, 1), rest: make(chan struct{}, 1), notice: textNotice}
+	p := &output{fd: int(f.Fd()), wake: make(chan struct{}, 1), written: make(chan struct{}, 1), notice: textNotice}
 	go p.run()
 	return p
 }
 
-// Write prints one or more whole lines of usher's own; it cannot fail.
+// Write queues whole lines of usher's own. It always succeeds.
 func (p *output) Write(lines []byte) (int, error) { return p.enqueue(ownLines, lines) }
 
-// setNotice sets how a notice of dropped lines is written.
+// setNotice sets the function that formats a notice of dropped lines.
 func (p *output) setNotice(format func(n int, failure error) []byte) {
 	p.mu.Lock()
 	p.notice = format
@@ -110,8 +108,8 @@ func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 	p.mu.Lock()
 	if p.accepts(kind, len(lines)) {
 		p.addNotice()
-		if p.progress != "" {
-			p.add(kind, []byte(eraseLine), lines, []byte(p.progress))
+		if p.progressLine != "" {
+			p.add(kind, []byte(eraseLine), lines, []byte(p.progressLine))
 		} else {
 			p.add(kind, lines)
 		}
@@ -123,14 +121,14 @@ func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// accepts reports whether the queue has room for size bytes. Once it had none for
-// hook output, it accepts that again when half of the room is free: otherwise there
+// accepts reports whether the queue has room for size bytes. After hook output was
+// dropped, it is accepted again only when half of its room is free: otherwise there
 // would be a notice after every few lines.
 func (p *output) accepts(kind chunkKind, size int) bool {
 	if kind == ownLines {
 		return p.size+size <= ownRoom
 	}
-	if p.cause != nil && time.Since(p.failed) < retryPause {
+	if p.cause != nil && time.Since(p.failedAt) < retryPause {
 		return false
 	}
 	p.full = p.full && p.size > hookRoom/2 || p.size+size > hookRoom
@@ -149,7 +147,7 @@ func (p *output) add(kind chunkKind, texts ...[]byte) {
 	}
 }
 
-// addNotice queues a notice of the lines that have been dropped, if any.
+// addNotice queues a notice if lines have been dropped.
 func (p *output) addNotice() {
 	if p.lost > 0 {
 		p.queue = append(p.queue, p.takeNotice())
@@ -157,8 +155,8 @@ func (p *output) addNotice() {
 	p.cause = nil
 }
 
-// takeNotice makes a notice of the lines that have been dropped. The caller puts it
-// into the queue.
+// takeNotice returns a notice of the lines that have been dropped, and resets their
+// number. The caller must put it into the queue.
 func (p *output) takeNotice() chunk {
 	c := chunk{kind: lossNotice, lost: p.lost}
 	if p.torn {
@@ -170,7 +168,7 @@ func (p *output) takeNotice() chunk {
 	return c
 }
 
-// lines is how many lines are lost with the chunk.
+// lines returns how many lines are lost if the chunk is dropped.
 func (c chunk) lines() int {
 	if c.kind == lossNotice {
 		return c.lost
@@ -178,59 +176,58 @@ func (c chunk) lines() int {
 	return bytes.Count(c.text, []byte("\n"))
 }
 
-// eraseLine goes to the start of the line and empties it (ECMA-48, EL).
+// eraseLine moves the cursor to the start of the line and erases the line (ECMA-48, EL).
 const eraseLine = "\r\x1b[K"
 
-// showProgress puts text, cut to the terminal's width, in place of the progress line;
-// an empty one ends it.
+// showProgress replaces the progress line by text, cut to the terminal's width. An
+// empty text removes the line.
 func (p *output) showProgress(text string) {
 	if size, err := unix.IoctlGetWinsize(p.fd, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
 		text = string([]rune(text)[:min(len([]rune(text)), int(size.Col)-1)])
 	}
 	p.mu.Lock()
-	if text != p.progress && p.accepts(ownLines, len(eraseLine)+len(text)) {
+	if text != p.progressLine && p.accepts(ownLines, len(eraseLine)+len(text)) {
 		p.add(ownLines, []byte(eraseLine), []byte(text))
-		p.progress = text
+		p.progressLine = text
 	}
 	p.mu.Unlock()
 	signalTo(p.wake)
 }
 
-// isTerminal reports whether lines go to a person's screen.
+// isTerminal reports whether the output is a terminal.
 func (p *output) isTerminal() bool {
 	_, err := unix.IoctlGetTermios(p.fd, unix.TCGETS)
 	return err == nil
 }
 
-// run is the only writer.
+// run writes the queue. It never returns.
 func (p *output) run() {
 	if p.isTerminal() {
-		shieldFromTerminal()
+		blockSIGTTOU()
 	}
 	inLine := false
 	for range p.wake {
 		for piece, ok := p.take(); ok; piece, ok = p.take() {
 			p.write(piece, &inLine)
 		}
-		signalTo(p.rest)
+		signalTo(p.written)
 	}
 }
 
-// shieldFromTerminal lets the calling goroutine write to a terminal with TOSTOP
-// set, once the app has the foreground there: the kernel would stop usher with
-// SIGTTOU, but not a thread that blocks it. The thread is the goroutine's from
-// now on; that costs two threads, so nobody but a terminal's writer should ask.
-func shieldFromTerminal() {
+// blockSIGTTOU lets the calling goroutine write to a terminal that has TOSTOP set while
+// the app is in the foreground: the kernel stops a background process that writes, with
+// SIGTTOU, unless the thread blocks the signal. The goroutine keeps its thread from now
+// on. That costs two threads, so it is done only if the output is a terminal.
+func blockSIGTTOU() {
 	runtime.LockOSThread()
 	var set unix.Sigset_t
 	set.Val[0] = 1 << (syscall.SIGTTOU - 1)
 	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
-// take removes what is to be written next from the queue: as many whole lines as
-// fit into a piece, or a part of a longer line. It returns false if the queue is
-// empty. A notice after a failed write waits for the next line, because it would
-// fail as well.
+// take removes the next piece from the queue: as many whole lines as fit, or a part of
+// a longer line. It returns false if the queue is empty. After a failed write, the
+// notice is not written before the next line is queued, because it would fail too.
 func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,22 +257,21 @@ func (p *output) take() (chunk, bool) {
 	return piece, true
 }
 
-// write writes a piece. inLine reports whether what was written before it, or of
-// it, ends within a line.
+// write writes a piece. It sets inLine to whether the output now ends within a line.
 func (p *output) write(piece chunk, inLine *bool) {
 	for len(piece.text) > 0 {
 		n, err := syscall.Write(p.fd, piece.text)
-		if n == 0 && err == nil { // write(2) leaves this to each device
+		if n == 0 && err == nil { // write(2) allows this for some devices; do not retry forever
 			err = syscall.EIO
 		}
 		switch {
 		case n > 0:
 			*inLine = piece.text[n-1] != '\n'
 			piece.text = piece.text[n:]
-			signalTo(p.rest)
-		case err == syscall.EAGAIN: // somebody else has made stderr non-blocking
+			signalTo(p.written)
+		case err == syscall.EAGAIN: // another process with the same stderr has set O_NONBLOCK
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1); err != nil && err != syscall.EINTR {
-				<-time.After(retryPause) // poll(2) fails if RLIMIT_NOFILE is 0: do not spin
+				<-time.After(retryPause) // poll(2) fails if RLIMIT_NOFILE is 0
 			}
 		case err != syscall.EINTR:
 			p.fail(piece, *inLine, err)
@@ -284,9 +280,9 @@ func (p *output) write(piece chunk, inLine *bool) {
 	}
 }
 
-// fail drops what is queued after a write has failed: nobody reads the pipe any
-// more, the disk is full, or the file has reached its limit (EPIPE, ENOSPC, EFBIG).
-// Later lines are tried again, because each of these may be over then.
+// fail empties the queue after a write has failed: the pipe has no reader, the disk is
+// full, or the file has reached its size limit (EPIPE, ENOSPC, EFBIG). Later lines are
+// tried again, because the reason may be gone by then.
 func (p *output) fail(rest chunk, torn bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,28 +291,28 @@ func (p *output) fail(rest chunk, torn bool, err error) {
 		p.lost += c.lines()
 	}
 	p.queue, p.size, p.full, p.partial = nil, 0, false, false
-	p.cause, p.failed, p.torn = err, time.Now(), torn
+	p.cause, p.failedAt, p.torn = err, time.Now(), torn
 }
 
-// flush waits until everything is written, as long as somebody reads it. A slow
-// reader gets usher's own lines in place of queued hook output. deadline says
-// whether the exit has one (--grace).
-func (p *output) flush(deadline bool) {
-	if deadline {
-		p.flushWithin(flushPatience, flushHooks, flushLimit)
+// flush waits until everything is written, or a time limit expires. hasDeadline is
+// true with --grace. If the reader is slow, queued hook output is dropped, so that the
+// reader gets usher's own lines.
+func (p *output) flush(hasDeadline bool) {
+	if hasDeadline {
+		p.flushWithin(flushStalled, flushHooks, flushLimit)
 		return
 	}
-	p.flushWithin(flushUnlimited, flushUnlimited, flushUnlimited)
+	p.flushWithin(flushNoDeadline, flushNoDeadline, flushNoDeadline)
 }
 
-func (p *output) flushWithin(patience, hooks, all time.Duration) {
-	limit, hookLimit := time.After(all), time.After(hooks)
+func (p *output) flushWithin(stalled, hooks, total time.Duration) {
+	limit, hookLimit := time.After(total), time.After(hooks)
 	for !p.isIdle() {
 		select {
-		case <-p.rest:
+		case <-p.written:
 		case <-hookLimit:
 			p.dropHookOutput()
-		case <-time.After(patience):
+		case <-time.After(stalled):
 			return
 		case <-limit:
 			return
@@ -330,18 +326,18 @@ func (p *output) isIdle() bool {
 	return len(p.queue) == 0 && !p.writing && (p.lost == 0 || p.cause != nil)
 }
 
-// dropHookOutput removes hook output from the queue, but for the rest of a line
-// that has been begun, and leaves one notice in its place.
+// dropHookOutput removes hook output from the queue and puts one notice in its place.
+// It keeps the rest of a line that has been written in part.
 func (p *output) dropHookOutput() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	queue, own := p.queue, []chunk(nil)
 	p.queue, p.size = nil, 0
-	at := -1 // where the notice goes
+	at := -1 // index of the notice; -1: none
 	for i, c := range queue {
 		if i == 0 && c.kind == hookOutput && p.partial {
 			end := bytes.IndexByte(c.text, '\n') + 1
-			if end == 0 { // the progress line
+			if end == 0 { // the progress line, which has no newline
 				end = len(c.text)
 			}
 			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})
@@ -366,7 +362,7 @@ func (p *output) dropHookOutput() {
 	p.queue = own
 }
 
-// signalTo leaves a mark in a channel of capacity 1, if there is none yet.
+// signalTo sends to a channel of capacity 1, unless a value is pending there.
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -13,25 +13,25 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// plan is the whole timeline in text, with the numbers that Run would use, and
-// warnings of what will hurt. Nothing secret is in it: targets come with the
-// name that logs have for them, and the command with its own.
+// plan returns the text that --plan prints: the timeline with the times that Run would
+// use, and warnings about likely problems. It contains no secrets: targets and the
+// command are called by the names that the log uses.
 func plan(o *options) string {
 	c := &o.config
 	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}
 	if len(c.Command) > 0 {
 		p.app = probes.CommandName(c.Command[0])
 	}
-	p.wayUp()
-	p.interrupts()
+	p.startup()
+	p.interruptedHooks()
 	switch {
 	case len(c.Command) == 0 || c.Exec:
 	case c.Grace > 0:
-		p.wayDown()
+		p.shutdown()
 	default:
-		p.wayDownWithoutDeadline()
+		p.shutdownWithoutDeadline()
 	}
-	p.picture()
+	p.diagram()
 	p.warnings()
 	return p.text.String()
 }
@@ -41,7 +41,7 @@ type planner struct {
 	budget supervisor.Budget
 	health string
 	app    string
-	late   []string // hooks that may find no time left
+	late   []string // names of hooks for which no time may be left
 	text   strings.Builder
 }
 
@@ -52,82 +52,86 @@ func (p *planner) title(format string, a ...any) {
 	fmt.Fprintf(&p.text, format+"\n", a...)
 }
 
-// row is one step: what stands in the first column, and what happens.
+// row writes a step: first is the phase or the latest start of the step.
 func (p *planner) row(first, format string, a ...any) {
 	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
 }
 
-// wayUp is everything until the app runs. No step of it has a fixed moment.
-func (p *planner) wayUp() {
-	p.title("On the way up")
+// startup writes the phases up to run. Their steps have no fixed times.
+func (p *planner) startup() {
+	p.title("Startup")
 	if p.health != "" {
 		p.row("health", "/livez and /readyz on %s", p.health)
 	}
 	for _, t := range p.Wait {
-		p.row("wait", "%s%s", t.Name, asked(&t, p.WaitTimeout, "exit 124"))
+		p.row("wait", "%s", probeLimit(&t, p.WaitTimeout, "exit 124"))
 	}
 	for _, t := range p.PreStart {
-		p.row("pre-start", "%s%s; fails: exit 125", t.Name, atMost(t.Timeout))
+		p.row("pre-start", "hook %s, %s; if it fails: exit 125", t.Name, atMost(t.Timeout))
 	}
 	switch {
 	case len(p.Command) == 0:
-		p.row("exit", "0, once all of that has been done")
+		p.row("exit", "with 0")
 		return
 	case p.Exec:
-		p.row("exec", "%s takes usher's place", p.app)
+		p.row("exec", "replace usher with %s (execve)", p.app)
 		return
 	}
 	p.row("start", "%s", p.app)
 	for _, t := range p.Ready {
-		p.row("ready", "%s%s", t.Name, asked(&t, 0, "the app is stopped, exit 124"))
+		p.row("ready", "%s", probeLimit(&t, 0, "stop the app, exit 124"))
 	}
 	for _, t := range p.PostStart {
-		p.row("post-start", "%s%s; fails: the app is stopped, exit 125", t.Name, atMost(t.Timeout))
+		p.row("post-start", "hook %s, %s; if it fails: stop the app, exit 125", t.Name, atMost(t.Timeout))
 	}
-	p.row("run", "until %s ends, or %s comes", p.app, strings.Join(p.stopSignals(), " or "))
+	p.row("run", "until %s exits, or usher receives %s", p.app, strings.Join(p.stopSignals(), " or "))
 }
 
-// interrupts is what a stop signal does to a hook of the start.
-func (p *planner) interrupts() {
+// interruptedHooks writes what happens to a hook that is running during the startup
+// when a stop signal is received.
+func (p *planner) interruptedHooks() {
 	if len(p.PreStart)+len(p.PostStart) == 0 {
 		return
 	}
-	p.title("If a stop signal comes while one of these hooks runs; its own timeout= still counts")
-	limit := func(d, without time.Duration) string {
-		switch {
-		case p.Grace > 0:
-			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", formatDuration(d))
-		case without > 0:
-			return fmt.Sprintf("SIGTERM to the hook, after %s SIGKILL", formatDuration(without))
+	p.title("A stop signal while a hook of the startup is running; its timeout= still counts")
+	stop := func(limit, limitWithoutGrace time.Duration) string {
+		if p.Grace == 0 {
+			limit = limitWithoutGrace
 		}
-		return "SIGTERM to the hook, which may take as long as it needs"
+		if limit == 0 {
+			return "SIGTERM to the hook, no time limit"
+		}
+		return fmt.Sprintf("SIGTERM to the hook, SIGKILL after %s", formatDuration(limit))
 	}
 	if len(p.PreStart) > 0 {
-		p.row("pre-start", "%s; exit 128 and the signal's number", limit(p.budget.Kill, 0))
+		p.row("pre-start", "%s; exit 128 + signal number", stop(p.budget.Kill, 0))
 	}
 	if len(p.PostStart) > 0 {
-		p.row("post-start", "%s; then as below", limit(p.budget.Drain, time.Second))
+		p.row("post-start", "%s; then the shutdown below", stop(p.budget.Drain, time.Second))
 	}
 }
 
-// asked is how long a target may take to say yes, and what if it does not.
-func asked(t *probes.Target, all time.Duration, then string) string {
+// probeLimit describes how long a target is probed. total is the limit of all targets
+// together, 0: none; then is what happens when the limit has expired.
+func probeLimit(t *probes.Target, total time.Duration, then string) string {
+	limit := total
+	if t.Within > 0 && (total == 0 || t.Within < total) {
+		limit = t.Within
+	}
 	switch {
 	case t.Optional > 0:
-		return fmt.Sprintf(" says yes, or is given up after %s", formatDuration(t.Optional))
-	case t.Within > 0 && (all == 0 || t.Within < all):
-		return fmt.Sprintf(" says yes within %s, else %s", formatDuration(t.Within), then)
-	case all > 0:
-		return fmt.Sprintf(" says yes within %s, else %s", formatDuration(all), then)
+		return fmt.Sprintf("until %s is ready; after %s continue without it", t.Name, formatDuration(t.Optional))
+	case limit > 0:
+		return fmt.Sprintf("until %s is ready; after %s: %s", t.Name, formatDuration(limit), then)
 	}
-	return " says yes, whenever that is"
+	return fmt.Sprintf("until %s is ready, no time limit", t.Name)
 }
 
 func atMost(d time.Duration) string {
 	if d == 0 {
-		return ", with no limit"
+		return "no time limit"
 	}
-	return ", " + formatDuration(d) + " at most"
+	return formatDuration(d) + " at most"
 }
 
 func (p *planner) stopSignals() []string {
@@ -144,9 +148,9 @@ func (p *planner) stopSignals() []string {
 	return names
 }
 
-// signalled is the step in which the app gets its signal.
-func (p *planner) signalled() string {
-	sig := "the same signal"
+// stopSignal describes the signal that stops the app.
+func (p *planner) stopSignal() string {
+	sig := "the received signal"
 	switch {
 	case p.StopSignal == supervisor.NoSignal:
 		return "no signal to " + p.app
@@ -160,49 +164,51 @@ func (p *planner) signalled() string {
 	return sig + " to " + to
 }
 
-// wayDown is the end, with the latest moment of each step.
-func (p *planner) wayDown() {
-	p.title("After a stop signal, %s at most; a step ends when its work is done", formatDuration(p.budget.Grace))
+// shutdown writes the phases after run, each with its latest start.
+func (p *planner) shutdown() {
+	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
-	// step is when one begins at the latest; without a limit of its own it may
-	// take all that the drain has.
-	step := func(d time.Duration) (begin string) {
-		begin = formatDuration(at)
-		if d == 0 {
-			d = p.budget.Drain
+	// step returns the latest start of a step of the drain and adds its limit to at. A
+	// step without a limit may use all of the drain's time.
+	step := func(limit time.Duration) (start string) {
+		start = formatDuration(at)
+		if limit == 0 {
+			limit = p.budget.Drain
 		}
-		at = min(at+d, p.budget.Drain)
-		return begin
+		at = min(at+limit, p.budget.Drain)
+		return start
 	}
 	if p.DrainDelay > 0 {
-		p.row(step(p.DrainDelay), "drain-delay: %s goes on serving for %s", p.app, formatDuration(min(p.DrainDelay, p.budget.Drain)))
+		p.row(step(p.DrainDelay), "drain-delay: %s keeps serving for %s", p.app, formatDuration(min(p.DrainDelay, p.budget.Drain)))
 	}
 	for _, t := range p.Drain {
 		left := p.budget.Drain - at
-		p.row(step(t.Timeout), "drain: %s%s", t.Name, p.capped(&t, left))
+		p.row(step(t.Timeout), "drain: hook %s, %s", t.Name, p.hookLimit(&t, left))
 	}
 	if left := p.budget.Drain - at; p.DrainIdle > 0 {
-		p.row(step(0), "drain-idle: %s goes on serving until nobody has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
+		p.row(step(0), "drain-idle: %s keeps serving until no client has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
 	}
-	p.row(formatDuration(at), "stop: %s, which has %s at least", p.signalled(), formatDuration(p.budget.Reserve))
-	p.row("", "leftovers: the same signal to the processes that it has left, at once or after half of the time")
-	p.row(formatDuration(lastCall(at, p.budget.Kill)), "last call: SIGTERM to everything that was not asked yet")
-	p.row(formatDuration(p.budget.Kill), "SIGKILL to %s, if it still lives, and to all that it has left", p.app)
+	p.row(formatDuration(at), "stop: %s, which has at least %s to exit", p.stopSignal(), formatDuration(p.budget.Reserve))
+	p.row("", "leftovers: the same signal to the processes that %s left running, at once or after half of the time", p.app)
+	p.row(formatDuration(lastCall(at, p.budget.Kill)), "last call: SIGTERM to every process that has had no signal yet")
+	p.row(formatDuration(p.budget.Kill), "SIGKILL to %s and all leftover processes", p.app)
 	p.postStop(p.budget.Kill)
 	p.row(formatDuration(p.budget.Grace), "usher has exited")
 
-	p.title("If %s ends by itself, %s at most", p.app, formatDuration(p.budget.Grace))
+	p.title("Shutdown after %s has exited by itself: %s at most", p.app, formatDuration(p.budget.Grace))
 	reserve := min(p.budget.Reserve, p.budget.Kill)
-	p.row("0s", "leftovers: %s to the processes that it has left", p.leftoverSignal())
-	p.row(formatDuration(lastCall(0, reserve)), "last call: SIGTERM to everything that was not asked yet")
-	p.row(formatDuration(reserve), "SIGKILL to what is left")
+	p.row("0s", "leftovers: %s to the processes that %s left running", p.leftoverSignal(), p.app)
+	p.row(formatDuration(lastCall(0, reserve)), "last call: SIGTERM to every process that has had no signal yet")
+	p.row(formatDuration(reserve), "SIGKILL to all leftover processes")
 	p.postStop(p.budget.Reserve)
 }
 
-// lastCall is when four fifths of the time from stop to kill have passed.
+// lastCall returns the time at which four fifths of the time from stop to kill have
+// passed.
 func lastCall(stop, kill time.Duration) time.Duration { return stop + (kill-stop)*4/5 }
 
-// leftoverSignal is what leftovers get after an app that exited by itself.
+// leftoverSignal returns the name of the signal that leftovers get after the app has
+// exited by itself.
 func (p *planner) leftoverSignal() string {
 	if p.StopSignal > 0 {
 		return signals.Name(p.StopSignal)
@@ -212,7 +218,7 @@ func (p *planner) leftoverSignal() string {
 
 func (p *planner) postStop(at time.Duration) {
 	for _, t := range p.PostStop {
-		p.row(formatDuration(at), "post-stop: %s%s", t.Name, p.capped(&t, p.budget.Grace-at))
+		p.row(formatDuration(at), "post-stop: hook %s, %s", t.Name, p.hookLimit(&t, p.budget.Grace-at))
 		if t.Timeout == 0 {
 			at = p.budget.Grace
 		}
@@ -220,39 +226,40 @@ func (p *planner) postStop(at time.Duration) {
 	}
 }
 
-// capped is what a hook may take: its own timeout, or less if no more is left.
-func (p *planner) capped(t *probes.Target, left time.Duration) string {
+// hookLimit describes the limit of a hook: its own timeout, or the time that is left.
+func (p *planner) hookLimit(t *probes.Target, left time.Duration) string {
 	switch {
 	case left <= 0:
 		if !slices.Contains(p.late, t.Name) {
 			p.late = append(p.late, t.Name)
 		}
-		return ", for which no time is left"
+		return "no time may be left for it"
 	case t.Timeout == 0 || left < t.Timeout:
 		return atMost(left)
 	}
 	return atMost(t.Timeout)
 }
 
-// wayDownWithoutDeadline has no numbers but the hooks' own.
-func (p *planner) wayDownWithoutDeadline() {
-	p.title("After a stop signal, or when %s ends by itself; without --grace there is no deadline", p.app)
-	p.row("stop", "%s, and then usher waits for it", p.signalled())
+// shutdownWithoutDeadline writes the phases after run if there is no --grace. Only the
+// hooks have time limits then.
+func (p *planner) shutdownWithoutDeadline() {
+	p.title("Shutdown after a stop signal, or after %s has exited by itself: no deadline without --grace", p.app)
+	p.row("stop", "%s, then usher waits until it has exited", p.stopSignal())
 	for _, t := range p.PostStop {
-		p.row("post-stop", "%s%s", t.Name, atMost(t.Timeout))
+		p.row("post-stop", "hook %s, %s", t.Name, atMost(t.Timeout))
 	}
-	p.row("exit", "what still lives is ended by the kernel, if usher is PID 1")
+	p.row("exit", "if usher is PID 1, the kernel kills all remaining processes")
 }
 
-// pictureWidth is how many columns stand for the grace period.
-const pictureWidth = 64
+// diagramWidth is the number of columns for the time of --grace.
+const diagramWidth = 64
 
-// picture draws the budget to scale.
-func (p *planner) picture() {
+// diagram draws how --grace is divided, to scale.
+func (p *planner) diagram() {
 	if p.budget.Grace == 0 || len(p.Command) == 0 {
 		return
 	}
-	p.title("The deadline: each step at the latest")
+	p.title("The latest start of each phase")
 	type part struct {
 		from time.Duration
 		name string
@@ -261,15 +268,15 @@ func (p *planner) picture() {
 	if p.budget.Drain > 0 && (p.DrainDelay > 0 || len(p.Drain) > 0 || p.DrainIdle > 0) {
 		parts = append(parts, part{0, "drain"})
 	}
-	begin := time.Duration(0)
+	stop := time.Duration(0)
 	if len(parts) > 0 {
-		begin = p.budget.Drain
+		stop = p.budget.Drain
 	}
-	parts = append(parts, part{begin, p.app})
+	parts = append(parts, part{stop, p.app})
 	if p.budget.Kill < p.budget.Grace {
 		parts = append(parts, part{p.budget.Kill, "post-stop"})
 	}
-	column := func(d time.Duration) int { return int(int64(d) * pictureWidth / int64(p.budget.Grace)) }
+	column := func(d time.Duration) int { return int(int64(d) * diagramWidth / int64(p.budget.Grace)) }
 	above, line := "", ""
 	for i, part := range parts {
 		until := p.budget.Grace
@@ -282,23 +289,24 @@ func (p *planner) picture() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// The kubelet counts in whole seconds, and its SIGKILL may come one early.
-	orchestrator := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
-	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, and a preStop's time on top; docker stop -t %[1]d\n", orchestrator)
+	// 2 s more than --grace, rounded up: the kubelet counts in whole seconds, and may
+	// send SIGKILL up to a second early.
+	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
+	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)
 }
 
-// warnings are what will hurt.
+// warnings writes warnings about likely problems.
 func (p *planner) warnings() {
 	var all []string
 	if p.Grace == 0 && len(p.Command) > 0 && !p.Exec {
-		all = append(all, "without --grace nothing is ever killed: an app that ignores its stop signal is ended by the orchestrator, and no post-stop hook is done then")
+		all = append(all, "without --grace nothing is ever killed: if the app ignores its stop signal, the platform kills the container, and post-stop hooks do not run")
 	}
 	all = append(all, p.Warnings()...)
 	if len(p.late) > 0 {
-		all = append(all, fmt.Sprintf("%s may never be done, for the hooks before may take all the time: give each a timeout=", strings.Join(p.late, " and ")))
+		all = append(all, fmt.Sprintf("%s may never run, because the hooks before may use all of the time: give each hook a timeout=", strings.Join(p.late, " and ")))
 	}
-	if len(p.Command) > 0 && !p.Exec && !p.Group && p.holdsBackSignals() {
-		all = append(all, fmt.Sprintf("%s is a shell and may not pass its signal on: end its script with exec", p.app))
+	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() {
+		all = append(all, fmt.Sprintf("%s is a shell and may not forward signals to its child: end the script with exec", p.app))
 	}
 	if len(all) == 0 {
 		return
@@ -311,10 +319,10 @@ func (p *planner) warnings() {
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// holdsBackSignals reports whether the app is a shell that keeps its signals from the
-// command that it runs. "sh -c SCRIPT" does not if the script contains exec, or is a
-// single simple command, which a shell executes without a fork.
-func (p *planner) holdsBackSignals() bool {
+// isShellWithChild reports whether the app is a shell that probably runs the server as
+// its child. "sh -c SCRIPT" does not if the script contains exec, or is a single simple
+// command, which most shells execute without a fork.
+func (p *planner) isShellWithChild() bool {
 	c := p.Command
 	if !slices.Contains(shells, p.app) {
 		return false

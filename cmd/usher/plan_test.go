@@ -49,7 +49,7 @@ func TestPlanStartsNothing(t *testing.T) {
 	r := world{}.start(t, "--plan", "--pre-start", "echo did-run", "--", "echo", "app")
 	assert.Equal(t, 0, r.code())
 	out := r.stdout.rest()
-	assert.Contains(t, out, "pre-start     echo, with no limit")
+	assert.Contains(t, out, "pre-start     hook echo, no time limit")
 	assert.NotContains(t, out, "did-run")
 	assert.Empty(t, r.stderr.rest())
 }
