@@ -18,7 +18,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// contract is testdata/contract.txt: its tables by their titles up to a colon.
+// contract reads the tables of testdata/contract.txt. The key of a table is its title up
+// to the first colon or comma.
 func contract(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/contract.txt")
@@ -33,10 +34,10 @@ func contract(t *testing.T) map[string][]string {
 	return tables
 }
 
-// words are those of a table that is a list.
+// words returns the words of all rows.
 func words(rows []string) []string { return strings.Fields(strings.Join(rows, " ")) }
 
-// pages are those that are written by hand, but for their tables.
+// pages are the texts that describe usher and are written by hand, except their tables.
 type pages struct{ help, man, readme, supervisor string }
 
 func readPages(t *testing.T) pages {
@@ -51,7 +52,7 @@ func readPages(t *testing.T) pages {
 
 // ---- the flag table
 
-// samples are right values by the placeholder, or by the flag where one is not enough.
+// samples are valid values of flags, by the placeholder of the flag table.
 var samples = map[string]string{"TARGET": "true", "D": "1s", "SIG": "QUIT", "ADDR": ":8086", "FROM:TO": "HUP:USR1",
 	"N,...": "143", "text|json": "text", "FILE": "/x", "PATH": "/x", "": "true"}
 
@@ -61,15 +62,15 @@ func (f *flagRow) sample(t *testing.T) string {
 	return "--" + f.name + "=" + samples[f.arg]
 }
 
-// What the table says of a flag is what the program does with it.
-func TestFlagTableIsTrue(t *testing.T) {
+// The program treats each flag as its traits in the flag table say.
+func TestFlagTableMatchesTheProgram(t *testing.T) {
 	fails := func(text string, args ...string) bool {
 		_, err := parseOptions(args, nil)
 		return err != nil && strings.Contains(err.Error(), text)
 	}
 	for _, f := range flags {
 		name, sample := "--"+f.name, f.sample(t)
-		answered := slices.Contains([]string{"help", "version", "probe", "install"}, f.name)
+		otherForm := f.name == "probe" || f.name == "install"
 		if f.name == "help" || f.name == "version" {
 			continue
 		}
@@ -82,7 +83,7 @@ func TestFlagTableIsTrue(t *testing.T) {
 			assert.Equal(t, f.is(actsAfter), fails(name+" cannot be combined with --exec", "--exec", sample, "app"), name)
 			assert.Equal(t, f.is(repeatable), !fails(name+": given 2 times", sample, sample, grace, "app"), name)
 		}
-		if !answered {
+		if !otherForm {
 			assert.Equal(t, f.is(needsApp), fails(name+": needs an app", "--wait=true", sample), name)
 			assert.Equal(t, f.is(withAnything), !fails(name+": cannot be combined with --probe", "--probe=true", sample), name)
 			misplaced := fails(name+": takes no target", "--"+f.name+"=tcp://db:5432", grace, "app")
@@ -101,12 +102,12 @@ func TestFlagTableIsTrue(t *testing.T) {
 	}
 }
 
-// A text that names a flag names one that exists, and a default is the program's.
-func TestTextsOfTheTablesAreTrue(t *testing.T) {
+// Flags that are named in a text exist, and the defaults in the texts are the program's.
+func TestTextsOfTheTablesMatchTheProgram(t *testing.T) {
 	texts := []string{strings.Replace(usage(), "app --port 8080", "app", 1)}
 	for _, f := range flags {
 		texts = append(texts, f.help, f.more)
-		assert.NotContains(t, f.help, ". ", "--%s: further sentences belong to more", f.name)
+		assert.NotContains(t, f.help, ". ", "--%s: further sentences belong in more", f.name)
 		assert.False(t, strings.HasSuffix(f.help, "."), f.name)
 		assert.True(t, f.more == "" || strings.HasSuffix(f.more, "."), f.name)
 	}
@@ -142,20 +143,21 @@ func optionDoc(t *testing.T, name string) probes.OptionDoc {
 	return all[i]
 }
 
-// optionSamples are values that are right.
+// optionSamples are valid values of the options of targets.
 var optionSamples = map[string]string{
 	"timeout": "2s", "name": "x", "interval": "500ms", "within": "30s", "optional": "30s", "successes": "2", "retries": "2",
 	"method": "POST", "status": "204", "header": "'K: V'", "body": "x", "match": "x",
 	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x",
 }
 
-// An option is taken by the kinds and in the uses that the table says, and by no others.
-func TestOptionTableIsTrue(t *testing.T) {
+// An option is accepted for the kinds of targets and the uses in the table, and refused
+// for all others.
+func TestOptionTableMatchesTheProgram(t *testing.T) {
 	for _, o := range probes.Options() {
 		require.Contains(t, optionSamples, o.Name)
 		for _, k := range probes.Kinds() {
 			for use := probes.ForWait; use <= probes.ForProbe; use++ {
-				_, err := probes.Parse(o.Name+"="+optionSamples[o.Name]+" "+strings.Trim(plainExample(k), "'"), use)
+				_, err := probes.Parse(o.Name+"="+optionSamples[o.Name]+" "+strings.Trim(exampleWithoutOptions(k), "'"), use)
 				allowed := (o.Kinds == nil || slices.Contains(o.Kinds, k.Name)) && (o.Uses == nil || slices.Contains(o.Uses, use))
 				assert.Equal(t, allowed, err == nil, "%s= of %s for %s: %v", o.Name, k.Name, use, err)
 			}
@@ -163,8 +165,8 @@ func TestOptionTableIsTrue(t *testing.T) {
 	}
 }
 
-// plainExample is the example of a kind without options.
-func plainExample(k probes.KindDoc) string {
+// exampleWithoutOptions returns the example of a kind of target without its options.
+func exampleWithoutOptions(k probes.KindDoc) string {
 	if k.Name == "command" {
 		return k.Example
 	}
@@ -172,10 +174,10 @@ func plainExample(k probes.KindDoc) string {
 	return words[len(words)-1]
 }
 
-// ---- what is written by hand
+// ---- the texts that are written by hand
 
-// The pages have the same phases, exit codes and variables of hooks as the program.
-func TestContract(t *testing.T) {
+// The pages name the phases, exit codes and hooks' variables that the program has.
+func TestPagesMatchTheProgram(t *testing.T) {
 	tables, p := contract(t), readPages(t)
 	var phases []string
 	for phase := supervisor.Wait; phase <= supervisor.Done; phase++ {
@@ -196,7 +198,7 @@ func TestContract(t *testing.T) {
 		assert.Regexp(t, `(?m)^//\t(126, )?`+code+`[ ,]`, p.supervisor)
 		assert.Regexp(t, `(?m)\b`+code, p.help[strings.Index(p.help, "Exit codes"):])
 	}
-	told := map[string][]string{} // facts by name
+	got := map[string][]string{} // values of the hooks' variables, by name
 	for _, args := range [][]string{
 		{"--wait", "within=0.01s file:///no/such", "app"},
 		{"--pre-start", "false", "app"},
@@ -209,18 +211,18 @@ func TestContract(t *testing.T) {
 		r := world{env: []string{"PATH=" + os.Getenv("PATH")}}.start(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
 		r.code()
 		for _, m := range regexp.MustCompile(`(?m)env\| (USHER_\w+)=(.*)$`).FindAllStringSubmatch(r.stderr.rest(), -1) {
-			told[m[1]] = append(told[m[1]], m[2])
+			got[m[1]] = append(got[m[1]], m[2])
 		}
 	}
-	assert.ElementsMatch(t, words(tables["facts for hooks"]), slices.Collect(maps.Keys(told)))
-	assert.Equal(t, words(tables["reasons"]), slices.Compact(told["USHER_REASON"])) // drain and post-stop have the same
-	for _, fact := range words(tables["facts for hooks"]) {
-		assert.Contains(t, p.readme, "`"+fact+"`")
-		assert.Contains(t, p.man, ".It Ev "+fact+"\n")
+	assert.ElementsMatch(t, words(tables["variables of hooks"]), slices.Collect(maps.Keys(got)))
+	assert.Equal(t, words(tables["reasons"]), slices.Compact(got["USHER_REASON"])) // once for the drain hook and the post-stop hook of a run
+	for _, variable := range words(tables["variables of hooks"]) {
+		assert.Contains(t, p.readme, "`"+variable+"`")
+		assert.Contains(t, p.man, ".It Ev "+variable+"\n")
 	}
 	reasons := words(tables["reasons"])
 	assert.Contains(t, p.readme, "`USHER_REASON` ("+strings.Join(reasons, ", ")+")")
 	_, man, _ := strings.Cut(p.man, ".It Ev USHER_REASON\n")
-	man, _, _ = strings.Cut(man, "\nwhat brought the end")
+	man, _, _ = strings.Cut(man, "\nthe reason of the shutdown")
 	assert.Equal(t, reasons, regexp.MustCompile(`[a-z][a-z-]+`).FindAllString(strings.Replace(man, "\nor\n.Cm", "", 1), -1))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The tables of the README and of usher(1) are made from the flag table, and from the
+// The tables in the README and in usher(1) are generated from the flag table and from the
 // tables of package probes. "make docs" runs this test with -update, which writes them.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
@@ -76,7 +76,7 @@ func markdownOfFlags() string {
 	for i := range names {
 		names[i] = "`" + names[i] + "`"
 	}
-	fmt.Fprintf(&b, "\nEvery flag but %s has an environment variable: `--wait-timeout` is `%s`.\n",
+	fmt.Fprintf(&b, "\nEvery flag except %s has an environment variable: that of `--wait-timeout` is `%s`.\n",
 		listOf(names), findFlag("wait-timeout").variable())
 	return b.String()
 }
@@ -140,7 +140,7 @@ func mdocOfFlags() string {
 		}
 		b.WriteString("\n" + mdoc(text))
 	}
-	fmt.Fprintf(&b, ".El\n.Pp\nEvery flag but\n.Fl %s\nhas a variable, see\n.Sx ENVIRONMENT .\n",
+	fmt.Fprintf(&b, ".El\n.Pp\nEvery flag except\n.Fl %s\nhas an environment variable; see\n.Sx ENVIRONMENT .\n",
 		strings.NewReplacer(", --", " , -", " and --", "\nand\n.Fl -").Replace(strings.TrimPrefix(listOf(namesOf(noVariable)), "-")))
 	return b.String()
 }
@@ -180,12 +180,12 @@ func sentence(text string) string {
 
 var (
 	sentenceEnd = regexp.MustCompile("\\. ([A-Z`])")
-	// codeSpan is a word in backquotes, with the punctuation that touches it.
+	// codeSpan matches text in backquotes, with adjacent punctuation.
 	codeSpan = regexp.MustCompile("([^\\s`]*)`([^`]*)`([^\\s`]*)")
 )
 
-// mdoc renders a text with backquotes: a line for each sentence, and for each word in
-// backquotes a line with its macro.
+// mdoc renders a text in mdoc(7): each sentence on a line of its own, and each text in
+// backquotes as a macro on a line of its own.
 func mdoc(text string) string {
 	var lines []string
 	for _, line := range strings.Split(sentenceEnd.ReplaceAllString(strings.Join(strings.Fields(text), " "), ".\n$1"), "\n") {
@@ -229,7 +229,7 @@ func mdocEscape(text string) string {
 	return strings.NewReplacer(`\`, `\e`, "^", `\(ha`, "`", `\(ga`).Replace(text)
 }
 
-// mdocQuote makes one argument of a text.
+// mdocQuote quotes a text as one argument of a macro.
 func mdocQuote(text string) string {
 	text = strings.ReplaceAll(mdocEscape(text), `"`, `\(dq`)
 	if strings.ContainsAny(text, " ") || slices.Contains([]string{",", ";", ":"}, text) {
@@ -238,7 +238,7 @@ func mdocQuote(text string) string {
 	return text
 }
 
-// The example of each kind is a target of that kind, read as a shell reads it.
+// The shell splits the examples as on a user's command line.
 func TestExamplesOfTargetsAreTargets(t *testing.T) {
 	for _, k := range probes.Kinds() {
 		out, err := exec.Command("sh", "-c", `printf '%s\0' --wait `+k.Example).Output()

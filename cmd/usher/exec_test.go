@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What --exec leaves is the app as it would be without usher: its process ID,
-// its descriptors, its place in the tree.
-func TestExecLeavesNothingOfUsher(t *testing.T) {
+// With --exec, the app has the same process ID, descriptors, signal dispositions, limits
+// and directory as without usher.
+func TestExecRunsTheAppAsWithoutUsher(t *testing.T) {
 	const state = `echo $$; ls /proc/self/fd | wc -l; grep -E "^(Sig(Blk|Ign)|Threads)" /proc/self/status; ulimit -n; pwd`
-	tell := func(argv ...string) string {
+	run := func(argv ...string) string {
 		cmd := exec.Command("sh", append([]string{"-c", `trap "" USR1; echo $$; exec "$@"`, "sh"}, argv...)...)
 		r, w, err := os.Pipe()
 		require.NoError(t, err)
@@ -28,15 +28,15 @@ func TestExecLeavesNothingOfUsher(t *testing.T) {
 		pid, rest, _ := strings.Cut(string(out), "\n")
 		return strings.ReplaceAll(rest, pid, "PID")
 	}
-	direct := tell("sh", "-c", state)
+	direct := run("sh", "-c", state)
 	assert.True(t, strings.HasPrefix(direct, "PID\n"), direct)
-	assert.Equal(t, direct, tell(binary(t), "--exec", "--", "sh", "-c", state))
-	said, rest, _ := strings.Cut(tell(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), ", pid PID\n")
-	assert.Contains(t, said, "usher: start: executing sh in place of usher")
+	assert.Equal(t, direct, run(binary(t), "--exec", "--", "sh", "-c", state))
+	log, rest, _ := strings.Cut(run(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), ", pid PID\n")
+	assert.Contains(t, log, "usher: start: executing sh in place of usher")
 	assert.Equal(t, direct, rest)
 }
 
-func TestExecComesAfterTheWaiting(t *testing.T) {
+func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ready")
 	wait := []string{"--verbose", "--exec", "--wait", "file://" + file, "--", "sh", "-c", "echo $$; exec cat"}
 	r := world{}.start(t, wait...)
@@ -57,16 +57,17 @@ func TestExecComesAfterTheWaiting(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// What hooks have left running is nobody's any more, and the app gets it.
-func TestExecWarnsOfWhatHooksHaveLeft(t *testing.T) {
+// Processes that a hook has left running stay children of the same pid, which is the
+// app's now.
+func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := world{}.start(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())
 	assert.Contains(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
 }
 
-// A LISTEN_PID that is another's stays so, the parent's too; and a socket-activated
-// app that is not there is reported as any other.
-func TestListenPIDIsChangedForTheAppOnly(t *testing.T) {
+// LISTEN_PID (sd_listen_fds(3)) is changed only if it is usher's own pid. If an app with
+// socket activation cannot be executed, the error is reported as for any other app.
+func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 	out, err := exec.Command("sh", "-c", `export LISTEN_PID=$$; "$0" --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`, binary(t)).Output()
 	require.NoError(t, err)
 	assert.Equal(t, "the parent\n", string(out))
@@ -74,11 +75,11 @@ func TestListenPIDIsChangedForTheAppOnly(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(log, nil, 0o644))
 	cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --log json --termination-log "$1" --post-stop 'sh -c "echo reason \$USHER_REASON"' -- /no/such/command`, binary(t), log)
-	said, err := cmd.CombinedOutput()
+	output, err := cmd.CombinedOutput()
 	assert.Error(t, err)
 	assert.Equal(t, 127, cmd.ProcessState.ExitCode())
-	assert.Contains(t, string(said), "reason not-found")
-	for line := range strings.Lines(string(said)) {
+	assert.Contains(t, string(output), "reason not-found")
+	for line := range strings.Lines(string(output)) {
 		assert.True(t, strings.HasPrefix(line, "{"), "JSON: %s", line)
 	}
 	got, err := os.ReadFile(log)
@@ -86,14 +87,14 @@ func TestListenPIDIsChangedForTheAppOnly(t *testing.T) {
 	assert.Equal(t, "cannot run /no/such/command: not found\n", string(got))
 }
 
-func TestExecOfWhatDoesNotRun(t *testing.T) {
+func TestExecOfACommandThatCannotBeRun(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
 	require.NoError(t, os.WriteFile(script, []byte("echo no interpreter named\n"), 0o755))
 	for _, c := range []struct {
 		command string
 		code    int
-		says    string
+		log     string
 	}{
 		{"no-such-command", 127, "cannot run no-such-command: not found"},
 		{dir, 126, "is a directory"},
@@ -101,13 +102,13 @@ func TestExecOfWhatDoesNotRun(t *testing.T) {
 	} {
 		r := world{}.start(t, "--exec", "--", c.command)
 		assert.Equal(t, c.code, r.code(), c.command)
-		assert.Contains(t, r.stderr.rest(), c.says)
+		assert.Contains(t, r.stderr.rest(), c.log)
 	}
 }
 
-// What tunes a Go program is meant for the app. usher is one too, and would
-// print traces, or refuse to start.
-func TestRuntimeVariablesAreTheApps(t *testing.T) {
+// Variables such as GODEBUG and GOMEMLIMIT are meant for the app. If the Go runtime of
+// usher read them too, it would print traces or fail to start.
+func TestVariablesOfTheGoRuntimeAffectOnlyTheApp(t *testing.T) {
 	vars := []string{"GODEBUG=inittrace=1,gctrace=1,schedtrace=1", "GOMAXPROCS=7", "GOGC=off", "GOMEMLIMIT=nonsense", "A=1", "PATH=" + os.Getenv("PATH")}
 	cmd := exec.Command(binary(t), "--", "env")
 	cmd.Env = vars

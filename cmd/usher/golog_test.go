@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Libraries print through package log, and GODEBUG is the app's. A binary without
-// usher's own entry reads GODEBUG as any Go program does.
+// Libraries may print through package log, depending on GODEBUG, which is meant for the
+// app. The test uses a binary without the entry point of package signals, because that
+// would hide GODEBUG from the runtime.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(content))

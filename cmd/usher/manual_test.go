@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// usher.md is usher(1) for reading on the web. "make docs" runs this test with
-// -update, after those that write parts of usher.1.
+// usher.md is usher(1) in Markdown, for reading on the web. "make docs" runs this test
+// with -update, after the tests that update usher.1.
 func TestManualForTheWeb(t *testing.T) {
 	if _, err := exec.LookPath("mandoc"); err != nil {
 		skip(t, "needs mandoc")

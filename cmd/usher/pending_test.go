@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A failed wait names exactly the targets that are pending, each with its last
-// error, how often it was asked, for how long, and what to look at first.
-func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
+// A failed wait logs exactly the pending targets, each with its last error, the number
+// of attempts, the time and a hint.
+func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	t.Parallel()
 	args := []string{
 		"--wait-timeout", "3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
@@ -19,7 +19,7 @@ func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
 	}
 	r := world{}.start(t, args...)
 	assert.Equal(t, 124, r.code())
-	said := r.stderr.rest()
+	log := r.stderr.rest()
 	for _, line := range []string{
 		`usher: error: wait: timed out after 3s, 4 targets pending`,
 		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts\): connection refused \(is it listening on that port, .*\?\)`,
@@ -27,33 +27,33 @@ func TestFailedWaitSaysWhatToLookAt(t *testing.T) {
 		`usher: error: wait: check is not ready after \d+\.\ds \(\d+ attempts\): exit status 3 \(--verbose shows what it prints\)`,
 		`usher: error: wait: missing is not ready after \d+\.\ds \(\d+ attempts\): cannot run no-such-command: not found \(is it a command\? .*\)`,
 	} {
-		assert.Regexp(t, `(?m)^`+line+`$`, said)
+		assert.Regexp(t, `(?m)^`+line+`$`, log)
 	}
-	assert.Equal(t, 4, strings.Count(said, "is not ready after "), said)
+	assert.Equal(t, 4, strings.Count(log, "is not ready after "), log)
 
 	r = world{}.start(t, append([]string{"--log", "json", "--quiet"}, args...)...)
 	assert.Equal(t, 124, r.code())
 	r.stderr.rest()
-	told := map[string]string{}
+	errs := map[string]string{} // by target
 	for _, line := range r.stderr.all {
-		var fact struct {
+		var record struct {
 			Target, Error, Hint string
 			Attempts            int
 			Seconds             float64
 		}
-		require.NoError(t, json.Unmarshal([]byte(line), &fact), line)
-		if fact.Attempts > 0 {
-			assert.Positive(t, fact.Seconds)
-			told[fact.Target] = fact.Error
-			assert.NotEmpty(t, fact.Hint, line)
+		require.NoError(t, json.Unmarshal([]byte(line), &record), line)
+		if record.Attempts > 0 {
+			assert.Positive(t, record.Seconds)
+			errs[record.Target] = record.Error
+			assert.NotEmpty(t, record.Hint, line)
 		}
 	}
 	assert.Equal(t, map[string]string{
 		"db": "connection refused", "file:///no/such/file": "no such file",
 		"check": "exit status 3", "missing": "cannot run no-such-command: not found",
-	}, told)
+	}, errs)
 
 	r = world{}.start(t, append([]string{"--verbose"}, args...)...)
 	assert.Equal(t, 124, r.code())
-	assert.NotContains(t, r.stderr.rest(), "--verbose", "nobody is told to do what he does")
+	assert.NotContains(t, r.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
 }

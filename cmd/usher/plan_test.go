@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the plans as they are now drawn")
+var update = flag.Bool("update", false, "write the plans and the generated parts of the pages as they are now")
 
-// Each plan is compared with testdata/plan/NAME.txt, which is the part to read.
+// Each plan must be equal to testdata/plan/NAME.txt.
 func TestPlans(t *testing.T) {
 	for name, args := range map[string][]string{
 		"everything": {"--wait", "tcp://db:5432", "--wait", "optional=5s name=cache tcp://redis:6379", "--wait", "within=10s http://auth/healthz?token=hunter2",
