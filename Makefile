@@ -98,7 +98,7 @@ vet: ## go vet, and go.mod and go.sum are tidy
 	go mod tidy -diff
 
 docs: ## write what the pages have from the tables of flags, targets, options and events; needs mandoc
-	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManLog|TestManualForTheWeb)$$' ./cmd/usher -update
+	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManualListsTheEventsAndFieldsOfTheLog|TestManualForTheWeb)$$' ./cmd/usher -update
 
 lint: $(LINT) ## the rules of .golangci.yml, which say why
 	$(LINT) run

@@ -14,7 +14,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// parsed parses what must be right.
+// parsed parses a valid command line.
 func parsed(t *testing.T, args, env []string) options {
 	t.Helper()
 	o, err := parseOptions(args, env)
@@ -22,8 +22,8 @@ func parsed(t *testing.T, args, env []string) options {
 	return o
 }
 
-// mistakesIn parses what must be wrong.
-func mistakesIn(t *testing.T, args, env []string) string {
+// errorsIn parses an invalid command line and returns the text of the error.
+func errorsIn(t *testing.T, args, env []string) string {
 	t.Helper()
 	_, err := parseOptions(args, env)
 	require.Error(t, err)
@@ -37,7 +37,7 @@ func targetNames(targets []probes.Target) (names []string) {
 	return names
 }
 
-func TestOptionsOfAPlainInit(t *testing.T) {
+func TestOptionsWithoutFlagsAreThoseOfAPlainInit(t *testing.T) {
 	o := parsed(t, []string{"app", "-x", "--grace", "--", "--help"}, []string{"A=1"})
 	assert.Equal(t, []string{"app", "-x", "--grace", "--", "--help"}, o.config.Command)
 	assert.Equal(t, []string{"A=1"}, o.config.Env)
@@ -46,7 +46,7 @@ func TestOptionsOfAPlainInit(t *testing.T) {
 	assert.False(t, o.json || o.quiet || o.verbose || o.help || o.version || o.config.Group)
 }
 
-func TestOptionsOfEveryFlag(t *testing.T) {
+func TestOptionsCanBeSetByFlags(t *testing.T) {
 	o := parsed(t, []string{
 		"--wait", "tcp://a:1", "--wait=name='one, two' tcp://b:2", "--wait-timeout", "90",
 		"--pre-start", "migrate", "--pre-start", "true",
@@ -82,7 +82,7 @@ func TestOptionsOfEveryFlag(t *testing.T) {
 	assert.NotNil(t, c.Readiness)
 }
 
-func TestOptionsOfOtherForms(t *testing.T) {
+func TestProbeAndInstallIgnoreTheEnvironmentAndRefuseOtherFlags(t *testing.T) {
 	env := []string{"USHER_WAIT=nonsense://", "USHER_GRACE=x", "USHER_QUIET=x"}
 	o := parsed(t, []string{"--probe", "timeout=2s tcp://a:1", "--probe=true", "--verbose"}, env)
 	assert.Equal(t, []string{"tcp://a:1", "true"}, targetNames(o.probe))
@@ -92,7 +92,7 @@ func TestOptionsOfOtherForms(t *testing.T) {
 
 	for _, c := range []struct {
 		args []string
-		says []string
+		errs []string
 	}{
 		{[]string{"--probe", "tcp://a:1", "--grace", "5", "--wait=x", "app"}, []string{"--wait: cannot be combined with --probe", "--grace: cannot be combined with --probe", "a command cannot be combined with --probe"}},
 		{[]string{"--probe", "interval=1s db:5"}, []string{"interval= is for --wait and --ready only, not for --probe", "write tcp://db:5"}},
@@ -103,15 +103,15 @@ func TestOptionsOfOtherForms(t *testing.T) {
 	} {
 		_, err := parseOptions(c.args, nil)
 		require.Error(t, err, "%q", c.args)
-		for _, says := range c.says {
-			assert.ErrorContains(t, err, says)
+		for _, text := range c.errs {
+			assert.ErrorContains(t, err, text)
 		}
-		assert.Len(t, strings.Split(err.Error(), "\n"), len(c.says), "%v", err)
+		assert.Len(t, strings.Split(err.Error(), "\n"), len(c.errs), "%v", err)
 	}
 }
 
-// What a target is for decides its options and defaults.
-func TestOptionsUseOfTargets(t *testing.T) {
+// The use of a target, which its flag sets, determines its options and their defaults.
+func TestFlagsSetTheUseOfTheirTargets(t *testing.T) {
 	c := parsed(t, []string{"--wait", "a", "--ready", "a", "--pre-start", "a", "--post-start", "a",
 		"--drain", "a", "--post-stop", "a", "--grace", "25s", "app"}, nil).config
 	assert.Equal(t, probes.ForWait, c.Wait[0].Use)
@@ -122,14 +122,14 @@ func TestOptionsUseOfTargets(t *testing.T) {
 	assert.Equal(t, probes.ForEnd, c.PostStop[0].Use)
 }
 
-func TestOptionsZeroIsNoLimit(t *testing.T) {
+func TestDurationOfZeroMeansNoLimit(t *testing.T) {
 	c := parsed(t, []string{"--grace", "0", "--wait-timeout=0", "--drain-delay", "0s", "app"}, nil).config
 	assert.Zero(t, c.Grace)
 	assert.Zero(t, c.WaitTimeout)
 	assert.Zero(t, c.DrainDelay)
 }
 
-func TestOptionsLeaveTheCommandAlone(t *testing.T) {
+func TestTheCommandIsNotChanged(t *testing.T) {
 	for _, command := range [][]string{
 		{"app", "--wait", "tcp://db:5432"},
 		{"app", "$HOME", "a,b", "", "\xff\n"},
@@ -143,14 +143,14 @@ func TestOptionsLeaveTheCommandAlone(t *testing.T) {
 	assert.Equal(t, dashed, parsed(t, append([]string{"--group", "--"}, dashed...), nil).config.Command)
 }
 
-func TestOptionsOfAnInitContainer(t *testing.T) {
+func TestWaitNeedsNoCommand(t *testing.T) {
 	o := parsed(t, []string{"--wait", "tcp://db:5432", "--wait-timeout", "5m", "--pre-start", "a",
 		"--post-stop", "b", "--grace", "5s", "--stop-on", "QUIT", "--log=json", "--quiet", "--group=0"}, nil)
 	assert.Empty(t, o.config.Command)
 	assert.Len(t, o.config.Wait, 1)
 }
 
-func TestOptionsHelpAndVersionAnswerWhateverElseIsGiven(t *testing.T) {
+func TestHelpAndVersionWorkBesideWrongFlags(t *testing.T) {
 	broken := []string{"USHER_GRACE=abc", "USHER_QUIET=maybe"}
 	for _, args := range []string{
 		"--help", "-h", "--grace abc --help", "--unknown --help", "--wait --help", "--grace -h",
@@ -172,7 +172,7 @@ func TestOptionsHelpAndVersionAnswerWhateverElseIsGiven(t *testing.T) {
 	}
 }
 
-func TestOptionsMistakes(t *testing.T) {
+func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 	const noCommand = "no command (ENTRYPOINT clears the image's CMD)"
 	quoted := func(s string) string {
 		return "the command " + s + "=… is an option of a target: quote it with its target, as in --wait 'timeout=2s tcp://db:5432'"
@@ -185,13 +185,13 @@ func TestOptionsMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		// nothing to do
+		// no command
 		{nil, noCommand},
 		{[]string{"--"}, noCommand},
 		{[]string{"--group"}, noCommand},
 		{[]string{"--wait", "tcp://db:5432", "--"}, noCommand},
 		{[]string{"--wait"}, "--wait: needs a value"},
-		// a command that is a piece of a target
+		// a command that looks like a target or an option
 		{[]string{"tcp://db:5432", "--", "app"}, target("tcp")},
 		{[]string{"--", "postgres://u:p@db/x"}, target("postgres")},
 		{[]string{"--wait", "tcp://a:1", "tcp://b:2", "app"}, target("tcp")},
@@ -216,7 +216,7 @@ func TestOptionsMistakes(t *testing.T) {
 		{[]string{"--stop-on", "QUIT,USR1", "app"}, "--stop-on: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1"},
 		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: all but -h are written in full"},
 		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
-		// values that are missing, or one too many
+		// missing and superfluous values
 		{[]string{"--grace"}, "--grace: needs a value\n" + noCommand},
 		{[]string{"--grace", "--", "app"}, "--grace: needs a value"},
 		{[]string{"--wait", "--group", "app"}, "--wait: needs a value"},
@@ -224,7 +224,7 @@ func TestOptionsMistakes(t *testing.T) {
 		{[]string{"--group", "--group", "app"}, "--group: given 2 times, but it takes one value"},
 		{[]string{"--group=yes", "app"}, `--group: "yes" is not a boolean: write true, false, 1 or 0`},
 		{[]string{"--help=yes", "app"}, `--help: "yes" is not a boolean: write true, false, 1 or 0`},
-		// values
+		// wrong values
 		{[]string{"--stop-reserve", "0", "--grace", "5s", "app"}, "--stop-reserve: 0 leaves the app no time to stop: leave it out for half of --grace, at most 10s"},
 		{[]string{"--stop-on", "KILL", "app"}, "--stop-on: SIGKILL cannot be caught by any process"},
 		{[]string{"--stop-on", "QUIT", "--stop-on", "STOP", "app"}, "--stop-on (2 of 2): SIGSTOP cannot be caught by any process"},
@@ -233,20 +233,20 @@ func TestOptionsMistakes(t *testing.T) {
 		{[]string{"--success-exit", "1,", "app"}, `--success-exit: "" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
 		{[]string{"--log", "xml", "app"}, `--log: "xml" is not a format: write text or json`},
 		{[]string{"--grace", "tcp://db:5432", "app"}, "--grace: takes no target: those belong to --wait, --ready and the hooks"},
-		// together
+		// combinations of flags
 		{[]string{"--quiet", "--verbose", "app"}, "--quiet and --verbose contradict each other: choose one"},
 		{[]string{"--wait", "true", "--drain", "x"}, "--drain: needs an app: write a command, or leave it out"},
 		{[]string{"--wait", "true", "--group", "--rewrite", "HUP:0", "--rewrite", "USR1:0"},
 			"--group: needs an app: write a command, or leave it out\n" +
 				"--rewrite: needs an app: write a command, or leave it out"},
 	} {
-		assert.Equal(t, c.want, mistakesIn(t, c.args, nil), "%q", c.args)
+		assert.Equal(t, c.want, errorsIn(t, c.args, nil), "%q", c.args)
 	}
 }
 
-// Other packages word these mistakes; here it counts that they are one, and of
-// which flag.
-func TestOptionsMistakesNameTheirFlag(t *testing.T) {
+// The texts of these errors are from other packages. This test checks that each is an
+// error, and begins with the name of the flag.
+func TestErrorsInOptionsNameTheFlag(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
 		{"--grace", "abc"}, {"--grace", ""}, {"--grace", "-5s"}, {"--wait-timeout", "5 minutes"},
 		{"--drain-delay", "1h30"}, {"--stop-reserve", "x"},
@@ -258,26 +258,26 @@ func TestOptionsMistakesNameTheirFlag(t *testing.T) {
 		{"--health", "8086"}, {"--health", ":0"}, {"--health", ":http"}, {"--health", ":65536"}, {"--health", "localhost:8086"},
 		{"--health", "[::1:8086"}, {"--health", ""}, {"--health", "http://:8086"},
 	} {
-		text := mistakesIn(t, []string{c.flag, c.value, "app"}, nil)
+		text := errorsIn(t, []string{c.flag, c.value, "app"}, nil)
 		assert.True(t, strings.HasPrefix(text, c.flag), "%s %q: %s", c.flag, c.value, text)
 		assert.NotContains(t, text, "\n", "%s %q", c.flag, c.value)
 	}
 }
 
-// An unreadable value must not be reported a second time by what depends on it.
-func TestOptionsMistakesHaveNoEcho(t *testing.T) {
+// A value that cannot be parsed must not cause errors about flags that depend on it.
+func TestWrongValueIsReportedOnce(t *testing.T) {
 	for _, args := range []string{
 		"--grace abc --drain x --drain-delay 5s --stop-reserve 3s app",
 		"--grace 10s --stop-reserve abc app",
 		"--wait db:5432",
 	} {
-		text := mistakesIn(t, strings.Fields(args), nil)
+		text := errorsIn(t, strings.Fields(args), nil)
 		assert.NotContains(t, text, "\n", args)
 	}
 }
 
-func TestOptionsReportAllMistakesAtOnce(t *testing.T) {
-	got := mistakesIn(t, []string{
+func TestAllErrorsInOptionsAreReportedAtOnce(t *testing.T) {
+	got := errorsIn(t, []string{
 		"--wait", "http://auth/healthz",
 		"--wait", "auth:8080",
 		"--grace=25 s",
@@ -300,16 +300,16 @@ USHER_LOG: "yaml" is not a format: write text or json
 --quiet and --verbose contradict each other: choose one`
 
 	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i, line := range wantLines { // the ends are the business of other packages
-		if begin, cut := strings.CutSuffix(line, "…"); cut && i < len(gotLines) && strings.HasPrefix(gotLines[i], begin) {
+	for i, line := range wantLines { // "…" stands for the rest of a text from another package
+		if begin, ok := strings.CutSuffix(line, "…"); ok && i < len(gotLines) && strings.HasPrefix(gotLines[i], begin) {
 			gotLines[i] = line
 		}
 	}
 	assert.Equal(t, want, strings.Join(gotLines, "\n"))
 }
 
-// What is behind an unknown flag is not judged: it may be its value.
-func TestOptionsAnUnknownFlagEndsTheReading(t *testing.T) {
+// The argument after an unknown flag may be its value, so nothing after it is reported.
+func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string
@@ -326,7 +326,7 @@ func TestOptionsAnUnknownFlagEndsTheReading(t *testing.T) {
 		{[]string{"---", "--grace", "abc", "app"}, "---: no such flag"},
 		{[]string{"--probe", "true", "--nope", "--grace", "1s", "app"}, "--nope: no such flag\n--grace: cannot be combined with --probe: leave one of them out"},
 	} {
-		assert.Equal(t, c.want, mistakesIn(t, c.args, nil), "%q", c.args)
+		assert.Equal(t, c.want, errorsIn(t, c.args, nil), "%q", c.args)
 	}
 	for _, args := range []string{"--foo --help", "--foo bar -h", "--= --help", "--foo --wait --help", "--foo -test.v -h", "--foo --= --nope -h"} {
 		o, err := parseOptions(strings.Fields(args), nil)
@@ -335,19 +335,19 @@ func TestOptionsAnUnknownFlagEndsTheReading(t *testing.T) {
 	}
 }
 
-// A mistake in what two flags have together names them as the user has written them.
-func TestOptionsMistakesOfTwoFlagsNameBoth(t *testing.T) {
+// An error about two settings names each as the user has set it: by flag or variable.
+func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
-		mistakesIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
+		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
 	assert.Equal(t, "USHER_READY cannot be combined with --exec: it acts after the app has replaced usher: leave one of them out",
-		mistakesIn(t, []string{"--exec", "app"}, []string{"USHER_READY=true\ntrue"}))
+		errorsIn(t, []string{"--exec", "app"}, []string{"USHER_READY=true\ntrue"}))
 	assert.Equal(t, "USHER_GRACE 2s is too short: --drain-delay, --drain-idle, --stop-reserve and the timeout= of the hooks add up to 3s: raise USHER_GRACE to 6s, or shorten them",
-		mistakesIn(t, []string{"--drain-delay=3s", "app"}, []string{"USHER_GRACE=2s"}))
+		errorsIn(t, []string{"--drain-delay=3s", "app"}, []string{"USHER_GRACE=2s"}))
 	assert.Equal(t, "--health cannot be combined with --exec: it acts after the app has replaced usher: leave one of them out",
-		mistakesIn(t, []string{"--health", ":1", "--exec", "app"}, nil))
+		errorsIn(t, []string{"--health", ":1", "--exec", "app"}, nil))
 }
 
-func TestEnvSetsEveryFlag(t *testing.T) {
+func TestOptionsCanBeSetByVariables(t *testing.T) {
 	o := parsed(t, []string{"app"}, []string{
 		"USHER_WAIT=\n  tcp://a:1  \r\n\n\tname='one, two' tcp://b:2\n", "USHER_WAIT_TIMEOUT=5",
 		"USHER_PRE_START=a", "USHER_READY=b", "USHER_POST_START=c", "USHER_DRAIN=d", "USHER_POST_STOP=e",
@@ -369,11 +369,11 @@ func TestEnvSetsEveryFlag(t *testing.T) {
 	assert.Equal(t, "/log", o.terminationLog)
 	assert.Equal(t, ":8086", o.health)
 	assert.Empty(t, c.Env)
-	assert.NotNil(t, c.Env, "a nil Env would hand the app usher's own variables")
+	assert.NotNil(t, c.Env, "with a nil Env the app would get usher's own variables")
 }
 
-// Every flag has its variable: a new one cannot be forgotten above.
-func TestEnvKnowsEveryFlag(t *testing.T) {
+// The app does not get the variable of any flag that has one.
+func TestAppGetsNoVariableOfAFlag(t *testing.T) {
 	for _, f := range flags {
 		env := []string{f.variable() + "="}
 		got := parsed(t, []string{"app"}, env).config.Env
@@ -385,7 +385,7 @@ func TestEnvKnowsEveryFlag(t *testing.T) {
 	}
 }
 
-func TestEnvOfTheAppIsLeftAlone(t *testing.T) {
+func TestOtherVariablesAreForTheApp(t *testing.T) {
 	env := []string{
 		"PATH=/bin", "A=1", "A=2", "A=1", "EMPTY=", "=C:=x", "novalue", "", "BYTES=\xff\n=",
 		"USHER_PORT=tcp://10.0.0.1:80", "USHER_SERVICE_HOST=10.0.0.1", "USHER_REASON=x",
@@ -395,11 +395,11 @@ func TestEnvOfTheAppIsLeftAlone(t *testing.T) {
 	with = append(with, "USHER_GRACE=7s", "USHER_WAIT=")
 	o := parsed(t, []string{"app"}, with)
 	assert.Equal(t, env, o.config.Env)
-	assert.Equal(t, 5*time.Second, o.config.Grace, "the first of two counts, as for getenv")
+	assert.Equal(t, 5*time.Second, o.config.Grace, "the first of two entries counts, as for getenv(3)")
 	assert.False(t, o.help || o.version)
 }
 
-func TestEnvIsReplacedByAFlag(t *testing.T) {
+func TestFlagReplacesItsVariable(t *testing.T) {
 	o := parsed(t, []string{"--wait", "tcp://c:3", "--grace", "5s", "--group=false", "app"},
 		[]string{"USHER_WAIT=tcp://a:1\nnonsense://", "USHER_GRACE=abc", "USHER_GROUP=true", "USHER_READY=tcp://r:1"})
 	assert.Equal(t, []string{"tcp://c:3"}, targetNames(o.config.Wait))
@@ -409,14 +409,14 @@ func TestEnvIsReplacedByAFlag(t *testing.T) {
 	assert.Empty(t, o.config.Env)
 }
 
-func TestEnvEmptyCountsAsUnset(t *testing.T) {
+func TestEmptyVariableCountsAsUnset(t *testing.T) {
 	o := parsed(t, []string{"app"}, []string{"USHER_GRACE=", "USHER_WAIT= \n \n", "USHER_GROUP= ", "USHER_WAIT_TIMEOUT=\n"})
 	assert.Zero(t, o.config.Grace)
 	assert.Empty(t, o.config.Wait)
 	assert.Equal(t, time.Minute, o.config.WaitTimeout)
 }
 
-func TestEnvMistakesNameTheVariable(t *testing.T) {
+func TestErrorsInVariablesNameTheVariable(t *testing.T) {
 	for entry, begin := range map[string]string{
 		"USHER_GRACE=abc":           "USHER_GRACE: ",
 		"USHER_WAIT=true\n\ndb:5":   "USHER_WAIT line 3: ",
@@ -428,17 +428,17 @@ func TestEnvMistakesNameTheVariable(t *testing.T) {
 		"USHER_LOG=JSON":            "USHER_LOG: ",
 		"USHER_STOP_SIGNAL=tcp://x": "USHER_STOP_SIGNAL: ",
 	} {
-		text := mistakesIn(t, []string{"app"}, []string{entry})
+		text := errorsIn(t, []string{"app"}, []string{entry})
 		assert.True(t, strings.HasPrefix(text, begin), text)
 		assert.NotContains(t, text, "\n")
 	}
-	text := mistakesIn(t, nil, []string{"USHER_WAIT=true", "USHER_READY=true"})
+	text := errorsIn(t, nil, []string{"USHER_WAIT=true", "USHER_READY=true"})
 	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave it out", text)
 }
 
-// Wherever a secret is written, rightly or in the wrong place, no mistake on the
-// same command line may repeat it.
-func TestOptionsMistakesHoldNoSecret(t *testing.T) {
+// A secret may be in its right place or in a wrong one: no error on the same command line
+// may repeat it.
+func TestErrorsInOptionsContainNoSecret(t *testing.T) {
 	const canary = "hunter2"
 	for _, words := range [][]string{
 		{"--wait", "http://user:hunter2@auth:port/"},
@@ -469,9 +469,9 @@ func TestOptionsMistakesHoldNoSecret(t *testing.T) {
 		{"header=X-Token: hunter2"},
 		{"body=hunter2"},
 	} {
-		assert.NotContains(t, mistakesIn(t, append(words, "--nope"), nil), canary, "%q", words)
+		assert.NotContains(t, errorsIn(t, append(words, "--nope"), nil), canary, "%q", words)
 	}
-	text := mistakesIn(t, []string{"app"}, []string{
+	text := errorsIn(t, []string{"app"}, []string{
 		"USHER_WAIT=http://user:hunter2@auth:port/?hunter2", "USHER_GRACE=http://u:hunter2@x", "USHER_DRAIN=body=hunter2 bad://hunter2",
 	})
 	assert.NotContains(t, text, canary)
@@ -485,8 +485,8 @@ func TestUsageFitsATerminal(t *testing.T) {
 	}
 }
 
-// FuzzOptions gives words of the command line and of the environment, one a
-// line: nothing may panic, and what is accepted keeps the promises.
+// FuzzOptions parses arguments and environment entries, one per line. It checks that
+// there is no panic, and that accepted options have the properties below.
 func FuzzOptions(f *testing.F) {
 	f.Add("--wait\ntcp://db:5432\n--\napp\n-x", "USHER_GRACE=25s\nA=1\nA=2")
 	f.Add("--grace=abc\n--wiat\nx\n-g\n--=\n---\n--help=no", "USHER_GROUP=yes\nUSHER_WAIT=\x00a b")
@@ -494,7 +494,7 @@ func FuzzOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line, variables string) {
 		args, env := strings.Split(line, "\n"), strings.Split(variables, "\n")
 		for i := range env {
-			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // values of several lines
+			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // for values with several lines
 		}
 		o, err := parseOptions(args, env)
 		if err != nil {

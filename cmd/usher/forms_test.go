@@ -25,8 +25,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// asks runs "usher --probe …" and returns its exit status and what it says.
-func asks(t *testing.T, env []string, targets ...string) (int, string) {
+// runProbe runs "usher --probe …" and returns its exit status and its log.
+func runProbe(t *testing.T, env []string, targets ...string) (int, string) {
 	t.Helper()
 	cmd := exec.Command(binary(t))
 	for _, target := range targets {
@@ -40,45 +40,45 @@ func asks(t *testing.T, env []string, targets ...string) (int, string) {
 	return cmd.ProcessState.ExitCode(), stderr.String()
 }
 
-func TestProbeAsksOnce(t *testing.T) {
-	var asked atomic.Int32
+func TestProbeProbesEachTargetOnce(t *testing.T) {
+	var requests atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		requests.Add(1)
 		w.WriteHeader(map[string]int{"/ready": 200, "/not": 503}[r.URL.Path])
 	}))
 	defer server.Close()
 
-	code, said := asks(t, []string{"USHER_WAIT=nonsense://", "USHER_PROBE=false"}, server.URL+"/ready", "true")
+	code, log := runProbe(t, []string{"USHER_WAIT=nonsense://", "USHER_PROBE=false"}, server.URL+"/ready", "true")
 	assert.Equal(t, 0, code)
-	assert.Empty(t, said)
-	assert.EqualValues(t, 1, asked.Load())
+	assert.Empty(t, log)
+	assert.EqualValues(t, 1, requests.Load())
 
-	code, said = asks(t, nil, server.URL+"/ready", "name=api "+server.URL+"/not?token=hunter2", "sh -c 'echo noise; exit 3'")
+	code, log = runProbe(t, nil, server.URL+"/ready", "name=api "+server.URL+"/not?token=hunter2", "sh -c 'echo noise; exit 3'")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, "usher: error: probe: api: status 503\nusher: error: probe: sh: exit status 3\n", said)
-	assert.EqualValues(t, 3, asked.Load())
+	assert.Equal(t, "usher: error: probe: api: status 503\nusher: error: probe: sh: exit status 3\n", log)
+	assert.EqualValues(t, 3, requests.Load())
 }
 
-// A probe that hangs has a second, and takes what it has started with it.
-func TestProbeThatHangs(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+// The time limit of a probe that hangs is 1s. The children of its command are killed too.
+func TestProbeTimesOutAfterASecond(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel completes connections, nothing responds
 	require.NoError(t, err)
 	defer listener.Close()
-	code, said := asks(t, nil, "http://"+listener.Addr().String(), "sh -c 'sleep 1000; true'")
+	code, log := runProbe(t, nil, "http://"+listener.Addr().String(), "sh -c 'sleep 1000; true'")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, fmt.Sprintf("usher: error: probe: http://%s: timed out after 1s\nusher: error: probe: sh: timed out after 1s\n", listener.Addr()), said)
+	assert.Equal(t, fmt.Sprintf("usher: error: probe: http://%s: timed out after 1s\nusher: error: probe: sh: timed out after 1s\n", listener.Addr()), log)
 }
 
-func TestProbeIsStopped(t *testing.T) {
+func TestProbeIsStoppedBySIGTERM(t *testing.T) {
 	r := world{}.start(t, "--verbose", "--probe", "timeout=0 sh -c 'echo begun; exec sleep 1000'")
 	r.stderr.expect("begun")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 143, r.code())
 }
 
-// What a probe's command leaves running has ended with it: there may be another
-// probe every few seconds, for months.
-func TestProbeLeavesNothingRunning(t *testing.T) {
+// Processes that a probe's command leaves running are killed. Otherwise they would
+// accumulate: a HEALTHCHECK may run every few seconds for months.
+func TestProbeLeavesNoProcessRunning(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
 	r := world{notPID1: true}.start(t, "--probe", `timeout=0.2s sh -c '(trap "" TERM; exec sleep 100000) >`+fifo+` & wait'`)
@@ -89,30 +89,30 @@ func TestProbeLeavesNothingRunning(t *testing.T) {
 	hung := time.AfterFunc(patience, func() { held.Close() })
 	defer hung.Stop()
 	_, err = held.Read(make([]byte, 1))
-	assert.Equal(t, io.EOF, err, "nobody holds it any more")
+	assert.Equal(t, io.EOF, err, "a process still has the FIFO open")
 }
 
 // ---- the termination log
 
-func TestTerminationLogHoldsWhatUsherDecided(t *testing.T) {
+func TestTerminationLogContainsTheErrorsOfUsher(t *testing.T) {
 	t.Parallel()
-	const deaf = `trap "" TERM; echo ready; while :; do sleep 0.1; done`
+	const ignoresTERM = `trap "" TERM; echo ready; while :; do sleep 0.1; done`
 	long := "name=" + strings.Repeat("é", 3000)
 	for name, c := range map[string]struct {
 		args []string
-		stop bool // with a SIGTERM, once the app says that it is ready
-		says []string
+		stop bool // send SIGTERM once the app has printed "ready"
+		want []string
 	}{
-		"a wait":                   {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\nwait: db is not ready after "}},
-		"readiness":                {[]string{"--grace", "5", "--ready", "within=0.1s name=self tcp://127.0.0.1:1", "sleep", "1000"}, false, []string{"ready: self was not ready within 100ms, 1 target pending\n", "ready: self is not ready after "}},
-		"a pre-start hook":         {[]string{"--pre-start", "name=migrate false", "app"}, false, []string{"pre-start: hook migrate failed: exit status 1\n"}},
-		"a post-start hook":        {[]string{"--grace", "5", "--post-start", "name=register false", "sleep", "1000"}, false, []string{"post-start: hook register failed: exit status 1\n"}},
-		"not found":                {[]string{"no-such-command"}, false, []string{"cannot run no-such-command: not found\n"}},
-		"a mistake":                {[]string{"--grace", "x", "app"}, false, []string{"--grace: ", "nothing was started"}},
-		"the deadline":             {[]string{"--grace", "1s", "sh", "-c", deaf}, true, []string{"stop: sh did not exit within "}},
-		"more than fits":           {[]string{"--pre-start", long + " false", "app"}, false, []string{"éé…\n"}},
-		"an end of its own":        {[]string{"--grace", "5", "sh", "-c", "exit 3"}, false, nil},
-		"an end that is asked for": {[]string{"--grace", "5", "sh", "-c", "echo ready; exec sleep 1000"}, true, nil},
+		"a wait that times out":              {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\nwait: db is not ready after "}},
+		"a --ready target that times out":    {[]string{"--grace", "5", "--ready", "within=0.1s name=self tcp://127.0.0.1:1", "sleep", "1000"}, false, []string{"ready: self was not ready within 100ms, 1 target pending\n", "ready: self is not ready after "}},
+		"a pre-start hook that fails":        {[]string{"--pre-start", "name=migrate false", "app"}, false, []string{"pre-start: hook migrate failed: exit status 1\n"}},
+		"a post-start hook that fails":       {[]string{"--grace", "5", "--post-start", "name=register false", "sleep", "1000"}, false, []string{"post-start: hook register failed: exit status 1\n"}},
+		"a command that is not found":        {[]string{"no-such-command"}, false, []string{"cannot run no-such-command: not found\n"}},
+		"a wrong flag":                       {[]string{"--grace", "x", "app"}, false, []string{"--grace: ", "nothing was started"}},
+		"SIGKILL at the deadline":            {[]string{"--grace", "1s", "sh", "-c", ignoresTERM}, true, []string{"stop: sh did not exit within "}},
+		"a text that is too long is cut":     {[]string{"--pre-start", long + " false", "app"}, false, []string{"éé…\n"}},
+		"nothing if the app exits by itself": {[]string{"--grace", "5", "sh", "-c", "exit 3"}, false, nil},
+		"nothing after a stop signal":        {[]string{"--grace", "5", "sh", "-c", "echo ready; exec sleep 1000"}, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,10 +126,10 @@ func TestTerminationLogHoldsWhatUsherDecided(t *testing.T) {
 			r.code()
 			got, err := os.ReadFile(file)
 			require.NoError(t, err)
-			for _, says := range c.says {
-				assert.Contains(t, string(got), says)
+			for _, text := range c.want {
+				assert.Contains(t, string(got), text)
 			}
-			if c.says == nil {
+			if c.want == nil {
 				assert.Empty(t, string(got))
 			}
 			assert.LessOrEqual(t, len(got), 4096)
@@ -137,8 +137,8 @@ func TestTerminationLogHoldsWhatUsherDecided(t *testing.T) {
 	}
 }
 
-// What the app has written says more; and where there is no file, none is made.
-func TestTerminationLogIsTheAppsFirst(t *testing.T) {
+// usher does not overwrite the app's own message, and does not create the file.
+func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "log")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
@@ -150,7 +150,7 @@ func TestTerminationLogIsTheAppsFirst(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "out of disk\n", string(got))
 
-	// Beside a life, in its container, are also these.
+	// --probe and --install may run in the container of another usher.
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	for _, args := range [][]string{{"--probe", "bogus:1"}, {"--probe", "tcp://127.0.0.1:1"}, {"--install="}} {
 		_ = exec.Command(binary(t), append(args, "--termination-log", file)...).Run()
@@ -166,17 +166,17 @@ func TestTerminationLogIsTheAppsFirst(t *testing.T) {
 	for _, file := range []string{filepath.Join(dir, "missing"), dir, fifo, "/proc/version", "/dev/full"} {
 		r := world{}.start(t, "--termination-log", file, "no-such-command")
 		assert.Equal(t, 127, r.code(), file)
-		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "not a word of %s", file)
+		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "no error about %s", file)
 	}
 	assert.NoFileExists(t, filepath.Join(dir, "missing"))
 }
 
 // ---- --install
 
-// installs runs a usher that installs itself; more is put around it.
-func installs(t *testing.T, path string, more ...string) (int, string) {
+// runInstall runs "usher --install path", as the arguments of wrapper if there is one.
+func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
-	argv := append(more, binary(t), "--install", path)
+	argv := append(wrapper, binary(t), "--install", path)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	out, _ := cmd.CombinedOutput()
 	return cmd.ProcessState.ExitCode(), string(out)
@@ -188,12 +188,12 @@ func TestInstallCopiesItself(t *testing.T) {
 	require.NoError(t, err)
 	for path, file := range map[string]string{dir: dir + "/usher", dir + "/": dir + "/usher", dir + "/init": dir + "/init"} {
 		require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o444))
-		code, said := installs(t, path, "sh", "-c", `umask 077; exec "$@"`, "sh")
-		assert.Equal(t, 0, code, said)
-		assert.Equal(t, "usher: installed "+file+"\n", said)
+		code, log := runInstall(t, path, "sh", "-c", `umask 077; exec "$@"`, "sh")
+		assert.Equal(t, 0, code, log)
+		assert.Equal(t, "usher: installed "+file+"\n", log)
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
-		assert.True(t, string(want) == string(got), "byte for byte")
+		assert.True(t, string(want) == string(got), "the copy differs")
 		info, err := os.Stat(file)
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o755), info.Mode())
@@ -204,6 +204,7 @@ func TestInstallCopiesItself(t *testing.T) {
 	assert.Equal(t, "works\n", string(out))
 }
 
+// names lists the names of the files in a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -215,8 +216,8 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// Init containers may race: at any moment there is a whole usher or none, and it can
-// be executed.
+// Several init containers may install at the same time. At any moment the file is
+// missing, or complete and executable.
 func TestInstallIsAtomic(t *testing.T) {
 	dir := t.TempDir()
 	info, err := os.Stat(binary(t))
@@ -225,8 +226,8 @@ func TestInstallIsAtomic(t *testing.T) {
 	for range 4 {
 		installing.Go(func() {
 			for range 10 {
-				code, said := installs(t, dir)
-				assert.Equal(t, 0, code, said)
+				code, log := runInstall(t, dir)
+				assert.Equal(t, 0, code, log)
 			}
 		})
 	}
@@ -254,7 +255,7 @@ func TestInstallIsAtomic(t *testing.T) {
 	}
 }
 
-// What is no regular file stays what it was.
+// Files of other types are not changed.
 func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(dir+"/file", []byte("kept"), 0o644))
@@ -268,7 +269,7 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 		require.NoError(t, os.Symlink(to, dir+"/"+link))
 	}
 	before := names(t, dir)
-	for path, says := range map[string]string{
+	for path, want := range map[string]string{
 		dir + "/taken":    "cannot write " + dir + "/taken/usher: it is a directory, and only a regular file is replaced",
 		dir + "/fifo":     "cannot write " + dir + "/fifo: it is a named pipe, and only a regular file is replaced",
 		dir + "/socket":   "cannot write " + dir + "/socket: it is a socket, and only a regular file is replaced",
@@ -276,20 +277,20 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 		dir + "/dangling": "cannot write " + dir + "/dangling: it is a symbolic link: ",
 		dir + "/tofifo":   "cannot write " + dir + "/tofifo: it is a symbolic link: ",
 	} {
-		code, said := installs(t, path)
+		code, log := runInstall(t, path)
 		assert.Equal(t, 125, code)
-		assert.True(t, strings.HasPrefix(said, "usher: error: install: "+says), said)
+		assert.True(t, strings.HasPrefix(log, "usher: error: install: "+want), log)
 	}
-	// A device only in a mount namespace in which nothing can happen to it.
+	// The device is on a tmpfs in a mount namespace, so that a bug damages nothing.
 	if os.Geteuid() == 0 {
 		cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$1" && cd "$1" && mknod null c 1 3 && "$0" --install "$1/null"; code=$?; test -c null && exit $code`, binary(t), dir+"/dir")
 		out, _ := cmd.CombinedOutput()
 		assert.Equal(t, 125, cmd.ProcessState.ExitCode())
 		assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", string(out))
 	}
-	code, said := installs(t, dir+"/todir")
-	assert.Equal(t, 0, code, said)
-	assert.Equal(t, "usher: installed "+dir+"/todir/usher\n", said)
+	code, log := runInstall(t, dir+"/todir")
+	assert.Equal(t, 0, code, log)
+	assert.Equal(t, "usher: installed "+dir+"/todir/usher\n", log)
 	assert.FileExists(t, dir+"/dir/usher")
 
 	assert.ElementsMatch(t, before, names(t, dir))
@@ -298,8 +299,9 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	assert.Equal(t, "kept", string(kept))
 }
 
-// A stop signal ends it, even while the file system hangs, and leaves nothing behind.
-func TestInstallIsStopped(t *testing.T) {
+// This also works while a system call on the file system hangs. The temporary file is
+// removed.
+func TestInstallIsStoppedByASignal(t *testing.T) {
 	needRoot(t)
 	whole, err := os.Stat(binary(t))
 	require.NoError(t, err)
@@ -316,7 +318,7 @@ func TestInstallIsStopped(t *testing.T) {
 					}
 					info, err := os.Stat(filepath.Join(dir, files[0]))
 					return err == nil && (call != unix.SYS_FSYNC || info.Size() == whole.Size())
-				}, func() string { return "it never began" })
+				}, func() string { return "the temporary file has not been created or is incomplete" })
 				r.signal(sig)
 				assert.Equal(t, 128+int(sig), r.codeInTime())
 				assert.Equal(t, "usher: error: install: stopped by "+signals.Name(sig), r.stderr.rest())
@@ -326,49 +328,48 @@ func TestInstallIsStopped(t *testing.T) {
 	}
 }
 
-// Where it can be stopped at once it notices that itself.
-func TestInstallNoticesThatItIsStopped(t *testing.T) {
+func TestInstallRemovesTheTemporaryFileWhenItsContextEnds(t *testing.T) {
 	dir := t.TempDir()
 	ctx, stop := context.WithCancelCause(t.Context())
 	stop(supervisor.StopError{Signal: syscall.SIGTERM})
 	i := installer{path: dir}
 	assert.Equal(t, supervisor.StopError{Signal: syscall.SIGTERM}, i.run(ctx))
-	require.NotNil(t, i.temp.Load(), "it had begun")
+	require.NotNil(t, i.temp.Load(), "no temporary file was created")
 	assert.Empty(t, names(t, dir))
 }
 
-func TestInstallSaysWhyItCannot(t *testing.T) {
+func TestInstallReportsTheReasonOfAFailure(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/dir", 0o755))
 	require.NoError(t, os.MkdirAll(dir+"/taken/usher/full", 0o755))
 	require.NoError(t, os.WriteFile(dir+"/file", nil, 0o644))
-	for path, says := range map[string]string{
+	for path, want := range map[string]string{
 		dir + "/missing/usher": "cannot write in " + dir + "/missing: no such file or directory",
 		dir + "/file/usher":    "cannot write in " + dir + "/file: not a directory",
 		dir + "/taken":         "cannot write " + dir + "/taken/usher: ",
 	} {
-		code, said := installs(t, path)
+		code, log := runInstall(t, path)
 		assert.Equal(t, 125, code)
-		assert.True(t, strings.HasPrefix(said, "usher: error: install: "+says), said)
+		assert.True(t, strings.HasPrefix(log, "usher: error: install: "+want), log)
 	}
 	assert.Equal(t, []string{"usher"}, names(t, dir+"/taken"))
 
 	needRoot(t)
-	// A mount namespace of its own: a full disk, one that is read-only, no /proc.
+	// In a mount namespace: a full file system, a read-only one, and no /proc.
 	mounted := func(script string) (int, string) {
 		cmd := exec.Command("unshare", "-m", "sh", "-c", script+`; cd "$1"; "$0" --install "$2"; code=$?; ls -A "$2"; exit $code`, binary(t), filepath.Dir(binary(t)), dir+"/dir")
 		out, _ := cmd.CombinedOutput()
 		return cmd.ProcessState.ExitCode(), string(out)
 	}
-	code, said := mounted("mount -t tmpfs -o size=1m tmpfs " + dir + "/dir")
+	code, log := mounted("mount -t tmpfs -o size=1m tmpfs " + dir + "/dir")
 	assert.Equal(t, 125, code)
-	assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/usher: no space left on device\n", said)
+	assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/usher: no space left on device\n", log)
 
-	code, said = mounted("mount -t tmpfs -o ro tmpfs " + dir + "/dir")
+	code, log = mounted("mount -t tmpfs -o ro tmpfs " + dir + "/dir")
 	assert.Equal(t, 125, code)
-	assert.Equal(t, "usher: error: install: cannot write in "+dir+"/dir: read-only file system\n", said)
+	assert.Equal(t, "usher: error: install: cannot write in "+dir+"/dir: read-only file system\n", log)
 
-	code, said = mounted("mount -t tmpfs tmpfs " + dir + "/dir; mount -t tmpfs tmpfs /proc")
-	assert.Equal(t, 0, code, said)
-	assert.Equal(t, "usher: installed "+dir+"/dir/usher\nusher\n", said)
+	code, log = mounted("mount -t tmpfs tmpfs " + dir + "/dir; mount -t tmpfs tmpfs /proc")
+	assert.Equal(t, 0, code, log)
+	assert.Equal(t, "usher: installed "+dir+"/dir/usher\nusher\n", log)
 }

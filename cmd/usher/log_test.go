@@ -25,13 +25,14 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// The part of usher(1) between the markers is made from logRows and logFields.
+// The part of usher(1) between these markers is generated from logRows and logFields.
 const (
 	manLogBegin = `.\" events: written by make docs` + "\n"
 	manLogEnd   = `.\" end of events` + "\n"
 )
 
-func TestManLog(t *testing.T) {
+// "make docs" runs this test with -update.
+func TestManualListsTheEventsAndFieldsOfTheLog(t *testing.T) {
 	page, err := os.ReadFile("usher.1")
 	require.NoError(t, err)
 	before, rest, ok := strings.Cut(string(page), manLogBegin)
@@ -45,7 +46,7 @@ func TestManLog(t *testing.T) {
 	assert.Equal(t, manLog(), got, "usher.1 is out of date: run make docs")
 }
 
-// manLog is the list of events and that of fields.
+// manLog renders the list of events and the list of fields.
 func manLog() string {
 	var b strings.Builder
 	b.WriteString(".Bl -tag -width Ds\n")
@@ -82,7 +83,7 @@ func manLog() string {
 	return b.String()
 }
 
-// manText is the text of a row as usher prints it, with its fields in italics.
+// manText renders the text of a row as usher prints it, with its fields in italics.
 func manText(r *logRow) string {
 	var b strings.Builder
 	italics := func(s string) { b.WriteString(`\fI` + s + `\fP`) }
@@ -111,12 +112,12 @@ func manText(r *logRow) string {
 	return ".Dl " + levelPrefix(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
 }
 
-// manSummary is the example of a summary in the manual.
+// manSummary is the example in the manual.
 var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
 	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
 
-// fieldsOf are the fields of an event's records; in brackets those that only some
-// of them have.
+// fieldsOf returns the fields of an event's records. Those that only some records have
+// are in brackets.
 func fieldsOf(event string) (all []string) {
 	rows := 0
 	some, always := map[string]bool{}, map[string]int{}
@@ -142,14 +143,15 @@ func fieldsOf(event string) (all []string) {
 	return all
 }
 
-// Each kind of event has a row that matches any event of that kind.
+// The last row of each kind has no condition, so that it matches every event that the
+// other rows do not.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)
 		last := slices.IndexFunc(logRows, func(r logRow) bool { return r.kind == kind && r.when == nil })
 		if assert.GreaterOrEqual(t, last, 0, "supervisor.%s has no row without a condition", name) {
 			assert.False(t, slices.ContainsFunc(logRows[last+1:], func(r logRow) bool { return r.kind == kind }),
-				"a row of supervisor.%s stands behind the one that matches all", name)
+				"a row of supervisor.%s follows the one without a condition, and is never used", name)
 		}
 	}
 	for _, r := range logRows {
@@ -165,7 +167,7 @@ func TestEachEventHasARow(t *testing.T) {
 	}
 }
 
-// kindNames are the constants of supervisor.Kind, in order.
+// kindNames returns the names of the constants of supervisor.Kind, in order.
 func kindNames(t *testing.T) (names []string) {
 	file, err := goparser.ParseFile(token.NewFileSet(), "../../supervisor/event.go", nil, 0)
 	require.NoError(t, err)
@@ -186,8 +188,8 @@ func kindNames(t *testing.T) (names []string) {
 	return names
 }
 
-// fullEvents are events with every field set, one for each row; a row's condition
-// may need another event.
+// fullEvents returns an event for each row, with all fields set, except for a change
+// that the row's condition needs.
 func fullEvents() []supervisor.Event {
 	target := &probes.Target{Name: "db"}
 	refused := errors.New("connection refused")
@@ -233,8 +235,8 @@ func fullEvents() []supervisor.Event {
 	return all
 }
 
-// The records have the fields that the table, and so the manual, says, with the
-// types that their names promise. The text and msg say the same.
+// JSON records have the fields that the table and the manual list, with the types that
+// the manual gives for their names. msg is the text of the log line.
 func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	for i, e := range fullEvents() {
 		r := &logRows[i]
@@ -268,7 +270,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	}
 }
 
-// logged is what the log prints of an event, as text and as JSON.
+// logged returns what the logger prints for an event, as text and as JSON.
 func logged(t *testing.T, e supervisor.Event) (text string, record map[string]any) {
 	t.Helper()
 	print := func(json bool) string {
@@ -278,16 +280,16 @@ func logged(t *testing.T, e supervisor.Event) (text string, record map[string]an
 		newLogger(p, o).log(e)
 		p.flushWithin(patience, patience, patience)
 		w.Close()
-		said, err := io.ReadAll(r)
+		output, err := io.ReadAll(r)
 		require.NoError(t, err)
-		return string(said)
+		return string(output)
 	}
 	require.NoError(t, json.Unmarshal([]byte(print(true)), &record))
 	return print(false), record
 }
 
-// A real run logs only records of the table.
-func TestJSONLogOfARun(t *testing.T) {
+// The test runs usher and compares its records with the table.
+func TestJSONLogOfARunHasOnlyRecordsOfTheTable(t *testing.T) {
 	t.Parallel()
 	r := world{}.start(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=0.1s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",
 		"--drain-delay", "0.01s", "--drain", "name=wrong false", "--post-stop", "true", "--",
@@ -324,7 +326,7 @@ func TestJSONLogOfARun(t *testing.T) {
 	assert.Regexp(t, `"level":"INFO","msg":"a \\"quoted\\" line","event":"hook_output","phase":"pre-start","target":"say"}`, strings.Join(r.stderr.all, "\n"))
 }
 
-// Nothing of the standard library writes to stderr beside the log.
+// Libraries that use package log must not write to stderr.
 func TestPackageLogPrintsNothing(t *testing.T) {
 	before := stdlog.Writer()
 	defer stdlog.SetOutput(before)
@@ -334,8 +336,8 @@ func TestPackageLogPrintsNothing(t *testing.T) {
 	assert.Equal(t, io.Discard, stdlog.Writer())
 }
 
-// The texts keep to the rules at the top of log.go.
-func TestLogTextsAreInForm(t *testing.T) {
+// The texts follow the rules at the top of log.go.
+func TestLogTextsFollowTheRules(t *testing.T) {
 	for _, r := range logRows {
 		assert.NotRegexp(t, `\.$|^(warning|error):|says yes`, r.text)
 		if strings.Contains(r.text, "{phase}") {

@@ -398,8 +398,8 @@ func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
 			func(text string) string { return text + " $" + canary },
 		} {
 			// The unknown flag makes sure that there is a mistake at all.
-			assert.NotContains(t, mistakesIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
-			assert.NotContains(t, mistakesIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
+			assert.NotContains(t, errorsIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
+			assert.NotContains(t, errorsIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
 		}
 	}
 	code, said := life(t, world{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
@@ -556,7 +556,7 @@ func TestNoSecretIsShownAfterATypoInTheCommand(t *testing.T) {
 	}
 	for _, name := range []string{"GRACE", "STOP_SIGNAL", "STOP_ON", "REWRITE", "HEALTH", "LOG", "SUCCESS_EXIT", "GROUP", "WAIT_TIMEOUT", "DRAIN_DELAY", "TERMINATION_LOG", "EXEC"} {
 		for _, value := range []string{"Bearer " + canary, "app:" + canary, "token=" + canary, "u:" + canary + "@h", `["` + canary + `"]`, "143," + "x " + canary, "http://h/" + canary} {
-			assert.NotContains(t, mistakesIn(t, []string{"app"}, []string{"USHER_" + name + "=" + value}), canary, "%s=%s", name, value)
+			assert.NotContains(t, errorsIn(t, []string{"app"}, []string{"USHER_" + name + "=" + value}), canary, "%s=%s", name, value)
 		}
 	}
 }
