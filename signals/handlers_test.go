@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -256,8 +258,22 @@ func forks() {
 	fmt.Println(got, "of", each)
 }
 
+// sent has another process send the signals that the kernel and the runtime use too.
+func sent() {
+	in := mustOpen()
+	for _, sig := range slices.Concat(faults, own, []syscall.Signal{syscall.SIGURG}) {
+		if out, err := exec.Command("kill", "-"+strconv.Itoa(int(sig)), strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+			fmt.Println(err, string(out))
+		}
+		if got := <-in.Other; got != sig {
+			fmt.Println("received", got, "instead of", sig)
+		}
+	}
+	fmt.Println("received all")
+}
+
 func init() {
-	for name, play := range map[string]func(){"fault": fault, "spin": spin, "inherit": inherit, "forks": forks, "unread": unread} {
+	for name, play := range map[string]func(){"fault": fault, "spin": spin, "inherit": inherit, "forks": forks, "unread": unread, "sent": sent} {
 		roles[name] = play
 	}
 }
