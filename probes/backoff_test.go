@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDelayBounds(t *testing.T) {
+func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	tests := []struct {
 		kind            failureKind
 		since, interval time.Duration
@@ -43,24 +43,23 @@ func TestDelayBounds(t *testing.T) {
 	}
 }
 
-// TestDelaysMeetTheirGoals simulates waits without real time. Attempts take no time,
-// which is the worst case for their number.
-func TestDelaysMeetTheirGoals(t *testing.T) {
+// The test simulates waits. Attempts take no time, which is the worst case for their number.
+func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
 	ours := func(k failureKind, since time.Duration) time.Duration {
 		return computeDelay(k, since, time.Second, random.Float64())
 	}
-	// simulate simulates waits of lengths between from and to. It returns the attempts
-	// a second in all of them, and how late readiness is detected on average.
-	simulate := func(waits int, pause func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
+	// simulate simulates waits whose lengths are between from and to. It returns the attempts
+	// a second over all of them, and how late readiness is detected on average.
+	simulate := func(waits int, delay func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
 		for i := range waits {
 			wait := from + (to-from)*time.Duration(i)/time.Duration(waits)
 			var now time.Duration
 			for ; now < wait; attempts++ {
-				now += pause(k, now)
+				now += delay(k, now)
 			}
 			waited, late = waited+wait, late+now-wait
 		}
@@ -85,30 +84,32 @@ func TestDelaysMeetTheirGoals(t *testing.T) {
 	for _, test := range tests {
 		for _, k := range test.kinds {
 			rate, late := simulate(10000, ours, k, test.from, test.to)
-			part := float64(late) / float64(second)
-			t.Logf("kind %d, waits of %v to %v: %.2f attempts/s, %v late, %.3f of a fixed second's", k, test.from, test.to, rate, late.Round(time.Millisecond), part)
+			relative := float64(late) / float64(second)
+			t.Logf("kind %d, waits of %v to %v: %.2f attempts/s, %v late, %.3f of a fixed second's", k, test.from, test.to, rate, late.Round(time.Millisecond), relative)
 			assert.LessOrEqual(t, rate, test.rate, "kind %d, from %v", k, test.from)
-			assert.LessOrEqual(t, part, test.late, "kind %d, from %v", k, test.from)
+			assert.LessOrEqual(t, relative, test.late, "kind %d, from %v", k, test.from)
 		}
 	}
 	for k := range noFailure {
 		before := 1e9
 		for _, wait := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, time.Hour} {
 			rate, _ := simulate(100, ours, k, wait, wait+wait/100)
-			assert.Less(t, rate, before, "kind %d is asked ever less, %v", k, wait)
+			assert.Less(t, rate, before, "the rate of kind %d falls with the length of the wait, %v", k, wait)
 			before = rate
 		}
 	}
 }
 
-// herd is a histogram of attempts, with the start and end of each waiter.
+// A herd records when many waiters probe the same server.
 type herd struct {
-	attempts    []int // in each window
-	begun, done []time.Duration
+	attempts    []int           // the number in each window
+	begun, done []time.Duration // when each waiter has started and ended
 }
 
+// window is the length of time in which attempts are counted together.
 const window = 100 * time.Millisecond
 
+// attempt records an attempt.
 func (h *herd) attempt(at time.Duration) {
 	i := int(at / window)
 	for len(h.attempts) <= i {
@@ -117,15 +118,15 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// assertGentle asserts that all waiters ended within a second after up, and that there was
-// no burst later than a second after the last start: no window has more than twice as many
-// attempts as the average of the second around it, or as the last window before up.
-func (h *herd) assertGentle(t *testing.T, up time.Duration) {
+// assertNoBursts asserts that all waiters ended within a second after up, the time at which
+// the server became ready. From a second after the last start on, no window may have more
+// than twice the average number of attempts, over the second around it or before up.
+func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
-	quiet, end := int((slices.Max(h.begun)+time.Second)/window), int(up/window)
-	for i := quiet; i < len(h.attempts); i++ {
-		from := max(quiet, min(i-5, end-10))
+	first, end := int((slices.Max(h.begun)+time.Second)/window), int(up/window)
+	for i := first; i < len(h.attempts); i++ {
+		from := max(first, min(i-5, end-10))
 		to := min(from+10, end)
 		sum := 0
 		for _, n := range h.attempts[from:to] {
@@ -136,67 +137,65 @@ func (h *herd) assertGentle(t *testing.T, up time.Duration) {
 	}
 }
 
-// Ten thousand pods wait for the same server. They share only the time of their start and
-// the server's states, so they are simulated one after the other.
+// The waiters do not influence each other, so the test simulates one after the other.
 func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
 	const pods = 10000
-	no := errors.New("status 503")
+	err503 := errors.New("status 503")
 	tests := []struct {
 		name   string
-		second time.Duration // from here on the server returns an error; before, it refuses connections
-		up     time.Duration
+		listen time.Duration // when the server stops refusing connections and returns an error
+		up     time.Duration // when it is ready
 	}{
-		{"refused", time.Hour, 5 * time.Second},
-		{"answered", 0, 5 * time.Second},
-		{"answered for long", 0, 20 * time.Second},
-		{"refused, then answered", 4 * time.Second, 6 * time.Second},
-		{"refused for long, then answered", 12 * time.Second, 14 * time.Second},
+		{"connections are refused", time.Hour, 5 * time.Second},
+		{"the server returns errors", 0, 5 * time.Second},
+		{"the server returns errors for long", 0, 20 * time.Second},
+		{"connections are refused, then errors", 4 * time.Second, 6 * time.Second},
+		{"connections are refused for long, then errors", 12 * time.Second, 14 * time.Second},
 	}
 	for _, test := range tests {
 		for _, spread := range []time.Duration{0, 2 * time.Second} {
-			t.Run(test.name+", begun within "+spread.String(), func(t *testing.T) {
+			t.Run(test.name+", waiters start within "+spread.String(), func(t *testing.T) {
 				h := herd{begun: make([]time.Duration, pods), done: make([]time.Duration, pods)}
 				for i := range pods {
 					delays := backoff{interval: DefaultInterval}
 					now := spread * time.Duration(i) / pods
 					h.begun[i] = now
 					for h.attempt(now); now < test.up; h.attempt(now) {
-						heard := error(errRefused)
-						if now >= test.second {
-							heard = no
+						err := error(errRefused)
+						if now >= test.listen {
+							err = err503
 						}
-						now += delays.next(heard, time.Unix(0, 0).Add(now))
+						now += delays.next(err, time.Unix(0, 0).Add(now))
 					}
 					h.done[i] = now
 				}
-				h.assertGentle(t, test.up)
+				h.assertNoBursts(t, test.up)
 			})
 		}
 	}
 }
 
 func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
-	p := backoff{interval: time.Second}
+	delays := backoff{interval: time.Second}
 	now := time.Unix(0, 0)
-	no := errors.New("status 503")
+	err503 := errors.New("status 503")
 	for range 60 {
-		p.next(errRefused, now)
+		delays.next(errRefused, now)
 		now = now.Add(time.Second)
 	}
-	assert.Greater(t, p.next(errRefused, now), 200*time.Millisecond)
-	assert.Less(t, p.next(no, now), 51*time.Millisecond)
-	assert.Less(t, p.next(no, now.Add(20*time.Millisecond)), 76*time.Millisecond)
+	assert.Greater(t, delays.next(errRefused, now), 200*time.Millisecond)
+	assert.Less(t, delays.next(err503, now), 51*time.Millisecond)
+	assert.Less(t, delays.next(err503, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Two backends behind one name fail in different ways in turn. That does not restart the
-// delays each time.
+// Two backends behind one name may fail in different ways in turn.
 func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
-	p := backoff{interval: time.Second}
+	delays := backoff{interval: time.Second}
 	var now time.Duration
-	answers := []error{errRefused, errors.New("status 503")}
+	errs := []error{errRefused, errors.New("status 503")}
 	n := 0
 	for ; now < time.Minute; n++ {
-		now += p.next(answers[n%2], time.Unix(0, 0).Add(now))
+		now += delays.next(errs[n%2], time.Unix(0, 0).Add(now))
 	}
 	assert.Less(t, n, 300)
 }

@@ -30,10 +30,10 @@ func numberedAddrs(n int) (list []netip.Addr) {
 	return list
 }
 
-// A fakeNetwork is a fake for dials: a table of addresses, and counters.
+// A fakeNetwork replaces dials by a table of addresses, and counts them.
 type fakeNetwork struct {
-	acceptsAfter map[netip.Addr]time.Duration // when an address accepts; without an entry it drops packets
-	refuses      bool                         // instead of dropping packets
+	acceptsAfter map[netip.Addr]time.Duration // how long a dial takes; other addresses drop packets
+	refuses      bool                         // other addresses refuse connections instead
 
 	mu                   sync.Mutex
 	running, mostRunning int
@@ -62,9 +62,8 @@ func (n *fakeNetwork) dial(ctx context.Context, to netip.AddrPort) (net.Conn, er
 	return nil, ctx.Err()
 }
 
-// However many addresses a name has, at most maxDials run at a time, and every address is
-// tried within the timeout.
-func TestFewAddressesAtATime(t *testing.T) {
+// Only the last address accepts. All others drop packets.
+func TestDialTriesEveryAddressAndFewAtATime(t *testing.T) {
 	for _, count := range []int{1, 2, 7, 8, 9, 30, 1000, 4096} {
 		for _, timeout := range []time.Duration{0, time.Second, 3 * time.Second} {
 			t.Run(fmt.Sprint(count, " in ", timeout), func(t *testing.T) {
@@ -76,7 +75,7 @@ func TestFewAddressesAtATime(t *testing.T) {
 					defer cancel()
 					begun := time.Now()
 					conn, err := dial(ctx, n.dial, list, 1)
-					require.NoError(t, err, "the last one accepts, the others drop packets")
+					require.NoError(t, err)
 					assert.NotNil(t, conn)
 					assert.Equal(t, list, n.tried)
 					assert.Equal(t, min(count, maxDials), n.mostRunning)
@@ -91,9 +90,8 @@ func TestFewAddressesAtATime(t *testing.T) {
 	}
 }
 
-// The dials of the first addresses run until the end of the attempt, so that a distant
-// server is reached though many others are down.
-func TestFirstDialsLastTheWholeAttempt(t *testing.T) {
+// A distant server among the first addresses must be reached even if many others are down.
+func TestDialDoesNotReplaceTheFirstFourAddresses(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			list := numberedAddrs(1000)
@@ -106,9 +104,7 @@ func TestFirstDialsLastTheWholeAttempt(t *testing.T) {
 	}
 }
 
-// If all addresses drop packets, the attempt times out. If all refuse, it ends at once, and
-// a refusal is reported.
-func TestAllAddressesFail(t *testing.T) {
+func TestDialTimesOutIfAllAddressesDropPacketsAndFailsAtOnceIfAllRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		list := numberedAddrs(1000)
 		var drops fakeNetwork
@@ -131,8 +127,7 @@ func TestAllAddressesFail(t *testing.T) {
 	})
 }
 
-// All dials end with the context.
-func TestDialEndsWithItsContext(t *testing.T) {
+func TestDialEndsAllDialsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n fakeNetwork
 		ctx, cancel := context.WithCancel(t.Context())
@@ -143,13 +138,13 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A thousand real addresses, of which one accepts, with a small limit of descriptors.
-func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
-	if !runsInChild(t, 0) { // the limit is that of the process
+// Of a thousand real addresses one accepts. The process may open only a few descriptors.
+func TestDialNeedsFewDescriptorsForAThousandAddresses(t *testing.T) {
+	if !runsInChild(t, 0) { // the limit applies to the whole process
 		return
 	}
-	hole := listenWithFullBacklog(t, [4]byte{}) // 0.0.0.0: every address of 127.0.0.0/8
-	l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", hole.Port()))
+	full := listenWithFullBacklog(t, [4]byte{}) // on 0.0.0.0, so that every address of 127.0.0.0/8 drops packets
+	l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", full.Port()))
 	if err != nil {
 		skip(t, "needs IPv6: "+err.Error())
 	}
@@ -176,7 +171,7 @@ func TestThousandAddressesTakeFewDescriptors(t *testing.T) {
 	few := old
 	few.Cur = uint64(countDescriptors(t) + 20)
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
-	err = parse(t, fmt.Sprintf("tcp://db:%d", hole.Port()), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: resolver})
+	err = parse(t, fmt.Sprintf("tcp://db:%d", full.Port()), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: resolver})
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
 	require.NoError(t, err)
 	<-accepted

@@ -12,9 +12,9 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// A program waits for its database, and prints when it is ready.
+// A program waits until its database is ready.
 func Example() {
-	database, err := net.Listen("tcp", "127.0.0.1:0") // stands in for the database
+	database, err := net.Listen("tcp", "127.0.0.1:0") // stands for a database server
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -56,7 +56,7 @@ func ExampleParse() {
 	// timeout= "soon" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s
 }
 
-// The error of a wait has the targets that are not ready, each with its last error.
+// The error of a wait lists the targets that are not ready, each with its last error.
 func ExampleWait() {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,7 +119,7 @@ func ExampleRunHook() {
 }
 
 // The package starts no process itself. A program that is not an init can run commands
-// with os/exec. HookVars tell a hook why it is run.
+// with os/exec. HookVars are environment variables for the hook.
 func ExampleRunner() {
 	run := func(ctx context.Context, c probes.Command) error {
 		command := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
@@ -136,8 +136,8 @@ func ExampleRunner() {
 		fmt.Println(err)
 		return
 	}
-	facts := []probes.HookVar{{Name: "USHER_REASON", Value: "signal"}}
-	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{Run: run, HookVars: facts}))
+	vars := []probes.HookVar{{Name: "USHER_REASON", Value: "signal"}}
+	fmt.Println(probes.RunHook(context.Background(), hook, probes.Attempt{Run: run, HookVars: vars}))
 	// Output:
 	// sh| because of signal
 	// <nil>
@@ -145,7 +145,7 @@ func ExampleRunner() {
 
 // Wait accepts any Probe.
 func ExampleProbe() {
-	target := probes.Target{Name: "the third time", Probe: &third{}, Interval: time.Second, Successes: 1}
+	target := probes.Target{Name: "counter", Probe: &counter{}, Interval: time.Second, Successes: 1}
 	err := probes.Wait(context.Background(), []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
 		if u.Kind == probes.TargetTried {
 			fmt.Println(u.Status.Attempts, u.Status.Last)
@@ -159,11 +159,11 @@ func ExampleProbe() {
 	// <nil>
 }
 
-// A third is ready at the third attempt.
-type third struct{ asked int }
+// A counter is ready at the third attempt.
+type counter struct{ attempts int }
 
-func (t *third) Ask(context.Context, probes.Attempt) error {
-	if t.asked++; t.asked < 3 {
+func (c *counter) Ask(context.Context, probes.Attempt) error {
+	if c.attempts++; c.attempts < 3 {
 		return errors.New("not yet")
 	}
 	return nil

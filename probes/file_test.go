@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFile(t *testing.T) {
+func TestFileIsReadyWhenItExists(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b")
 	text := "file://" + strings.ReplaceAll(path, " ", "%20")
 	err := ask(t, text, ForWait)
@@ -19,5 +19,5 @@ func TestFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	assert.NoError(t, ask(t, text, ForWait))
 	assert.EqualError(t, ask(t, text+"/x", ForWait), "no such file")
-	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), ForWait), "a directory exists too")
+	assert.NoError(t, ask(t, "file://"+filepath.Dir(path), ForWait), "a directory is ready too")
 }

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withMounts makes a table of mounts: / and the given ones.
+// withMounts replaces the table of mounts by one with / and the given mount points.
 func withMounts(t *testing.T, points ...string) {
 	t.Helper()
 	text := "1 0 0:1 / / rw - ext4 /dev/root rw\n"
@@ -40,7 +40,7 @@ func withMounts(t *testing.T, points ...string) {
 // A deadMount is a file system that does not respond until it is revived.
 type deadMount struct {
 	responds chan struct{}
-	calls    atomic.Int64 // that were started
+	calls    atomic.Int64 // how many were started
 }
 
 func newDeadMount() *deadMount { return &deadMount{responds: make(chan struct{})} }
@@ -60,12 +60,13 @@ func lookUp(f *fileThreads, path string, timeout time.Duration, do func() error)
 	return time.Since(begun), err
 }
 
+// found is a system call that succeeds at once.
 func found() error { return nil }
 
-const noAnswerIn3s = "no response from the file system within 3s"
+const noResponseIn3s = "no response from the file system within 3s"
 
-// A hundred targets on one mount that does not respond block one thread. Each of them ends
-// with its timeout, and targets on other mounts do not notice.
+// A hundred targets are on one mount that does not respond. Each of them ends with its
+// timeout, and targets on other mounts are not delayed.
 func TestDeadMountBlocksOneThread(t *testing.T) {
 	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -75,12 +76,12 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var f fileThreads
 				dead := newDeadMount()
-				for range 2 { // the second time the mount is known to hang
+				for range 2 { // in the second round a call hangs on the mount already
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
 							took, err := lookUp(&f, fmt.Sprintf("/dead/%d/x", i), 3*time.Second, dead.lookUp)
-							assert.EqualError(t, err, noAnswerIn3s)
+							assert.EqualError(t, err, noResponseIn3s)
 							assert.ErrorIs(t, err, context.DeadlineExceeded)
 							assert.Equal(t, hintMount, Hint(err))
 							assert.Equal(t, 3*time.Second, took)
@@ -110,8 +111,7 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 	}
 }
 
-// On a mount that is only slow, all calls succeed, one after the other.
-func TestSlowMountReturnsAllResults(t *testing.T) {
+func TestCallsOnASlowMountAllSucceed(t *testing.T) {
 	withMounts(t, "/slow")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -129,8 +129,8 @@ func TestSlowMountReturnsAllResults(t *testing.T) {
 	})
 }
 
-// A call that ends when slowCall expires may have ended before markHanging runs for it.
-func TestCallThatEndsAtSlowCall(t *testing.T) {
+// The call may end before markHanging runs for it, because both happen after slowCall.
+func TestFileCallThatEndsWhenItBecomesSlow(t *testing.T) {
 	withMounts(t)
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
@@ -147,8 +147,7 @@ func TestCallThatEndsAtSlowCall(t *testing.T) {
 	})
 }
 
-// A path whose lookups together take longer than slowCall is still found.
-func TestSlowLookups(t *testing.T) {
+func TestSlowCallMayEnterMountsOnWhichNoOtherCallHangs(t *testing.T) {
 	withMounts(t, "/slow", "/slow/deep", "/dead")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -162,7 +161,7 @@ func TestSlowLookups(t *testing.T) {
 		dead := newDeadMount()
 		go lookUp(&f, "/dead/x", time.Hour, dead.lookUp)
 		time.Sleep(time.Second)
-		assert.False(t, f.enter(c, "/dead/y"), "another call hangs there")
+		assert.False(t, f.enter(c, "/dead/y"), "another call hangs on that mount")
 		assert.Nil(t, f.finish(c, false, nil))
 		assert.Equal(t, []*fileCall{c}, f.waiting)
 		close(dead.responds)
@@ -170,8 +169,8 @@ func TestSlowLookups(t *testing.T) {
 	})
 }
 
-// A thread whose call returns after another thread has taken over ends, so that calls still
-// run one at a time.
+// When a slow call returns, another thread serves the waiting calls already. The thread of
+// the slow call must end.
 func TestFileCallsRunOneAtATime(t *testing.T) {
 	withMounts(t, "/slow", "/alive")
 	synctest.Test(t, func(t *testing.T) {
@@ -224,18 +223,18 @@ func TestAtMostFourFileThreads(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.EqualValues(t, maxFileThreads, dead.calls.Load())
 		_, err = alive()
-		assert.EqualError(t, err, noAnswerIn3s)
+		assert.EqualError(t, err, noResponseIn3s)
 		close(dead.responds)
 		took, err = alive()
 		assert.NoError(t, err)
 		assert.Zero(t, took)
 		synctest.Wait()
-		assert.EqualValues(t, len(points), dead.calls.Load(), "those that waited are made in the end")
+		assert.EqualValues(t, len(points), dead.calls.Load(), "the waiting calls are made in the end")
 	})
 }
 
-// A connection that is made after its attempt has ended is closed.
-func TestLateResultIsUndone(t *testing.T) {
+// undo closes a connection that was made after its attempt had ended.
+func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		var undone atomic.Int64
@@ -255,8 +254,7 @@ func TestLateResultIsUndone(t *testing.T) {
 	})
 }
 
-// run returns the cause of its context, also while the call waits for a thread.
-func TestFileCallEndsWithItsContext(t *testing.T) {
+func TestFileCallReturnsTheCauseOfItsContext(t *testing.T) {
 	withMounts(t, "/dead")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -271,26 +269,23 @@ func TestFileCallEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A new mount over one that does not respond is used.
-func TestNewMountOverADeadOne(t *testing.T) {
+func TestNewMountOverADeadOneIsUsed(t *testing.T) {
 	withMounts(t, "/data")
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
 		_, err := lookUp(&f, "/data/x", 3*time.Second, dead.lookUp)
-		assert.EqualError(t, err, noAnswerIn3s)
+		assert.EqualError(t, err, noResponseIn3s)
 		_, err = lookUp(&f, "/data/x", 3*time.Second, found)
-		assert.EqualError(t, err, noAnswerIn3s)
-		withMounts(t, "/data", "/data") // the second covers the first
+		assert.EqualError(t, err, noResponseIn3s)
+		withMounts(t, "/data", "/data") // the second mount hides the first
 		_, err = lookUp(&f, "/data/x", 3*time.Second, found)
 		assert.NoError(t, err)
 		close(dead.responds)
 	})
 }
 
-// A symbolic link to a mount that does not respond blocks calls on that mount, not on the
-// mount of the link.
-func TestLinksToADeadMount(t *testing.T) {
+func TestLinkToADeadMountDoesNotBlockTheMountOfTheLink(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/dead", 0o700))
 	require.NoError(t, os.Mkdir(dir+"/alive", 0o700))
@@ -306,7 +301,7 @@ func TestLinksToADeadMount(t *testing.T) {
 		dead := newDeadMount()
 		for _, link := range links {
 			_, err := lookUp(&f, link, 3*time.Second, dead.lookUp)
-			assert.EqualError(t, err, noAnswerIn3s, link)
+			assert.EqualError(t, err, noResponseIn3s, link)
 			took, err := lookUp(&f, dir+"/alive/file", 3*time.Second, found)
 			assert.NoError(t, err)
 			assert.Zero(t, took)
@@ -316,8 +311,7 @@ func TestLinksToADeadMount(t *testing.T) {
 	})
 }
 
-// followPath visits what the kernel looks up, and stops where the kernel stops.
-func TestFollowPath(t *testing.T) {
+func TestFollowPathVisitsWhatTheKernelLooksUp(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/a", 0o700))
 	writeFile(t, dir+"/a/file", nil)
@@ -343,7 +337,7 @@ func TestFollowPath(t *testing.T) {
 			case ok:
 				seen = append(seen, below)
 			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
-				seen = append(seen, "<up>") // the path to dir, again
+				seen = append(seen, "<up>") // a directory above dir, because of a link
 			}
 			return true
 		}))
@@ -353,7 +347,7 @@ func TestFollowPath(t *testing.T) {
 	}
 }
 
-func TestMountTable(t *testing.T) {
+func TestMountTableFindsTheMountOfAPath(t *testing.T) {
 	table := parseMounts(`21 1 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:5 / /proc rw - proc proc rw
 23 21 0:6 / /data rw - nfs a:/ rw
@@ -367,14 +361,14 @@ func TestMountTable(t *testing.T) {
 	} {
 		assert.Equal(t, want, table.of(path), path)
 	}
-	assert.Empty(t, parseMounts("5 1 0:1 / /data rw - nfs a:/ rw\n").of("/other"), "a root that the table does not have")
+	assert.Empty(t, parseMounts("5 1 0:1 / /data rw - nfs a:/ rw\n").of("/other"), "the table has no mount at /")
 	assert.Equal(t, "/data", mountTable(nil).of("/data/x/y"))
 	assert.NotEmpty(t, readMounts())
 }
 
-// deadFUSE mounts a file system at dir whose server does not respond until revive closes
-// it.
-func deadFUSE(t *testing.T, dir string) (revive func()) {
+// deadFUSE mounts a file system at dir whose server does not respond. disconnect ends all
+// calls with ENOTCONN.
+func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -388,9 +382,9 @@ func deadFUSE(t *testing.T, dir string) (revive func()) {
 	return func() { unix.Close(fd) }
 }
 
-// All kinds of targets that look up a path, on a real file system that does not respond.
-// Each attempt ends with its timeout, and together they block one thread.
-func TestDeadFileSystem(t *testing.T) {
+// Targets of every kind that looks up a path are on a real file system that does not
+// respond. Each attempt ends with its timeout, and together they block one thread.
+func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {
 		return
 	}
@@ -404,7 +398,7 @@ func TestDeadFileSystem(t *testing.T) {
 	listen(t, "unix", alive+"/socket", readUntilClosed)
 	plain := serveHTTP(t, func(http.ResponseWriter, *http.Request) {})
 	secure := serveHealth(t, nil)
-	revive := deadFUSE(t, dead)
+	disconnect := deadFUSE(t, dead)
 
 	const silent = "no response from the file system within 200ms"
 	hung := map[string]string{
@@ -450,7 +444,7 @@ func TestDeadFileSystem(t *testing.T) {
 	assert.Len(t, files.hanging, 1)
 	files.mu.Unlock()
 
-	// A wait ends with its own limits, and does not delay the targets that are ready.
+	// A wait ends when its limit expires, although one of its attempts hangs.
 	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait), parse(t, "file://"+alive+"/file", ForWait)}
 	var pending *PendingError
 	require.ErrorAs(t, Wait(t.Context(), targets, Attempt{}, nil), &pending)
@@ -458,12 +452,11 @@ func TestDeadFileSystem(t *testing.T) {
 	assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
 	assert.Equal(t, hintMount, Hint(pending.Pending[0].Last))
 
-	revive()
+	disconnect()
 	assert.EqualError(t, ask(t, "file://"+dead+"/x", ForWait), "transport endpoint is not connected")
 }
 
-// The system's certificates are read with a timeout, too.
-func TestSystemCertificatesFromAFIFO(t *testing.T) {
+func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
 	if !runsInChild(t, 0) { // they are read once in a process
 		return
 	}
@@ -483,29 +476,28 @@ func TestSystemCertificatesFromAFIFO(t *testing.T) {
 	for range 2 {
 		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no response from the file system within 200ms")
 	}
-	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // closing the FIFO ends the read
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the reader gets end of file
 	require.NoError(t, err)
 	writer.Close()
 	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}))
 }
 
-// Opening a file with a write lease does not wait. The kernel would give the lease holder
-// 45 s, fcntl(2).
-func TestOptionFileUnderALease(t *testing.T) {
+// Without O_NONBLOCK, open(2) would wait up to 45 s for the holder of the lease, fcntl(2).
+func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	writeFile(t, path, []byte("x"))
 	holder, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)
 	defer holder.Close()
 	if _, err := unix.FcntlInt(holder.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
-		skip(t, "no leases here: "+err.Error())
+		skip(t, "this file system supports no leases: "+err.Error())
 	}
 	_, err = (&optionFile{"ca=", path}).read(t.Context(), maxPEM)
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// A device is rejected without being opened, because opening it may have an effect.
-func TestDevicesAreNotOpened(t *testing.T) {
+// Opening a device may have side effects.
+func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		skip(t, "needs a pseudoterminal: "+err.Error())
@@ -513,7 +505,7 @@ func TestDevicesAreNotOpened(t *testing.T) {
 	defer ptmx.Close()
 	n, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
 	require.NoError(t, err)
-	// Without TIOCSPTLCK an open of the terminal fails with EIO.
+	// Without TIOCSPTLCK, opening the terminal would fail with EIO.
 	_, err = (&optionFile{"ca=", fmt.Sprintf("/dev/pts/%d", n)}).read(t.Context(), maxPEM)
 	assert.EqualError(t, err, "cannot read the file of ca=: it is not a regular file")
 }

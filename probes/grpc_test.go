@@ -2,9 +2,9 @@ package probes
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +16,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-func TestGRPCResponses(t *testing.T) {
+func TestGRPCIsReadyIfTheServerReportsServing(t *testing.T) {
 	url := serveGRPC(t, respondHealth)
 	for service, want := range map[string]string{
 		"":              "",
@@ -55,7 +55,7 @@ func TestGRPCResponses(t *testing.T) {
 	assert.ErrorContains(t, ask(t, url, ForWait), "no health status for itself as a whole")
 }
 
-func TestGRPCRequest(t *testing.T) {
+func TestGRPCRequestIsAHealthCheck(t *testing.T) {
 	var got *http.Request
 	var body []byte
 	url := serveGRPC(t, func(w http.ResponseWriter, r *http.Request) {
@@ -88,8 +88,7 @@ func TestGRPCAuthorityHasNoZone(t *testing.T) {
 	}
 }
 
-// A hook's errors are the same, but do not show the path.
-func TestGRPCHook(t *testing.T) {
+func TestGRPCHookDoesNotShowTheService(t *testing.T) {
 	url := serveGRPC(t, respondHealth)
 	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), Attempt{}))
 	hook := parse(t, url+"/unknown", ForStart)
@@ -97,7 +96,7 @@ func TestGRPCHook(t *testing.T) {
 	assert.EqualError(t, RunHook(t.Context(), hook, Attempt{}), "the server does not know that service")
 }
 
-func TestGRPCWithTLS(t *testing.T) {
+func TestGRPCWithTLSVerifiesTheCertificate(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(respondHealth), nil)
 	url = strings.Replace(url, "https", "grpcs", 1)
 	assert.NoError(t, ask(t, url, ForWait))
@@ -105,19 +104,15 @@ func TestGRPCWithTLS(t *testing.T) {
 	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 }
 
-// A server that speaks another protocol is the most common mistake. The error names it.
-func TestGRPCToAnotherProtocol(t *testing.T) {
+func TestGRPCErrorNamesTheProtocolOfAnotherServer(t *testing.T) {
 	http1 := serveHTTP(t, http.NotFound)
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
 
-	secure := httptest.NewUnstartedServer(http.NotFoundHandler()) // without HTTP/2
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
-	secure.StartTLS()
-	defer secure.Close()
+	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) }) // without HTTP/2
 	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), ForWait), "the server speaks another protocol over TLS")
 
-	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // as OpenSSL's servers do
+	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // servers with OpenSSL send this alert
 		conn.Read(make([]byte, 1024))
 		conn.Write([]byte{0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46})
 		conn.Close()
@@ -126,8 +121,7 @@ func TestGRPCToAnotherProtocol(t *testing.T) {
 	assert.Error(t, ask(t, strings.Replace(serveGRPC(t, respondHealth), "grpc", "http", 1), ForWait))
 }
 
-// HTTP/2 responses that are not gRPC responses.
-func TestGRPCInvalidResponses(t *testing.T) {
+func TestGRPCRejectsInvalidResponses(t *testing.T) {
 	const invalid, kind, zero = "not a valid gRPC response", "\x0f\x10\x10application/grpc", "\x00\x0bgrpc-status\x010"
 	headers := func(flags http2.Flags, fields string) frame {
 		return frame{http2.FrameHeaders, flags | endHeaders, 1, []byte(fields)}
@@ -137,17 +131,17 @@ func TestGRPCInvalidResponses(t *testing.T) {
 		list []frame
 		want string
 	}{
-		"another status":             {[]frame{headers(0, "\x08\x03503"+kind), okData, okTrailers}, "HTTP status 503 instead of a gRPC response"},
-		"only an interim answer":     {[]frame{headers(endStream, "\x08\x03103"+kind+zero)}, "HTTP status 103 instead of a gRPC response"},
-		"body after an interim":      {[]frame{headers(0, "\x08\x03103"+kind), okData, okTrailers}, "not a valid HTTP/2 response"},
-		"no status":                  {[]frame{headers(0, kind), okData, okTrailers}, "not a valid HTTP/2 response"},
-		"another content":            {[]frame{headers(0, "\x88\x0f\x10\x09text/html"), okData, okTrailers}, invalid},
-		"no content type":            {[]frame{headers(0, "\x88"), okData, okTrailers}, invalid},
-		"its status in front":        {[]frame{headers(0, okFields+zero), lastData}, invalid},
-		"trailers without it":        {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x01x\x010")}, invalid},
-		"trailers that end nothing":  {[]frame{okHeaders, okData, headers(0, zero), lastData}, "not a valid HTTP/2 response"},
-		"a yes that was taken back":  {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x0bgrpc-status\x0214")}, "gRPC status UNAVAILABLE"},
-		"a content type in trailers": {[]frame{headers(0, "\x88"), okData, headers(endStream, kind+zero)}, invalid},
+		"another status":              {[]frame{headers(0, "\x08\x03503"+kind), okData, okTrailers}, "HTTP status 503 instead of a gRPC response"},
+		"only an interim response":    {[]frame{headers(endStream, "\x08\x03103"+kind+zero)}, "HTTP status 103 instead of a gRPC response"},
+		"body after an interim one":   {[]frame{headers(0, "\x08\x03103"+kind), okData, okTrailers}, "not a valid HTTP/2 response"},
+		"no status":                   {[]frame{headers(0, kind), okData, okTrailers}, "not a valid HTTP/2 response"},
+		"another content type":        {[]frame{headers(0, "\x88\x0f\x10\x09text/html"), okData, okTrailers}, invalid},
+		"no content type":             {[]frame{headers(0, "\x88"), okData, okTrailers}, invalid},
+		"gRPC status before the body": {[]frame{headers(0, okFields+zero), lastData}, invalid},
+		"trailers without a status":   {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x01x\x010")}, invalid},
+		"body after the trailers":     {[]frame{okHeaders, okData, headers(0, zero), lastData}, "not a valid HTTP/2 response"},
+		"an error after SERVING":      {[]frame{headers(0, okFields+zero), okData, headers(endStream, "\x00\x0bgrpc-status\x0214")}, "gRPC status UNAVAILABLE"},
+		"a content type in trailers":  {[]frame{headers(0, "\x88"), okData, headers(endStream, kind+zero)}, invalid},
 	} {
 		a, err := readCanned(frames(append([]frame{emptySettings}, test.list...)...))
 		if err == nil {
@@ -157,12 +151,11 @@ func TestGRPCInvalidResponses(t *testing.T) {
 	}
 }
 
-// The next address is tried when the first one refuses.
-func TestGRPCTriesEveryAddress(t *testing.T) {
+func TestGRPCTriesTheNextAddressIfOneRefuses(t *testing.T) {
 	url := serveGRPC(t, respondHealth)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(url, "grpc://"))
 	require.NoError(t, err)
 	target := parse(t, fmt.Sprintf("grpc://auth:%s", port), ForWait)
-	names := resolverOf("::1", "127.0.0.1") // nobody listens on the first
-	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: names}))
+	// The server listens on the second address only.
+	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: resolverOf("::1", "127.0.0.1")}))
 }

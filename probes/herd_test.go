@@ -14,19 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Like TestTenThousandWaitersMakeNoBursts, with 500 calls of Wait at once in fake time. The
-// race detector crashes with so many goroutines in one bubble (a CHECK in tsan_rtl.cpp,
+// This is TestTenThousandWaitersMakeNoBursts with 500 concurrent calls of Wait in fake time.
+// With so many goroutines in one bubble the race detector crashes (a CHECK in tsan_rtl.cpp,
 // go1.26), so "make test" runs this test separately.
 func TestFiveHundredWaitersMakeNoBursts(t *testing.T) {
 	const waiters, up = 500, 6 * time.Second
-	for _, no := range []error{errRefused, errors.New("status 503")} {
+	for _, failure := range []error{errRefused, errors.New("status 503")} {
 		for _, spread := range []time.Duration{0, 2 * time.Second} {
-			t.Run(no.Error()+" from "+spread.String(), func(t *testing.T) {
+			t.Run(failure.Error()+", waiters start within "+spread.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var mu sync.Mutex
 					h := herd{begun: make([]time.Duration, waiters), done: make([]time.Duration, waiters)}
 					begun := time.Now()
-					answer := failsUntil(up, no)
+					probe := failsUntil(up, failure)
 					var all sync.WaitGroup
 					for i := range waiters {
 						all.Go(func() {
@@ -36,14 +36,14 @@ func TestFiveHundredWaitersMakeNoBursts(t *testing.T) {
 								mu.Lock()
 								defer mu.Unlock()
 								h.attempt(time.Since(begun))
-								return answer(ctx, n)
+								return probe(ctx, n)
 							})
 							assert.NoError(t, Wait(t.Context(), []Target{dependency}, Attempt{}, nil))
 							h.done[i] = time.Since(begun)
 						})
 					}
 					all.Wait()
-					h.assertGentle(t, up)
+					h.assertNoBursts(t, up)
 				})
 			})
 		}

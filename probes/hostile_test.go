@@ -18,15 +18,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHTTPHostileServers(t *testing.T) {
+// withTLS returns a handler of connections that calls f after a successful TLS handshake.
+func withTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
+	return func(conn net.Conn) {
+		secure := tls.Server(conn, config)
+		if secure.Handshake() == nil {
+			f(secure)
+		}
+		conn.Close()
+	}
+}
+
+func TestHTTPHostileServersHaveTheRightError(t *testing.T) {
 	tests := []struct {
-		name, text, want string
-		timeout          time.Duration
-		answer           func(net.Conn)
+		name, scheme, want string
+		timeout            time.Duration
+		respond            func(net.Conn)
 	}{
-		{"never answers", "http", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
-		{"never shakes hands", "https", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
-		{"drips headers", "http", "timed out after 200ms", shortTimeout, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nA: ") }},
+		{"never responds", "http", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
+		{"no TLS handshake", "https", "timed out after 200ms", shortTimeout, func(net.Conn) {}},
+		{"stops within the headers", "http", "timed out after 200ms", shortTimeout, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nA: ") }},
 		{"stops within the body", "http", "timed out after 200ms", shortTimeout, func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 		}},
@@ -51,7 +62,7 @@ func TestHTTPHostileServers(t *testing.T) {
 		{"no TLS", "https", "the server does not speak TLS", 30 * time.Second, func(c net.Conn) {
 			io.WriteString(c, "HTTP/1.0 400 Bad\r\n\r\n")
 		}},
-		{"hangs up", "http", "the connection was closed before the response was complete", 30 * time.Second, func(c net.Conn) {
+		{"closes the connection", "http", "the connection was closed before the response was complete", 30 * time.Second, func(c net.Conn) {
 			c.Read(make([]byte, 4096))
 			c.Close()
 		}},
@@ -59,10 +70,10 @@ func TestHTTPHostileServers(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-				test.answer(conn)
+				test.respond(conn)
 				readUntilClosed(conn)
 			})
-			target := parse(t, test.text+"://u:CANARY@"+l.Addr().String()+"/?CANARY", ForWait)
+			target := parse(t, test.scheme+"://u:CANARY@"+l.Addr().String()+"/?CANARY", ForWait)
 			err := target.Probe.Ask(t.Context(), Attempt{Timeout: test.timeout})
 			if test.want == "" {
 				assert.NoError(t, err)
@@ -73,24 +84,15 @@ func TestHTTPHostileServers(t *testing.T) {
 	}
 }
 
-// withTLS calls f after a successful TLS handshake.
-func withTLS(config *tls.Config, f func(net.Conn)) func(net.Conn) {
-	return func(conn net.Conn) {
-		secure := tls.Server(conn, config)
-		if secure.Handshake() == nil {
-			f(secure)
-		}
-		conn.Close()
-	}
-}
-
-// hostileConfig has a certificate that the tests do not verify.
+// hostileConfig returns a configuration with a certificate that no authority has signed. The
+// targets in these tests do not verify it.
 func hostileConfig(t *testing.T) *tls.Config {
 	t.Helper()
 	return &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
 }
 
-// sendSlowly sends text, one byte every 20 ms, and repeats the last byte for ever.
+// sendSlowly sends text, one byte every 20 ms, and repeats the last byte until the client
+// has closed the connection.
 func sendSlowly(conn net.Conn, text string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -102,21 +104,21 @@ func sendSlowly(conn net.Conn, text string) {
 	}
 }
 
-func sendForever(conn net.Conn, begin, again string) {
+// sendForever sends begin and then repeats text until the client has closed the connection.
+func sendForever(conn net.Conn, begin, text string) {
 	io.WriteString(conn, begin)
-	for again = strings.Repeat(again, 1+4096/len(again)); ; {
-		if _, err := io.WriteString(conn, again); err != nil {
+	for text = strings.Repeat(text, 1+4096/len(text)); ; {
+		if _, err := io.WriteString(conn, text); err != nil {
 			return
 		}
 	}
 }
 
-// Every kind fails in time against a hostile server, over TLS and without, and its error
-// shows nothing of what the server has sent.
-func TestHostileServers(t *testing.T) {
-	said := new(bytes.Buffer)
+// Errors must not contain data from the server.
+func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
+	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
-	log.SetOutput(said)
+	log.SetOutput(printed)
 
 	config := hostileConfig(t)
 	kinds := []struct {
@@ -138,9 +140,9 @@ func TestHostileServers(t *testing.T) {
 		}
 	}
 	for name, hostile := range map[string]func(net.Conn){
-		"accepts and never answers": readUntilClosed,
-		"hangs up at once":          func(conn net.Conn) { conn.Close() },
-		"resets": func(conn net.Conn) {
+		"accepts and never responds": readUntilClosed,
+		"closes at once":             func(conn net.Conn) { conn.Close() },
+		"resets the connection": func(conn net.Conn) {
 			if tcp, ok := conn.(*net.TCPConn); ok {
 				tcp.SetLinger(0)
 			}
@@ -170,49 +172,49 @@ func TestHostileServers(t *testing.T) {
 			l.Close()
 		}
 	}
-	assert.Empty(t, said.String(), "package log is the program's")
+	assert.Empty(t, printed.String(), "nothing is printed through package log")
 }
 
-// HTTP responses that are invalid, too large, or valid but unusual.
-func TestHTTPInvalidResponses(t *testing.T) {
+// The responses are invalid, too large, or valid but unusual; no error: the target is ready.
+func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	chunked := func(chunks string) string {
 		return ok + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks
 	}
 	const closed = "the connection was closed before the response was complete"
 	const invalid = "not a valid HTTP response"
-	for name, test := range map[string]struct{ options, answer, want string }{
+	for name, test := range map[string]struct{ options, response, want string }{
 		"10 MB in one header":                  {"", ok + "A: " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
 		"10 MB of headers":                     {"", ok + strings.Repeat("A: b\r\n", 10<<20/6) + "\r\n", "more than 64 KiB of headers"},
 		"10 MB of status":                      {"", "HTTP/1.1 200 " + strings.Repeat("x", 10<<20) + "\r\n\r\n", "more than 64 KiB of headers"},
-		"10 MB of interim answers":             {"", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10<<20/25) + ok + "\r\n", "more than 64 KiB of headers"},
+		"10 MB of interim responses":           {"", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10<<20/25) + ok + "\r\n", "more than 64 KiB of headers"},
 		"10 MB of body":                        {"match=^x+$ ", ok + "\r\n" + strings.Repeat("x", 10<<20), ""},
 		"10 MB in a chunk":                     {"match=^x+$ ", chunked("A00000\r\n" + strings.Repeat("x", 10<<20) + "\r\n0\r\n\r\n"), ""},
-		"10 MB in little chunks":               {"match=^x+$ ", chunked(strings.Repeat("1\r\nx\r\n", 10<<20/6) + "0\r\n\r\n"), ""},
+		"10 MB in small chunks":                {"match=^x+$ ", chunked(strings.Repeat("1\r\nx\r\n", 10<<20/6) + "0\r\n\r\n"), ""},
 		"10 MB of chunk extension":             {"", chunked("1;a=" + strings.Repeat("x", 10<<20) + "\r\nx\r\n0\r\n\r\n"), invalid},
 		"10 MB of trailers":                    {"", chunked("1\r\nx\r\n0\r\nA: " + strings.Repeat("x", 10<<20) + "\r\n\r\n"), invalid},
-		"no number of a chunk":                 {"", chunked("zz\r\nCANARY"), invalid},
-		"a negative chunk":                     {"", chunked("-1\r\nCANARY"), invalid},
-		"a huge chunk":                         {"", chunked("ffffffffffffffffff\r\nCANARY"), invalid},
-		"a torn chunk":                         {"", chunked("10\r\nx"), closed},
-		"no end of chunks":                     {"", chunked("1\r\nx\r\n"), closed},
-		"no line after a chunk":                {"", chunked("1\r\nxCANARY\r\n"), invalid},
-		"two codings":                          {"", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n", invalid},
-		"a negative length":                    {"", ok + "Content-Length: -1\r\n\r\n", invalid},
-		"two lengths":                          {"", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", invalid},
-		"too long a length":                    {"", ok + "Content-Length: 5\r\n\r\nabc", closed},
-		"a lie of length":                      {"match=^x+$ ", ok + "Content-Length: 9223372036854775807\r\n\r\n" + strings.Repeat("x", 20<<10), ""},
-		"no colon":                             {"", ok + "CANARY\r\n\r\n", invalid},
+		"a chunk without a size":               {"", chunked("zz\r\nCANARY"), invalid},
+		"a negative chunk size":                {"", chunked("-1\r\nCANARY"), invalid},
+		"a huge chunk size":                    {"", chunked("ffffffffffffffffff\r\nCANARY"), invalid},
+		"a truncated chunk":                    {"", chunked("10\r\nx"), closed},
+		"no last chunk":                        {"", chunked("1\r\nx\r\n"), closed},
+		"no newline after a chunk":             {"", chunked("1\r\nxCANARY\r\n"), invalid},
+		"two transfer codings":                 {"", ok + "Transfer-Encoding: chunked, gzip\r\n\r\n", invalid},
+		"a negative content length":            {"", ok + "Content-Length: -1\r\n\r\n", invalid},
+		"two content lengths":                  {"", ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", invalid},
+		"a content length beyond the body":     {"", ok + "Content-Length: 5\r\n\r\nabc", closed},
+		"the largest content length":           {"match=^x+$ ", ok + "Content-Length: 9223372036854775807\r\n\r\n" + strings.Repeat("x", 20<<10), ""},
+		"a header without a colon":             {"", ok + "CANARY\r\n\r\n", invalid},
 		"NUL in a header":                      {"", ok + "A\x00: CANARY\r\n\r\n", invalid},
 		"no status":                            {"", "HTTP/1.1\r\n\r\n", invalid},
-		"no number of status":                  {"", "HTTP/1.1 CANARY OK\r\n\r\n", invalid},
+		"a status that is no number":           {"", "HTTP/1.1 CANARY OK\r\n\r\n", invalid},
 		"a negative status":                    {"", "HTTP/1.1 -20 OK\r\n\r\n", invalid},
 		"status 999":                           {"", "HTTP/1.1 999 OK\r\n\r\n", "status 999"},
 		"status 000":                           {"", "HTTP/1.1 000 OK\r\n\r\n", "status 0"},
 		"status 2000":                          {"", "HTTP/1.1 2000 OK\r\n\r\n", invalid},
 		"without a version":                    {"", "200 OK\r\n\r\n", invalid},
 		"HTTP/0.9":                             {"", "<html>CANARY</html>", invalid},
-		"HTTP/0.9 of lines":                    {"", "<html>\nCANARY\n</html>\n", invalid},
+		"HTTP/0.9 with several lines":          {"", "<html>\nCANARY\n</html>\n", invalid},
 		"HTTP/1":                               {"", "HTTP/1 200 OK\r\n\r\n", invalid},
 		"HTTP/11":                              {"", "HTTP/11 200 OK\r\n\r\n", invalid},
 		"HTTP/1.10":                            {"", "HTTP/1.10 200 OK\r\n\r\n", invalid},
@@ -222,8 +224,8 @@ func TestHTTPInvalidResponses(t *testing.T) {
 		"HTTP/0.0 in words":                    {"", "HTTP/0.0 200 OK\r\n\r\n", "not a valid HTTP response"},
 		"HTTP/2 in frames":                     {"", frames(emptySettings, okHeaders, okData, okTrailers), invalid},
 		"bare newlines":                        {"match=^hi ", "HTTP/1.0 200 OK\n\nhi", ""},
-		"a second answer":                      {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},
-		"101 without end":                      {"", "HTTP/1.1 101 Now\r\n\r\n" + strings.Repeat("x", 1<<20), "status 101"},
+		"a second response":                    {"match=^hi$ ", ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 503 No\r\n\r\n", ""},
+		"101 and endless data":                 {"", "HTTP/1.1 101 Now\r\n\r\n" + strings.Repeat("x", 1<<20), "status 101"},
 		"204 with a body":                      {"", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nabc", ""},
 		"HEAD with a body":                     {"method=HEAD ", ok + "Content-Length: 5\r\n\r\nabc", ""},
 		"redirect loop":                        {"", "HTTP/1.1 302 X\r\nLocation: /\r\n\r\n", "more than 10 redirects"},
@@ -235,7 +237,7 @@ func TestHTTPInvalidResponses(t *testing.T) {
 	} {
 		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 			go io.Copy(io.Discard, conn)
-			io.WriteString(conn, test.answer)
+			io.WriteString(conn, test.response)
 			conn.(*net.TCPConn).CloseWrite()
 		})
 		err := ask(t, test.options+"http://"+l.Addr().String()+"/", ForWait)
@@ -248,8 +250,8 @@ func TestHTTPInvalidResponses(t *testing.T) {
 	}
 }
 
-// truncatingProxy forwards connections to a real server, and back only the first bytes of the
-// response. It sends the number of these bytes to seen.
+// truncatingProxy forwards connections to a server, but only the first bytes of the response
+// to the client. It sends the number of forwarded bytes to seen.
 func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -269,8 +271,7 @@ func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- in
 	}).Addr().String()
 }
 
-// A server that closes the connection after any byte of its response is not ready.
-func TestConnectionClosedAtEveryByte(t *testing.T) {
+func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 	plain := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", "")
 		io.WriteString(w, "hello")
@@ -282,7 +283,7 @@ func TestConnectionClosedAtEveryByte(t *testing.T) {
 	secure := serveHealth(t, hostileConfig(t))
 	for _, test := range []struct {
 		text, to   string
-		step, more int64 // bytes between two attempts; bytes after the response
+		step, more int64 // step between the lengths that are tried; bytes after the response
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
 		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},
@@ -300,13 +301,13 @@ func TestConnectionClosedAtEveryByte(t *testing.T) {
 		}
 		whole, err := ask(1 << 20)
 		require.NoError(t, err, test.text)
-		yes := int64(0)
-		for ; ; yes += test.step {
-			if _, err := ask(yes); err == nil {
+		needed := int64(0)
+		for ; ; needed += test.step {
+			if _, err := ask(needed); err == nil {
 				break
 			}
-			require.Less(t, yes, whole+100, test.text)
+			require.Less(t, needed, whole+100, test.text)
 		}
-		assert.GreaterOrEqual(t, yes, whole-test.more, test.text)
+		assert.GreaterOrEqual(t, needed, whole-test.more, test.text)
 	}
 }

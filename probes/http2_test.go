@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// frame encodes any frame, because x/net's framer does not write invalid ones.
+// A frame is any frame of HTTP/2. The framer of x/net does not write invalid ones.
 type frame struct {
 	kind    http2.FrameType
 	flags   http2.Flags
@@ -28,6 +28,7 @@ func (f frame) append(b []byte) []byte {
 	return append(b, f.payload...)
 }
 
+// frames encodes frames.
 func frames(list ...frame) string {
 	var b []byte
 	for _, f := range list {
@@ -43,14 +44,13 @@ const (
 
 var (
 	emptySettings = frame{kind: http2.FrameSettings}
-	okFields      = "\x88\x0f\x10\x10application/grpc" // :status 200, and a content-type
+	okFields      = "\x88\x0f\x10\x10application/grpc" // :status 200 and content-type
 	okHeaders     = frame{http2.FrameHeaders, endHeaders, 1, []byte(okFields)}
 	okData        = frame{http2.FrameData, 0, 1, []byte("\x00\x00\x00\x00\x02\x08\x01")}
 	okTrailers    = frame{http2.FrameHeaders, endHeaders | endStream, 1, []byte("\x00\x0bgrpc-status\x010")}
 )
 
-// readCanned returns the response of a server that sends these bytes and ignores the
-// request.
+// readCanned makes a request to a server that ignores it and sends these bytes.
 func readCanned(server string) (*http2Response, error) {
 	return postHTTP2(struct {
 		io.Reader
@@ -58,8 +58,8 @@ func readCanned(server string) (*http2Response, error) {
 	}{strings.NewReader(server), io.Discard}, "http", "auth:50051", healthCheck, healthRequest(""))
 }
 
-// Valid but unusual frames of servers. None of them is printed through package log.
-func TestHTTP2UnusualServers(t *testing.T) {
+// x/net would print some of these frames through package log.
+func TestHTTP2AcceptsUnusualFramesAndPrintsNothing(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(printed)
@@ -71,13 +71,13 @@ func TestHTTP2UnusualServers(t *testing.T) {
 	end := frame{http2.FrameContinuation, endHeaders, 1, okTrailers.payload[6:]}
 	goes := frame{http2.FrameGoAway, 0, 0, []byte{0, 0, 0, 1, 0, 0, 0, 0}}
 	for name, list := range map[string][]frame{
-		"usual":                  {emptySettings, okHeaders, okData, okTrailers},
-		"padding, priority":      {emptySettings, prior, padded, okTrailers},
-		"continuation":           {emptySettings, okHeaders, okData, start, middle, end},
-		"interim answer":         {emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x08\x03103")}, okHeaders, okData, okTrailers},
-		"going, but not yet":     {emptySettings, okHeaders, goes, okData, okTrailers},
-		"unknown frames":         {emptySettings, {kind: 0x2a, payload: []byte("x")}, okHeaders, {kind: http2.FrameWindowUpdate, payload: []byte{0, 0, 0, 1}}, okData, okTrailers},
-		"acks, pings, more acks": {emptySettings, {http2.FrameSettings, http2.FlagSettingsAck, 0, nil}, {http2.FramePing, 0, 0, make([]byte, 8)}, {http2.FramePing, http2.FlagSettingsAck, 0, make([]byte, 8)}, okHeaders, okData, okTrailers},
+		"the usual frames":           {emptySettings, okHeaders, okData, okTrailers},
+		"padding and priority":       {emptySettings, prior, padded, okTrailers},
+		"continuation":               {emptySettings, okHeaders, okData, start, middle, end},
+		"an interim response":        {emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x08\x03103")}, okHeaders, okData, okTrailers},
+		"GOAWAY for later requests":  {emptySettings, okHeaders, goes, okData, okTrailers},
+		"unknown frames":             {emptySettings, {kind: 0x2a, payload: []byte("x")}, okHeaders, {kind: http2.FrameWindowUpdate, payload: []byte{0, 0, 0, 1}}, okData, okTrailers},
+		"acknowledgements and pings": {emptySettings, {http2.FrameSettings, http2.FlagSettingsAck, 0, nil}, {http2.FramePing, 0, 0, make([]byte, 8)}, {http2.FramePing, http2.FlagSettingsAck, 0, make([]byte, 8)}, okHeaders, okData, okTrailers},
 	} {
 		a, err := readCanned(frames(list...))
 		if assert.NoError(t, err, name) {
@@ -87,8 +87,7 @@ func TestHTTP2UnusualServers(t *testing.T) {
 	assert.Empty(t, printed.String())
 }
 
-// Settings and pings are acknowledged, a ping with its data. Acknowledgements are not.
-func TestHTTP2Replies(t *testing.T) {
+func TestHTTP2AcknowledgesSettingsAndPings(t *testing.T) {
 	ping := frame{http2.FramePing, 0, 0, []byte("12345678")}
 	var sent bytes.Buffer
 	_, err := postHTTP2(struct {
@@ -100,13 +99,12 @@ func TestHTTP2Replies(t *testing.T) {
 	assert.True(t, strings.HasSuffix(sent.String(), replies), "%q", sent.String())
 }
 
-// Invalid frames, and the errors for them.
-func TestHTTP2BrokenServers(t *testing.T) {
+func TestHTTP2RejectsInvalidAndEndlessFrames(t *testing.T) {
 	const invalid = "not a valid HTTP/2 response"
 	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
 	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value of 127+0x21+0x1e<<7 bytes
-	fields := []byte(strings.Repeat("\x00"+field, 4))        // which are not to be indexed
+	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00: not to be added to the table
 	okStart := frame{http2.FrameHeaders, 0, 1, []byte(okFields)}
 	more := frame{http2.FrameContinuation, 0, 1, fields}
 	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, repeatFrame(f, n)...) }
@@ -114,38 +112,37 @@ func TestHTTP2BrokenServers(t *testing.T) {
 		list []frame
 		want string
 	}{
-		"no settings":          {[]frame{okHeaders, okData, okTrailers}, invalid},
-		"settings of a stream": {[]frame{{http2.FrameSettings, 0, 1, nil}}, invalid},
-		"ack first":            {[]frame{{http2.FrameSettings, http2.FlagSettingsAck, 0, nil}}, invalid},
-		"too large":            {[]frame{emptySettings, okHeaders, {http2.FrameData, 0, 1, make([]byte, maxFrameSize+1)}, okTrailers}, invalid},
-		"another stream":       {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 3, []byte{0x88}}}, invalid},
-		"body first":           {[]frame{emptySettings, okData}, invalid},
-		"push":                 {[]frame{emptySettings, {http2.FramePushPromise, endHeaders, 1, make([]byte, 4)}}, invalid},
-		"bare continuation":    {[]frame{emptySettings, {http2.FrameContinuation, endHeaders, 1, nil}}, invalid},
-		"torn headers":         {[]frame{emptySettings, {http2.FrameHeaders, 0, 1, nil}, okData}, invalid},
-		"all padding":          {[]frame{emptySettings, okHeaders, {http2.FrameData, http2.FlagDataPadded, 1, []byte{2, 0}}}, invalid},
-		"no padding":           {[]frame{emptySettings, okHeaders, {http2.FrameData, http2.FlagDataPadded, 1, nil}}, closed},
-		"no priority":          {[]frame{emptySettings, {http2.FrameHeaders, endHeaders | http2.FlagHeadersPriority, 1, []byte{0x88}}}, closed},
-		"short goaway":         {[]frame{emptySettings, {kind: http2.FrameGoAway}}, invalid},
-		"short reset":          {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, nil}}, invalid},
-		"reset":                {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{0, 0, 0, 7}}}, "the server aborted the response: REFUSED_STREAM"},
-		"odd reset":            {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{1, 0, 0, 7}}}, "the server aborted the response: unknown error code 0x1000007"},
-		"goaway":               {[]frame{emptySettings, {http2.FrameGoAway, 0, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x0bCANARY")}}, "the server accepts no requests: ENHANCE_YOUR_CALM"},
-		"endless settings":     {many(emptySettings, 20000), "more than 1000 frames"},
-		"endless pings":        {many(frame{http2.FramePing, 0, 0, make([]byte, 8)}, 20000), "more than 1000 frames"},
-		"endless continuation": {append([]frame{emptySettings, {http2.FrameHeaders, 0, 1, huge}}, repeatFrame(frame{http2.FrameContinuation, 0, 1, huge}, 9)...), invalid},
-		"endless fields":       {append([]frame{emptySettings, okStart}, repeatFrame(more, 9)...), "more than 74 KiB of response"},
-		"64 KiB of fields":     {[]frame{emptySettings, okStart, more, more, more, more, {http2.FrameContinuation, endHeaders, 1, fields[:4006]}}, "more than 64 KiB of headers"},
-		"a bomb of fields":     {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x88\x40" + field + strings.Repeat("\xbe", 10000))}}, "more than 64 KiB of headers"},
-		"endless body":         {append([]frame{emptySettings, okHeaders}, repeatFrame(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of response"},
+		"no settings":                       {[]frame{okHeaders, okData, okTrailers}, invalid},
+		"settings of a stream":              {[]frame{{http2.FrameSettings, 0, 1, nil}}, invalid},
+		"acknowledgement first":             {[]frame{{http2.FrameSettings, http2.FlagSettingsAck, 0, nil}}, invalid},
+		"a frame that is too large":         {[]frame{emptySettings, okHeaders, {http2.FrameData, 0, 1, make([]byte, maxFrameSize+1)}, okTrailers}, invalid},
+		"another stream":                    {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 3, []byte{0x88}}}, invalid},
+		"body before headers":               {[]frame{emptySettings, okData}, invalid},
+		"a push promise":                    {[]frame{emptySettings, {http2.FramePushPromise, endHeaders, 1, make([]byte, 4)}}, invalid},
+		"continuation without headers":      {[]frame{emptySettings, {http2.FrameContinuation, endHeaders, 1, nil}}, invalid},
+		"body inside headers":               {[]frame{emptySettings, {http2.FrameHeaders, 0, 1, nil}, okData}, invalid},
+		"more padding than data":            {[]frame{emptySettings, okHeaders, {http2.FrameData, http2.FlagDataPadded, 1, []byte{2, 0}}}, invalid},
+		"padding without a length":          {[]frame{emptySettings, okHeaders, {http2.FrameData, http2.FlagDataPadded, 1, nil}}, closed},
+		"priority without data":             {[]frame{emptySettings, {http2.FrameHeaders, endHeaders | http2.FlagHeadersPriority, 1, []byte{0x88}}}, closed},
+		"a GOAWAY that is too short":        {[]frame{emptySettings, {kind: http2.FrameGoAway}}, invalid},
+		"a reset that is too short":         {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, nil}}, invalid},
+		"a reset":                           {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{0, 0, 0, 7}}}, "the server aborted the response: REFUSED_STREAM"},
+		"a reset with an unknown code":      {[]frame{emptySettings, {http2.FrameRSTStream, 0, 1, []byte{1, 0, 0, 7}}}, "the server aborted the response: unknown error code 0x1000007"},
+		"a GOAWAY":                          {[]frame{emptySettings, {http2.FrameGoAway, 0, 0, []byte("\x00\x00\x00\x00\x00\x00\x00\x0bCANARY")}}, "the server accepts no requests: ENHANCE_YOUR_CALM"},
+		"endless settings":                  {many(emptySettings, 20000), "more than 1000 frames"},
+		"endless pings":                     {many(frame{http2.FramePing, 0, 0, make([]byte, 8)}, 20000), "more than 1000 frames"},
+		"endless continuation":              {append([]frame{emptySettings, {http2.FrameHeaders, 0, 1, huge}}, repeatFrame(frame{http2.FrameContinuation, 0, 1, huge}, 9)...), invalid},
+		"endless fields":                    {append([]frame{emptySettings, okStart}, repeatFrame(more, 9)...), "more than 74 KiB of response"},
+		"64 KiB of fields":                  {[]frame{emptySettings, okStart, more, more, more, more, {http2.FrameContinuation, endHeaders, 1, fields[:4006]}}, "more than 64 KiB of headers"},
+		"fields that expand by compression": {[]frame{emptySettings, {http2.FrameHeaders, endHeaders, 1, []byte("\x88\x40" + field + strings.Repeat("\xbe", 10000))}}, "more than 64 KiB of headers"},
+		"endless body":                      {append([]frame{emptySettings, okHeaders}, repeatFrame(frame{http2.FrameData, 0, 1, huge}, 9)...), "more than 74 KiB of response"},
 	} {
 		_, err := readCanned(frames(test.list...))
 		assert.EqualError(t, err, test.want, name)
 	}
 }
 
-// Of a long body only the beginning is kept.
-func TestHTTP2LongBody(t *testing.T) {
+func TestHTTP2KeepsTheBeginningOfALongBody(t *testing.T) {
 	data := frame{http2.FrameData, 0, 1, make([]byte, maxBodyBytes-1)}
 	response, err := readCanned(frames(emptySettings, okHeaders, data, data, okTrailers))
 	require.NoError(t, err)
@@ -159,6 +156,7 @@ func repeatFrame(f frame, n int) (list []frame) {
 	return list
 }
 
+// Reading a response ends for any bytes, and only one with the status 1 counts as ready.
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte(frames(emptySettings, okHeaders, okData, okTrailers)))
 	f.Add([]byte(frames(emptySettings, frame{http2.FrameHeaders, http2.FlagDataPadded | http2.FlagHeadersPriority, 1, []byte{0, 0, 0, 0, 0, 0}}, frame{http2.FrameContinuation, endHeaders, 1, []byte{0xff, 0xff, 0x7f}})))
@@ -170,7 +168,7 @@ func FuzzHTTP2(f *testing.F) {
 			err = new(grpcProbe).checkResponse(a)
 		}
 		if err == nil {
-			require.Contains(t, string(server), "\x08\x01", "a yes without a 1")
+			require.Contains(t, string(server), "\x08\x01", "ready without the status 1")
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHTTPStatuses(t *testing.T) {
+func TestHTTPStatusesThatCountAsReady(t *testing.T) {
 	var status atomic.Int64
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		conn.Read(make([]byte, 4096))
@@ -26,12 +26,12 @@ func TestHTTPStatuses(t *testing.T) {
 		conn.Close()
 	})
 	url := "http://" + l.Addr().String()
-	probe, hook, chosen := parse(t, url, ForWait), parse(t, url, ForEnd), parse(t, "status=200-299,302,500 "+url, ForStart)
+	probe, hook, withStatus := parse(t, url, ForWait), parse(t, url, ForEnd), parse(t, "status=200-299,302,500 "+url, ForStart)
 	for code := 200; code <= 599; code++ {
 		status.Store(int64(code))
-		check := func(target Target, yes bool) {
+		check := func(target Target, ready bool) {
 			err := target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
-			if yes {
+			if ready {
 				assert.NoError(t, err, "%v %d", target.Use, code)
 			} else {
 				assert.EqualError(t, err, fmt.Sprintf("status %d", code))
@@ -39,7 +39,7 @@ func TestHTTPStatuses(t *testing.T) {
 		}
 		check(probe, code < 400)
 		check(hook, code < 300)
-		check(chosen, code < 300 || code == 302 || code == 500)
+		check(withStatus, code < 300 || code == 302 || code == 500)
 	}
 	// Interim responses are ignored; without a final response the attempt fails.
 	status.Store(101)
@@ -53,7 +53,7 @@ func TestHTTPStatuses(t *testing.T) {
 	}
 }
 
-func TestHTTPRequest(t *testing.T) {
+func TestHTTPRequestIsMadeFromTheOptions(t *testing.T) {
 	type request struct {
 		method, host, user, agent, body, query string
 		header                                 http.Header
@@ -80,25 +80,23 @@ func TestHTTPRequest(t *testing.T) {
 	require.NoError(t, ask(t, "body=x "+url, ForWait))
 	assert.Equal(t, []string{"GET", "x"}, []string{got.method, got.body})
 
-	facts := Attempt{HookVars: []HookVar{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
-	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), facts))
+	attempt := Attempt{HookVars: []HookVar{{"USHER_REASON", "signal"}, {"USHER_TIME_LEFT", "12"}}}
+	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), attempt))
 	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
-	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), facts))
-	assert.NotContains(t, got.header, "Usher-Reason", "a probe is told nothing")
+	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), attempt))
+	assert.NotContains(t, got.header, "Usher-Reason", "only hooks get the headers")
 }
 
 func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	var asked atomic.Bool
-	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
-	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
-		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
-	}}
-	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: names}))
-	assert.True(t, asked.Load())
+	var requested atomic.Bool
+	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { requested.Store(true) })
+	// net/http uses no proxy for 127.0.0.1, but for this name.
+	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: resolverOf("127.0.0.1")}))
+	assert.True(t, requested.Load())
 }
 
-func TestHTTPBodyIsSentAgain(t *testing.T) {
+func TestHTTPRetrySendsTheBodyAgain(t *testing.T) {
 	var n atomic.Int64
 	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -109,7 +107,7 @@ func TestHTTPBodyIsSentAgain(t *testing.T) {
 	require.NoError(t, RunHook(t.Context(), parse(t, "retries=3 method=POST body=hello "+url, ForEnd), Attempt{}))
 }
 
-func TestHTTPMatch(t *testing.T) {
+func TestHTTPMatchReadsTheFirst10KiB(t *testing.T) {
 	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
 	})
@@ -117,7 +115,7 @@ func TestHTTPMatch(t *testing.T) {
 	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "body does not match match=")
 }
 
-func TestHTTPS(t *testing.T) {
+func TestHTTPSVerifiesTheCertificate(t *testing.T) {
 	var body []byte
 	url := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }), nil)
 	assert.NoError(t, ask(t, "method=PUT body=x "+url, ForEnd))
@@ -132,8 +130,8 @@ func TestHTTPS(t *testing.T) {
 	assert.EqualError(t, ask(t, url, ForWait), "the server requires a client certificate")
 }
 
-// A server that responds before it has read the request, such as nc.
-func TestHTTPEarlyResponse(t *testing.T) {
+// Some servers, such as nc, respond before they have read the request.
+func TestHTTPAcceptsAResponseBeforeTheRequestIsRead(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nhello")
 		conn.(*net.TCPConn).CloseWrite()
@@ -144,34 +142,33 @@ func TestHTTPEarlyResponse(t *testing.T) {
 	}
 }
 
-func TestHTTPIPv6(t *testing.T) {
+func TestHTTPAcceptsAnIPv6Address(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	require.NoError(t, err)
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-	go server.Serve(l)
-	t.Cleanup(func() { server.Close() })
-	assert.NoError(t, ask(t, "http://"+l.Addr().String()+"/", ForWait))
+	server := startHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(s *httptest.Server) {
+		s.Listener.Close()
+		s.Listener = l
+	})
+	assert.NoError(t, ask(t, server.URL+"/", ForWait))
 }
 
-// If the context ends, its cause is reported, not the error of the connection.
 func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
-	asked := make(chan bool, 1)
+	accepted := make(chan bool, 1)
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		asked <- true
+		accepted <- true
 		readUntilClosed(conn)
 	})
-	ctx, stop := context.WithCancelCause(t.Context())
-	signal := errors.New("SIGTERM")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("SIGTERM")
 	go func() {
-		<-asked
-		stop(signal)
+		<-accepted
+		cancel(cause)
 	}()
-	assert.Equal(t, signal, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
+	assert.Equal(t, cause, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
 }
 
-// The files of headers are read at each attempt, because a token may be created late and
-// renewed.
-func TestHTTPHeaderFromFile(t *testing.T) {
+// A token may be created after the start and renewed at any time.
+func TestHTTPHeaderFileIsReadAtEachAttempt(t *testing.T) {
 	var got http.Header
 	var host string
 	url := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host })
@@ -183,7 +180,7 @@ func TestHTTPHeaderFromFile(t *testing.T) {
 	for _, token := range []string{"Bearer x", " Bearer y\n", "Bearer z\r\n"} {
 		writeFile(t, path, []byte(token))
 		require.NoError(t, ask())
-		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "it replaces the user of the URL")
+		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "the header replaces the user of the URL")
 		assert.Equal(t, []string{"1", strings.TrimSpace(token)}, got["X"])
 	}
 	writeFile(t, path, []byte("CANARY\n\n"))

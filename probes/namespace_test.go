@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runsInNamespace is inChild with its own network and mounts. The loopback device is up, and
-// /etc/resolv.conf has the text resolv.
+// runsInNamespace is runsInChild with namespaces for the network and the mounts. The
+// loopback device is up, and /etc/resolv.conf has the text resolv.
 func runsInNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -39,14 +39,16 @@ func runsInNamespace(t *testing.T, resolv string) bool {
 	return true
 }
 
+// run runs a command that must succeed.
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
-// Addresses behind a network device that drops packets, and behind routes that reject them.
-func TestAddressesThatDropPackets(t *testing.T) {
+// The addresses are behind a network device that drops packets, or behind routes that reject
+// them.
+func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
 	}
@@ -70,20 +72,20 @@ func TestAddressesThatDropPackets(t *testing.T) {
 		assert.EqualError(t, ask("10.9.7.1", time.Minute), "permission denied", kind)
 		assert.EqualError(t, ask("10.9.6.1", time.Minute), "network is unreachable", kind)
 	}
-	// Addresses that drop packets do not prevent the others from being tried.
+	// The last of these addresses accepts.
 	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	all := resolverOf("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// A nameServer answers over UDP what its say returns for a name: rcode and addresses, or
-// false for no answer.
+// A nameServer is a name server over UDP. respond returns the rcode and the addresses for a
+// name, or false if the server does not respond; query counts the queries for this name.
 type nameServer struct {
-	respond func(name string, asked int) (rcode byte, addrs []string, ok bool)
+	respond func(name string, query int) (rcode byte, addrs []string, ok bool)
 
 	mu      sync.Mutex
-	queries map[string]int // questions by name, for A and AAAA each
+	queries map[string]int // number of queries by name and type (A or AAAA)
 }
 
 func (s *nameServer) start(t *testing.T, address string) {
@@ -98,15 +100,15 @@ func (s *nameServer) start(t *testing.T, address string) {
 			if err != nil {
 				return
 			}
-			if answer := s.answer(b[:n]); answer != nil {
-				conn.WriteTo(answer, from)
+			if message := s.reply(b[:n]); message != nil {
+				conn.WriteTo(message, from)
 			}
 		}
 	}()
 }
 
-// answer encodes a message of RFC 1035, section 4.
-func (s *nameServer) answer(question []byte) []byte {
+// reply returns the response to a query, as in RFC 1035, section 4; nil: none.
+func (s *nameServer) reply(question []byte) []byte {
 	end := 12
 	var labels []string
 	for question[end] != 0 {
@@ -117,9 +119,9 @@ func (s *nameServer) answer(question []byte) []byte {
 	end += 5
 	s.mu.Lock()
 	s.queries[fmt.Sprint(name, " ", kind)]++
-	asked := s.queries[fmt.Sprint(name, " ", kind)]
+	query := s.queries[fmt.Sprint(name, " ", kind)]
 	s.mu.Unlock()
-	rcode, list, ok := s.respond(name, asked)
+	rcode, list, ok := s.respond(name, query)
 	if !ok {
 		return nil
 	}
@@ -137,9 +139,9 @@ func (s *nameServer) answer(question []byte) []byte {
 	return b
 }
 
-// count returns how often a name was looked up. A lookup sends a query for IPv4 and one for
-// IPv6; the larger number counts.
-func (s *nameServer) count(name string) int {
+// countLookups returns how often a name was looked up. A lookup sends a query for IPv4 and
+// one for IPv6, and may end between the two.
+func (s *nameServer) countLookups(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(s.queries[name+" 1"], s.queries[name+" 28"])
@@ -152,14 +154,14 @@ const (
 	refuses  = 5
 )
 
-func TestNameServers(t *testing.T) {
+func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	if !runsInNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1\n") {
 		return
 	}
 	l6 := listen(t, "tcp", "[::1]:0", readUntilClosed)
 	l4 := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	port4, port6 := l4.Addr().(*net.TCPAddr).Port, l6.Addr().(*net.TCPAddr).Port
-	first := &nameServer{respond: func(name string, asked int) (byte, []string, bool) {
+	first := &nameServer{respond: func(name string, query int) (byte, []string, bool) {
 		switch name {
 		case "first-silent.test", "both-silent.test":
 			return 0, nil, false
@@ -173,25 +175,25 @@ func TestNameServers(t *testing.T) {
 			return noError, nil, true
 		case "only6.test":
 			return noError, []string{"::1"}, true
-		case "later.test": // not found, then a failure, then found
+		case "later.test": // it does not exist, then the lookup fails, then it exists
 			switch {
-			case asked == 1:
+			case query == 1:
 				return nxDomain, nil, true
-			case asked == 2:
+			case query == 2:
 				return servFail, nil, true
 			}
 		case "goes.test":
-			if asked > 1 {
+			if query > 1 {
 				return nxDomain, nil, true
 			}
 		case "breaks.test":
-			if asked > 1 {
+			if query > 1 {
 				return servFail, nil, true
 			}
 		}
 		return noError, []string{"127.0.0.1"}, true
 	}}
-	second := &nameServer{respond: func(name string, asked int) (byte, []string, bool) {
+	second := &nameServer{respond: func(name string, query int) (byte, []string, bool) {
 		switch name {
 		case "both-silent.test":
 			return 0, nil, false
@@ -237,10 +239,10 @@ func TestNameServers(t *testing.T) {
 		})
 	}
 	all.Wait()
-	assert.Positive(t, second.count("first-silent.test"))
+	assert.Positive(t, second.countLookups("first-silent.test"))
 
-	// The timeout of an attempt does not end the lookup, so the lookup reaches the
-	// second name server, and the target becomes ready.
+	// The lookup continues after the timeout of an attempt. So it reaches the second name
+	// server, and the target becomes ready.
 	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
@@ -253,18 +255,18 @@ func TestNameServers(t *testing.T) {
 	require.NotEmpty(t, tried)
 	assert.EqualError(t, tried[0], "timed out after 100ms")
 
-	// However many targets use a name, it is looked up at most once a second.
+	// A hundred targets use one name. It is looked up at most once a second.
 	var targets []Target
 	for range 50 {
 		targets = append(targets, parse(t, tcp("later.test", port4), ForWait), parse(t, "interval=50ms dns://later.test", ForWait))
 	}
 	begun := time.Now()
 	require.NoError(t, Wait(t.Context(), targets, attempt(), nil))
-	lookups, seconds := first.count("later.test"), int(time.Since(begun)/time.Second)
+	lookups, seconds := first.countLookups("later.test"), int(time.Since(begun)/time.Second)
 	assert.GreaterOrEqual(t, lookups, 3)
 	assert.LessOrEqual(t, lookups, seconds+1)
 
-	// When a name does not exist any more, targets fail. When the name server fails,
+	// When a name does not exist any more, all targets fail. When the name server fails,
 	// targets keep their addresses, but dns:// fails, because it checks the lookup.
 	for text, want := range map[string]string{
 		tcp("goes.test", port4):   "name does not resolve",
@@ -279,7 +281,7 @@ func TestNameServers(t *testing.T) {
 		clear(first.queries)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // as if a second had passed
+		resolver.mu.Lock() // simulates that a second has passed
 		resolver.names[name].startedAt = time.Time{}
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
@@ -292,8 +294,9 @@ func TestNameServers(t *testing.T) {
 	}
 }
 
-// Without a name server in resolv.conf the resolver queries localhost, which refuses.
-func TestNoNameServer(t *testing.T) {
+// Without a name server in resolv.conf the resolver sends queries to localhost, which refuses
+// them.
+func TestLookupsWithoutANameServerFail(t *testing.T) {
 	if !runsInNamespace(t, "options timeout:1 attempts:1\n") {
 		return
 	}

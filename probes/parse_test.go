@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseTargets(t *testing.T) {
+func TestParseFindsKindAndName(t *testing.T) {
 	tests := []struct {
 		text       string
 		use        Use
@@ -42,7 +42,7 @@ func TestParseTargets(t *testing.T) {
 		{"dns://my_db/", ForEnd, "dns", "dns://my_db"},
 		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, ForWait, "tcp", "tcp://db:1"},
 		{`send=\\x00 unix:///s`, ForEnd, "unix", "unix://"},
-		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // read at each attempt
+		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // the file is read at each attempt
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
@@ -68,7 +68,7 @@ func TestParseTargets(t *testing.T) {
 	}
 }
 
-func TestParseOptions(t *testing.T) {
+func TestParseSetsOptionsAndDefaults(t *testing.T) {
 	base := Target{Interval: time.Second, Successes: 1}
 	with := func(change func(*Target)) Target { x := base; change(&x); return x }
 	tests := []struct {
@@ -93,14 +93,13 @@ func TestParseOptions(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
-			test.want.ReadsFiles = true // for the name
+			test.want.ReadsFiles = true // the name may be in /etc/hosts
 			assert.Equal(t, test.want, got)
 		})
 	}
 }
 
-// A program that must not run out of threads has to know which targets may block one.
-func TestParseKnowsWhatReadsFiles(t *testing.T) {
+func TestParseSetsReadsFilesForTargetsThatMayBlockAThread(t *testing.T) {
 	for text, reads := range map[string]bool{
 		"tcp://127.0.0.1:1": false, "http://[::1]/": false, "http://localhost/": false, "redis://127.0.0.1": false, "true": false,
 		"tcp://db:1": true, "http://db/": true, "redis://db": true, "https://127.0.0.1/": true, "grpcs://127.0.0.1:1": true,
@@ -112,13 +111,11 @@ func TestParseKnowsWhatReadsFiles(t *testing.T) {
 	}
 }
 
-// Every row is refused, and the message holds the words: what is wrong, and what
-// would be right.
-func TestParseErrors(t *testing.T) {
+func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 	tests := []struct {
-		text  string
-		use   Use
-		words string // separated by |
+		text string
+		use  Use
+		want string // parts of the message, separated by |
 	}{
 		{"", ForWait, "empty target|tcp://HOST:PORT"},
 		{"  \n", ForWait, "empty target"},
@@ -295,12 +292,12 @@ func TestParseErrors(t *testing.T) {
 		t.Run(test.text, func(t *testing.T) {
 			_, err := Parse(test.text, test.use)
 			require.Error(t, err)
-			for _, word := range strings.Split(test.words, "|") {
-				assert.ErrorContains(t, err, word)
+			for _, part := range strings.Split(test.want, "|") {
+				assert.ErrorContains(t, err, part)
 			}
 			assert.NotContains(t, err.Error(), "CANARY")
-			for _, err := range errsOf(err) {
-				assert.True(t, namesItsWord(err.Error(), test.text), err)
+			for _, err := range unwrapErrs(err) {
+				assert.True(t, namesWord(err.Error(), test.text), err)
 			}
 		})
 	}
@@ -316,7 +313,7 @@ func TestParseReportsAllErrorsAtOnce(t *testing.T) {
 	assert.Len(t, joined.Unwrap(), 10)
 }
 
-func TestSplitFollowsTheShell(t *testing.T) {
+func TestSplitWordsFollowsTheQuotingRulesOfTheShell(t *testing.T) {
 	tests := map[string][]string{
 		`a b  c`:              {"a", "b", "c"},
 		`a'b c'd`:             {"ab cd"},
@@ -343,7 +340,7 @@ func TestSplitFollowsTheShell(t *testing.T) {
 	}
 }
 
-func TestParseDuration(t *testing.T) {
+func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	good := map[string]time.Duration{
 		"0": 0, "0s": 0, "30": 30 * time.Second, "1.5": 1500 * time.Millisecond, ".5": 500 * time.Millisecond,
 		"1m30s": 90 * time.Second, "200ms": 200 * time.Millisecond, "9223372036": 9223372036 * time.Second,
@@ -359,8 +356,8 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-// FuzzParse checks what holds for any text: Parse does not panic, an error names the wrong
-// word, and a valid text means the same with every word in quotes.
+// For any text Parse does not panic, an error names the wrong word, and a valid text gives
+// the same target if every word is in quotes.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -375,8 +372,8 @@ func FuzzParse(f *testing.F) {
 		u := Use(uint(use) % 5)
 		target, err := Parse(text, u)
 		if err != nil {
-			for _, err := range errsOf(err) {
-				require.True(t, namesItsWord(err.Error(), text), "%q: %v", text, err)
+			for _, err := range unwrapErrs(err) {
+				require.True(t, namesWord(err.Error(), text), "%q: %v", text, err)
 			}
 			return
 		}
@@ -395,28 +392,29 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := Parse(strings.Join(quoted, " "), u)
 		require.NoError(t, err, "%q", text)
-		if was, is := target.Probe, again.Probe; target.Kind == "command" {
-			require.Equal(t, was, is)
+		if target.Kind == "command" {
+			require.Equal(t, target.Probe, again.Probe)
 		}
-		target.Probe, again.Probe = nil, nil // the other fields cannot be compared
+		target.Probe, again.Probe = nil, nil // the probes of other kinds cannot be compared
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
-		require.NoError(t, err, "a name that was made here may be written")
+		require.NoError(t, err, "a name that Parse derives is valid for name=")
 		require.Equal(t, target.Name, named.Name)
 	})
 }
 
-func errsOf(err error) []error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		return several.Unwrap()
+// unwrapErrs returns the errors that errors.Join has joined.
+func unwrapErrs(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
 	}
 	return []error{err}
 }
 
-// namesItsWord reports whether an error contains a word of the text (an option, a scheme or
-// the name of the command), or is one about the whole text.
-func namesItsWord(message, text string) bool {
+// namesWord reports whether a message contains a word of the text (an option, a scheme or
+// the name of the command), or is about the whole text.
+func namesWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
 		"invalid scheme before ://", "a command does not start with a dash", "an unclosed quote", "a backslash at the end", "a NUL byte", "JSON is not supported here",
@@ -440,8 +438,8 @@ func namesItsWord(message, text string) bool {
 	return false
 }
 
-// A quoted word is parsed as the same word.
-func FuzzQuotedWordsAreReadAgain(f *testing.F) {
+// splitWords returns a quoted word unchanged.
+func FuzzSplitQuotedWords(f *testing.F) {
 	f.Add("a b", "'")
 	f.Add(`\`, "\n")
 	f.Add("", `"$x"`)
@@ -454,14 +452,15 @@ func FuzzQuotedWordsAreReadAgain(f *testing.F) {
 		require.NoError(t, err)
 		require.Len(t, words, 2)
 		require.Equal(t, []string{a, b}, []string{words[0].text, words[1].text})
-		require.Empty(t, words[0].unquotedChars(a)+words[1].unquotedChars(b), "and all of it is quoted")
+		require.Empty(t, words[0].unquotedChars(a)+words[1].unquotedChars(b), "every character is quoted")
 	})
 }
 
+// quote returns s in single quotes for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// FuzzSecrets puts a secret wherever a URL or an option may have one, next to arbitrary
-// text.
+// A secret is at every place of a URL or an option that may hold one, next to any text. No
+// name or error may contain it.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestCommandNames(t *testing.T) {
+func TestCommandNamesHideWhatMayBeSecret(t *testing.T) {
 	for word, want := range map[string]struct{ path, name string }{
 		// Usual names of commands are shown.
 		"app":                      {"app", "app"},
@@ -22,7 +22,7 @@ func TestCommandNames(t *testing.T) {
 		"/opt/node@20/bin/node":    {"/opt/node@20/bin/node", "node"},
 		"dist.x/server":            {"dist.x/server", "server"},
 		"/opt/hooks.example.com/x": {"/opt/hooks.example.com/x", "x"},
-		// What may be a secret is not shown.
+		// Text that may be a secret is not shown.
 		"app --password=x":        {"app…", "app…"},
 		"/bin/app -u a:b /c":      {"/bin/app…", "app…"},
 		"app\tx":                  {"app…", "app…"},

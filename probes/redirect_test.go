@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHTTPRedirects(t *testing.T) {
+func TestRedirectsOfEveryKind(t *testing.T) {
 	var seen []string
 	var url string
 	mux := http.NewServeMux()
@@ -106,14 +106,15 @@ func TestHTTPRedirects(t *testing.T) {
 	}
 }
 
-// A request as a server has received it. Values from the user start with "mine".
+// A receivedRequest is a request as a server has received it. The values of userOptions
+// start with "mine".
 type receivedRequest struct {
 	method, path, body, host string
-	mine                     []string // the headers, and the user
+	mine                     []string // names of headers with values of the target
 	certificate              bool
 }
 
-// A requestRecorder records the requests that its servers receive.
+// A requestRecorder records requests.
 type requestRecorder struct {
 	mu   sync.Mutex
 	list []receivedRequest
@@ -149,9 +150,8 @@ func (c *requestRecorder) record(next http.HandlerFunc) http.HandlerFunc {
 
 const userOptions = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
 
-// A redirect to another port, or from https to http, is followed with a GET or HEAD, without
-// what the user wrote for the first URL.
-func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
+// A redirect to another port, or from https to http, is followed with a GET or HEAD.
+func TestRedirectToAnotherOriginSendsNothingOfTheTarget(t *testing.T) {
 	for _, scheme := range []string{"http to http", "http to https", "https to http", "https to https"} {
 		from, to, _ := strings.Cut(scheme, " to ")
 		for _, status := range []int{301, 302, 303, 307, 308} {
@@ -183,8 +183,7 @@ func TestRedirectToAnotherOriginSendsNothing(t *testing.T) {
 	}
 }
 
-// A redirect to the same scheme and port is followed with the whole request.
-func TestRedirectToTheSameOrigin(t *testing.T) {
+func TestRedirectToTheSameOriginSendsTheWholeRequest(t *testing.T) {
 	for status, method := range map[int]string{301: "GET", 302: "GET", 303: "GET", 307: "POST", 308: "POST"} {
 		for _, absolute := range []bool{false, true} {
 			var got requestRecorder
@@ -206,9 +205,9 @@ func TestRedirectToTheSameOrigin(t *testing.T) {
 	}
 }
 
-// When a later redirect leads back to the first scheme and port, nothing of the user's is
-// sent either, because the server in between has chosen that URL.
-func TestRedirectBackSendsNothing(t *testing.T) {
+// A second redirect leads back to the first scheme and port. That URL was chosen by the
+// server in between.
+func TestRedirectBackToTheFirstOriginSendsNothingOfTheTarget(t *testing.T) {
 	var first, second requestRecorder
 	var a, b string
 	a = serveHTTP(t, first.record(func(w http.ResponseWriter, r *http.Request) {
@@ -223,59 +222,55 @@ func TestRedirectBackSendsNothing(t *testing.T) {
 	assert.Equal(t, receivedRequest{method: "GET", path: "/end", host: strings.TrimPrefix(a, "http://")}, got[1])
 }
 
-// A client certificate is sent only to the server that it was written for.
-func TestRedirectSendsNoClientCertificate(t *testing.T) {
+func TestRedirectToAnotherOriginSendsNoClientCertificate(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	a.sign("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	config := &tls.Config{Certificates: []tls.Certificate{a.pair("server")}, ClientAuth: tls.RequestClientCert}
 	var first, second requestRecorder
 	var url string
-	elsewhere := serveTLS(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url+"/back", 302) }), config)
+	otherURL := serveTLS(t, second.record(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url+"/back", 302) }), config)
 	url = serveTLS(t, first.record(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/":
 			http.Redirect(w, r, "/again", 302)
 		case "/again":
-			http.Redirect(w, r, elsewhere, 302)
+			http.Redirect(w, r, otherURL, 302)
 		case "/back":
 			http.Redirect(w, r, "/end", 302)
 		}
 	}), config)
 	require.NoError(t, ask(t, fmt.Sprintf("ca=%s cert=%s key=%s %s/", a.path("ca.pem"), a.path("client.pem"), a.path("client.key"), url), ForWait))
 	got := first.take()
-	var shown []string
+	var certificates []string
 	for _, r := range got {
-		shown = append(shown, fmt.Sprint(r.path, " ", r.certificate))
+		certificates = append(certificates, fmt.Sprint(r.path, " ", r.certificate))
 	}
-	assert.Equal(t, []string{"/ true", "/again true", "/back false", "/end false"}, shown)
-	assert.Equal(t, []receivedRequest{{method: "GET", path: "/", host: strings.TrimPrefix(elsewhere, "https://")}}, second.take())
+	assert.Equal(t, []string{"/ true", "/again true", "/back false", "/end false"}, certificates)
+	assert.Equal(t, []receivedRequest{{method: "GET", path: "/", host: strings.TrimPrefix(otherURL, "https://")}}, second.take())
 }
 
-// The usual redirect from http to https on the default ports is followed with the whole
-// request.
-func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
+func TestRedirectToTLSOnTheDefaultPortsSendsTheWholeRequest(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
 	}
 	var got requestRecorder
-	start := func(port, location string) *httptest.Server {
+	start := func(port, location string, config *tls.Config) {
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		require.NoError(t, err)
-		server := httptest.NewUnstartedServer(got.record(func(w http.ResponseWriter, r *http.Request) {
+		startHTTP(t, got.record(func(w http.ResponseWriter, r *http.Request) {
 			if location != "" {
 				w.Header().Set("Location", location)
 				w.WriteHeader(308)
 			}
-		}))
-		server.Listener.Close()
-		server.Listener = l
-		t.Cleanup(server.Close)
-		return server
+		}), func(s *httptest.Server) {
+			s.Listener.Close()
+			s.Listener, s.TLS = l, config
+		})
 	}
-	start("80", "https://127.0.0.1/end").Start()
-	start("443", "").StartTLS()
-	start("8080", "https://127.0.0.1:443/end").Start()
+	start("80", "https://127.0.0.1/end", nil)
+	start("443", "", new(tls.Config))
+	start("8080", "https://127.0.0.1:443/end", nil)
 	for _, host := range []string{"127.0.0.1", "127.0.0.1:80"} {
 		require.NoError(t, ask(t, userOptions+"method=POST http://u:p@"+host+"/begin", ForWait))
 		list := got.take()
@@ -289,7 +284,7 @@ func TestRedirectToTLSOnTheDefaultPorts(t *testing.T) {
 	assert.Equal(t, receivedRequest{method: "GET", path: "/end", host: "127.0.0.1:443"}, list[1])
 }
 
-func TestKeepsTrust(t *testing.T) {
+func TestRedirectKeepsTrustOnTheSameOriginOrToTLSOnTheDefaultPorts(t *testing.T) {
 	for _, test := range []struct {
 		from, to string
 		want     bool
@@ -322,8 +317,8 @@ func TestKeepsTrust(t *testing.T) {
 	}
 }
 
-// The hint of a failure after such a redirect says that something was not sent.
-func TestRedirectToAnotherOriginHasAHint(t *testing.T) {
+// The hint says that parts of the request were not sent.
+func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
 	for options, want := range map[string]string{
@@ -338,8 +333,8 @@ func TestRedirectToAnotherOriginHasAHint(t *testing.T) {
 	assert.Equal(t, hintForStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
 }
 
-// Unescaped characters in the URL of a redirect are escaped, as browsers do.
-func TestRedirectURLIsEscaped(t *testing.T) {
+// Browsers escape such characters too.
+func TestRedirectToAnUnescapedURLIsEscaped(t *testing.T) {
 	var got requestRecorder
 	url := serveHTTP(t, got.record(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {

@@ -17,7 +17,7 @@ import (
 
 var errNoSuchHost = &net.DNSError{Err: "no such host", Name: "db", Server: "10.0.0.10:53", IsNotFound: true}
 
-func TestNoLookupForAddressesAndLocalhost(t *testing.T) {
+func TestLookupOfAddressesAndLocalhostNeedsNoResolver(t *testing.T) {
 	r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { panic("looked up") }}
 	for host, want := range map[string][]netip.Addr{
 		"10.0.0.1":      parseAddrs("10.0.0.1"),
@@ -34,8 +34,7 @@ func TestNoLookupForAddressesAndLocalhost(t *testing.T) {
 	}
 }
 
-// However many callers there are, one lookup runs at a time, and one starts in a second.
-func TestOneLookupForAll(t *testing.T) {
+func TestLookupsOfOneNameStartAtMostOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
@@ -59,9 +58,9 @@ func TestOneLookupForAll(t *testing.T) {
 	})
 }
 
-func TestLookupRunsBesideTheAttempts(t *testing.T) {
+func TestLookupReturnsTheLastAddressesWhileANewLookupRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := []struct {
+		results := []struct {
 			addrs []netip.Addr
 			err   error
 		}{
@@ -74,9 +73,9 @@ func TestLookupRunsBesideTheAttempts(t *testing.T) {
 		n := 0
 		r := &Resolver{LookupNetIP: func(ctx context.Context, _ string) ([]netip.Addr, error) {
 			n++
-			a := answers[n-1]
+			result := results[n-1]
 			time.Sleep(300 * time.Millisecond)
-			return a.addrs, a.err
+			return result.addrs, result.err
 		}}
 		look := func(took time.Duration, want string) {
 			t.Helper()
@@ -91,14 +90,14 @@ func TestLookupRunsBesideTheAttempts(t *testing.T) {
 			time.Sleep(2*time.Second - took)
 		}
 		look(300*time.Millisecond, "10.0.0.1")
-		look(0, "10.0.0.1")                                 // a lookup starts
-		look(0, "10.0.0.2")                                 // its result is used; the next lookup fails
-		look(0, "10.0.0.2")                                 // a failure keeps the addresses; now the name does not exist
-		look(300*time.Millisecond, "name does not resolve") // and has no addresses
+		look(0, "10.0.0.1")                                 // starts the second lookup
+		look(0, "10.0.0.2")                                 // starts the third one, which fails
+		look(0, "10.0.0.2")                                 // the failure has kept the addresses; in the fourth lookup the name does not exist
+		look(300*time.Millisecond, "name does not resolve") // so there are no addresses to return meanwhile
 	})
 }
 
-func TestLookupOutlivesTheAttempt(t *testing.T) {
+func TestLookupContinuesWhenTheAttemptEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		r := &Resolver{LookupNetIP: func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -107,11 +106,11 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			return parseAddrs("10.0.0.1"), ctx.Err()
 		}}
-		signal := errors.New("SIGTERM")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, signal)
+		cause := errors.New("SIGTERM")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, cause)
 		defer cancel()
 		_, err := r.Lookup(ctx, "db")
-		require.Equal(t, signal, err)
+		require.Equal(t, cause, err)
 		got, err := r.Lookup(t.Context(), "DB")
 		require.NoError(t, err)
 		assert.Equal(t, parseAddrs("10.0.0.1"), got)
@@ -119,9 +118,9 @@ func TestLookupOutlivesTheAttempt(t *testing.T) {
 	})
 }
 
-// A hook that is run long after the wait does not use an old address, unless the resolver
-// does not answer.
-func TestOldAddresses(t *testing.T) {
+// A hook may be run long after the wait. It uses an old address only if the resolver does not
+// respond within a second.
+func TestLookupWaitsIfTheAddressesAreOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, now := time.Duration(0), parseAddrs("10.0.0.1")
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
@@ -148,7 +147,7 @@ func TestOldAddresses(t *testing.T) {
 	})
 }
 
-func TestFailedLookup(t *testing.T) {
+func TestLookupErrorsNameTheCause(t *testing.T) {
 	tests := []struct {
 		addrs []netip.Addr
 		err   error
@@ -169,9 +168,8 @@ func TestFailedLookup(t *testing.T) {
 	}
 }
 
-// The result of a lookup that is slower than every attempt is used by the attempt after its
-// end.
-func TestDNSUsesTheResultOfAnEarlierAttempt(t *testing.T) {
+// The lookup takes longer than the timeout of an attempt.
+func TestDNSUsesTheResultOfTheLookupOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		r := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
@@ -180,18 +178,18 @@ func TestDNSUsesTheResultOfAnEarlierAttempt(t *testing.T) {
 			return parseAddrs("10.0.0.1"), nil
 		}}
 		target := parse(t, "timeout=100ms interval=10s within=1m dns://db", ForWait)
-		var asked []string
+		var failures []string
 		require.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: r}, func(u Update) {
 			if u.Kind == TargetTried && u.Status.Last != nil {
-				asked = append(asked, u.Status.Last.Error())
+				failures = append(failures, u.Status.Last.Error())
 			}
 		}))
-		assert.NotEmpty(t, asked)
-		assert.Equal(t, 1, n, "an answer that is there is not asked for again")
+		assert.NotEmpty(t, failures)
+		assert.Equal(t, 1, n, "one lookup is enough")
 	})
 }
 
-// An attempt that is made hours later, as for /readyz, does not use that result.
+// An attempt for /readyz may be made hours after the one before.
 func TestDNSUsesNoOldResultOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := false

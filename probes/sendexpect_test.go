@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lineServer sends a greeting, answers PING as Redis does, and passes all lines to heard.
-func lineServer(t *testing.T, network, address string, heard chan<- string) string {
+// startLineServer starts a server that sends a greeting and then responds to the lines PING,
+// QUIT, FLOOD and REPORT. For REPORT it sends the line to reported.
+func startLineServer(t *testing.T, network, address string, reported chan<- string) string {
 	t.Helper()
 	return listen(t, network, address, func(conn net.Conn) {
 		defer conn.Close()
@@ -28,18 +29,18 @@ func lineServer(t *testing.T, network, address string, heard chan<- string) stri
 				return
 			case "FLOOD":
 				io.WriteString(conn, strings.Repeat("CANARY", 4000))
-			case "HEAR":
-				heard <- lines.Text()
+			case "REPORT":
+				reported <- lines.Text()
 			}
 		}
 	}).Addr().String()
 }
 
-func TestSendAndExpect(t *testing.T) {
-	heard := make(chan string, 1)
+func TestSendAndExpectOverTCPAndUnix(t *testing.T) {
+	reported := make(chan string, 1)
 	path := filepath.Join(t.TempDir(), "s")
-	lineServer(t, "unix", path, heard)
-	for _, url := range []string{"tcp://" + lineServer(t, "tcp", "127.0.0.1:0", heard), "unix://" + path} {
+	startLineServer(t, "unix", path, reported)
+	for _, url := range []string{"tcp://" + startLineServer(t, "tcp", "127.0.0.1:0", reported), "unix://" + path} {
 		for _, test := range []struct {
 			options string
 			limit   time.Duration
@@ -60,15 +61,15 @@ func TestSendAndExpect(t *testing.T) {
 				assert.EqualError(t, err, test.want, test.options)
 			}
 		}
-		// What a hook sends arrives, though the hook does not wait for an answer.
-		require.NoError(t, RunHook(t.Context(), parse(t, `send='HEAR\n' `+url, ForEnd), Attempt{}))
-		assert.Equal(t, "HEAR", <-heard)
+		// The data of a hook arrives although the hook does not wait for a response.
+		require.NoError(t, RunHook(t.Context(), parse(t, `send='REPORT\n' `+url, ForEnd), Attempt{}))
+		assert.Equal(t, "REPORT", <-reported)
 	}
-	silent := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
-	assert.EqualError(t, ask(t, "expect=x tcp://"+silent.Addr().String(), ForWait), "the connection was closed before anything was received")
+	closing := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Close() })
+	assert.EqualError(t, ask(t, "expect=x tcp://"+closing.Addr().String(), ForWait), "the connection was closed before anything was received")
 }
 
-func TestSendEscapes(t *testing.T) {
+func TestSendHasTheEscapesOfGo(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                             ``,
 		`plain "quotes' ünd`:           `plain "quotes' ünd`,

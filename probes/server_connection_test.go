@@ -14,66 +14,64 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server that sends only the beginning of an answer and closes is not ready.
-func TestServerClosesEarly(t *testing.T) {
-	var words atomic.Value
+func TestServerThatClosesWithinItsResponseIsNotReady(t *testing.T) {
+	var response atomic.Value
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		io.WriteString(conn, words.Load().(string))
+		io.WriteString(conn, response.Load().(string))
 		conn.(*net.TCPConn).CloseWrite()
 		readUntilClosed(conn)
 	})
 	seen := map[string]bool{}
 	for _, test := range serverResponses {
-		if test.want != "" || seen[test.scheme+test.words[:4]] {
+		if test.want != "" || seen[test.scheme+test.response[:4]] {
 			continue
 		}
-		seen[test.scheme+test.words[:4]] = true
-		for n := range min(len(test.words), 500) {
-			words.Store(test.words[:n])
+		seen[test.scheme+test.response[:4]] = true
+		for n := range min(len(test.response), 500) {
+			response.Store(test.response[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.words[:n]) // the second connection may have got the answer
+				assert.Error(t, err, "%.80q", test.response[:n]) // which one depends on the second connection
 				continue
 			}
-			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.words[:n])
+			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.response[:n])
 		}
 	}
 }
 
-// An endless answer is read up to a limit.
-func TestServerEndlessAnswers(t *testing.T) {
+func TestServerResponseIsReadUpToALimit(t *testing.T) {
 	for _, scheme := range serverSchemes {
-		for _, words := range []string{"x", "\x00", "\xff", "\n", "R", "E\x00\x00\x10", "\x0a\x00", "INFO {", "-LOADING", "\x20\x7f\x00\x06", "\x01\x00\x00"} {
+		for _, part := range []string{"x", "\x00", "\xff", "\n", "R", "E\x00\x00\x10", "\x0a\x00", "INFO {", "-LOADING", "\x20\x7f\x00\x06", "\x01\x00\x00"} {
 			address := serveBytes(t, func(w io.Writer) {
-				for _, err := io.WriteString(w, strings.Repeat(words, 1000)); err == nil; {
-					_, err = io.WriteString(w, strings.Repeat(words, 1000))
+				for _, err := io.WriteString(w, strings.Repeat(part, 1000)); err == nil; {
+					_, err = io.WriteString(w, strings.Repeat(part, 1000))
 				}
 			})
 			err := ask(t, scheme+"://"+address, ForWait)
-			if scheme == "nats" && words == "INFO {" {
-				assert.NoError(t, err) // a server with a long answer
+			if scheme == "nats" && part == "INFO {" {
+				assert.NoError(t, err) // the beginning of INFO is enough
 			} else {
-				assert.Error(t, err, "%s %q", scheme, words)
-				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, words)
+				assert.Error(t, err, "%s %q", scheme, part)
+				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, part)
 			}
 		}
 	}
 	for _, test := range serverResponses {
 		if test.want == "" {
-			var said atomic.Int64
+			var sent atomic.Int64
 			address := serveBytes(t, func(w io.Writer) {
-				many := strings.Repeat(test.words, 1000)
+				many := strings.Repeat(test.response, 1000)
 				for n, err := io.WriteString(w, many); err == nil; n, err = io.WriteString(w, many) {
-					said.Add(int64(n))
+					sent.Add(int64(n))
 				}
 			})
-			assert.NoError(t, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
-			assert.Less(t, said.Load(), int64(64<<20), "%s: the kernel's buffers hold a tenth of it", test.scheme)
+			assert.NoError(t, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.response)
+			assert.Less(t, sent.Load(), int64(64<<20), "%s: ten times what the kernel's buffers hold", test.scheme)
 		}
 	}
 }
 
-func TestServerSilent(t *testing.T) {
+func TestServerThatDoesNotRespondTimesOut(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	for _, scheme := range serverSchemes {
 		t.Run(scheme, func(t *testing.T) {
@@ -86,13 +84,12 @@ func TestServerSilent(t *testing.T) {
 			cause := errors.New("SIGTERM")
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(shortTimeout/4, func() { cancel(cause) })
-			assert.Equal(t, cause, probe.Ask(ctx, Attempt{}), "without a timeout the context ends it")
+			assert.Equal(t, cause, probe.Ask(ctx, Attempt{}), "without a timeout the context ends the attempt")
 		})
 	}
 }
 
-// A ready server that does not close its side stays ready.
-func TestServerDoesNotClose(t *testing.T) {
+func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 	seen := map[string]bool{}
 	for _, test := range serverResponses {
 		if test.want == "" && !seen[test.scheme] {
@@ -101,7 +98,7 @@ func TestServerDoesNotClose(t *testing.T) {
 				t.Parallel()
 				kept := make(chan net.Conn, 1)
 				l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-					io.WriteString(conn, test.words)
+					io.WriteString(conn, test.response)
 					kept <- conn
 				})
 				begun := time.Now()
@@ -113,27 +110,25 @@ func TestServerDoesNotClose(t *testing.T) {
 	}
 }
 
-// The probe half-closes the connection and waits until the server has closed its side, so
-// that the server sees no reset.
+// The probe half-closes the connection and waits until the server has closed its side.
 func TestServerConnectionIsNotReset(t *testing.T) {
-	words := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
-	for scheme, first := range words {
-		var closes atomic.Bool
+	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
+	for scheme, response := range responses {
+		var closed atomic.Bool
 		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-			io.WriteString(conn, first)
+			io.WriteString(conn, response)
 			io.Copy(io.Discard, conn)
 			io.WriteString(conn, "more")
-			closes.Store(true)
+			closed.Store(true)
 			conn.Close()
 		})
 		require.NoError(t, ask(t, scheme+"://"+l.Addr().String(), ForWait))
-		assert.True(t, closes.Load(), scheme)
+		assert.True(t, closed.Load(), scheme)
 	}
 }
 
-// A server that rejects a client and closes without reading everything resets the
-// connection. Its answer is read all the same.
-func TestServerResetsAfterItsAnswer(t *testing.T) {
+// A server that closes the connection before it has read everything resets it.
+func TestServerResponseIsReadBeforeAReset(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")
 		conn.(*net.TCPConn).SetLinger(-1)
@@ -144,9 +139,8 @@ func TestServerResetsAfterItsAnswer(t *testing.T) {
 	}
 }
 
-// A MySQL server that asks for another plugin, and refuses the login late.
-func TestServerMySQLLoginIsRefused(t *testing.T) {
-	read := func(conn net.Conn) string {
+func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
+	readPacket := func(conn net.Conn) string {
 		head := make([]byte, 4)
 		if _, err := io.ReadFull(conn, head); err != nil {
 			return ""
@@ -156,68 +150,67 @@ func TestServerMySQLLoginIsRefused(t *testing.T) {
 		return string(head) + string(body)
 	}
 	tests := []struct {
-		name  string
-		says  []string
-		heard []string // after the login
+		name      string
+		responses []string // to the login and to what the client sends after it
+		sent      []string // what the client must send after the login
 	}{
 		{"refused", []string{mysqlPacket(2, "\xff\x15\x04#28000Access denied")}, []string{""}},
-		{"let in", []string{mysqlPacket(2, "\x00\x00\x00\x02\x00\x00\x00")}, []string{mysqlPacket(0, "\x01"), ""}},
+		{"accepted", []string{mysqlPacket(2, "\x00\x00\x00\x02\x00\x00\x00")}, []string{mysqlPacket(0, "\x01"), ""}},
 		{"another plugin", []string{mysqlPacket(2, "\xfecaching_sha2_password\x0012345678901234567890\x00"), mysqlPacket(4, "\xff\x15\x04")}, []string{mysqlPacket(3, "\x00"), ""}},
 		{"the old plugin", []string{mysqlPacket(2, "\xfemysql_native_password\x0012345678901234567890\x00"), mysqlPacket(4, "\xff\x15\x04")}, []string{mysqlPacket(3, ""), ""}},
-		{"nonsense", []string{mysqlPacket(2, "\x01\x04")}, []string{""}},
+		{"invalid response", []string{mysqlPacket(2, "\x01\x04")}, []string{""}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			heard := make(chan string, 10)
+			packets := make(chan string, 10)
 			l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 				io.WriteString(conn, greeting("8.4.0"))
-				heard <- read(conn)
-				for _, s := range test.says {
-					io.WriteString(conn, s)
-					heard <- read(conn)
+				packets <- readPacket(conn)
+				for _, response := range test.responses {
+					io.WriteString(conn, response)
+					packets <- readPacket(conn)
 				}
-				if strings.HasSuffix(test.says[0], "\x02\x00\x00\x00") {
-					heard <- read(conn)
+				if strings.HasSuffix(test.responses[0], "\x02\x00\x00\x00") {
+					packets <- readPacket(conn)
 				}
 				readUntilClosed(conn)
 			})
 			require.NoError(t, ask(t, "mysql://app:CANARY@"+l.Addr().String()+"/db", ForWait))
-			login := <-heard
+			login := <-packets
 			assert.Equal(t, byte(1), login[3])
 			assert.Equal(t, len(login)-4, int(login[0]))
 			assert.True(t, strings.HasSuffix(login, "usher-probe\x00\x00mysql_native_password\x00"), "%q", login)
-			for _, want := range test.heard {
-				assert.Equal(t, want, <-heard)
+			for _, want := range test.sent {
+				assert.Equal(t, want, <-packets)
 			}
 		})
 	}
 }
 
-// With sslmode=require a server without TLS is probed without it. Any other answer to the
-// request for TLS is not from a PostgreSQL server.
-func TestServerPostgresWithoutTLS(t *testing.T) {
-	var words, after atomic.Value
-	heard := make(chan string, 1)
+// A PostgreSQL server responds to the request for TLS with S or N.
+func TestServerPostgresWithoutTLSIsProbedWithoutIt(t *testing.T) {
+	var response, after atomic.Value
+	requests := make(chan string, 1)
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		request := make([]byte, 8)
 		io.ReadFull(conn, request)
-		io.WriteString(conn, words.Load().(string))
+		io.WriteString(conn, response.Load().(string))
 		if after := after.Load().(string); after != "" {
 			conn.Read(make([]byte, 1))
 			io.WriteString(conn, after)
 		}
 		readUntilClosed(conn)
-		heard <- string(request)
+		requests <- string(request)
 	})
-	for _, test := range []struct{ words, after, want string }{
+	for _, test := range []struct{ response, after, want string }{
 		{"N", pgPassword, ""},
 		{"N", pgError("57P03", "the database system is starting up"), "still starting up"},
 		{"S", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"},
 		{"E", "", "the server does not speak the PostgreSQL protocol"},
 	} {
-		words.Store(test.words)
+		response.Store(test.response)
 		after.Store(test.after)
-		assertResult(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.words)
-		assert.Equal(t, "\x00\x00\x00\x08\x04\xd2\x16\x2f", <-heard)
+		assertResult(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.response)
+		assert.Equal(t, "\x00\x00\x00\x08\x04\xd2\x16\x2f", <-requests)
 	}
 }

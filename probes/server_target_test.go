@@ -3,6 +3,7 @@ package probes
 import (
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServerTargets(t *testing.T) {
+func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 	ports := map[string]uint16{"postgres": 5432, "postgresql": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672, "nats": 4222, "mqtt": 1883, "memcached": 11211}
 	for scheme, port := range ports {
 		for text, want := range map[string]serverProbe{
@@ -29,9 +30,9 @@ func TestServerTargets(t *testing.T) {
 			require.NoError(t, err, text)
 			probe := target.Probe.(*serverProbe)
 			assert.Equal(t, []any{want.host, want.port}, []any{probe.host, probe.port}, text)
-			place := text[strings.LastIndexByte(text, '@')+1:]
-			place, _, _ = strings.Cut(place, "/")
-			assert.Equal(t, scheme+"://"+place, target.Name)
+			address := text[strings.LastIndexByte(text, '@')+1:]
+			address, _, _ = strings.Cut(address, "/")
+			assert.Equal(t, scheme+"://"+address, target.Name)
 			assert.Equal(t, scheme, target.Kind)
 		}
 		for text, want := range map[string]string{
@@ -66,27 +67,21 @@ func TestServerTargets(t *testing.T) {
 	}
 }
 
-// Only PostgreSQL gets the user and the database. No server gets the password.
-func TestServerGetsNoSecret(t *testing.T) {
-	words := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
+// Only PostgreSQL gets the user and the database.
+func TestServerGetsNoPassword(t *testing.T) {
+	responses := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
 	for _, test := range serverResponses {
-		if _, known := words[test.scheme]; !known {
-			words[test.scheme] = test.words
+		if _, known := responses[test.scheme]; !known {
+			responses[test.scheme] = test.response
 		}
 	}
-	words["postgresql"] = words["postgres"]
+	responses["postgresql"] = responses["postgres"]
 	for _, scheme := range serverSchemes {
-		heard := make(chan string, 1)
-		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-			io.WriteString(conn, words[scheme])
-			all, _ := io.ReadAll(conn)
-			conn.Close()
-			heard <- string(all)
-		})
-		target := parse(t, scheme+"://us%20er:CANARY@"+l.Addr().String()+"/data%2Fbase?password=CANARY&x=CANARY#CANARY", ForEnd)
-		assert.Equal(t, scheme+"://"+l.Addr().String(), target.Name)
+		address, received := recordBytes(t, responses[scheme])
+		target := parse(t, scheme+"://us%20er:CANARY@"+address+"/data%2Fbase?password=CANARY&x=CANARY#CANARY", ForEnd)
+		assert.Equal(t, scheme+"://"+address, target.Name)
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute}))
-		all := <-heard
+		all := <-received
 		assert.NotContains(t, all, "CANARY")
 		if strings.HasPrefix(scheme, "postgres") {
 			assert.Equal(t, "\x00\x00\x00\x27\x00\x03\x00\x00user\x00us er\x00database\x00data/base\x00\x00", all)
@@ -97,7 +92,21 @@ func TestServerGetsNoSecret(t *testing.T) {
 	}
 }
 
-func TestServerPostgresNames(t *testing.T) {
+// recordBytes starts a server that responds at once. received returns all that a client has
+// sent.
+func recordBytes(t *testing.T, response string) (address string, received <-chan string) {
+	t.Helper()
+	bytes := make(chan string, 1)
+	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		io.WriteString(conn, response)
+		all, _ := io.ReadAll(conn)
+		conn.Close()
+		bytes <- string(all)
+	})
+	return l.Addr().String(), bytes
+}
+
+func TestServerPostgresGetsUserAndDatabaseAsFromLibpq(t *testing.T) {
 	tests := map[string][2]string{
 		"postgres://db":                           {"postgres", "postgres"},
 		"postgres://db/":                          {"postgres", "postgres"},
@@ -108,21 +117,16 @@ func TestServerPostgresNames(t *testing.T) {
 		"'postgres://db/app?password=x&user=me'":  {"me", "app"},
 	}
 	for text, want := range tests {
-		heard := make(chan string, 1)
-		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-			io.WriteString(conn, pgPassword)
-			all, _ := io.ReadAll(conn)
-			conn.Close()
-			heard <- string(all)
-		})
+		address, received := recordBytes(t, pgPassword)
 		probe := parse(t, text, ForWait).Probe.(*serverProbe)
-		probe.host, probe.port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
+		to := netip.MustParseAddrPort(address)
+		probe.host, probe.port = to.Addr().String(), to.Port()
 		require.NoError(t, probe.Ask(t.Context(), Attempt{}))
-		assert.Equal(t, "user\x00"+want[0]+"\x00database\x00"+want[1]+"\x00\x00", (<-heard)[8:], text)
+		assert.Equal(t, "user\x00"+want[0]+"\x00database\x00"+want[1]+"\x00\x00", (<-received)[8:], text)
 	}
 }
 
-// FuzzServerSecrets puts a password into a connection URL, next to arbitrary text.
+// The URLs contain a password next to any text. No name or error may contain it.
 func FuzzServerSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x")

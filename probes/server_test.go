@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting returns the greeting of a MariaDB server of this version.
+// greeting returns the greeting of a MariaDB server.
 func greeting(version string) string {
 	packet := "\x0a" + version + "\x00\x1d\x00\x00\x00oV@{m2P|\x00\xfe\xf7\x08\x02\x00\xff\x81\x15" + strings.Repeat("\x00", 6) +
 		"\x1d\x00\x00\x00D'.*P{Si7uh,\x00mysql_native_password\x00"
@@ -37,8 +37,9 @@ const (
 	closedEarly = "the connection was closed before the response was complete"
 )
 
-// What a server sends first, and the error for it; "" means ready.
-var serverResponses = []struct{ scheme, words, want string }{
+// serverResponses are responses of servers to the first message of a probe, and the errors
+// for them; "": the server is ready.
+var serverResponses = []struct{ scheme, response, want string }{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00" + pgError("3D000", "no such database"), ""},
@@ -144,7 +145,7 @@ var serverResponses = []struct{ scheme, words, want string }{
 	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
-// serverSchemes are the schemes of the kinds that this file tests.
+// serverSchemes are the schemes of all kinds that are a serverProbe.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
 // assertResult compares the result of an attempt with the expected one.
@@ -157,30 +158,30 @@ func assertResult(t *testing.T, want string, err error, what ...any) {
 	}
 }
 
-func TestServerAnswers(t *testing.T) {
-	var words atomic.Value
-	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, words.Load().(string)) })
+func TestServerResponsesThatMeanReady(t *testing.T) {
+	var response atomic.Value
+	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, response.Load().(string)) })
 	for _, test := range serverResponses {
-		words.Store(test.words)
-		assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
+		response.Store(test.response)
+		assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.response)
 	}
 }
 
-func TestServerAnswersByteByByte(t *testing.T) {
-	var words atomic.Value
+func TestServerResponsesMayArriveByteByByte(t *testing.T) {
+	var response atomic.Value
 	address := serveBytes(t, func(w io.Writer) {
-		for _, b := range []byte(words.Load().(string)) {
+		for _, b := range []byte(response.Load().(string)) {
 			w.Write([]byte{b})
 		}
 	})
 	for _, test := range serverResponses {
-		if words.Store(test.words); len(test.words) < 1000 {
-			assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.words)
+		if response.Store(test.response); len(test.response) < 1000 {
+			assertResult(t, test.want, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.response)
 		}
 	}
 }
 
-// cannedConn is a connection from which these bytes are read.
+// A cannedConn is a connection that returns the bytes of its Reader and ignores writes.
 type cannedConn struct {
 	net.Conn
 	io.Reader
@@ -196,17 +197,17 @@ func (c cannedConn) SetDeadline(time.Time) error { return nil }
 
 func (c cannedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzServerAnswers: no answer of a server makes a probe panic or is shown, and only an
-// answer like those of ready servers counts as ready.
-func FuzzServerAnswers(f *testing.F) {
+// For any response a probe does not panic, its error contains no data from the server, and
+// only a response like those of ready servers counts as ready.
+func FuzzServerResponses(f *testing.F) {
 	for _, test := range serverResponses {
-		f.Add(test.words)
+		f.Add(test.response)
 	}
 	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
 		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
 		`still loading its data|a replica without a connection to its master|busy with a script|cannot save to disk and refuses to write|` +
 		`answered (PING )?with an error|server not available)$`)
-	yes := map[string]*regexp.Regexp{
+	ready := map[string]*regexp.Regexp{
 		"postgres":  regexp.MustCompile(`^(R\x00\x00[\x00-\x07]|E\x00\x00[^\n]|E\x00[\x00-\x75])`),
 		"mysql":     regexp.MustCompile(`^[^\n]?[^\n]?`),
 		"redis":     regexp.MustCompile(`^[+-](PONG|NOAUTH|NOPERM|DENIED|ERR )`),
@@ -215,20 +216,20 @@ func FuzzServerAnswers(f *testing.F) {
 		"mqtt":      regexp.MustCompile(`^ `),
 		"memcached": regexp.MustCompile(`^(VERSION |CLIENT_ERROR unauthenticated|ERROR Too many open connections)`),
 	}
-	f.Fuzz(func(t *testing.T, words string) {
+	f.Fuzz(func(t *testing.T, response string) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // no second connection
+		cancel() // so that askMemcachedInBinary cannot connect
 		for _, scheme := range serverSchemes {
 			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
 			s := &session{serverProbe: probe, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
-			s.tcp = newCtxConn(context.Background(), cannedConn{Reader: strings.NewReader(words)})
+			s.tcp = newCtxConn(context.Background(), cannedConn{Reader: strings.NewReader(response)})
 			s.use(s.tcp)
 			err := probe.ask(s)
 			s.tcp.Close()
 			if err != nil {
 				require.Regexp(t, fixed, err.Error(), "%s", scheme)
-			} else if pattern := yes[scheme]; pattern != nil {
-				require.Regexp(t, pattern, words, scheme)
+			} else if pattern := ready[scheme]; pattern != nil {
+				require.Regexp(t, pattern, response, scheme)
 			}
 		}
 	})

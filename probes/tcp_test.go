@@ -1,12 +1,9 @@
 package probes
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTCP(t *testing.T) {
+func TestTCPIsReadyWhenTheServerAccepts(t *testing.T) {
 	closed := make(chan error, 2)
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l := listen(t, "tcp", address, func(conn net.Conn) {
@@ -28,45 +25,32 @@ func TestTCP(t *testing.T) {
 		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), ForWait), "connection refused")
 	}
 	l := listen(t, "tcp", "[::1]:0", readUntilClosed)
-	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both of localhost's addresses are tried")
+	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both addresses of localhost are tried")
 }
 
-func TestBlackHole(t *testing.T) {
-	hole := listenWithFullBacklog(t, [4]byte{127, 0, 0, 2})
-	target := parse(t, "tcp://"+hole.String(), ForWait)
+func TestTCPTimesOutOrTriesTheNextAddressIfPacketsAreDropped(t *testing.T) {
+	full := listenWithFullBacklog(t, [4]byte{127, 0, 0, 2})
+	target := parse(t, "tcp://"+full.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}), "timed out after 200ms")
 
-	// Not 127.0.0.1, where another process may use this port.
-	l := listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), readUntilClosed)
-	both := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
-		return []netip.Addr{hole.Addr(), netip.MustParseAddr("127.0.0.3")}, nil
-	}}
-	attempt := Attempt{Timeout: 10 * time.Second, Resolver: both}
+	// On 127.0.0.1 another process may use this port.
+	listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", full.Port()), func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
+		readUntilClosed(conn)
+	})
+	attempt := Attempt{Timeout: 10 * time.Second, Resolver: resolverOf("127.0.0.2", "127.0.0.3")}
 	for _, text := range []string{"tcp://db:%d", "http://db:%d/"} {
-		target = parse(t, fmt.Sprintf(text, hole.Port()), ForWait)
-		if strings.HasPrefix(text, "http") {
-			l.Close()
-			l = listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", hole.Port()), func(conn net.Conn) {
-				io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
-				readUntilClosed(conn)
-			})
-		}
-		assert.NoError(t, target.Probe.Ask(t.Context(), attempt), "the address behind it is tried too")
+		target = parse(t, fmt.Sprintf(text, full.Port()), ForWait)
+		assert.NoError(t, target.Probe.Ask(t.Context(), attempt), text)
 	}
 }
 
-// After a refusal the next address is tried at once.
-func TestManyAddresses(t *testing.T) {
+func TestTCPTriesEveryAddressOfAName(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
-	var list []netip.Addr
-	for i := range 30 {
-		list = append(list, netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)}))
+	var list []string
+	for i := range 30 { // these refuse connections
+		list = append(list, fmt.Sprintf("127.0.0.%d", 2+i))
 	}
-	names := &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
-		return append(list, netip.MustParseAddr("127.0.0.1")), nil
-	}}
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
-	begun := time.Now()
-	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: time.Minute, Resolver: names}))
-	assert.Less(t, time.Since(begun), 5*time.Second, "the staggers alone would be 9 s")
+	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: resolverOf(append(list, "127.0.0.1")...)}))
 }

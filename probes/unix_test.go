@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestUnix(t *testing.T) {
+func TestUnixIsReadyWhenTheSocketAccepts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	assert.EqualError(t, ask(t, "unix://"+path, ForWait), "no such socket")
 	l := listen(t, "unix", path, readUntilClosed)

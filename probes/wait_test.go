@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fakeProbe is a Probe that returns what its function returns for the attempt's number, from 1.
+// A fakeProbe calls result with the number of the attempt, from 1.
 type fakeProbe struct {
 	attempts int
 	result   func(ctx context.Context, n int) error
@@ -27,26 +27,28 @@ func (f *fakeProbe) Ask(ctx context.Context, a Attempt) error {
 	return f.result(ctx, f.attempts)
 }
 
-func fakeTarget(name string, answer func(ctx context.Context, n int) error) Target {
-	return Target{Name: name, Probe: &fakeProbe{result: answer}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
+// fakeTarget returns a target with the defaults of Parse.
+func fakeTarget(name string, result func(ctx context.Context, n int) error) Target {
+	return Target{Name: name, Probe: &fakeProbe{result: result}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
+// always is the result of a probe that returns err in every attempt.
 func always(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// failsUntil is a probe that succeeds from that moment on, in the bubble's time.
-func failsUntil(moment time.Duration, before error) func(context.Context, int) error {
+// failsUntil is the result of a probe that returns err until d has passed, and then succeeds.
+func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
-		if time.Since(begun) >= moment {
+		if time.Since(begun) >= d {
 			return nil
 		}
-		return before
+		return err
 	}
 }
 
-// hangs is a probe that returns only when its context ends.
+// hangs is the result of a probe that returns only when its context ends.
 func hangs(ctx context.Context, _ int) error {
 	<-ctx.Done()
 	return context.Cause(ctx)
@@ -54,15 +56,15 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// A recordUpdates is the list of updates, one word each, without the attempts.
+// recordUpdates returns a function that appends a line for each update but TargetTried.
 func recordUpdates(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
 		switch u.Kind {
 		case TargetReady:
-			*lines = append(*lines, fmt.Sprintf("%v yes %s", at, u.Status.Target.Name))
+			*lines = append(*lines, fmt.Sprintf("%v ready %s", at, u.Status.Target.Name))
 		case TargetSkipped:
-			*lines = append(*lines, fmt.Sprintf("%v gave up %s", at, u.Status.Target.Name))
+			*lines = append(*lines, fmt.Sprintf("%v skipped %s", at, u.Status.Target.Name))
 		case WaitProgress:
 			var names []string
 			for _, s := range u.Pending {
@@ -73,8 +75,8 @@ func recordUpdates(lines *[]string) func(Update) {
 	}
 }
 
-func TestWaitStories(t *testing.T) {
-	no := errors.New("status 503")
+func TestWaitReportsUpdatesAndPendingTargets(t *testing.T) {
+	err503 := errors.New("status 503")
 	tests := []struct {
 		name    string
 		limit   time.Duration
@@ -84,35 +86,35 @@ func TestWaitStories(t *testing.T) {
 		cause   string
 	}{
 		{"nothing to wait for", 0, func() []Target { return nil }, "", "", ""},
-		{"all at once, not in turn", 0, func() []Target {
-			return []Target{fakeTarget("a", failsUntil(20*time.Second, no)), fakeTarget("b", failsUntil(30*time.Second, no)), fakeTarget("c", always(nil))}
-		}, "0s yes c; 5s pending a,b; 20s yes a; 30s yes b", "", ""},
-		{"progress at 5, 35, 65 s", 0, func() []Target {
-			return []Target{fakeTarget("a", failsUntil(70*time.Second, no))}
-		}, "5s pending a; 35s pending a; 1m5s pending a; 1m10s yes a", "", ""},
-		{"the deadline names exactly the pending", 3 * time.Second, func() []Target {
-			return []Target{fakeTarget("a", always(no)), fakeTarget("b", always(nil)), fakeTarget("c", hangs)}
-		}, "0s yes b", "a,c", "context deadline exceeded"},
-		{"within is fatal", 0, func() []Target {
-			a, b := fakeTarget("a", always(no)), fakeTarget("b", always(no))
+		{"all targets are probed at the same time", 0, func() []Target {
+			return []Target{fakeTarget("a", failsUntil(20*time.Second, err503)), fakeTarget("b", failsUntil(30*time.Second, err503)), fakeTarget("c", always(nil))}
+		}, "0s ready c; 5s pending a,b; 20s ready a; 30s ready b", "", ""},
+		{"progress is reported at 5, 35 and 65 s", 0, func() []Target {
+			return []Target{fakeTarget("a", failsUntil(70*time.Second, err503))}
+		}, "5s pending a; 35s pending a; 1m5s pending a; 1m10s ready a", "", ""},
+		{"at the deadline the error names the pending targets", 3 * time.Second, func() []Target {
+			return []Target{fakeTarget("a", always(err503)), fakeTarget("b", always(nil)), fakeTarget("c", hangs)}
+		}, "0s ready b", "a,c", "context deadline exceeded"},
+		{"within= ends the wait with an error", 0, func() []Target {
+			a, b := fakeTarget("a", always(err503)), fakeTarget("b", always(err503))
 			b.Within = 4 * time.Second
 			return []Target{a, b}
 		}, "", "a,b", "b was not ready within 4s"},
-		{"optional is a warning", 0, func() []Target {
-			a, b := fakeTarget("a", always(no)), fakeTarget("b", failsUntil(7*time.Second, no))
+		{"optional= skips a target", 0, func() []Target {
+			a, b := fakeTarget("a", always(err503)), fakeTarget("b", failsUntil(7*time.Second, err503))
 			a.Optional = 2 * time.Second
 			return []Target{a, b}
-		}, "2s gave up a; 5s pending b; 7s yes b", "", ""},
-		{"optional is given up at the deadline", 4 * time.Second, func() []Target {
-			a := fakeTarget("a", always(no))
+		}, "2s skipped a; 5s pending b; 7s ready b", "", ""},
+		{"an optional target is skipped at the deadline", 4 * time.Second, func() []Target {
+			a := fakeTarget("a", always(err503))
 			a.Optional = time.Minute
 			return []Target{a, fakeTarget("b", always(nil))}
-		}, "0s yes b; 4s gave up a", "", ""},
-		{"an optional one does not save a required one", 4 * time.Second, func() []Target {
-			a := fakeTarget("a", always(no))
+		}, "0s ready b; 4s skipped a", "", ""},
+		{"at the deadline only the optional target is skipped", 4 * time.Second, func() []Target {
+			a := fakeTarget("a", always(err503))
 			a.Optional = time.Minute
-			return []Target{a, fakeTarget("b", always(no))}
-		}, "4s gave up a", "b", "context deadline exceeded"},
+			return []Target{a, fakeTarget("b", always(err503))}
+		}, "4s skipped a", "b", "context deadline exceeded"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -147,9 +149,9 @@ func TestWaitStories(t *testing.T) {
 
 func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		signal := errors.New("SIGTERM")
-		ctx, stop := context.WithCancelCause(context.Background())
-		time.AfterFunc(2*time.Second, func() { stop(signal) })
+		cause := errors.New("SIGTERM")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(2*time.Second, func() { cancel(cause) })
 		begun := time.Now()
 		optional := fakeTarget("b", always(errRefused))
 		optional.Optional = time.Minute
@@ -165,19 +167,19 @@ func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 				tried++
 			}
 		})
-		assert.Equal(t, 1, tried, "being cut short is not told as an answer")
-		assert.ErrorIs(t, err, signal)
+		assert.Equal(t, 1, tried, "an interrupted attempt is not reported")
+		assert.ErrorIs(t, err, cause)
 		assert.Equal(t, 2*time.Second, time.Since(begun))
 		var pending *PendingError
 		require.ErrorAs(t, err, &pending)
-		require.Len(t, pending.Pending, 3, "a signal gives nothing up")
+		require.Len(t, pending.Pending, 3, "a signal skips no optional target")
 		assert.Equal(t, 1, pending.Pending[0].Attempts)
 		assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
-		assert.EqualError(t, pending.Pending[1].Last, "connection refused", "being cut short is no answer")
+		assert.EqualError(t, pending.Pending[1].Last, "connection refused", "the error of an interrupted attempt is not recorded")
 	})
 }
 
-func TestWaitUsesTheTargetsTimeout(t *testing.T) {
+func TestWaitUsesTheTimeoutOfTheTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := fakeTarget("a", func(ctx context.Context, n int) error {
 			if n == 3 {
@@ -200,8 +202,8 @@ func TestWaitUsesTheTargetsTimeout(t *testing.T) {
 
 func TestWaitNeedsSuccessesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
-		a := fakeTarget("a", func(_ context.Context, n int) error { return answers[n-1] })
+		results := []error{nil, nil, errRefused, nil, nil, nil, errRefused}
+		a := fakeTarget("a", func(_ context.Context, n int) error { return results[n-1] })
 		a.Successes = 3
 		var tried int
 		require.NoError(t, Wait(t.Context(), []Target{a}, Attempt{}, func(u Update) {
@@ -214,27 +216,27 @@ func TestWaitNeedsSuccessesInARow(t *testing.T) {
 	})
 }
 
-func TestRunHook(t *testing.T) {
+func TestRunHookRetriesWithinOneTimeout(t *testing.T) {
 	failed := errors.New("exit status 1")
 	tests := []struct {
 		name    string
 		retries int
 		timeout time.Duration
-		answer  func(context.Context, int) error
+		result  func(context.Context, int) error
 		want    string
-		asked   int
+		tries   int
 	}{
-		{"yes", 0, 0, always(nil), "", 1},
-		{"done once", 0, 0, always(failed), "exit status 1", 1},
-		{"tried again", 2, 0, always(failed), "exit status 1", 3},
-		{"until it is done", 5, 0, func(_ context.Context, n int) error {
+		{"a hook that succeeds", 0, 0, always(nil), "", 1},
+		{"without retries= a hook is tried once", 0, 0, always(failed), "exit status 1", 1},
+		{"a failed hook is retried", 2, 0, always(failed), "exit status 1", 3},
+		{"retries end with a success", 5, 0, func(_ context.Context, n int) error {
 			if n == 3 {
 				return nil
 			}
 			return failed
 		}, "", 3},
-		{"hangs", 3, 10 * time.Second, hangs, "timed out after 10s", 1},
-		{"one timeout for all tries", 5, 10 * time.Second, func(ctx context.Context, n int) error {
+		{"a hook that hangs", 3, 10 * time.Second, hangs, "timed out after 10s", 1},
+		{"one timeout covers all tries", 5, 10 * time.Second, func(ctx context.Context, n int) error {
 			if n == 2 {
 				return hangs(ctx, n)
 			}
@@ -244,7 +246,7 @@ func TestRunHook(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				probe := &fakeProbe{result: test.answer}
+				probe := &fakeProbe{result: test.result}
 				hook := Target{Probe: probe, Retries: test.retries, Timeout: test.timeout, Interval: DefaultInterval}
 				begun := time.Now()
 				err := RunHook(t.Context(), hook, Attempt{Timeout: time.Millisecond})
@@ -253,7 +255,7 @@ func TestRunHook(t *testing.T) {
 				} else {
 					assert.EqualError(t, err, test.want)
 				}
-				assert.Equal(t, test.asked, probe.attempts)
+				assert.Equal(t, test.tries, probe.attempts)
 				if test.timeout > 0 {
 					assert.Equal(t, test.timeout, time.Since(begun))
 				}
@@ -264,9 +266,9 @@ func TestRunHook(t *testing.T) {
 
 func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hurry := errors.New("SIGINT")
-		ctx, stop := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Second, func() { stop(hurry) })
-		assert.Equal(t, hurry, RunHook(ctx, fakeTarget("a", hangs), Attempt{}))
+		cause := errors.New("SIGINT")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		assert.Equal(t, cause, RunHook(ctx, fakeTarget("a", hangs), Attempt{}))
 	})
 }
