@@ -109,7 +109,6 @@ type herd struct {
 // window is the length of time in which attempts are counted together.
 const window = 100 * time.Millisecond
 
-// attempt records an attempt.
 func (h *herd) attempt(at time.Duration) {
 	i := int(at / window)
 	for len(h.attempts) <= i {

@@ -37,7 +37,7 @@ func withMounts(t *testing.T, points ...string) {
 	t.Cleanup(func() { mountInfo = before })
 }
 
-// A deadMount is a file system that does not respond until it is revived.
+// A deadMount is a file system that does not respond until responds is closed.
 type deadMount struct {
 	responds chan struct{}
 	calls    atomic.Int64 // how many were started
@@ -400,20 +400,20 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	secure := serveHealth(t, nil)
 	disconnect := deadFUSE(t, dead)
 
-	const silent = "no response from the file system within 200ms"
+	const noResponse = "no response from the file system within 200ms"
 	hung := map[string]string{
-		"file://" + dead:                                               silent,
-		"file://" + alive + "/link":                                    silent,
-		"file://" + alive + "/../dead/x":                               silent,
-		"unix://" + dead + "/socket":                                   silent,
-		"header='X: @" + dead + "/x' " + plain:                         "cannot read the file of header= X: " + silent,
-		"ca=" + dead + "/x https://" + secure:                          "cannot read the file of ca=: " + silent,
-		"ca=" + alive + "/link grpcs://" + secure:                      "cannot read the file of ca=: " + silent,
-		"cert=" + dead + "/x key=" + dead + "/x https://" + secure:     "cannot read the file of cert=: " + silent,
-		"cert=" + alive + "/file key=" + dead + "/x grpcs://" + secure: "cannot read the file of key=: " + silent,
+		"file://" + dead:                                               noResponse,
+		"file://" + alive + "/link":                                    noResponse,
+		"file://" + alive + "/../dead/x":                               noResponse,
+		"unix://" + dead + "/socket":                                   noResponse,
+		"header='X: @" + dead + "/x' " + plain:                         "cannot read the file of header= X: " + noResponse,
+		"ca=" + dead + "/x https://" + secure:                          "cannot read the file of ca=: " + noResponse,
+		"ca=" + alive + "/link grpcs://" + secure:                      "cannot read the file of ca=: " + noResponse,
+		"cert=" + dead + "/x key=" + dead + "/x https://" + secure:     "cannot read the file of cert=: " + noResponse,
+		"cert=" + alive + "/file key=" + dead + "/x grpcs://" + secure: "cannot read the file of key=: " + noResponse,
 	}
 	for i := range 90 {
-		hung[fmt.Sprintf("file://%s/%d/x", dead, i)] = silent
+		hung[fmt.Sprintf("file://%s/%d/x", dead, i)] = noResponse
 	}
 	threads := func() int {
 		list, err := os.ReadDir("/proc/self/task")

@@ -19,26 +19,26 @@ import (
 func TestGRPCIsReadyIfTheServerReportsServing(t *testing.T) {
 	url := serveGRPC(t, respondHealth)
 	for service, want := range map[string]string{
-		"":              "",
-		"up":            "",
-		"more":          "",
-		"down":          "health status NOT_SERVING",
-		"unclear":       "health status UNKNOWN",
-		"odd":           "unknown health status 300",
-		"lost":          `the server does not know the service "lost"`,
-		"unknown":       `the server does not know the service "unknown"`,
-		"unimplemented": "the server has no grpc.health.v1",
-		"compressed":    "not a valid gRPC response",
-		"two":           "not a valid gRPC response",
-		"short":         "not a valid gRPC response",
-		"silent":        "not a valid gRPC response",
-		"words":         "not a valid gRPC response",
-		"no%20status":   "not a valid gRPC response",
-		"later":         "gRPC status 4242",
-		"status%2016":   "gRPC status UNAUTHENTICATED",
-		"status%201":    "gRPC status CANCELLED",
-		"503":           "HTTP status 503 instead of a gRPC response",
-		"299":           "HTTP status 299 instead of a gRPC response",
+		"":                "",
+		"serving":         "",
+		"unknown-fields":  "",
+		"not-serving":     "health status NOT_SERVING",
+		"health-unknown":  "health status UNKNOWN",
+		"health-300":      "unknown health status 300",
+		"service-unknown": `the server does not know the service "service-unknown"`,
+		"unknown":         `the server does not know the service "unknown"`,
+		"unimplemented":   "the server has no grpc.health.v1",
+		"compressed":      "not a valid gRPC response",
+		"two-messages":    "not a valid gRPC response",
+		"truncated":       "not a valid gRPC response",
+		"no-message":      "not a valid gRPC response",
+		"code-text":       "not a valid gRPC response",
+		"no%20status":     "not a valid gRPC response",
+		"code-4242":       "gRPC status 4242",
+		"status%2016":     "gRPC status UNAUTHENTICATED",
+		"status%201":      "gRPC status CANCELLED",
+		"http-503":        "HTTP status 503 instead of a gRPC response",
+		"http-299":        "HTTP status 299 instead of a gRPC response",
 	} {
 		err := ask(t, url+"/"+service, ForWait)
 		if want == "" {
@@ -100,7 +100,7 @@ func TestGRPCWithTLSVerifiesTheCertificate(t *testing.T) {
 	url := serveTLS(t, http.HandlerFunc(respondHealth), nil)
 	url = strings.Replace(url, "https", "grpcs", 1)
 	assert.NoError(t, ask(t, url, ForWait))
-	assert.EqualError(t, ask(t, url+"/down", ForWait), "health status NOT_SERVING")
+	assert.EqualError(t, ask(t, url+"/not-serving", ForWait), "health status NOT_SERVING")
 	assert.EqualError(t, ask(t, strings.Replace(url, "127.0.0.1", "localhost", 1), ForWait), "the certificate is not for the name localhost")
 }
 

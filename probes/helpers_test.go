@@ -167,37 +167,37 @@ func respondHealth(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/grpc")
 	message, status := "", "0"
 	switch service {
-	case "", "up":
+	case "", "serving":
 		message = "\x00\x00\x00\x00\x02\x08\x01"
-	case "down":
+	case "not-serving":
 		message = "\x00\x00\x00\x00\x02\x08\x02"
-	case "unclear":
+	case "health-unknown":
 		message = "\x00\x00\x00\x00\x00"
-	case "lost":
+	case "service-unknown":
 		message = "\x00\x00\x00\x00\x02\x08\x03"
-	case "odd":
+	case "health-300":
 		message = "\x00\x00\x00\x00\x03\x08\xac\x02"
-	case "more": // unknown fields of every wire type around the status
+	case "unknown-fields": // unknown fields of every wire type around the status
 		message = "\x00\x00\x00\x00\x14\x12\x02hi\x08\x01\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04"
 	case "compressed":
 		message = "\x01\x00\x00\x00\x02\x08\x01"
-	case "two":
+	case "two-messages":
 		message = "\x00\x00\x00\x00\x02\x08\x01\x00\x00\x00\x00\x02\x08\x01"
-	case "short":
+	case "truncated":
 		message = "\x00\x00\x00\x00\x03\x08\x01"
-	case "silent":
+	case "no-message":
 	case "unknown":
 		status = "5"
 	case "unimplemented":
 		status = "12"
-	case "later":
+	case "code-4242":
 		status = "4242"
-	case "words":
+	case "code-text":
 		status = "CANARY"
-	case "503":
+	case "http-503":
 		w.WriteHeader(503)
 		return
-	case "299":
+	case "http-299":
 		w.WriteHeader(299)
 		return
 	case "no status":

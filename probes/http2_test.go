@@ -28,7 +28,6 @@ func (f frame) append(b []byte) []byte {
 	return append(b, f.payload...)
 }
 
-// frames encodes frames.
 func frames(list ...frame) string {
 	var b []byte
 	for _, f := range list {

@@ -91,7 +91,7 @@ func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var requested atomic.Bool
 	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { requested.Store(true) })
-	// net/http uses no proxy for 127.0.0.1, but for this name.
+	// net/http never uses a proxy for 127.0.0.1, but it would for the name auth.
 	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: resolverOf("127.0.0.1")}))
 	assert.True(t, requested.Load())
 }

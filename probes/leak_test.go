@@ -162,7 +162,7 @@ func startLeakServers(t *testing.T) *leakServers {
 	hello := start(func(conn net.Conn) { io.WriteString(conn, "hello\r\n"); conn.Close() })
 	tls := secure.Listener.Addr().String()
 	s.targets = map[string]int{
-		"dns://db": 2000, "tcp://db:" + port: 2000, "http://db:" + port: 2000, "grpc://db:" + port: 2000, "grpc://db:" + port + "/down": 2000,
+		"dns://db": 2000, "tcp://db:" + port: 2000, "http://db:" + port: 2000, "grpc://db:" + port: 2000, "grpc://db:" + port + "/not-serving": 2000,
 		"insecure=true https://" + tls: 200, "insecure=true grpcs://" + tls: 200,
 		"grpcs://" + tls:             200, // the certificate is self-signed
 		"ca=/no/such https://" + tls: 2000, "expect=^hello tcp://" + hello: 2000, "expect=NO tcp://" + hello: 2000,

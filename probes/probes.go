@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Use says what a target is parsed for. It decides which options are allowed, the default
-// timeout, and whether redirects are followed.
+// Use is the purpose of a target. It decides which options are allowed, the default timeout,
+// and whether redirects are followed.
 type Use int
 
 const (

@@ -77,7 +77,7 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	assertNotReady(t, url, "cannot save to disk and refuses to write")
 	require.NoError(t, os.Chmod(a.dir, 0o700))
 
-	// A replica without a connection to its master.
+	// The server becomes a replica of a master that does not exist.
 	require.Contains(t, cli("CONFIG", "SET", "replica-serve-stale-data", "no"), "OK")
 	require.Contains(t, cli("CONFIG", "SET", "save", ""), "OK")
 	require.Contains(t, cli("REPLICAOF", "127.0.0.1", "1"), "OK")

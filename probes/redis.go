@@ -13,9 +13,9 @@ var redisReplies = []struct{ begins, reason, hint string }{
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
 	{"-DENIED ", "", ""},                     // protected mode
-	{"-ERR max number of clients ", "", ""},  // "reached"; in a cluster "+ cluster connections reached"
+	{"-ERR max number of clients ", "", ""},  // ends with "reached", in a cluster with "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // NOAUTH before Redis 2.8
-	{"-ERR unknown command", "", ""},         // rename-command PING ""
+	{"-ERR unknown command", "", ""},         // configured with rename-command PING ""
 	{"-LOADING ", "still loading its data", hintStarting},
 	{"-MASTERDOWN ", "a replica without a connection to its master", hintOwnLog},
 	{"-BUSY ", "busy with a script", ""},

@@ -31,7 +31,7 @@ func TestServerThatClosesWithinItsResponseIsNotReady(t *testing.T) {
 			response.Store(test.response[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.response[:n]) // which one depends on the second connection
+				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects twice, so there are several errors
 				continue
 			}
 			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.response[:n])
@@ -151,7 +151,7 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 	}
 	tests := []struct {
 		name      string
-		responses []string // to the login and to what the client sends after it
+		responses []string // to the login, and to each later packet of the client
 		sent      []string // what the client must send after the login
 	}{
 		{"refused", []string{mysqlPacket(2, "\xff\x15\x04#28000Access denied")}, []string{""}},

@@ -18,11 +18,11 @@ type Status struct {
 	Skipped  bool          // it was optional and not ready in time
 }
 
-// UpdateKind says what has happened in an [Update].
+// UpdateKind is what an [Update] reports.
 type UpdateKind int
 
 const (
-	TargetTried   UpdateKind = iota // an attempt has ended with Status.Last
+	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its error, nil after a success
 	TargetReady                     // a target is ready
 	TargetSkipped                   // an optional target was not ready in time
 	WaitProgress                    // Pending lists the targets that are not ready: after 5 s, then every 30 s
