@@ -23,13 +23,13 @@ const (
 )
 
 const (
-	// idleLook is the interval at which connections are counted. They are polled,
+	// pollInterval is the interval at which connections are counted. They are polled,
 	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that is
 	// shorter than the interval may be missed.
-	idleLook = 100 * time.Millisecond
-	// idleEffort: the pause is at least this many times as long as a poll took, to bound
+	pollInterval = 100 * time.Millisecond
+	// pollPauseFactor: the pause is at least this many times as long as a poll took, to bound
 	// the CPU time that polling takes from the app.
-	idleEffort = 10
+	pollPauseFactor = 10
 )
 
 // listeningPorts returns the ports with a listening socket, except those of IdleExcept.
@@ -88,9 +88,9 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 	}
 	began := time.Now()
 	s.emit(Event{Kind: IdleStarted, Took: s.cfg.DrainIdle})
-	open, err := 0, errLook
-	for since := began; err == errLook; {
-		looked := time.Now()
+	open, err := 0, errPollAgain
+	for since := began; err == errPollAgain; {
+		polled := time.Now()
 		all, failed := s.sockets(drainCtx)
 		if drainCtx.Err() != nil || s.appExited() {
 			err = failed
@@ -106,27 +106,27 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 		if open = busyConnections(all, ports); open > 0 {
 			since = time.Now()
 		}
-		pause := max(idleLook, idleEffort*time.Since(looked))
-		err = s.untilNextLook(drainCtx, min(pause, s.cfg.DrainIdle-time.Since(since)))
+		pause := max(pollInterval, pollPauseFactor*time.Since(polled))
+		err = s.untilNextPoll(drainCtx, min(pause, s.cfg.DrainIdle-time.Since(since)))
 	}
 	s.emit(Event{Kind: IdleFinished, Took: time.Since(began), Count: open, Err: err})
 }
 
 const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
 
-// errLook ends a pause between two polls.
-var errLook = errors.New("time to look again")
+// errPollAgain ends a pause between two polls.
+var errPollAgain = errors.New("time to poll again")
 
-// untilNextLook waits for the pause and then returns errLook. It returns nil if the
+// untilNextPoll waits for the pause and then returns errPollAgain. It returns nil if the
 // pause is not positive, because DrainIdle has passed, and another error if the app has
 // exited or drainCtx has ended.
-func (s *supervisor) untilNextLook(drainCtx context.Context, pause time.Duration) error {
+func (s *supervisor) untilNextPoll(drainCtx context.Context, pause time.Duration) error {
 	if pause <= 0 {
 		return nil
 	}
-	lookCtx, cancel := context.WithTimeoutCause(drainCtx, pause, errLook)
+	pauseCtx, cancel := context.WithTimeoutCause(drainCtx, pause, errPollAgain)
 	defer cancel()
-	if err := s.loop.until(lookCtx, s.appExited); err != nil {
+	if err := s.loop.until(pauseCtx, s.appExited); err != nil {
 		return err
 	}
 	return errAppExited
