@@ -18,7 +18,7 @@ import (
 // would hide GODEBUG from the runtime.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(content))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()

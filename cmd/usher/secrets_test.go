@@ -25,17 +25,17 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// The tests in this file put this word wherever a user may have written a secret,
-// and wherever a server may answer with one, and look for it in all that usher prints.
+// The tests in this file use canary as the secret wherever a command line or a response
+// of a server may contain one. They fail if usher prints it.
 const canary = "s3cr3t"
 
-// A secretive is a target that holds secrets, of every sort that its kind and its
-// options have room for: as a probe, and as a hook, of which the path is secret too.
-type secretive struct{ probe, hook string }
+// A secretTarget is a target of one kind that contains canary in each part that may be
+// secret. In the hook the path is secret too.
+type secretTarget struct{ probe, hook string }
 
-// firstWords are those of servers that accept clients. One that speaks last is
-// content with them, too: it has been sent what they answer.
-var firstWords = map[string]string{
+// readyReplies are the replies of servers that accept clients, by kind. A server may
+// send its reply before the request, because the probe reads it afterwards anyway.
+var readyReplies = map[string]string{
 	"tcp":        "+" + canary + "\r\n",
 	"postgres":   postgresError("3D000"),
 	"postgresql": "R\x00\x00\x00\x08\x00\x00\x00\x00",
@@ -54,8 +54,9 @@ func postgresError(code string) string {
 
 func mysqlPacket(packet string) string { return string(rune(len(packet))) + "\x00\x00\x00" + packet }
 
-// serveWords says the same to everybody, and then nothing more.
-func serveWords(t *testing.T, network, address, words string) string {
+// serveReply starts a server that sends reply to each client and then shuts down its side
+// of the connection.
+func serveReply(t *testing.T, network, address, reply string) string {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func serveWords(t *testing.T, network, address, words string) string {
 			}
 			go func() {
 				defer conn.Close()
-				fmt.Fprint(conn, words)
+				fmt.Fprint(conn, reply)
 				conn.(interface{ CloseWrite() error }).CloseWrite()
 				io.Copy(io.Discard, conn)
 			}()
@@ -77,8 +78,9 @@ func serveWords(t *testing.T, network, address, words string) string {
 	return l.Addr().String()
 }
 
-// content says yes to HTTP and gRPC, and tells secrets with it.
-func content(w http.ResponseWriter, r *http.Request) {
+// respondReady is an HTTP and gRPC handler whose responses count as ready. They contain
+// secrets.
+func respondReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Token", canary)
 	if r.ProtoMajor == 2 {
 		w.Header().Set("Content-Type", "application/grpc")
@@ -89,8 +91,9 @@ func content(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, canary)
 }
 
-// angry says no: without TLS by a redirect to itself.
-func angry(w http.ResponseWriter, r *http.Request) {
+// respondNotReady is an HTTP and gRPC handler whose responses are failures and contain
+// secrets. Without TLS the response is a redirect to the same server.
+func respondNotReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", "/"+canary+"?token="+canary)
 	w.Header().Set("Grpc-Message", canary)
 	w.Header().Set("Grpc-Status", "14")
@@ -104,16 +107,16 @@ func angry(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, canary)
 }
 
-// A den is a directory of secret files, and servers that know secrets.
-type den struct {
+// A fixture has a directory with secret files, and servers for HTTP and gRPC.
+type fixture struct {
 	dir         string
-	plain, tls  string // of HTTP and gRPC, HOST:PORT
-	certificate string // ca= cert= key=
+	plain, tls  string // addresses of the servers, HOST:PORT
+	certificate string // the options ca= cert= key= server-name=
 }
 
-func newDen(t *testing.T, handler http.HandlerFunc) *den {
+func newFixture(t *testing.T, handler http.HandlerFunc) *fixture {
 	t.Helper()
-	d := &den{dir: filepath.Join(t.TempDir(), canary)}
+	d := &fixture{dir: filepath.Join(t.TempDir(), canary)}
 	require.NoError(t, os.Mkdir(d.dir, 0o700))
 	start := func(secure bool) (*httptest.Server, string) {
 		server := httptest.NewUnstartedServer(handler)
@@ -144,16 +147,17 @@ func newDen(t *testing.T, handler http.HandlerFunc) *den {
 	return d
 }
 
-func (d *den) file(t *testing.T, name, text string) {
+func (d *fixture) file(t *testing.T, name, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600))
 }
 
 const credentials = "user-" + canary + ":" + canary
 
-// all gives a target for each kind, asked at servers which say words, or their
-// firstWords if that is "".
-func (d *den) all(t *testing.T, words string) []secretive {
+// targets returns targets of all kinds. Their servers send reply, or the kind's reply of
+// readyReplies if it is "". With another reply there are targets that fail for other
+// reasons too.
+func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	t.Helper()
 	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: @" + d.dir + "/token' body=" + canary +
 		" match='x|" + canary + "' "
@@ -162,59 +166,60 @@ func (d *den) all(t *testing.T, words string) []secretive {
 	}
 	socket := filepath.Join(t.TempDir(), "socket")
 	hidden := filepath.Join(t.TempDir(), canary)
-	said := words
-	if said == "" {
-		said = firstWords["tcp"]
+	tcpReply := reply
+	if tcpReply == "" {
+		tcpReply = readyReplies["tcp"]
 	}
-	serveWords(t, "unix", socket, said)
-	serveWords(t, "unix", hidden, said)
-	talk := `send='AUTH ` + canary + `\r\n' expect='^\+` + canary + `' `
-	list := []secretive{
+	serveReply(t, "unix", socket, tcpReply)
+	serveReply(t, "unix", hidden, tcpReply)
+	sendExpect := `send='AUTH ` + canary + `\r\n' expect='^\+` + canary + `' `
+	list := []secretTarget{
 		{opts + url("http", d.plain, "/health"), opts + url("http", d.plain, "/"+canary)},
 		{opts + d.certificate + url("https", d.tls, "/health"), opts + d.certificate + url("https", d.tls, "/"+canary)},
 		{"grpc://" + d.plain + "/service", "grpc://" + d.plain + "/" + canary},
 		{d.certificate + "grpcs://" + d.tls + "/service", d.certificate + "grpcs://" + d.tls + "/" + canary},
-		{talk + "unix://" + socket, talk + "unix://" + hidden},
+		{sendExpect + "unix://" + socket, sendExpect + "unix://" + hidden},
 		{"dns://localhost", "dns://localhost"},
 	}
-	yes := words == ""
-	if yes {
-		list = append(list, secretive{"file:///", "file://" + d.dir + "/token"}, secretive{"true " + canary, "sh -c 'exit 0 # " + canary + "'"})
+	ready := reply == ""
+	if ready {
+		list = append(list, secretTarget{"file:///", "file://" + d.dir + "/token"}, secretTarget{"true " + canary, "sh -c 'exit 0 # " + canary + "'"})
 	} else {
-		list = append(list, secretive{"file:///no/such/file", "file://" + d.dir + "/missing"}, secretive{"false " + canary, "/no/such/command " + canary},
-			secretive{"ca=" + d.dir + "/token https://" + d.tls, "ca=" + d.dir + "/missing https://" + d.tls + "/" + canary},
-			secretive{fmt.Sprintf("cert=%[1]s/token key=%[1]s/token grpcs://", d.dir) + d.tls, fmt.Sprintf("cert=%[1]s/cert key=%[1]s/token https://", d.dir) + d.tls},
-			secretive{"insecure=true status=401 match=not-" + canary + " https://" + d.tls, "insecure=true body=" + canary + " " + url("https", d.tls, "/"+canary)},
-			secretive{"insecure=true " + url("https", d.plain, "/health"), "header='A: @" + d.dir + "/missing' http://" + d.plain})
+		list = append(list, secretTarget{"file:///no/such/file", "file://" + d.dir + "/missing"}, secretTarget{"false " + canary, "/no/such/command " + canary},
+			secretTarget{"ca=" + d.dir + "/token https://" + d.tls, "ca=" + d.dir + "/missing https://" + d.tls + "/" + canary},
+			secretTarget{fmt.Sprintf("cert=%[1]s/token key=%[1]s/token grpcs://", d.dir) + d.tls, fmt.Sprintf("cert=%[1]s/cert key=%[1]s/token https://", d.dir) + d.tls},
+			secretTarget{"insecure=true status=401 match=not-" + canary + " https://" + d.tls, "insecure=true body=" + canary + " " + url("https", d.tls, "/"+canary)},
+			secretTarget{"insecure=true " + url("https", d.plain, "/health"), "header='A: @" + d.dir + "/missing' http://" + d.plain})
 	}
-	for kind, first := range firstWords {
-		if !yes {
-			first = words
+	for kind, kindReply := range readyReplies {
+		if !ready {
+			kindReply = reply
 		}
-		addr := serveWords(t, "tcp", "127.0.0.1:0", first)
+		addr := serveReply(t, "tcp", "127.0.0.1:0", kindReply)
 		if kind == "tcp" {
-			list = append(list, secretive{talk + "tcp://" + addr, talk + "tcp://" + addr})
+			list = append(list, secretTarget{sendExpect + "tcp://" + addr, sendExpect + "tcp://" + addr})
 			continue
 		}
 		target := kind + "://" + credentials + "@" + addr + "/" + canary + "?password=" + canary + "&user=" + canary + "#" + canary
-		list = append(list, secretive{target, target})
+		list = append(list, secretTarget{target, target})
 	}
 	return list
 }
 
-func (d *den) flags(t *testing.T, words string, flag func(i int, s secretive) []string) (args []string) {
-	for i, s := range d.all(t, words) {
+// flags returns the flags that flag returns for each target.
+func (d *fixture) flags(t *testing.T, reply string, flag func(i int, s secretTarget) []string) (args []string) {
+	for i, s := range d.targets(t, reply) {
 		args = append(args, flag(i, s)...)
 	}
 	return args
 }
 
-// Every kind and every option, as package probes lists them, is among the targets.
-func TestSecretsAreWrittenWhereverTheyCanBe(t *testing.T) {
-	d := newDen(t, content)
+// The targets of these tests cover all kinds and options of package probes.
+func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
+	d := newFixture(t, respondReady)
 	var texts strings.Builder
-	for _, words := range []string{"", canary} {
-		for _, s := range d.all(t, words) {
+	for _, reply := range []string{"", canary} {
+		for _, s := range d.targets(t, reply) {
 			fmt.Fprintln(&texts, " "+s.probe)
 		}
 	}
@@ -224,86 +229,87 @@ func TestSecretsAreWrittenWhereverTheyCanBe(t *testing.T) {
 	for _, kind := range kinds {
 		assert.Contains(t, texts.String(), " "+kind)
 	}
-	holdNoSecret := " timeout= interval= within= optional= successes= retries= name= status= "
+	withoutSecret := " timeout= interval= within= optional= successes= retries= name= status= "
 	options := regexp.MustCompile(`[a-z-]+=`).FindAllString(regexp.MustCompile(`known are ([a-z=\- ]+)`).FindString(err.Error()), -1)
 	require.Greater(t, len(options), 17)
 	for _, option := range options {
-		if !strings.Contains(holdNoSecret, " "+option+" ") {
+		if !strings.Contains(withoutSecret, " "+option+" ") {
 			assert.Contains(t, texts.String(), " "+option)
 		}
 	}
 }
 
-// life runs usher to its end, and looks at all that it says, in the log, in the
-// termination log, and on stdout. meanwhile may be nil. It gives the exit status
-// and the log.
-func life(t *testing.T, w world, meanwhile func(*running), args ...string) (int, string) {
+// runWithSecrets runs usher until it exits and checks that its log, the termination log
+// and stdout do not contain the canary. It returns the exit status and the log. during,
+// which may be nil, is called while usher runs.
+func runWithSecrets(t *testing.T, w world, during func(*running), args ...string) (int, string) {
 	t.Helper()
-	last := filepath.Join(t.TempDir(), "termination-log")
-	require.NoError(t, os.WriteFile(last, nil, 0o600))
+	file := filepath.Join(t.TempDir(), "termination-log")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	w.env = append(w.env, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
 	if !slices.Contains(args, "--probe") {
-		args = append([]string{"--termination-log", last}, args...)
+		args = append([]string{"--termination-log", file}, args...)
 	}
 	r := w.start(t, args...)
-	if meanwhile != nil {
-		meanwhile(r)
+	if during != nil {
+		during(r)
 	}
 	code := r.code()
 	r.stderr.rest()
-	words, err := os.ReadFile(last)
+	message, err := os.ReadFile(file)
 	require.NoError(t, err)
-	said := strings.Join(r.stderr.all, "\n")
-	for _, printed := range []string{said, r.stdout.rest(), string(words)} {
+	log := strings.Join(r.stderr.all, "\n")
+	for _, printed := range []string{log, r.stdout.rest(), string(message)} {
 		for _, line := range strings.Split(printed, "\n") {
 			assert.NotContains(t, line, canary)
 		}
 	}
-	return code, said
+	return code, log
 }
 
-// How a life is told: as a person and as a machine reads it, in full, and less.
-var tellings = map[string][]string{
+// logFlags are the combinations of flags that change the log.
+var logFlags = map[string][]string{
 	"verbose": {"--verbose"},
 	"json":    {"--verbose", "--log", "json"},
-	"usual":   nil,
+	"default": nil,
 	"quiet":   {"--quiet"},
 }
 
-func TestNoSecretIsPrintedWhenAllGoesWell(t *testing.T) {
-	d := newDen(t, content)
+func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
+	d := newFixture(t, respondReady)
 	var drain []string
-	targets := d.flags(t, "", func(_ int, s secretive) []string {
+	targets := d.flags(t, "", func(_ int, s secretTarget) []string {
 		drain = append(drain, s.hook)
 		return []string{"--wait", "within=20s " + s.probe, "--ready", s.probe, "--pre-start", s.hook, "--post-start", s.hook, "--post-stop", s.hook}
 	})
 	env := []string{"USHER_DRAIN=" + strings.Join(drain, "\n")}
-	for name, how := range tellings {
+	for name, flags := range logFlags {
 		t.Run(name, func(t *testing.T) {
-			args := slices.Concat([]string{"--grace", "60s"}, how, targets,
-				[]string{"--post-start", "echo all is well", "--", "sh", "-c", "exec sleep 1000 # " + canary})
-			code, said := life(t, world{env: env}, func(r *running) {
-				r.stderr.expect("all is well")
+			args := slices.Concat([]string{"--grace", "60s"}, flags, targets,
+				[]string{"--post-start", "echo startup finished", "--", "sh", "-c", "exec sleep 1000 # " + canary})
+			code, log := runWithSecrets(t, world{env: env}, func(r *running) {
+				r.stderr.expect("startup finished")
 				r.signal(syscall.SIGTERM)
 			}, args...)
 			assert.Equal(t, 143, code)
-			said = strings.ReplaceAll(said, "post-start: echo failed", "") // the signal may come before its end
-			assertNotPrinted(t, said, " failed after ")
-			assertNotPrinted(t, said, "skipped")
+			log = strings.ReplaceAll(log, "post-start: echo failed", "") // the signal may interrupt the last hook
+			assertNotPrinted(t, log, " failed after ")
+			assertNotPrinted(t, log, "skipped")
 			if name != "quiet" {
 				for _, phase := range []string{"wait: ", "pre-start: ", "ready: ", "post-start: ", "drain: ", "post-stop: "} {
-					assertPrinted(t, said, phase)
+					assertPrinted(t, log, phase)
 				}
 			}
 		})
 	}
-	code, said := life(t, world{}, nil, d.flags(t, "", func(_ int, s secretive) []string { return []string{"--probe", s.probe} })...)
-	assert.Equal(t, 0, code, said)
-	assert.Empty(t, said)
+	code, log := runWithSecrets(t, world{}, nil, d.flags(t, "", func(_ int, s secretTarget) []string { return []string{"--probe", s.probe} })...)
+	assert.Equal(t, 0, code, log)
+	assert.Empty(t, log)
 }
 
-// Each answer is tried on every kind: most take it for that of a stranger.
-var wrongWords = map[string]string{
+// wrongReplies are sent to the probes of all kinds. To most of them it is the reply of
+// another protocol.
+var wrongReplies = map[string]string{
 	"a line":                 canary + "\r\n",
 	"an error of PostgreSQL": postgresError("57P03"),
 	"an error of Redis":      "-ERR " + canary + "\r\n",
@@ -311,70 +317,69 @@ var wrongWords = map[string]string{
 	"nothing":                " ",
 }
 
-func TestNoSecretIsPrintedWhenAllGoesWrong(t *testing.T) {
-	d := newDen(t, angry)
-	for answer, words := range wrongWords {
-		all := d.all(t, words)
-		for name, how := range tellings {
-			if answer != "a line" && name != "verbose" { // it is what is told that differs, not how
+func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
+	d := newFixture(t, respondNotReady)
+	for replyName, reply := range wrongReplies {
+		all := d.targets(t, reply)
+		for name, flags := range logFlags {
+			if replyName != "a line" && name != "verbose" { // one reply with each log is enough
 				continue
 			}
-			t.Run(answer+", "+name, func(t *testing.T) {
+			t.Run(replyName+", "+name, func(t *testing.T) {
 				t.Parallel()
-				args := slices.Concat([]string{"--wait-timeout", "0.3s"}, how)
-				probe := slices.Concat(how)
+				args := slices.Concat([]string{"--wait-timeout", "0.3s"}, flags)
+				probe := slices.Concat(flags)
 				for i, s := range all {
 					limits := []string{"", "optional=0.2s ", "timeout=0.1s "}[i%3]
 					args = append(args, "--wait", limits+s.probe, "--post-stop", "retries=1 timeout=5s "+s.hook)
 					probe = append(probe, "--probe", s.probe)
 				}
-				code, said := life(t, world{}, nil, append(args, "app", canary)...)
+				code, log := runWithSecrets(t, world{}, nil, append(args, "app", canary)...)
 				assert.Equal(t, 124, code)
-				assertPrinted(t, said, " is not ready after ")
+				assertPrinted(t, log, " is not ready after ")
 
-				code, said = life(t, world{}, nil, probe...)
+				code, log = runWithSecrets(t, world{}, nil, probe...)
 				assert.Equal(t, 1, code)
-				assert.Equal(t, len(all)-1, strings.Count(said, "probe: "), "all but dns://localhost")
+				assert.Equal(t, len(all)-1, strings.Count(log, "probe: "), "all targets except dns://localhost fail")
 			})
 		}
 	}
-	// A hook that ends the life is told in full, and its reason too.
-	for _, s := range d.all(t, wrongWords["a line"]) {
-		code, said := life(t, world{}, nil, "--verbose", "--pre-start", s.hook, "app")
-		assert.Contains(t, []int{0, supervisor.CodeFault, supervisor.CodeNotFound}, code, lastLines(said))
-		code, _ = life(t, world{}, nil, "--log", "json", "--ready", s.probe, "--ready", "within=0.1s tcp://127.0.0.1:1", "--grace", "5s", "sleep", "1000")
+	// A startup hook or a --ready target that fails stops usher, and is an error in the log.
+	for _, s := range d.targets(t, wrongReplies["a line"]) {
+		code, log := runWithSecrets(t, world{}, nil, "--verbose", "--pre-start", s.hook, "app")
+		assert.Contains(t, []int{0, supervisor.CodeFault, supervisor.CodeNotFound}, code, lastLines(log))
+		code, _ = runWithSecrets(t, world{}, nil, "--log", "json", "--ready", s.probe, "--ready", "within=0.1s tcp://127.0.0.1:1", "--grace", "5s", "sleep", "1000")
 		assert.Equal(t, supervisor.CodeTimeout, code)
 	}
 }
 
-// The progress line of a terminal is another way to tell the same.
-func TestNoSecretIsShownOnATerminal(t *testing.T) {
-	d := newDen(t, angry)
+// On a terminal there is a progress line.
+func TestNoSecretIsPrintedOnATerminal(t *testing.T) {
+	d := newFixture(t, respondNotReady)
 	ptm, pts := openPTY(t)
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 10000}))
 	screen := readLines(t, ptm)
-	waits := d.flags(t, wrongWords["a line"], func(_ int, s secretive) []string { return []string{"--wait", s.probe} })
+	waits := d.flags(t, wrongReplies["a line"], func(_ int, s secretTarget) []string { return []string{"--wait", s.probe} })
 	world{tty: pts, stderr: pts}.start(t, append([]string{"--wait-timeout", "1s"}, waits...)...)
 	screen.expect("targets pending")
-	shown := strings.Join(screen.all, "\n")
-	assert.Contains(t, shown, "\r\x1b[Kusher: wait: ")
-	assert.NotContains(t, shown, canary)
+	printed := strings.Join(screen.all, "\n")
+	assert.Contains(t, printed, "\r\x1b[Kusher: wait: ")
+	assert.NotContains(t, printed, canary)
 }
 
-// The plan tells the names of the targets, and starts none.
-func TestNoSecretIsPlanned(t *testing.T) {
-	d := newDen(t, content)
-	args := d.flags(t, "", func(_ int, s secretive) []string {
+func TestNoSecretIsPrintedByPlan(t *testing.T) {
+	d := newFixture(t, respondReady)
+	args := d.flags(t, "", func(_ int, s secretTarget) []string {
 		return []string{"--wait", s.probe, "--ready", s.probe, "--pre-start", s.hook, "--post-start", s.hook, "--drain", s.hook, "--post-stop", s.hook}
 	})
-	code, said := life(t, world{}, nil, slices.Concat([]string{"--plan", "--grace", "60s"}, args, []string{"--", "sh", "-c", canary})...)
-	assert.Equal(t, 0, code, lastLines(said))
+	code, log := runWithSecrets(t, world{}, nil, slices.Concat([]string{"--plan", "--grace", "60s"}, args, []string{"--", "sh", "-c", canary})...)
+	assert.Equal(t, 0, code, lastLines(log))
 }
 
-// Every target with a mistake in it, of each sort that leaves the secret where it is.
-func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
-	d := newDen(t, content)
-	for _, s := range d.all(t, "") {
+// Each target is changed so that it is wrong but still contains the secret.
+func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
+	d := newFixture(t, respondReady)
+	for _, s := range d.targets(t, "") {
 		for _, wrong := range []func(text string) string{
 			func(text string) string { return "nope=" + canary + " " + text },
 			func(text string) string { return "timeout=x " + text },
@@ -397,20 +402,20 @@ func TestNoSecretIsRepeatedInAMistake(t *testing.T) {
 			func(text string) string { return text + " && " + canary },
 			func(text string) string { return text + " $" + canary },
 		} {
-			// The unknown flag makes sure that there is a mistake at all.
+			// Some changes leave a valid target; --nope makes sure that there is an error.
 			assert.NotContains(t, errorsIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
 			assert.NotContains(t, errorsIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
 		}
 	}
-	code, said := life(t, world{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
+	code, log := runWithSecrets(t, world{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
 		"--log", "json", "--wait", "timeout=x http://"+credentials+"@auth/?"+canary, "--grace", "http://"+credentials+"@auth", "--", "app", canary)
 	assert.Equal(t, supervisor.CodeFault, code)
-	assert.Contains(t, said, "nothing was started")
+	assert.Contains(t, log, "nothing was started")
 }
 
-// A target that is not written as it should be: says is what the user is told.
-var mistypedTargets = []struct{ text, says string }{
-	// An option with a colon.
+// mistypedTargets are targets with typing errors; message is a part of the error.
+var mistypedTargets = []struct{ text, message string }{
+	// An option with a colon instead of an equals sign.
 	{`header:'Authorization: Bearer ` + canary + `' http://h`, "header: is not the form of an option: write header='"},
 	{`header:` + canary + ` http://h`, "header: is not the form of an option"},
 	{`Header:'X-Token:` + canary + `' http://h`, "header: is not the form of an option"},
@@ -426,7 +431,7 @@ var mistypedTargets = []struct{ text, says string }{
 	{`-header='K: ` + canary + `' http://h`, "a command does not start with a dash"},
 	{`--header='K: ` + canary + `' http://h`, "--header: no such flag"},
 	{`headers='K: ` + canary + `' http://h`, "unknown option headers="},
-	// A whole command in one word, and what a shell or a list would make of it.
+	// A whole command in one word, or as JSON.
 	{`"curl -u app:` + canary + ` localhost:1"`, "the command curl… is one word with blanks: write its arguments as separate words"},
 	{`"curl -H ` + canary + ` localhost:1"`, "the command curl… is one word"},
 	{`'/usr/bin/no-such-curl -u app:` + canary + `' x`, "cannot run /usr/bin/no-such-curl…: not found: a command and its arguments are separate words"},
@@ -445,7 +450,7 @@ var mistypedTargets = []struct{ text, says string }{
 	{`./no-such=` + canary, "cannot run ./no-such…: not found: for an environment variable write env NAME=value cmd"},
 	{`env TOKEN=` + canary + ` no-such-command`, ""},
 	{`/no/such/env TOKEN=` + canary + ` cmd`, "cannot run /no/such/env: not found"},
-	// A URL or a connection string that is none.
+	// Not a URL or a connection string.
 	{`hooks.example.com/services/T0/B0/` + canary, "hooks.example.com/… has no scheme: write http://hooks.example.com/…, or ./hooks.example.com/… for a command"},
 	{`localhost/quit?token=` + canary, "localhost/… has no scheme"},
 	{`'localhost/quit?token=` + canary + `'`, "localhost/… has no scheme"},
@@ -467,15 +472,15 @@ var mistypedTargets = []struct{ text, says string }{
 	{`'healthz#` + canary + `'`, "cannot run healthz…: not found"},
 	{`app,` + canary, "cannot run app…: not found"},
 	{`app"` + `'` + canary + `"`, "cannot run app…: not found"},
-	// A value that is none.
+	// A wrong value of an option.
 	{`timeout='Bearer ` + canary + `' http://h`, "is not a duration"},
 	{`timeout=header:` + canary + ` http://h`, "is not a duration"},
 	{`successes='app:` + canary + `' http://h`, "is not a whole number"},
 	{`status='Bearer ` + canary + `' http://h`, "is not a status"},
 }
 
-// What is written wrongly as a target is neither shown as it is refused, nor as it is run.
-func TestNoSecretIsShownAfterATypoInATarget(t *testing.T) {
+// Some of the mistyped targets are refused; others are run as commands that do not exist.
+func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	for _, c := range mistypedTargets {
 		t.Run(c.text, func(t *testing.T) {
 			t.Parallel()
@@ -486,23 +491,24 @@ func TestNoSecretIsShownAfterATypoInATarget(t *testing.T) {
 				{"--grace", "9s", "--plan", "--drain", c.text, "--", "true"},
 				{"--probe", c.text},
 			} {
-				_, said := life(t, world{}, nil, args...)
+				_, log := runWithSecrets(t, world{}, nil, args...)
 				optionOfProbes := strings.HasPrefix(c.text, "successes=")
 				if !slices.Contains(args, "--plan") && (!optionOfProbes || args[0] == "--log") {
-					assert.Contains(t, said, c.says, "%q", args)
+					assert.Contains(t, log, c.message, "%q", args)
 				}
 			}
-			code, said := life(t, world{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
-			assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, said)
+			code, log := runWithSecrets(t, world{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
+			assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, log)
 		})
 	}
 }
 
-// A command that cannot be run is named up to where a secret may begin.
-func TestNoSecretIsShownAfterATypoInTheCommand(t *testing.T) {
+// The error about a command that cannot be run contains its name only up to where a secret
+// may begin.
+func TestNoSecretIsPrintedAfterATypoInTheCommand(t *testing.T) {
 	for _, c := range []struct {
-		says string
-		args []string
+		message string
+		args    []string
 	}{
 		{"cannot run app…: not found: a command and its arguments are separate words, not one in quotes", []string{"--", "app --password=" + canary}},
 		{"cannot run app…: not found: a command and its arguments are separate words", []string{"app -p " + canary}},
@@ -543,14 +549,14 @@ func TestNoSecretIsShownAfterATypoInTheCommand(t *testing.T) {
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Parallel()
-			for _, how := range [][]string{{"--verbose"}, {"--quiet"}, {"--post-stop", "true"}, {"--plan"}} {
-				_, said := life(t, world{}, nil, append(how, c.args...)...)
-				if how[0] != "--plan" {
-					assert.Contains(t, said, c.says)
+			for _, flags := range [][]string{{"--verbose"}, {"--quiet"}, {"--post-stop", "true"}, {"--plan"}} {
+				_, log := runWithSecrets(t, world{}, nil, append(flags, c.args...)...)
+				if flags[0] != "--plan" {
+					assert.Contains(t, log, c.message)
 				}
 			}
 			if !slices.Contains(c.args, "--log") {
-				life(t, world{}, nil, append([]string{"--log", "json"}, c.args...)...)
+				runWithSecrets(t, world{}, nil, append([]string{"--log", "json"}, c.args...)...)
 			}
 		})
 	}
