@@ -21,10 +21,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freeAddress returns an address of loopback for usher to listen on. The test
-// keeps a socket that is bound to it and does not listen: as long as there is
-// one, the kernel gives the port to nobody who asks for any port. SO_REUSEADDR,
-// which usher sets as well (package net), lets it listen beside that socket.
+// freeAddress returns a loopback address for usher to listen on. Until the end of the
+// test a socket is bound to it without listening, so that the kernel does not assign
+// the port to another process. Both sockets have SO_REUSEADDR (package net sets it for
+// usher), so usher can still listen on the port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -37,20 +37,20 @@ func freeAddress(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
-// get asks and returns the status with the first line of the body.
+// get sends a GET request and returns the status and the body.
 func get(t *testing.T, address, path string) string {
 	t.Helper()
 	client := http.Client{Timeout: patience}
-	answer, err := client.Get("http://" + address + path)
+	response, err := client.Get("http://" + address + path)
 	require.NoError(t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	return fmt.Sprint(answer.StatusCode, " ", strings.TrimSpace(string(body)))
+	return fmt.Sprint(response.StatusCode, " ", strings.TrimSpace(string(body)))
 }
 
-// A whole life as a platform's probes see it.
-func TestHealthOfALife(t *testing.T) {
+// /livez and /readyz in each phase from the wait to the drain.
+func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()
 	dependency, ready, fifo := filepath.Join(dir, "dependency"), filepath.Join(dir, "ready"), filepath.Join(dir, "fifo")
@@ -65,25 +65,24 @@ func TestHealthOfALife(t *testing.T) {
 
 	touch(dependency)
 	r.stdout.expect("up")
-	r.stderr.expect("start: sh started, pid ") // usher's own view, which may come later
+	r.stderr.expect("start: sh started, pid ") // usher may learn this later than the app prints its line
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	touch(ready)
 	r.stderr.expect("ready: self is ready")
 	var last string
-	seen := func(want string) func() bool {
-		return func() bool { last = get(t, address, "/readyz"); return last == want }
+	expectReadyz := func(want string) {
+		eventually(t, func() bool { last = get(t, address, "/readyz"); return last == want }, func() string { return last })
 	}
-	said := func() string { return last }
-	eventually(t, seen("200 ok"), said)
+	expectReadyz("200 ok")
 	require.NoError(t, os.Remove(ready))
-	eventually(t, seen("503 not ready: a --ready target failed"), said)
+	expectReadyz("503 not ready: a --ready target failed")
 	r.stderr.expect("usher: warning: sh is no longer ready: self: no such file")
 	touch(ready)
-	eventually(t, seen("200 ok"), said)
+	expectReadyz("200 ok")
 	r.stderr.expect("usher: sh is ready again")
 
 	r.signal(syscall.SIGTERM)
-	r.stderr.expect("shutting down") // and the drain hook waits for its pipe: the app still serves
+	r.stderr.expect("shutting down") // the drain lasts until the test opens the FIFO of its hook
 	assert.Equal(t, "503 not ready: shutting down", get(t, address, "/readyz"))
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	end, err := os.OpenFile(fifo, os.O_WRONLY, 0)
@@ -93,7 +92,7 @@ func TestHealthOfALife(t *testing.T) {
 	assert.Equal(t, 143, r.code())
 }
 
-// An address that cannot be had is known before anything starts.
+// An address that cannot be used is an error before anything is started.
 func TestHealthAddressInUse(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,8 +105,8 @@ func TestHealthAddressInUse(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// Nothing that a client does keeps others from their answer, or usher from its end.
-func TestHealthOfHostileClients(t *testing.T) {
+// No client can prevent responses to other clients, or the shutdown.
+func TestHealthSurvivesHostileClients(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
 	r := world{}.start(t, append([]string{"--health", address}, puppet...)...)
@@ -116,57 +115,58 @@ func TestHealthOfHostileClients(t *testing.T) {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
-		_, _ = io.WriteString(conn, request) // which may be cut off
+		_, _ = io.WriteString(conn, request) // fails if usher closes the connection before
 		return conn
 	}
-	answer := func(request string) string {
+	statusLine := func(request string) string {
 		all, _ := io.ReadAll(dial(request))
 		line, _, _ := strings.Cut(string(all), "\r\n")
 		return line
 	}
 	const host = "Host: x\r\n\r\n"
-	assert.Equal(t, "HTTP/1.1 200 OK", answer("GET /readyz?verbose HTTP/1.1\r\n"+host))
-	assert.Equal(t, "HTTP/1.1 200 OK", answer("GET /livez HTTP/1.0\r\n\r\n"))
-	assert.Equal(t, "HTTP/1.1 405 Method Not Allowed", answer("POST /livez HTTP/1.1\r\n"+host))
-	assert.Equal(t, "HTTP/1.1 404 Not Found", answer("GET / HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 200 OK", statusLine("GET /readyz?verbose HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 200 OK", statusLine("GET /livez HTTP/1.0\r\n\r\n"))
+	assert.Equal(t, "HTTP/1.1 405 Method Not Allowed", statusLine("POST /livez HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 404 Not Found", statusLine("GET / HTTP/1.1\r\n"+host))
 	head, _ := io.ReadAll(dial("HEAD /livez HTTP/1.1\r\n" + host))
 	assert.True(t, strings.HasSuffix(string(head), "\r\n\r\n"), "%q", head)
 	assert.Contains(t, string(head), "\r\nContent-Length: 3\r\n")
 	assert.Regexp(t, `\r\nDate: \w+, .* GMT\r\n`, string(head))
 
-	assert.Equal(t, "HTTP/1.1 400 Bad Request", answer("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
-	assert.Contains(t, []string{"HTTP/1.1 400 Bad Request", ""}, answer("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)), "or cut off")
-	oldest := dial("GET /livez HTTP/1.1\r\n") // which never goes on
+	assert.Equal(t, "HTTP/1.1 400 Bad Request", statusLine("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
+	assert.Contains(t, []string{"HTTP/1.1 400 Bad Request", ""}, statusLine("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)), "an error, or the connection is reset")
+	oldest := dial("GET /livez HTTP/1.1\r\n") // an incomplete request
 	for range maxSilent {
 		dial("")
 	}
 	newest := dial("GET /livez HTTP/1.1\r\n")
 	_, err := oldest.Read(make([]byte, 1))
-	assert.Error(t, err, "it was closed for a newer one")
+	assert.Error(t, err, "the oldest connection was not closed")
 	_, _ = io.WriteString(newest, host)
 	all, _ := io.ReadAll(newest)
-	assert.Contains(t, string(all), "HTTP/1.1 200 OK", "there is time for it")
+	assert.Contains(t, string(all), "HTTP/1.1 200 OK", "the newest connection was closed")
 	r.signal(syscall.SIGTERM)
 	r.stdout.expect("got 15")
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
 }
 
-// slowTarget is a ready target that answers at once until its answers are held back.
+// slowTarget is an HTTP server for a --ready target. It responds at once until hold is
+// set.
 type slowTarget struct {
-	url   string
-	hold  atomic.Bool
-	asked chan struct{} // something was asked that is held back
-	allow chan struct{} // closed: all is answered
+	url     string
+	hold    atomic.Bool
+	held    chan struct{} // receives a value for each request that is held back
+	release chan struct{} // closed: the server responds to all requests
 }
 
 func newSlowTarget(t *testing.T) *slowTarget {
-	s := &slowTarget{asked: make(chan struct{}, 1000), allow: make(chan struct{})}
+	s := &slowTarget{held: make(chan struct{}, 1000), release: make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.hold.Load() {
-			s.asked <- struct{}{}
+			s.held <- struct{}{}
 			select {
-			case <-s.allow:
+			case <-s.release:
 			case <-r.Context().Done():
 			}
 		}
@@ -179,26 +179,26 @@ func newSlowTarget(t *testing.T) *slowTarget {
 	return s
 }
 
-// holdBack returns when a request of /readyz waits for the target. What that is
-// answered comes to the channel.
+// holdBack sets hold and requests /readyz until usher probes the target again. It then
+// returns; the channel receives the response to that request.
 func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	t.Helper()
 	s.hold.Store(true)
-	answer := make(chan string, 1)
+	response := make(chan string, 1)
 	go func() {
-		for { // while it is answered from memory
+		for { // usher may respond with a cached result first
 			all := exchange(address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-			if len(s.asked) > 0 || !strings.HasSuffix(all, "\nok\n") {
-				answer <- all
+			if len(s.held) > 0 || !strings.HasSuffix(all, "\nok\n") {
+				response <- all
 				return
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { return len(s.asked) > 0 }, patience, time.Millisecond)
-	return answer
+	require.Eventually(t, func() bool { return len(s.held) > 0 }, patience, time.Millisecond)
+	return response
 }
 
-// exchange sends a request and returns all that is answered.
+// exchange sends a request and returns the whole response.
 func exchange(address, request string) string {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -210,9 +210,9 @@ func exchange(address, request string) string {
 	return string(all)
 }
 
-// Who has sent a request gets its answer, however many others connect and send
-// nothing, or ask as well.
-func TestHealthKeepsThoseWhoHaveAsked(t *testing.T) {
+// A connection that has sent its request gets a response, however many other clients
+// connect and send nothing, or wait for /readyz too.
+func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)
 	r := world{}.start(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--", "sh", "-c", "echo up; read line; exit 0")
@@ -220,15 +220,15 @@ func TestHealthKeepsThoseWhoHaveAsked(t *testing.T) {
 	r.stderr.expect("ready: ")
 	first := target.holdBack(t, address)
 
-	silent := func() {
+	connectSilently := func() {
 		for range 5 * maxSilent {
 			conn, err := net.Dial("tcp", address)
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
 		}
 	}
-	answers := make(chan string, 2*maxWaiting)
-	ask := func(n int) {
+	responses := make(chan string, 2*maxWaiting)
+	requestReadyz := func(n int) {
 		for range n {
 			conn, err := net.Dial("tcp", address)
 			require.NoError(t, err)
@@ -236,32 +236,31 @@ func TestHealthKeepsThoseWhoHaveAsked(t *testing.T) {
 			go func() {
 				defer conn.Close()
 				all, _ := io.ReadAll(conn)
-				answers <- string(all)
+				responses <- string(all)
 			}()
 		}
 	}
-	ask(1)
-	silent()
+	requestReadyz(1)
+	connectSilently()
 	const tooMany = 20
-	ask(maxWaiting - 2 + tooMany) // one waits in holdBack
-	silent()
-	// Those who can be answered at once are, and so are those for whom there is no room.
+	requestReadyz(maxWaiting - 2 + tooMany) // together with the request of holdBack, tooMany more than can wait
+	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {
-		require.Contains(t, <-answers, "\nnot ready: too many requests are waiting\n")
+		require.Contains(t, <-responses, "\nnot ready: too many requests are waiting\n")
 	}
-	close(target.allow)
+	close(target.release)
 	assert.Contains(t, <-first, "HTTP/1.1 200 OK\r\n")
 	for range maxWaiting - 1 {
-		require.Contains(t, <-answers, "HTTP/1.1 200 OK\r\n")
+		require.Contains(t, <-responses, "HTTP/1.1 200 OK\r\n")
 	}
 	assert.Equal(t, "200 ok", get(t, address, "/readyz"))
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
 }
 
-// Those who wait for an answer when the shutdown begins are not told that all is well.
-func TestReadinessOfThoseWhoWaitWhenTheStopBegins(t *testing.T) {
+// Requests of /readyz that are waiting when the shutdown starts get a 503.
+func TestWaitingRequestsGet503WhenTheShutdownStarts(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)
 	r := world{}.start(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--drain-delay", "90s", "--", "sh", "-c", "echo up; read line; exit 0")
@@ -272,33 +271,33 @@ func TestReadinessOfThoseWhoWaitWhenTheStopBegins(t *testing.T) {
 	go func() { later <- exchange(address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n") }()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	r.signal(syscall.SIGTERM)
-	for _, answer := range []string{<-first, <-later} {
-		assert.Contains(t, answer, "HTTP/1.1 503 ")
-		assert.Contains(t, answer, "\nnot ready: shutting down\n")
+	for _, response := range []string{<-first, <-later} {
+		assert.Contains(t, response, "HTTP/1.1 503 ")
+		assert.Contains(t, response, "\nnot ready: shutting down\n")
 	}
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
 }
 
-// brokenListener is one whose accept fails.
+// brokenListener is a listener whose Accept fails with EMFILE.
 type brokenListener struct {
 	net.Listener
-	calls atomic.Int32
-	most  int32
+	calls    atomic.Int32
+	maxCalls int32 // the last call ends the goroutine of serve
 }
 
 func (l *brokenListener) Accept() (net.Conn, error) {
-	if l.calls.Add(1) == l.most {
-		runtime.Goexit() // serve has no other end
+	if l.calls.Add(1) == l.maxCalls {
+		runtime.Goexit() // serve never returns, but synctest needs its goroutine to end
 	}
 	return nil, syscall.EMFILE
 }
 
-// An accept that fails would fail again at once, and usher waits before it tries. The
-// silent connections are closed, those that have asked only if there are no others.
+// When accept fails, usher pauses before it tries again. It closes the connections that
+// have not sent a request, and only if there are none, those that wait for a response.
 func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &brokenListener{most: 100}
+		l := &brokenListener{maxCalls: 100}
 		closed := make(chan string, 3)
 		conn := func(name string) *healthConn {
 			far, near := net.Pipe()
@@ -327,8 +326,9 @@ func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 	})
 }
 
-// Clients that take all descriptors give way, those that wait for an answer too.
-func TestHealthWithoutDescriptors(t *testing.T) {
+// If clients use up all descriptors, their connections are closed, so that usher can run
+// its hooks.
+func TestHealthFreesDescriptorsForHooks(t *testing.T) {
 	t.Parallel()
 	needBash(t)
 	for name, request := range map[string]string{"silent": "", "waiting": "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"} {
@@ -343,7 +343,7 @@ func testWithoutDescriptors(t *testing.T, request string) {
 	target := newSlowTarget(t)
 	address := freeAddress(t)
 	cmd := exec.Command("bash", "-c", `
-		for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done # whoever runs this has some open
+		for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done # close descriptors inherited from the test
 		ulimit -n 40; exec "$@"`, "bash", binary(t), "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "8s", "--drain", "echo drained", "--", "sh", "-c", "echo up; read line; exit 0")
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -373,34 +373,34 @@ func testWithoutDescriptors(t *testing.T, request string) {
 	cmd.Wait()
 }
 
-// A command that is being asked when the app ends is usher's own: it ends too, and
-// the app is not said to have left it behind.
-func TestHealthCommandEndsWithTheApp(t *testing.T) {
+// The command of a --ready target that is running when the app exits is killed, and is
+// not reported as a process that the app left running.
+func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	t.Parallel()
 	address, own, hang := freeAddress(t), hold(t), filepath.Join(t.TempDir(), "hang")
 	r := world{notPID1: true}.start(t, "--verbose", "--health", address,
-		"--ready", "name=check timeout=0 sh -c 'test ! -e "+hang+" || { trap : TERM; exec 4>"+own.path+"; echo asked; while test -e "+hang+"; do sleep 0.1; done; }'",
+		"--ready", "name=check timeout=0 sh -c 'test ! -e "+hang+" || { trap : TERM; exec 4>"+own.path+"; echo probed; while test -e "+hang+"; do sleep 0.1; done; }'",
 		"--", "sh", "-c", "echo up; read line; exit 3")
 	r.stdout.expect("up")
 	r.stderr.expect("ready: check is ready")
 	require.NoError(t, os.WriteFile(hang, nil, 0o644))
 	client := http.Client{Timeout: patience}
-	answered := make(chan error, 1)
+	responded := make(chan error, 1)
 	go func() {
-		for { // until it is not answered from memory
-			answer, err := client.Get("http://" + address + "/readyz")
-			if err != nil || answer.StatusCode != http.StatusOK {
-				answered <- err
+		for { // usher may respond with a cached result first
+			response, err := client.Get("http://" + address + "/readyz")
+			if err != nil || response.StatusCode != http.StatusOK {
+				responded <- err
 				return
 			}
-			answer.Body.Close()
+			response.Body.Close()
 		}
 	}()
-	r.stderr.expect("ready check| asked")
+	r.stderr.expect("ready check| probed")
 	assert.True(t, own.isHeld())
 	r.in.Close()
-	<-answered
+	<-responded
 	assert.Equal(t, 3, r.code())
-	assert.False(t, own.isHeld(), "it lives on")
+	assert.False(t, own.isHeld(), "the command is still running")
 	assert.NotContains(t, r.stderr.rest(), "exited and left")
 }

@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// droppedIn is the sum of all notices of dropped lines in a log.
-func droppedIn(t *testing.T, said string) (sum int) {
+// droppedIn returns the sum of the numbers in all notices of dropped lines.
+func droppedIn(t *testing.T, log string) (sum int) {
 	t.Helper()
-	for _, m := range regexp.MustCompile(`(?m)(?:^usher: warning: |"msg":")(\d+) lines? dropped: `).FindAllStringSubmatch(said, -1) {
+	for _, m := range regexp.MustCompile(`(?m)(?:^usher: warning: |"msg":")(\d+) lines? dropped: `).FindAllStringSubmatch(log, -1) {
 		n, err := strconv.Atoi(m[1])
 		require.NoError(t, err)
 		sum += n
@@ -28,13 +28,13 @@ func droppedIn(t *testing.T, said string) (sum int) {
 	return sum
 }
 
-// A hook fills the log of a reader that does not read. What usher itself has to say
-// then is not dropped, and comes in its place once the reader reads.
-func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
+// A hook prints more than the queue holds, and stderr is not read. usher's own lines are
+// not dropped, and come in the right order once stderr is read.
+func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 	const lines = 200_000 // 4 MB in the log
 	for name, c := range map[string]struct {
-		how, own []string
-		hooks    string // a line of the hook
+		flags, own []string
+		hookLine   string
 	}{
 		"text": {nil, []string{`usher: warning: drain: hook sh failed after .*: exit status 3`, `usher: stop: sent SIGTERM to sh`, `usher: app exited 0 after .*`}, "usher: drain sh| y"},
 		"json": {[]string{"--log", "json"}, []string{`{.*"msg":"drain: hook sh failed .*}`, `{.*"msg":"stop: sent SIGTERM to sh",.*}`, `{.*"msg":"app exited 0 after .*}`}, `"msg":"y"`},
@@ -43,13 +43,13 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 			t.Parallel()
 			r, w, err := os.Pipe()
 			require.NoError(t, err)
-			args := append(c.how, "--grace", "100s", "--drain", fmt.Sprintf("timeout=90s sh -c 'yes | head -n %d; exit 3'", lines), "--", "sh", "-c",
+			args := append(c.flags, "--grace", "100s", "--drain", fmt.Sprintf("timeout=90s sh -c 'yes | head -n %d; exit 3'", lines), "--", "sh", "-c",
 				"trap 'echo stopped; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done")
 			u := world{stderr: w}.start(t, args...)
 			w.Close()
 			u.stdout.expect("up")
 			u.signal(syscall.SIGTERM)
-			u.stdout.expect("stopped") // so the hook has ended
+			u.stdout.expect("stopped") // the hook has exited
 			stderr := readLines(t, r)
 			for _, own := range c.own[:2] {
 				for line, ok := stderr.next(); !regexp.MustCompile("^" + own + "$").MatchString(line); line, ok = stderr.next() {
@@ -57,12 +57,12 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 				}
 			}
 			u.in.Close()
-			said := stderr.rest()
+			log := stderr.rest()
 			assert.Equal(t, 0, u.code())
-			assert.Regexp(t, "\n"+c.own[2]+"$", said, "the summary is the last line")
+			assert.Regexp(t, "\n"+c.own[2]+"$", log, "the summary is the last line")
 
-			dropped := droppedIn(t, said)
-			assert.Equal(t, lines, strings.Count(said, c.hooks)+dropped, "each line is either printed or counted")
+			dropped := droppedIn(t, log)
+			assert.Equal(t, lines, strings.Count(log, c.hookLine)+dropped, "each line is either printed or counted")
 			assert.Greater(t, dropped, lines/2)
 			if name == "json" {
 				for _, line := range stderr.all {
@@ -78,7 +78,7 @@ func TestChattyHookLeavesRoomForUshersOwnLines(t *testing.T) {
 	}
 }
 
-// newPipeOutput is an output for a pipe, of which it also returns both ends.
+// newPipeOutput returns an output that writes to a pipe, and both ends of the pipe.
 func newPipeOutput(t *testing.T) (p *output, r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -87,13 +87,13 @@ func newPipeOutput(t *testing.T) (p *output, r, w *os.File) {
 	return newOutput(w), r, w
 }
 
-// At the exit there is no time for a slow reader to take all that a hook has printed.
-func TestExitDropsHookOutputForASlowReader(t *testing.T) {
+// Before the exit, a slow reader gets usher's own lines instead of queued hook output.
+func TestFlushDropsHookOutputForASlowReader(t *testing.T) {
 	p, r, w := newPipeOutput(t)
 	var want []string
 	print := func(n int) {
 		for i := range n {
-			fmt.Fprintf(p.hooks(), "hook %d %s\n", i, strings.Repeat("x", 5000)) // longer than a piece
+			fmt.Fprintf(p.hooks(), "hook %d %s\n", i, strings.Repeat("x", 5000)) // longer than pieceSize
 		}
 		want = append(want, fmt.Sprintf("own %d", len(want)))
 		fmt.Fprintf(p, "own %d\n", len(want)-1)
@@ -114,7 +114,7 @@ func TestExitDropsHookOutputForASlowReader(t *testing.T) {
 	l := readLines(t, r)
 	<-flushed
 	w.Close()
-	said := l.rest()
+	log := l.rest()
 
 	var own []string
 	hooks := 0
@@ -124,20 +124,21 @@ func TestExitDropsHookOutputForASlowReader(t *testing.T) {
 			own = append(own, line)
 		case strings.HasPrefix(line, "hook "):
 			hooks++
-			assert.Equal(t, 5000, strings.Count(line, "x"), "a line that was begun is ended")
+			assert.Equal(t, 5000, strings.Count(line, "x"), "a line was written in part only")
 		default:
 			assert.Contains(t, line, "usher: warning: ")
 		}
 	}
 	assert.Equal(t, want, own)
-	assert.Equal(t, 1, strings.Count(said, "lines dropped: "))
-	assert.Equal(t, 150, hooks+droppedIn(t, said))
-	assert.Less(t, hooks, 20, "what a pipe holds")
-	assert.Equal(t, "own 2", l.all[len(l.all)-1], "the notice stands where the lines are missing")
+	assert.Equal(t, 1, strings.Count(log, "lines dropped: "))
+	assert.Equal(t, 150, hooks+droppedIn(t, log))
+	assert.Less(t, hooks, 20, "more lines than fit into the pipe")
+	assert.Equal(t, "own 2", l.all[len(l.all)-1], "the notice is not in the place of the dropped lines")
 }
 
-// usher's own lines are limited too: a log that nobody reads costs no more memory.
-func TestUnreadLogIsLimited(t *testing.T) {
+// The queue of usher's own lines is limited too, so that an unread log does not use up the
+// memory.
+func TestQueueOfAnUnreadLogIsLimited(t *testing.T) {
 	p, r, w := newPipeOutput(t)
 	const lines = 50_000
 	for i := range lines {
@@ -145,19 +146,19 @@ func TestUnreadLogIsLimited(t *testing.T) {
 		fmt.Fprintf(p.hooks(), "hook %s\n", strings.Repeat("x", 95))
 	}
 	p.mu.Lock()
-	assert.LessOrEqual(t, p.size, ownRoom+200, "a notice may be on top")
+	assert.LessOrEqual(t, p.size, ownRoom+200, "the queue may exceed the limit only by a notice")
 	p.mu.Unlock()
-	p.flush(true) // which does not wait for long
+	p.flush(true) // returns although nothing is read
 	l := readLines(t, r)
 	p.flushWithin(patience, patience, patience)
 	w.Close()
-	said := l.rest()
-	assert.Equal(t, 2*lines, len(l.all)-strings.Count(said, " dropped: ")+droppedIn(t, said))
-	assert.Greater(t, strings.Count(said, "\nown "), (ownRoom-hookRoom)/100)
+	log := l.rest()
+	assert.Equal(t, 2*lines, len(l.all)-strings.Count(log, " dropped: ")+droppedIn(t, log))
+	assert.Greater(t, strings.Count(log, "\nown "), (ownRoom-hookRoom)/100)
 }
 
-// A full disk does not block or end usher, and what could not be written is
-// counted once there is room.
+// A full disk neither blocks nor stops usher. Once a write succeeds again, a notice gives
+// the number of lost lines.
 func TestLogThatCannotBeWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -178,7 +179,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	l.rest()
 	assert.Equal(t, []string{"usher: warning: 6 lines dropped: cannot write to stderr: no space left on device", "own 3"}, l.all)
 
-	// A write that fails within a line leaves a part of it.
+	// If a write has written a part of a line, the notice starts on a new line.
 	p.fail(chunk{text: []byte("rest\n")}, true, syscall.EFBIG)
 	p.mu.Lock()
 	p.addNotice()
@@ -186,12 +187,13 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	p.mu.Unlock()
 }
 
-// The log is a file that may not grow (RLIMIT_FSIZE). usher goes on and does not repeat
-// the write without end, and the app does not get the SIGXFSZ of usher's write.
+// The log is a file that has reached RLIMIT_FSIZE. usher keeps working and does not retry
+// the write in a loop, and the SIGXFSZ that the kernel sends for its write does not reach
+// the app.
 func TestLogWithAFileSizeLimit(t *testing.T) {
 	t.Parallel()
-	log := filepath.Join(t.TempDir(), "log")
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 1; exec "$@" 2>`+log, "sh", binary(t), "--verbose", "--grace", "20s",
+	logFile := filepath.Join(t.TempDir(), "log")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 1; exec "$@" 2>`+logFile, "sh", binary(t), "--verbose", "--grace", "20s",
 		"--pre-start", "sh -c 'yes | head -n 100000'", "--", "sh", "-c", "echo up; read line; exit 7")
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -203,13 +205,13 @@ func TestLogWithAFileSizeLimit(t *testing.T) {
 	stdin.Close()
 	_ = cmd.Wait()
 	assert.Equal(t, 7, cmd.ProcessState.ExitCode())
-	said, err := os.ReadFile(log)
+	log, err := os.ReadFile(logFile)
 	require.NoError(t, err)
-	assert.LessOrEqual(t, len(said), 1024)
+	assert.LessOrEqual(t, len(log), 1024)
 	assert.Less(t, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), 20.0)
 }
 
-// The termination log keeps no more than it can hold, however many errors there are.
+// The message uses no more memory than the kubelet reads, however many errors are added.
 func TestTerminationMessageIsLimited(t *testing.T) {
 	var w terminationMessage
 	for range 10_000 {
