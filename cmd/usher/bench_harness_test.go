@@ -26,22 +26,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bench is one run.
+// bench is one run of the benchmark.
 type bench struct {
 	t          *testing.T
 	app        string
-	load       string  // of the machine, before
-	factor     float64 // on the number of rounds
+	load       string  // load average of the machine before the run
+	factor     float64 // for the numbers of rounds
 	candidates []*candidate
-	out        map[string]bool      // row and candidate: no more of it
-	numbers    map[string][]float64 // by row and candidate
+	removed    map[string]bool      // key: row + candidate; it is not measured any more
+	numbers    map[string][]float64 // key: row + candidate
 }
 
 func newBench(t *testing.T) *bench {
 	needRoot(t)
-	// The kernel ends the candidates when the thread that started them is gone.
+	// The candidates have Pdeathsig, and get it when the thread that started them exits.
 	runtime.LockOSThread()
-	b := &bench{t: t, app: filepath.Join(t.TempDir(), "app"), factor: 1, out: map[string]bool{}, numbers: map[string][]float64{}}
+	b := &bench{t: t, app: filepath.Join(t.TempDir(), "app"), factor: 1, removed: map[string]bool{}, numbers: map[string][]float64{}}
 	load, err := os.ReadFile("/proc/loadavg")
 	require.NoError(t, err)
 	b.load = strings.Fields(string(load))[0]
@@ -66,11 +66,11 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// candidate is one of the programs that are compared.
+// candidate is a program that is compared.
 type candidate struct{ name, path string }
 
-// argv is what is to be executed, up to the app's own words, to wait for the
-// targets; nil if the candidate cannot.
+// argv returns the command line, without that of the app, with which the candidate waits
+// for the targets; nil if it cannot.
 func (c *candidate) argv(targets []string) []string {
 	args := []string{c.path}
 	for n, t := range targets {
@@ -82,14 +82,14 @@ func (c *candidate) argv(targets []string) []string {
 			args = append(args, "-timeout", "60s", "-wait", t)
 		case c.name == "wait-for-it" && isTCP && n == 0:
 			args = append(args, "-q", "-t", "60", addr)
-		case c.name == "wait-for-it" && isTCP: // it takes one, and becomes its command
+		case c.name == "wait-for-it" && isTCP: // takes one target, then executes its command: chain them
 			args = append(args, "--", c.path, "-q", "-t", "60", addr)
 		default:
 			return nil
 		}
 	}
 	switch {
-	case c.name == "dockerize": // whose flags end at the first word that is none
+	case c.name == "dockerize": // its flags end at the first other argument, without "--"
 		return args
 	case c.name == "wait-for-it" && len(targets) == 0:
 		return nil
@@ -97,21 +97,22 @@ func (c *candidate) argv(targets []string) []string {
 	return append(args, "--")
 }
 
-// rounds scales the number of rounds that a row has by default.
+// rounds returns n multiplied by USHER_BENCH_ROUNDS.
 func (b *bench) rounds(n int) int { return max(1, int(math.Round(float64(n)*b.factor))) }
 
-// shuffled are those who can wait for the targets and are still in the row.
+// shuffled returns, in random order, the candidates that can wait for the targets and have
+// not been removed from the row.
 func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
 	for _, n := range rand.Perm(len(b.candidates)) {
-		if c := b.candidates[n]; c.argv(targets) != nil && !b.out[row+c.name] {
+		if c := b.candidates[n]; c.argv(targets) != nil && !b.removed[row+c.name] {
 			some = append(some, c)
 		}
 	}
 	return some
 }
 
-// each starts the candidates in turn, round by round, and measures each one
-// when its app has begun.
+// each starts the candidates one after the other, in each round, and calls measure once
+// the app has started.
 func (b *bench) each(row string, rounds int, targets []string, measure func(*candidate, *instance) error, app ...string) {
 	for range b.rounds(rounds) {
 		for _, c := range b.shuffled(row, targets...) {
@@ -132,28 +133,27 @@ func (b *bench) add(row string, c *candidate, x float64) {
 	b.numbers[row+c.name] = append(b.numbers[row+c.name], x)
 }
 
-// fail takes a candidate out of a row. That a peer cannot do something is a
-// finding; that usher cannot is a failure.
+// fail removes a candidate from a row. If that is usher, the benchmark fails.
 func (b *bench) fail(row string, c *candidate, err error) {
-	if b.out[row+c.name] {
-		return // it was said
+	if b.removed[row+c.name] {
+		return // already reported
 	}
-	b.out[row+c.name] = true
+	b.removed[row+c.name] = true
 	fmt.Fprintf(os.Stderr, "bench: %s: %s: %v\n", row, c.name, err)
 	if c.name == "usher" {
 		b.t.Errorf("%s: %v", row, err)
 	}
 }
 
-// instance is a started candidate; its app holds the other ends of the pipes.
+// instance is a started candidate with an app.
 type instance struct {
 	cmd             *exec.Cmd
-	in, out         *os.File
-	executed, began int64 // the init's execve, the app's first look at the clock
+	in, out         *os.File // pipes to the app's stdin and from its stdout
+	executed, began int64    // times of execve of the init, and of the start of the app's main
 }
 
-// launch makes a program PID 1, by way of the app's role how. The words of argv
-// are the program's, app the app's.
+// launch starts argv as PID 1, with the app and its arguments appended. how is the role of
+// testdata/bench/app.c that executes argv: "launch" or "launch-lo".
 func (b *bench) launch(how string, argv []string, app ...string) *instance {
 	stdin, in, err := os.Pipe()
 	require.NoError(b.t, err)
@@ -163,7 +163,7 @@ func (b *bench) launch(how string, argv []string, app ...string) *instance {
 	defer stdout.Close()
 	args := slices.Concat([]string{b.app, how}, argv, []string{b.app}, app)
 	i := &instance{in: in, out: out, cmd: &exec.Cmd{Path: b.app, Args: args, Stdin: stdin, Stdout: stdout}}
-	// Nothing else of the caller's, which may hold variables of usher's own.
+	// Only PATH, because the environment may contain variables of usher's flags.
 	i.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	if how == "launch-lo" {
@@ -173,27 +173,27 @@ func (b *bench) launch(how string, argv []string, app ...string) *instance {
 	return i
 }
 
-// started waits for the app's first record.
+// started waits for the first record of the app.
 func (i *instance) started() error {
-	r, err := i.record(answerTime)
+	r, err := i.record(timeout)
 	i.executed, i.began = r[0], r[1]
 	return err
 }
 
-// record reads what the app tells: two numbers, in one piece. It blocks in the
-// kernel and not in Go's poller, whose threads would look for work on the
-// processor that the candidate is about to need.
-func (i *instance) record(within time.Duration) (r [2]int64, err error) {
-	watch := time.AfterFunc(within, func() { i.cmd.Process.Kill() })
+// record reads a record of the app: two numbers. It blocks in read(2) instead of the Go
+// runtime's poller, because the runtime's threads would spin on the processor that the
+// candidate needs.
+func (i *instance) record(limit time.Duration) (r [2]int64, err error) {
+	watch := time.AfterFunc(limit, func() { i.cmd.Process.Kill() })
 	defer watch.Stop()
 	n, err := unix.Read(int(i.out.Fd()), (*[unsafe.Sizeof(r)]byte)(unsafe.Pointer(&r))[:])
 	if err == nil && n != int(unsafe.Sizeof(r)) {
-		err = fmt.Errorf("the app is gone, or silent for %v", within)
+		err = fmt.Errorf("the app has exited, or has written nothing for %v", limit)
 	}
 	return r, err
 }
 
-// end ends the namespace: whoever is in it goes with its PID 1.
+// end kills PID 1, and with it all processes of its PID namespace.
 func (i *instance) end() {
 	i.cmd.Process.Kill()
 	i.cmd.Process.Wait()
@@ -201,8 +201,8 @@ func (i *instance) end() {
 	i.out.Close()
 }
 
-// number finds a number by its name in a file of the init's in /proc. It may
-// stand behind the name, or in the line below, as far from the left.
+// number returns a number from a file in /proc/PID of the init, by its name. The number
+// follows the name, or is in the same column of the next line (net/snmp).
 func (i *instance) number(file, name string) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", i.cmd.Process.Pid, file))
 	lines := strings.Split(string(text), "\n")
@@ -221,10 +221,10 @@ func (i *instance) number(file, name string) float64 {
 			return x
 		}
 	}
-	return math.NaN() // the init is gone
+	return math.NaN() // the init has exited
 }
 
-// switches is how often the threads of the init were given a processor.
+// switches returns the number of context switches of all threads of the init.
 func (i *instance) switches() (n float64) {
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", i.cmd.Process.Pid))
 	for _, t := range threads {
@@ -234,9 +234,9 @@ func (i *instance) switches() (n float64) {
 	return n
 }
 
-// cpu is how many milliseconds the threads of the init have run, those that have
-// ended too, but not its children. Such a clock's number is the complement of
-// the process's, and in the last three bits the kind: 2, as it was scheduled.
+// cpu returns the CPU time of the init in milliseconds, without that of its children. The
+// ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3); 2 stands for
+// CPUCLOCK_SCHED.
 func (i *instance) cpu() float64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^i.cmd.Process.Pid<<3|2), &t); err != nil {
@@ -245,25 +245,25 @@ func (i *instance) cpu() float64 {
 	return float64(t.Nano()) / 1e6
 }
 
-// now is the app's clock.
+// now returns the time of CLOCK_MONOTONIC, which the app uses too.
 func now() int64 {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
 	return t.Nano()
 }
 
-// dependency is a port of this machine that refuses until it listens; then it
-// is a server that says 503 until it is to say yes.
+// dependency is a TCP port that refuses connections until listen is called. Then it is an
+// HTTP server that responds with 200 if ready is set, else with 503.
 type dependency struct {
-	t      *testing.T
-	fd     int
-	addr   string
-	server http.Server
-	yes    atomic.Bool
-	noes   atomic.Int64
+	t        *testing.T
+	fd       int
+	addr     string
+	server   http.Server
+	ready    atomic.Bool
+	refusals atomic.Int64 // responses with 503
 }
 
-// newDependency has its port, so that nobody else gets it, and refuses.
+// newDependency binds a socket to a free port, so that no other process gets the port.
 func newDependency(t *testing.T) *dependency {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -272,8 +272,8 @@ func newDependency(t *testing.T) *dependency {
 	require.NoError(t, err)
 	d := &dependency{t: t, fd: fd, addr: fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)}
 	d.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if !d.yes.Load() {
-			d.noes.Add(1)
+		if !d.ready.Load() {
+			d.refusals.Add(1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
@@ -281,18 +281,18 @@ func newDependency(t *testing.T) *dependency {
 	return d
 }
 
-func (d *dependency) listen(yes bool) *dependency {
-	d.yes.Store(yes)
+func (d *dependency) listen(ready bool) *dependency {
+	d.ready.Store(ready)
 	require.NoError(d.t, unix.Listen(d.fd, unix.SOMAXCONN))
 	file := os.NewFile(uintptr(d.fd), d.addr)
-	defer file.Close() // the listener has a copy
+	defer file.Close() // the listener has a duplicate of the descriptor
 	listener, err := net.FileListener(file)
 	require.NoError(d.t, err)
 	go d.server.Serve(listener)
 	return d
 }
 
-// table is what the benchmark says in the end.
+// table formats the results.
 func (b *bench) table() string {
 	var text strings.Builder
 	var system unix.Utsname
@@ -329,7 +329,7 @@ func (b *bench) table() string {
 	return text.String()
 }
 
-// median is NaN without numbers.
+// median returns the median, or NaN if there are no numbers.
 func (b *bench) median(row, name string) float64 {
 	x := slices.Sorted(slices.Values(b.numbers[row+name]))
 	if len(x) == 0 {
@@ -353,7 +353,8 @@ func (b *bench) verdict(row string, g benchGoal) string {
 	return text + ": no, " + about(is)
 }
 
-// about shows a number to three digits, a whole one as it is.
+// about formats a number with three significant digits, and a large or whole number without
+// decimal places.
 func about(x float64) string {
 	switch {
 	case math.IsNaN(x):

@@ -1,50 +1,51 @@
 //go:build bench
 
-// The benchmark measures usher beside whichever of tini, dumb-init, catatonit,
-// dockerize and wait-for-it are installed, each as the real PID 1 of a new PID
-// namespace, and prints one table. It needs root and a C compiler:
+// The benchmark compares usher with those of tini, dumb-init, catatonit, dockerize
+// and wait-for-it that are installed. It runs each as PID 1 of a new PID namespace,
+// and prints one table. It needs root and a C compiler:
 //
 //	make bench
 //
-// Two variables change it:
+// Two environment variables change it:
 //
-//	USHER_BENCH_PATH    directories in which to look for the peers before PATH
-//	USHER_BENCH_ROUNDS  factor on the number of rounds: 0.2 is a quick look
+//	USHER_BENCH_PATH    directories to search for the other programs before PATH
+//	USHER_BENCH_ROUNDS  factor for the number of rounds; 0.2 gives a quick estimate
 //
-// The candidates take turns within each round, in a new order each time, so
-// that noise hits all alike. A number is the median of its rounds; behind it
-// stands the ratio to the first peer of the row. Ratios last; times are those of
-// this machine and this minute. A candidate that cannot do what a row measures
-// has none. All run with their defaults, but for a timeout that is long enough.
+// Each round measures all candidates, in random order, so that noise affects all
+// alike. A number is the median over the rounds, followed by its ratio to the first
+// other program of the row. Absolute times depend on the machine and its load;
+// ratios depend on them less. A candidate has no number in a row for which it lacks
+// the feature. All candidates run with their default settings, except for a timeout
+// that is long enough.
 //
 // The rows:
 //
-//	size                 bytes of the program
-//	start                from the init's execve to the app's first look at the clock
-//	anonymous memory     RssAnon of the init at the end of the idle window: what a
-//	                     pod pays for it, since pages of files are shared
-//	threads              of the init, then
-//	wake-ups in 20 s     context switches of all its threads in the idle window
-//	... after a wait     these three for an init that has waited for one HTTP
-//	                     dependency, which was ready
-//	signal latency       from kill(2) of the init with SIGUSR1 until the app has it,
-//	                     all asleep for 10 ms before
-//	exit latency         from the app's _exit until the init's parent knows of its end
-//	orphans, all reaped  5,000 of them: from the first fork until none is left
-//	orphans, CPU         what they cost the init
-//	TCP ready -> app     a dependency refuses for 0.5 to 6 s, then listens; from
-//	                     there to the app's first look at the clock
-//	HTTP ready -> app    one refuses for half of such a time, says 503 for the other
-//	                     half, then 200; from there
-//	attempts, refused    connections a second to a port that refuses for 0.5 to 6 s
-//	attempts, says no    requests a second to a server that says 503 for as long
-//	... for 20 s         to one that says it for longer (22 s)
-//	200 TCP, 200 HTTP    from execve to the app, with so many dependencies, all ready
+//	size                  size of the program in bytes
+//	start                 from execve of the init until the app reads the clock
+//	anonymous memory      RssAnon of the init after 20 s without work; other pages are
+//	                      shared with other containers
+//	threads               number of threads of the init at the same time
+//	wake-ups in 20 s      context switches of all its threads in these 20 s
+//	... after a wait      the same for an init that has waited for one HTTP
+//	                      dependency, which was ready
+//	signal latency        from kill(2) of the init with SIGUSR1 until the app receives
+//	                      the signal, after 10 ms without work
+//	exit latency          from the app's _exit until wait4 returns in the init's parent
+//	orphans, all reaped   from the first fork of 5,000 orphans until all are reaped
+//	orphans, CPU          CPU time of the init for these orphans
+//	TCP ready -> app      a port refuses connections for 0.5 to 6 s; from listen(2)
+//	                      until the app reads the clock
+//	HTTP ready -> app     a port refuses connections, then the server sends 503, each
+//	                      for half of such a time; from the first 200 on
+//	attempts, refused     connections per second to a port that refuses for 0.5 to 6 s
+//	attempts, 503         requests per second to a server that sends 503 for 0.5 to 6 s
+//	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s
+//	200 TCP, 200 HTTP     from execve to the app, with 200 dependencies that are ready
 //
-// The goals in the last column are a factor of a peer in the same run, or a
-// plain number. One that is missed fails nothing, and a few percent to either
-// side are noise, much more on a busy machine: look at the load in the first
-// line. An usher that does not do what is measured is a failure.
+// A goal in the last column is a factor of another program's number, or a number.
+// A goal that is missed is no failure: numbers vary by a few percent, and by much
+// more on a busy machine (see the load in the first line). If usher cannot be
+// measured, the benchmark fails.
 package main
 
 import (
@@ -63,7 +64,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rounds, before USHER_BENCH_ROUNDS.
+// Numbers of rounds, to be multiplied by USHER_BENCH_ROUNDS.
 const (
 	startRounds  = 100
 	signalRounds = 10
@@ -71,23 +72,23 @@ const (
 	exitRounds   = 60
 	orphanRounds = 9
 	waitRounds   = 5
-	waitsEach    = 6 // in each round
+	waitsEach    = 6 // waits of each candidate in each round
 	manyRounds   = 15
-	idleEach     = 3 // of each candidate, all at the same time
+	idleEach     = 3 // idle instances of each candidate, all at the same time
 )
 
 const (
 	orphanCount = 5000
 	manyCount   = 200
-	shortest    = 500 * time.Millisecond // wait for a dependency
-	longest     = 6 * time.Second
+	minWait     = 500 * time.Millisecond // until a dependency is ready
+	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
-	settleTime  = 2 * time.Second  // from the start to the idle window
-	idleWindow  = 20 * time.Second // what the rows' names say
-	answerTime  = 10 * time.Second // whoever takes longer is out of the row
+	settleTime  = 2 * time.Second  // from the start until idleWindow begins
+	idleWindow  = 20 * time.Second // the names of rows contain it
+	timeout     = 10 * time.Second // a candidate that takes longer is removed from the row
 )
 
-// benchRows are the table's, in its order.
+// benchRows are the rows of the table, in order.
 var benchRows = []struct {
 	name, unit string
 	goals      []benchGoal
@@ -107,13 +108,13 @@ var benchRows = []struct {
 	{"TCP ready -> app", "ms", []benchGoal{{0.08, "dockerize"}}},
 	{"HTTP ready -> app", "ms", []benchGoal{{0.2, "dockerize"}}},
 	{"attempts, refused", "1/s", []benchGoal{{20, ""}}},
-	{"attempts, says no", "1/s", []benchGoal{{5, ""}}},
-	{"attempts, says no for 20 s", "1/s", []benchGoal{{5, ""}}},
+	{"attempts, 503", "1/s", []benchGoal{{5, ""}}},
+	{"attempts, 503 for 20 s", "1/s", []benchGoal{{5, ""}}},
 	{"200 TCP", "ms", []benchGoal{{0.8, "dockerize"}}},
 	{"200 HTTP", "ms", []benchGoal{{0.8, "dockerize"}}},
 }
 
-// benchGoal is at most so many times what a peer has, or at most so much.
+// benchGoal is the maximum of usher's number, or if peer is set, of its ratio to peer's.
 type benchGoal struct {
 	most float64
 	peer string
@@ -152,7 +153,7 @@ func (b *bench) start(row string) func(*candidate, *instance) error {
 	return func(c *candidate, i *instance) error {
 		b.add(row, c, float64(i.began-i.executed)/1e6)
 		if i.began-i.executed > int64(time.Second) {
-			b.out[row+c.name] = true // once is enough
+			b.removed[row+c.name] = true // too slow for more rounds
 		}
 		return nil
 	}
@@ -168,29 +169,29 @@ func (b *bench) many(row, scheme string) {
 
 func (b *bench) signals(c *candidate, i *instance) error {
 	for range signalsEach {
-		// A signal finds an init asleep. Sent without a pause the next one finds
-		// the threads of a Go program still looking for work, which flatters it.
+		// The init must be asleep. The threads of a Go program spin for a while after
+		// they have worked, so the next signal would be handled faster.
 		<-time.After(signalGap)
 		sent := now()
 		if err := syscall.Kill(i.cmd.Process.Pid, syscall.SIGUSR1); err != nil {
 			return err
 		}
-		came, err := i.record(answerTime)
+		received, err := i.record(timeout)
 		if err != nil {
 			return err
 		}
-		b.add("signal latency", c, float64(came[0]-sent)/1e3)
+		b.add("signal latency", c, float64(received[0]-sent)/1e3)
 	}
 	return nil
 }
 
 func (b *bench) exit(c *candidate, i *instance) error {
 	i.in.Close()
-	watch := time.AfterFunc(answerTime, func() { i.cmd.Process.Kill() })
+	watch := time.AfterFunc(timeout, func() { i.cmd.Process.Kill() })
 	defer watch.Stop()
 	i.cmd.Process.Wait()
 	gone := now()
-	exited, err := i.record(answerTime)
+	exited, err := i.record(timeout)
 	b.add("exit latency", c, float64(gone-exited[0])/1e3)
 	return err
 }
@@ -198,7 +199,7 @@ func (b *bench) exit(c *candidate, i *instance) error {
 func (b *bench) orphans(c *candidate, i *instance) error {
 	before := i.cpu()
 	i.in.Write([]byte{'\n'})
-	took, err := i.record(6 * answerTime)
+	took, err := i.record(6 * timeout)
 	switch {
 	case err != nil:
 		return err
@@ -211,15 +212,15 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 	return nil
 }
 
-// idle has all candidates asleep at the same time, where they do not disturb
-// each other, and looks at what they are then. So long a time is also what the
-// last row of attempts needs.
+// idle measures all candidates at the same time, because idle ones do not disturb each
+// other. The row of attempts over 20 s is measured meanwhile, because it needs the same
+// time.
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance
 		c     *candidate
-		after string // the end of the rows' names
-		woken float64
+		after string  // suffix of the names of the rows
+		woken float64 // context switches before idleWindow
 	}
 	var all []*sleeper
 	ready := "http://" + newDependency(b.t).listen(true).addr
@@ -237,13 +238,13 @@ func (b *bench) idle() {
 			}
 		}
 	}
-	const row = "attempts, says no for 20 s"
+	const row = "attempts, 503 for 20 s"
 	for _, c := range b.shuffled(row, "http://") {
 		dep := newDependency(b.t).listen(false)
 		defer b.launch("launch", c.argv([]string{"http://" + dep.addr}), "run").end()
-		defer func() { b.attempts(row, c, float64(dep.noes.Load()), settleTime+idleWindow) }()
+		defer func() { b.attempts(row, c, float64(dep.refusals.Load()), settleTime+idleWindow) }()
 	}
-	// No event tells that nothing happens: here it takes a clock.
+	// There is no event to wait for: the rows measure a fixed time without work.
 	<-time.After(settleTime)
 	for _, s := range all {
 		s.woken = s.switches()
@@ -256,23 +257,23 @@ func (b *bench) idle() {
 	}
 }
 
-// waiting starts all candidates of a round at once, for they mostly sleep, each
-// with a dependency of its own, and then does to these what is to be done, in
-// the order of time.
+// waiting starts all candidates of a round at once, because they mostly sleep, each with
+// its own dependency. Then it changes the state of the dependencies, at the planned
+// times.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent
 		var ends []func()
 		for n := range waitsEach {
-			// One in each of as many parts of the range, so that every candidate
-			// has short waits and long ones.
-			part := (longest - shortest) / waitsEach
+			// The range of waits is divided into waitsEach parts, with one wait in
+			// each part, so that every candidate has short and long waits.
+			part := (maxWait - minWait) / waitsEach
 			for row, scheme := range map[string]string{
 				"TCP ready -> app": "tcp://", "HTTP ready -> app": "http://",
-				"attempts, refused": "tcp://", "attempts, says no": "http://",
+				"attempts, refused": "tcp://", "attempts, 503": "http://",
 			} {
 				for _, c := range b.shuffled(row, scheme) {
-					wait := shortest + time.Duration(n)*part + rand.N(part)
+					wait := minWait + time.Duration(n)*part + rand.N(part)
 					events, end := b.wait(row, scheme, c, wait)
 					plan, ends = append(plan, events...), append(ends, end)
 				}
@@ -289,31 +290,32 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts notes how often somebody asked. Never is not seldom: he did not wait.
+// attempts adds a number of attempts per second. 0 is an error: the candidate has not
+// probed its dependency.
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
-		b.fail(row, c, errors.New("asked nobody"))
+		b.fail(row, c, errors.New("no attempt"))
 		return
 	}
 	b.add(row, c, n/in.Seconds())
 }
 
-// benchEvent is something to be done at a time of the app's clock.
+// benchEvent is an action at a time of CLOCK_MONOTONIC.
 type benchEvent struct {
 	at int64
 	do func()
 }
 
-// wait starts a candidate that has to wait so long for its dependency. It
-// returns what is to happen to that, and what is to be done after it all.
+// wait starts a candidate whose dependency is ready after the given time. It returns the
+// planned changes of the dependency, and a function that records the result.
 func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan []benchEvent, end func()) {
 	dep, how, ready := newDependency(b.t), "launch", int64(0)
 	if row == "attempts, refused" {
-		// In a network of its own, where nobody listens: all connections there
-		// are the candidate's, and the kernel counts them.
+		// In a new network namespace the kernel counts the connections of the
+		// candidate only.
 		how = "launch-lo"
 	}
-	if row == "attempts, says no" {
+	if row == "attempts, 503" {
 		dep.listen(false)
 	}
 	began := now()
@@ -323,18 +325,18 @@ func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan
 	switch row {
 	case "attempts, refused":
 		return []benchEvent{{late, func() { attempts(i.number("net/snmp", "ActiveOpens")) }}}, i.end
-	case "attempts, says no":
-		return []benchEvent{{late, func() { attempts(float64(dep.noes.Load())) }}}, i.end
+	case "attempts, 503":
+		return []benchEvent{{late, func() { attempts(float64(dep.refusals.Load())) }}}, i.end
 	case "TCP ready -> app":
 		plan = []benchEvent{{late, func() { ready = now(); dep.listen(true) }}}
 	case "HTTP ready -> app":
-		plan = []benchEvent{{middle, func() { dep.listen(false) }}, {late, func() { ready = now(); dep.yes.Store(true) }}}
+		plan = []benchEvent{{middle, func() { dep.listen(false) }}, {late, func() { ready = now(); dep.ready.Store(true) }}}
 	}
 	return plan, func() {
 		defer i.end()
 		err := i.started()
 		if err == nil && i.began < ready {
-			err = errors.New("the app began before its dependency")
+			err = errors.New("the app was started before its dependency was ready")
 		}
 		if err != nil {
 			b.fail(row, c, err)

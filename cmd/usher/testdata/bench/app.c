@@ -1,19 +1,21 @@
 /*
- * The app that the benchmark puts under each init, and the step just before
- * the init. Times are nanoseconds of CLOCK_MONOTONIC, which all processes
- * share. What it has to tell are records of two 64-bit numbers on stdout.
+ * The app that the benchmark runs under each init. It also executes the init.
+ * Times are in nanoseconds of CLOCK_MONOTONIC. The app writes records of two
+ * 64-bit numbers to stdout. The first record has the times of the execve of the
+ * init and of the start of main.
  *
- *   app launch ARGV...      become ARGV, and leave the time in the environment
- *   app launch-lo ARGV...   the same in a new network namespace: loopback first
- *   app run                 tell when it began; at the end of stdin tell the
- *                           time and exit
- *   app signals             tell when it began, then when each SIGUSR1 came
- *   app orphans N           tell when it began; at a byte on stdin make N
- *                           orphans, tell how long it took until all were
- *                           reaped, and whether they were (1) or not (0)
+ *   app launch ARGV...      store the time in the environment and execute ARGV
+ *   app launch-lo ARGV...   the same, after setting the loopback interface up
+ *   app run                 write the first record; at the end of stdin write
+ *                           the time and exit
+ *   app signals             write the first record, then a record with the time
+ *                           of each SIGUSR1
+ *   app orphans N           write the first record; after a byte on stdin create
+ *                           N orphans, then write a record: the time until all
+ *                           are reaped, and 1, or 0 if some are left
  *
- * It is static, so that no time goes into a dynamic linker, and it begins by
- * looking at the clock.
+ * It is linked statically, because a dynamic linker would take time, and main
+ * reads the clock first.
  */
 #define _GNU_SOURCE
 #include <net/if.h>
@@ -29,7 +31,7 @@
 #include <unistd.h>
 
 #define STAMP "BENCH_EXEC"
-#define GIVE_UP 5000000000 /* ns; an init that reaps is done in a tenth of it */
+#define GIVE_UP 5000000000 /* ns; an init that reaps needs a tenth of it */
 
 static int64_t now(void)
 {
@@ -39,7 +41,7 @@ static int64_t now(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-static void tell(int64_t a, int64_t b)
+static void put_record(int64_t a, int64_t b)
 {
 	int64_t record[2] = { a, b };
 
@@ -63,8 +65,8 @@ static void launch(char **argv)
 
 	if (getpid() != 1)
 		_exit(96);
-	/* The environment goes through every init unchanged, and it wakes nobody
-	 * up, as a write to a pipe would. */
+	/* Every init passes the environment on. A write to a pipe would wake up
+	 * the benchmark. */
 	snprintf(stamp, sizeof stamp, STAMP "=%lld", (long long)now());
 	putenv(stamp);
 	execv(argv[0], argv);
@@ -77,9 +79,9 @@ static void run(void)
 
 	while (read(0, &byte, 1) > 0)
 		;
-	/* The record stays in the pipe until the init is gone: nobody reads it
-	 * while the clock runs. */
-	tell(now(), 0);
+	/* The benchmark reads this record only after the init has exited, so that
+	 * the read does not disturb the measurement. */
+	put_record(now(), 0);
 	_exit(0);
 }
 
@@ -87,7 +89,7 @@ static void signals(const sigset_t *usr1)
 {
 	for (;;)
 		if (sigwaitinfo(usr1, NULL) == SIGUSR1)
-			tell(now(), 0);
+			put_record(now(), 0);
 }
 
 static void orphans(long n)
@@ -106,17 +108,17 @@ static void orphans(long n)
 		if (child < 0)
 			_exit(94);
 		if (child == 0) {
-			fork(); /* this one will be the orphan; both end at once */
+			fork(); /* the grandchild becomes the orphan; both exit at once */
 			_exit(0);
 		}
 		waitpid(child, NULL, 0);
 	}
-	/* Zombies count for kill(-1, 0), which leaves out PID 1 and the caller.
-	 * That the last of them is gone is no event that one could wait for. */
+	/* kill(-1, 0) succeeds as long as there is a process, or a zombie, besides
+	 * PID 1 and the caller. No event reports that the last zombie was reaped. */
 	made = now();
 	while (!(gone = kill(-1, 0) < 0) && now() - made < GIVE_UP)
 		nanosleep(&nap, NULL);
-	tell(now() - begun, gone);
+	put_record(now() - begun, gone);
 	while (read(0, &byte, 1) > 0)
 		;
 	_exit(0);
@@ -135,11 +137,11 @@ int main(int argc, char **argv)
 	if (argc < 2 || !stamp)
 		return 99;
 
-	/* Before the first record: the harness sends signals once it has that. */
+	/* Before the first record, after which the benchmark sends signals. */
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &usr1, NULL);
-	tell(atoll(stamp), begun);
+	put_record(atoll(stamp), begun);
 	if (!strcmp(argv[1], "run"))
 		run();
 	if (!strcmp(argv[1], "signals"))

@@ -1,4 +1,4 @@
-// A server that is stopped as the documentation of os/signal shows.
+// A server that shuts down as in the documentation of os/signal.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 		}
 	}()
 	<-ctx.Done()
-	stop() // from now on a second SIGTERM has its default action, which kills
+	stop() // restores the default action: a second SIGTERM kills the process
 	if err := server.Shutdown(context.Background()); err != nil {
 		log.Fatal(err)
 	}

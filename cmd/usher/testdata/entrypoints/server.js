@@ -6,6 +6,6 @@ const server = http.createServer((request, response) => {
 })
 server.listen(8080)
 
-// As in Node's own documentation. The handler is for one signal: a second
-// SIGTERM has its default action, which kills.
+// As in Node's documentation. The handler is removed after the first signal, so a
+// second SIGTERM kills the process.
 process.once('SIGTERM', () => server.close(() => console.log('server closed')))

@@ -1,4 +1,4 @@
 #!/bin/bash
-# The log goes to a file too.
+# The output also goes to a log file.
 exec > >(tee -a app.log) 2>&1
 "$@"

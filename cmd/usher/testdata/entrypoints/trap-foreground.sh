@@ -1,5 +1,5 @@
 #!/bin/bash
-# bash runs the trap only when the command in the foreground has exited.
+# bash runs the trap only after the foreground command has exited.
 cleanup() {
 	echo "cleaned up"
 	exit 0

@@ -1,4 +1,4 @@
 #!/bin/bash
-# A signal without a trap of its own ends bash at once, after this one.
+# A signal that has no trap terminates bash, which first runs the EXIT trap.
 trap 'echo "cleaned up"' EXIT
 "$@"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A shell that was stopped by a signal is to end by that signal.
+# The shell ends by the same signal, so that its parent sees the reason.
 stop() {
 	kill -TERM "$child"
 	trap - TERM

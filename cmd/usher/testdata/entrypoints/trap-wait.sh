@@ -1,5 +1,5 @@
 #!/bin/bash
-# The second "wait" is for the server's own end.
+# The trap interrupts the first "wait"; the second one waits for the server to exit.
 trap 'kill -TERM $child' TERM INT
 "$@" &
 child=$!

@@ -1,6 +1,5 @@
 #!/bin/sh
-# "wait" returns as soon as the trap has run, so the script exits before the
-# server does.
+# The trap interrupts "wait", so the script exits before the server does.
 trap 'kill -TERM $child' TERM
 "$@" &
 child=$!

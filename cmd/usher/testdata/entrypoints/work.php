@@ -2,7 +2,7 @@
 echo "started\n";
 ob_flush();
 flush();
-// Not one sleep: a signal ends it early.
+// A loop instead of one sleep, which a signal would interrupt.
 for ($end = microtime(true) + 1.2; microtime(true) < $end;) {
     usleep(10000);
 }
