@@ -32,7 +32,7 @@ const (
 	readyAccepts = "a connection is accepted"
 	readyStatus  = "the status is 200 to 399"
 	readyServing = "grpc.health.v1 answers SERVING"
-	readyServer  = "the server itself says that it accepts clients"
+	readyServer  = "the server accepts clients, by its own protocol"
 	sameOnTLS    = "The connection uses TLS, and the certificate is verified."
 )
 
@@ -44,10 +44,10 @@ var kinds = []kind{
 		details: "A probe follows redirects on the same host name, 10 at most; one to another host counts as ready. " +
 			"What was written for the URL (method, headers, user, body, client certificate) is sent to the same scheme and port only, or from http to https on their default ports; any other redirect is followed with a plain GET, or HEAD if `method=` is HEAD. " +
 			"A hook follows no redirect: a 3xx is a failure. " +
-			"Spaces, control characters, characters that are not ASCII, backquotes and `\"<>\\^{|}` in the path or query are refused: write `%20`."},
+			"Spaces, control characters, characters that are not ASCII, backquotes and `\"<>\\^{|}` in the path or query are refused: write `%20` for a space."},
 	{name: "https", form: "https://HOST[:PORT]/PATH", ready: readyStatus, options: slices.Concat(httpOptions, tlsOptions), build: buildHTTP, example: "'ca=/etc/tls/ca.pem https://auth/healthz'", details: sameOnTLS},
 	{name: "grpc", form: "grpc://HOST:PORT[/SERVICE]", ready: readyServing, build: buildGRPC, example: "grpc://auth:50051",
-		details: "Without SERVICE the server as a whole is asked for."},
+		details: "Without SERVICE the health of the whole server is requested."},
 	{name: "grpcs", form: "grpcs://HOST:PORT[/SERVICE]", ready: readyServing, options: tlsOptions, build: buildGRPC, example: "'server-name=auth.example grpcs://auth:50051/users'", details: sameOnTLS},
 	{name: "file", form: "file:///PATH", ready: "it exists", build: buildFile, example: "file:///shared/ready"},
 	{name: "dns", form: "dns://NAME", ready: "it resolves", build: buildDNS, example: "dns://db.prod.svc",
@@ -57,13 +57,13 @@ var kinds = []kind{
 	{name: "postgresql", form: "postgresql://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "postgresql://db",
 		details: "The same as `postgres://`."},
 	{name: "mysql", form: "mysql://HOST[:PORT]", ready: readyServer, build: buildServer(3306, askMySQL), example: "mysql://db",
-		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready."},
+		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready; without a login the attempt would count towards `max_connect_errors`, and the server would block the host."},
 	{name: "redis", form: "redis://HOST[:PORT]", ready: readyServer, build: buildServer(6379, askRedis), example: "redis://cache",
-		details: "The default port is 6379. It must answer PING and not be loading its data. With a password it does not tell whether it is loading: use `redis-cli` as a command then."},
+		details: "The default port is 6379. It must answer PING and not be loading its data. A server that wants a password counts as ready even while it loads its data: use `redis-cli` as a command then."},
 	{name: "amqp", form: "amqp://HOST[:PORT]", ready: readyServer, build: buildServer(5672, askAMQP), example: "amqp://queue",
 		details: "The default port is 5672. RabbitMQ logs one connection that the client closed each time it is ready."},
 	{name: "nats", form: "nats://HOST[:PORT]", ready: readyServer, build: buildServer(4222, askNATS), example: "nats://bus",
-		details: "The default port is 4222."},
+		details: "The default port is 4222. A server that requires TLS logs one failed handshake each time it is ready."},
 	{name: "mqtt", form: "mqtt://HOST[:PORT]", ready: readyServer, build: buildServer(1883, askMQTT), example: "mqtt://broker",
 		details: "The default port is 1883."},
 	{name: "memcached", form: "memcached://HOST[:PORT]", ready: readyServer, build: buildServer(11211, askMemcached), example: "memcached://cache",

@@ -16,15 +16,16 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The tables in the README and in usher(1) are generated from the flag table and from the
-// tables of package probes. "make docs" runs this test with -update, which writes them.
+// The lists of flags, targets and options in usher(1), and the README's table of targets,
+// are made from the flag table and from the tables of package probes. "make docs" runs this
+// test with -update, which writes them.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
 		file, begin, end string
 		parts            map[string]func() string
 	}{
 		{"../../README.md", "<!-- %s: written by make docs -->\n", "<!-- end of %s -->\n",
-			map[string]func() string{"flags": markdownOfFlags, "targets": markdownOfTargets, "options": markdownOfOptions}},
+			map[string]func() string{"targets": markdownOfTargets}},
 		{"usher.1", ".\\\" %s: written by make docs\n", ".\\\" end of %s\n",
 			map[string]func() string{"flags": mdocOfFlags, "targets": mdocOfTargets, "options": mdocOfOptions}},
 	} {
@@ -54,55 +55,21 @@ func markdownRow(cells ...string) string {
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
-func markdownOfFlags() string {
-	var b strings.Builder
-	b.WriteString("| flag | meaning, default |\n|---|---|\n")
-	section := ""
-	for _, f := range flags {
-		if f.section != section {
-			section = f.section
-			b.WriteString(markdownRow("**"+section+"**", ""))
-		}
-		meaning := f.help
-		if f.is(repeatable) {
-			meaning += "; repeatable"
-		}
-		if f.is(needsGrace) {
-			meaning += "; needs `--grace`"
-		}
-		b.WriteString(markdownRow("`"+strings.TrimSpace("--"+f.name+" "+f.arg)+"`", meaning))
-	}
-	names := namesOf(noVariable)
-	for i := range names {
-		names[i] = "`" + names[i] + "`"
-	}
-	fmt.Fprintf(&b, "\nEvery flag except %s has an environment variable: that of `--wait-timeout` is `%s`.\n",
-		listOf(names), findFlag("wait-timeout").variable())
-	return b.String()
-}
-
 func markdownOfTargets() string {
 	var b strings.Builder
-	b.WriteString("| target | ready when | for example |\n|---|---|---|\n")
-	for _, k := range probes.Kinds() {
-		form := "`" + k.Form + "`"
-		if k.Name == "command" {
-			form = k.Form
+	b.WriteString("| target | ready when |\n|---|---|\n")
+	for _, group := range groupedKinds() {
+		var forms []string
+		for i, k := range group {
+			form := "`" + k.Form + "`"
+			if k.Name == "command" {
+				form = k.Form
+			} else if i > 0 && afterScheme(k.Form) == afterScheme(group[0].Form) {
+				form = "`" + k.Name + "://`"
+			}
+			forms = append(forms, form)
 		}
-		b.WriteString(markdownRow(form, k.Ready, "`--wait "+k.Example+"`"))
-	}
-	return b.String()
-}
-
-func markdownOfOptions() string {
-	var b strings.Builder
-	b.WriteString("| option | for | meaning, default |\n|---|---|---|\n")
-	for _, o := range probes.Options() {
-		meaning := o.Meaning
-		if o.Repeatable {
-			meaning += "; repeatable"
-		}
-		b.WriteString(markdownRow("`"+o.Name+"="+o.Value+"`", strings.Replace(optionIsFor(o), "--wait", "`--wait`", 1), meaning))
+		b.WriteString(markdownRow(strings.Join(forms, ", "), group[0].Ready))
 	}
 	return b.String()
 }
@@ -149,7 +116,7 @@ func mdocOfTargets() string {
 	var b strings.Builder
 	b.WriteString(".Bl -tag -width Ds\n")
 	for _, k := range probes.Kinds() {
-		fmt.Fprintf(&b, ".It Cm %s\n%s", mdocQuote(k.Form), mdoc("Ready when "+k.Ready+". "+k.Details))
+		fmt.Fprintf(&b, ".It Cm %s\n%s.Dl --wait %s\n", mdocQuote(k.Form), mdoc("Ready when "+k.Ready+". "+k.Details), mdocEscape(k.Example))
 	}
 	return b.String() + ".El\n"
 }

@@ -59,6 +59,10 @@ func TestExamples(t *testing.T) {
 		t.Parallel()
 		exampleDockerfile(t, images)
 	})
+	t.Run("image for a registry", func(t *testing.T) {
+		t.Parallel()
+		imageForRegistry(t)
+	})
 	t.Run("pods", func(t *testing.T) {
 		t.Parallel()
 		podman := needPodman(t)
@@ -110,6 +114,21 @@ func nginxInDocker(t *testing.T, images *images, file, name string) {
 	assert.Equal(t, 0, nginx.exitCode())
 	e.run("docker logs")
 	e.expects(nginx)
+}
+
+// imageForRegistry runs the README's "make image" with a name.
+func imageForRegistry(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	command := regexp.MustCompile("`(make image IMAGE=(\\S+))`").FindStringSubmatch(string(readme))
+	require.Len(t, command, 3)
+	assert.Contains(t, readmeBlock(t, "pod"), "image: "+command[2]+"\n")
+	docker.cleanup(t, "rmi", command[2])
+	makes := exec.CommandContext(deadline(t), "sh", "-c", command[1])
+	makes.Dir = sources(t)
+	out, err := makes.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	docker.run(t, nil, "image", "inspect", command[2])
 }
 
 func exampleWorker(t *testing.T, images *images) {
@@ -769,7 +788,7 @@ type (
 func TestExampleManifestsFitKubernetes(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*/*.yaml")
 	require.NoError(t, err)
-	manifests := map[string][]byte{"README": []byte(readmeBlock(t, "pod")), "README's init container": []byte(readmeBlock(t, "init container"))}
+	manifests := map[string][]byte{"README": []byte(readmeBlock(t, "pod"))}
 	for _, file := range files {
 		if filepath.Base(file) == "compose.yaml" {
 			continue
@@ -777,7 +796,7 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 		manifests[filepath.Base(filepath.Dir(file))], err = os.ReadFile(file)
 		require.NoError(t, err)
 	}
-	require.Len(t, manifests, 2+len(podExamples))
+	require.Len(t, manifests, 1+len(podExamples))
 	for name, manifest := range manifests {
 		t.Run(name, func(t *testing.T) {
 			var written map[string]any

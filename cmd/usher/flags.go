@@ -18,8 +18,8 @@ import (
 )
 
 // A flagRow is one row of the flag table, from which the command line and the
-// environment are parsed and --help, usher(1) and the README are written. To add a
-// flag, add a row and the code that acts on it, then run "make docs".
+// environment are parsed and --help and usher(1) are written. To add a flag, add a row
+// and the code that acts on it, then run "make docs".
 type flagRow struct {
 	name    string
 	short   string // one letter, or ""
@@ -28,9 +28,9 @@ type flagRow struct {
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
 
-	// help is the description in --help and the README, without a full stop. usher(1)
-	// adds the sentences of more. Literal words are in backquotes. The pages add what
-	// follows from traits, such as "needs --grace".
+	// help is the description in --help, without a full stop. usher(1) adds the
+	// sentences of more. Literal words are in backquotes. The pages add what follows
+	// from traits, such as "needs --grace".
 	help, more string
 
 	// set parses one value into the options. Its error is printed after the name of
@@ -59,7 +59,7 @@ func (f *flagRow) variable() string {
 	return "USHER_" + strings.ToUpper(strings.ReplaceAll(f.name, "-", "_"))
 }
 
-// Sections of --help, usher(1) and the README's table.
+// Sections of --help and usher(1).
 const (
 	beforeApp   = "Before the app starts"
 	whileApp    = "While the app runs"

@@ -50,7 +50,13 @@ func TestReadmeShowsTheOutputOfTheDemo(t *testing.T) {
 	if strings.Contains(string(out), "no PID namespace") {
 		skip(t, "needs PID namespaces")
 	}
-	assert.Equal(t, normalized(readmeBlock(t, "demo")), normalized(string(out)), "%s", out)
+	want, got := normalized(readmeBlock(t, "demo")), normalized(string(out))
+	// SIGKILL at the deadline goes to all processes with one kill(2). If the app is the
+	// last of them to exit, no leftovers are reported.
+	if late := "N  usher: warning: leftovers: sent SIGKILL to all remaining processes"; !slices.Contains(got, late) {
+		want = slices.DeleteFunc(want, func(line string) bool { return line == late })
+	}
+	assert.Equal(t, want, got, "%s", out)
 }
 
 func TestReadmeShowsTheExampleDockerfile(t *testing.T) {

@@ -1,13 +1,14 @@
-// Demo shows the main job of usher on this terminal, without Docker and without
-// root: each part is one life of a container, with usher as the PID 1 of a new
-// PID namespace, and every line has its time in front.
+// Demo shows on this terminal what usher does, without Docker and without root. Each
+// part is one run of usher as PID 1 of a new PID namespace, and every line begins with
+// the time since the start of that run.
 //
 // Run this:
 //
 //	make demo
 //
-// Expect two lives: an app whose dependency opens late and which is drained and
-// stopped in order; and one that ignores its stop signal and meets the deadline.
+// Expect two runs: an app that starts once its dependency accepts connections, and is
+// drained and stopped in order; and an app that ignores its stop signal, and is killed
+// at the deadline.
 package main
 
 import (
@@ -30,107 +31,107 @@ func main() {
 	usher := os.Args[1]
 	port := freePort()
 
-	fmt.Println("A dependency that opens late, an app, a stop with a drain:")
-	l := begin(usher, "--wait", "tcp://127.0.0.1:"+port, "--grace", "8s", "--drain-delay", "1s",
-		"--drain", `sh -c 'echo told the load balancer, because of $USHER_SIGNAL'`, "--post-stop", "echo reported",
-		"--", "sh", "-c", `trap 'echo finishing my work; exit 0' TERM; echo serving; while :; do sleep 0.1; done`)
+	fmt.Println("An app waits for its dependency, and is drained and stopped in order:")
+	r := begin(usher, "--wait", "tcp://127.0.0.1:"+port, "--grace", "8s", "--drain-delay", "1s",
+		"--drain", `sh -c 'echo deregistered after $USHER_SIGNAL'`, "--post-stop", "echo reported",
+		"--", "sh", "-c", `trap 'echo finishing; exit 0' TERM; echo serving; while :; do sleep 0.1; done`)
 	time.AfterFunc(1500*time.Millisecond, func() {
-		l.print("(the dependency opens)")
+		r.print("(the dependency accepts connections)")
 		open(port)
 	})
-	l.stopAfter("serving", time.Second)
-	l.expect(0)
+	r.stopAfter("serving", time.Second)
+	r.expect(0)
 
-	fmt.Println("\nAn app that ignores its stop signal, and its child in another session:")
-	l = begin(usher, "--grace", "3s", "--post-stop", "echo reported", "--",
+	fmt.Println("\nAn app ignores its stop signal, and has a child in another session:")
+	r = begin(usher, "--grace", "3s", "--post-stop", "echo reported", "--",
 		"sh", "-c", `trap '' TERM; setsid sleep 1000 & echo serving; while :; do sleep 0.1; done`)
-	l.stopAfter("serving", 500*time.Millisecond)
-	l.expect(137)
+	r.stopAfter("serving", 500*time.Millisecond)
+	r.expect(137)
 }
 
-// life is one run of usher.
-type life struct {
+// run is one run of usher.
+type run struct {
 	cmd    *exec.Cmd
 	began  time.Time
-	mu     sync.Mutex // one line at a time
+	mu     sync.Mutex // guards stdout: one line at a time
 	output sync.WaitGroup
 	seen   chan string
 }
 
-func begin(usher string, args ...string) *life {
-	l := &life{began: time.Now(), seen: make(chan string, 1000)}
+func begin(usher string, args ...string) *run {
+	r := &run{began: time.Now(), seen: make(chan string, 1000)}
 	fmt.Printf("$ usher %s\n", quoted(args))
-	err := l.start(usher, args, &syscall.SysProcAttr{
+	err := r.start(usher, args, &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWPID | syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	})
 	if err != nil {
 		fmt.Printf("(no PID namespace here, %v: usher runs as an ordinary process)\n", err)
-		err = l.start(usher, args, nil)
+		err = r.start(usher, args, nil)
 	}
 	if err != nil {
 		fail(err.Error())
 	}
-	return l
+	return r
 }
 
-func (l *life) start(usher string, args []string, attr *syscall.SysProcAttr) error {
-	l.cmd = exec.Command(usher, args...)
-	l.cmd.SysProcAttr = attr
-	stdout, err := l.cmd.StdoutPipe()
+func (r *run) start(usher string, args []string, attr *syscall.SysProcAttr) error {
+	r.cmd = exec.Command(usher, args...)
+	r.cmd.SysProcAttr = attr
+	stdout, err := r.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	stderr, err := l.cmd.StderrPipe()
+	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
-	if err := l.cmd.Start(); err != nil {
+	if err := r.cmd.Start(); err != nil {
 		return err
 	}
-	l.output.Go(func() { l.copy(stdout, "app: ") })
-	l.output.Go(func() { l.copy(stderr, "") })
+	r.output.Go(func() { r.copy(stdout, "app: ") })
+	r.output.Go(func() { r.copy(stderr, "") })
 	return nil
 }
 
-func (l *life) copy(from io.Reader, mark string) {
+func (r *run) copy(from io.Reader, mark string) {
 	for s := bufio.NewScanner(from); s.Scan(); {
-		l.print(mark + s.Text())
-		l.seen <- s.Text()
+		r.print(mark + s.Text())
+		r.seen <- s.Text()
 	}
 }
 
-func (l *life) print(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Printf("%6.2fs  %s\n", time.Since(l.began).Seconds(), line)
+func (r *run) print(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Printf("%6.2fs  %s\n", time.Since(r.began).Seconds(), line)
 }
 
-// stopAfter sends SIGTERM, as docker stop and the kubelet do, some time after a
-// line has been printed.
-func (l *life) stopAfter(line string, d time.Duration) {
-	for text := range l.seen {
+// stopAfter waits until a line is printed, and sends SIGTERM at the time d after it, as
+// docker stop and the kubelet do.
+func (r *run) stopAfter(line string, d time.Duration) {
+	for text := range r.seen {
 		if text == line {
 			break
 		}
 	}
 	time.Sleep(d)
-	l.print("(SIGTERM)")
-	l.cmd.Process.Signal(syscall.SIGTERM)
+	r.print("(SIGTERM)")
+	r.cmd.Process.Signal(syscall.SIGTERM)
 }
 
-func (l *life) expect(code int) {
-	l.output.Wait() // the app's and usher's output have ended: so have they
-	l.cmd.Wait()
-	got := l.cmd.ProcessState.ExitCode()
-	l.print(fmt.Sprintf("exit code %d", got))
+func (r *run) expect(code int) {
+	r.output.Wait() // Wait closes the pipes, so all output must have been read
+	r.cmd.Wait()
+	got := r.cmd.ProcessState.ExitCode()
+	r.print(fmt.Sprintf("exit code %d", got))
 	if got != code {
 		fail(fmt.Sprintf("the exit code should have been %d", code))
 	}
 }
 
-// freePort is a port that nothing listens on.
+// freePort returns a port on which no process listens.
 func freePort() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -156,7 +157,7 @@ func open(port string) {
 	}()
 }
 
-// quoted is args as one would type them.
+// quoted returns args as a user writes them in a shell.
 func quoted(args []string) string {
 	var all []string
 	for _, a := range args {
@@ -172,7 +173,7 @@ func quoted(args []string) string {
 	return strings.Join(all, " ")
 }
 
-func fail(why string) {
-	fmt.Fprintln(os.Stderr, "demo:", why)
+func fail(reason string) {
+	fmt.Fprintln(os.Stderr, "demo:", reason)
 	os.Exit(1)
 }
