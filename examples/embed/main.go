@@ -1,5 +1,5 @@
-// Embed is a program of its own that leads the life of another one: timeout(1),
-// but with a drain, by the packages supervisor and probes.
+// Embed runs a command with a time limit and a drain, like timeout(1), by the packages
+// supervisor, probes and signals.
 //
 // Run this:
 //
@@ -10,7 +10,7 @@
 //	embed: sh started, pid 4711
 //	serving
 //	embed: shutting down
-//	embed: drain: told the load balancer
+//	embed: drain: deregistered
 //	embed: sh was killed by SIGTERM
 package main
 
@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // first of all: until then SIGTERM ends a Go program
+	inbox, err := signals.Open() // first: until then SIGTERM ends a Go program
 	if err != nil {
 		fail(err)
 	}
@@ -39,40 +39,40 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	drain, err := probes.Parse("echo told the load balancer", probes.ForEnd)
+	drain, err := probes.Parse("echo deregistered", probes.ForEnd)
 	if err != nil {
 		fail(err)
 	}
 
-	// The end of the context counts as a SIGTERM; a real one does as well.
+	// When the context ends, Run shuts down as on SIGTERM.
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	code, why := supervisor.Run(ctx, supervisor.Config{
+	code, reason := supervisor.Run(ctx, supervisor.Config{
 		Command: command,
 		Drain:   []probes.Target{drain},
 		Grace:   5 * time.Second,
 		Signals: inbox,
-		Output:  func(l supervisor.Line) { say("%v: %s", l.Phase, l.Text) },
+		Output:  func(l supervisor.Line) { logf("%v: %s", l.Phase, l.Text) },
 		Observe: func(e supervisor.Event) {
 			switch e.Kind {
 			case supervisor.AppStarted:
-				say("%s started, pid %d", command[0], e.PID)
+				logf("%s started, pid %d", command[0], e.PID)
 			case supervisor.StopRequested:
-				say("shutting down")
+				logf("shutting down")
 			case supervisor.AppExited:
-				say("%s %v", command[0], e.Exit)
+				logf("%s %v", command[0], e.Exit)
 			}
 		},
 	})
-	if failed := new(supervisor.PhaseError); errors.As(why, &failed) {
-		say("%v", failed) // it could not be started, for one
+	if failed := new(supervisor.PhaseError); errors.As(reason, &failed) {
+		logf("%v", failed) // such as a command that was not found
 	}
 	os.Exit(code)
 }
 
-func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "embed: "+format+"\n", args...) }
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, "embed: "+format+"\n", args...) }
 
-func fail(why any) {
-	say("%v", why)
+func fail(reason any) {
+	logf("%v", reason)
 	os.Exit(supervisor.CodeFault)
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands for the tool that you use.
+# A stand-in for your migration tool.
 if [ "${SCHEMA:=2}" -gt 2 ]; then
 	echo "there is no schema $SCHEMA"
 	exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A job after another, until SIGUSR1 says that it is enough. SIGTERM, which has no
-# trap, would end it in the middle of a job.
+# Does one job after another until SIGUSR1. SIGTERM has no trap here and would kill it in
+# the middle of a job.
 trap enough=1 USR1
 job=0
 until [ "$enough" ]; do
@@ -9,6 +9,6 @@ until [ "$enough" ]; do
 	sleep 3
 	echo "job $job done"
 done
-# The report is sent by another process, which SIGTERM does not end.
+# Another process, which ignores SIGTERM, sends the report.
 trap '' TERM
 (sleep 2; echo "report sent") &
