@@ -1,21 +1,21 @@
 # make        build usher, static, and check its size
-# make help   the rest
+# make help   list the other targets
 
 SHELL   := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
-# The whole program goes into other people's images, so its size in bytes for amd64
-# is changed by decision: "make build" fails when the binary is more than 1 % larger
-# than SIZE, or larger than MAX_SIZE. Binaries for other processors are up to 5 %
-# larger, and only MAX_SIZE holds for them.
+# The binary is copied into other images, so it must not grow unnoticed: "make build"
+# fails if it is more than 1 % larger than SIZE bytes (amd64), or larger than MAX_SIZE
+# bytes. Binaries for other processors are up to 5 % larger; only MAX_SIZE is checked
+# for them.
 SIZE     := 7200894
 MAX_SIZE := 7800000
 
-# The race detector needs cgo, so a C compiler.
+# The race detector needs cgo, and cgo needs a C compiler.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 
-# The linter is built by the Go toolchain here, beside nobody else's.
+# Tools are built here, in the versions below, so that no other installed version is used.
 TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 LINT_VERSION := v2.15.0
 LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
@@ -24,11 +24,11 @@ VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
 .PHONY: build release image test check fmt vet lint docs fuzz vuln bench demo clean help FORCE
 
-# What the binary is made with, and nothing of where and when: the same commit
-# gives the same bytes (-trimpath, no build ID, no VCS stamp).
+# The build is reproducible: the same commit gives the same bytes, whatever the directory
+# and the time (-trimpath, no build ID, no VCS stamp).
 #
-# usher begins at a first instruction of its own: see signals/handlers.go. Another
-# architecture than the two has no such symbol, and begins where Go programs do.
+# On amd64 and arm64 the entry point is usher's own (-E), see signals/handlers.go. Other
+# processors have no such symbol, and use Go's entry point.
 entry = $(if $(filter amd64 arm64,$(1)),-E github.com/usher-init/usher/signals.entry)
 build = CGO_ENABLED=0 GOOS=linux GOARCH=$(1) GOARM=7 go build -trimpath -buildvcs=false \
 	-ldflags '-s -w -buildid= $(call entry,$(1)) -X main.versionTag=$(VERSION) -X main.commit=$(COMMIT)' -o $(2) ./cmd/usher
@@ -50,9 +50,9 @@ release: $(RELEASED:%=dist/usher-linux-%) ## dist/: a binary for each architectu
 dist/usher-linux-%: FORCE
 	$(call build,$*,$@)
 
-# A user of its own, without a name. /shared is its own too, so that a named
-# volume which is mounted there is: Docker gives it the owner that it finds.
-image: build ## usher's own image, FROM scratch: the init container that brings it (IMAGE=name:tag)
+# The user needs no name. /shared belongs to it, because Docker gives a named volume that
+# is mounted there the owner of the directory.
+image: build ## usher's own image, FROM scratch, to copy usher from (IMAGE=name:tag)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/shared" && cp usher "$$dir" && \
 	printf '%s\n' 'FROM scratch' 'COPY usher /usher' 'COPY --chown=65534:65534 shared /shared' \
 		'USER 65534:65534' 'ENTRYPOINT ["/usher"]' \
@@ -65,9 +65,9 @@ test: ## all tests, under the race detector if there is a C compiler
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector")
 	go test $(RACE) -count=1 -timeout 20m ./...
 	$(if $(RACE),go test -count=1 -run TestFiveHundredWaiters ./probes)
-	go test $(RACE) -count=1 -tags purego ./signals # as on processors without handlers of their own
+	go test $(RACE) -count=1 -tags purego ./signals # as on processors other than amd64 and arm64
 
-# go test fuzzes one target at a time. What it finds is kept in testdata/fuzz.
+# go test fuzzes one target at a time. It writes the inputs that fail to testdata/fuzz.
 FUZZTIME := 3s
 fuzz: ## run each fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
@@ -77,8 +77,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; \
 	done; rm -f fuzz.log
 
-# Without its database on the network govulncheck cannot tell anything.
-vuln: $(VULN) ## known vulnerabilities in what usher calls
+# govulncheck needs its database on the network. If that cannot be reached, nothing is
+# checked, and the target succeeds.
+vuln: $(VULN) ## known vulnerabilities in the functions that usher calls
 	@$(VULN) ./... >vuln.log 2>&1; code=$$?; cat vuln.log; \
 	if grep -q 'fetching vulnerabilities' vuln.log; then echo "vuln: the database cannot be reached: not checked"; code=0; fi; \
 	rm -f vuln.log; exit $$code
@@ -88,20 +89,21 @@ $(VULN):
 	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	@mv $(TOOLS)/govulncheck $@
 
-check: fmt vet lint build test fuzz vuln ## all that CI runs (.ci/run installs what it needs)
+check: fmt vet lint build test fuzz vuln ## everything that CI runs (.ci/run installs the packages first)
 
-fmt: ## fail if a file is not in gofmt's form
+fmt: ## fail if a file is not formatted by gofmt
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files >&2; exit 1; fi
 
-vet: ## go vet, and go.mod and go.sum are tidy
+vet: ## run go vet, and check that go.mod and go.sum are tidy
 	go vet -tags bench ./...
 	go mod tidy -diff
 
-docs: ## write what the pages have from the tables of flags, targets, options and events; needs mandoc
+docs: ## write the parts of usher(1) and the README that are made from tables; needs mandoc
 	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManualListsTheEventsAndFieldsOfTheLog|TestManualForTheWeb)$$' ./cmd/usher -update
 
-lint: $(LINT) ## the rules of .golangci.yml, which say why
+lint: $(LINT) ## run the linter; .golangci.yml gives the reason of each rule
 	$(LINT) run
+	$(LINT) run --build-tags purego ./signals # the files for processors other than amd64 and arm64
 
 $(LINT):
 	@mkdir -p $(TOOLS)
@@ -115,7 +117,7 @@ bench: ## measure usher beside the other inits that are installed; as root, 2 to
 demo: build ## show what usher does, on this terminal
 	go run ./examples/demo ./usher
 
-clean: ## remove what was built
+clean: ## remove the built binaries
 	rm -rf usher dist
 
 help: ## this list

@@ -15,7 +15,7 @@ import (
 func (s *linux) wait() (int, syscall.WaitStatus, error) {
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil)
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil) //nolint:forbidigo // the only one
 		if err != syscall.EINTR {
 			return pid, ws, err
 		}
