@@ -15,8 +15,8 @@ import (
 // Run supervises one app: it waits, starts the app, acts as its init, and shuts it
 // down. It returns the exit status that the process should exit with, and the reason of
 // the shutdown: nil if the app exited by itself, StopError after a stop signal,
-// *PhaseError if a step of the startup failed. If c is not valid it starts nothing and
-// returns CodeFault and the error of c.Validate.
+// *PhaseError if a step of the startup failed. If c is not valid, or Run cannot open an
+// inbox, it starts nothing and returns CodeFault and the error.
 //
 // When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the
 // process, so a program can have one Run at a time, and no other code in it may wait for
