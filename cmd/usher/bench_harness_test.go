@@ -39,7 +39,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	needRoot(t)
-	// The candidates have Pdeathsig, and get it when the thread that started them exits.
+	// A candidate is killed when the thread that has started it exits (Pdeathsig).
 	runtime.LockOSThread()
 	b := &bench{t: t, app: filepath.Join(t.TempDir(), "app"), factor: 1, removed: map[string]bool{}, numbers: map[string][]float64{}}
 	load, err := os.ReadFile("/proc/loadavg")
@@ -82,7 +82,7 @@ func (c *candidate) argv(targets []string) []string {
 			args = append(args, "-timeout", "60s", "-wait", t)
 		case c.name == "wait-for-it" && isTCP && n == 0:
 			args = append(args, "-q", "-t", "60", addr)
-		case c.name == "wait-for-it" && isTCP: // takes one target, then executes its command: chain them
+		case c.name == "wait-for-it" && isTCP: // takes one target and executes its command: run it once for each target
 			args = append(args, "--", c.path, "-q", "-t", "60", addr)
 		default:
 			return nil

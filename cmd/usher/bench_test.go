@@ -84,7 +84,7 @@ const (
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // the names of rows contain it
+	idleWindow  = 20 * time.Second // part of the names of rows
 	timeout     = 10 * time.Second // a candidate that takes longer is removed from the row
 )
 

@@ -58,7 +58,7 @@ func markdownRow(cells ...string) string {
 func markdownOfTargets() string {
 	var b strings.Builder
 	b.WriteString("| target | ready when |\n|---|---|\n")
-	for _, group := range groupedKinds() {
+	for _, group := range groupKinds() {
 		var forms []string
 		for i, k := range group {
 			form := "`" + k.Form + "`"
@@ -108,7 +108,7 @@ func mdocOfFlags() string {
 		b.WriteString("\n" + mdoc(text))
 	}
 	fmt.Fprintf(&b, ".El\n.Pp\nEvery flag except\n.Fl %s\nhas an environment variable; see\n.Sx ENVIRONMENT .\n",
-		strings.NewReplacer(", --", " , -", " and --", "\nand\n.Fl -").Replace(strings.TrimPrefix(listOf(namesOf(noVariable)), "-")))
+		strings.NewReplacer(", --", " , -", " and --", "\nand\n.Fl -").Replace(strings.TrimPrefix(joinWords(flagsWith(noVariable)), "-")))
 	return b.String()
 }
 
@@ -129,7 +129,7 @@ func mdocOfOptions() string {
 		if o.Repeatable {
 			text += " May be repeated."
 		}
-		if only := optionIsFor(o); only == "--wait" {
+		if only := formatScope(o); only == "--wait" {
 			text += " Only for `--wait`."
 		} else if only != "all" {
 			text += " Only for " + strings.ReplaceAll(only, ", ", " and ") + "."

@@ -49,7 +49,7 @@ const (
 	needsApp                       // is refused without a command
 	actsAfter                      // takes effect after the app's start; is refused with --exec
 	withAnything                   // may be combined with --probe and --install
-	anyText                        // its value may contain :// or =, which otherwise show a misplaced target
+	anyText                        // its value may contain :// and =, which in other values mean a misplaced target
 )
 
 func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }
@@ -69,7 +69,7 @@ const (
 	other       = "Other"
 )
 
-// defaultWaitTimeout limits the wait so that a dependency that is missing shows up as a
+// defaultWaitTimeout limits the wait so that a missing dependency becomes visible as a
 // restart of the container.
 const defaultWaitTimeout = 60 * time.Second
 
@@ -77,24 +77,24 @@ const defaultWaitTimeout = 60 * time.Second
 // errors are reported, in this order.
 var flags = []flagRow{
 	{name: "wait", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "Wait",
-		set:  targets(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
+		set:  addTarget(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
 		help: "probe until it is ready; all `--wait` targets at the same time"},
 	{name: "wait-timeout", arg: "D", section: beforeApp, field: "WaitTimeout",
-		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.WaitTimeout }),
+		set:  setDuration(func(c *supervisor.Config) *time.Duration { return &c.WaitTimeout }),
 		help: "limit of all `--wait` targets together (60s); then exit 124"},
 	{name: "pre-start", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "PreStart",
-		set:  targets(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PreStart }),
+		set:  addTarget(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PreStart }),
 		help: "hook, run in order; if one fails: exit 125, and the app is not started"},
 	{name: "exec", section: beforeApp, traits: needsApp, field: "Exec",
-		set:  boolean(func(o *options) *bool { return &o.config.Exec }),
+		set:  setBool(func(o *options) *bool { return &o.config.Exec }),
 		help: "replace usher with the app (execve): no forwarding, reaping, draining or stopping afterwards",
 		more: "The app has usher's process ID. A signal that was received before and did not end the wait is lost, with a warning."},
 
 	{name: "ready", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "Ready",
-		set:  targets(probes.ForReady, func(c *supervisor.Config) *[]probes.Target { return &c.Ready }),
+		set:  addTarget(probes.ForReady, func(c *supervisor.Config) *[]probes.Target { return &c.Ready }),
 		help: "probe until it is ready; if its `within=` expires: stop the app, exit 124"},
 	{name: "post-start", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "PostStart",
-		set:  targets(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PostStart }),
+		set:  addTarget(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PostStart }),
 		help: "hook, run in order once the `--ready` targets are ready; if one fails: stop the app, exit 125"},
 	{name: "health", arg: "ADDR", section: whileApp, traits: needsApp | actsAfter, field: "Readiness",
 		set:  setHealth,
@@ -104,14 +104,14 @@ var flags = []flagRow{
 			"If 64 open connections have not sent a request, the oldest of them are closed."},
 
 	{name: "drain-delay", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainDelay",
-		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainDelay }),
+		set:  setDuration(func(c *supervisor.Config) *time.Duration { return &c.DrainDelay }),
 		help: "the app keeps serving for this long",
 		more: "In that time load balancers and clients stop sending new requests to it."},
 	{name: "drain", arg: "TARGET", section: afterStop, traits: repeatable | needsGrace | needsApp | actsAfter | anyText, field: "Drain",
-		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.Drain }),
+		set:  addTarget(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.Drain }),
 		help: "hook, run in order while the app still serves"},
 	{name: "drain-idle", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainIdle",
-		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.DrainIdle }),
+		set:  setDuration(func(c *supervisor.Config) *time.Duration { return &c.DrainIdle }),
 		help: "after the hooks, the app keeps serving until no client has been connected (TCP) for this long",
 		more: "It lasts at most until the end of the drain's share of `--grace`. " +
 			"A client is a connection to a port on which a process in the container's network namespace was listening when the drain started; the containers of a pod share that namespace. The port of `--health` does not count. " +
@@ -125,17 +125,17 @@ var flags = []flagRow{
 		help: "a stop signal in addition to TERM and INT: the image's STOPSIGNAL",
 		more: "The STOPSIGNAL is QUIT for nginx and php-fpm, WINCH for httpd, USR1 for haproxy."},
 	{name: "grace", arg: "D", section: afterStop, traits: actsAfter, field: "Grace",
-		set:  duration(func(c *supervisor.Config) *time.Duration { return &c.Grace }),
+		set:  setDuration(func(c *supervisor.Config) *time.Duration { return &c.Grace }),
 		help: "one deadline for the whole shutdown: 25s under Kubernetes (30s), 8s under docker stop (10s); without it nothing is ever killed"},
 	{name: "stop-reserve", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "StopReserve",
 		set:  setStopReserve,
 		help: "time that the app always has between its stop signal and SIGKILL; default: half of `--grace`, at most 10s"},
 	{name: "post-stop", arg: "TARGET", section: afterStop, traits: repeatable | actsAfter | anyText, field: "PostStop",
-		set:  targets(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.PostStop }),
+		set:  addTarget(probes.ForEnd, func(c *supervisor.Config) *[]probes.Target { return &c.PostStop }),
 		help: "hook, run in order on every way out, also after a crash or a failed wait"},
 
 	{name: "group", section: signalsCode, traits: needsApp | actsAfter, field: "Group",
-		set:  boolean(func(o *options) *bool { return &o.config.Group }),
+		set:  setBool(func(o *options) *bool { return &o.config.Group }),
 		help: "send signals to the app's whole process group; not for prefork servers",
 		more: "The master of a prefork server (gunicorn, celery, php-fpm, Apache) lets its workers finish; with `--group` they would get the signal too, and stop at once. " +
 			"For a script that starts programs use `--grace` instead."},
@@ -152,10 +152,10 @@ var flags = []flagRow{
 		set:  setLog,
 		help: "format of the log; default: text"},
 	{name: "quiet", section: onStderr, traits: withAnything,
-		set:  boolean(func(o *options) *bool { return &o.quiet }),
+		set:  setBool(func(o *options) *bool { return &o.quiet }),
 		help: "only errors, and what hooks print"},
 	{name: "verbose", section: onStderr, traits: withAnything,
-		set:  boolean(func(o *options) *bool { return &o.verbose }),
+		set:  setBool(func(o *options) *bool { return &o.verbose }),
 		help: "also every attempt and every reaped orphan"},
 	{name: "termination-log", arg: "FILE", section: onStderr, traits: anyText,
 		set:  setTerminationLog,
@@ -164,7 +164,7 @@ var flags = []flagRow{
 			"The kubelet creates /dev/termination-log and shows its content as the reason of the container's termination."},
 
 	{name: "plan", section: other,
-		set:  boolean(func(o *options) *bool { return &o.plan }),
+		set:  setBool(func(o *options) *bool { return &o.plan }),
 		help: "print the timeline with its times, and warnings, and start nothing"},
 	{name: "probe", arg: "TARGET", section: other, traits: repeatable | noVariable | anyText,
 		set: func(o *options, value string) error {
@@ -181,10 +181,10 @@ var flags = []flagRow{
 		more: "So an init container can add usher to another image. The copy has mode 0755, and is renamed to its place when it is complete. " +
 			"A regular file is replaced; anything else is refused. It can be combined only with the flags of the log, and reads no environment variables."},
 	{name: "version", section: other, traits: noVariable,
-		set:  boolean(func(o *options) *bool { return &o.version }),
+		set:  setBool(func(o *options) *bool { return &o.version }),
 		help: "print the version, whatever else is given"},
 	{name: "help", short: "h", section: other, traits: noVariable,
-		set:  boolean(func(o *options) *bool { return &o.help }),
+		set:  setBool(func(o *options) *bool { return &o.help }),
 		help: "print this help, whatever else is given"},
 }
 
@@ -207,8 +207,8 @@ func findFlagBy(match func(*flagRow) bool) *flagRow {
 	return nil
 }
 
-// namesOf lists the flags that have a trait.
-func namesOf(t trait) (names []string) {
+// flagsWith lists the flags that have a trait.
+func flagsWith(t trait) (names []string) {
 	for _, f := range flags {
 		if f.is(t) {
 			names = append(names, "--"+f.name)
@@ -217,8 +217,8 @@ func namesOf(t trait) (names []string) {
 	return names
 }
 
-// targets returns a set function that appends a target to a list of the config.
-func targets(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
+// addTarget returns a set function that appends a target to a list of the config.
+func addTarget(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
 	return func(o *options, value string) error {
 		target, err := probes.Parse(value, use)
 		if err == nil {
@@ -229,14 +229,14 @@ func targets(use probes.Use, list func(*supervisor.Config) *[]probes.Target) fun
 	}
 }
 
-func duration(field func(*supervisor.Config) *time.Duration) func(*options, string) error {
+func setDuration(field func(*supervisor.Config) *time.Duration) func(*options, string) error {
 	return func(o *options, value string) (err error) {
 		*field(&o.config), err = probes.ParseDuration(value)
 		return err
 	}
 }
 
-func boolean(field func(*options) *bool) func(*options, string) error {
+func setBool(field func(*options) *bool) func(*options, string) error {
 	return func(o *options, value string) error {
 		if !slices.Contains([]string{"true", "false", "1", "0"}, value) {
 			return fmt.Errorf("%s is not a boolean: write true, false, 1 or 0", quote(value, ""))

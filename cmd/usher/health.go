@@ -201,7 +201,7 @@ func (h *health) checkReadiness() {
 			err = errCheckTimeout
 		}
 		cancel()
-		code, text := readinessText(err)
+		code, text := formatReadiness(err)
 		for _, c := range checked {
 			c.respond(code, text)
 		}
@@ -210,9 +210,9 @@ func (h *health) checkReadiness() {
 
 var errCheckTimeout = errors.New("the check of the --ready targets timed out")
 
-// readinessText returns the response to /readyz. It does not name the target that
+// formatReadiness returns the response to /readyz. It does not name the target that
 // failed, because anybody may send the request; the log names it.
-func readinessText(err error) (code int, text string) {
+func formatReadiness(err error) (code int, text string) {
 	notReady := supervisor.NotReadyError{}
 	switch {
 	case err == nil:

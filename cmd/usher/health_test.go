@@ -65,7 +65,7 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 
 	touch(dependency)
 	r.stdout.expect("up")
-	r.stderr.expect("start: sh started, pid ") // usher may learn this later than the app prints its line
+	r.stderr.expect("start: sh started, pid ") // usher may log this after the app has printed its line
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	touch(ready)
 	r.stderr.expect("ready: self is ready")
@@ -105,7 +105,7 @@ func TestHealthAddressInUse(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// No client can prevent responses to other clients, or the shutdown.
+// A client cannot prevent responses to other clients or the shutdown.
 func TestHealthSurvivesHostileClients(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
@@ -243,7 +243,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // together with the request of holdBack, tooMany more than can wait
+	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and that of holdBack, tooMany more than maxWaiting
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {

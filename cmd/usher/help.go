@@ -18,17 +18,17 @@ var usageText string
 // targets and options.
 func usage() string {
 	return strings.NewReplacer(
-		"{flags}\n", usageOfFlags(),
-		"{targets}\n", usageOfTargets(),
-		"{options}\n", usageOfOptions(),
-		"{without variable}", listOf(namesOf(noVariable)),
+		"{flags}\n", formatFlags(),
+		"{targets}\n", formatTargets(),
+		"{options}\n", formatOptions(),
+		"{without variable}", joinWords(flagsWith(noVariable)),
 	).Replace(usageText)
 }
 
 // usageWidth is the width of --help.
 const usageWidth = 100
 
-func usageOfFlags() string {
+func formatFlags() string {
 	var b strings.Builder
 	section := ""
 	for _, f := range flags {
@@ -55,9 +55,9 @@ func usageOfFlags() string {
 	return b.String() + "\n"
 }
 
-func usageOfTargets() string {
+func formatTargets() string {
 	var b strings.Builder
-	for _, group := range groupedKinds() {
+	for _, group := range groupKinds() {
 		var forms []string
 		for i, k := range group {
 			if form := k.Form; i == 0 || afterScheme(form) != afterScheme(group[0].Form) {
@@ -71,8 +71,8 @@ func usageOfTargets() string {
 	return b.String()
 }
 
-// groupedKinds groups adjacent kinds of targets that have the same text for "ready when".
-func groupedKinds() (groups [][]probes.KindDoc) {
+// groupKinds groups adjacent kinds of targets that have the same text for "ready when".
+func groupKinds() (groups [][]probes.KindDoc) {
 	for _, k := range probes.Kinds() {
 		last := len(groups) - 1
 		if last >= 0 && groups[last][0].Ready == k.Ready {
@@ -89,16 +89,16 @@ func afterScheme(form string) string {
 	return rest
 }
 
-func usageOfOptions() string {
+func formatOptions() string {
 	var b strings.Builder
 	for _, o := range probes.Options() {
-		writeRow(&b, 38, fmt.Sprintf("%-22s%s", o.Name+"="+o.Value, optionIsFor(o)), o.Meaning)
+		writeRow(&b, 38, fmt.Sprintf("%-22s%s", o.Name+"="+o.Value, formatScope(o)), o.Meaning)
 	}
 	return b.String()
 }
 
-// optionIsFor lists the kinds of targets, or the uses, that have this option.
-func optionIsFor(o probes.OptionDoc) string {
+// formatScope lists the kinds of targets, or the uses, that have this option.
+func formatScope(o probes.OptionDoc) string {
 	switch {
 	case len(o.Kinds) > 0:
 		return strings.Join(o.Kinds, ", ")
@@ -142,8 +142,8 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// listOf joins words as in "a, b and c".
-func listOf(words []string) string {
+// joinWords joins words as in "a, b and c".
+func joinWords(words []string) string {
 	last := len(words) - 1
 	return strings.Join(slices.Concat(words[:last-1], []string{words[last-1] + " and " + words[last]}), ", ")
 }

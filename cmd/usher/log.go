@@ -80,7 +80,7 @@ var logRows = []logRow{
 	{kind: supervisor.HookStarted, level: levelDebug, event: "hook_started", text: "{phase}: hook {target} started"},
 	{kind: supervisor.HookFinished, when: interruptedAndFailed, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: interrupted, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}"},
-	// During the startup, the error is startup_failed.
+	// During the startup a failed hook is debug here, because startup_failed is the error.
 	{kind: supervisor.HookFinished, when: failedInStartup, level: levelDebug, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: failed, level: levelWarning, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, level: levelInfo, event: "hook_finished", text: "{phase}: hook {target} finished in {seconds}"},
@@ -212,7 +212,7 @@ func stopOnHint(_ *logger, e *supervisor.Event) string {
 }
 
 // field is a fact of an event. The type of its value determines its format in the text
-// and in JSON; see textOf and attrOf.
+// and in JSON; see formatValue and formatAttr.
 type field struct {
 	name  string
 	about string // description in usher(1); "": for the text only, not in JSON records
@@ -223,8 +223,8 @@ type field struct {
 var logFields = []field{
 	{"text", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
 	{"line", "", func(_ *logger, e *supervisor.Event) any { return e.Text }},
-	{"summary", "", func(_ *logger, e *supervisor.Event) any { return summaryText(e.Summary) }},
-	{"deadline", "", func(l *logger, _ *supervisor.Event) any { return deadlineText(l.grace) }},
+	{"summary", "", func(_ *logger, e *supervisor.Event) any { return formatSummary(e.Summary) }},
+	{"deadline", "", func(l *logger, _ *supervisor.Event) any { return formatDeadline(l.grace) }},
 
 	{"phase", "the phase of the timeline", func(_ *logger, e *supervisor.Event) any { return e.Phase.String() }},
 	{"target", "the name of the probe or hook", func(_ *logger, e *supervisor.Event) any {
@@ -235,7 +235,7 @@ var logFields = []field{
 	}},
 	{"attempts", "number of attempts so far", func(_ *logger, e *supervisor.Event) any { return e.Attempts }},
 	{"app", "the name of the app", func(l *logger, _ *supervisor.Event) any { return l.app }},
-	{"process", "the name of the process that was to get the signal", func(l *logger, e *supervisor.Event) any { return processOr(e.Name, l.app) }},
+	{"process", "the name of the process that was to get the signal", func(l *logger, e *supervisor.Event) any { return processName(e.Name, l.app) }},
 	{"pid", "the process ID", func(_ *logger, e *supervisor.Event) any { return e.PID }},
 	{"signal", "the signal that was received or sent, or that killed the process", func(_ *logger, e *supervisor.Event) any {
 		if e.Exit.Signal != 0 {
@@ -269,13 +269,13 @@ var logFields = []field{
 		}
 		return e.Summary.App.Code()
 	}},
-	{"lifetime_seconds", "from the app's start to its exit", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.AppLifetime) }},
+	{"lifetime_seconds", "from the app's start to its exit", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.AppLifetime) }},
 	{"shutdown_seconds", "from the start of the shutdown to the exit of usher", func(_ *logger, e *supervisor.Event) any { return e.Summary.Shutdown }},
-	{"grace_seconds", "the value of --grace", func(l *logger, _ *supervisor.Event) any { return unlessZero(l.grace) }},
-	{"drain_seconds", "how long the drain took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Drain) }},
-	{"stop_seconds", "from the stop signal to the app's exit", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Stop) }},
-	{"leftovers_seconds", "how long the leftovers took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.Leftovers) }},
-	{"post_stop_seconds", "how long the post-stop hooks took", func(_ *logger, e *supervisor.Event) any { return unlessZero(e.Summary.PostStop) }},
+	{"grace_seconds", "the value of --grace", func(l *logger, _ *supervisor.Event) any { return nilIfZero(l.grace) }},
+	{"drain_seconds", "how long the drain took", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.Drain) }},
+	{"stop_seconds", "from the stop signal to the app's exit", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.Stop) }},
+	{"leftovers_seconds", "how long the leftovers took", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.Leftovers) }},
+	{"post_stop_seconds", "how long the post-stop hooks took", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.PostStop) }},
 	{"error", "the reason", func(_ *logger, e *supervisor.Event) any { return errorOf(e) }},
 	{"hint", "what to do about it", nil}, // the value comes from the row's hint
 }

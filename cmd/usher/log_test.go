@@ -95,12 +95,12 @@ func manText(r *logRow) string {
 			b.WriteString(")]")
 			return
 		case "summary":
-			b.WriteString(summaryText(&manSummary))
+			b.WriteString(formatSummary(&manSummary))
 			return
 		}
 		italics(name)
 		if noun != "" {
-			b.WriteString(strings.TrimPrefix(count(2, noun), "2"))
+			b.WriteString(strings.TrimPrefix(formatCount(2, noun), "2"))
 		}
 	})
 	if r.hint != nil {
@@ -160,9 +160,9 @@ func TestEachEventHasARow(t *testing.T) {
 		if r.event == "" {
 			continue
 		}
-		r.eachPart(func(string) {}, func(name, _ string) { assert.NotNil(t, fieldOf(name), "%s of %s", name, r.event) })
+		r.eachPart(func(string) {}, func(name, _ string) { assert.NotNil(t, findField(name), "%s of %s", name, r.event) })
 		for name := range strings.FieldsSeq(r.more) {
-			assert.NotNil(t, fieldOf(strings.TrimSuffix(name, "?")), "%s of %s", name, r.event)
+			assert.NotNil(t, findField(strings.TrimSuffix(name, "?")), "%s of %s", name, r.event)
 		}
 	}
 }
@@ -188,8 +188,8 @@ func kindNames(t *testing.T) (names []string) {
 	return names
 }
 
-// fullEvents returns an event for each row, with all fields set, except for a change
-// that the row's condition needs.
+// fullEvents returns an event for each row, with all fields set, except where the row's
+// condition needs another value.
 func fullEvents() []supervisor.Event {
 	target := &probes.Target{Name: "db"}
 	refused := errors.New("connection refused")
@@ -225,7 +225,7 @@ func fullEvents() []supervisor.Event {
 		} {
 			changed := e
 			change(&changed)
-			if rowOf(&changed) == &logRows[i] {
+			if findRow(&changed) == &logRows[i] {
 				e = changed
 				break
 			}
@@ -243,7 +243,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 		if r.event == "" || r.kind == hookLine {
 			continue
 		}
-		require.Same(t, r, rowOf(&e), "no event matches the row of %s: %s", r.event, r.text)
+		require.Same(t, r, findRow(&e), "no event matches the row of %s: %s", r.event, r.text)
 		text, record := logged(t, e)
 		assert.Equal(t, r.event, record["event"])
 		assert.Equal(t, "usher: "+levelPrefix(r.level)+record["msg"].(string)+"\n", text)

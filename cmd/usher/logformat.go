@@ -16,8 +16,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// rowOf returns the row for an event.
-func rowOf(e *supervisor.Event) *logRow {
+// findRow returns the row for an event.
+func findRow(e *supervisor.Event) *logRow {
 	for i := range logRows {
 		if r := &logRows[i]; r.kind == e.Kind && (r.when == nil || r.when(e)) {
 			return r
@@ -30,7 +30,7 @@ func rowOf(e *supervisor.Event) *logRow {
 func (r *logRow) message(l *logger, e *supervisor.Event) string {
 	var b strings.Builder
 	r.eachPart(func(s string) { b.WriteString(s) }, func(name, noun string) {
-		b.WriteString(textOf(fieldOf(name).value(l, e), noun))
+		b.WriteString(formatValue(findField(name).value(l, e), noun))
 	})
 	if hint := r.hintText(l, e); hint != "" {
 		b.WriteString(" (" + hint + ")")
@@ -61,7 +61,7 @@ func (r *logRow) eachPart(literal func(string), placeholder func(name, noun stri
 	}
 }
 
-func fieldOf(name string) *field {
+func findField(name string) *field {
 	i := slices.IndexFunc(logFields, func(f field) bool { return f.name == name })
 	if i < 0 {
 		return nil
@@ -111,24 +111,24 @@ func (r *logRow) attrs(l *logger, e *supervisor.Event) []slog.Attr {
 			value = f.value(l, e)
 		}
 		if value != nil {
-			all = append(all, attrOf(f.name, value))
+			all = append(all, formatAttr(f.name, value))
 		}
 	}
 	return all
 }
 
-func unlessZero(d time.Duration) any {
+func nilIfZero(d time.Duration) any {
 	if d == 0 {
 		return nil
 	}
 	return d
 }
 
-func processOr(name, app string) string {
+func processName(name, app string) string {
 	if name == "" {
 		return app
 	}
-	return printable(name)
+	return sanitizeName(name)
 }
 
 // countOf returns the number of pending targets if the error lists them, else the
@@ -169,7 +169,7 @@ type processNames struct {
 func newProcessNames(all []string) (p processNames) {
 	const most = 10
 	for _, name := range all {
-		if name = printable(name); slices.Contains(p.names, name) {
+		if name = sanitizeName(name); slices.Contains(p.names, name) {
 			continue
 		}
 		if len(p.names) == most {
@@ -181,9 +181,9 @@ func newProcessNames(all []string) (p processNames) {
 	return p
 }
 
-// printable replaces unprintable characters, because a process can give itself any
+// sanitizeName replaces unprintable characters, because a process can give itself any
 // name, also one with newlines or escape sequences.
-func printable(name string) string {
+func sanitizeName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return '?'
@@ -192,21 +192,21 @@ func printable(name string) string {
 	}, name)
 }
 
-// textOf formats a value for the text. noun, if not empty, is added to a number.
-func textOf(value any, noun string) string {
+// formatValue formats a value for the text. noun, if not empty, is added to a number.
+func formatValue(value any, noun string) string {
 	switch v := value.(type) {
 	case nil:
 		return ""
 	case int:
 		if noun != "" {
-			return count(v, noun)
+			return formatCount(v, noun)
 		}
 	case time.Duration:
 		return formatDuration(v)
 	case syscall.Signal:
 		return signals.Name(v)
 	case []probes.Status:
-		return pendingText(v)
+		return formatPending(v)
 	case processNames:
 		if v.more {
 			v.names = append(v.names, "…")
@@ -223,8 +223,8 @@ type pendingRecord struct {
 	Error    string `json:"error"`
 }
 
-// attrOf formats a value for a JSON record. Durations are numbers of seconds.
-func attrOf(name string, value any) slog.Attr {
+// formatAttr formats a value for a JSON record. Durations are numbers of seconds.
+func formatAttr(name string, value any) slog.Attr {
 	switch v := value.(type) {
 	case time.Duration:
 		value = v.Seconds()
@@ -244,8 +244,8 @@ func attrOf(name string, value any) slog.Attr {
 	return slog.Any(name, value)
 }
 
-// count formats a number with a noun in the singular or plural.
-func count(n int, noun string) string {
+// formatCount formats a number with a noun in the singular or plural.
+func formatCount(n int, noun string) string {
 	switch {
 	case n == 1:
 		return "1 " + noun

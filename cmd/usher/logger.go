@@ -26,7 +26,7 @@ type logger struct {
 	app      string // name of the app
 	grace    time.Duration
 
-	progress    *progressLine // nil: stderr is no terminal, or another option rules it out
+	progress    *progressLine // nil: stderr is no terminal, or the log is JSON or has another level than info
 	termination terminationMessage
 }
 
@@ -82,7 +82,7 @@ func (l *logger) observe(e supervisor.Event) {
 
 // log prints an event in the format that its row defines.
 func (l *logger) log(e supervisor.Event) {
-	r := rowOf(&e)
+	r := findRow(&e)
 	if r.event == "" || r.level < l.minLevel {
 		return
 	}
@@ -147,7 +147,7 @@ func (l *logger) hookOutput(line supervisor.Line) {
 		return
 	}
 	e := supervisor.Event{Kind: hookLine, Phase: line.Phase, Target: &probes.Target{Name: line.Name}}
-	r := rowOf(&e)
+	r := findRow(&e)
 	l.jsonHook.LogAttrs(context.Background(), r.level, string(line.Text), r.attrs(l, &e)...)
 }
 
@@ -196,14 +196,14 @@ func (l *logger) usageErrors(err error) {
 // the write; nil means that stderr was not read fast enough.
 func textNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
-	r := rowOf(&e)
+	r := findRow(&e)
 	return []byte("usher: " + levelPrefix(r.level) + r.message(nil, &e) + "\n")
 }
 
 // jsonNotice formats the same notice as a JSON record.
 func jsonNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
-	r := rowOf(&e)
+	r := findRow(&e)
 	var line bytes.Buffer
 	newJSONLog(&line).LogAttrs(context.Background(), r.level, r.message(nil, &e), r.attrs(nil, &e)...)
 	return line.Bytes()

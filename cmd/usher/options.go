@@ -233,7 +233,7 @@ func (r *optionReader) unknownFlag(word string) {
 	r.lost = true
 	r.pflags.ParseErrorsAllowlist.UnknownFlags = true
 	word, _, _ = strings.Cut(word, "=")
-	switch nearest := nearestFlag(strings.TrimLeft(word, "-")); {
+	switch nearest := findNearestFlag(strings.TrimLeft(word, "-")); {
 	case nearest != nil:
 		r.addError("%s: no such flag: did you mean --%s?", redact(word, len(word)), nearest.name)
 	case tiniFlags[word] != "":
@@ -248,9 +248,9 @@ func (r *optionReader) unknownFlag(word string) {
 // tiniFlags maps flags of tini, and of inits that copy it, to usher's.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
-// nearestFlag returns the flag that is nearest to name, or nil. It may differ by two
+// findNearestFlag returns the flag that is nearest to name, or nil. It may differ by two
 // edits, but by no more than half of the letters of a short name.
-func nearestFlag(name string) (nearest *flagRow) {
+func findNearestFlag(name string) (nearest *flagRow) {
 	best := min(2, len(name)/2) + 1
 	for i := range flags {
 		if d := distance(name, flags[i].name); d < best {
@@ -264,7 +264,7 @@ func nearestFlag(name string) (nearest *flagRow) {
 // drop or replace.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+2 {
-		return len(a) // large enough, and an argument may have megabytes
+		return len(a) // too far from any flag; do not compare an argument of megabytes
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -329,15 +329,15 @@ func (r *optionReader) readEnv(env []string) []string {
 		}
 		// The first of several entries with the same name counts, as for getenv(3).
 		if !seen[f] && !r.given[f.name] {
-			r.values[f.name] = valuesOf(f, text)
+			r.values[f.name] = splitVariable(f, text)
 		}
 		seen[f] = true
 	}
 	return rest
 }
 
-// valuesOf splits the text of a variable. A repeatable flag has one value per line.
-func valuesOf(f *flagRow, text string) (values []value) {
+// splitVariable splits the text of a variable. A repeatable flag has one value per line.
+func splitVariable(f *flagRow, text string) (values []value) {
 	lines := []string{text}
 	if f.is(repeatable) {
 		lines = strings.Split(text, "\n")

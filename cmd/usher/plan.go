@@ -64,10 +64,10 @@ func (p *planner) startup() {
 		p.row("health", "/livez and /readyz on %s", p.health)
 	}
 	for _, t := range p.Wait {
-		p.row("wait", "%s", probeLimit(&t, p.WaitTimeout, "exit 124"))
+		p.row("wait", "%s", formatProbe(&t, p.WaitTimeout, "exit 124"))
 	}
 	for _, t := range p.PreStart {
-		p.row("pre-start", "hook %s, %s; if it fails: exit 125", t.Name, atMost(t.Timeout))
+		p.row("pre-start", "hook %s, %s; if it fails: exit 125", t.Name, formatLimit(t.Timeout))
 	}
 	switch {
 	case len(p.Command) == 0:
@@ -79,10 +79,10 @@ func (p *planner) startup() {
 	}
 	p.row("start", "%s", p.app)
 	for _, t := range p.Ready {
-		p.row("ready", "%s", probeLimit(&t, 0, "stop the app, exit 124"))
+		p.row("ready", "%s", formatProbe(&t, 0, "stop the app, exit 124"))
 	}
 	for _, t := range p.PostStart {
-		p.row("post-start", "hook %s, %s; if it fails: stop the app, exit 125", t.Name, atMost(t.Timeout))
+		p.row("post-start", "hook %s, %s; if it fails: stop the app, exit 125", t.Name, formatLimit(t.Timeout))
 	}
 	p.row("run", "until %s exits, or usher receives %s", p.app, strings.Join(p.stopSignals(), " or "))
 }
@@ -111,9 +111,9 @@ func (p *planner) interruptedHooks() {
 	}
 }
 
-// probeLimit describes how long a target is probed. total is the limit of all targets
+// formatProbe describes how long a target is probed. total is the limit of all targets
 // together, 0: none; then is what happens when the limit has expired.
-func probeLimit(t *probes.Target, total time.Duration, then string) string {
+func formatProbe(t *probes.Target, total time.Duration, then string) string {
 	limit := total
 	if t.Within > 0 && (total == 0 || t.Within < total) {
 		limit = t.Within
@@ -127,7 +127,7 @@ func probeLimit(t *probes.Target, total time.Duration, then string) string {
 	return fmt.Sprintf("until %s is ready, no time limit", t.Name)
 }
 
-func atMost(d time.Duration) string {
+func formatLimit(d time.Duration) string {
 	if d == 0 {
 		return "no time limit"
 	}
@@ -183,7 +183,7 @@ func (p *planner) shutdown() {
 	}
 	for _, t := range p.Drain {
 		left := p.budget.Drain - at
-		p.row(step(t.Timeout), "drain: hook %s, %s", t.Name, p.hookLimit(&t, left))
+		p.row(step(t.Timeout), "drain: hook %s, %s", t.Name, p.formatHookLimit(&t, left))
 	}
 	if left := p.budget.Drain - at; p.DrainIdle > 0 {
 		p.row(step(0), "drain-idle: %s keeps serving until no client has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
@@ -218,7 +218,7 @@ func (p *planner) leftoverSignal() string {
 
 func (p *planner) postStop(at time.Duration) {
 	for _, t := range p.PostStop {
-		p.row(formatDuration(at), "post-stop: hook %s, %s", t.Name, p.hookLimit(&t, p.budget.Grace-at))
+		p.row(formatDuration(at), "post-stop: hook %s, %s", t.Name, p.formatHookLimit(&t, p.budget.Grace-at))
 		if t.Timeout == 0 {
 			at = p.budget.Grace
 		}
@@ -226,8 +226,8 @@ func (p *planner) postStop(at time.Duration) {
 	}
 }
 
-// hookLimit describes the limit of a hook: its own timeout, or the time that is left.
-func (p *planner) hookLimit(t *probes.Target, left time.Duration) string {
+// formatHookLimit describes the limit of a hook: its own timeout, or the time that is left.
+func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	switch {
 	case left <= 0:
 		if !slices.Contains(p.late, t.Name) {
@@ -235,9 +235,9 @@ func (p *planner) hookLimit(t *probes.Target, left time.Duration) string {
 		}
 		return "no time may be left for it"
 	case t.Timeout == 0 || left < t.Timeout:
-		return atMost(left)
+		return formatLimit(left)
 	}
-	return atMost(t.Timeout)
+	return formatLimit(t.Timeout)
 }
 
 // shutdownWithoutDeadline writes the phases after run if there is no --grace. Only the
@@ -246,7 +246,7 @@ func (p *planner) shutdownWithoutDeadline() {
 	p.title("Shutdown after a stop signal, or after %s has exited by itself: no deadline without --grace", p.app)
 	p.row("stop", "%s, then usher waits until it has exited", p.stopSignal())
 	for _, t := range p.PostStop {
-		p.row("post-stop", "hook %s, %s", t.Name, atMost(t.Timeout))
+		p.row("post-stop", "hook %s, %s", t.Name, formatLimit(t.Timeout))
 	}
 	p.row("exit", "if usher is PID 1, the kernel kills all remaining processes")
 }

@@ -45,7 +45,7 @@ func (p *progressLine) observe(e *supervisor.Event) {
 		return
 	}
 	p.drawnAt = e.At
-	p.out.showProgress(fmt.Sprintf("usher: wait: %s: %s", formatDuration(e.At.Round(progressInterval)), pendingText(p.pending)))
+	p.out.showProgress(fmt.Sprintf("usher: wait: %s: %s", formatDuration(e.At.Round(progressInterval)), formatPending(p.pending)))
 }
 
 func (p *progressLine) update(s probes.Status) {
@@ -57,11 +57,11 @@ func (p *progressLine) update(s probes.Status) {
 	p.pending[i] = s
 }
 
-// pendingText formats the pending targets in one line.
-func pendingText(pending []probes.Status) string {
+// formatPending formats the pending targets in one line.
+func formatPending(pending []probes.Status) string {
 	var all []string
 	for _, s := range pending {
-		all = append(all, fmt.Sprintf("%s: %v (%s)", s.Target.Name, lastError(s), count(s.Attempts, "attempt")))
+		all = append(all, fmt.Sprintf("%s: %v (%s)", s.Target.Name, lastError(s), formatCount(s.Attempts, "attempt")))
 	}
 	return strings.Join(all, ", ")
 }

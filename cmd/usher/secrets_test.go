@@ -206,10 +206,10 @@ func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	return list
 }
 
-// flags returns the flags that flag returns for each target.
-func (d *fixture) flags(t *testing.T, reply string, flag func(i int, s secretTarget) []string) (args []string) {
+// flags calls toFlags for each target and returns all results in one slice.
+func (d *fixture) flags(t *testing.T, reply string, toFlags func(i int, s secretTarget) []string) (args []string) {
 	for i, s := range d.targets(t, reply) {
-		args = append(args, flag(i, s)...)
+		args = append(args, toFlags(i, s)...)
 	}
 	return args
 }
@@ -443,7 +443,7 @@ var mistypedTargets = []struct{ text, message string }{
 	{`'["app","` + canary + `"]'`, "JSON is not supported here"},
 	{`'{"cmd":"` + canary + `"}'`, "JSON is not supported here"},
 	{`"'app' ` + canary + `"`, "the command … is one word"},
-	// An environment variable.
+	// An environment variable before the command.
 	{`TOKEN=` + canary + ` app`, "TOKEN= is not an option: for an environment variable write env TOKEN=value cmd"},
 	{`token=` + canary + ` app`, "unknown option token="},
 	{`app=` + canary, "unknown option app="},

@@ -10,9 +10,9 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// summaryText formats the last line of the log: how the app exited, and how long the
+// formatSummary formats the last line of the log: how the app exited, and how long the
 // shutdown and its steps took.
-func summaryText(s *supervisor.Summary) string {
+func formatSummary(s *supervisor.Summary) string {
 	var b strings.Builder
 	switch stop := (supervisor.StopError{}); {
 	case s.Started:
@@ -46,8 +46,8 @@ func summaryText(s *supervisor.Summary) string {
 	return b.String()
 }
 
-// deadlineText formats the deadline at the end of the line "shutting down".
-func deadlineText(grace time.Duration) string {
+// formatDeadline formats the deadline at the end of the line "shutting down".
+func formatDeadline(grace time.Duration) string {
 	if grace == 0 {
 		return ""
 	}
