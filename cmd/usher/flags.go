@@ -288,7 +288,7 @@ func addStopOn(o *options, value string) error {
 func setStopReserve(o *options, value string) error {
 	d, err := probes.ParseDuration(value)
 	if err == nil && d == 0 {
-		return errors.New("0 leaves the app no time to stop: leave it out for half of --grace, at most 10s")
+		return errors.New("must be greater than 0: leave the flag out for the default, half of --grace, at most 10s")
 	}
 	o.config.StopReserve = d
 	return err

@@ -207,14 +207,14 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--foo=bar", "app"}, "--foo: no such flag"},
 		{[]string{"--=", "app"}, "--: no such flag"},
 		{[]string{"-g", "--", "app"}, "-g: no such flag: write --group"},
-		{[]string{"-s", "--", "app"}, "-s: no such flag: all but -h are written in full"},
+		{[]string{"-s", "--", "app"}, "-s: no such flag: only -h has a short form"},
 		{[]string{"-e", "143", "app"}, "-e: no such flag: write --success-exit"},
 		{[]string{"db:5432", "app"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"u:hunter2@db:5432"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"u:hunter2@db"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"jdbc:postgresql://u:hunter2@db/app"}, "the command is a URL: write --wait before each target, and the command last"},
 		{[]string{"--stop-on", "QUIT,USR1", "app"}, "--stop-on: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1"},
-		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: all but -h are written in full"},
+		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: only -h has a short form"},
 		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
 		// missing and superfluous values
 		{[]string{"--grace"}, "--grace: needs a value\n" + noCommand},
@@ -225,20 +225,20 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--group=yes", "app"}, `--group: "yes" is not a boolean: write true, false, 1 or 0`},
 		{[]string{"--help=yes", "app"}, `--help: "yes" is not a boolean: write true, false, 1 or 0`},
 		// wrong values
-		{[]string{"--stop-reserve", "0", "--grace", "5s", "app"}, "--stop-reserve: 0 leaves the app no time to stop: leave it out for half of --grace, at most 10s"},
+		{[]string{"--stop-reserve", "0", "--grace", "5s", "app"}, "--stop-reserve: must be greater than 0: leave the flag out for the default, half of --grace, at most 10s"},
 		{[]string{"--stop-on", "KILL", "app"}, "--stop-on: SIGKILL cannot be caught by any process"},
 		{[]string{"--stop-on", "QUIT", "--stop-on", "STOP", "app"}, "--stop-on (2 of 2): SIGSTOP cannot be caught by any process"},
 		{[]string{"--rewrite", "HUP:USR1", "--rewrite", "1:USR2", "app"}, "--rewrite (2 of 2): SIGHUP is rewritten twice"},
 		{[]string{"--success-exit", "256", "app"}, `--success-exit: "256" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
 		{[]string{"--success-exit", "1,", "app"}, `--success-exit: "" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
 		{[]string{"--log", "xml", "app"}, `--log: "xml" is not a format: write text or json`},
-		{[]string{"--grace", "tcp://db:5432", "app"}, "--grace: takes no target: those belong to --wait, --ready and the hooks"},
+		{[]string{"--grace", "tcp://db:5432", "app"}, "--grace: takes no target: write targets for --wait, --ready or the hooks"},
 		// combinations of flags
-		{[]string{"--quiet", "--verbose", "app"}, "--quiet and --verbose contradict each other: choose one"},
-		{[]string{"--wait", "true", "--drain", "x"}, "--drain: needs an app: write a command, or leave it out"},
+		{[]string{"--quiet", "--verbose", "app"}, "--quiet and --verbose cannot be combined: choose one"},
+		{[]string{"--wait", "true", "--drain", "x"}, "--drain: needs an app: write a command, or leave the flag out"},
 		{[]string{"--wait", "true", "--group", "--rewrite", "HUP:0", "--rewrite", "USR1:0"},
-			"--group: needs an app: write a command, or leave it out\n" +
-				"--rewrite: needs an app: write a command, or leave it out"},
+			"--group: needs an app: write a command, or leave the flag out\n" +
+				"--rewrite: needs an app: write a command, or leave the flag out"},
 	} {
 		assert.Equal(t, c.want, errorsIn(t, c.args, nil), "%q", c.args)
 	}
@@ -297,7 +297,7 @@ USHER_GROUP: "on" is not a boolean: write true, false, 1 or 0
 --success-exit: "abc" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143
 --success-exit: "999" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143
 USHER_LOG: "yaml" is not a format: write text or json
---quiet and --verbose contradict each other: choose one`
+--quiet and --verbose cannot be combined: choose one`
 
 	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i, line := range wantLines { // "…" stands for the rest of a text from another package
@@ -318,11 +318,11 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 			"--wiat: no such flag: did you mean --wait?\n--grace: \"abc\" is not a duration, like 30s, 1m30s or a number of seconds"},
 		{[]string{"--drain", "true", "--garce", "5s", "app"}, "--garce: no such flag: did you mean --grace?"},
 		{[]string{"--foo", "--bar", "--wait", "--", "app"}, "--foo: no such flag"},
-		{[]string{"-gv", "app"}, "-g…: no such flag: all but -h are written in full"},
+		{[]string{"-gv", "app"}, "-g…: no such flag: only -h has a short form"},
 		{[]string{"-health", ":8086", "app"}, "-health: no such flag: did you mean --health?"},
-		{[]string{"-xh", "app"}, "-x…: no such flag: all but -h are written in full"},
-		{[]string{"-test.v", "app"}, "-t…: no such flag: all but -h are written in full"},
-		{[]string{"--group", "-test.v", "--grace", "abc", "app"}, "-t…: no such flag: all but -h are written in full"},
+		{[]string{"-xh", "app"}, "-x…: no such flag: only -h has a short form"},
+		{[]string{"-test.v", "app"}, "-t…: no such flag: only -h has a short form"},
+		{[]string{"--group", "-test.v", "--grace", "abc", "app"}, "-t…: no such flag: only -h has a short form"},
 		{[]string{"---", "--grace", "abc", "app"}, "---: no such flag"},
 		{[]string{"--probe", "true", "--nope", "--grace", "1s", "app"}, "--nope: no such flag\n--grace: cannot be combined with --probe: leave one of them out"},
 	} {
@@ -433,7 +433,7 @@ func TestErrorsInVariablesNameTheVariable(t *testing.T) {
 		assert.NotContains(t, text, "\n")
 	}
 	text := errorsIn(t, nil, []string{"USHER_WAIT=true", "USHER_READY=true"})
-	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave it out", text)
+	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave the flag out", text)
 }
 
 // A secret may be in its right place or in a wrong one: no error on the same command line

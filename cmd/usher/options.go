@@ -215,7 +215,7 @@ func (r *optionReader) readArgs() (command []string, dashes bool) {
 func (r *optionReader) unknownLongFlag(word string) {
 	if i := strings.IndexAny(word, ": \t\n"); i > 0 {
 		if f := findFlag(word[2:i]); f != nil {
-			r.addError("--%s: its value is a word of its own, or comes after =: write --%[1]s=…", f.name)
+			r.addError("--%s: its value is a separate argument, or follows =: write --%[1]s=…", f.name)
 			r.given[f.name] = true
 			r.advance(func(arg string) bool { return strings.HasPrefix(arg, word) })
 			return
@@ -239,7 +239,7 @@ func (r *optionReader) unknownFlag(word string) {
 	case tiniFlags[word] != "":
 		r.addError("%s: no such flag: write %s", word, tiniFlags[word])
 	case !strings.HasPrefix(word, "--"): // the letters after the first may be a value
-		r.addError("%s: no such flag: all but -h are written in full", redact(word, 2))
+		r.addError("%s: no such flag: only -h has a short form", redact(word, 2))
 	default:
 		r.addError("%s: no such flag", redact(word, 40))
 	}
@@ -365,7 +365,7 @@ func (r *optionReader) otherForm(form string, command []string, dashes bool) opt
 		}
 	}
 	if (len(command) > 0 || dashes) && !r.lost {
-		r.addError("a command cannot be combined with --%s, which starts none: leave it out", form)
+		r.addError("a command cannot be combined with --%s: leave the command out", form)
 	}
 	o := options{otherForm: true}
 	r.evaluate(&o, allowed)
@@ -397,7 +397,7 @@ func (r *optionReader) checkFirstWord(first string) {
 	name, _, option := strings.Cut(first, "=")
 	switch {
 	case len(first) > 1 && (first[0] == '[' || first[0] == '{'):
-		r.addError("the command is JSON in one word: write each of its words as one of the command line")
+		r.addError("the command is JSON in one argument: write each of its words as a separate argument")
 	case url && isScheme(scheme):
 		r.addError("the command %s://… is a target: %s", scheme, advice)
 	case url && !strings.Contains(scheme, "/"):
@@ -437,7 +437,7 @@ func (r *optionReader) refuseWithoutApp() {
 		if !f.is(needsApp) || len(values) == 0 || f.arg == "" && !r.isTrue(f.name) {
 			continue
 		}
-		r.addError("%s: needs an app: write a command, or leave it out", values[0].withoutNumber())
+		r.addError("%s: needs an app: write a command, or leave the flag out", values[0].withoutNumber())
 		delete(r.values, f.name)
 	}
 }
@@ -478,7 +478,7 @@ func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 func (r *optionReader) evaluateOne(o *options, f *flagRow, v value) {
 	if !f.is(anyText) && (strings.Contains(v.text, "://") || strings.Contains(v.text, "=")) {
 		r.wrong[f.name] = true
-		r.addError("%s: takes no target: those belong to --wait, --ready and the hooks", v.origin)
+		r.addError("%s: takes no target: write targets for --wait, --ready or the hooks", v.origin)
 		return
 	}
 	err := f.set(o, v.text)
@@ -497,7 +497,7 @@ func (r *optionReader) evaluateOne(o *options, f *flagRow, v value) {
 
 func (r *optionReader) checkVerbosity(o options) {
 	if o.quiet && o.verbose {
-		r.addError("%s and %s contradict each other: choose one", r.values["quiet"][0].origin, r.values["verbose"][0].origin)
+		r.addError("%s and %s cannot be combined: choose one", r.values["quiet"][0].origin, r.values["verbose"][0].origin)
 	}
 }
 
