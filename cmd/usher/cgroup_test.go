@@ -179,8 +179,8 @@ func TestCgroupLimits(t *testing.T) {
 		g := limited{pids: 10, memory: 64 << 20}.cgroup(t)
 		dirs = g.dirs
 		argv := g.argv("sh", "-c", `i=0; while [ $i -lt 100 ]; do sleep 100000 & i=$((i+1)); done; echo all started`)
-		r := startPID1(t, exec.Command(argv[0], argv[1:]...), nil)
-		assert.Equal(t, 2, r.codeInTime(), "the shell ends when it cannot fork")
+		r := launcher{hostPID: true}.start(t, argv...)
+		assert.Equal(t, 2, r.code(), "the shell ends when it cannot fork")
 		assert.Equal(t, "9", g.read("pids", "pids.current"), "its children are left")
 	})
 	require.Len(t, dirs, 2)

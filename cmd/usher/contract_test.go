@@ -208,7 +208,7 @@ func TestPagesMatchTheProgram(t *testing.T) {
 		{"--post-start", "sh -c 'kill -TERM $PPID'", "--grace", "20s", "--drain", "env", "sleep", "1000"},
 		{"true"},
 	} {
-		r := world{env: []string{"PATH=" + os.Getenv("PATH")}}.start(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
+		r := launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.usher(t, append([]string{"--quiet", "--post-stop", "env"}, args...)...)
 		r.code()
 		for _, m := range regexp.MustCompile(`(?m)env\| (USHER_\w+)=(.*)$`).FindAllStringSubmatch(r.stderr.rest(), -1) {
 			got[m[1]] = append(got[m[1]], m[2])

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,10 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// entrypoint is one way in which people start a server in a container. Its work
-// is under way when the stop signal comes: a request takes 1.2 s, a job 3 s. The
-// work prints "started" and, only if it was not cut, "finished": a request to its
-// client, a job to the app's stdout.
+// entrypoint is one way to start a server in a container. A request (of 1.2 s) or a job
+// (of 3 s) is under way when the stop signal comes. Each prints "started" and, if it is
+// not interrupted, "finished": a request to its client, a job to the app's stdout.
 type entrypoint struct {
 	name    string
 	command string
@@ -31,16 +29,16 @@ type entrypoint struct {
 	request *client
 	job     bool
 	code    int    // usher's exit code
-	says    string // what the app has printed if it was stopped in order
-	needs   string // a server in the same network that is not part of the container
+	says    string // what the app prints if it shuts down in order
+	needs   string // a server outside of the container
 
-	notGroup string // why it is not tried with --group
-	// toldLate: without --group nothing stops the server before the last call, at
-	// four fifths of the time. The grace period is shorter for these.
-	toldLate bool
+	notGroup string // why it is not tested with --group
+	// atLastCall: without --group the server gets no signal before the last call, at four
+	// fifths of the time. These have a shorter --grace.
+	atLastCall bool
 }
 
-// client is the command that asks for the work, as soon as the target is ready.
+// client is a command that makes the request, once the target is ready.
 type client struct{ target, command string }
 
 var (
@@ -50,7 +48,7 @@ var (
 	psql  = &client{"postgres://127.0.0.1", "psql --host 127.0.0.1 --username postgres --no-psqlrc --quiet --tuples-only --no-align --file work.sql"}
 )
 
-// Commands of several entrypoints.
+// Commands that several entrypoints use.
 const (
 	gunicorn = "gunicorn --workers 1 --bind :8080 app"
 	celery   = "celery --app tasks worker --concurrency 1"
@@ -58,11 +56,11 @@ const (
 	redis    = "redis-server --save ''"
 )
 
-// Why --group is left out.
+// Why --group is not tested.
 const (
-	passesOn = "the app passes the signal on itself, so with --group its child gets it twice"
-	master   = "the master tells its workers how to end; with --group they get its signal too"
-	unaware  = "the job, or tee, has no handler: with --group it is told to end, and does"
+	forwards  = "the app forwards the signal itself, so with --group its child gets it twice"
+	master    = "the master stops its workers; with --group they get its signal too"
+	noHandler = "the job, or tee, has no handler: with --group the signal kills it"
 )
 
 var entrypoints = []entrypoint{
@@ -78,7 +76,7 @@ var entrypoints = []entrypoint{
 	{name: "exec, nginx, --stop-signal", command: "./nginx.sh", flags: "--stop-signal QUIT", request: curl, notGroup: master},
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
-	// A shell dies of the signal and has told nobody.
+	// A shell is killed by the signal, and its child gets none from it.
 	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
 	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, says: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
@@ -87,44 +85,44 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// WINCH does nothing to a shell. Apache gets the SIGTERM of the last call, and
-	// sends it to its process group, the shell's.
+	// A shell ignores WINCH. Apache gets the SIGTERM of the last call, and sends it to
+	// its process group, which is the shell's.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
-		request: curl, code: 143, notGroup: master, toldLate: true},
+		request: curl, code: 143, notGroup: master, atLastCall: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, says: "server closed", code: 143},
 	{name: "a script in a script", command: "./no-exec.sh ./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
-	{name: "a log by tee", command: "./tee.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: unaware},
-	{name: "a log by tee, Go", command: "./tee.sh ./server", request: curl, says: "server closed", code: 143, notGroup: unaware},
+	{name: "a log by tee", command: "./tee.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: noHandler},
+	{name: "a log by tee, Go", command: "./tee.sh ./server", request: curl, says: "server closed", code: 143, notGroup: noHandler},
 	{name: "two servers and wait -n", command: "./two-servers.sh", request: curl, job: true, says: "server closed", code: 143},
 
-	// The app handles the signal and tells its child.
-	{name: "trap", command: "./trap.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: passesOn},
-	{name: "trap, Go", command: "./trap.sh ./server", request: curl, says: "server closed", code: 143, notGroup: passesOn},
+	// The app handles the signal and signals its child.
+	{name: "trap", command: "./trap.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: forwards},
+	{name: "trap, Go", command: "./trap.sh ./server", request: curl, says: "server closed", code: 143, notGroup: forwards},
 	{name: "trap, celery", command: "./trap.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
 		request: tasks, needs: redis, code: 143, notGroup: master},
-	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, says: "server closed", notGroup: passesOn},
-	{name: "trap that raises the signal again", command: "./trap-raise.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: passesOn},
-	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, says: "exited 0", notGroup: passesOn},
+	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, says: "server closed", notGroup: forwards},
+	{name: "trap that raises the signal again", command: "./trap-raise.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: forwards},
+	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, says: "exited 0", notGroup: forwards},
 	{name: "npm start", command: "npm start", request: curl, says: "server closed", code: 143},
 	{name: "npm start, no exec", command: "./no-exec.sh npm start", request: curl, says: "server closed", code: 143},
-	{name: "make run", command: "make run", request: curl, says: "server closed", code: 143, notGroup: passesOn},
-	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, says: "server closed", notGroup: passesOn},
+	{name: "make run", command: "make run", request: curl, says: "server closed", code: 143, notGroup: forwards},
+	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, says: "server closed", notGroup: forwards},
 
-	// The app handles the signal once its child has exited.
-	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, says: "cleaned up", toldLate: true},
-	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, says: "cleaned up", notGroup: unaware},
+	// The app handles the signal only after its child has exited.
+	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, says: "cleaned up", atLastCall: true},
+	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, says: "cleaned up", notGroup: noHandler},
 	{name: "trap with a foreground transaction", command: "./trap-foreground.sh " + psql.command, flags: "--wait postgres://127.0.0.1",
-		job: true, says: "cleaned up", needs: "./postgres.sh", notGroup: unaware},
+		job: true, says: "cleaned up", needs: "./postgres.sh", notGroup: noHandler},
 
 	// A job beside the server.
-	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, says: "server closed", notGroup: unaware},
+	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, says: "server closed", notGroup: noHandler},
 	{name: "worker in the background", command: "sh -c 'node job.js & exec node server.js'", request: curl, job: true, says: "server closed"},
 	{name: "setsid job", command: "sh -c 'setsid ./job.sh & exec node server.js'", request: curl, job: true, says: "server closed"},
 	{name: "setsid worker, no exec", command: "sh -c 'setsid node job.js & node server.js; echo exited'", request: curl, job: true, says: "server closed", code: 143},
 }
 
-// TestEntrypointsFinishTheirWork stops each of them in the middle of its work:
-// three times, or ENTRYPOINT_RUNS times. No work may be lost.
+// Each entrypoint is stopped in the middle of its work, three times or ENTRYPOINT_RUNS
+// times. No work may be lost.
 func TestEntrypointsFinishTheirWork(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"bash", "node", "npm", "curl", "gunicorn", "celery", "redis-server", "cgi-fcgi", "psql",
@@ -142,13 +140,13 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 			if group && e.notGroup != "" {
 				continue
 			}
-			toldLate := e.toldLate && !group
-			if toldLate {
+			atLastCall := e.atLastCall && !group
+			if atLastCall {
 				flags = "--grace 8s"
 			}
 			t.Run(e.name+", "+flags, func(t *testing.T) {
 				t.Parallel()
-				// Each one starts while those before it are still shutting down.
+				// Each run starts while the one before it is still shutting down.
 				var all []*stopping
 				for range runs {
 					all = append(all, e.stopAtWork(t, flags))
@@ -164,11 +162,11 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 						unordered++
 					}
 					if err := errors.Join(work, order); err != nil {
-						t.Errorf("%v\n%s", err, s.usher.stderr.rest())
+						t.Errorf("%v\n%s", err, lastLines(s.usher.stderr.rest()))
 					}
 					took = append(took, s.took)
-					if !toldLate {
-						assert.Less(t, s.took, 20*time.Second, "the app was told at once, and half of the time has passed")
+					if !atLastCall {
+						assert.Less(t, s.took, 20*time.Second, "half of the time has passed, although the app got its signal at once")
 					}
 				}
 				slices.Sort(took)
@@ -179,88 +177,81 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 	}
 }
 
-// stopping is an usher that has got its stop signal.
+// stopping is an usher that has got a stop signal.
 type stopping struct {
-	usher  *running
-	client *exec.Cmd
-	answer *reader
-	exited chan *os.ProcessState
+	usher  *process
+	client *process      // nil without a request
+	exited chan int      // gets usher's exit code
 	took   time.Duration // known once it has exited
 }
 
-// stopAtWork starts the entrypoint, and stops it as soon as its work is under way.
+// stopAtWork starts the entrypoint, and stops it once its work is under way.
 func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	t.Helper()
-	server, err := compileServerOnce()
+	server, err := buildServer()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // some of the servers are not root
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // some servers do not run as root
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
 	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
 
-	// Debian's programs come first: only Debian's Python has celery.
+	// Debian's programs first, because only Debian's Python has celery.
 	path := "PATH=/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
-	s := &stopping{exited: make(chan *os.ProcessState, 1)}
+	s := &stopping{exited: make(chan int, 1)}
 	// Each has a network of its own, so that all of them can listen on port 8080.
-	s.usher = scene{proc: true, env: []string{"dir=" + dir, "HOME=" + dir, path, "PYTHONDONTWRITEBYTECODE=1"}}.start(t,
-		"unshare", "--net", "sh", "-c", `cd "$dir" && ip link set lo up && echo network ready && exec $usher `+e.flags+" "+flags+" -- "+e.command)
+	s.usher = launcher{proc: true, net: true, vars: []string{"dir=" + dir, "HOME=" + dir, path, "PYTHONDONTWRITEBYTECODE=1"}}.start(t,
+		"sh", "-c", `cd "$dir" && ip link set lo up && echo network ready && exec $usher `+e.flags+" "+flags+" -- "+e.command)
 	s.usher.stdout.expect("network ready")
 	if e.needs != "" {
-		_, server := s.enterNetwork(t, dir, e.needs)
+		server := s.enterNetwork(t, dir, e.needs)
 		t.Cleanup(func() {
-			server.Process.Signal(syscall.SIGINT) // both of them exit, with all their children
-			server.Wait()
+			server.signal(syscall.SIGINT) // on which each of them exits with all its children
+			server.code()
 		})
 	}
 	if e.job {
 		s.usher.stdout.expect("started")
 	}
 	if e.request != nil {
-		s.answer, s.client = s.enterNetwork(t, dir, `"$usher" --wait `+e.request.target+" --exec -- "+e.request.command)
-		s.answer.expect("started")
+		s.client = s.enterNetwork(t, dir, `"$usher" --wait `+e.request.target+" --exec -- "+e.request.command)
+		s.client.stdout.expect("started")
 	}
 	signalled := time.Now()
 	s.usher.signal(cmp.Or(e.stop, syscall.SIGTERM))
 	go func() {
-		state, _ := s.usher.cmd.Process.Wait()
+		s.usher.wait()
 		s.took = time.Since(signalled)
-		s.exited <- state
+		s.exited <- s.usher.cmd.ProcessState.ExitCode()
 	}()
 	return s
 }
 
 // enterNetwork starts a command in the network of the entrypoint, but not among
 // its processes.
-func (s *stopping) enterNetwork(t *testing.T, dir, command string) (*reader, *exec.Cmd) {
+func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 	t.Helper()
-	cmd := exec.Command("nsenter", "-t", fmt.Sprint(s.usher.cmd.Process.Pid), "--net", "--", "sh", "-fc", "exec "+command)
-	cmd.Dir, cmd.Env = dir, s.usher.cmd.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	out, ends := newReader(t, nil)
-	cmd.Stdout, cmd.Stderr = ends[0], ends[0]
-	require.NoError(t, cmd.Start())
-	ends[0].Close()
-	return out, cmd
+	l := launcher{hostPID: true, dir: dir, env: s.usher.cmd.Env, merged: true}
+	return l.start(t, "nsenter", "-t", fmt.Sprint(s.usher.pid()), "--net", "--", "sh", "-fc", "exec "+command)
 }
 
-// judge waits until usher has exited, and says whether the work was lost, and
-// whether the stop was out of order.
+// judge waits until usher has exited, and returns an error if the work was lost, and one
+// if the shutdown was not in order.
 func (s *stopping) judge(e *entrypoint) (work, order error) {
-	state := <-s.exited
+	code := <-s.exited
 	out := s.usher.stdout.rest()
 	if e.job && !slices.Contains(s.usher.stdout.all, "finished") {
 		work = fmt.Errorf("the job was cut: %q", out)
 	}
 	if s.client != nil {
-		if answer, err := s.answer.rest(), s.client.Wait(); err != nil || !strings.HasSuffix(answer, "finished") {
-			work = errors.Join(work, fmt.Errorf("the request was cut: %v: %q", err, last(answer)))
+		if answer, code := s.client.stdout.rest(), s.client.code(); code != 0 || !strings.HasSuffix(answer, "finished") {
+			work = errors.Join(work, fmt.Errorf("the request was cut: exit code %d: %q", code, last(answer)))
 		}
 	}
-	if state.ExitCode() != e.code {
-		order = fmt.Errorf("usher exited %d, not %d", state.ExitCode(), e.code)
+	if code != e.code {
+		order = fmt.Errorf("usher exited %d, not %d", code, e.code)
 	}
 	if !strings.Contains(out, e.says) {
-		order = errors.Join(order, fmt.Errorf("the app has not said %q: %q", e.says, out))
+		order = errors.Join(order, fmt.Errorf("the app has not printed %q: %q", e.says, out))
 	}
 	if strings.Contains(s.usher.stderr.rest(), "SIGKILL") {
 		order = errors.Join(order, errors.New("usher sent SIGKILL"))
@@ -268,17 +259,9 @@ func (s *stopping) judge(e *entrypoint) (work, order error) {
 	return work, order
 }
 
-// last is the last line of a text.
+// last returns the last line of a text.
 func last(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
 
-var compileServerOnce = sync.OnceValues(func() (string, error) {
-	test, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(filepath.Dir(test), "built.test", "server") // as for binary
-	if out, err := exec.Command("go", "build", "-o", path, "testdata/entrypoints/server.go").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build the server: %v\n%s", err, out)
-	}
-	return path, nil
+var buildServer = built("server", func(path string) *exec.Cmd {
+	return exec.Command("go", "build", "-o", path, "testdata/entrypoints/server.go")
 })

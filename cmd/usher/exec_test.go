@@ -39,7 +39,7 @@ func TestExecRunsTheAppAsWithoutUsher(t *testing.T) {
 func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ready")
 	wait := []string{"--verbose", "--exec", "--wait", "file://" + file, "--", "sh", "-c", "echo $$; exec cat"}
-	r := world{}.start(t, wait...)
+	r := launcher{}.usher(t, wait...)
 	r.stderr.expect("attempt 1")
 	r.signal(syscall.SIGUSR1)
 	r.stderr.expect("received SIGUSR1")
@@ -50,7 +50,7 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 
 	require.NoError(t, os.Remove(file))
-	r = world{}.start(t, wait...)
+	r = launcher{}.usher(t, wait...)
 	r.stderr.expect("attempt 1")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 143, r.code())
@@ -60,7 +60,7 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 // Processes that a hook has left running stay children of the same pid, which is the
 // app's now.
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
-	r := world{}.start(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
+	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())
 	assert.Contains(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
 }
@@ -100,7 +100,7 @@ func TestExecOfACommandThatCannotBeRun(t *testing.T) {
 		{dir, 126, "is a directory"},
 		{script, 0, ""},
 	} {
-		r := world{}.start(t, "--exec", "--", c.command)
+		r := launcher{}.usher(t, "--exec", "--", c.command)
 		assert.Equal(t, c.code, r.code(), c.command)
 		assert.Contains(t, r.stderr.rest(), c.log)
 	}

@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDescriptorsOfPID1AreTheContainers: what others write to /proc/1/fd/1 and /2 is
-// the container's output, and what they read from /proc/1/fd/0 is its input, as if
-// the app were PID 1 itself.
+// /proc/1/fd/1 and /proc/1/fd/2 are the container's stdout and stderr, and /proc/1/fd/0 is
+// its stdin, as if the app were PID 1.
 func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -19,22 +18,21 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // they are the tester's alone
+			for _, d := range []string{dir, filepath.Dir(dir)} { // which only the user of the test may enter
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
-			log := filepath.Join(dir, "app.log") // as images link their logs
+			log := filepath.Join(dir, "app.log") // images make such links
 			require.NoError(t, os.Symlink("/proc/1/fd/1", log))
 			script := `echo ready; read line; echo to the log >` + log + `; echo to stderr >/proc/1/fd/2; read more </proc/1/fd/0; echo "read $more"`
 			argv := []string{binary(t), "--", "sh", "-c", script}
 			if user != nil {
-				// Opening /proc/1/fd/1 opens the file anew, so it must be one that the user
-				// may open: Docker's pipes are root's.
+				// Opening /proc/1/fd/1 opens the file anew, so the user needs permission.
+				// Docker's pipes belong to root, these to the user.
 				argv = append(append([]string{"sh", "-c", `chown 1000 /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; exec "$@"`, "sh"}, user...), argv...)
 			}
-			r := scene{proc: true}.start(t, argv...)
+			r := launcher{proc: true}.start(t, argv...)
 			r.stdout.expect("ready")
-			_, err := r.in.WriteString("one\ntwo\n")
-			require.NoError(t, err)
+			r.write("one\ntwo\n")
 			assert.Equal(t, 0, r.code())
 			assert.Equal(t, "ready\nto the log\nread two", r.stdout.rest())
 			assert.Equal(t, "to stderr", r.stderr.rest())
@@ -42,21 +40,21 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 	}
 }
 
-// On a terminal /proc/1/fd/0 is the console.
+// With a terminal /proc/1/fd/0 is the console.
 func TestConsoleOfPID1(t *testing.T) {
 	t.Parallel()
 	ptm, pts := openPTY(t)
 	screen := readLines(t, ptm)
-	r := scene{proc: true, tty: pts}.start(t, binary(t), "--", "sh", "-c", `read line; echo to the console >/proc/1/fd/0; readlink /proc/1/fd/0`)
+	r := launcher{proc: true, tty: pts}.start(t, binary(t), "--", "sh", "-c", `read line; echo to the console >/proc/1/fd/0; readlink /proc/1/fd/0`)
 	typed(t, ptm, "go\n")
 	screen.expect("to the console")
 	screen.expect(filepath.Base(pts.Name()))
 	assert.Equal(t, 0, r.code())
 }
 
-// What docker exec writes to /proc/1/fd/1 is in docker logs, and so is what the app
-// writes to a log file that is a link to it: hooks, cron jobs and images do this.
-func TestDockerLogsHoldWhatIsWrittenToPID1(t *testing.T) {
+// docker logs has what docker exec writes to /proc/1/fd/1, and what the app writes to a
+// log file that is a link to it, as hooks, cron jobs and images do.
+func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher", "--"]`)
@@ -65,25 +63,25 @@ func TestDockerLogsHoldWhatIsWrittenToPID1(t *testing.T) {
 			t.Parallel()
 			app := startContainer(t, append(options, "--tmpfs=/logs:mode=1777", image, "sh", "-c",
 				"ln -s /proc/1/fd/1 /logs/app.log; echo from the app >/logs/app.log; exec sleep 100000")...)
-			app.stdout().wait("from the app")
+			app.stdout().expect("from the app")
 			app.exec("sh", "-c", "echo to stdout >/proc/1/fd/1; echo to stderr >/proc/1/fd/2")
 			app.stop()
 			stdout, stderr := app.logs()
-			assert.Contains(t, stdout, "to stdout")
-			assert.Contains(t, stdout+stderr, "to stderr")
+			assertPrinted(t, stdout, "to stdout")
+			assertPrinted(t, stdout+stderr, "to stderr")
 		})
 	}
 }
 
-// As above, with what a terminal adds: its input is the console too.
+// With a terminal, docker logs has what is written to /proc/1/fd/0 too.
 func TestDockerConsoleOfPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	app := startContainer(t, "--tty", "--interactive", usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher", "--"]`),
 		"sh", "-c", "echo up; exec sleep 100000")
-	app.stdout().wait("up")
+	app.stdout().expect("up")
 	app.exec("sh", "-c", "echo to the console >/proc/1/fd/0")
 	app.stop()
 	stdout, _ := app.logs()
-	assert.Contains(t, stdout, "to the console")
+	assertPrinted(t, stdout, "to the console")
 }

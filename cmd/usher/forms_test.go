@@ -70,7 +70,7 @@ func TestProbeTimesOutAfterASecond(t *testing.T) {
 }
 
 func TestProbeIsStoppedBySIGTERM(t *testing.T) {
-	r := world{}.start(t, "--verbose", "--probe", "timeout=0 sh -c 'echo begun; exec sleep 1000'")
+	r := launcher{}.usher(t, "--verbose", "--probe", "timeout=0 sh -c 'echo begun; exec sleep 1000'")
 	r.stderr.expect("begun")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 143, r.code())
@@ -81,7 +81,7 @@ func TestProbeIsStoppedBySIGTERM(t *testing.T) {
 func TestProbeLeavesNoProcessRunning(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
-	r := world{notPID1: true}.start(t, "--probe", `timeout=0.2s sh -c '(trap "" TERM; exec sleep 100000) >`+fifo+` & wait'`)
+	r := launcher{hostPID: true}.usher(t, "--probe", `timeout=0.2s sh -c '(trap "" TERM; exec sleep 100000) >`+fifo+` & wait'`)
 	held, err := os.Open(fifo)
 	require.NoError(t, err)
 	defer held.Close()
@@ -118,7 +118,7 @@ func TestTerminationLogContainsTheErrorsOfUsher(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "log")
 			require.NoError(t, os.WriteFile(file, nil, 0o644))
-			r := world{}.start(t, append([]string{"--quiet", "--termination-log", file}, c.args...)...)
+			r := launcher{}.usher(t, append([]string{"--quiet", "--termination-log", file}, c.args...)...)
 			if c.stop {
 				r.stdout.expect("ready")
 				r.signal(syscall.SIGTERM)
@@ -142,7 +142,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "log")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
-	r := world{}.start(t, "--termination-log", file, "--grace", "1s", "sh", "-c", `trap "" TERM; echo out of disk >`+file+`; echo ready; while :; do sleep 0.1; done`)
+	r := launcher{}.usher(t, "--termination-log", file, "--grace", "1s", "sh", "-c", `trap "" TERM; echo out of disk >`+file+`; echo ready; while :; do sleep 0.1; done`)
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.code())
@@ -164,7 +164,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	fifo := filepath.Join(dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
 	for _, file := range []string{filepath.Join(dir, "missing"), dir, fifo, "/proc/version", "/dev/full"} {
-		r := world{}.start(t, "--termination-log", file, "no-such-command")
+		r := launcher{}.usher(t, "--termination-log", file, "no-such-command")
 		assert.Equal(t, 127, r.code(), file)
 		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "no error about %s", file)
 	}
@@ -310,7 +310,7 @@ func TestInstallIsStoppedByASignal(t *testing.T) {
 			t.Run(fmt.Sprint(name, " ", sig), func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				r := poor{Hangs: call}.start(t, "--install", dir)
+				r := launcher{inherit: []string{fmt.Sprint("hang=", call)}}.start(t, binary(t), "--install", dir)
 				eventually(t, func() bool {
 					files := names(t, dir)
 					if len(files) == 0 {
@@ -320,7 +320,7 @@ func TestInstallIsStoppedByASignal(t *testing.T) {
 					return err == nil && (call != unix.SYS_FSYNC || info.Size() == whole.Size())
 				}, func() string { return "the temporary file has not been created or is incomplete" })
 				r.signal(sig)
-				assert.Equal(t, 128+int(sig), r.codeInTime())
+				assert.Equal(t, 128+int(sig), r.code())
 				assert.Equal(t, "usher: error: install: stopped by "+signals.Name(sig), r.stderr.rest())
 				assert.Empty(t, names(t, dir))
 			})

@@ -25,7 +25,7 @@ func TestLibrariesPrintNothing(t *testing.T) {
 	defer server.Close()
 
 	var stdout, stderr strings.Builder
-	cmd := exec.Command(build(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
+	cmd := exec.Command(buildFor(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
 	cmd.Env = append(os.Environ(), "GODEBUG=http2debug=2")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Run(), "%s", &stderr)

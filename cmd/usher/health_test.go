@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -57,7 +56,7 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
 	touch := func(file string) { require.NoError(t, os.WriteFile(file, nil, 0o644)) }
 
-	r := world{}.start(t, "--health", address, "--wait", "file://"+dependency, "--ready", "name=self file://"+ready,
+	r := launcher{}.usher(t, "--health", address, "--wait", "file://"+dependency, "--ready", "name=self file://"+ready,
 		"--grace", "20s", "--drain", "cat "+fifo, "--", "sh", "-c", "echo up; read line; exit 0")
 	r.stderr.expect("usher: listening for health checks on " + address)
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
@@ -98,7 +97,7 @@ func TestHealthAddressInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	r := world{}.start(t, "--health", l.Addr().String(), "--pre-start", "echo did-run", "--", "echo", "did-run")
+	r := launcher{}.usher(t, "--health", l.Addr().String(), "--pre-start", "echo did-run", "--", "echo", "did-run")
 	assert.Equal(t, 125, r.code())
 	assert.Equal(t, "usher: error: --health: cannot listen on "+l.Addr().String()+": bind: address already in use\n"+
 		"usher: error: nothing was started (usher --help shows the flags)", r.stderr.rest())
@@ -109,7 +108,7 @@ func TestHealthAddressInUse(t *testing.T) {
 func TestHealthSurvivesHostileClients(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	r := world{}.start(t, append([]string{"--health", address}, puppet...)...)
+	r := launcher{}.usher(t, append([]string{"--health", address}, catcher(t)...)...)
 	r.stdout.expect("ready")
 	dial := func(request string) net.Conn {
 		conn, err := net.Dial("tcp", address)
@@ -215,7 +214,7 @@ func exchange(address, request string) string {
 func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)
-	r := world{}.start(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--", "sh", "-c", "echo up; read line; exit 0")
+	r := launcher{}.usher(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--", "sh", "-c", "echo up; read line; exit 0")
 	r.stdout.expect("up")
 	r.stderr.expect("ready: ")
 	first := target.holdBack(t, address)
@@ -263,7 +262,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 func TestWaitingRequestsGet503WhenTheShutdownStarts(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)
-	r := world{}.start(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--drain-delay", "90s", "--", "sh", "-c", "echo up; read line; exit 0")
+	r := launcher{}.usher(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--drain-delay", "90s", "--", "sh", "-c", "echo up; read line; exit 0")
 	r.stdout.expect("up")
 	r.stderr.expect("ready: ")
 	first := target.holdBack(t, address)
@@ -342,21 +341,11 @@ func TestHealthFreesDescriptorsForHooks(t *testing.T) {
 func testWithoutDescriptors(t *testing.T, request string) {
 	target := newSlowTarget(t)
 	address := freeAddress(t)
-	cmd := exec.Command("bash", "-c", `
+	r := launcher{hostPID: true}.start(t, "bash", "-c", `
 		for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done # close descriptors inherited from the test
 		ulimit -n 40; exec "$@"`, "bash", binary(t), "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "8s", "--drain", "echo drained", "--", "sh", "-c", "echo up; read line; exit 0")
-	stdin, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	stdout, ends := newReader(t, nil)
-	stderr, ends := newReader(t, ends)
-	cmd.Stdout, cmd.Stderr = ends[0], ends[1]
-	require.NoError(t, cmd.Start())
-	for _, f := range ends {
-		f.Close()
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-	stdout.expect("up")
-	stderr.expect("ready: ")
+	r.stdout.expect("up")
+	r.stderr.expect("ready: ")
 	if request != "" {
 		target.holdBack(t, address)
 	}
@@ -367,10 +356,10 @@ func testWithoutDescriptors(t *testing.T, request string) {
 		_, _ = io.WriteString(conn, request)
 	}
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	stderr.expect("drain echo| drained")
-	stdin.Close()
-	cmd.Wait()
+	r.signal(syscall.SIGTERM)
+	r.stderr.expect("drain echo| drained")
+	r.in.Close()
+	assert.Equal(t, 0, r.code())
 }
 
 // The command of a --ready target that is running when the app exits is killed, and is
@@ -378,7 +367,7 @@ func testWithoutDescriptors(t *testing.T, request string) {
 func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	t.Parallel()
 	address, own, hang := freeAddress(t), hold(t), filepath.Join(t.TempDir(), "hang")
-	r := world{notPID1: true}.start(t, "--verbose", "--health", address,
+	r := launcher{hostPID: true}.usher(t, "--verbose", "--health", address,
 		"--ready", "name=check timeout=0 sh -c 'test ! -e "+hang+" || { trap : TERM; exec 4>"+own.path+"; echo probed; while test -e "+hang+"; do sleep 0.1; done; }'",
 		"--", "sh", "-c", "echo up; read line; exit 3")
 	r.stdout.expect("up")

@@ -5,16 +5,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-// skip ends a test that this machine cannot run, and says why. CI sets
-// USHER_TEST_ALL=1 and has everything: there a skip would hide a broken
-// machine, so it is a failure.
+// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has
+// everything that tests need, so there it fails the test: a skip would hide that the
+// machine is broken.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -23,8 +26,8 @@ func skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// binary returns the path of the real usher, built once a test run as it is
-// shipped: static and stripped, with the flags of the Makefile.
+// binary returns the path of usher as it is shipped: static and stripped, built with the
+// flags of the Makefile, once a test run.
 func binary(t testing.TB) string {
 	t.Helper()
 	path, err := buildOnce()
@@ -34,43 +37,102 @@ func binary(t testing.TB) string {
 	return path
 }
 
-var buildOnce = sync.OnceValues(func() (string, error) {
-	test, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	// Beside the test binary: "go test" makes that directory for this run and
-	// removes it. The name is one that .gitignore knows, for "go test -c".
-	path := filepath.Join(filepath.Dir(test), "built.test", "usher")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -E github.com/usher-init/usher/signals.entry", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build usher: %v\n%s", err, out)
-	}
-	return path, nil
+var buildOnce = built("usher", func(path string) *exec.Cmd {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -E github.com/usher-init/usher/signals.entry", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
 })
 
-// lastLines is the end of what a program has printed, for the message of a test
-// that fails: 50 lines, none longer than 500 bytes. The whole of it could be
-// hundreds of thousands.
-func lastLines(printed string) string {
-	const most, longest = 50, 500
-	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")
-	left := max(0, len(lines)-most)
-	for i, line := range lines[left:] {
-		if len(line) > longest {
-			lines[left+i] = fmt.Sprintf("%s … (%d bytes)", line[:longest], len(line))
+// built returns a function that builds a program, once a test run, and returns its
+// path: in a directory beside the test binary, which "go test" makes for this run
+// and removes. Its name is one that .gitignore has, for "go test -c".
+func built(name string, command func(path string) *exec.Cmd) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		test, err := os.Executable()
+		if err != nil {
+			return "", err
 		}
-	}
-	last := strings.Join(lines[left:], "\n")
-	if left > 0 {
-		return fmt.Sprintf("(%d lines before)\n%s", left, last)
-	}
-	return last
+		path := filepath.Join(filepath.Dir(test), "built.test", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if out, err := command(path).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("cannot build the %s: %v\n%s", name, err, out)
+		}
+		return path, nil
+	})
 }
 
-// assertPrinted is assert.Contains for output that may be long: the message of
-// that one shows all of it.
+// unread is the writing end of a pipe that is never read and stays open.
+func unread(t *testing.T) *os.File {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+	})
+	return w
+}
+
+func needBash(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		skip(t, "needs bash")
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		skip(t, "needs root")
+	}
+}
+
+// lastLines shortens what a program has printed for the message of a test that fails:
+// to its last 50 lines, each of 500 bytes at most. If the program has crashed, the
+// beginning of the trace stands before them: the reason and the first goroutine.
+func lastLines(printed string) string {
+	const most = 50
+	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")
+	left := max(0, len(lines)-most)
+	var parts []string
+	skip := func(n int) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("(%d lines left out)", n))
+		}
+	}
+	if begin := slices.IndexFunc(lines[:left], crash.MatchString); begin >= 0 {
+		end := begin + 1
+		for goroutine := false; end < left && end < begin+most && !(goroutine && lines[end] == ""); end++ {
+			goroutine = goroutine || strings.HasPrefix(lines[end], "goroutine ")
+		}
+		skip(begin)
+		parts = append(parts, shorten(lines[begin:end])...)
+		skip(left - end)
+	} else {
+		skip(left)
+	}
+	return strings.Join(append(parts, shorten(lines[left:])...), "\n")
+}
+
+// crash is how the trace of a Go program begins, or a report of the race detector; a
+// container engine may put a time before it.
+var crash = regexp.MustCompile(`^(\S+Z )?(panic: |fatal error: |runtime: |SIG[A-Z]+: |unexpected fault |WARNING: DATA RACE)`)
+
+func shorten(lines []string) []string {
+	const longest = 500
+	var all []string
+	for _, line := range lines {
+		if len(line) > longest {
+			line = fmt.Sprintf("%s … (%d bytes)", line[:longest], len(line))
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// assertPrinted is assert.Contains for output that may be long: its message shows only
+// lastLines.
 func assertPrinted(t testing.TB, printed, text string) bool {
 	t.Helper()
 	return strings.Contains(printed, text) || assert.Fail(t, fmt.Sprintf("%q was not printed", text), "%s", lastLines(printed))
@@ -89,9 +151,15 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 		fmt.Fprintln(&many, i)
 	}
 	short := lastLines(many.String())
-	assert.True(t, strings.HasPrefix(short, "(299950 lines before)\n299950\n"), short)
+	assert.True(t, strings.HasPrefix(short, "(299950 lines left out)\n299950\n"), short)
 	assert.True(t, strings.HasSuffix(short, "\n299999"), short)
 	assert.Equal(t, strings.Repeat("x", 500)+" … (501 bytes)", lastLines(strings.Repeat("x", 501)))
+
+	crashed := "usher: start\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\ngoroutine 2 [running]:\n" + many.String()
+	short = lastLines(crashed)
+	assert.True(t, strings.HasPrefix(short, "(1 lines left out)\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n(299952 lines left out)\n299950\n"), short)
+	assert.Equal(t, "panic: boom\nexit", lastLines("panic: boom\nexit\n"))
+
 	failed := &recorded{TB: t}
 	assert.True(t, assertPrinted(failed, many.String(), "\n7\n") && assertNotPrinted(failed, many.String(), "x"))
 	assert.False(t, assertPrinted(failed, many.String(), "x") || assertNotPrinted(failed, many.String(), "\n7\n"))
@@ -101,7 +169,7 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	}
 }
 
-// recorded keeps what a test would print as its failures.
+// recorded keeps the messages of failures instead of failing the test.
 type recorded struct {
 	testing.TB
 	said []string

@@ -45,7 +45,7 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 	} {
 		app := filepath.Join(t.TempDir(), "app")
 		require.NoError(t, os.WriteFile(app, []byte(text), 0o755))
-		r := world{}.start(t, "--", app)
+		r := launcher{}.usher(t, "--", app)
 		code, said := r.code(), r.stderr.rest()
 		if want == "" {
 			assert.NotContains(t, said, "usher:", "%.40q", text)
@@ -55,7 +55,7 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 		assert.Contains(t, said, "cannot run "+app+": "+want)
 		assert.Len(t, r.stderr.all, 1, "one line:\n%s", said)
 
-		r = world{}.start(t, "--pre-start", app, "--", "true")
+		r = launcher{}.usher(t, "--pre-start", app, "--", "true")
 		assert.Equal(t, 125, r.code(), "%.40q", text)
 		assert.Contains(t, r.stderr.rest(), want)
 	}
@@ -104,10 +104,10 @@ func inGroup(dir string, argv ...string) []string {
 func TestOutOfMemoryIsTold(t *testing.T) {
 	dir := limitedGroup(t, "memory", "memory.limit_in_bytes=64M", "memory.memsw.limit_in_bytes=64M", "memory.max=64M", "memory.swap.max=0")
 	const limit = " (the container's limit is 64 MiB)"
-	lives := func(args ...string) (r *running, code int, message string) {
+	lives := func(args ...string) (r *process, code int, message string) {
 		file := filepath.Join(t.TempDir(), "termination-log")
 		require.NoError(t, os.WriteFile(file, nil, 0o644))
-		r = scene{}.start(t, inGroup(dir, append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
+		r = launcher{}.start(t, inGroup(dir, append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
 		code = r.code()
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -225,7 +225,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 						args = append(args, "--health", address)
 					}
 					argv := inGroup(dir, append(args, "--", app, takes)...)
-					s := scene{proc: true}
+					s := launcher{proc: true}
 					if c.unread {
 						argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
 						s.files = []*os.File{fullPipe(t)}
@@ -298,7 +298,7 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		"--health " + address:         3,
 		"--health " + address + " --ready file:///": 4,
 	} {
-		r := scene{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
+		r := launcher{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
 			`grep Threads /proc/$PPID/status; read line`)...)
 		line := r.stdout.expect("Threads:")
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
@@ -319,7 +319,7 @@ func TestTooFewDescriptors(t *testing.T) {
 	require.NoError(t, unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC))
 	refused := 0
 	for limit := 1; limit <= 24; limit++ {
-		r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n "$1" && exec "$0" -- true`, binary(t), fmt.Sprint(limit))
+		r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n "$1" && exec "$0" -- true`, binary(t), fmt.Sprint(limit))
 		code, said := r.code(), r.stderr.rest()
 		if code == 0 {
 			assert.Empty(t, said)
@@ -332,7 +332,7 @@ func TestTooFewDescriptors(t *testing.T) {
 	assert.Less(t, refused, 16, "usher needs more of them than before")
 
 	// What was inherited counts too.
-	r := scene{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
+	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())
 	assert.Contains(t, r.stderr.rest(), "usher needs 10 file descriptors")
 }

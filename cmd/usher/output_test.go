@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -45,7 +44,7 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			require.NoError(t, err)
 			args := append(c.flags, "--grace", "100s", "--drain", fmt.Sprintf("timeout=90s sh -c 'yes | head -n %d; exit 3'", lines), "--", "sh", "-c",
 				"trap 'echo stopped; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done")
-			u := world{stderr: w}.start(t, args...)
+			u := launcher{stderr: w}.usher(t, args...)
 			w.Close()
 			u.stdout.expect("up")
 			u.signal(syscall.SIGTERM)
@@ -193,22 +192,15 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 func TestLogWithAFileSizeLimit(t *testing.T) {
 	t.Parallel()
 	logFile := filepath.Join(t.TempDir(), "log")
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 1; exec "$@" 2>`+logFile, "sh", binary(t), "--verbose", "--grace", "20s",
+	r := launcher{hostPID: true}.start(t, "sh", "-c", `ulimit -f 1; exec "$@" 2>`+logFile, "sh", binary(t), "--verbose", "--grace", "20s",
 		"--pre-start", "sh -c 'yes | head -n 100000'", "--", "sh", "-c", "echo up; read line; exit 7")
-	stdin, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	stdout, ends := newReader(t, nil)
-	cmd.Stdout = ends[0]
-	require.NoError(t, cmd.Start())
-	ends[0].Close()
-	stdout.expect("up")
-	stdin.Close()
-	_ = cmd.Wait()
-	assert.Equal(t, 7, cmd.ProcessState.ExitCode())
+	r.stdout.expect("up")
+	r.in.Close()
+	assert.Equal(t, 7, r.code())
 	log, err := os.ReadFile(logFile)
 	require.NoError(t, err)
 	assert.LessOrEqual(t, len(log), 1024)
-	assert.Less(t, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), 20.0)
+	assert.Less(t, (r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()).Seconds(), 20.0)
 }
 
 // The message uses no more memory than the kubelet reads, however many errors are added.

@@ -17,7 +17,7 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 		"--wait-timeout", "3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
 		"--wait", "name=check sh -c 'exit 3'", "--wait", "name=missing no-such-command", "app",
 	}
-	r := world{}.start(t, args...)
+	r := launcher{}.usher(t, args...)
 	assert.Equal(t, 124, r.code())
 	log := r.stderr.rest()
 	for _, line := range []string{
@@ -31,7 +31,7 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	}
 	assert.Equal(t, 4, strings.Count(log, "is not ready after "), log)
 
-	r = world{}.start(t, append([]string{"--log", "json", "--quiet"}, args...)...)
+	r = launcher{}.usher(t, append([]string{"--log", "json", "--quiet"}, args...)...)
 	assert.Equal(t, 124, r.code())
 	r.stderr.rest()
 	errs := map[string]string{} // by target
@@ -53,7 +53,7 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 		"check": "exit status 3", "missing": "cannot run no-such-command: not found",
 	}, errs)
 
-	r = world{}.start(t, append([]string{"--verbose"}, args...)...)
+	r = launcher{}.usher(t, append([]string{"--verbose"}, args...)...)
 	assert.Equal(t, 124, r.code())
 	assert.NotContains(t, r.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
 }

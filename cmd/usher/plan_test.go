@@ -46,7 +46,7 @@ func TestPlans(t *testing.T) {
 }
 
 func TestPlanStartsNothing(t *testing.T) {
-	r := world{}.start(t, "--plan", "--pre-start", "echo did-run", "--", "echo", "app")
+	r := launcher{}.usher(t, "--plan", "--pre-start", "echo did-run", "--", "echo", "app")
 	assert.Equal(t, 0, r.code())
 	out := r.stdout.rest()
 	assert.Contains(t, out, "pre-start     hook echo, no time limit")

@@ -39,15 +39,15 @@ func TestReadmePod(t *testing.T) {
 	web, reporter := &container{t, podman, "web-web"}, &container{t, podman, "web-reporter"}
 	web.logsOnFailure("web")
 	reporter.logsOnFailure("reporter")
-	reporter.stdout().wait("nginx serves")
+	reporter.stdout().expect("nginx serves")
 
 	// podman ignores terminationGracePeriodSeconds.
 	podman.run(t, nil, "pod", "stop", "--time=30", "web")
 	assert.Equal(t, 0, web.exitCode())
 	_, stderr := web.logs()
-	assert.Contains(t, stderr, "usher: received SIGQUIT, shutting down (deadline 25s)\n")
-	assert.Contains(t, stderr, "usher: drain: nginx keeps serving for 5s\n")
-	assert.Contains(t, stderr, "usher: drain echo| Stopping container now...\n")
+	assertPrinted(t, stderr, "usher: received SIGQUIT, shutting down (deadline 25s)\n")
+	assertPrinted(t, stderr, "usher: drain: nginx keeps serving for 5s\n")
+	assertPrinted(t, stderr, "usher: drain echo| Stopping container now...\n")
 	assert.Regexp(t, `usher: app exited 0 after \S+; shutdown took \S+ of 25s: drain \d+\.\ds\b.*\n$`, stderr)
 
 	assert.Equal(t, 143, reporter.exitCode())
@@ -61,8 +61,8 @@ func TestReadmePod(t *testing.T) {
 	}
 }
 
-// needPodman is a podman that keeps all it has in a directory of the test. It
-// skips where podman cannot run even an empty pod.
+// needPodman returns a podman that has all its files in a directory of the test. It skips
+// the test where podman cannot run an empty pod.
 func needPodman(t *testing.T) engine {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -70,9 +70,8 @@ func needPodman(t *testing.T) engine {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "containers.conf")
-	// The limits are any that a process may set without CAP_SYS_RESOURCE: podman
-	// would set a million. The rest keeps the user's locks, logs and networks
-	// out of it.
+	// podman's default limits, a million, need CAP_SYS_RESOURCE. The other lines keep the
+	// user's locks, logs and networks out of the test.
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `
 		[containers]
 		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -87,7 +86,7 @@ func needPodman(t *testing.T) engine {
 	podman := engine{"env", "CONTAINERS_CONF=" + conf, "podman", "--storage-driver=vfs", // vfs leaves no mounts behind
 		"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}
 
-	// What watches over a container outlives it by a moment, and writes to dir.
+	// conmon exits a moment after its container, and writes to dir before.
 	t.Cleanup(func() {
 		var left string
 		eventually(t, func() bool { left = mentioning(t, dir); return left == "" },
@@ -99,14 +98,14 @@ func needPodman(t *testing.T) engine {
 		{"pod", "start", "empty"},
 		{"pod", "rm", "--force", "--time=0", "empty"},
 	} {
-		if out, err := podman.command(deadline(t), words...).CombinedOutput(); err != nil {
-			skip(t, fmt.Sprintf("podman does not work here (Debian: podman, catatonit): %v\n%s", err, out))
+		if out, err, code := podman.output(t, nil, words...); code != 0 {
+			skip(t, fmt.Sprintf("podman does not work here (Debian: podman, catatonit): exit code %d\n%s%s", code, out, err))
 		}
 	}
 	return podman
 }
 
-// mentioning is the command lines, one a line, that hold text.
+// mentioning returns the command lines of processes that contain text.
 func mentioning(t *testing.T, text string) string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -242,15 +242,15 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 // runWithSecrets runs usher until it exits and checks that its log, the termination log
 // and stdout do not contain the canary. It returns the exit status and the log. during,
 // which may be nil, is called while usher runs.
-func runWithSecrets(t *testing.T, w world, during func(*running), args ...string) (int, string) {
+func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...string) (int, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "termination-log")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	w.env = append(w.env, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
+	l.env = append(l.env, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
 	if !slices.Contains(args, "--probe") {
 		args = append([]string{"--termination-log", file}, args...)
 	}
-	r := w.start(t, args...)
+	r := l.usher(t, args...)
 	if during != nil {
 		during(r)
 	}
@@ -287,7 +287,7 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			args := slices.Concat([]string{"--grace", "60s"}, flags, targets,
 				[]string{"--post-start", "echo startup finished", "--", "sh", "-c", "exec sleep 1000 # " + canary})
-			code, log := runWithSecrets(t, world{env: env}, func(r *running) {
+			code, log := runWithSecrets(t, launcher{env: env}, func(r *process) {
 				r.stderr.expect("startup finished")
 				r.signal(syscall.SIGTERM)
 			}, args...)
@@ -302,7 +302,7 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 			}
 		})
 	}
-	code, log := runWithSecrets(t, world{}, nil, d.flags(t, "", func(_ int, s secretTarget) []string { return []string{"--probe", s.probe} })...)
+	code, log := runWithSecrets(t, launcher{}, nil, d.flags(t, "", func(_ int, s secretTarget) []string { return []string{"--probe", s.probe} })...)
 	assert.Equal(t, 0, code, log)
 	assert.Empty(t, log)
 }
@@ -334,11 +334,11 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 					args = append(args, "--wait", limits+s.probe, "--post-stop", "retries=1 timeout=5s "+s.hook)
 					probe = append(probe, "--probe", s.probe)
 				}
-				code, log := runWithSecrets(t, world{}, nil, append(args, "app", canary)...)
+				code, log := runWithSecrets(t, launcher{}, nil, append(args, "app", canary)...)
 				assert.Equal(t, 124, code)
 				assertPrinted(t, log, " is not ready after ")
 
-				code, log = runWithSecrets(t, world{}, nil, probe...)
+				code, log = runWithSecrets(t, launcher{}, nil, probe...)
 				assert.Equal(t, 1, code)
 				assert.Equal(t, len(all)-1, strings.Count(log, "probe: "), "all targets except dns://localhost fail")
 			})
@@ -346,9 +346,9 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 	}
 	// A startup hook or a --ready target that fails stops usher, and is an error in the log.
 	for _, s := range d.targets(t, wrongReplies["a line"]) {
-		code, log := runWithSecrets(t, world{}, nil, "--verbose", "--pre-start", s.hook, "app")
+		code, log := runWithSecrets(t, launcher{}, nil, "--verbose", "--pre-start", s.hook, "app")
 		assert.Contains(t, []int{0, supervisor.CodeFault, supervisor.CodeNotFound}, code, lastLines(log))
-		code, _ = runWithSecrets(t, world{}, nil, "--log", "json", "--ready", s.probe, "--ready", "within=0.1s tcp://127.0.0.1:1", "--grace", "5s", "sleep", "1000")
+		code, _ = runWithSecrets(t, launcher{}, nil, "--log", "json", "--ready", s.probe, "--ready", "within=0.1s tcp://127.0.0.1:1", "--grace", "5s", "sleep", "1000")
 		assert.Equal(t, supervisor.CodeTimeout, code)
 	}
 }
@@ -360,7 +360,7 @@ func TestNoSecretIsPrintedOnATerminal(t *testing.T) {
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 10000}))
 	screen := readLines(t, ptm)
 	waits := d.flags(t, wrongReplies["a line"], func(_ int, s secretTarget) []string { return []string{"--wait", s.probe} })
-	world{tty: pts, stderr: pts}.start(t, append([]string{"--wait-timeout", "1s"}, waits...)...)
+	launcher{tty: pts}.usher(t, append([]string{"--wait-timeout", "1s"}, waits...)...)
 	screen.expect("targets pending")
 	printed := strings.Join(screen.all, "\n")
 	assert.Contains(t, printed, "\r\x1b[Kusher: wait: ")
@@ -372,7 +372,7 @@ func TestNoSecretIsPrintedByPlan(t *testing.T) {
 	args := d.flags(t, "", func(_ int, s secretTarget) []string {
 		return []string{"--wait", s.probe, "--ready", s.probe, "--pre-start", s.hook, "--post-start", s.hook, "--drain", s.hook, "--post-stop", s.hook}
 	})
-	code, log := runWithSecrets(t, world{}, nil, slices.Concat([]string{"--plan", "--grace", "60s"}, args, []string{"--", "sh", "-c", canary})...)
+	code, log := runWithSecrets(t, launcher{}, nil, slices.Concat([]string{"--plan", "--grace", "60s"}, args, []string{"--", "sh", "-c", canary})...)
 	assert.Equal(t, 0, code, lastLines(log))
 }
 
@@ -407,7 +407,7 @@ func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
 			assert.NotContains(t, errorsIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
 		}
 	}
-	code, log := runWithSecrets(t, world{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
+	code, log := runWithSecrets(t, launcher{env: []string{"USHER_DRAIN=nope=1 http://" + credentials + "@x/" + canary}}, nil,
 		"--log", "json", "--wait", "timeout=x http://"+credentials+"@auth/?"+canary, "--grace", "http://"+credentials+"@auth", "--", "app", canary)
 	assert.Equal(t, supervisor.CodeFault, code)
 	assert.Contains(t, log, "nothing was started")
@@ -491,13 +491,13 @@ func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 				{"--grace", "9s", "--plan", "--drain", c.text, "--", "true"},
 				{"--probe", c.text},
 			} {
-				_, log := runWithSecrets(t, world{}, nil, args...)
+				_, log := runWithSecrets(t, launcher{}, nil, args...)
 				optionOfProbes := strings.HasPrefix(c.text, "successes=")
 				if !slices.Contains(args, "--plan") && (!optionOfProbes || args[0] == "--log") {
 					assert.Contains(t, log, c.message, "%q", args)
 				}
 			}
-			code, log := runWithSecrets(t, world{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
+			code, log := runWithSecrets(t, launcher{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
 			assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, log)
 		})
 	}
@@ -550,13 +550,13 @@ func TestNoSecretIsPrintedAfterATypoInTheCommand(t *testing.T) {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Parallel()
 			for _, flags := range [][]string{{"--verbose"}, {"--quiet"}, {"--post-stop", "true"}, {"--plan"}} {
-				_, log := runWithSecrets(t, world{}, nil, append(flags, c.args...)...)
+				_, log := runWithSecrets(t, launcher{}, nil, append(flags, c.args...)...)
 				if flags[0] != "--plan" {
 					assert.Contains(t, log, c.message)
 				}
 			}
 			if !slices.Contains(c.args, "--log") {
-				runWithSecrets(t, world{}, nil, append([]string{"--log", "json"}, c.args...)...)
+				runWithSecrets(t, launcher{}, nil, append([]string{"--log", "json"}, c.args...)...)
 			}
 		})
 	}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"archive/tar"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lockImages waits until no other run of the tests on this machine uses the images that
+// the examples name, because each run removes those that it has made. The lock is on the
+// directory for temporary files, so it needs no file.
+func lockImages(t *testing.T) {
+	t.Helper()
+	dir, err := os.Open(os.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { dir.Close() })
+	require.NoError(t, syscall.Flock(int(dir.Fd()), syscall.LOCK_EX))
+}
+
+// images makes the images of the examples, each when it is first needed.
+type images struct {
+	parent *testing.T // they are removed at its end
+	mu     sync.Mutex
+	made   map[string]bool
+}
+
+func (i *images) need(t *testing.T, names ...string) {
+	t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, name := range names {
+		if i.made[name] {
+			continue
+		}
+		if name == "usher" {
+			i.usher(t)
+		} else if !docker.succeeds(t, "image", "inspect", name) { // an image that exists is used, and not removed
+			root, dockerfile := standIns[name](t)
+			docker.cleanup(i.parent, "rmi", name)
+			docker.run(t, strings.NewReader("FROM "+root.image("base")+"\nENV PATH=/usr/sbin:/usr/bin:/bin\n"+dockerfile), "build", "--tag", name, "-")
+		}
+		i.made[name] = true
+	}
+}
+
+// usher makes usher's own image, with the command that each example names. At the end an
+// older image gets the name back.
+func (i *images) usher(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("make"); err != nil {
+		skip(t, "needs make")
+	}
+	if older, _, code := docker.output(t, nil, "image", "inspect", "--format", "{{.Id}}", "usher"); code == 0 {
+		docker.cleanup(i.parent, "tag", strings.TrimSpace(older), "usher")
+	}
+	docker.cleanup(i.parent, "rmi", "usher")
+	_, stderr, code := launcher{hostPID: true, dir: sources(t)}.run(t, "make", "image")
+	require.Equal(t, 0, code, lastLines(stderr))
+}
+
+// podman copies images from Docker to podman.
+func (i *images) podman(t *testing.T, podman engine, names ...string) {
+	t.Helper()
+	i.need(t, names...)
+	archive := filepath.Join(t.TempDir(), "images.tar")
+	docker.run(t, nil, append([]string{"save", "--output", archive}, names...)...)
+	podman.run(t, nil, "load", "--input", archive)
+}
+
+// standIns makes the images of this machine's packages. They have what an example needs
+// of the real images: paths, users, stop signals, and when the server can be reached.
+var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
+	"busybox:1.36":      standInBusybox,
+	"busybox:1.36-musl": standInBusybox,
+	"nginx:1.27": func(t *testing.T) (*rootfs, string) {
+		return nginxRoot(t), "STOPSIGNAL SIGQUIT"
+	},
+	"redis:7": func(t *testing.T) (*rootfs, string) {
+		root := newRootfs(t)
+		root.program("redis-server")
+		return root, `CMD ["redis-server", "--protected-mode", "no"]`
+	},
+	"postgres:16": standInPostgres,
+}
+
+func standInBusybox(t *testing.T) (*rootfs, string) {
+	root := newRootfs(t)
+	root.busybox()
+	root.write(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp", Mode: 0o1777}, nil)
+	return root, ""
+}
+
+// standInPostgres makes a database and then, as the real image does, starts a server that
+// can be reached from outside.
+func standInPostgres(t *testing.T) (*rootfs, string) {
+	t.Helper()
+	servers, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	require.NoError(t, err)
+	if len(servers) == 0 {
+		skip(t, "no PostgreSQL on this machine (Debian: postgresql)")
+	}
+	bin := filepath.Dir(servers[len(servers)-1])
+	root := newRootfs(t)
+	root.busybox()
+	root.program(filepath.Join(bin, "postgres"))
+	root.program(filepath.Join(bin, "initdb"))
+	for _, lib := range []string{"plpgsql.so", "dict_snowball.so"} {
+		root.copy(filepath.Join(bin, "../lib", lib), filepath.Join(bin, "../lib", lib))
+	}
+	share := strings.Replace(filepath.Dir(bin), "/lib/", "/share/", 1)
+	require.NoError(t, filepath.WalkDir(share, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			root.copy(path, path)
+		}
+		return err
+	}))
+	root.file("etc/passwd", 0o644, []byte("postgres:x:999:999::/:/bin/sh\n"))
+	for _, dir := range []string{"data", "var/run/postgresql"} {
+		root.write(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o700, Uid: 999, Gid: 999}, nil)
+	}
+	root.file("entrypoint", 0o755, fmt.Appendf(nil, `#!/bin/sh -e
+PATH=%s:$PATH PGDATA=/data
+export PGDATA
+initdb --username="$POSTGRES_USER" --auth=trust --no-locale --no-sync
+echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >>/data/pg_hba.conf
+echo "CREATE DATABASE $POSTGRES_USER" | postgres --single postgres
+exec postgres -c listen_addresses='*'
+`, bin))
+	return root, "USER postgres\nSTOPSIGNAL SIGINT\n" + `ENTRYPOINT ["/entrypoint"]`
+}

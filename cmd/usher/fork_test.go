@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A container's user may have ten threads (RLIMIT_NPROC); for root "docker run
+// --pids-limit 10" does the same.
+func TestFewThreadsForTheUser(t *testing.T) {
+	needRoot(t)
+	root := bareRoot(t)
+	for threads := 1; threads <= 12; threads++ {
+		t.Run(fmt.Sprint(threads), func(t *testing.T) {
+			t.Parallel()
+			limited := bareUser(root, freshUser(), threads)
+			r := limited.start(t, "/usher", "--", "/bin/sh", "-c", "exit 7")
+			code, said := r.code(), r.stderr.rest()
+			if threads >= 10 {
+				assert.Equal(t, 7, code)
+				assert.Empty(t, said)
+				return
+			}
+			// Where Go's runtime has too few threads it exits with 2.
+			assert.Contains(t, []int{7, 125, 126, 2}, code, lastLines(said))
+		})
+	}
+}
+
+// bareUser is a launcher for a bare container whose user may have a number of threads.
+// The limit is set after setuid(2), which else makes the next execve(2) fail.
+func bareUser(root string, user int, threads int) launcher {
+	return bare(root, nil, fmt.Sprint("user=", user), fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_NPROC, threads, threads))
+}
+
+// freshUser is a uid that no other process has: RLIMIT_NPROC counts the threads of a
+// user on the whole machine.
+func freshUser() int { return 2_000_000_000 + os.Getpid()*100 + int(users.Add(1)) }
+
+var users atomic.Int64
+
+// Another process of the same user, which has no limit, has started as many as usher
+// may have.
+func TestForkThatFails(t *testing.T) {
+	needRoot(t)
+	const eagain = "resource temporarily unavailable"
+	const limit = 40
+	fill := func(t *testing.T, user int) {
+		script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do sleep 100000 & i=$((i+1)); done; echo full; read line`, limit)
+		launcher{inherit: []string{fmt.Sprint("user=", user)}}.start(t, "/bin/sh", "-c", script).stdout.expect("full")
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"the app's":   {nil, 126, "usher: error: cannot run sh: " + eagain},
+		"pre-start's": {[]string{"--pre-start", "name=hook true"}, 125, "cannot run true: " + eagain},
+		"with a wait": {[]string{"--grace", "5s", "--post-stop", "name=hook true"}, 126, "post-stop: hook hook failed after"},
+		"in json":     {[]string{"--log", "json"}, 126, `"msg":"cannot run sh: ` + eagain + `"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, user := bareRoot(t), freshUser()
+			r := bareUser(root, user, limit).start(t, slices.Concat(
+				[]string{"/usher", "--verbose", "--wait", "name=ready file:///ready"}, c.args, []string{"--", "sh", "-c", "exit 7"})...)
+			r.stderr.expect("attempt 1")
+			fill(t, user)
+			require.NoError(t, os.WriteFile(filepath.Join(root, "ready"), nil, 0o644))
+			assert.Equal(t, c.code, r.code())
+			assertPrinted(t, r.stderr.rest(), c.says)
+		})
+	}
+	t.Run("a probe's", func(t *testing.T) {
+		t.Parallel()
+		user := freshUser()
+		r := bareUser(bareRoot(t), user, limit).start(t, "/usher", "--verbose", "--wait", "name=probe cat /ready", "--", "true")
+		r.stderr.expect("attempt 1 failed: exit status 1")
+		fill(t, user)
+		r.stderr.expect("cannot run cat: " + eagain)
+		r.signal(syscall.SIGTERM)
+		assert.Equal(t, 143, r.code())
+	})
+	t.Run("in the shutdown", func(t *testing.T) {
+		t.Parallel()
+		user := freshUser()
+		r := bareUser(bareRoot(t), user, limit).start(t, "/usher", "--grace", "20s", "--drain", "name=hook true", "--drain", "http://127.0.0.1:1/", "--post-stop", "name=last true",
+			"--", "sh", "-c", `trap "exit 7" TERM; echo up; while :; do read line; done`)
+		r.stdout.expect("up")
+		fill(t, user)
+		r.signal(syscall.SIGTERM)
+		assert.Equal(t, 7, r.code())
+		said := r.stderr.rest()
+		assert.Regexp(t, `usher: warning: drain: hook hook failed after \S+: .*`+eagain, said)
+		assert.Regexp(t, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain, said)
+		assertPrinted(t, said, "connection refused") // the hook that needs no fork has run
+	})
+}

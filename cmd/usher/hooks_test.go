@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
+	var got http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	defer server.Close()
+	r := launcher{}.usher(t, "--grace", "20s",
+		"--drain", `sh -c 'echo $USHER_REASON $USHER_SIGNAL $USHER_APP_PID; echo to stderr >&2; printf unended'`,
+		"--drain", "method=POST name=quit "+server.URL+"/quit?token=canary",
+		"--post-stop", `name=last sh -c 'echo code $USHER_EXIT_CODE, $(($USHER_TIME_LEFT > 0)); read x || echo nothing to read'`,
+		"--", "sh", "-c", "trap 'exit 6' TERM; echo ready; while :; do read line; done")
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 6, r.code())
+	said := r.stderr.rest()
+	assert.Regexp(t, `usher: drain sh\| signal SIGTERM \d+\n`, said)
+	assertPrinted(t, said, "usher: drain sh| to stderr\nusher: drain sh| unended\nusher: drain: hook sh finished in ")
+	assertPrinted(t, said, "usher: post-stop last| code 6, 1\nusher: post-stop last| nothing to read\n")
+	assert.Equal(t, "signal", got.Get("Usher-Reason"))
+	assert.Equal(t, "SIGTERM", got.Get("Usher-Signal"))
+	assertNotPrinted(t, said, "canary")
+	assert.Empty(t, strings.TrimPrefix(r.stdout.rest(), "ready"), "only the app writes to stdout")
+}
+
+func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
+	r := launcher{proc: true}.usher(t, "--grace", "20s", "--drain", `timeout=0.2s sh -c 'trap "" TERM; sleep 1000 & sleep 1000'`,
+		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 0, r.code())
+	said := r.stderr.rest()
+	assertPrinted(t, said, "drain: hook sh failed after")
+	// A killed process may still be exiting when usher looks for leftovers. But a
+	// child that ignores SIGTERM and was not killed would run until the deadline.
+	assertNotPrinted(t, said, "leftovers: sent SIGKILL")
+}
+
+// Stderr is never read, and hooks write without end.
+func TestNoOutputBlocksUsher(t *testing.T) {
+	r := launcher{stderr: unread(t)}.usher(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
+		"--drain", "timeout=0.3s yes", "--", "sh", "-c", "trap 'exit 8' TERM; echo ready; while :; do read line; done")
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 8, r.code())
+}
+
+func TestOutputOfAProcessThatAHookLeavesRunning(t *testing.T) {
+	r := launcher{}.usher(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; echo agent ready; while :; do sleep 0.01; done) &'`,
+		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
+	r.stdout.expect("ready")
+	r.stderr.expect("agent ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 0, r.code())
+	assertPrinted(t, r.stderr.rest(), "usher: pre-start agent| agent ends")
+}
+
+func TestUnreadOutputTakesNoMemory(t *testing.T) {
+	cmd := exec.Command(binary(t), "--pre-start", `sh -c 'head -c 100000000 /dev/zero | tr "\0" x | fold -w 4000'`,
+		"--", "sh", "-c", "grep VmHWM /proc/$PPID/status")
+	cmd.Stderr = unread(t)
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var kib int
+	_, err = fmt.Sscanf(string(out), "VmHWM: %d kB", &kib)
+	require.NoError(t, err)
+	assert.Less(t, kib, 16<<10, "KiB, after 100 MB of output that was never read")
+}

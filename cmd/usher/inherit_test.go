@@ -1,0 +1,362 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// The tests in this file start a program twice, without an init and as the app of
+// usher, and compare. All that may differ is the parent and the process group.
+
+// ways are the commands that the app is started with.
+var ways = []struct {
+	name  string
+	pid1  bool // otherwise a child of PID 1
+	usher []string
+}{
+	{"PID 1", true, []string{"--"}},
+	{"not PID 1", false, []string{"--"}},
+	{"with duties", false, []string{"--verbose", "--grace", "9s", "--wait", "file:///", "--pre-start", "true",
+		"--ready", "file:///", "--post-start", "true", "--post-stop", "true", "--"}},
+}
+
+// stage is what both starts of a comparison get. They share its files, so even the
+// names of the open files are the same.
+type stage struct {
+	t                     *testing.T
+	pid1                  bool
+	stdin, stdout, stderr *os.File
+	files                 []*os.File
+	tty                   *os.File
+}
+
+func newStage(t *testing.T, pid1 bool) *stage {
+	needRoot(t)
+	s := &stage{t: t, pid1: pid1}
+	for _, f := range []**os.File{&s.stdin, &s.stdout, &s.stderr} {
+		var err error
+		*f, err = os.OpenFile(filepath.Join(t.TempDir(), "file"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+		require.NoError(t, err)
+		t.Cleanup(func() { (*f).Close() })
+	}
+	_, err := s.stdin.WriteString("12345 and what the app reads\n")
+	require.NoError(t, err)
+	return s
+}
+
+// run starts a command with options of "puppet launch", waits until it exits, and
+// returns what it has printed and its exit code.
+func (s *stage) run(launch []string, argv ...string) (text string, code int) {
+	s.t.Helper()
+	_, err := s.stdin.Seek(5, io.SeekStart)
+	require.NoError(s.t, err)
+	for _, f := range []*os.File{s.stdout, s.stderr} {
+		require.NoError(s.t, f.Truncate(0))
+	}
+	if !s.pid1 {
+		launch = append([]string{"fork=1"}, launch...)
+	}
+	inherit := append(slices.Clip(launch), "nodeathsignal=1") // which execve(2) keeps, and a fork does not
+	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
+	if s.tty != nil {
+		l.tty, l.stdin = s.tty, s.tty
+	}
+	code = l.start(s.t, argv...).code()
+	return s.said(s.stdout), code
+}
+
+func (s *stage) said(f *os.File) string {
+	text, err := os.ReadFile(f.Name())
+	require.NoError(s.t, err)
+	return string(text)
+}
+
+// own returns what may differ between two states: pid, ppid and pgid.
+func own(state string) map[string]string {
+	numbers := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^own (\w+) (\d+)$`).FindAllStringSubmatch(state, -1) {
+		numbers[m[1]] = m[2]
+	}
+	return numbers
+}
+
+// different returns the lines that differ between two states, of an app without an
+// init and of one below usher. Each start has its own PID namespace.
+func different(direct, through string) (all []string) {
+	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)
+	lines := strings.Split(direct, "\n")
+	others := strings.Split(through, "\n")
+	for _, l := range lines {
+		if !slices.Contains(others, l) && !may.MatchString(l) {
+			all = append(all, "- "+l)
+		}
+	}
+	for _, l := range others {
+		if !slices.Contains(lines, l) && !may.MatchString(l) {
+			all = append(all, "+ "+l)
+		}
+	}
+	return all
+}
+
+// sameState compares the whole state of an app that is started with options of "puppet
+// launch", in each of the ways. prepare may change the stage.
+func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
+	t.Helper()
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, way.pid1)
+			for _, f := range prepare {
+				f(s)
+			}
+			app := append([]string{puppet(t), "state"}, args...)
+			direct, code := s.run(launch, app...)
+			require.Equal(t, 0, code, "the puppet")
+			through, code := s.run(launch, append(append([]string{binary(t)}, way.usher...), app...)...)
+			said := s.said(s.stderr)
+			require.Equal(t, 0, code, lastLines(said))
+
+			assert.Empty(t, different(direct, through))
+			numbers := own(through)
+			assert.Equal(t, numbers["pid"], numbers["pgid"], "the app leads its process group")
+			assert.Equal(t, pidOf(way.pid1), numbers["ppid"], "usher is its parent")
+		})
+	}
+}
+
+func TestAppGetsItsArgumentsByteForByte(t *testing.T) {
+	t.Parallel()
+	sameState(t, nil, []string{"", "a b", "two\nlines", "\xff\xfe", "é", "--", "-h", "--help", "--version", "--grace", "-", "$HOME", "${HOME}", "$(id)",
+		"`id`", "*", "~", "[a-z]", "{a,b}", `"'\`, "\x01\x7f", "a=b", "", strings.Repeat("long", 10_000), ""})
+}
+
+func TestAppGetsItsEnvironment(t *testing.T) {
+	t.Parallel()
+	t.Run("as it is", func(t *testing.T) {
+		sameState(t, []string{"env=B=2", "env=A=1", "env=A=2", "env=A=1", "env=EMPTY=", "env=no equals sign", "env==", "env==x", "env=LINES=a\nb", "env=BYTES=\xff",
+			"env=lower case and=blanks", "env=USHER_SERVICE_HOST=10.0.0.1", "env=usher_grace=9s", "env=USHER_=x", "env=GODEBUG=x=y", "env=GOMAXPROCS=7",
+			"env=HTTP_PROXY=http://proxy", "env=PATH=/usr/bin:/bin", "env=PATH=/other", "env=PWD=/not/here", "env=LAST=1"}, nil)
+	})
+	t.Run("empty", func(t *testing.T) { sameState(t, []string{"env="}, nil) })
+	t.Run("without usher's variables", func(t *testing.T) {
+		t.Parallel()
+		s := newStage(t, false)
+		direct, _ := s.run([]string{"env=A=1", "env=B=2", "env=A=3"}, puppet(t), "state")
+		through, code := s.run([]string{"env=A=1", "env=USHER_GRACE=5s", "env=B=2", "env=USHER_QUIET=true", "env=A=3", "env=USHER_WAIT="}, binary(t), puppet(t), "state")
+		require.Equal(t, 0, code, s.said(s.stderr))
+		assert.Empty(t, different(direct, through))
+	})
+}
+
+func TestAppGetsItsDirectory(t *testing.T) {
+	t.Parallel()
+	t.Run("any", func(t *testing.T) { sameState(t, []string{"chdir=" + t.TempDir()}, nil) })
+	t.Run("behind a link", func(t *testing.T) {
+		link := filepath.Join(t.TempDir(), "link")
+		require.NoError(t, os.Symlink(t.TempDir(), link))
+		sameState(t, []string{"chdir=" + link, "env=PWD=" + link}, nil)
+	})
+	t.Run("that has been removed", func(t *testing.T) {
+		for _, way := range ways {
+			t.Run(way.name, func(t *testing.T) {
+				t.Parallel()
+				s := newStage(t, way.pid1)
+				var texts [2]string
+				for i, argv := range [][]string{{puppet(t), "state"}, append(append([]string{binary(t)}, way.usher...), puppet(t), "state")} {
+					dir := filepath.Join(t.TempDir(), "gone")
+					require.NoError(t, os.Mkdir(dir, 0o755))
+					text, code := s.run([]string{"chdir=" + dir, "rmdir=" + dir}, argv...)
+					require.Equal(t, 0, code, s.said(s.stderr))
+					texts[i] = text
+				}
+				assert.Empty(t, different(texts[0], texts[1]))
+			})
+		}
+	})
+}
+
+func TestAppGetsItsLimitsAndPriorities(t *testing.T) {
+	t.Parallel()
+	for name, launch := range map[string][]string{
+		"umask 0":         {"umask=0"},
+		"umask 077":       {"umask=077"},
+		"few files":       {"limit=7:64:512"},
+		"files as Docker": {"limit=7:1024:10000"},
+		"files all":       {"limit=7:10000:10000"},
+		"stack and core":  {"limit=3:1048576:16777216", "limit=4:0:0", "limit=1:1000000:2000000", "limit=2:900000000:-1", "limit=12:1:2", "limit=10:5:6", "limit=6:5000:6000"},
+		"priorities":      {"nice=7", "oom=321", "iopriority=16388", "slack=123456"},
+	} {
+		t.Run(name, func(t *testing.T) { sameState(t, launch, nil) })
+	}
+}
+
+func TestAppGetsItsFiles(t *testing.T) {
+	t.Parallel()
+	give := func(n int) func(*stage) {
+		return func(s *stage) {
+			r, w, err := os.Pipe()
+			require.NoError(s.t, err)
+			s.t.Cleanup(func() { r.Close(); w.Close() })
+			for i := range n {
+				s.files = append(s.files, []*os.File{r, w, s.stdin}[i%3])
+			}
+		}
+	}
+	t.Run("none", func(t *testing.T) { sameState(t, nil, nil) })
+	t.Run("in order", func(t *testing.T) { sameState(t, nil, nil, give(9)) })
+	t.Run("with gaps", func(t *testing.T) {
+		sameState(t, []string{"close=3,6", "limit=7:2000:4000", "dup=4:17", "dup=5:200", "dup=7:1500"}, nil, give(8))
+	})
+	t.Run("with O_NONBLOCK", func(t *testing.T) { sameState(t, []string{"nonblock=3", "nonblock=4", "nonblock=0"}, nil, give(2)) })
+	for _, closed := range []string{"0", "1", "2", "0,2", "1,2", "0,1,2"} {
+		t.Run("without "+closed, func(t *testing.T) {
+			sameState(t, []string{"dup=1:9", "close=" + closed, "env=REPORT=9", "env=PATH=/usr/bin:/bin"}, nil)
+		})
+	}
+}
+
+func TestAppGetsItsSignalMask(t *testing.T) {
+	t.Parallel()
+	for name, block := range map[string]string{"some": "10,12,34,40", "those that stop": "1,2,3,15", "child and terminal": "17,20,21,22,28", "all": sequence(1, 64)} {
+		t.Run(name, func(t *testing.T) { sameState(t, []string{"block=" + block}, nil) })
+	}
+}
+
+// signals.WithInheritedSignals resets some: SIGCHLD, which has a test of its own, signals of
+// faults, SIGPROF and 33.
+func TestAppGetsItsIgnoredSignals(t *testing.T) {
+	t.Parallel()
+	for name, ignore := range map[string]string{
+		"some":                "10,15,13,34,40",
+		"of a shell's &":      "2,3",
+		"of nohup":            "1",
+		"of the terminal":     "18,20,21,22,28",
+		"of the C library":    "32,34",
+		"of the Go runtime":   "13,23",
+		"the other standard":  "6,12,14,24,25,26,29,30",
+		"the other real-time": sequence(35, 64),
+		"every one": "1,2,3,6,10,12,13,14,15,18,20,21,22,23,24,25,26,28,29,30,32," +
+			sequence(34, 64),
+		"and blocked": "1,2,10,15,40",
+	} {
+		t.Run(name, func(t *testing.T) {
+			launch := []string{"ignore=" + ignore}
+			if name == "and blocked" {
+				launch = append(launch, "block="+ignore)
+			}
+			sameState(t, launch, nil)
+		})
+	}
+}
+
+// An app that ignores SIGCHLD cannot wait for its children, which is never meant. So
+// usher starts it with the default action.
+func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, false)
+	through, code := s.run([]string{"ignore=17,10"}, binary(t), "--grace", "5s", "--pre-start", "true", puppet(t), "state")
+	assert.Equal(t, 0, code, "usher waits for its own children: %s", lastLines(s.said(s.stderr)))
+	assert.Regexp(t, `SigIgn:\t0000000000000200\n`, through, "USR1")
+}
+
+func sequence(from, to int) string {
+	var all []string
+	for n := from; n <= to; n++ {
+		all = append(all, fmt.Sprint(n))
+	}
+	return strings.Join(all, ",")
+}
+
+// The descriptors of socket activation are for the process with the pid LISTEN_PID
+// (sd_listen_fds(3)). If that is usher, the app gets its own pid there.
+func TestSocketActivation(t *testing.T) {
+	t.Parallel()
+	sockets := func(s *stage) { s.files = []*os.File{s.stdin, s.stdout} }
+	around := func(pid string) []string {
+		return []string{"env=A=1", pid, "env=LISTEN_FDS=2", "env=LISTEN_FDNAMES=web:admin", "env=Z=1"}
+	}
+	t.Run("for usher", func(t *testing.T) { sameState(t, around("listen=1"), nil, sockets) })
+	t.Run("for another", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=2147483647"), nil, sockets) })
+	t.Run("for nobody", func(t *testing.T) { sameState(t, around("env=LISTEN_PID="), nil, sockets) })
+	t.Run("not a number", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=self"), nil, sockets) })
+}
+
+// A process that waits for the end of the app's output, or of a descriptor that the
+// app got, does not wait for usher. As PID 1 usher keeps 0, 1 and 2, for /proc/1/fd.
+func TestUsherHoldsNothingOfTheApps(t *testing.T) {
+	needBash(t)
+	for _, notPID1 := range []bool{false, true} {
+		extra, end := newReader(t)
+		var files []*os.File
+		for range 8 { // 3 to 10: sorted as text, 10 comes first
+			files = append(files, end)
+		}
+		r := launcher{files: files, hostPID: notPID1}.usher(t, "--", "bash", "-c",
+			`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
+		end.Close()
+		r.stderr.expect("closed")
+		// The descriptors end while usher and the app still run.
+		assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
+		if notPID1 {
+			assert.Empty(t, r.stdout.rest())
+		}
+		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", r.pid()))
+		require.NoError(t, err)
+		assert.Equal(t, "/", cwd)
+		r.in.Close()
+		r.code()
+		assert.Empty(t, r.stdout.rest())
+	}
+}
+
+// execve(2) takes strings of up to 128 KiB, and altogether a quarter of the stack's
+// limit. A hook gets more variables than usher got, so there may be no room for it.
+func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
+	needRoot(t)
+	var stack unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_STACK, &stack))
+	room := int(min(stack.Cur/4, 6<<20)) - 2048 // for the other strings, their pointers, and the auxiliary vector
+	const longest = 128<<10 - 1                 // a string's NUL counts too
+	large := func(head string, i int) string {
+		size := min(longest, room-len("\x00")-8)
+		room -= size + len("\x00") + 8 // its pointer
+		return head + strings.Repeat(string(rune('a'+i%26)), size-len(head))
+	}
+	args := []string{"--grace", "20s", "--drain", "name=hook echo bye", "--", "sh", "-c",
+		`trap "exit 9" TERM; echo up; while :; do read line; done`}
+	env := []string{"PATH=/bin:/usr/bin"}
+	for i := 0; room > 4096; i++ {
+		if i%2 == 0 {
+			args = append(args, large("", i))
+		} else {
+			env = append(env, large(fmt.Sprintf("V%d=", i), i))
+		}
+	}
+	r := launcher{env: env}.start(t, append([]string{binary(t)}, args...)...)
+	r.stdout.expect("up")
+	app := childrenOf(t, r.pid())
+	require.Len(t, app, 1)
+	read := func(file string) string {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", app[0], file))
+		require.NoError(t, err)
+		return string(data)
+	}
+	same := func(want []string, got string) bool { return strings.Join(want, "\x00")+"\x00" == got }
+	assert.True(t, same(env, read("environ")), "the environment differs")
+	assert.True(t, same(args[5:], read("cmdline")), "the arguments differ")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 9, r.code())
+	assert.Regexp(t, `usher: warning: drain: hook hook failed after \S+: .*argument list too long|usher: drain hook\| bye`, r.stderr.rest())
+}

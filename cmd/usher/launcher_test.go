@@ -1,0 +1,262 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// How the tests of this package start processes.
+//
+//	p := launcher{}.usher(t, "--grace", "20s", "--", "sh", "-c", "trap 'exit 3' TERM; echo ready; ...")
+//	p.stdout.expect("ready")
+//	p.signal(syscall.SIGTERM)
+//	assert.Equal(t, 3, p.code())
+//	assertPrinted(t, p.stderr.rest(), "stop: sent SIGTERM to sh")
+//
+// A launcher says where and with what a process starts; its zero value is PID 1 of
+// a new PID namespace. Three methods start something:
+//
+//   - usher starts usher from the code of the test binary: it has the race detector,
+//     and needs neither root nor a build.
+//   - start starts any command. For usher as it is shipped, that is binary(t).
+//   - run starts a command, waits until it exits, and returns what it has printed.
+//
+// The app, or whatever else a test needs, is a shell or the puppet: a program that
+// prints what it was started with, which signals it gets, and much more; the first
+// comment of testdata/puppet.c is its manual. A shell script may use $puppet and
+// $usher, the paths of the puppet and of usher as it is shipped.
+//
+// A process is killed at the end of its test. A test waits for lines and for exits,
+// never for a time: each wait fails after patience, and a test that fails prints the
+// last lines of all its processes.
+
+// launcher says how a process is started.
+type launcher struct {
+	hostPID bool     // in the PID namespace of the test, so not as PID 1 (Kubernetes' term)
+	mounts  bool     // in a mount namespace of its own; needs root
+	proc    bool     // and with the /proc of its PID namespace there
+	net     bool     // in a network namespace of its own; needs root
+	inherit []string // options of "puppet launch": what the process inherits
+	env     []string // the whole environment; nil: that of the test
+	vars    []string // more variables
+	dir     string
+
+	tty    *os.File   // the controlling terminal, and stdin, stdout and stderr
+	stdin  io.Reader  // instead of the pipe p.in
+	stdout io.Writer  // instead of the reader p.stdout
+	stderr io.Writer  // instead of the reader p.stderr
+	merged bool       // stderr goes to p.stdout too
+	files  []*os.File // from descriptor 3 on
+}
+
+// process is one that a launcher has started.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	in     *os.File // the other end of stdin
+	stdout *reader
+	stderr *reader
+	wait   func() // until it has exited
+}
+
+// usher starts the test binary as usher.
+func (l launcher) usher(t *testing.T, args ...string) *process {
+	t.Helper()
+	link, err := linkTo("usher")
+	require.NoError(t, err)
+	return l.start(t, append([]string{link}, args...)...)
+}
+
+// linkTo makes a link by which the test binary is called by the name of a role: it
+// plays that role then, see TestMain.
+func linkTo(role string) (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	link := filepath.Join(filepath.Dir(exe), "built.test", "roles", role)
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Symlink(exe, link); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return link, nil
+}
+
+// start starts a command.
+func (l launcher) start(t *testing.T, argv ...string) *process {
+	t.Helper()
+	cmd := l.command(t, argv)
+	p := &process{t: t, cmd: cmd, wait: sync.OnceFunc(func() { _ = cmd.Wait() })}
+	var ends []*os.File // of the process
+	output := func(instead io.Writer) (*reader, io.Writer) {
+		if instead != nil {
+			return noLines(t), instead
+		}
+		lines, end := newReader(t)
+		ends = append(ends, end)
+		return lines, end
+	}
+	if l.tty != nil {
+		l.stdin = cmp.Or[io.Reader](l.stdin, l.tty)
+		l.stdout, l.stderr = cmp.Or[io.Writer](l.stdout, l.tty), cmp.Or[io.Writer](l.stderr, l.tty)
+	}
+	stdin, in, err := os.Pipe()
+	require.NoError(t, err)
+	ends = append(ends, stdin)
+	p.in, cmd.Stdin = in, cmp.Or[io.Reader](l.stdin, stdin)
+	p.stdout, cmd.Stdout = output(l.stdout)
+	if l.merged {
+		l.stderr = cmd.Stdout
+	}
+	p.stderr, cmd.Stderr = output(l.stderr)
+
+	err = cmd.Start()
+	for _, f := range ends {
+		f.Close()
+	}
+	if errors.Is(err, syscall.EPERM) && !l.hostPID {
+		skip(t, "no PID namespace can be made here: "+err.Error())
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Process.Kill()
+		p.wait()
+		if t.Failed() && p.stdout.soFar()+p.stderr.soFar() != "" {
+			t.Logf("%.200q\nstdout:\n%s\nstderr:\n%s", argv, lastLines(p.stdout.soFar()), lastLines(p.stderr.soFar()))
+		}
+	})
+	return p
+}
+
+// command is the command with its environment and its namespaces.
+func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
+	t.Helper()
+	if l.proc {
+		l.mounts = true
+		l.inherit = append([]string{"proc=/proc"}, l.inherit...)
+	}
+	if l.inherit != nil {
+		argv = slices.Concat([]string{puppet(t), "launch"}, l.inherit, []string{"--"}, argv)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
+	cmd.WaitDelay = patience // for stdout and stderr that are no files: a descendant may hold them
+	cmd.Env = slices.Clone(l.env)
+	if l.env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, l.vars...)
+	for name, path := range map[string]func(testing.TB) string{"usher": binary, "puppet": puppet} {
+		if strings.Contains(strings.Join(append(argv, l.vars...), " "), "$"+name) {
+			cmd.Env = append(cmd.Env, name+"="+path(t))
+		}
+	}
+	// It leads a process group, or with a terminal a session: an usher that took
+	// others for its own must not end the test.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: l.tty == nil, Setsid: l.tty != nil, Setctty: l.tty != nil}
+	if l.net {
+		needRoot(t)
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
+	}
+	if l.mounts {
+		needRoot(t)
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // which makes all mounts private, as a clone flag does not
+	}
+	if l.hostPID {
+		return cmd
+	}
+	cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return cmd
+}
+
+// run starts a command, and returns what it has printed and its exit status.
+func (l launcher) run(t *testing.T, argv ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err strings.Builder
+	l.stdout, l.stderr = &out, &err
+	if l.merged {
+		l.stderr = &out
+	}
+	code = l.start(t, argv...).code()
+	return out.String(), err.String(), code
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) signal(sig syscall.Signal) {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(sig))
+}
+
+// write writes to the stdin of the process.
+func (p *process) write(text string) {
+	p.t.Helper()
+	_, err := p.in.WriteString(text)
+	require.NoError(p.t, err)
+}
+
+// code waits for the exit of the process, and returns its exit code, -1 if it was
+// killed by a signal.
+func (p *process) code() int {
+	p.t.Helper()
+	return p.codeWithin(patience)
+}
+
+// codeWithin is code for a process that must not take longer than limit.
+func (p *process) codeWithin(limit time.Duration) int {
+	p.t.Helper()
+	var late atomic.Bool
+	timer := time.AfterFunc(limit, func() {
+		late.Store(true)
+		p.cmd.Process.Kill()
+	})
+	defer timer.Stop()
+	p.wait()
+	require.False(p.t, late.Load(), "%.200q did not exit within %v", p.cmd.Args, limit)
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// enter starts a command in the PID and mount namespaces of the process, as docker
+// exec and another container of the same pod do: its parent is outside.
+func (p *process) enter(stdin io.Reader, argv ...string) *process {
+	p.t.Helper()
+	nsenter := []string{"nsenter", "-t", fmt.Sprint(p.pid()), "-p", "-m", "--"}
+	return launcher{hostPID: true, env: p.cmd.Env, stdin: stdin, merged: true}.start(p.t, append(nsenter, argv...)...)
+}
+
+// kill sends a signal to a pid of the process's PID namespace.
+func (p *process) kill(sig, pid string) {
+	p.t.Helper()
+	require.Equal(p.t, 0, p.enter(nil, "sh", "-c", "kill -"+sig+" "+pid).code())
+}
+
+// pidIn is the number at the end of a line, a pid.
+func pidIn(t *testing.T, line string) string {
+	t.Helper()
+	pid := regexp.MustCompile(`\d+$`).FindString(line)
+	require.NotEmpty(t, pid, line)
+	return pid
+}

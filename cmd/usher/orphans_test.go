@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func TestOrphansAreReapedInEveryPhase(t *testing.T) {
+	const orphans = `for i in 1 2 3 4 5 6 7 8 9 10; do (true &) ; done; `
+	r := launcher{proc: true}.usher(t, "--verbose", "--grace", "20s",
+		"--pre-start", "sh -c '"+orphans+"'", "--drain", "sh -c '"+orphans+"'", "--post-stop", "sh -c '"+orphans+"; read x'",
+		"--", "sh", "-c", orphans+`trap 'exit 3' TERM; echo ready; while :; do read line || exit 9; done`)
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 3, r.code())
+	said := r.stderr.rest()
+	assert.GreaterOrEqual(t, strings.Count(said, "orphan"), 30, lastLines(said))
+}
+
+func TestThousandsOfOrphansAtOnce(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	// The orphans read a pipe, and exit together at its end.
+	const orphans = 2000
+	r := launcher{}.start(t, binary(t), "--verbose", "--", "busybox", "sh", "-c", fmt.Sprintf(`
+		mkfifo "$0" && exec 3<>"$0" 4<"$0" && rm "$0"
+		i=0; while [ $i -lt %d ]; do (exec 3<&-; read line <&4 &); i=$((i+1)); [ $((i%%100)) != 0 ] || echo $i; done
+		echo made; read line; exec 3<&- 4<&-; echo ended; read line; exit 11`, orphans), filepath.Join(t.TempDir(), "fifo"))
+	r.stdout.expect("made")
+	pid := r.pid()
+	require.Len(t, childrenOf(t, pid), orphans+1, "the app and the orphans")
+	_, err := r.in.WriteString("\n")
+	require.NoError(t, err)
+	r.stdout.expect("ended")
+	for reaped := 0; reaped < orphans; {
+		line, ok := r.stderr.next()
+		require.True(t, ok, "usher exited after it had reaped %d", reaped)
+		if strings.Contains(line, ": reaped orphan ") {
+			reaped++
+		}
+	}
+	assert.Len(t, childrenOf(t, pid), 1, "processes other than the app")
+	r.in.Close()
+	assert.Equal(t, 11, r.code())
+}
+
+// wait4(-1) and os/exec in one program steal exit statuses from each other. Each of
+// many commands gets its own exit code here, while many orphans exit.
+func TestManyHooksAndOrphansAtOnce(t *testing.T) {
+	args := []string{"--quiet"}
+	for range 100 {
+		args = append(args, "--pre-start", "sh -c '(true &); (true &); exit 0'", "--wait", "sh -c '(true &); exit 0'")
+	}
+	r := launcher{}.usher(t, append(args, "--", "sh", "-c", "exit 42")...)
+	assert.Equal(t, 42, r.code(), r.stderr.rest())
+}
+
+func TestLeftoversFinishTheirWork(t *testing.T) {
+	// The app exits at once; its child in another session does something before it
+	// exits.
+	r := launcher{proc: true}.usher(t, "--grace", "20s", "--", "sh", "-c",
+		`setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
+		 trap "exit 4" TERM; while :; do wait; done`)
+	r.stdout.expect("child")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 4, r.code())
+	assertPrinted(t, r.stdout.rest(), "flushed")
+	assertPrinted(t, r.stderr.rest(), "leftovers: sent SIGTERM to 1 process: sh")
+}
+
+func TestOnlyTheDeadlineKills(t *testing.T) {
+	r := launcher{}.usher(t, "--grace", "2s", "--post-stop", "echo reported", "--", "sh", "-c",
+		`trap "" TERM INT; setsid sh -c 'trap "" TERM; while :; do read line; done' <&0 & echo ready; while :; do read line; done`)
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	r.stderr.expect("stop: sent SIGTERM to sh")
+	r.signal(syscall.SIGTERM)
+	r.signal(syscall.SIGINT)
+	assert.Equal(t, 137, r.code())
+	r.stdout.rest() // ends when no process has the app's stdout open
+	said := r.stderr.rest()
+	assertPrinted(t, said, "stop: sh did not exit within ")
+	assertPrinted(t, said, "post-stop echo| reported")
+	assertPrinted(t, r.stderr.all[len(r.stderr.all)-1], "app was killed by SIGKILL after")
+}
+
+func TestAppThatDaemonizes(t *testing.T) {
+	needRoot(t)
+	for _, c := range []struct {
+		mounts []string
+		args   []string
+		says   string
+	}{
+		{[]string{"proc"}, nil, "usher: warning: sh exited and left 1 process running: sleep (the kernel kills them with PID 1: end the script with exec, or give --grace)"},
+		{[]string{"proc"}, []string{"--grace", "20s"}, "usher: warning: sh exited and left 1 process running: sleep (run the server in the foreground, with exec)"},
+		{nil, nil, "usher: warning: sh exited and left other processes running (the kernel kills them with PID 1: end the script with exec, or give --grace)"},
+	} {
+		t.Run(fmt.Sprintf("%v %v", c.mounts, c.args), func(t *testing.T) {
+			t.Parallel()
+			r := bare(bareRoot(t), c.mounts).start(t, slices.Concat([]string{"/usher"}, c.args,
+				[]string{"--", "sh", "-c", `(setsid sh -c 'kill -PIPE $PPID; echo daemon; exec sleep 100000'; :); read line; exit 3`})...)
+			r.stdout.expect("daemon")
+			r.in.Close()
+			assert.Equal(t, 3, r.code())
+			r.stdout.rest() // ends when the daemon has been killed with its PID namespace
+			// The daemon may not have executed sleep yet, and busybox executes /proc/self/exe.
+			said := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")
+			assertPrinted(t, said, c.says+"\n")
+		})
+	}
+}
+
+// Where usher is not PID 1 and has no --grace, it does not touch the app's leftovers,
+// and does not wait until they have closed stdout and stderr.
+func TestGrandchildHoldsStdout(t *testing.T) {
+	// Its readers exit when the test closes it, also if the test fails.
+	path := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, unix.Mkfifo(path, 0o644))
+	fifo, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer fifo.Close()
+
+	leave := "exec 3<" + path + "; cat <&3 & echo $!; "
+	r := launcher{hostPID: true}.start(t, binary(t), "--post-stop", "name=hook sh -c '"+leave+"'", "--", "sh", "-c", leave+"exit 5")
+	holder, ok := r.stdout.next()
+	require.True(t, ok)
+	assert.Equal(t, 5, r.code())
+	hooks := strings.Fields(r.stderr.expect("hook| "))
+	for _, word := range []string{holder, hooks[len(hooks)-1]} {
+		pid, err := strconv.Atoi(word)
+		require.NoError(t, err)
+		assert.NotContains(t, []string{"", "Z", "X"}, state(pid), "a leftover was killed")
+	}
+	fifo.Close()
+	assert.Equal(t, holder, r.stdout.rest())
+}
+
+// PID 1 of the namespace is a shell; usher is its child and has a sibling.
+func TestNotPID1SignalsOnlyItsOwn(t *testing.T) {
+	needRoot(t)
+	p := launcher{proc: true, merged: true, vars: []string{"grandchild=" + filepath.Join(t.TempDir(), "pid")}}.start(t, "sh", "-c", `
+		sh -c 'trap "echo the sibling got SIGTERM" TERM; while :; do sleep 0.01; done' & sibling=$!
+		$usher --verbose --grace 1s -- sh -c '
+			(setsid sh -c "trap \"\" TERM; echo \$\$ >$grandchild; echo grandchild; while :; do sleep 0.01; done" &)
+			read line; echo app exits; exit 3'
+		echo code $?
+		kill -0 $sibling && echo the sibling is alive
+		kill -0 $(cat $grandchild) || echo the grandchild is gone
+		kill -9 $sibling`)
+	p.stdout.expect("not PID 1: reaping")
+	p.stdout.expect("grandchild")
+	p.in.Close()
+	p.stdout.expect("code 3")
+	p.stdout.expect("the sibling is alive")
+	p.stdout.expect("the grandchild is gone")
+	assert.Equal(t, 0, p.code())
+	assertNotPrinted(t, p.stdout.rest(), "the sibling got")
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A stop under ptrace(2) is neither an exit nor a stop for usher, and a traced process
+// exits for usher after its tracer has reaped it.
+func TestTracedProcesses(t *testing.T) {
+	needRoot(t)
+	t.Run("the app's whole tree, by the app", func(t *testing.T) {
+		t.Parallel()
+		r := launcher{}.start(t, binary(t), "--verbose", "--", puppet(t), "trace", "sh", "-c",
+			`i=0; while [ $i -lt 20 ]; do (true &); i=$((i+1)); done; echo up; read line; exit 6`)
+		r.stdout.expect("up")
+		r.signal(syscall.SIGWINCH)
+		r.stderr.expect("forwarded SIGWINCH")
+		r.in.Close()
+		assert.Equal(t, 6, r.code())
+		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // the shell, and two for each orphan
+		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "))
+	})
+	t.Run("the app, by a debugger", func(t *testing.T) {
+		t.Parallel()
+		r := launcher{}.start(t, binary(t), "--verbose", "--", "sh", "-c",
+			`trap 'echo USR1' USR1; trap "exit 7" TERM; echo up; while :; do read line; done`)
+		r.stdout.expect("up")
+		app := childrenOf(t, r.pid())
+		require.Len(t, app, 1)
+
+		runtime.LockOSThread() // the tracer is a thread, not a process
+		defer runtime.UnlockOSThread()
+		gone := false
+		defer time.AfterFunc(patience, func() { r.cmd.Process.Kill() }).Stop()
+		stops := func() syscall.WaitStatus {
+			var ws syscall.WaitStatus
+			_, err := syscall.Wait4(app[0], &ws, unix.WALL, nil)
+			require.NoError(t, err)
+			gone = ws.Exited() || ws.Signaled()
+			return ws
+		}
+		defer func() { // a PID namespace ends only after the tracers of its processes have reaped them
+			for !gone {
+				syscall.Kill(app[0], syscall.SIGKILL)
+				stops()
+			}
+		}()
+		require.NoError(t, syscall.PtraceAttach(app[0]))
+		require.Equal(t, syscall.SIGSTOP, stops().StopSignal())
+		require.NoError(t, syscall.PtraceCont(app[0], 0))
+		for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGTERM} {
+			r.signal(sig)
+			require.Equal(t, sig, stops().StopSignal())
+			// The app is stopped until the tracer continues it; usher still forwards.
+			r.signal(syscall.SIGWINCH)
+			r.stderr.expect("forwarded SIGWINCH")
+			require.NoError(t, syscall.PtraceCont(app[0], int(sig)))
+			require.Equal(t, syscall.SIGWINCH, stops().StopSignal())
+			require.NoError(t, syscall.PtraceCont(app[0], 0))
+			if sig == syscall.SIGUSR1 {
+				r.stdout.expect("USR1")
+			}
+		}
+		for stops(); !gone; stops() {
+			require.NoError(t, syscall.PtraceCont(app[0], 0))
+		}
+		assert.Equal(t, 7, r.code())
+	})
+	t.Run("the app, by usher itself", func(t *testing.T) {
+		t.Parallel()
+		// A program that does not want to be debugged asks its parent to trace it. It
+		// stops at its first signal, SIGTRAP of execve(2), and is never continued.
+		r := launcher{}.start(t, binary(t), "--verbose", "--grace", "1s", "--", puppet(t), "launch", "traceme=1", "--", "sh", "-c", "exit 5")
+		r.stderr.expect("started, pid")
+		r.waitForApp("t")
+		r.signal(syscall.SIGUSR1)
+		r.stderr.expect("forwarded SIGUSR1")
+		r.signal(syscall.SIGTERM)
+		assert.Equal(t, 137, r.code())
+
+		r = launcher{}.start(t, binary(t), "--", puppet(t), "launch", "traceme=1", "exit=8")
+		assert.Equal(t, 8, r.code())
+	})
+}

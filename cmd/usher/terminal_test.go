@@ -1,0 +1,316 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func TestTerminalIsTheApps(t *testing.T) {
+	ptm, pts := openPTY(t)
+	screen := readLines(t, ptm)
+	r := launcher{tty: pts}.usher(t, append([]string{"--grace", "20s", "--drain", "echo drained"}, catcher(t)...)...)
+	screen.expect("ready")
+	group, err := unix.IoctlGetInt(int(ptm.Fd()), unix.TIOCGPGRP)
+	require.NoError(t, err)
+	assert.NotEqual(t, r.pid(), group, "usher is in the foreground")
+
+	// Ctrl-C reaches the app alone, once, so there is no drain.
+	typed(t, ptm, ctrlC)
+	screen.expect("got 2")
+	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
+	screen.expect("got 28")
+	typed(t, ptm, ctrlD)
+	assert.Equal(t, 0, r.code())
+	pts.Close()
+	shown := screen.rest()
+	assert.Equal(t, 1, strings.Count(shown+"\n", "got 2\n"), shown)
+	assertNotPrinted(t, shown, "drained")
+}
+
+func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
+	t.Parallel()
+	ptm, pts := openPTY(t)
+	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 60}))
+	screen := readLines(t, ptm)
+	ready := filepath.Join(t.TempDir(), "ready")
+	r := launcher{tty: pts}.usher(t, "--wait", "name=db tcp://127.0.0.1:1", "--wait", "name=flag file://"+ready,
+		"--wait-timeout", "2s", "--", "true")
+	failed := screen.expect("error: wait: timed out after 2s, 2 targets pending")
+	assert.Equal(t, 124, r.code())
+	assert.Regexp(t, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, failed, "a progress line comes first")
+	assert.Regexp(t, `flag: no such file \(\d+ attempts?\)|db: connection refused \(\d+ attempts?\)`, failed)
+	assert.Contains(t, failed, "\r\x1b[Kusher: error: wait: timed out", "and is erased before the error")
+	drawn := strings.Split(failed, "\r\x1b[K")
+	for _, drawn := range drawn[:len(drawn)-1] {
+		assert.Less(t, len(strings.TrimSuffix(drawn, "\r")), 60, "columns")
+	}
+	screen.expect("wait: db is not ready after ")
+
+	piped := launcher{}.usher(t, "--wait", "tcp://127.0.0.1:1", "--wait-timeout", "0.2s", "--", "true")
+	assert.Equal(t, 124, piped.code())
+	assertNotPrinted(t, piped.stderr.rest(), "\x1b") // a pipe gets no progress line
+}
+
+func TestShellOnATerminalHasJobControl(t *testing.T) {
+	needBash(t)
+	ptm, pts := openPTY(t)
+	screen := readLines(t, ptm)
+	r := launcher{tty: pts}.usher(t, "--", "bash", "--norc", "-i")
+	for _, line := range []string{"sleep 1000 &", "kill %1", "wait", "echo $((6 * 7)) jobs", "exit 5"} {
+		typed(t, ptm, line+"\n")
+	}
+	screen.expect("42 jobs")
+	assert.Equal(t, 5, r.code())
+	assertNotPrinted(t, screen.text(), "no job control")
+}
+
+// openPTY returns both ends of a new pseudo terminal.
+func openPTY(t *testing.T) (ptm, pts *os.File) {
+	ptm, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		skip(t, "no pseudo terminals: "+err.Error())
+	}
+	require.NoError(t, unix.IoctlSetPointerInt(int(ptm.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(ptm.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	pts, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { ptm.Close(); pts.Close() })
+	return ptm, pts
+}
+
+// The app's state is the same on a terminal, whether or not usher leads the session,
+// and the app is in the foreground.
+func TestAppGetsItsTerminal(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, way.pid1)
+			var texts [2]string
+			// A process that has read from a terminal is in its foreground. Before that usher
+			// may not have made the app the foreground group yet.
+			app := []string{"sh", "-c", `read line; exec "$0" state`, puppet(t)}
+			for i, argv := range [][]string{app, append(append([]string{binary(t)}, way.usher...), app...)} {
+				// A terminal each: the exit of a session's leader hangs its terminal up.
+				var ptm *os.File
+				ptm, s.tty = openPTY(t)
+				typed(t, ptm, "go\n")
+				text, code := s.run(nil, argv...)
+				require.Equal(t, 0, code, s.said(s.stderr))
+				texts[i] = strings.ReplaceAll(text, s.tty.Name(), "its terminal")
+			}
+			assert.Contains(t, texts[1], "session 1\n")
+			assert.Contains(t, texts[1], "terminal in its foreground\n")
+			assert.Empty(t, different(texts[0], texts[1]))
+		})
+	}
+}
+
+// typed writes to a terminal what a user types.
+func typed(t *testing.T, ptm *os.File, keys string) {
+	t.Helper()
+	_, err := ptm.WriteString(keys)
+	require.NoError(t, err)
+}
+
+const ctrlC, ctrlD, ctrlZ, ctrlBackslash = "\x03", "\x04", "\x1a", "\x1c"
+
+// pidOf returns the pid of usher, as PID 1 or as its first child.
+func pidOf(pid1 bool) string {
+	if pid1 {
+		return "1"
+	}
+	return "2"
+}
+
+// pidOneOrTwo starts a command as PID 1, or as its child in the same session and
+// process group.
+func pidOneOrTwo(t *testing.T, one bool, argv ...string) []string {
+	if one {
+		return argv
+	}
+	return append([]string{puppet(t), "launch", "fork=1", "--"}, argv...)
+}
+
+func TestKeysReachTheAppOnce(t *testing.T) {
+	t.Parallel()
+	for _, pid1 := range []bool{true, false} {
+		t.Run(fmt.Sprint("PID 1: ", pid1), func(t *testing.T) {
+			t.Parallel()
+			ptm, pts := openPTY(t)
+			screen := readLines(t, ptm)
+			// The app has read a line before the keys come, so it is in the foreground.
+			r := launcher{tty: pts}.start(t, pidOneOrTwo(t, pid1, binary(t), "--verbose", "--grace", "20s", "--drain", "echo drained",
+				"--", "sh", "-c", "read line; exec $puppet catch app")...)
+			typed(t, ptm, "go\n")
+			screen.expect("app ready")
+			want := map[int]int{}
+			for key, sig := range map[string]int{ctrlC: 2, ctrlBackslash: 3, ctrlZ: 20} {
+				typed(t, ptm, key)
+				screen.expect(fmt.Sprint("app got ", sig))
+				want[sig] = 1
+			}
+			require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
+			screen.expect("app got 28")
+			// Usher forwards in order within each of its two channels, so it would have
+			// forwarded any of the signals above before these, one for each channel.
+			usher := pidOf(pid1)
+			r.kill("HUP", usher)
+			screen.expect("app got 1")
+			r.kill("USR1", usher)
+			screen.expect("app got 10")
+			typed(t, ptm, ctrlD)
+			screen.expect("app alive")
+			assert.Equal(t, 0, r.code())
+			all := screen.text()
+			for _, sig := range []int{1, 2, 3, 10, 20, 28} {
+				assert.Len(t, regexp.MustCompile(fmt.Sprintf(`app got %d\b`, sig)).FindAllString(all, -1), 1, lastLines(all))
+			}
+			assertNotPrinted(t, all, "drained")
+		})
+	}
+}
+
+func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
+	needBash(t)
+	t.Parallel()
+	for _, pid1 := range []bool{true, false} {
+		t.Run(fmt.Sprint("PID 1: ", pid1), func(t *testing.T) {
+			t.Parallel()
+			ptm, pts := openPTY(t)
+			screen := readLines(t, ptm)
+			// The shell prints the job's exit status before each prompt, when it is in the
+			// foreground again. Input that is typed before that may be discarded.
+			r := launcher{tty: pts, vars: []string{"PROMPT_COMMAND=echo prompt-$?", "job=" + puppet(t)}}.start(t, pidOneOrTwo(t, pid1,
+				binary(t), "--verbose", "--grace", "20s", "--", "bash", "--norc", "--noediting", "-i")...)
+			screen.expect("prompt-0")
+			for key, prompt := range map[string]string{ctrlC: "prompt-130", ctrlBackslash: "prompt-131"} {
+				typed(t, ptm, "$job pause job\n")
+				screen.expect("job ready")
+				typed(t, ptm, key)
+				screen.expect(prompt)
+			}
+			// cat has the terminal once it has printed a line after the terminal's echo of
+			// the line; the shell prints its own message a moment earlier.
+			answers := func(line string) {
+				typed(t, ptm, line+"\n")
+				screen.expect(line)
+				screen.expect(line)
+			}
+			typed(t, ptm, "cat\n")
+			answers("first")
+			typed(t, ptm, ctrlZ)
+			screen.expect("prompt-148")
+			typed(t, ptm, "fg\n")
+			answers("second")
+			typed(t, ptm, ctrlBackslash)
+			screen.expect("prompt-131")
+
+			// A process that reads in the background is stopped; the shell and usher are not.
+			typed(t, ptm, "cat & wait $!\n")
+			screen.expect("prompt-149")
+			r.kill("WINCH", pidOf(pid1))
+			screen.expect("forwarded SIGWINCH to bash")
+			typed(t, ptm, "fg\n")
+			answers("third")
+			typed(t, ptm, ctrlD)
+			screen.expect("prompt-0")
+			typed(t, ptm, "exit 5\n")
+			assert.Equal(t, 5, r.code())
+			assertNotPrinted(t, screen.text(), "no job control")
+		})
+	}
+}
+
+// With TOSTOP the kernel stops background processes that write to the terminal, and
+// usher is one while its app runs. Below an interactive shell the kernel would stop it;
+// in an orphaned process group, as below a container runtime, the write fails instead.
+func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
+	needBash(t)
+	t.Parallel()
+	const app = `$usher --verbose --grace 20s -- sh -c 'stty tostop; echo usher is $PPID; exec $puppet catch app'`
+	for name, argv := range map[string][]string{
+		"leader of the session": {"sh", "-c", "exec " + app},
+		"a shell's job":         {"bash", "--norc", "--noediting", "-i"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ptm, pts := openPTY(t)
+			screen := readLines(t, ptm)
+			r := launcher{tty: pts, vars: []string{"usher=" + binary(t), "puppet=" + puppet(t)}}.start(t, argv...)
+			job := argv[0] == "bash"
+			if job {
+				typed(t, ptm, app+"; echo code-$?\n")
+			}
+			line := screen.expect("usher is ")
+			for strings.Contains(line, "$PPID") { // the echo
+				line = screen.expect("usher is ")
+			}
+			usher := pidIn(t, strings.TrimRight(line, "\r"))
+			screen.expect("app ready")
+			for range 3 {
+				r.kill("USR1", usher)
+				caught, logged := false, false
+				for lines := 0; !caught || !logged; lines++ {
+					require.Less(t, lines, 100, "the kernel stops usher again and again")
+					line := screen.expect("")
+					caught = caught || strings.Contains(line, "app got 10")
+					logged = logged || strings.Contains(line, "forwarded SIGUSR1 to sh")
+				}
+			}
+			typed(t, ptm, ctrlD)
+			screen.expect("app exited 0 after")
+			if job {
+				// The shell is in the foreground again.
+				screen.expect("code-0")
+				typed(t, ptm, "exit 6\n")
+				assert.Equal(t, 6, r.code())
+				return
+			}
+			assert.Equal(t, 0, r.code())
+		})
+	}
+}
+
+// A script that has started usher in its own process group can read the terminal again
+// once usher has exited.
+func TestTerminalIsGivenBack(t *testing.T) {
+	t.Parallel()
+	for name, app := range map[string]string{"after the app": "true", "after one that was killed": "sh -c 'kill -KILL $$'", "after one that does not start": "/no/such/app"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ptm, pts := openPTY(t)
+			screen := readLines(t, ptm)
+			r := launcher{tty: pts}.start(t, "sh", "-c", `$usher -- `+app+`; read line && echo "read $line"`)
+			typed(t, ptm, "on\n")
+			screen.expect("read on")
+			assert.Equal(t, 0, r.code())
+		})
+	}
+}
+
+// The kernel stops a hook that reads the terminal, and a stopped process does not act on
+// SIGTERM. It times out as any other hook does.
+func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
+	t.Parallel()
+	ptm, pts := openPTY(t)
+	screen := readLines(t, ptm)
+	r := launcher{tty: pts}.start(t, binary(t), "--grace", "20s", "--drain", "name=reader timeout=0.2s sh -c 'read x </dev/tty'", "--", puppet(t), "catch", "app", "15")
+	screen.expect("app ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 0, r.code())
+	pts.Close()
+	all := screen.rest()
+	assert.Regexp(t, `reader failed after [1-9]\.`, all, "it took all of the drain's 10s")
+	assertPrinted(t, all, "app got 15")
+}
