@@ -102,10 +102,10 @@ func TestDockersOwnInit(t *testing.T) {
 
 	t.Run("docker info", func(t *testing.T) {
 		info := docker.run(t, nil, "info", "--format", "{{.InitBinary}} {{.InitCommit.ID}}")
-		assert.Contains(t, info, binary(t)+" ")
-		assert.NotContains(t, info, "N/A", "dockerd did not find a version or a commit in the output of --version")
+		assertPrinted(t, info, binary(t)+" ")
+		assertNotPrinted(t, info, "N/A", "dockerd did not find a version or a commit in the output of --version")
 		for line := range strings.Lines(log.soFar()) {
-			assert.NotRegexp(t, `level=(warning|error).*usher`, line)
+			assertNotPrintedMatch(t, line, `level=(warning|error).*usher`)
 		}
 	})
 }

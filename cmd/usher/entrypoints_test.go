@@ -240,18 +240,18 @@ func (s *stopping) judge(e *entrypoint) (work, order error) {
 	code := <-s.exited
 	out := s.usher.stdout.rest()
 	if e.job && !slices.Contains(s.usher.stdout.all, "finished") {
-		work = fmt.Errorf("the job was cut: %q", out)
+		work = fmt.Errorf("the job was interrupted: %q", lastLines(out))
 	}
 	if s.client != nil {
 		if answer, code := s.client.stdout.rest(), s.client.code(); code != 0 || !strings.HasSuffix(answer, "finished") {
-			work = errors.Join(work, fmt.Errorf("the request was cut: exit code %d: %q", code, last(answer)))
+			work = errors.Join(work, fmt.Errorf("the request was interrupted: exit code %d: %q", code, last(answer)))
 		}
 	}
 	if code != e.code {
 		order = fmt.Errorf("usher exited %d, not %d", code, e.code)
 	}
 	if !strings.Contains(out, e.says) {
-		order = errors.Join(order, fmt.Errorf("the app has not printed %q: %q", e.says, out))
+		order = errors.Join(order, fmt.Errorf("the app has not printed %q: %q", e.says, lastLines(out)))
 	}
 	if strings.Contains(s.usher.stderr.rest(), "SIGKILL") {
 		order = errors.Join(order, errors.New("usher sent SIGKILL"))

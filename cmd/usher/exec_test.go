@@ -32,7 +32,7 @@ func TestExecRunsTheAppAsWithoutUsher(t *testing.T) {
 	assert.True(t, strings.HasPrefix(direct, "PID\n"), direct)
 	assert.Equal(t, direct, run(binary(t), "--exec", "--", "sh", "-c", state))
 	log, rest, _ := strings.Cut(run(binary(t), "--pre-start", "true", "--exec", "--", "sh", "-c", state), ", pid PID\n")
-	assert.Contains(t, log, "usher: start: executing sh in place of usher")
+	assertPrinted(t, log, "usher: start: executing sh in place of usher")
 	assert.Equal(t, direct, rest)
 }
 
@@ -62,7 +62,7 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())
-	assert.Contains(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
+	assertPrinted(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
 }
 
 // LISTEN_PID (sd_listen_fds(3)) is changed only if it is usher's own pid. If an app with
@@ -78,7 +78,7 @@ func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 	output, err := cmd.CombinedOutput()
 	assert.Error(t, err)
 	assert.Equal(t, 127, cmd.ProcessState.ExitCode())
-	assert.Contains(t, string(output), "reason not-found")
+	assertPrinted(t, string(output), "reason not-found")
 	for line := range strings.Lines(string(output)) {
 		assert.True(t, strings.HasPrefix(line, "{"), "JSON: %s", line)
 	}
@@ -102,7 +102,7 @@ func TestExecOfACommandThatCannotBeRun(t *testing.T) {
 	} {
 		r := launcher{}.usher(t, "--exec", "--", c.command)
 		assert.Equal(t, c.code, r.code(), c.command)
-		assert.Contains(t, r.stderr.rest(), c.log)
+		assertPrinted(t, r.stderr.rest(), c.log)
 	}
 }
 

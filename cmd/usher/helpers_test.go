@@ -131,17 +131,38 @@ func shorten(lines []string) []string {
 	return all
 }
 
-// assertPrinted is assert.Contains for output that may be long: its message shows only
-// lastLines.
-func assertPrinted(t testing.TB, printed, text string) bool {
+// assertPrinted is assert.Contains for the output of programs, which may be long: its
+// message shows only lastLines. about is a format and its arguments.
+func assertPrinted(t testing.TB, printed, text string, about ...any) bool {
 	t.Helper()
-	return strings.Contains(printed, text) || assert.Fail(t, fmt.Sprintf("%q was not printed", text), "%s", lastLines(printed))
+	return strings.Contains(printed, text) || failPrinted(t, printed, fmt.Sprintf("%q was not printed", text), about)
 }
 
-// assertNotPrinted is assert.NotContains for output that may be long.
-func assertNotPrinted(t testing.TB, printed, text string) bool {
+// assertNotPrinted is assert.NotContains for the output of programs.
+func assertNotPrinted(t testing.TB, printed, text string, about ...any) bool {
 	t.Helper()
-	return !strings.Contains(printed, text) || assert.Fail(t, fmt.Sprintf("%q was printed", text), "%s", lastLines(printed))
+	return !strings.Contains(printed, text) || failPrinted(t, printed, fmt.Sprintf("%q was printed", text), about)
+}
+
+// assertPrintedMatch is assert.Regexp for the output of programs.
+func assertPrintedMatch(t testing.TB, printed, pattern string, about ...any) bool {
+	t.Helper()
+	return regexp.MustCompile(pattern).MatchString(printed) || failPrinted(t, printed, fmt.Sprintf("nothing printed matches %q", pattern), about)
+}
+
+// assertNotPrintedMatch is assert.NotRegexp for the output of programs.
+func assertNotPrintedMatch(t testing.TB, printed, pattern string, about ...any) bool {
+	t.Helper()
+	match := regexp.MustCompile(pattern).FindString(printed)
+	return match == "" || failPrinted(t, printed, fmt.Sprintf("%q was printed", match), about)
+}
+
+func failPrinted(t testing.TB, printed, failure string, about []any) bool {
+	t.Helper()
+	if len(about) > 0 {
+		failure += ": " + fmt.Sprintf(about[0].(string), about[1:]...)
+	}
+	return assert.Fail(t, failure, "%s", lastLines(printed))
 }
 
 func TestFailuresShowTheLastLines(t *testing.T) {
@@ -164,6 +185,10 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	assert.True(t, assertPrinted(failed, many.String(), "\n7\n") && assertNotPrinted(failed, many.String(), "x"))
 	assert.False(t, assertPrinted(failed, many.String(), "x") || assertNotPrinted(failed, many.String(), "\n7\n"))
 	assert.Len(t, failed.said, 2)
+	assert.True(t, assertPrintedMatch(failed, many.String(), `(?m)^7$`) && assertNotPrintedMatch(failed, many.String(), `[a-z]`))
+	assert.False(t, assertPrintedMatch(failed, many.String(), `[a-z]`, "of case %d", 9) || assertNotPrintedMatch(failed, many.String(), `\n7\n`))
+	assert.Len(t, failed.said, 4)
+	assert.Contains(t, failed.said[2], ": of case 9")
 	for _, message := range failed.said {
 		assert.Less(t, strings.Count(message, "\n"), 100, "lines")
 	}

@@ -26,7 +26,7 @@ func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 6, r.code())
 	said := r.stderr.rest()
-	assert.Regexp(t, `usher: drain sh\| signal SIGTERM \d+\n`, said)
+	assertPrintedMatch(t, said, `usher: drain sh\| signal SIGTERM \d+\n`)
 	assertPrinted(t, said, "usher: drain sh| to stderr\nusher: drain sh| unended\nusher: drain: hook sh finished in ")
 	assertPrinted(t, said, "usher: post-stop last| code 6, 1\nusher: post-stop last| nothing to read\n")
 	assert.Equal(t, "signal", got.Get("Usher-Reason"))

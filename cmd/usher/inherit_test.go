@@ -268,7 +268,7 @@ func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
 	s := newStage(t, false)
 	through, code := s.run([]string{"ignore=17,10"}, binary(t), "--grace", "5s", "--pre-start", "true", puppet(t), "state")
 	assert.Equal(t, 0, code, "usher waits for its own children: %s", lastLines(s.said(s.stderr)))
-	assert.Regexp(t, `SigIgn:\t0000000000000200\n`, through, "USR1")
+	assertPrintedMatch(t, through, `SigIgn:\t0000000000000200\n`, "USR1")
 }
 
 func sequence(from, to int) string {
@@ -358,5 +358,5 @@ func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 	assert.True(t, same(args[5:], read("cmdline")), "the arguments differ")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 9, r.code())
-	assert.Regexp(t, `usher: warning: drain: hook hook failed after \S+: .*argument list too long|usher: drain hook\| bye`, r.stderr.rest())
+	assertPrintedMatch(t, r.stderr.rest(), `usher: warning: drain: hook hook failed after \S+: .*argument list too long|usher: drain hook\| bye`)
 }

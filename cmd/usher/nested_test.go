@@ -118,7 +118,7 @@ func TestBelowAnotherInit(t *testing.T) {
 			}
 			assertNotPrinted(t, said, "warning")
 			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // which ends all processes
-				assert.NotContains(t, bystander.stdout.rest(), "got")
+				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
 	}
@@ -246,7 +246,7 @@ func TestOthersSurvive(t *testing.T) {
 				r.in.Close()
 				assert.Equal(t, 0, r.code())
 				out := r.stdout.rest()
-				assert.NotRegexp(t, `(parent|sibling|stranger|orphan|cousin) got`, out)
+				assertNotPrintedMatch(t, out, `(parent|sibling|stranger|orphan|cousin) got`)
 				assert.Len(t, entered.stdout.all, 2, "lines other than ready and alive")
 				for _, name := range []string{"child", "deep", "apart", "hidden"} {
 					if c.code == 137 {
@@ -311,8 +311,8 @@ func TestSharedPIDNamespace(t *testing.T) {
 	neighbour.stdout.expectAll("neighbour alive", "inner alive")
 	over.Close()
 	pause.stdout.expect("pause alive")
-	assert.NotContains(t, neighbour.stdout.rest(), "got")
-	assert.NotContains(t, pause.stdout.rest(), "got")
+	assertNotPrinted(t, neighbour.stdout.rest(), "got")
+	assertNotPrinted(t, pause.stdout.rest(), "got")
 	said := app.stdout.rest()
 	assertPrinted(t, said, "not PID 1:")
 	assertPrinted(t, said, "warning: leftovers: sent SIGKILL")

@@ -58,7 +58,7 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			u.in.Close()
 			log := stderr.rest()
 			assert.Equal(t, 0, u.code())
-			assert.Regexp(t, "\n"+c.own[2]+"$", log, "the summary is the last line")
+			assertPrintedMatch(t, log, "\n"+c.own[2]+"$", "the summary is the last line")
 
 			dropped := droppedIn(t, log)
 			assert.Equal(t, lines, strings.Count(log, c.hookLine)+dropped, "each line is either printed or counted")

@@ -49,7 +49,7 @@ func TestPlanStartsNothing(t *testing.T) {
 	r := launcher{}.usher(t, "--plan", "--pre-start", "echo did-run", "--", "echo", "app")
 	assert.Equal(t, 0, r.code())
 	out := r.stdout.rest()
-	assert.Contains(t, out, "pre-start     hook echo, no time limit")
-	assert.NotContains(t, out, "did-run")
+	assertPrinted(t, out, "pre-start     hook echo, no time limit")
+	assertNotPrinted(t, out, "did-run")
 	assert.Empty(t, r.stderr.rest())
 }

@@ -48,14 +48,14 @@ func TestReadmePod(t *testing.T) {
 	assertPrinted(t, stderr, "usher: received SIGQUIT, shutting down (deadline 25s)\n")
 	assertPrinted(t, stderr, "usher: drain: nginx keeps serving for 5s\n")
 	assertPrinted(t, stderr, "usher: drain echo| Stopping container now...\n")
-	assert.Regexp(t, `usher: app exited 0 after \S+; shutdown took \S+ of 25s: drain \d+\.\ds\b.*\n$`, stderr)
+	assertPrintedMatch(t, stderr, `usher: app exited 0 after \S+; shutdown took \S+ of 25s: drain \d+\.\ds\b.*\n$`)
 
 	assert.Equal(t, 143, reporter.exitCode())
 	stdout, stderr := reporter.logs()
 	assert.Equal(t, "nginx serves\n", stdout, "the reporter starts once")
-	assert.Regexp(t, `^usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
-		`usher: start: sh started, pid \d+\n`, stderr)
-	assert.Regexp(t, `usher: app was killed by SIGTERM after .*\n$`, stderr)
+	assertPrintedMatch(t, stderr, `^usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
+		`usher: start: sh started, pid \d+\n`)
+	assertPrintedMatch(t, stderr, `usher: app was killed by SIGTERM after .*\n$`)
 	for _, c := range []*container{web, reporter} {
 		assert.Equal(t, "0\n", c.run(t, nil, "inspect", "--format", "{{.RestartCount}}", c.id))
 	}

@@ -46,9 +46,9 @@ func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
 		"--wait-timeout", "2s", "--", "true")
 	failed := screen.expect("error: wait: timed out after 2s, 2 targets pending")
 	assert.Equal(t, 124, r.code())
-	assert.Regexp(t, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, failed, "a progress line comes first")
-	assert.Regexp(t, `flag: no such file \(\d+ attempts?\)|db: connection refused \(\d+ attempts?\)`, failed)
-	assert.Contains(t, failed, "\r\x1b[Kusher: error: wait: timed out", "and is erased before the error")
+	assertPrintedMatch(t, failed, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, "a progress line comes first")
+	assertPrintedMatch(t, failed, `flag: no such file \(\d+ attempts?\)|db: connection refused \(\d+ attempts?\)`)
+	assertPrinted(t, failed, "\r\x1b[Kusher: error: wait: timed out", "and is erased before the error")
 	drawn := strings.Split(failed, "\r\x1b[K")
 	for _, drawn := range drawn[:len(drawn)-1] {
 		assert.Less(t, len(strings.TrimSuffix(drawn, "\r")), 60, "columns")
@@ -109,8 +109,8 @@ func TestAppGetsItsTerminal(t *testing.T) {
 				require.Equal(t, 0, code, s.said(s.stderr))
 				texts[i] = strings.ReplaceAll(text, s.tty.Name(), "its terminal")
 			}
-			assert.Contains(t, texts[1], "session 1\n")
-			assert.Contains(t, texts[1], "terminal in its foreground\n")
+			assertPrinted(t, texts[1], "session 1\n")
+			assertPrinted(t, texts[1], "terminal in its foreground\n")
 			assert.Empty(t, different(texts[0], texts[1]))
 		})
 	}
@@ -311,6 +311,6 @@ func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 	pts.Close()
 	all := screen.rest()
-	assert.Regexp(t, `reader failed after [1-9]\.`, all, "it took all of the drain's 10s")
+	assertPrintedMatch(t, all, `reader failed after [1-9]\.`, "it took all of the drain's 10s")
 	assertPrinted(t, all, "app got 15")
 }
