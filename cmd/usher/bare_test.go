@@ -217,7 +217,7 @@ func TestClosedDescriptorsStayClosed(t *testing.T) {
 // Stderr is a pipe that is full from the beginning, or one whose reading end is
 // closed.
 func TestStderrThatTakesNothing(t *testing.T) {
-	for name, stderr := range map[string]func(*testing.T) *os.File{"full": full, "broken": broken} {
+	for name, stderr := range map[string]func(*testing.T) *os.File{"full": fullPipe, "broken": broken} {
 		for _, log := range []string{"text", "json"} {
 			t.Run(name+" "+log, func(t *testing.T) {
 				t.Parallel()
@@ -231,11 +231,11 @@ func TestStderrThatTakesNothing(t *testing.T) {
 					{125, false, []string{"--no-such-flag"}},
 					{124, false, []string{"--wait-timeout", "0.1s", "--wait", "tcp://127.0.0.1:1", "--", "true"}},
 					{9, true, []string{"--grace", "20s", "--drain", "seq 100000", "--post-stop", "echo bye", "--",
-						"sh", "-c", `trap "exit 9" TERM; echo up; while :; do read line; done`}},
+						"sh", "-c", exitOnTERM(9)}},
 				} {
 					r := launcher{stderr: stderr(t)}.start(t, append([]string{binary(t), "--verbose", "--log", log}, c.args...)...)
 					if c.stop {
-						r.stdout.expect("up")
+						r.stdout.expect("ready")
 						r.signal(syscall.SIGTERM)
 					}
 					assert.Equal(t, c.code, r.code(), c.args)
@@ -243,25 +243,6 @@ func TestStderrThatTakesNothing(t *testing.T) {
 			})
 		}
 	}
-}
-
-// full is the writing end of a pipe without any room.
-func full(t *testing.T) *os.File {
-	w := unread(t)
-	raw, err := w.SyscallConn()
-	require.NoError(t, err)
-	require.NoError(t, raw.Control(func(fd uintptr) {
-		require.NoError(t, syscall.SetNonblock(int(fd), true))
-		for _, piece := range [][]byte{make([]byte, 4096), make([]byte, 1)} {
-			for err == nil {
-				_, err = syscall.Write(int(fd), piece)
-			}
-			assert.Equal(t, syscall.EAGAIN, err)
-			err = nil
-		}
-		require.NoError(t, syscall.SetNonblock(int(fd), false))
-	}))
-	return w
 }
 
 // broken is the writing end of a pipe whose reading end is closed.

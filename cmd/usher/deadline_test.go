@@ -41,7 +41,7 @@ func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
 	r := launcher{proc: true, inherit: []string{"chdir=" + dir}}.start(t, binary(t), "--grace", "2s", "--drain", "echo drained",
-		"--", "/bin/sh", "-c", `trap "exit 3" TERM; echo ready; while :; do read line; done`)
+		"--", "/bin/sh", "-c", exitOnTERM(3))
 	r.stdout.expect("ready")
 	die()
 	r.signal(syscall.SIGTERM)

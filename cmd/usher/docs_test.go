@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -208,9 +207,8 @@ func mdocQuote(text string) string {
 // The shell splits the examples as on a user's command line.
 func TestExamplesOfTargetsAreTargets(t *testing.T) {
 	for _, k := range probes.Kinds() {
-		out, err := exec.Command("sh", "-c", `printf '%s\0' --wait `+k.Example).Output()
-		require.NoError(t, err, k.Example)
-		o, err := parseOptions(strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil)
+		out := outputOf(t, "sh", "-c", `printf '%s\0' --wait `+k.Example)
+		o, err := parseOptions(strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), nil)
 		require.NoError(t, err, k.Example)
 		require.Len(t, o.config.Wait, 1, k.Example)
 		assert.Equal(t, k.Name, o.config.Wait[0].Kind)

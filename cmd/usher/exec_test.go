@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,15 +16,14 @@ import (
 func TestExecRunsTheAppAsWithoutUsher(t *testing.T) {
 	const state = `echo $$; ls /proc/self/fd | wc -l; grep -E "^(Sig(Blk|Ign)|Threads)" /proc/self/status; ulimit -n; pwd`
 	run := func(argv ...string) string {
-		cmd := exec.Command("sh", append([]string{"-c", `trap "" USR1; echo $$; exec "$@"`, "sh"}, argv...)...)
 		r, w, err := os.Pipe()
 		require.NoError(t, err)
 		defer r.Close()
 		defer w.Close()
-		cmd.ExtraFiles = []*os.File{r, w}
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		pid, rest, _ := strings.Cut(string(out), "\n")
+		l := launcher{hostPID: true, merged: true, files: []*os.File{r, w}}
+		out, _, code := l.run(t, append([]string{"sh", "-c", `trap "" USR1; echo $$; exec "$@"`, "sh"}, argv...)...)
+		require.Equal(t, 0, code, lastLines(out))
+		pid, rest, _ := strings.Cut(out, "\n")
 		return strings.ReplaceAll(rest, pid, "PID")
 	}
 	direct := run("sh", "-c", state)
@@ -68,18 +66,16 @@ func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 // LISTEN_PID (sd_listen_fds(3)) is changed only if it is usher's own pid. If an app with
 // socket activation cannot be executed, the error is reported as for any other app.
 func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
-	out, err := exec.Command("sh", "-c", `export LISTEN_PID=$$; "$0" --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`, binary(t)).Output()
-	require.NoError(t, err)
-	assert.Equal(t, "the parent\n", string(out))
+	out := outputOf(t, "sh", "-c", `export LISTEN_PID=$$; $usher --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`)
+	assert.Equal(t, "the parent\n", out)
 
 	log := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(log, nil, 0o644))
-	cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" --log json --termination-log "$1" --post-stop 'sh -c "echo reason \$USHER_REASON"' -- /no/such/command`, binary(t), log)
-	output, err := cmd.CombinedOutput()
-	assert.Error(t, err)
-	assert.Equal(t, 127, cmd.ProcessState.ExitCode())
-	assertPrinted(t, string(output), "reason not-found")
-	for line := range strings.Lines(string(output)) {
+	output, _, code := launcher{hostPID: true, merged: true}.run(t, "sh", "-c",
+		`export LISTEN_PID=$$ LISTEN_FDS=1; exec $usher --log json --termination-log "$0" --post-stop 'sh -c "echo reason \$USHER_REASON"' -- /no/such/command`, log)
+	assert.Equal(t, 127, code)
+	assertPrinted(t, output, "reason not-found")
+	for line := range strings.Lines(output) {
 		assert.True(t, strings.HasPrefix(line, "{"), "JSON: %s", line)
 	}
 	got, err := os.ReadFile(log)
@@ -110,9 +106,7 @@ func TestExecOfACommandThatCannotBeRun(t *testing.T) {
 // usher read them too, it would print traces or fail to start.
 func TestVariablesOfTheGoRuntimeAffectOnlyTheApp(t *testing.T) {
 	vars := []string{"GODEBUG=inittrace=1,gctrace=1,schedtrace=1", "GOMAXPROCS=7", "GOGC=off", "GOMEMLIMIT=nonsense", "A=1", "PATH=" + os.Getenv("PATH")}
-	cmd := exec.Command(binary(t), "--", "env")
-	cmd.Env = vars
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err)
-	assert.Equal(t, strings.Join(vars, "\n")+"\n", string(out))
+	out, _, code := launcher{hostPID: true, merged: true, env: vars}.run(t, binary(t), "--", "env")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, strings.Join(vars, "\n")+"\n", out)
 }

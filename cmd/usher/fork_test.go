@@ -94,8 +94,8 @@ func TestForkThatFails(t *testing.T) {
 		t.Parallel()
 		user := freshUser()
 		r := bareUser(bareRoot(t), user, limit).start(t, "/usher", "--grace", "20s", "--drain", "name=hook true", "--drain", "http://127.0.0.1:1/", "--post-stop", "name=last true",
-			"--", "sh", "-c", `trap "exit 7" TERM; echo up; while :; do read line; done`)
-		r.stdout.expect("up")
+			"--", "sh", "-c", exitOnTERM(7))
+		r.stdout.expect("ready")
 		fill(t, user)
 		r.signal(syscall.SIGTERM)
 		assert.Equal(t, 7, r.code())

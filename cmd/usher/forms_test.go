@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,16 +28,13 @@ import (
 // runProbe runs "usher --probe …" and returns its exit status and its log.
 func runProbe(t *testing.T, env []string, targets ...string) (int, string) {
 	t.Helper()
-	cmd := exec.Command(binary(t))
+	argv := []string{binary(t)}
 	for _, target := range targets {
-		cmd.Args = append(cmd.Args, "--probe", target)
+		argv = append(argv, "--probe", target)
 	}
-	cmd.Env = append(os.Environ(), env...)
-	var stdout, stderr strings.Builder
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	_ = cmd.Run()
-	assert.Empty(t, stdout.String())
-	return cmd.ProcessState.ExitCode(), stderr.String()
+	stdout, stderr, code := launcher{hostPID: true, vars: env}.run(t, argv...)
+	assert.Empty(t, stdout)
+	return code, stderr
 }
 
 func TestProbeProbesEachTargetOnce(t *testing.T) {
@@ -153,7 +150,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	// --probe and --install may run in the container of another usher.
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	for _, args := range [][]string{{"--probe", "bogus:1"}, {"--probe", "tcp://127.0.0.1:1"}, {"--install="}} {
-		_ = exec.Command(binary(t), append(args, "--termination-log", file)...).Run()
+		launcher{hostPID: true}.run(t, slices.Concat([]string{binary(t)}, args, []string{"--termination-log", file})...)
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.Empty(t, string(got), "%q", args)
@@ -176,10 +173,8 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 // runInstall runs "usher --install path", as the arguments of wrapper if there is one.
 func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
-	argv := append(wrapper, binary(t), "--install", path)
-	cmd := exec.Command(argv[0], argv[1:]...)
-	out, _ := cmd.CombinedOutput()
-	return cmd.ProcessState.ExitCode(), string(out)
+	out, _, code := launcher{hostPID: true, merged: true}.run(t, append(wrapper, binary(t), "--install", path)...)
+	return code, out
 }
 
 func TestInstallCopiesItself(t *testing.T) {
@@ -199,9 +194,7 @@ func TestInstallCopiesItself(t *testing.T) {
 		assert.Equal(t, os.FileMode(0o755), info.Mode())
 	}
 	assert.ElementsMatch(t, []string{"usher", "init"}, names(t, dir))
-	out, err := exec.Command(dir+"/init", "--", "echo", "works").Output()
-	require.NoError(t, err)
-	assert.Equal(t, "works\n", string(out))
+	assert.Equal(t, "works\n", outputOf(t, dir+"/init", "--", "echo", "works"))
 }
 
 // names lists the names of the files in a directory.
@@ -239,8 +232,8 @@ func TestInstallIsAtomic(t *testing.T) {
 	for runs := 0; ; {
 		if seen, err := os.Stat(dir + "/usher"); err == nil {
 			runs++
-			out, err := exec.Command(dir+"/usher", "--version").CombinedOutput()
-			if !assert.NoError(t, err, "%s", out) || !assert.Equal(t, info.Size(), seen.Size()) {
+			out, _, code := launcher{hostPID: true, merged: true}.run(t, dir+"/usher", "--version")
+			if !assert.Equal(t, 0, code, lastLines(out)) || !assert.Equal(t, info.Size(), seen.Size()) {
 				<-done
 				return
 			}
@@ -283,10 +276,10 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	}
 	// The device is on a tmpfs in a mount namespace, so that a bug damages nothing.
 	if os.Geteuid() == 0 {
-		cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$1" && cd "$1" && mknod null c 1 3 && "$0" --install "$1/null"; code=$?; test -c null && exit $code`, binary(t), dir+"/dir")
-		out, _ := cmd.CombinedOutput()
-		assert.Equal(t, 125, cmd.ProcessState.ExitCode())
-		assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", string(out))
+		out, _, code := launcher{hostPID: true, mounts: true, merged: true}.run(t, "sh", "-c",
+			`mount -t tmpfs tmpfs "$0" && cd "$0" && mknod null c 1 3 && $usher --install "$0/null"; code=$?; test -c null && exit $code`, dir+"/dir")
+		assert.Equal(t, 125, code)
+		assert.Equal(t, "usher: error: install: cannot write "+dir+"/dir/null: it is a device, and only a regular file is replaced\n", out)
 	}
 	code, log := runInstall(t, dir+"/todir")
 	assert.Equal(t, 0, code, log)
@@ -357,9 +350,9 @@ func TestInstallReportsTheReasonOfAFailure(t *testing.T) {
 	needRoot(t)
 	// In a mount namespace: a full file system, a read-only one, and no /proc.
 	mounted := func(script string) (int, string) {
-		cmd := exec.Command("unshare", "-m", "sh", "-c", script+`; cd "$1"; "$0" --install "$2"; code=$?; ls -A "$2"; exit $code`, binary(t), filepath.Dir(binary(t)), dir+"/dir")
-		out, _ := cmd.CombinedOutput()
-		return cmd.ProcessState.ExitCode(), string(out)
+		out, _, code := launcher{hostPID: true, mounts: true, merged: true}.run(t, "sh", "-c",
+			script+`; cd "$0"; $usher --install "$1"; code=$?; ls -A "$1"; exit $code`, filepath.Dir(binary(t)), dir+"/dir")
+		return code, out
 	}
 	code, log := mounted("mount -t tmpfs -o size=1m tmpfs " + dir + "/dir")
 	assert.Equal(t, 125, code)

@@ -3,14 +3,10 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Libraries may print through package log, depending on GODEBUG, which is meant for the
@@ -24,11 +20,8 @@ func TestLibrariesPrintNothing(t *testing.T) {
 	server.Start()
 	defer server.Close()
 
-	var stdout, stderr strings.Builder
-	cmd := exec.Command(buildFor(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
-	cmd.Env = append(os.Environ(), "GODEBUG=http2debug=2")
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	require.NoError(t, cmd.Run(), "%s", &stderr)
-	assert.Empty(t, stdout.String())
-	assert.Empty(t, stderr.String())
+	out, _, code := launcher{hostPID: true, merged: true, vars: []string{"GODEBUG=http2debug=2"}}.run(t,
+		buildFor(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
+	assert.Equal(t, 0, code)
+	assert.Empty(t, lastLines(out))
 }

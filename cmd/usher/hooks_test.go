@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +20,7 @@ func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
 		"--drain", `sh -c 'echo $USHER_REASON $USHER_SIGNAL $USHER_APP_PID; echo to stderr >&2; printf unended'`,
 		"--drain", "method=POST name=quit "+server.URL+"/quit?token=canary",
 		"--post-stop", `name=last sh -c 'echo code $USHER_EXIT_CODE, $(($USHER_TIME_LEFT > 0)); read x || echo nothing to read'`,
-		"--", "sh", "-c", "trap 'exit 6' TERM; echo ready; while :; do read line; done")
+		"--", "sh", "-c", exitOnTERM(6))
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 6, r.code())
@@ -37,7 +36,7 @@ func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
 
 func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 	r := launcher{proc: true}.usher(t, "--grace", "20s", "--drain", `timeout=0.2s sh -c 'trap "" TERM; sleep 1000 & sleep 1000'`,
-		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
+		"--", "sh", "-c", exitOnTERM(0))
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 0, r.code())
@@ -51,7 +50,7 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 // Stderr is never read, and hooks write without end.
 func TestNoOutputBlocksUsher(t *testing.T) {
 	r := launcher{stderr: unread(t)}.usher(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
-		"--drain", "timeout=0.3s yes", "--", "sh", "-c", "trap 'exit 8' TERM; echo ready; while :; do read line; done")
+		"--drain", "timeout=0.3s yes", "--", "sh", "-c", exitOnTERM(8))
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 8, r.code())
@@ -59,7 +58,7 @@ func TestNoOutputBlocksUsher(t *testing.T) {
 
 func TestOutputOfAProcessThatAHookLeavesRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; echo agent ready; while :; do sleep 0.01; done) &'`,
-		"--", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do read line; done")
+		"--", "sh", "-c", exitOnTERM(0))
 	r.stdout.expect("ready")
 	r.stderr.expect("agent ready")
 	r.signal(syscall.SIGTERM)
@@ -68,13 +67,11 @@ func TestOutputOfAProcessThatAHookLeavesRunning(t *testing.T) {
 }
 
 func TestUnreadOutputTakesNoMemory(t *testing.T) {
-	cmd := exec.Command(binary(t), "--pre-start", `sh -c 'head -c 100000000 /dev/zero | tr "\0" x | fold -w 4000'`,
+	p := launcher{hostPID: true, stderr: unread(t)}.start(t, binary(t), "--pre-start", `sh -c 'head -c 100000000 /dev/zero | tr "\0" x | fold -w 4000'`,
 		"--", "sh", "-c", "grep VmHWM /proc/$PPID/status")
-	cmd.Stderr = unread(t)
-	out, err := cmd.Output()
-	require.NoError(t, err)
+	assert.Equal(t, 0, p.code())
 	var kib int
-	_, err = fmt.Sscanf(string(out), "VmHWM: %d kB", &kib)
+	_, err := fmt.Sscanf(p.stdout.rest(), "VmHWM: %d kB", &kib)
 	require.NoError(t, err)
 	assert.Less(t, kib, 16<<10, "KiB, after 100 MB of output that was never read")
 }

@@ -335,7 +335,7 @@ func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 		return head + strings.Repeat(string(rune('a'+i%26)), size-len(head))
 	}
 	args := []string{"--grace", "20s", "--drain", "name=hook echo bye", "--", "sh", "-c",
-		`trap "exit 9" TERM; echo up; while :; do read line; done`}
+		exitOnTERM(9)}
 	env := []string{"PATH=/bin:/usr/bin"}
 	for i := 0; room > 4096; i++ {
 		if i%2 == 0 {
@@ -345,7 +345,7 @@ func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 		}
 	}
 	r := launcher{env: env}.start(t, append([]string{binary(t)}, args...)...)
-	r.stdout.expect("up")
+	r.stdout.expect("ready")
 	app := childrenOf(t, r.pid())
 	require.Len(t, app, 1)
 	read := func(file string) string {

@@ -192,7 +192,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	return cmd
 }
 
-// run starts a command, and returns what it has printed and its exit status.
+// run starts a command, waits until it exits, and returns what it has printed and its exit status.
 func (l launcher) run(t *testing.T, argv ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err strings.Builder
@@ -202,6 +202,21 @@ func (l launcher) run(t *testing.T, argv ...string) (stdout, stderr string, code
 	}
 	code = l.start(t, argv...).code()
 	return out.String(), err.String(), code
+}
+
+// outputOf runs a program in the PID namespace of the test, which must succeed, and
+// returns its stdout.
+func outputOf(t *testing.T, argv ...string) string {
+	t.Helper()
+	stdout, stderr, code := launcher{hostPID: true}.run(t, argv...)
+	require.Equal(t, 0, code, "%.200q\n%s\n%s", argv, lastLines(stdout), lastLines(stderr))
+	return stdout
+}
+
+// exitOnTERM is the script of a shell as the app: it prints "ready", and exits with code
+// on SIGTERM.
+func exitOnTERM(code int) string {
+	return fmt.Sprintf("trap 'exit %d' TERM; echo ready; while :; do read line; done", code)
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

@@ -15,9 +15,7 @@ func TestManualForTheWeb(t *testing.T) {
 	if _, err := exec.LookPath("mandoc"); err != nil {
 		skip(t, "needs mandoc")
 	}
-	out, err := exec.Command("mandoc", "-T", "markdown", "usher.1").Output()
-	require.NoError(t, err)
-	want := "<!-- Written by make docs from usher.1. -->\n\n" + string(out)
+	want := "<!-- Written by make docs from usher.1. -->\n\n" + outputOf(t, "mandoc", "-T", "markdown", "usher.1")
 	if *update {
 		require.NoError(t, os.WriteFile("usher.md", []byte(want), 0o644))
 		return

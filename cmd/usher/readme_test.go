@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,19 +43,18 @@ func normalized(session string) []string {
 }
 
 func TestReadmeShowsTheOutputOfTheDemo(t *testing.T) {
-	demo := exec.Command("go", "run", "../../examples/demo", binary(t))
-	out, err := demo.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	if strings.Contains(string(out), "no PID namespace") {
+	out, _, code := launcher{hostPID: true, merged: true}.run(t, "go", "run", "../../examples/demo", binary(t))
+	require.Equal(t, 0, code, lastLines(out))
+	if strings.Contains(out, "no PID namespace") {
 		skip(t, "needs PID namespaces")
 	}
-	want, got := normalized(readmeBlock(t, "demo")), normalized(string(out))
+	want, got := normalized(readmeBlock(t, "demo")), normalized(out)
 	// SIGKILL at the deadline goes to all processes with one kill(2). If the app is the
 	// last of them to exit, no leftovers are reported.
 	if late := "N  usher: warning: leftovers: sent SIGKILL to all remaining processes"; !slices.Contains(got, late) {
 		want = slices.DeleteFunc(want, func(line string) bool { return line == late })
 	}
-	assert.Equal(t, want, got, "%s", out)
+	assert.Equal(t, want, got, lastLines(out))
 }
 
 func TestReadmeShowsTheExampleDockerfile(t *testing.T) {
@@ -76,9 +74,8 @@ func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 		if strings.Contains(line[1], "…") || strings.HasSuffix(line[1], " T") {
 			continue // a synopsis
 		}
-		out, err := exec.Command("sh", "-c", `set -f; printf '%s\0' `+line[1]).Output()
-		require.NoError(t, err, line[0])
-		_, err = parseOptions(strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil)
+		out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line[1])
+		_, err = parseOptions(strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), nil)
 		assert.NoError(t, err, line[0])
 	}
 }

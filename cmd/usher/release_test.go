@@ -15,8 +15,7 @@ import (
 func sources(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("sh", "-c", `cd ../.. && cp -r go.mod go.sum Makefile cmd supervisor signals probes "$0"`, dir).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	outputOf(t, "sh", "-c", `cd ../.. && cp -r go.mod go.sum Makefile cmd supervisor signals probes "$0"`, dir)
 	return dir
 }
 
@@ -26,11 +25,8 @@ func TestReleaseIsReproducible(t *testing.T) {
 		skip(t, "needs make")
 	}
 	release := func(dir string, env ...string) (binary, sums string) {
-		cmd := exec.Command("make", "release", "VERSION=v1.2.3", "COMMIT=0123456789ab", "RELEASED=amd64 386")
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), env...)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		out, _, code := launcher{hostPID: true, merged: true, dir: dir, vars: env}.run(t, "make", "release", "VERSION=v1.2.3", "COMMIT=0123456789ab", "RELEASED=amd64 386")
+		require.Equal(t, 0, code, lastLines(out))
 		content, err := os.ReadFile(filepath.Join(dir, "dist", "SHA256SUMS"))
 		require.NoError(t, err)
 		return filepath.Join(dir, "dist", "usher-linux-amd64"), string(content)
@@ -41,17 +37,13 @@ func TestReleaseIsReproducible(t *testing.T) {
 	for _, name := range []string{"usher-linux-amd64", "usher-linux-386", "usher.1"} {
 		assert.Contains(t, sums, "  "+name+"\n")
 	}
-	check := exec.Command("sha256sum", "-c", "SHA256SUMS")
-	check.Dir = filepath.Dir(usher)
-	out, err := check.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	out, _, code := launcher{hostPID: true, merged: true, dir: filepath.Dir(usher)}.run(t, "sha256sum", "-c", "SHA256SUMS")
+	require.Equal(t, 0, code, lastLines(out))
 
 	if goEnv(t, "GOARCH") != "amd64" {
 		return
 	}
-	out, err = exec.Command(usher, "--version").Output()
-	require.NoError(t, err)
-	assert.Equal(t, "usher v1.2.3 - git.0123456789ab\n", string(out))
+	assert.Equal(t, "usher v1.2.3 - git.0123456789ab\n", outputOf(t, usher, "--version"))
 	content, err := os.ReadFile(usher)
 	require.NoError(t, err)
 	assert.NotContains(t, string(content), filepath.Dir(filepath.Dir(usher)), "the binary contains the path of the build directory")
@@ -59,7 +51,5 @@ func TestReleaseIsReproducible(t *testing.T) {
 
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
-	out, err := exec.Command("go", "env", name).Output()
-	require.NoError(t, err)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(outputOf(t, "go", "env", name))
 }

@@ -152,9 +152,7 @@ func (r *rootfs) file(name string, mode fs.FileMode, data []byte) {
 // libraries adds the libraries that a program of this machine needs.
 func (r *rootfs) libraries(program string) {
 	r.Helper()
-	libs, stderr, code := launcher{hostPID: true}.run(r.T, "ldd", program)
-	require.Equal(r.T, 0, code, stderr)
-	for _, lib := range regexp.MustCompile(`/\S+`).FindAllString(libs, -1) {
+	for _, lib := range regexp.MustCompile(`/\S+`).FindAllString(outputOf(r.T, "ldd", program), -1) {
 		r.once(lib)
 	}
 }
@@ -185,9 +183,7 @@ func (r *rootfs) busybox() {
 	}
 	require.NoError(r.T, err)
 	r.copy(busybox, "bin/busybox")
-	applets, stderr, code := launcher{hostPID: true}.run(r.T, busybox, "--list")
-	require.Equal(r.T, 0, code, stderr)
-	for _, applet := range strings.Fields(applets) {
+	for _, applet := range strings.Fields(outputOf(r.T, busybox, "--list")) {
 		if applet != "busybox" {
 			r.write(&tar.Header{Typeflag: tar.TypeSymlink, Name: filepath.Join("bin", applet), Linkname: "busybox", Mode: 0o777}, nil)
 		}
