@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file take away from usher what a container may lack.
+// The tests in this file run usher without what a container may lack: files, mounts,
+// capabilities, system calls, descriptors, memory, a reader of its log.
 
-// bare is a launcher for a container without everything that usher can do without:
-// its root directory has only usher, busybox and what mounts adds. The process, with
-// the options of "puppet launch" in inherit, sees no other file.
+// bare is a launcher whose process has root as its root directory: see bareRoot for what
+// is there. mounts are options of "puppet launch", by name: "proc" and "dev" mount
+// something below root, "readonly" changes root itself. inherit are further options.
 func bare(root string, mounts []string, inherit ...string) launcher {
 	options := []string{"bind=" + root}
 	for _, mount := range mounts {
@@ -29,8 +30,7 @@ func bare(root string, mounts []string, inherit ...string) launcher {
 	return launcher{mounts: true, inherit: append(options, inherit...), env: []string{"PATH=/bin:/usr/bin"}}
 }
 
-// mountPoints are the directories in a bare root, by the option of "puppet launch"
-// that mounts something there.
+// mountPoints are the directories below root for the options in mounts.
 var mountPoints = map[string]string{"proc": "proc", "dev": "dev", "readonly": ""}
 
 // bareRoot makes the root directory for bare: usher, a static busybox, and links for
@@ -59,7 +59,8 @@ func bareRoot(t *testing.T) string {
 // and exits once the parent is gone. "&" would need /dev/null for the child's stdin.
 const orphan = `(sh -c "kill -PIPE \$PPID; while kill -0 \$PPID 2>&-; do :; done"; :); `
 
-// A run with something in every phase is the same whatever is missing.
+// usher runs with something in every phase, and nothing of that changes when the
+// container lacks files, rights or system calls.
 func TestUsherNeedsNothing(t *testing.T) {
 	needRoot(t)
 	forbid := func(errno syscall.Errno) string { return fmt.Sprintf("forbid=%d", errno) }
@@ -93,14 +94,14 @@ func TestUsherNeedsNothing(t *testing.T) {
 			r.signal(syscall.SIGTERM)
 			assert.Equal(t, 7, r.code())
 			assertPrinted(t, r.stdout.rest(), "flushed") // leftovers have time to exit
-			said := r.stderr.rest()
+			log := r.stderr.rest()
 			assertPrinted(t, r.stderr.all[0], "listening for health checks on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",
 				"drain bad| SIGTERM\n", "drain: hook bad failed after", "exit status 4", "drain: hook url failed after", "connection refused",
 				"leftovers: sent SIGTERM to ", "post-stop last| code 7\n", "app exited 7 after", "warning: wait: optional nowhere not ready after "} {
-				assertPrinted(t, said, fact)
+				assertPrinted(t, log, fact)
 			}
-			assert.GreaterOrEqual(t, strings.Count(said, ": reaped orphan "), 4, lastLines(said))
+			assert.GreaterOrEqual(t, strings.Count(log, ": reaped orphan "), 4, lastLines(log))
 			for _, line := range r.stderr.all {
 				assert.True(t, strings.HasPrefix(line, "usher: "), "a line without usher's name: %s", line)
 			}
@@ -115,7 +116,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		code int
-		says string
+		want string
 	}{
 		{[]string{"--", "no-such-command"}, 127, "cannot run no-such-command: not found"},
 		{[]string{"--pre-start", "no-such-command", "--", "true"}, 125, "cannot run no-such-command: not found"},
@@ -128,9 +129,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 			argv := append([]string{"/usher"}, c.args...)
 			r := bare(root, []string{"readonly"}, "user=65534", fmt.Sprintf("forbid=%d", syscall.EPERM)).start(t, argv...)
 			assert.Equal(t, c.code, r.code())
-			said := r.stderr.rest()
-			assertPrinted(t, said, c.says)
-			assertNotPrinted(t, said, "goroutine")
+			log := r.stderr.rest()
+			assertPrinted(t, log, c.want)
+			assertNotPrinted(t, log, "goroutine")
 		})
 	}
 }

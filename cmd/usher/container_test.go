@@ -50,7 +50,7 @@ func (e engine) output(t *testing.T, stdin io.Reader, args ...string) (stdout, s
 	return launcher{hostPID: true, stdin: stdin}.run(t, slices.Concat(e, args)...)
 }
 
-// succeeds runs a command that may fail.
+// succeeds runs a command, and reports whether it succeeds.
 func (e engine) succeeds(t *testing.T, args ...string) bool {
 	t.Helper()
 	_, _, code := e.output(t, nil, args...)
@@ -84,6 +84,7 @@ func createContainer(t *testing.T, words ...string) *container {
 	return c
 }
 
+// begin starts the container. (start is the engine's.)
 func (c *container) begin() {
 	c.Helper()
 	c.run(c.T, nil, "start", c.id)
@@ -137,7 +138,7 @@ func (c *container) exec(words ...string) string {
 	return c.run(c.T, nil, append([]string{"exec", c.id}, words...)...)
 }
 
-// try reports whether a command in the container succeeds.
+// try runs a command in the container, and reports whether it succeeds.
 func (c *container) try(words ...string) bool {
 	c.Helper()
 	return c.succeeds(c.T, append([]string{"exec", c.id}, words...)...)

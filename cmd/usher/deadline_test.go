@@ -30,7 +30,7 @@ func needFUSE(t *testing.T) (dir string, die func()) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir, flag := t.TempDir(), filepath.Join(t.TempDir(), "dead")
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // after the server's end, which aborts all requests
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // after the server's exit, which aborts all requests
 	launcher{hostPID: true}.start(t, puppet(t), "deadfs", dir, flag).stdout.expect("deadfs ready")
 	return dir, func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
 }
@@ -62,9 +62,9 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	r.stdout.expect("lease ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.codeWithin(graceHeld))
-	said := r.stderr.rest()
-	assertPrinted(t, said, "drain: hook hook failed after")
-	assertPrinted(t, said, "post-stop echo| reported")
+	log := r.stderr.rest()
+	assertPrinted(t, log, "drain: hook hook failed after")
+	assertPrinted(t, log, "post-stop echo| reported")
 }
 
 // The app sends SIGSTOP to all other processes again and again, also to the child that
@@ -116,9 +116,9 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	r.stderr.expect("cannot send SIGUSR1")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.codeWithin(graceHeld))
-	said := r.stderr.rest()
+	log := r.stderr.rest()
 	for _, signal := range []string{"run: cannot send SIGUSR1", "stop: cannot send SIGTERM", "stop: cannot send SIGKILL"} {
-		assertPrintedMatch(t, said, `usher: error: `+signal+` to setpriv \(pid \d+\): operation not permitted \(it runs as another user: usher needs CAP_KILL\)`)
+		assertPrintedMatch(t, log, `usher: error: `+signal+` to setpriv \(pid \d+\): operation not permitted \(it runs as another user: usher needs CAP_KILL\)`)
 	}
 	assertNotPrinted(t, r.stdout.rest(), "got")
 }
@@ -129,13 +129,13 @@ func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")
 	r := launcher{proc: true}.start(t, withoutKill(binary(t), "--wait-timeout", "2s", "--wait", command, "--", "true")...)
 	assert.Equal(t, 124, r.codeWithin(graceHeld))
-	said := r.stderr.rest()
-	assertPrinted(t, said, "cannot send SIGTERM to check")
-	assertPrinted(t, said, "the command of an earlier attempt is still running")
+	log := r.stderr.rest()
+	assertPrinted(t, log, "cannot send SIGTERM to check")
+	assertPrinted(t, log, "the command of an earlier attempt is still running")
 }
 
-// There are 500 leftovers: usher sends SIGKILL to those that it has found before it
-// reads the rest of /proc.
+// 500 leftovers, which usher has to find in /proc where it is not PID 1, are killed by
+// the deadline.
 func TestDeadlineWithManyLeftovers(t *testing.T) {
 	t.Parallel()
 	for name, argv := range map[string][]string{

@@ -29,7 +29,7 @@ type entrypoint struct {
 	request *client
 	job     bool
 	code    int    // usher's exit code
-	says    string // what the app prints if it shuts down in order
+	prints  string // what the app prints if it shuts down in order
 	needs   string // a server outside of the container
 
 	notGroup string // why it is not tested with --group
@@ -65,8 +65,8 @@ const (
 
 var entrypoints = []entrypoint{
 	// The app is the server.
-	{name: "exec, Node", command: "node server.js", request: curl, says: "server closed"},
-	{name: "exec, Go", command: "./server", request: curl, says: "server closed"},
+	{name: "exec, Node", command: "node server.js", request: curl, prints: "server closed"},
+	{name: "exec, Go", command: "./server", request: curl, prints: "server closed"},
 	{name: "exec, gunicorn", command: gunicorn, request: curl, notGroup: master},
 	{name: "exec, celery", command: celery, flags: "--wait redis://127.0.0.1:6379",
 		request: tasks, needs: redis, notGroup: master},
@@ -77,8 +77,8 @@ var entrypoints = []entrypoint{
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
 	// A shell is killed by the signal, and its child gets none from it.
-	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
-	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, says: "server closed", code: 143},
+	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
+	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
 	{name: "no exec, celery", command: "./no-exec.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
 		request: tasks, needs: redis, code: 143, notGroup: master},
@@ -89,36 +89,36 @@ var entrypoints = []entrypoint{
 	// its process group, which is the shell's.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
-	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, says: "server closed", code: 143},
-	{name: "a script in a script", command: "./no-exec.sh ./no-exec.sh node server.js", request: curl, says: "server closed", code: 143},
-	{name: "a log by tee", command: "./tee.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: noHandler},
-	{name: "a log by tee, Go", command: "./tee.sh ./server", request: curl, says: "server closed", code: 143, notGroup: noHandler},
-	{name: "two servers and wait -n", command: "./two-servers.sh", request: curl, job: true, says: "server closed", code: 143},
+	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, prints: "server closed", code: 143},
+	{name: "a script in a script", command: "./no-exec.sh ./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
+	{name: "a log by tee", command: "./tee.sh node server.js", request: curl, prints: "server closed", code: 143, notGroup: noHandler},
+	{name: "a log by tee, Go", command: "./tee.sh ./server", request: curl, prints: "server closed", code: 143, notGroup: noHandler},
+	{name: "two servers and wait -n", command: "./two-servers.sh", request: curl, job: true, prints: "server closed", code: 143},
 
 	// The app handles the signal and signals its child.
-	{name: "trap", command: "./trap.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: forwards},
-	{name: "trap, Go", command: "./trap.sh ./server", request: curl, says: "server closed", code: 143, notGroup: forwards},
+	{name: "trap", command: "./trap.sh node server.js", request: curl, prints: "server closed", code: 143, notGroup: forwards},
+	{name: "trap, Go", command: "./trap.sh ./server", request: curl, prints: "server closed", code: 143, notGroup: forwards},
 	{name: "trap, celery", command: "./trap.sh " + celery, flags: "--wait redis://127.0.0.1:6379",
 		request: tasks, needs: redis, code: 143, notGroup: master},
-	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, says: "server closed", notGroup: forwards},
-	{name: "trap that raises the signal again", command: "./trap-raise.sh node server.js", request: curl, says: "server closed", code: 143, notGroup: forwards},
-	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, says: "exited 0", notGroup: forwards},
-	{name: "npm start", command: "npm start", request: curl, says: "server closed", code: 143},
-	{name: "npm start, no exec", command: "./no-exec.sh npm start", request: curl, says: "server closed", code: 143},
-	{name: "make run", command: "make run", request: curl, says: "server closed", code: 143, notGroup: forwards},
-	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, says: "server closed", notGroup: forwards},
+	{name: "trap that exits", command: "./trap-exit.sh node server.js", request: curl, prints: "server closed", notGroup: forwards},
+	{name: "trap that raises the signal again", command: "./trap-raise.sh node server.js", request: curl, prints: "server closed", code: 143, notGroup: forwards},
+	{name: "trap and wait again", command: "./trap-wait.sh node server.js", request: curl, prints: "exited 0", notGroup: forwards},
+	{name: "npm start", command: "npm start", request: curl, prints: "server closed", code: 143},
+	{name: "npm start, no exec", command: "./no-exec.sh npm start", request: curl, prints: "server closed", code: 143},
+	{name: "make run", command: "make run", request: curl, prints: "server closed", code: 143, notGroup: forwards},
+	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, prints: "server closed", notGroup: forwards},
 
 	// The app handles the signal only after its child has exited.
-	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, says: "cleaned up", atLastCall: true},
-	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, says: "cleaned up", notGroup: noHandler},
+	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, prints: "cleaned up", atLastCall: true},
+	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, prints: "cleaned up", notGroup: noHandler},
 	{name: "trap with a foreground transaction", command: "./trap-foreground.sh " + psql.command, flags: "--wait postgres://127.0.0.1",
-		job: true, says: "cleaned up", needs: "./postgres.sh", notGroup: noHandler},
+		job: true, prints: "cleaned up", needs: "./postgres.sh", notGroup: noHandler},
 
 	// A job beside the server.
-	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, says: "server closed", notGroup: noHandler},
-	{name: "worker in the background", command: "sh -c 'node job.js & exec node server.js'", request: curl, job: true, says: "server closed"},
-	{name: "setsid job", command: "sh -c 'setsid ./job.sh & exec node server.js'", request: curl, job: true, says: "server closed"},
-	{name: "setsid worker, no exec", command: "sh -c 'setsid node job.js & node server.js; echo exited'", request: curl, job: true, says: "server closed", code: 143},
+	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, prints: "server closed", notGroup: noHandler},
+	{name: "worker in the background", command: "sh -c 'node job.js & exec node server.js'", request: curl, job: true, prints: "server closed"},
+	{name: "setsid job", command: "sh -c 'setsid ./job.sh & exec node server.js'", request: curl, job: true, prints: "server closed"},
+	{name: "setsid worker, no exec", command: "sh -c 'setsid node job.js & node server.js; echo exited'", request: curl, job: true, prints: "server closed", code: 143},
 }
 
 // Each entrypoint is stopped in the middle of its work, three times or ENTRYPOINT_RUNS
@@ -250,8 +250,8 @@ func (s *stopping) judge(e *entrypoint) (work, order error) {
 	if code != e.code {
 		order = fmt.Errorf("usher exited %d, not %d", code, e.code)
 	}
-	if !strings.Contains(out, e.says) {
-		order = errors.Join(order, fmt.Errorf("the app has not printed %q: %q", e.says, lastLines(out)))
+	if !strings.Contains(out, e.prints) {
+		order = errors.Join(order, fmt.Errorf("the app has not printed %q: %q", e.prints, lastLines(out)))
 	}
 	if strings.Contains(s.usher.stderr.rest(), "SIGKILL") {
 		order = errors.Join(order, errors.New("usher sent SIGKILL"))

@@ -150,9 +150,9 @@ func (e *example) expects(c *container) {
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string
-	said := regexp.MustCompile(`^(usher|embed): `)
+	own := regexp.MustCompile(`^(usher|embed): `)
 	for _, line := range e.next() {
-		if said.MatchString(line) {
+		if own.MatchString(line) {
 			ours = append(ours, line)
 		} else {
 			apps = append(apps, steady(line))
@@ -160,7 +160,7 @@ func (e *example) expected(stdout, stderr string) {
 	}
 	var got []string
 	for line := range strings.Lines(stderr) {
-		if said.MatchString(line) && !strings.Contains(line, ": still waiting after ") {
+		if own.MatchString(line) && !strings.Contains(line, ": still waiting after ") {
 			got = append(got, line)
 		}
 	}

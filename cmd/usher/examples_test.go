@@ -142,9 +142,9 @@ func exampleHealthcheck(t *testing.T, images *images) {
 		events := docker.start(t, true, "events", "--since=1h", "--filter=event=health_status", "--filter=container="+c.id)
 		events.stdout.expect("health_status: " + status)
 	}
-	said := e.run("docker inspect")
+	out := e.run("docker inspect")
 	for _, line := range e.next() {
-		assertPrinted(t, said, line)
+		assertPrinted(t, out, line)
 	}
 	assert.False(t, healthy.try("sh", "-c", "true"), "there is a shell in the image")
 	assert.True(t, healthy.try("/usher", "--probe", "http://localhost:8080/"))
@@ -201,8 +201,8 @@ func exampleSidecar(t *testing.T, podman engine) {
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)
 	require.NoError(t, err)
 	assert.False(t, started.Before(time.Unix(made+3, 0)), "the writer started at %v, nginx made its page at %v", started, time.Unix(made, 0))
-	_, said := writer.logs()
-	assertPrintedMatch(t, said, `^usher: wait: \S+ is ready after .*\nusher: start: `)
+	_, out := writer.logs()
+	assertPrintedMatch(t, out, `^usher: wait: \S+ is ready after .*\nusher: start: `)
 	e.expects(writer)
 	assert.Regexp(t, `^Hello\n.* UTC .*\n`, nginx.exec("cat", "/usr/share/nginx/html/index.html"), "the writer has not written to the page")
 

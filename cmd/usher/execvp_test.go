@@ -63,7 +63,7 @@ func TestCommandIsFoundAsByExecvp(t *testing.T) {
 			direct, code := s.run(launch, c.command, "x y", "", "*")
 			through, throughCode := s.run(launch, binary(t), "--", c.command, "x y", "", "*")
 			assert.Equal(t, direct, through, call)
-			assert.Equal(t, code, throughCode, "%s: %.200s", call, s.said(s.stderr))
+			assert.Equal(t, code, throughCode, "%s: %.200s", call, s.printed(s.stderr))
 		})
 	}
 	t.Run("without PATH", func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
 	for _, c := range []struct {
 		command string
 		code    int
-		says    string
+		want    string
 	}{
 		{"no-such-command", 127, "usher: error: cannot run no-such-command: not found"},
 		{"/no/such/command", 127, "usher: error: cannot run /no/such/command: not found"},
@@ -53,8 +53,8 @@ func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
 	} {
 		r := launcher{}.usher(t, "--", c.command)
 		assert.Equal(t, c.code, r.code(), c.command)
-		said := r.stderr.rest()
-		assertPrinted(t, said, c.says)
-		assert.LessOrEqual(t, len(r.stderr.all), 1, "more than one line:\n%s", lastLines(said))
+		log := r.stderr.rest()
+		assertPrinted(t, log, c.want)
+		assert.LessOrEqual(t, len(r.stderr.all), 1, "more than one line:\n%s", lastLines(log))
 	}
 }

@@ -24,14 +24,14 @@ func TestFewThreadsForTheUser(t *testing.T) {
 			t.Parallel()
 			limited := bareUser(root, freshUser(), threads)
 			r := limited.start(t, "/usher", "--", "/bin/sh", "-c", "exit 7")
-			code, said := r.code(), r.stderr.rest()
+			code, log := r.code(), r.stderr.rest()
 			if threads >= 10 {
 				assert.Equal(t, 7, code)
-				assert.Empty(t, said)
+				assert.Empty(t, log)
 				return
 			}
 			// Where Go's runtime has too few threads it exits with 2.
-			assert.Contains(t, []int{7, 125, 126, 2}, code, lastLines(said))
+			assert.Contains(t, []int{7, 125, 126, 2}, code, lastLines(log))
 		})
 	}
 }
@@ -61,7 +61,7 @@ func TestForkThatFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		code int
-		says string
+		want string
 	}{
 		"the app's":   {nil, 126, "usher: error: cannot run sh: " + eagain},
 		"pre-start's": {[]string{"--pre-start", "name=hook true"}, 125, "cannot run true: " + eagain},
@@ -77,7 +77,7 @@ func TestForkThatFails(t *testing.T) {
 			fill(t, user)
 			require.NoError(t, os.WriteFile(filepath.Join(root, "ready"), nil, 0o644))
 			assert.Equal(t, c.code, r.code())
-			assertPrinted(t, r.stderr.rest(), c.says)
+			assertPrinted(t, r.stderr.rest(), c.want)
 		})
 	}
 	t.Run("a probe's", func(t *testing.T) {
@@ -99,9 +99,9 @@ func TestForkThatFails(t *testing.T) {
 		fill(t, user)
 		r.signal(syscall.SIGTERM)
 		assert.Equal(t, 7, r.code())
-		said := r.stderr.rest()
-		assertPrintedMatch(t, said, `usher: warning: drain: hook hook failed after \S+: .*`+eagain)
-		assertPrintedMatch(t, said, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain)
-		assertPrinted(t, said, "connection refused") // the hook that needs no fork has run
+		log := r.stderr.rest()
+		assertPrintedMatch(t, log, `usher: warning: drain: hook hook failed after \S+: .*`+eagain)
+		assertPrintedMatch(t, log, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain)
+		assertPrinted(t, log, "connection refused") // the hook that needs no fork has run
 	})
 }

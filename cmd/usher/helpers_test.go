@@ -115,10 +115,11 @@ func lastLines(printed string) string {
 	return strings.Join(append(parts, shorten(lines[left:])...), "\n")
 }
 
-// crash is how the trace of a Go program begins, or a report of the race detector; a
-// container engine may put a time before it.
+// crash matches the first line of a Go program's trace or of a report of the race
+// detector. A container engine may put a time before it.
 var crash = regexp.MustCompile(`^(\S+Z )?(panic: |fatal error: |runtime: |SIG[A-Z]+: |unexpected fault |WARNING: DATA RACE)`)
 
+// shorten cuts lines after 500 bytes.
 func shorten(lines []string) []string {
 	const longest = 500
 	var all []string
@@ -184,12 +185,12 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	failed := &recorded{TB: t}
 	assert.True(t, assertPrinted(failed, many.String(), "\n7\n") && assertNotPrinted(failed, many.String(), "x"))
 	assert.False(t, assertPrinted(failed, many.String(), "x") || assertNotPrinted(failed, many.String(), "\n7\n"))
-	assert.Len(t, failed.said, 2)
+	assert.Len(t, failed.messages, 2)
 	assert.True(t, assertPrintedMatch(failed, many.String(), `(?m)^7$`) && assertNotPrintedMatch(failed, many.String(), `[a-z]`))
 	assert.False(t, assertPrintedMatch(failed, many.String(), `[a-z]`, "of case %d", 9) || assertNotPrintedMatch(failed, many.String(), `\n7\n`))
-	assert.Len(t, failed.said, 4)
-	assert.Contains(t, failed.said[2], ": of case 9")
-	for _, message := range failed.said {
+	assert.Len(t, failed.messages, 4)
+	assert.Contains(t, failed.messages[2], ": of case 9")
+	for _, message := range failed.messages {
 		assert.Less(t, strings.Count(message, "\n"), 100, "lines")
 	}
 }
@@ -197,9 +198,9 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 // recorded keeps the messages of failures instead of failing the test.
 type recorded struct {
 	testing.TB
-	said []string
+	messages []string
 }
 
 func (r *recorded) Errorf(format string, args ...any) {
-	r.said = append(r.said, fmt.Sprintf(format, args...))
+	r.messages = append(r.messages, fmt.Sprintf(format, args...))
 }

@@ -24,13 +24,13 @@ func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 6, r.code())
-	said := r.stderr.rest()
-	assertPrintedMatch(t, said, `usher: drain sh\| signal SIGTERM \d+\n`)
-	assertPrinted(t, said, "usher: drain sh| to stderr\nusher: drain sh| unended\nusher: drain: hook sh finished in ")
-	assertPrinted(t, said, "usher: post-stop last| code 6, 1\nusher: post-stop last| nothing to read\n")
+	log := r.stderr.rest()
+	assertPrintedMatch(t, log, `usher: drain sh\| signal SIGTERM \d+\n`)
+	assertPrinted(t, log, "usher: drain sh| to stderr\nusher: drain sh| unended\nusher: drain: hook sh finished in ")
+	assertPrinted(t, log, "usher: post-stop last| code 6, 1\nusher: post-stop last| nothing to read\n")
 	assert.Equal(t, "signal", got.Get("Usher-Reason"))
 	assert.Equal(t, "SIGTERM", got.Get("Usher-Signal"))
-	assertNotPrinted(t, said, "canary")
+	assertNotPrinted(t, log, "canary")
 	assert.Empty(t, strings.TrimPrefix(r.stdout.rest(), "ready"), "only the app writes to stdout")
 }
 
@@ -40,11 +40,11 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 0, r.code())
-	said := r.stderr.rest()
-	assertPrinted(t, said, "drain: hook sh failed after")
+	log := r.stderr.rest()
+	assertPrinted(t, log, "drain: hook sh failed after")
 	// A killed process may still be exiting when usher looks for leftovers. But a
 	// child that ignores SIGTERM and was not killed would run until the deadline.
-	assertNotPrinted(t, said, "leftovers: sent SIGKILL")
+	assertNotPrinted(t, log, "leftovers: sent SIGKILL")
 }
 
 // Stderr is never read, and hooks write without end.

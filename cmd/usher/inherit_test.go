@@ -73,10 +73,10 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 		l.tty, l.stdin = s.tty, s.tty
 	}
 	code = l.start(s.t, argv...).code()
-	return s.said(s.stdout), code
+	return s.printed(s.stdout), code
 }
 
-func (s *stage) said(f *os.File) string {
+func (s *stage) printed(f *os.File) string {
 	text, err := os.ReadFile(f.Name())
 	require.NoError(s.t, err)
 	return string(text)
@@ -125,8 +125,7 @@ func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 			direct, code := s.run(launch, app...)
 			require.Equal(t, 0, code, "the puppet")
 			through, code := s.run(launch, append(append([]string{binary(t)}, way.usher...), app...)...)
-			said := s.said(s.stderr)
-			require.Equal(t, 0, code, lastLines(said))
+			require.Equal(t, 0, code, lastLines(s.printed(s.stderr)))
 
 			assert.Empty(t, different(direct, through))
 			numbers := own(through)
@@ -155,7 +154,7 @@ func TestAppGetsItsEnvironment(t *testing.T) {
 		s := newStage(t, false)
 		direct, _ := s.run([]string{"env=A=1", "env=B=2", "env=A=3"}, puppet(t), "state")
 		through, code := s.run([]string{"env=A=1", "env=USHER_GRACE=5s", "env=B=2", "env=USHER_QUIET=true", "env=A=3", "env=USHER_WAIT="}, binary(t), puppet(t), "state")
-		require.Equal(t, 0, code, s.said(s.stderr))
+		require.Equal(t, 0, code, lastLines(s.printed(s.stderr)))
 		assert.Empty(t, different(direct, through))
 	})
 }
@@ -178,7 +177,7 @@ func TestAppGetsItsDirectory(t *testing.T) {
 					dir := filepath.Join(t.TempDir(), "gone")
 					require.NoError(t, os.Mkdir(dir, 0o755))
 					text, code := s.run([]string{"chdir=" + dir, "rmdir=" + dir}, argv...)
-					require.Equal(t, 0, code, s.said(s.stderr))
+					require.Equal(t, 0, code, lastLines(s.printed(s.stderr)))
 					texts[i] = text
 				}
 				assert.Empty(t, different(texts[0], texts[1]))
@@ -267,7 +266,7 @@ func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, false)
 	through, code := s.run([]string{"ignore=17,10"}, binary(t), "--grace", "5s", "--pre-start", "true", puppet(t), "state")
-	assert.Equal(t, 0, code, "usher waits for its own children: %s", lastLines(s.said(s.stderr)))
+	assert.Equal(t, 0, code, "usher waits for its own children: %s", lastLines(s.printed(s.stderr)))
 	assertPrintedMatch(t, through, `SigIgn:\t0000000000000200\n`, "USR1")
 }
 

@@ -82,8 +82,8 @@ func (l launcher) usher(t *testing.T, args ...string) *process {
 	return l.start(t, append([]string{link}, args...)...)
 }
 
-// linkTo makes a link by which the test binary is called by the name of a role: it
-// plays that role then, see TestMain.
+// linkTo makes a symbolic link to the test binary. If it is executed by that path, it
+// plays the role: see TestMain.
 func linkTo(role string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -158,7 +158,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
-	cmd.WaitDelay = patience // for stdout and stderr that are no files: a descendant may hold them
+	cmd.WaitDelay = patience // where stdout is not a file, a descendant may keep its pipe open
 	cmd.Env = slices.Clone(l.env)
 	if l.env == nil {
 		cmd.Env = os.Environ()
@@ -169,8 +169,8 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, name+"="+path(t))
 		}
 	}
-	// It leads a process group, or with a terminal a session: an usher that took
-	// others for its own must not end the test.
+	// The process leads a process group, or a session if it has a terminal: an usher that
+	// signals too many processes must not kill the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: l.tty == nil, Setsid: l.tty != nil, Setctty: l.tty != nil}
 	if l.net {
 		needRoot(t)
@@ -219,6 +219,7 @@ func exitOnTERM(code int) string {
 	return fmt.Sprintf("trap 'exit %d' TERM; echo ready; while :; do read line; done", code)
 }
 
+// pid is the pid in the PID namespace of the test.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) signal(sig syscall.Signal) {
@@ -268,7 +269,7 @@ func (p *process) kill(sig, pid string) {
 	require.Equal(p.t, 0, p.enter(nil, "sh", "-c", "kill -"+sig+" "+pid).code())
 }
 
-// pidIn is the number at the end of a line, a pid.
+// pidIn returns the pid at the end of a line.
 func pidIn(t *testing.T, line string) string {
 	t.Helper()
 	pid := regexp.MustCompile(`\d+$`).FindString(line)

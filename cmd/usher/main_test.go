@@ -11,8 +11,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// roles are what the test binary does instead of testing, by the name by which it
-// is executed.
+// roles are what the test binary does instead of testing, by the name by which it is
+// called.
 var roles = map[string]func(){
 	"usher": main,
 	"blocked": func() { // a supervisor that is blocked when its shutdown begins

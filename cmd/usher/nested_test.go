@@ -109,14 +109,14 @@ func TestBelowAnotherInit(t *testing.T) {
 			r.signal(syscall.SIGTERM)
 			assert.Equal(t, 7, r.code())
 
-			out, said := r.stdout.rest(), r.stderr.rest()
+			out, log := r.stdout.rest(), r.stderr.rest()
 			for _, once := range []string{"app got TERM", "app got USR1", "leftover got 15"} {
 				assert.Equal(t, 1, strings.Count(out, once), "%s in\n%s", once, lastLines(out))
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| stopped", "not PID 1:"} {
-				assert.Equal(t, 1, strings.Count(said, once), "%s in\n%s", once, lastLines(said))
+				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
-			assertNotPrinted(t, said, "warning")
+			assertNotPrinted(t, log, "warning")
 			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // which ends all processes
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
@@ -124,13 +124,13 @@ func TestBelowAnotherInit(t *testing.T) {
 	}
 }
 
-// Each usher below another exits with the app's exit code.
+// Three ushers, one below the other, exit with the app's exit code.
 func TestThreeUshersEndAsOne(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		app   string
 		code  int
-		says  string
+		want  string
 		grace [3]string
 	}{
 		"killed by TERM":         {`exec $puppet pause app`, 143, "app was killed by SIGTERM", [3]string{"14s", "13s", "12s"}},
@@ -157,7 +157,7 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 			assert.Equal(t, c.code, r.code())
 			assert.False(t, leftovers.isHeld())
 
-			out, said := r.stdout.rest(), r.stderr.rest()
+			out, log := r.stdout.rest(), r.stderr.rest()
 			for _, atMostOnce := range []string{"app got 15", "app got 40"} {
 				assert.LessOrEqual(t, strings.Count(out, atMostOnce), 1, lastLines(out))
 			}
@@ -169,30 +169,31 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 				asked = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", asked} {
-				assert.Equal(t, 1, strings.Count(said, once), "%s in\n%s", once, lastLines(said))
+				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
-			assert.Equal(t, 2, strings.Count(said, "not PID 1:"), lastLines(said))
-			assertPrinted(t, said, c.says)
-			summaries := regexp.MustCompile(`(?m)^usher: app .* after .*$`).FindAllString(said, -1)
-			require.Len(t, summaries, 3, lastLines(said))
+			assert.Equal(t, 2, strings.Count(log, "not PID 1:"), lastLines(log))
+			assertPrinted(t, log, c.want)
+			summaries := regexp.MustCompile(`(?m)^usher: app .* after .*$`).FindAllString(log, -1)
+			require.Len(t, summaries, 3, lastLines(log))
 			for _, outer := range summaries[1:] {
 				assert.Contains(t, outer, fmt.Sprintf("app exited %d ", c.code))
 			}
 			orphans := map[string]int{}
-			for _, m := range regexp.MustCompile(`reaped orphan \d+`).FindAllString(said, -1) {
+			for _, m := range regexp.MustCompile(`reaped orphan \d+`).FindAllString(log, -1) {
 				orphans[m]++
 			}
-			assert.Len(t, orphans, 2, lastLines(said))
+			assert.Len(t, orphans, 2, lastLines(log))
 			for orphan, times := range orphans {
-				assert.Equal(t, 1, times, "%s:\n%s", orphan, lastLines(said))
+				assert.Equal(t, 1, times, "%s:\n%s", orphan, lastLines(log))
 			}
 		})
 	}
 }
 
-// Processes that are not usher's run wherever usher could take them for its own: in its
-// process group, in its session, as its parent, as an orphan below the same PID 1, and
-// entered from outside. Usher's descendants leave their group, session and namespace.
+// Other processes run where usher could take them for its descendants: in its process
+// group, in its session, as its parent, as an orphan below the same PID 1, and entered
+// from outside. They survive, and usher's descendants are killed, although these have
+// left their process group, session and PID namespace.
 func TestOthersSurvive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -313,10 +314,10 @@ func TestSharedPIDNamespace(t *testing.T) {
 	pause.stdout.expect("pause alive")
 	assertNotPrinted(t, neighbour.stdout.rest(), "got")
 	assertNotPrinted(t, pause.stdout.rest(), "got")
-	said := app.stdout.rest()
-	assertPrinted(t, said, "not PID 1:")
-	assertPrinted(t, said, "warning: leftovers: sent SIGKILL")
-	assert.Equal(t, 1, strings.Count(said, "warning: "), lastLines(said))
+	log := app.stdout.rest()
+	assertPrinted(t, log, "not PID 1:")
+	assertPrinted(t, log, "warning: leftovers: sent SIGKILL")
+	assert.Equal(t, 1, strings.Count(log, "warning: "), lastLines(log))
 }
 
 // Without /proc usher cannot find descendants outside of the app's process group. It
@@ -347,12 +348,12 @@ func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 			r.stdout.expectAll("sibling alive", "apart alive")
 			r.in.Close()
 			r.code()
-			out, said := r.stdout.rest(), r.stderr.rest()
+			out, log := r.stdout.rest(), r.stderr.rest()
 			assertNotPrinted(t, out, "sibling got")
 			assertNotPrinted(t, out, "apart got")
 			assertPrinted(t, out, "grouped got 15") // before SIGKILL
-			assert.Equal(t, 1, strings.Count(said, "only the app's process group"), lastLines(said))
-			assertNotPrinted(t, said, "-1 process")
+			assert.Equal(t, 1, strings.Count(log, "only the app's process group"), lastLines(log))
+			assertNotPrinted(t, log, "-1 process")
 		})
 	}
 }

@@ -24,8 +24,8 @@ func TestOrphansAreReapedInEveryPhase(t *testing.T) {
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 3, r.code())
-	said := r.stderr.rest()
-	assert.GreaterOrEqual(t, strings.Count(said, "orphan"), 30, lastLines(said))
+	log := r.stderr.rest()
+	assert.GreaterOrEqual(t, strings.Count(log, "orphan"), 30, lastLines(log))
 }
 
 func TestThousandsOfOrphansAtOnce(t *testing.T) {
@@ -55,8 +55,8 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	assert.Equal(t, 11, r.code())
 }
 
-// wait4(-1) and os/exec in one program steal exit statuses from each other. Each of
-// many commands gets its own exit code here, while many orphans exit.
+// A program that calls wait4(-1) and also waits with os/exec loses exit statuses. usher
+// runs many hooks and probes while many orphans exit, and gets the status of each.
 func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 	args := []string{"--quiet"}
 	for range 100 {
@@ -67,8 +67,7 @@ func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 }
 
 func TestLeftoversFinishTheirWork(t *testing.T) {
-	// The app exits at once; its child in another session does something before it
-	// exits.
+	// The app exits at once; its child, in another session, prints a line before it exits.
 	r := launcher{proc: true}.usher(t, "--grace", "20s", "--", "sh", "-c",
 		`setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
 		 trap "exit 4" TERM; while :; do wait; done`)
@@ -89,9 +88,9 @@ func TestOnlyTheDeadlineKills(t *testing.T) {
 	r.signal(syscall.SIGINT)
 	assert.Equal(t, 137, r.code())
 	r.stdout.rest() // ends when no process has the app's stdout open
-	said := r.stderr.rest()
-	assertPrinted(t, said, "stop: sh did not exit within ")
-	assertPrinted(t, said, "post-stop echo| reported")
+	log := r.stderr.rest()
+	assertPrinted(t, log, "stop: sh did not exit within ")
+	assertPrinted(t, log, "post-stop echo| reported")
 	assertPrinted(t, r.stderr.all[len(r.stderr.all)-1], "app was killed by SIGKILL after")
 }
 
@@ -100,7 +99,7 @@ func TestAppThatDaemonizes(t *testing.T) {
 	for _, c := range []struct {
 		mounts []string
 		args   []string
-		says   string
+		want   string
 	}{
 		{[]string{"proc"}, nil, "usher: warning: sh exited and left 1 process running: sleep (the kernel kills them with PID 1: end the script with exec, or give --grace)"},
 		{[]string{"proc"}, []string{"--grace", "20s"}, "usher: warning: sh exited and left 1 process running: sleep (run the server in the foreground, with exec)"},
@@ -115,8 +114,8 @@ func TestAppThatDaemonizes(t *testing.T) {
 			assert.Equal(t, 3, r.code())
 			r.stdout.rest() // ends when the daemon has been killed with its PID namespace
 			// The daemon may not have executed sleep yet, and busybox executes /proc/self/exe.
-			said := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")
-			assertPrinted(t, said, c.says+"\n")
+			log := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")
+			assertPrinted(t, log, c.want+"\n")
 		})
 	}
 }

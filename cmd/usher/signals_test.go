@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after)
+				<-time.After(after) // the test is about this time; usher starts in less than within
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -131,8 +131,8 @@ func hasBegun(usher int) bool {
 	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // which usher never unblocks
 }
 
-// SIGCHLD, from orphans that exit all the time and from another sender, does not delay
-// a stop signal.
+// Orphans exit all the time, and another process sends SIGCHLD without end. That does
+// not delay a stop signal.
 func TestTermInAStormOfSIGCHLD(t *testing.T) {
 	needRoot(t)
 	t.Parallel()

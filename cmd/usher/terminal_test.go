@@ -106,7 +106,7 @@ func TestAppGetsItsTerminal(t *testing.T) {
 				ptm, s.tty = openPTY(t)
 				typed(t, ptm, "go\n")
 				text, code := s.run(nil, argv...)
-				require.Equal(t, 0, code, s.said(s.stderr))
+				require.Equal(t, 0, code, lastLines(s.printed(s.stderr)))
 				texts[i] = strings.ReplaceAll(text, s.tty.Name(), "its terminal")
 			}
 			assertPrinted(t, texts[1], "session 1\n")
