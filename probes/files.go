@@ -26,7 +26,7 @@ import (
 //   - No call starts on a mount on which another call hangs. It waits for that call until
 //     its attempt times out. So a mount that does not respond blocks one thread, however
 //     many targets are on it, and delays calls on other mounts once, by slowCall.
-//   - There are at most maxFileThreads threads. When each of them hangs on another mount,
+//   - There are at most MaxFileThreads threads. When each of them hangs on another mount,
 //     all calls wait.
 type fileThreads struct {
 	mu      sync.Mutex
@@ -34,14 +34,17 @@ type fileThreads struct {
 	serving *fileCall            // the call of the thread that takes from waiting; nil: no such thread
 	hanging map[*fileCall]string // the calls of the other threads, and the mounts they are on
 
-	mounts   mountTable // as read at mountsAt; only updated while a call hangs
+	mounts   mountTable // as read at mountsAt
 	mountsAt time.Time
 }
 
+// MaxFileThreads is how many threads of the process can be blocked in system calls of this
+// package, in all: one on a mount that does not respond, and one that serves the others.
+const MaxFileThreads = 2
+
 const (
-	maxFileThreads = 4
-	slowCall       = 100 * time.Millisecond
-	// mountsAge is how old the table of mounts may get while a call hangs.
+	slowCall = 100 * time.Millisecond
+	// mountsAge is how old the table of mounts may get.
 	mountsAge = time.Second
 )
 
@@ -99,7 +102,7 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 // startThread starts a thread if none serves the waiting calls, one of them may start, and
 // another thread is allowed. f.mu is held.
 func (f *fileThreads) startThread() {
-	if f.serving != nil || len(f.hanging) >= maxFileThreads {
+	if f.serving != nil || len(f.hanging) >= MaxFileThreads {
 		return
 	}
 	if f.serving = f.take(); f.serving != nil {
@@ -190,9 +193,9 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	return free
 }
 
-// markHanging lets another thread take over the waiting calls, because c is slow.
+// markHanging lets another thread take over the waiting calls, because c is slow. It reads
+// no file: that would occupy a further thread.
 func (f *fileThreads) markHanging(c *fileCall) {
-	mounts := readMounts() // before f.mu is locked, because this may block
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serving != c {
@@ -201,17 +204,16 @@ func (f *fileThreads) markHanging(c *fileCall) {
 	if f.hanging == nil {
 		f.hanging = map[*fileCall]string{}
 	}
-	f.mounts, f.mountsAt = mounts, time.Now()
-	f.hanging[c] = mounts.of(c.at)
+	f.hanging[c] = f.mounts.of(c.at)
 	f.serving = nil
 	f.startThread()
 }
 
-// refreshMounts reads the table of mounts again while a call hangs, to notice a new mount in
-// the place of one that does not respond.
+// refreshMounts reads the table of mounts again if it is old, to notice a new mount in the
+// place of one that does not respond.
 func (f *fileThreads) refreshMounts() {
 	f.mu.Lock()
-	old := len(f.hanging) > 0 && time.Since(f.mountsAt) > mountsAge
+	old := time.Since(f.mountsAt) > mountsAge
 	f.mu.Unlock()
 	if !old {
 		return

@@ -198,11 +198,11 @@ func TestFileCallsRunOneAtATime(t *testing.T) {
 	})
 }
 
-// With three mounts that do not respond, calls on other mounts run. With four, no call
+// With one mount that does not respond, calls on other mounts run. With two, no call
 // runs until one of the mounts responds again.
-func TestAtMostFourFileThreads(t *testing.T) {
+func TestAtMostTwoFileThreads(t *testing.T) {
 	var points []string
-	for i := range maxFileThreads + 2 {
+	for i := range MaxFileThreads + 2 {
 		points = append(points, fmt.Sprint("/dead", i))
 	}
 	withMounts(t, points...)
@@ -211,17 +211,17 @@ func TestAtMostFourFileThreads(t *testing.T) {
 		dead := newDeadMount()
 		kill := func(i int) { go lookUp(&f, points[i]+"/x", time.Hour, dead.lookUp) }
 		alive := func() (time.Duration, error) { return lookUp(&f, "/alive", 3*time.Second, found) }
-		for i := range maxFileThreads - 1 {
+		for i := range MaxFileThreads - 1 {
 			kill(i)
 		}
 		took, err := alive()
 		assert.NoError(t, err)
-		assert.LessOrEqual(t, took, slowCall*(maxFileThreads-1))
+		assert.LessOrEqual(t, took, slowCall*(MaxFileThreads-1))
 		for i := range 3 {
-			kill(maxFileThreads - 1 + i)
+			kill(MaxFileThreads - 1 + i)
 		}
 		time.Sleep(time.Second)
-		assert.EqualValues(t, maxFileThreads, dead.calls.Load())
+		assert.EqualValues(t, MaxFileThreads, dead.calls.Load())
 		_, err = alive()
 		assert.EqualError(t, err, noResponseIn3s)
 		close(dead.responds)
