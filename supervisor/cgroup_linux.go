@@ -19,7 +19,10 @@ type memoryCgroup struct {
 }
 
 // outOfMemory reads files, so the loop calls it in a goroutine.
-func (s *linux) outOfMemory() (killed int, limit int64) { return s.memory.killed() }
+func (s *linux) outOfMemory() (killed int, limit int64) {
+	defer s.reads.take()()
+	return s.memory.killed()
+}
 
 // findMemoryCgroup finds the cgroup by /proc/self/cgroup (cgroups(7)). In a container
 // the path there may be the host's, while the container's own cgroup is the root of

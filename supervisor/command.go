@@ -40,7 +40,7 @@ type command struct {
 // returns when the command's own process has exited. When ctx ends the command is
 // terminated, and runCommand returns when it has exited or has survived SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
-	p := process{argv: c.Argv, env: withVars(env, c.HookVars), output: output}
+	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
 	if !l.post(func() { l.startCommand(cmd, p) }) {
 		return context.Canceled

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -53,7 +54,7 @@ func (s *linux) startApp(p process) func() (child, error) {
 	terminal, place := s.terminal, s.place()
 	return func() (child, error) {
 		argv, env := place.viaSelfExec(p)
-		pid, err := place.fork(argv, env, files)
+		pid, err := place.fork(p, argv, env, files)
 		if err != nil {
 			return child{}, err
 		}
@@ -85,12 +86,16 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	go out.run()
 	return func() (child, error) {
 		defer syscall.Close(w)
+		defer s.commands.take()()
+		if p.ctx.Err() != nil { // while it waited for its turn
+			return child{}, context.Cause(p.ctx)
+		}
 		in, err := emptyInput()
 		if err != nil {
 			return child{}, &StartError{Name: p.argv[0], Err: err}
 		}
 		defer syscall.Close(in)
-		pid, err := place.fork(p.argv, p.env, []uintptr{uintptr(in), uintptr(w), uintptr(w)})
+		pid, err := place.fork(p, p.argv, p.env, []uintptr{uintptr(in), uintptr(w), uintptr(w)})
 		if err != nil {
 			return child{}, err
 		}
@@ -131,11 +136,21 @@ type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
 
-// fork starts argv in a process group of its own.
-func (s place) fork(argv, env []string, files []uintptr) (pid int, err error) {
+// errLoopEnded is the result of a start that Run did not wait for.
+var errLoopEnded = errors.New("usher is about to exit")
+
+// fork starts argv, which is p or runs it, in a process group of its own.
+func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, err error) {
+	forking := p.forking
+	if forking == nil {
+		forking = func(fork func()) { fork() }
+	}
 	attr := &syscall.ProcAttr{Dir: s.cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
-	err = s.lookupAndExec(argv, env, func(path string, argv []string) (err error) {
-		pid, err = syscall.ForkExec(path, argv, attr)
+	err = s.lookupAndExec(argv, env, func(path string, argv []string) error {
+		err := errLoopEnded
+		forking(func() {
+			signals.WithInheritedSignals(func() { pid, err = syscall.ForkExec(path, argv, attr) })
+		})
 		return err
 	})
 	return pid, err
@@ -155,15 +170,15 @@ func (s *linux) replace(p process) error {
 		env = slices.Clone(env)
 		env[i] = listenPID + strconv.Itoa(os.Getpid())
 	}
-	return s.place().lookupAndExec(p.argv, env, func(path string, argv []string) error {
-		return syscall.Exec(path, argv, env)
+	return s.place().lookupAndExec(p.argv, env, func(path string, argv []string) (err error) {
+		signals.WithInheritedSignals(func() { err = syscall.Exec(path, argv, env) })
+		return err
 	})
 }
 
 // lookupAndExec executes argv as execvp(3) does: it searches PATH unless the name has a
 // slash, tries the next directory after a file that may not be executed, and runs a
-// script without "#!" by the shell. The command gets the signal mask that usher was
-// started with, not that of usher's threads.
+// script without "#!" by the shell.
 func (s place) lookupAndExec(argv, env []string, execute func(path string, argv []string) error) error {
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
@@ -172,13 +187,13 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 		err := syscall.Stat(path, &file)
 		exists := err == nil
 		if exists {
-			signals.WithInheritedSignals(func() { err = execute(path, argv) })
+			err = execute(path, argv)
 		}
 		if err == syscall.ENOEXEC {
 			if cause := badFormat(path); cause != nil {
 				return &StartError{Name: argv[0], Err: cause}
 			}
-			signals.WithInheritedSignals(func() { err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...)) })
+			err = execute("/bin/sh", append([]string{"sh", path}, argv[1:]...))
 		}
 		switch {
 		case err == nil:

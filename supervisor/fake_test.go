@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -341,7 +342,7 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-func (k *fake) look() func() ([]proc, bool) {
+func (k *fake) look(context.Context) func() ([]proc, bool) {
 	return func() ([]proc, bool) {
 		if k.lookTime > 0 {
 			time.Sleep(k.lookTime)

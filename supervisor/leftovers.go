@@ -89,7 +89,7 @@ func (s *supervisor) look(ctx context.Context) sight {
 	began := time.Now()
 	var procs []proc
 	var ok bool
-	run := s.loop.sys.look()
+	run := s.loop.sys.look(ctx)
 	j := s.loop.spawn(func() error { procs, ok = run(); return nil })
 	if s.loop.until(ctx, j.hasEnded) != nil {
 		return v

@@ -23,11 +23,12 @@ type loop struct {
 
 	owners    map[int]func(Exit)    // by pid: the function to call when a started process exits
 	starting  int                   // how many starts have not returned yet
+	forking   int                   // how many of them may be blocked in vfork
 	unclaimed []status              // statuses of unknown pids that wait4 reported during a start
 	commands  map[*command]struct{} // commands of hooks and probes that have not exited
 	pending   map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
-	gcPercent int                   // GOGC before a start
-	oneProc   bool                  // GOMAXPROCS was 1 before a start
+	gcPercent int                   // GOGC before a fork
+	oneProc   bool                  // GOMAXPROCS was 1 before a fork
 	alone     bool                  // the last wait4 returned ECHILD: usher has no children
 	more      bool                  // reap stopped at its limit, so there may be more to reap
 
@@ -172,16 +173,15 @@ func (l *loop) reapedOne(pid int, e Exit) {
 // pid is unknown until started is called, so statuses that wait4 reports meanwhile are
 // kept in unclaimed.
 func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
-	if l.starting++; l.starting == 1 {
-		l.beginStarts()
+	l.starting++
+	if l.responsive {
+		p.forking = l.duringFork
 	}
 	run := l.sys.start(p)
 	go func() {
 		c, err := run()
 		l.post(func() {
-			if l.starting--; l.starting == 0 {
-				l.endStarts()
-			}
+			l.starting--
 			if err == nil {
 				l.owners[c.pid] = exited
 				delete(l.pending, c.pid) // the old group is empty, because its number was free
@@ -214,12 +214,24 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// beginStarts prepares the Go runtime for a thread that is blocked in vfork. That thread
+// duringFork calls fork in the goroutine of a start, and beginFork and endFork before and
+// after it in the loop. The lookups before fork need no second P: a thread that is
+// blocked in stat(2) gives its own back, and a second P would need a thread more.
+func (l *loop) duringFork(fork func()) {
+	prepared := make(chan struct{})
+	if l.post(func() { l.beginFork(); close(prepared) }) {
+		<-prepared
+		fork()
+		l.post(l.endFork)
+	}
+}
+
+// beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
 // keeps its processor of the scheduler (P), so with GOMAXPROCS=1 the loop could not run.
 // The garbage collector has to stop all threads and would wait for this one, so it is
 // paused; SetGCPercent waits for a collection that is running.
-func (l *loop) beginStarts() {
-	if !l.responsive {
+func (l *loop) beginFork() {
+	if l.forking++; l.forking > 1 {
 		return
 	}
 	l.gcPercent = debug.SetGCPercent(-1)
@@ -228,9 +240,9 @@ func (l *loop) beginStarts() {
 	}
 }
 
-// endStarts restores both settings. GOMAXPROCS=2 would cost a thread more.
-func (l *loop) endStarts() {
-	if !l.responsive {
+// endFork restores both settings. GOMAXPROCS=2 would cost a thread more.
+func (l *loop) endFork() {
+	if l.forking--; l.forking > 0 {
 		return
 	}
 	if l.oneProc {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"slices"
 	"strconv"
@@ -43,16 +44,20 @@ func (s *linux) signalAll(sig syscall.Signal) {
 
 // look reads /proc. As PID 1 it lists every process there but usher itself. That
 // includes processes started by "docker exec", which are no descendants of usher.
-func (s *linux) look() func() ([]proc, bool) {
+func (s *linux) look(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
+		defer s.reads.take()()
 		if !procIsOurs() {
 			return nil, false
 		}
+		var procs []proc
 		if pid1 {
-			return markFilters(slices.DeleteFunc(livingProcesses(), func(p proc) bool { return p.pid == 1 })), true
+			procs = slices.DeleteFunc(livingProcesses(ctx), func(p proc) bool { return p.pid == 1 })
+		} else {
+			procs = descendants(ctx)
 		}
-		return markFilters(descendants()), true
+		return markFilters(ctx, procs), ctx.Err() == nil
 	}
 }
 
@@ -64,9 +69,15 @@ func (s *linux) killOthers(thorough bool) func() {
 		s.signalAll(syscall.SIGKILL)
 		return func() {}
 	case thorough:
-		return killDescendants
+		return func() {
+			defer s.reads.take()()
+			killDescendants()
+		}
 	}
-	return killChildren
+	return func() {
+		defer s.reads.take()()
+		killChildren()
+	}
 }
 
 // killTime bounds killChildren when children fork and exit faster than it finds them.
@@ -95,7 +106,7 @@ func killChildren() {
 // another one exits (proc(5)), and the children of a process that SIGKILL does not
 // end do not become this process's children.
 func killDescendants() {
-	for _, p := range descendants() {
+	for _, p := range descendants(context.Background()) {
 		syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 }
@@ -120,10 +131,14 @@ func procIsOurs() bool {
 	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
-// livingProcesses returns all processes in /proc that are not zombies.
-func livingProcesses() []proc {
+// livingProcesses returns all processes in /proc that are not zombies. It stops when
+// ctx ends, because killOthers waits for its end.
+func livingProcesses(ctx context.Context) []proc {
 	var all []proc
 	for _, pid := range numericEntries("/proc") {
+		if ctx.Err() != nil {
+			break
+		}
 		if p, ok := readStat(pid); ok {
 			all = append(all, p)
 		}
@@ -133,9 +148,9 @@ func livingProcesses() []proc {
 
 // descendants returns the living descendants of this process. This process is a
 // subreaper, so orphans among them are its children and are found too.
-func descendants() []proc {
+func descendants(ctx context.Context) []proc {
 	children := map[int][]proc{}
-	for _, p := range livingProcesses() {
+	for _, p := range livingProcesses(ctx) {
 		children[p.parent] = append(children[p.parent], p)
 	}
 	var all []proc
@@ -202,9 +217,12 @@ func readOnce(path string, buf []byte) []byte {
 // markFilters sets filter on those of usher's children whose stdin is a pipe that
 // another living process has as its stdout or stderr, such as tee or a log formatter.
 // A process whose descriptors cannot be read is not marked.
-func markFilters(all []proc) []proc {
+func markFilters(ctx context.Context, all []proc) []proc {
 	readers := map[string]int{} // from "pipe:[INODE]" to the reader's index in all
 	for i, p := range all {
+		if ctx.Err() != nil {
+			break
+		}
 		if in := descriptor(p.pid, "0"); p.own && strings.HasPrefix(in, "pipe:") {
 			readers[in] = i
 		}
@@ -213,6 +231,9 @@ func markFilters(all []proc) []proc {
 		return all
 	}
 	for i, p := range all {
+		if ctx.Err() != nil {
+			break
+		}
 		for _, fd := range []string{"1", "2"} {
 			if reader, piped := readers[descriptor(p.pid, fd)]; piped && reader != i {
 				all[reader].filter = true

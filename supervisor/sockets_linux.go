@@ -18,6 +18,7 @@ import (
 // without /proc and for every user, or else by /proc/net/tcp, because sandboxes such as
 // gVisor may not implement sock_diag.
 func (s *linux) sockets() ([]socket, error) {
+	defer s.reads.take()()
 	var all []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		some, err := dumpTCP(family)

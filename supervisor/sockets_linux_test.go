@@ -17,7 +17,7 @@ import (
 
 func TestSocketsOfARealServerAreListed(t *testing.T) {
 	for name, list := range map[string]func() ([]socket, error){
-		"sock_diag": new(linux).sockets,
+		"sock_diag": newSystem().sockets,
 		"proc":      func() ([]socket, error) { return readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6") },
 	} {
 		for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {

@@ -1,6 +1,9 @@
 package supervisor
 
-import "syscall"
+import (
+	"context"
+	"syscall"
+)
 
 // kernel is everything that Run needs from the operating system. There is one real
 // implementation, and one for the stories in fake time.
@@ -26,8 +29,8 @@ type kernel interface {
 	group(pid int) int
 	// look returns a function that lists the processes that may have to be stopped: as
 	// PID 1 all others of the PID namespace, else all descendants. That function
-	// returns false if /proc does not show them.
-	look() func() ([]proc, bool)
+	// returns false if /proc does not show them, or ctx ends first.
+	look(ctx context.Context) func() ([]proc, bool)
 	// signalAll sends sig to all processes that can be reached without reading /proc: as
 	// PID 1 to all others, else to the app's process group.
 	signalAll(sig syscall.Signal)
@@ -54,12 +57,16 @@ type kernel interface {
 
 // process is what to start: the app, or a command of a hook or a probe.
 type process struct {
+	ctx    context.Context // of a command: it is not started once this has ended
 	argv   []string
 	env    []string
 	app    bool     // gets the terminal, stdin, stdout, stderr and the inherited descriptors
 	detach bool     // with app: Config.Detach
 	self   []string // with app: Config.Self
 	output func(line []byte)
+	// forking runs a function in which the thread may be blocked in vfork; nil: it
+	// needs no preparation.
+	forking func(fork func())
 }
 
 // child is a started process.

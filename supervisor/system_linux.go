@@ -17,10 +17,27 @@ type linux struct {
 	app       int    // the app's pid, which is also the number of its process group
 	copiers   []*copier
 	memory    memoryCgroup
+
+	// Each thread in a system call is one of those that usher has to have before the
+	// app starts. So one command is started at a time, and one thing at a time is read
+	// from /proc and the like. The app does not wait for a command whose start is
+	// blocked.
+	commands, reads turn
+}
+
+// turn lets one goroutine at a time go on.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// take waits for the turn; end gives it to the next.
+func (t turn) take() (end func()) {
+	t <- struct{}{}
+	return func() { <-t }
 }
 
 func newSystem() kernel {
-	return &linux{pid1: os.Getpid() == 1, terminal: -1, inherited: inheritedFiles()}
+	return &linux{pid1: os.Getpid() == 1, terminal: -1, inherited: inheritedFiles(), commands: newTurn(), reads: newTurn()}
 }
 
 // inheritedFiles returns the descriptors from 3 on that usher inherited, and sets
