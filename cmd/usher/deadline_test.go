@@ -25,14 +25,21 @@ const graceHeld = 30 * time.Second
 
 // needFUSE mounts a file system that stops answering when die is called.
 func needFUSE(t *testing.T) (dir string, die func()) {
+	flag := filepath.Join(t.TempDir(), "dead")
+	return mountFUSE(t, "deadfs", flag), func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
+}
+
+// mountFUSE returns a directory on which the puppet has mounted its file system: deadfs
+// or slowfs.
+func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		skip(t, "needs /dev/fuse")
 	}
-	dir, flag := t.TempDir(), filepath.Join(t.TempDir(), "dead")
+	dir = t.TempDir()
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // after the server's exit, which aborts all requests
-	launcher{hostPID: true}.start(t, puppet(t), "deadfs", dir, flag).stdout.expect("deadfs ready")
-	return dir, func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
+	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
+	return dir
 }
 
 // The working directory is on a file system that stops answering. Usher never leaves

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,35 +50,105 @@ func reportTooFew(err error) int {
 	return supervisor.CodeFault
 }
 
-// checkPids returns an error unless the container's pids limit has room for
-// usher's own threads and the app. On a host the limit is not in one of these
-// files, and is rarely this low.
-func checkPids(threads int) error {
-	for _, dir := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // cgroup v2, v1
-		limit, ok := readNumber(dir + "pids.max")
+// inheritsFiles reports whether a descriptor from 3 on was open when usher was
+// started. Those that the Go runtime has opened are close-on-exec. Who passes
+// descriptors on begins with 3, and nobody leaves as many numbers free as are tried.
+func inheritsFiles() bool {
+	for fd := uintptr(3); fd < 3+2*descriptorsNeeded; fd++ {
+		if flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPids returns an error unless the limits have room for usher's own threads,
+// the app, and a command of a target if there is one.
+func checkPids(threads int, commands bool) error {
+	others, what := 1, "the app's process"
+	if commands {
+		others, what = 2, "the processes of the app and of one command"
+	}
+	refuse := func(limit string, n int) error {
+		return fmt.Errorf("usher needs %d threads and %s, %s is %d", threads, what, limit, n)
+	}
+	for _, dir := range pidsCgroups() {
+		limit, ok := readNumber(dir + "pids.max") // false for "max" too
 		if !ok {
 			continue
 		}
-		if limit > threads {
-			return nil
+		if limit < threads+others {
+			return refuse("the container's pids limit", limit)
 		}
-		return fmt.Errorf("usher needs %d threads and the app's process, the container's pids limit is %d", threads, limit)
+		if used, ok := readNumber(dir + "pids.current"); ok && limit-used < threads+others-countThreads() {
+			return fmt.Errorf("%w, and %d are in use", refuse("the container's pids limit", limit), used)
+		}
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < uint64(threads+others) && os.Geteuid() != 0 {
+		return refuse("the limit of processes (RLIMIT_NPROC, ulimit -u)", int(limit.Cur))
 	}
 	return nil
 }
 
+// pidsCgroups are the directories of the cgroups that may have a pids limit for
+// this process. In a container that is the root of the mount, in version 2 or 1.
+// On a host the root has no limit, and the cgroup and those above it may.
+func pidsCgroups() []string {
+	const v2, v1 = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"
+	for _, root := range []string{v2, v1} {
+		if unix.Access(root+"pids.max", unix.F_OK) == nil {
+			return []string{root}
+		}
+	}
+	var dirs []string
+	for line := range strings.Lines(readText("/proc/self/cgroup")) { // cgroups(7)
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		root := v1
+		switch {
+		case len(fields) < 3:
+			continue
+		case fields[1] == "":
+			root = v2
+		case fields[1] != "pids":
+			continue
+		}
+		for path := strings.Trim(fields[2], "/"); path != ""; {
+			dirs = append(dirs, root+path+"/")
+			i := strings.LastIndexByte(path, '/')
+			path = path[:max(i, 0)]
+		}
+	}
+	return dirs
+}
+
+// countThreads is how many threads this process has, at least one.
+func countThreads() int {
+	var info unix.Stat_t
+	if unix.Stat("/proc/self/task", &info) != nil {
+		return 1
+	}
+	return max(1, int(info.Nlink)-2) // a directory's links: its entries, "." and its name
+}
+
 // readNumber reads a file of one number; false if it has another content.
 func readNumber(path string) (int, bool) {
+	number, err := strconv.Atoi(strings.TrimSpace(readText(path)))
+	return number, err == nil
+}
+
+// readText reads what fits into a page; "" if it cannot. os.ReadFile would register
+// a file of a cgroup with epoll(7), because it can be polled.
+func readText(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, false
+		return ""
 	}
 	defer syscall.Close(fd)
-	var b [32]byte
+	var b [4096]byte
 	n, err := syscall.Read(fd, b[:])
 	if err != nil {
-		return 0, false
+		return ""
 	}
-	number, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	return number, err == nil
+	return string(b[:n])
 }

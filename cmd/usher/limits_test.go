@@ -201,13 +201,17 @@ var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutin
 // An app may take the last process or thread of its pids limit in the moment of
 // its start, and keep it: usher runs on, stops it, and exits with its code. What
 // usher does meanwhile blocks as many of its threads as it can.
+//
+// A limit of 10 may be too low for usher itself, and then nothing is started.
 func TestAppTakesTheLastThread(t *testing.T) {
 	app := greedy(t)
-	for _, limit := range []int{20, 45, 100} {
+	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
+	for _, limit := range []int{10, 20, 45, 100} {
 		for _, takes := range []string{"threads", "processes"} {
 			for _, c := range []struct {
 				name   string
 				flags  string
+				each   string // a flag for each of twelve targets
 				health bool
 				unread bool // the log
 			}{
@@ -216,10 +220,19 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				{name: "hooks", flags: "--grace 5s --drain http://127.0.0.1:1/ --drain file:///no/such --drain true --post-stop true"},
 				{name: "unread log", flags: "--grace 5s --verbose --ready http://127.0.0.1:1/ --drain true", unread: true},
 				{name: "health", flags: "--grace 5s --ready file:///", health: true},
+				{name: "commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms sh -c 'exit N'"},
+				{name: "slow files", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms file://SLOW/N"},
+				{name: "slow commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms SLOW/N"},
+				{name: "slow files before", flags: "--grace 5s", each: "--wait optional=0.2s timeout=0.1s file://SLOW/N"},
 			} {
 				t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
 					dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
 					args := append([]string{binary(t)}, strings.Fields(c.flags)...)
+					for i := 0; i < 12 && c.each != ""; i++ {
+						flag, target, _ := strings.Cut(c.each, " ")
+						target = strings.NewReplacer("SLOW", slow[i%len(slow)], "N", fmt.Sprint(i)).Replace(target)
+						args = append(args, flag, target)
+					}
 					address := freeAddress(t)
 					if c.health {
 						args = append(args, "--health", address)
@@ -232,7 +245,19 @@ func TestAppTakesTheLastThread(t *testing.T) {
 					}
 					r := s.start(t, argv...)
 					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if it hangs
-					r.stdout.expect("full")
+					if _, started := r.stdout.next(); !started {
+						assert.Equal(t, 10, limit)
+						assert.Equal(t, 125, r.code())
+						if !c.unread {
+							assert.Regexp(t, `^usher: error: usher needs \d+ threads and .*, the container's pids limit is 10$`, r.stderr.rest())
+						}
+						return
+					}
+					if strings.HasPrefix(c.each, "--ready") {
+						for range 36 { // attempts
+							r.stderr.expect("usher: ready: ")
+						}
+					}
 					if c.health {
 						for range 4 {
 							hammer(t, address, 60) // of the 64 connections that usher keeps
@@ -293,10 +318,10 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		"":                            1,
 		"--verbose":                   2,
 		"--grace 5s":                  2,
-		"--grace 5s --drain true":     2,
-		"--grace 5s --drain file:///": 3,
+		"--grace 5s --drain true":     3,
+		"--grace 5s --drain file:///": 4,
 		"--health " + address:         3,
-		"--health " + address + " --ready file:///": 4,
+		"--health " + address + " --ready file:///": 5,
 	} {
 		r := launcher{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
 			`grep Threads /proc/$PPID/status; read line`)...)

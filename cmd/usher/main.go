@@ -51,7 +51,8 @@ func usher(args, env []string, stdout io.Writer) int {
 		return reportTooFew(noSignals)
 	}
 	out := newOutput(os.Stderr)
-	defer out.flush(o.config.Grace > 0)
+	deadline := false // nothing has begun yet that has one
+	defer func() { out.flush(deadline) }()
 	switch {
 	case o.help:
 		fmt.Fprint(stdout, usage())
@@ -91,6 +92,7 @@ func usher(args, env []string, stdout io.Writer) int {
 		go h.serve()
 		log.log(supervisor.Event{Kind: healthListening, Text: o.health})
 	}
+	deadline = o.config.Grace > 0
 	return supervise(inbox, out, log, o.config, threads)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -24,7 +25,7 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 		return &spares{}, nil
 	}
 	blocked := blockedAtOnce(&o.config, o.verbose)
-	if err := checkPids(blocked + otherThreads); err != nil {
+	if err := checkPids(blocked+otherThreads, runsCommands(&o.config)); err != nil {
 		return &spares{}, err
 	}
 	return spareThreads(blocked + pollThread + signalThread), nil
@@ -42,10 +43,10 @@ const (
 )
 
 // blockedAtOnce is how many goroutines may be in a system call at the same time
-// once the app runs.
+// once the app runs. A call of a wait target may last until then.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
-	targets := slices.Concat(c.Ready, c.PostStart, c.Drain, c.PostStop)
-	n := 1 // fork, exec, and looks at /proc
+	targets := allTargets(c)
+	n := 1 // the start of the app; later a look at /proc, or the termination log
 	if verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
 		// The log, which somebody may not read. Without any of these nothing is
 		// printed between the start of the app and its exit.
@@ -55,9 +56,23 @@ func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 		n++ // accept(2) or close(2) of --health; see threadless
 	}
 	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
-		n++ // package probes reads files one after the other
+		n += probes.MaxFileThreads
+	}
+	if runsCommands(c) {
+		n++ // the start of a command; the supervisor starts one at a time
+	}
+	if os.Getpid() != 1 || inheritsFiles() {
+		n++ // close(2) of what only the app needs, stdin and stdout or inherited files
 	}
 	return n
+}
+
+func allTargets(c *supervisor.Config) []probes.Target {
+	return slices.Concat(c.Wait, c.PreStart, c.Ready, c.PostStart, c.Drain, c.PostStop)
+}
+
+func runsCommands(c *supervisor.Config) bool {
+	return slices.ContainsFunc(allTargets(c), func(t probes.Target) bool { return t.Kind == "command" })
 }
 
 // spareThreads makes the runtime have n threads beside the one that runs

@@ -16,6 +16,7 @@
  *   flood NUMBER                     gives its parent NUMBER children, and sends it HUP and QUIT without end
  *   regroup COMMAND...               joins its parent's process group, then execvp(3) of COMMAND
  *   deadfs DIRECTORY FLAG            mounts an empty FUSE file system that stops answering once the file FLAG exists
+ *   slowfs DIRECTORY MS              mounts an empty FUSE file system that answers after MS milliseconds
  *   trace COMMAND...                 runs COMMAND and its descendants under ptrace(2), as strace -f does
  *
  * First of all, launch sets all signals to their default action: a test may be run
@@ -405,27 +406,34 @@ static void reply(int fd, struct fuse_in_header *in, int error, const void *data
 		_exit(95);
 }
 
-static int deadfs(const char *dir, const char *flag)
+static int fuse(const char *dir, const char *flag, int ms)
 {
 	static char request[1 << 21];
 	struct fuse_in_header *in = (void *)request;
 	char options[100];
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
-	if (fd < 0 || mount("deadfs", dir, "fuse", 0, options))
+	if (fd < 0 || mount("puppet", dir, "fuse", 0, options))
 		return 96;
-	dprintf(1, "deadfs ready\n");
+	dprintf(1, "fuse ready\n");
+	signal(SIGCHLD, SIG_IGN);
 	while (read(fd, request, sizeof request) > 0) {
 		struct fuse_init_out init = {.major = 7, .minor = 31, .max_write = 65536, .max_readahead = 65536};
 		struct fuse_attr_out attr = {.attr = {.ino = 1, .mode = S_IFDIR | 0755, .nlink = 1}};
 		if (in->opcode == FUSE_INIT)
 			reply(fd, in, 0, &init, sizeof init);
-		else if (access(flag, F_OK) == 0)
+		else if (flag && access(flag, F_OK) == 0)
 			continue;
+		else if (ms && fork())
+			continue;
+		else if (ms && usleep(ms * 1000))
+			_exit(94);
 		else if (in->opcode == FUSE_GETATTR)
 			reply(fd, in, 0, &attr, sizeof attr);
 		else if (in->opcode != FUSE_FORGET && in->opcode != FUSE_INTERRUPT)
 			reply(fd, in, in->opcode == FUSE_LOOKUP ? -ENOENT : -ENOSYS, "", 0);
+		if (ms && in->opcode != FUSE_INIT)
+			_exit(0);
 	}
 	return 0;
 }
@@ -462,7 +470,9 @@ int main(int argc, char **argv)
 	if (!strcmp(role, "stopall"))
 		stopall();
 	if (!strcmp(role, "deadfs"))
-		return deadfs(argv[2], argv[3]);
+		return fuse(argv[2], argv[3], 0);
+	if (!strcmp(role, "slowfs"))
+		return fuse(argv[2], NULL, atoi(argv[3]));
 	if (!strcmp(role, "regroup")) {
 		setpgid(0, getpgid(getppid()));
 		execvp(argv[2], argv + 2);
