@@ -289,6 +289,8 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 	isStop := slices.Contains(act.stopSignals(), sig)
 	switch {
 	case k.alive[p.pid] != p || act.unkillable:
+	case sig == syscall.SIGKILL && act.killTakes > 0:
+		time.AfterFunc(act.killTakes, func() { k.locked(func() { k.exit(p, syscall.WaitStatus(sig)) }) })
 	case sig == syscall.SIGKILL:
 		closeOnce(p.execed)
 		k.exit(p, syscall.WaitStatus(sig))

@@ -162,7 +162,7 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.emit(Event{Kind: LeftoversKilled})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
-	s.killLeftovers(goneCtx)
+	s.killLeftovers(goneCtx, len(s.cfg.PostStop) == 0)
 }
 
 // beginLeftovers sets the deadline of the leftovers if the app got no stop signal.
@@ -403,42 +403,48 @@ func (s *supervisor) killOthers(thorough bool) *job {
 
 const (
 	// subreaperKillTime is how far beyond the deadline a subreaper may go on searching
-	// thousands of processes for those that it has to kill.
+	// thousands of processes for those that it has to kill, and waiting for their exits.
 	subreaperKillTime = 700 * time.Millisecond
 	// subreaperWait is how long it waits for an exit after a round of SIGKILL. If none
-	// comes, the next round searches all descendants; if that was done, it gives up.
+	// comes, the next round searches all descendants, and waits twice as long.
 	subreaperWait = 50 * time.Millisecond
 )
 
-// killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped
-// or ctx ends.
-func (s *supervisor) killLeftovers(ctx context.Context) {
+// killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped or
+// ctx ends. As PID 1 it can end too early, because the kernel kills the rest. Nobody does
+// that for a subreaper, so at the end it has subreaperKillTime in any case: on a busy
+// machine a process needs some time to exit.
+func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)
 		s.loop.until(ctx, func() bool { return s.loop.alone })
 		return
 	}
-	limitCtx, cancel := context.WithTimeout(context.Background(), subreaperKillTime)
-	defer cancel()
-	for thorough := false; ; {
-		exits := s.killRound(limitCtx, thorough)
-		if s.loop.alone || limitCtx.Err() != nil || !exits && thorough {
-			return
+	if atEnd {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.Background(), subreaperKillTime)
+		defer cancel()
+	}
+	wait, thorough := subreaperWait, false
+	for !s.loop.alone && ctx.Err() == nil {
+		if exits := s.killRound(ctx, thorough, wait); exits {
+			wait, thorough = subreaperWait, false
+		} else {
+			wait, thorough = 2*wait, true
 		}
-		thorough = !exits
 	}
 }
 
 // killRound kills the processes that it finds, and reports whether any process exits
-// after that. If so another round is needed, because that process may have left
+// within wait after that. If so another round is needed, because that process may have left
 // children.
-func (s *supervisor) killRound(ctx context.Context, thorough bool) (exits bool) {
+func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)
 	if s.loop.until(ctx, func() bool { return j.done || s.loop.alone }) != nil {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, subreaperWait)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	s.loop.until(ctx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
 	return s.loop.reaped != reaped

@@ -204,7 +204,7 @@ func (s *supervisor) finish() int {
 	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.alone && len(s.cfg.PostStop) > 0 {
 		// A post-stop hook that was still running at the deadline, and its children.
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
-		s.killLeftovers(ctx)
+		s.killLeftovers(ctx, true)
 		cancel()
 	}
 	s.loop.sys.flushOutput()

@@ -259,6 +259,7 @@ type behaviour struct {
 	forksAfter                       time.Duration
 
 	otherGroup                                 time.Duration // when it moves to another group; 0: never
+	killTakes                                  time.Duration // from SIGKILL to the exit
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
 	reads      string // the process whose output it reads; it exits when that one does
@@ -297,6 +298,7 @@ var clauses = []struct {
 	{`moves to another group`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.otherGroup = 1 }},
 	{`moves to another group after D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.otherGroup = d }},
 	{`runs as another user`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.otherUser = true }},
+	{`exits D after SIGKILL`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.killTakes = d }},
 	{`cannot be killed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.unkillable = true }},
 	{`its SIGCHLD is lost`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.noSIGCHLD = true }},
 	{`its start takes D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.startTakes = d }},
