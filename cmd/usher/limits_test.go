@@ -336,6 +336,42 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 	}
 }
 
+// Whatever usher does while the app runs, it makes no thread. (The runtime ends none.)
+func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
+	slow := []string{mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200")}
+	for name, each := range map[string]string{
+		"no target": "", "commands": "sh -c 'exit N'", "servers": "tcp://127.0.0.1:1", "names": "http://no-such-name.invalid/N",
+		"slow files": "file://SLOW/N", "slow commands": "SLOW/N",
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := freeAddress(t)
+			args := []string{binary(t), "--verbose", "--grace", "9s", "--health", address, "--drain", "false", "--post-stop", "true"}
+			for i := 0; i < 12 && each != ""; i++ {
+				target := strings.NewReplacer("SLOW", slow[i%len(slow)], "N", fmt.Sprint(i)).Replace(each)
+				args = append(args, "--ready", "timeout=0.3s interval=10ms "+target)
+			}
+			r := scene{proc: true}.start(t, append(args, "--", "sh", "-c",
+				`trap 'exit 7' TERM; trap 'n=$((n+1))' USR1; cat /proc/$PPID/status; echo ready; while :; do read line; done`)...)
+			before := r.stdout.expect("Threads:")
+			r.stdout.expect("ready")
+			for range 4 {
+				hammer(t, address, 60)
+				for range 100 {
+					r.signal(syscall.SIGUSR1)
+				}
+				for i := 0; i < 36 && each != ""; i++ { // attempts
+					r.stderr.expect("usher: ready: ")
+				}
+			}
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+			require.NoError(t, err)
+			assert.Contains(t, string(status), before+"\n")
+			r.signal(syscall.SIGTERM)
+			assert.Equal(t, 7, r.code(), r.stderr.rest())
+		})
+	}
+}
+
 // Too few descriptors are a line and exit status 125, never a trace; with some
 // more the app runs.
 func TestTooFewDescriptors(t *testing.T) {

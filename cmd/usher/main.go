@@ -83,6 +83,9 @@ func usher(args, env []string, stdout io.Writer) int {
 		log.log(supervisor.Event{Kind: limitTooLow, Err: noThreads})
 		return supervisor.CodeFault
 	}
+	if hasDuties(&o.config) {
+		threads.settle()
+	}
 	if o.health != "" {
 		h, err := listenForHealth(o.health, o.config.Readiness)
 		if err != nil {

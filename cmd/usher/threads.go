@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -92,6 +93,7 @@ func spareThreads(n int) *spares {
 	runtime.GOMAXPROCS(1)
 
 	s := &spares{blocked: make([]uint32, n)}
+	s.goroutines.Add(n)
 	var begun atomic.Int32
 	all := make(chan struct{})
 	for i := range s.blocked {
@@ -101,6 +103,7 @@ func spareThreads(n int) *spares {
 				close(all)
 			}
 			blockUntilOpen(&s.open, &s.blocked[i])
+			s.goroutines.Done()
 		}()
 	}
 	<-all // received by one thread more, as these are about to block
@@ -109,11 +112,18 @@ func spareThreads(n int) *spares {
 	return s
 }
 
-// spares are the threads that spareThreads makes. Its fields are futexes
-// (futex(2)).
+// spares are the threads that spareThreads makes.
 type spares struct {
-	open    uint32   // 1: nobody blocks any longer
-	blocked []uint32 // of each thread, 1: still in its system call
+	open       uint32   // a futex, 1: nobody blocks any longer
+	blocked    []uint32 // a futex for each thread, 1: still in its system call
+	goroutines sync.WaitGroup
+}
+
+// settle returns when the runtime counts all threads as idle. If a goroutine blocks
+// before that, the runtime makes a further thread.
+func (s *spares) settle() {
+	s.wait()
+	s.goroutines.Wait()
 }
 
 // blockUntilOpen waits in a system call of which the runtime knows that it
@@ -132,7 +142,8 @@ func blockUntilOpen(open, blocked *uint32) {
 }
 
 // wait returns when all have left their system calls. It does not let other
-// goroutines run, which would take longer.
+// goroutines run, which would take longer: for a plain init this is enough, because
+// it blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
