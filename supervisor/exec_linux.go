@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,12 @@ func (s *linux) startApp(p process) func() (child, error) {
 			files[fd] = closed
 		}
 	}
+	var above []int
 	for _, fd := range s.inherited {
+		if fd > maxFile() {
+			above = append(above, fd)
+			continue
+		}
 		for len(files) < fd {
 			files = append(files, closed)
 		}
@@ -54,6 +60,10 @@ func (s *linux) startApp(p process) func() (child, error) {
 	terminal, place := s.terminal, s.place()
 	return func() (child, error) {
 		argv, env := place.viaSelfExec(p)
+		for _, fd := range above {
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+			defer syscall.CloseOnExec(fd)
+		}
 		pid, err := place.fork(p, argv, env, files)
 		if err != nil {
 			return child{}, err
@@ -71,6 +81,16 @@ func (s *linux) startApp(p process) func() (child, error) {
 		}
 		return c, nil
 	}
+}
+
+// maxFile returns the highest descriptor that ForkExec can pass on; it makes one with a
+// higher number. If RLIMIT_NOFILE was lowered, descriptors above it may be open.
+func maxFile() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(limit.Cur) - 2
 }
 
 // startCommand starts a command of a hook or a probe. Its stdin is empty, and each

@@ -164,7 +164,9 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 				require.NoError(t, syscall.Kill(children[0], syscall.SIGTERM))
 				r.stdout.expect("code 137")
 			}
-			assert.False(t, own.isHeld(), "a leftover is still running")
+			// All have got SIGKILL, but on a busy machine so many may take longer to exit than
+			// a subreaper waits.
+			eventually(t, func() bool { return !own.isHeld() }, func() string { return "a leftover is still running" })
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,8 +20,30 @@ import (
 // and eventfd(2), and the pipe by which a child reports that its exec failed.
 const descriptorsNeeded = 3*2 + 2 + 2
 
-// checkDescriptors returns an error unless so many can be opened.
+// checkDescriptors returns an error unless so many can be opened, and also the two
+// that the runtime cannot do without: a sandbox may refuse them, and the whole system
+// may have too many open files (ENFILE).
 func checkDescriptors() error {
+	if err := checkFileLimit(); err != nil {
+		return err
+	}
+	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("usher cannot make an epoll instance: %w", err)
+	}
+	defer unix.Close(poll)
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("usher cannot make an eventfd: %w", err)
+	}
+	defer unix.Close(event)
+	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+		return fmt.Errorf("usher cannot use its epoll instance: %w", err)
+	}
+	return nil
+}
+
+func checkFileLimit() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil
@@ -42,12 +65,30 @@ func checkDescriptors() error {
 // its epoll instance.
 func reportTooFew(err error) int {
 	line := "error: " + err.Error() + "\n"
-	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
-	if n, _ := unix.Poll(stderr, 0); n == 1 { // else the write might block
-		_, _ = syscall.Write(2, []byte("usher: "+line))
-	}
+	writeUnlessFull([]byte("usher: " + line))
 	writeIfEmpty(defaultTerminationLog, line)
 	return supervisor.CodeFault
+}
+
+// reportLimit logs the error of checkPids and returns the exit status. It starts no
+// goroutine: for one that blocks the runtime would make a thread.
+func reportLimit(o *options, err error) int {
+	out := &output{fd: 2, wake: make(chan struct{}, 1), notice: textNotice}
+	log := newLogger(out, *o)
+	log.log(supervisor.Event{Kind: limitTooLow, Err: err})
+	for piece, ok := out.take(); ok; piece, ok = out.take() {
+		writeUnlessFull(piece.text)
+	}
+	writeIfEmpty(cmp.Or(log.termination.path, defaultTerminationLog), log.termination.text.String())
+	return supervisor.CodeFault
+}
+
+// writeUnlessFull writes to stderr if that does not block.
+func writeUnlessFull(text []byte) {
+	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
+	if n, _ := unix.Poll(stderr, 0); n == 1 {
+		_, _ = syscall.Write(2, text)
+	}
 }
 
 // inheritsFiles reports whether a descriptor from 3 on was open when usher was

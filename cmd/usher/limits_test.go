@@ -350,7 +350,7 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 				target := strings.NewReplacer("SLOW", slow[i%len(slow)], "N", fmt.Sprint(i)).Replace(each)
 				args = append(args, "--ready", "timeout=0.3s interval=10ms "+target)
 			}
-			r := scene{proc: true}.start(t, append(args, "--", "sh", "-c",
+			r := launcher{proc: true}.start(t, append(args, "--", "sh", "-c",
 				`trap 'exit 7' TERM; trap 'n=$((n+1))' USR1; cat /proc/$PPID/status; echo ready; while :; do read line; done`)...)
 			before := r.stdout.expect("Threads:")
 			r.stdout.expect("ready")
@@ -396,6 +396,47 @@ func TestTooFewDescriptors(t *testing.T) {
 	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
+
+	// The app gets one whose number is above the limit too.
+	nofile := fmt.Sprint("limit=", unix.RLIMIT_NOFILE, ":20:20")
+	r = launcher{inherit: []string{"dup=0:40", nofile}}.start(t, binary(t), "--", "ls", "/proc/self/fd")
+	r.stdout.expect("40")
+	assert.Zero(t, r.code(), r.stderr.rest())
+}
+
+// The runtime cannot do without these two, and ends the process with a trace.
+func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		skip(t, "needs strace")
+	}
+	for _, call := range []string{"epoll_create1", "eventfd2", "epoll_ctl"} {
+		r := launcher{}.start(t, "strace", "-f", "-o", "/dev/null", "-e", "inject="+call+":error=ENFILE", binary(t), "--grace", "2s", "--", "true")
+		code, said := r.code(), r.stderr.rest()
+		assert.Equal(t, 125, code, "%s:\n%s", call, said)
+		assert.Regexp(t, `^usher: error: usher cannot .*: too many open files in system$`, said)
+	}
+}
+
+// So is a pids limit that is too low for usher itself, in the text log, in the JSON
+// log and in the termination log. With less than 4 the runtime may end the process before
+// it runs any code of usher's.
+func TestPidsLimitTooLow(t *testing.T) {
+	for limit := 4; limit <= 6; limit++ {
+		g := limited{pids: limit}.cgroup(t)
+		reason := filepath.Join(t.TempDir(), "reason")
+		require.NoError(t, os.WriteFile(reason, nil, 0o644))
+		r := launcher{}.start(t, g.argv(binary(t), "--termination-log", reason, "--", "true")...)
+		line := fmt.Sprintf("usher needs 6 threads and the app's process, the container's pids limit is %d", limit)
+		code, said := r.code(), r.stderr.rest()
+		assert.Equal(t, 125, code, said)
+		assert.Equal(t, "usher: error: "+line, said)
+		message, err := os.ReadFile(reason)
+		require.NoError(t, err)
+		assert.Equal(t, line+"\n", string(message))
+		r = launcher{}.start(t, g.argv(binary(t), "--log", "json", "--", "true")...)
+		assert.Equal(t, 125, r.code())
+		assertPrinted(t, r.stderr.rest(), `"event":"limit_too_low"`)
+	}
 }
 
 // A container's pids limit that is too low for usher itself is a line too.

@@ -44,6 +44,9 @@ func environ() []string
 func usher(args, env []string, stdout io.Writer) int {
 	o, err := parseOptions(args, env)
 	threads, noThreads := makeThreads(&o, err == nil)
+	if noThreads != nil {
+		return reportLimit(&o, noThreads)
+	}
 	// Before this call TERM, INT, HUP and QUIT end usher. In a binary that starts at
 	// the entry point of package signals the exit status is then 128+n.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
@@ -79,9 +82,6 @@ func usher(args, env []string, stdout io.Writer) int {
 	case o.plan:
 		fmt.Fprint(stdout, plan(&o))
 		return 0
-	case noThreads != nil:
-		log.log(supervisor.Event{Kind: limitTooLow, Err: noThreads})
-		return supervisor.CodeFault
 	}
 	if hasDuties(&o.config) {
 		threads.settle()
