@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-init/usher/probes"
 	"github.com/usher-init/usher/signals"
+	"github.com/usher-init/usher/supervisor"
 )
 
 // parsed parses a valid command line.
@@ -80,6 +81,7 @@ func TestOptionsCanBeSetByFlags(t *testing.T) {
 	assert.Equal(t, []uint16{8086}, c.IdleExcept)
 	assert.Equal(t, 2*time.Second, c.DrainIdle)
 	assert.NotNil(t, c.Readiness)
+	assert.Equal(t, supervisor.NoSignal, parsed(t, []string{"--stop-signal", "none", "--grace", "8s", "app"}, nil).config.StopSignal)
 }
 
 func TestProbeAndInstallIgnoreTheEnvironmentAndRefuseOtherFlags(t *testing.T) {
