@@ -124,6 +124,7 @@ func TestMissingInterpreter(t *testing.T) {
 		write("second", "#!"+filepath.Join(dir, "bash")+"\n"):          "/no/bash: no such file",
 		write("itself", "#!"+filepath.Join(dir, "itself")+"\n"):        unknown,
 		write("there", "#!/bin/sh\n"):                                  unknown,
+		write("below", "#!/dev/null/sh\n"):                             "/dev/null/sh: no such file",
 		write("musl", string(elfFile(2, 1, native, "/no/ld-musl.so"))): "/no/ld-musl.so: no such file",
 		write("emulated", string(elfFile(2, 1, 8, "/no/ld.so"))):       "built for another processor (mips)",
 		fifo:                       unknown,
