@@ -177,9 +177,11 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	assert.True(t, strings.HasSuffix(short, "\n299999"), short)
 	assert.Equal(t, strings.Repeat("x", 500)+" … (501 bytes)", lastLines(strings.Repeat("x", 501)))
 
-	crashed := "usher: start\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\ngoroutine 2 [running]:\n" + many.String()
-	short = lastLines(crashed)
-	assert.True(t, strings.HasPrefix(short, "(1 lines left out)\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n(299952 lines left out)\n299950\n"), short)
+	for _, reason := range []string{"panic: boom", "fatal error: newosproc", "2026-11-28T00:00:00Z panic: boom", "WARNING: DATA RACE"} {
+		trace := reason + "\n\ngoroutine 1 [running]:\nmain.main()\n"
+		short = lastLines("usher: start\n" + trace + "\ngoroutine 2 [running]:\n" + many.String())
+		assert.True(t, strings.HasPrefix(short, "(1 lines left out)\n"+trace+"(299952 lines left out)\n299950\n"), short)
+	}
 	assert.Equal(t, "panic: boom\nexit", lastLines("panic: boom\nexit\n"))
 
 	failed := &recorded{TB: t}
