@@ -216,6 +216,7 @@ func (l *loop) killGroup(cmd *command) {
 func (l *loop) killPendingGroup(pgid int) {
 	if _, pending := l.pending[pgid]; pending {
 		l.sys.kill(-pgid, syscall.SIGKILL)
+		l.killed[pgid] = true
 	}
 	delete(l.pending, pgid)
 }
@@ -242,11 +243,23 @@ func (l *loop) forgetEmptyGroups() {
 			delete(l.pending, pgid)
 		}
 	}
+	for pgid := range l.killed {
+		if l.sys.kill(-pgid, 0) == syscall.ESRCH {
+			delete(l.killed, pgid)
+		}
+	}
 	for cmd := range l.commands {
 		if cmd.groupOnly && l.sys.kill(-cmd.child.pid, 0) == syscall.ESRCH {
 			l.finishCommand(cmd, exitError{Exit{Signal: cmd.interrupted}})
 		}
 	}
+}
+
+// isEnding reports whether usher has sent SIGTERM or SIGKILL to a process group, because
+// it has terminated the command that led it.
+func (l *loop) isEnding(pgid int) bool {
+	_, pending := l.pending[pgid]
+	return pending || l.killed[pgid]
 }
 
 // commandsLeft reports whether any command is running that has not been given up.

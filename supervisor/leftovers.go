@@ -372,12 +372,17 @@ func (s *supervisor) lookAndReport(ctx context.Context) {
 	s.reportLeftovers(s.look(lookCtx))
 }
 
+// reportLeftovers reports what the app has left running. Processes of commands that
+// usher has terminated are not the app's, and take a moment to exit.
 func (s *supervisor) reportLeftovers(v sight) {
 	e := Event{Kind: LeftoversFound, Count: -1}
 	if v.ok {
-		e.Count = len(v.procs)
+		e.Count = 0
 		for _, p := range v.procs {
-			e.Names = append(e.Names, p.name)
+			if !s.loop.isEnding(p.group) {
+				e.Names = append(e.Names, p.name)
+				e.Count++
+			}
 		}
 	}
 	if e.Count != 0 { // 0: all of them have exited and are not reaped yet

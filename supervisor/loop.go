@@ -27,6 +27,7 @@ type loop struct {
 	unclaimed []status              // statuses of unknown pids that wait4 reported during a start
 	commands  map[*command]struct{} // commands of hooks and probes that have not exited
 	pending   map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
+	killed    map[int]bool          // process groups that got SIGKILL; they may still have processes
 	gcPercent int                   // GOGC before a fork
 	oneProc   bool                  // GOMAXPROCS was 1 before a fork
 	alone     bool                  // the last wait4 returned ECHILD: usher has no children
@@ -63,7 +64,7 @@ type reaping struct {
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 	return &loop{
 		sys: sys, inbox: inbox, calls: make(chan func()), done: make(chan struct{}),
-		owners: map[int]func(Exit){}, commands: map[*command]struct{}{}, pending: map[int]bool{},
+		owners: map[int]func(Exit){}, commands: map[*command]struct{}{}, pending: map[int]bool{}, killed: map[int]bool{},
 	}
 }
 
@@ -185,6 +186,7 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			if err == nil {
 				l.owners[c.pid] = exited
 				delete(l.pending, c.pid) // the old group is empty, because its number was free
+				delete(l.killed, c.pid)
 				l.sys.started(p, c)
 			}
 			started(c, err)
