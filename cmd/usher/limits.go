@@ -31,12 +31,12 @@ func checkDescriptors() error {
 	if err != nil {
 		return fmt.Errorf("usher cannot make an epoll instance: %w", err)
 	}
-	defer unix.Close(poll)
+	defer syscall.Close(poll)
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("usher cannot make an eventfd: %w", err)
 	}
-	defer unix.Close(event)
+	defer syscall.Close(event)
 	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 		return fmt.Errorf("usher cannot use its epoll instance: %w", err)
 	}
