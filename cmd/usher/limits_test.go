@@ -153,48 +153,6 @@ func TestDockerOutOfMemoryIsTold(t *testing.T) {
 	}
 }
 
-// greedySource is an app that takes all that a pids limit leaves, says so, and
-// goes on taking whatever becomes free.
-const greedySource = `
-#include <pthread.h>
-#include <string.h>
-#include <unistd.h>
-
-static void *idle(void *arg)
-{
-	for (;;)
-		pause();
-}
-
-int main(int argc, char **argv)
-{
-	int told = 0;
-	pthread_t thread;
-	pthread_attr_t small;
-	pthread_attr_init(&small);
-	pthread_attr_setstacksize(&small, 65536);
-	for (;;) {
-		int failed = !strcmp(argv[1], "threads") ? pthread_create(&thread, &small, idle, 0) != 0 : fork() < 0;
-		if (failed && !told++)
-			write(1, "full\n", 5);
-	}
-}
-`
-
-// greedy returns the path of the compiled greedySource.
-func greedy(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("cc"); err != nil {
-		skip(t, "needs a C compiler and its static libc")
-	}
-	path := filepath.Join(t.TempDir(), "greedy")
-	compile := exec.Command("cc", "-static", "-pthread", "-O1", "-o", path, "-x", "c", "-")
-	compile.Stdin = strings.NewReader(greedySource)
-	out, err := compile.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return path
-}
-
 // goTrace is what the Go runtime prints when it ends the process itself.
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
@@ -204,7 +162,6 @@ var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutin
 //
 // A limit of 10 may be too low for usher itself, and then nothing is started.
 func TestAppTakesTheLastThread(t *testing.T) {
-	app := greedy(t)
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
 	for _, limit := range []int{10, 20, 45, 100} {
 		for _, takes := range []string{"threads", "processes"} {
@@ -237,7 +194,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 					if c.health {
 						args = append(args, "--health", address)
 					}
-					argv := inGroup(dir, append(args, "--", app, takes)...)
+					argv := inGroup(dir, append(args, "--", puppet(t), "greedy", takes)...)
 					s := launcher{proc: true}
 					if c.unread {
 						argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)

@@ -20,7 +20,7 @@ func puppet(t testing.TB) string {
 }
 
 var compilePuppet = built("puppet", func(path string) *exec.Cmd {
-	return exec.Command("cc", "-static", "-O1", "-Wall", "-Werror", "-o", path, "-x", "c", "testdata/puppet.c")
+	return exec.Command("cc", "-static", "-pthread", "-O1", "-Wall", "-Werror", "-o", path, "-x", "c", "testdata/puppet.c")
 })
 
 // catcher is an app that prints each signal that it gets, until its stdin ends.

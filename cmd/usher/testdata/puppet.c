@@ -11,6 +11,7 @@
  *   chain                            forks a successor in a new session and exits, again and again, for 60 s
  *   chain-on-signal                  does so whenever it gets a signal
  *   crowd NUMBER                     NUMBER processes that do nothing
+ *   greedy threads|processes         starts threads or processes until that fails, prints "full", and starts more when it can
  *   lease FILE                       holds a write lease on FILE (fcntl(2)) and ignores SIGTERM: an execve(2) of FILE blocks
  *   stopall                          ignores SIGTERM and sends SIGSTOP to all other processes, again and again
  *   flood NUMBER                     gives its parent NUMBER children, and sends it HUP and QUIT without end
@@ -57,6 +58,7 @@
 #include <linux/seccomp.h>
 #include <grp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -374,6 +376,27 @@ static int catch(int argc, char **argv)
 	}
 }
 
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void greedy(int threads)
+{
+	int printed = 0;
+	pthread_t thread;
+	pthread_attr_t small;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 65536);
+	for (;;) {
+		int failed = threads ? pthread_create(&thread, &small, idle, NULL) != 0 : fork() < 0;
+		if (failed && !printed++)
+			dprintf(1, "full\n");
+	}
+}
+
 static int lease(const char *path)
 {
 	signal(SIGTERM, SIG_IGN);
@@ -465,6 +488,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(role, "trace"))
 		return trace(argv + 2);
+	if (!strcmp(role, "greedy"))
+		greedy(!strcmp(argv[2], "threads"));
 	if (!strcmp(role, "lease"))
 		return lease(argv[2]);
 	if (!strcmp(role, "stopall"))
