@@ -9,7 +9,8 @@ import (
 
 // Ask probes each target once, all at the same time. It returns nil if all are ready,
 // else the reasons, as [probes.Ask] does. It is meant for a HEALTHCHECK or an exec
-// probe. If a stop signal is received or ctx ends it returns early, with a StopError.
+// probe. It returns early with a StopError if a stop signal is received, and with the
+// cause of ctx if ctx ends.
 //
 // Ask uses only Env, Signals and Output of c. Like [Run] it reaps every child of the
 // process, so the two must not run at the same time.
@@ -29,8 +30,8 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
-	// Groups that got SIGTERM after a timeout get SIGKILL now, not after hookKillDelay,
-	// because the process exits after this function.
+	// Process groups that got SIGTERM after a timeout get SIGKILL now and not after
+	// hookKillDelay, because the program exits after this function.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -7,23 +7,24 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// DefaultReserve is the upper limit of the default of Config.StopReserve.
+// DefaultReserve bounds the default of Config.StopReserve, which is half of Grace.
 const DefaultReserve = 10 * time.Second
 
-// Budget divides one grace period. All times count from the start of the shutdown and
-// are upper limits: each step ends as soon as its work is done.
+// Budget divides one grace period. Drain, Kill and Grace count from the start of the
+// shutdown. They are upper limits: each step ends as soon as its work is done.
 //
 //	0            Drain                  Kill               Grace
 //	├── drain ───┼── the app's own time ─┼── post-stop ──────┤
 //	             └ at least Reserve ─────┘
 type Budget struct {
-	Drain   time.Duration // when the drain ends
-	Kill    time.Duration // when everything that is still alive gets SIGKILL
-	Grace   time.Duration // when usher exits; 0: no budget
+	Drain   time.Duration // when the drain must end
+	Kill    time.Duration // when all processes that are still alive get SIGKILL
+	Grace   time.Duration // when usher must exit; 0: there is no limit
 	Reserve time.Duration // the minimum between the app's stop signal and Kill
 }
 
-// Budget computes the division from Grace, StopReserve and the post-stop hooks.
+// Budget computes the parts of the grace period from Grace, StopReserve and the
+// timeouts of the post-stop hooks.
 func (c *Config) Budget() Budget {
 	if c.Grace <= 0 {
 		return Budget{}
@@ -37,14 +38,14 @@ func (c *Config) Budget() Budget {
 // budget is used up.
 const settleTime = 20 * time.Millisecond
 
-// settled is when usher stops waiting for processes that got SIGKILL. SIGKILL does not
-// end a process in an uninterruptible sleep (a disk that does not respond), and waiting
-// for it must not use up the time of post-stop.
+// settled returns when usher stops waiting for processes that got SIGKILL. SIGKILL does
+// not end a process in an uninterruptible sleep (a disk that does not respond), and
+// waiting for that process must not use up the time of the post-stop hooks.
 func (b Budget) settled() time.Duration {
 	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
 }
 
-// reserve is the given StopReserve, else half of the grace period, at most 10s.
+// reserve returns StopReserve if it is set, else its default.
 func (c *Config) reserve() time.Duration {
 	if c.StopReserve > 0 {
 		return c.StopReserve
@@ -52,9 +53,9 @@ func (c *Config) reserve() time.Duration {
 	return min(c.Grace/2, DefaultReserve)
 }
 
-// postStopShare is the sum of the post-stop hooks' timeouts, at most a fifth of the
-// grace period, because the app needs its time more. Default timeouts shrink so that
-// all numbers that the user wrote fit.
+// postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth
+// of the grace period, because the app needs the time more. Default timeouts are
+// reduced so that all durations that the user wrote fit into the grace period.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {
@@ -71,18 +72,18 @@ func (c *Config) postStopShare() time.Duration {
 	return min(add(written, unwritten), c.Grace/5)
 }
 
-// written is the sum of all durations that the user wrote and that are part of the
-// grace period. Defaults do not count, because they shrink to fit.
+// written returns the sum of all durations that the user wrote and that are part of
+// the grace period. Defaults do not count, because they are reduced to fit.
 func (c *Config) written() time.Duration {
 	return add(add(c.drainNeeds(), c.StopReserve), writtenOf(c.PostStop))
 }
 
-// drainNeeds is the drain's part of written.
+// drainNeeds returns the sum of the durations that the user wrote for the drain.
 func (c *Config) drainNeeds() time.Duration {
 	return add(add(c.DrainDelay, c.DrainIdle), writtenOf(c.Drain))
 }
 
-// writtenOf is the sum of the hooks' written timeouts.
+// writtenOf returns the sum of the timeouts that the user wrote for hooks.
 func writtenOf(hooks []probes.Target) (sum time.Duration) {
 	for _, t := range hooks {
 		if t.TimeoutWritten {

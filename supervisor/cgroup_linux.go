@@ -24,9 +24,10 @@ func (s *linux) outOfMemory() (killed int, limit int64) {
 	return s.memory.killed()
 }
 
-// findMemoryCgroup finds the cgroup by /proc/self/cgroup (cgroups(7)). In a container
-// the path there may be the host's, while the container's own cgroup is the root of
-// the mount. Tests pass the directory that holds their proc and sys as root.
+// findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
+// container this may be the path on the host, while the container's cgroup is the root
+// of the mount, so the root is tried after it. Tests pass the directory that holds
+// their proc and sys as root.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"
@@ -59,8 +60,8 @@ func findMemoryCgroup(root string) memoryCgroup {
 	return memoryCgroup{}
 }
 
-// killed returns how many processes the kernel has killed since the app was started,
-// and the limit in bytes, 0 if there is none.
+// killed returns how many processes the kernel has killed for lack of memory since the
+// app was started, and the limit in bytes, 0 if there is none.
 func (m memoryCgroup) killed() (n int, limit int64) {
 	count, ok := readKills(m.events)
 	if !ok {
@@ -75,7 +76,8 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	return max(0, count-m.before), limit
 }
 
-// noLimit is below the value of v1 for "no limit", which depends on the page size.
+// noLimit is the lowest limit that is treated as none. The value by which v1 means "no
+// limit" is higher, and depends on the page size.
 const noLimit = 1 << 60
 
 // readKills reads the line "oom_kill N".

@@ -13,32 +13,33 @@ import (
 // hookKillDelay is the time between SIGTERM and SIGKILL for a command that timed out.
 const hookKillDelay = time.Second
 
-// killedSoon: a process that has not exited so long after SIGKILL is treated as one
-// that cannot be killed (uninterruptible sleep, such as on a disk that does not
-// respond).
+// killedSoon is how long a process may take to exit after SIGKILL. A process that takes
+// longer is given up, because it may be in an uninterruptible sleep, for example on a
+// disk that does not respond.
 const killedSoon = 100 * time.Millisecond
 
-// command is a command of a hook or a probe. Only the loop uses its fields, but the
-// goroutine in runCommand receives from result.
+// command is a command of a hook or a probe. Only the loop uses its fields, except that
+// the goroutine in runCommand receives from result.
 type command struct {
 	ctx    context.Context // when it ends the command is terminated
 	phase  Phase
 	name   string
-	target *string // address of the target's first word: the same for all attempts of one target
+	target *string // the address of the command's first word; it identifies the target, because all its attempts share it
 	child  child   // pid 0: not started yet
 
-	interrupted syscall.Signal // it got this signal because of a stop signal; 0: none
-	terminated  bool           // its group got SIGTERM, SIGKILL follows
+	interrupted syscall.Signal // the signal that interrupt sent to it; 0: none
+	terminated  bool           // its group got SIGTERM, and gets SIGKILL after hookKillDelay
 	givenUp     bool           // it has survived SIGKILL, or cannot be signalled
 	groupOnly   bool           // it has exited; the other processes of its group have not
 
 	result chan error // capacity 1, so that the loop never blocks on sending
 }
 
-// runCommand runs a command for the goroutine of a probe or a hook. They cannot use
-// os/exec, because the loop reaps every child and would take its exit status. runCommand
-// returns when the command's own process has exited. When ctx ends the command is
-// terminated, and runCommand returns when it has exited or has survived SIGKILL.
+// runCommand runs a command for the goroutine of a probe or a hook. That goroutine
+// cannot use os/exec, because the loop reaps every child and would take the command's
+// exit status. runCommand returns when the command's own process has exited. When ctx
+// ends the command is terminated, and runCommand returns when the command has exited or
+// has survived SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
@@ -57,7 +58,7 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 	defer limit.Stop()
 	select {
 	case <-cmd.result: //nolint:errcheck // the caller gets the reason why ctx ended
-	case <-limit.C: // SIGKILL did not end it; it ends with the container
+	case <-limit.C: // SIGKILL did not end the command
 	case <-l.done:
 	}
 	return context.Cause(ctx)
@@ -72,7 +73,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 			return
 		}
 	}
-	if cmd.ctx.Err() != nil { // it ended before the loop received this call
+	if cmd.ctx.Err() != nil { // ctx ended before the loop received this call
 		cmd.result <- context.Cause(cmd.ctx)
 		return
 	}
@@ -99,9 +100,10 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has exited. If the signal of
-// interrupt killed it, because it had no handler, the rest of its group has not got
-// that signal: it gets it now, and the command has finished when the group is empty.
+// commandExited is called when the command's own process has exited. If that process had
+// no handler for the signal that interrupt sent, the signal killed it and the rest of its
+// group has not got the signal. Then the group gets the signal now, and the command has
+// finished when the group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if _, pending := l.pending[pgid]; pending {
@@ -135,8 +137,8 @@ func (l *loop) finishCommand(cmd *command, err error) {
 }
 
 // interrupt sends sig once to each command of a phase, because a stop signal was
-// received. It does not end the commands: they have time to clean up. It reports
-// whether any command is running.
+// received. Unlike terminate it starts no timer for SIGKILL, so that the commands can
+// clean up. It reports whether any command is running.
 func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	for cmd := range l.commands {
 		if cmd.phase != phase || cmd.terminated {
@@ -155,7 +157,7 @@ func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 // in. SIGCONT follows, because a stopped process handles no signal but SIGKILL until
 // it is continued.
 func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
-	if cmd.child.pid == 0 { // startCommand calls this again when it has started
+	if cmd.child.pid == 0 { // startCommand calls signalCommand again when the command has started
 		return
 	}
 	if err := l.sys.kill(cmd.child.pid, sig); err != nil {
@@ -175,8 +177,8 @@ func (l *loop) terminateEnded() {
 	}
 }
 
-// terminate ends a command: SIGTERM to its process group, and to the command itself if
-// it has left the group. SIGKILL follows after hookKillDelay, also for processes that a
+// terminate sends SIGTERM to a command's process group, and to the command itself if it
+// has left the group. SIGKILL follows after hookKillDelay, also for processes that a
 // shell has left in the group. A command that was interrupted before gets SIGKILL at
 // once, because it has had time to clean up.
 func (l *loop) terminate(cmd *command) {
@@ -223,7 +225,7 @@ func (l *loop) killPendingGroup(pgid int) {
 
 // finishRunning makes runCommand return although the command is running, because it
 // cannot be signalled. The command stays in commands, so that startCommand starts no
-// second one for its target.
+// second command for the same target.
 func (l *loop) finishRunning(cmd *command) {
 	cmd.givenUp = true
 	select {

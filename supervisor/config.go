@@ -12,8 +12,8 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Config describes one [Run]. With nothing but a Command it is a plain init: usher
-// starts the app, forwards signals, reaps orphans and exits with the app's exit status.
+// Config describes one [Run]. If only Command is set, Run is a plain init: it starts
+// the app, forwards signals, reaps orphans and returns the app's exit status.
 type Config struct {
 	Command []string // the app and its arguments, passed on unchanged; empty: only wait
 	Env     []string // for the app and all hooks; nil: the caller's environment
@@ -29,17 +29,17 @@ type Config struct {
 
 	DrainDelay time.Duration // how long the app keeps serving after the stop signal
 	// DrainIdle: after the drain hooks the app keeps serving until no client has been
-	// connected for this long; 0: it is stopped after the hooks. Clients are TCP
-	// connections to ports on which something in the network namespace listened when
-	// the drain began, except the ports of IdleExcept.
+	// connected for this long; 0: the app is stopped after the hooks. A client is a TCP
+	// connection to a port on which any process in the network namespace was listening
+	// when the drain began, except the ports of IdleExcept.
 	DrainIdle  time.Duration
 	IdleExcept []uint16
 
 	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal received; NoSignal: none
 	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
 
-	Grace       time.Duration // the deadline of the whole shutdown; 0: none, and nothing is ever killed
-	StopReserve time.Duration // minimum between stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
+	Grace       time.Duration // the time limit of the whole shutdown; 0: none, and neither the app nor leftovers get SIGKILL
+	StopReserve time.Duration // the minimum between the app's stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
 	// Exec: after the wait and the pre-start hooks Command replaces this process by
 	// execve(2). Run then returns only if that fails.
@@ -49,22 +49,22 @@ type Config struct {
 	Rewrite     signals.Rewrite // changes signals that are forwarded outside the shutdown
 	SuccessExit []int           // exit codes that become 0 if a stop signal stopped the app
 
-	// Readiness lets other goroutines ask whether the app is ready; nil: they cannot.
+	// Readiness reports to other goroutines whether the app is ready; nil: not needed.
 	Readiness *Readiness
 
-	// Signals is the inbox that the caller opened as its first statement; nil: Run
-	// opens one. Until one is open SIGTERM kills a Go process.
+	// Signals is an inbox that the caller has opened; nil: Run opens one. A program
+	// should open it in its first statement, because until then SIGTERM ends the program.
 	Signals *signals.Inbox
-	// Detach: when the app runs, usher changes to / and closes the descriptors that it
-	// inherited, stdin and stdout too if it is not PID 1. Otherwise a process that
-	// waits until the app closes its end of a pipe would wait for usher. Only for a
-	// program that does nothing but run as an init.
+	// Detach: after the start of the app usher changes to / and closes the descriptors
+	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process
+	// that reads a pipe until the app closes it would wait for usher too. Set it only in
+	// a program that does nothing but Run.
 	Detach bool
 
-	// Self is a command that runs this program with Exec and nothing else, and takes
-	// the app's command as further arguments: "/proc/self/exe --exec --". It is used if
-	// LISTEN_PID (sd_listen_fds(3)) is this process's pid, so that the app finds its
-	// own pid there. nil: LISTEN_PID is passed on as it is.
+	// Self is a command that runs this program with only Exec set, and takes the app's
+	// command as further arguments, such as "/proc/self/exe --exec --". It is used if
+	// LISTEN_PID (sd_listen_fds(3)) is this process's pid: the app is started through
+	// Self, which sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.
@@ -75,8 +75,8 @@ type Config struct {
 }
 
 // NoSignal is a value of Config.StopSignal: the app gets no stop signal, because
-// something else stops it, such as a drain hook. If nothing does, it gets SIGKILL at
-// the deadline.
+// something else stops it, such as a drain hook. An app that is still running at the
+// deadline gets SIGKILL.
 const NoSignal syscall.Signal = -1
 
 // A FieldError is one error in a Config.
@@ -85,14 +85,14 @@ type FieldError struct {
 	text  string // the message, with $Name for each field that it mentions
 }
 
-// Error is the message with the names of Config's fields.
+// Error returns the message with the names of Config's fields.
 func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
 
-// Text is the message with other names for the fields: a program that fills a Config
-// from flags or from a file can use the names that its user wrote.
+// Text returns the message with other names for the fields: name returns the name for a
+// field. A program that fills a Config from flags can use the names of the flags.
 func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
 
-// Fields returns every field that the message mentions, and Field.
+// Fields returns Field and the names of all fields that the message mentions.
 func (e *FieldError) Fields() []string {
 	fields := []string{e.Field}
 	e.Text(func(field string) string {
@@ -209,8 +209,8 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough formats the shortest grace period, in whole seconds, into which all durations
-// that the user wrote fit together with the defaults; "" if it is more than a day.
+// enough formats the shortest grace period, in whole seconds, that has room for all
+// durations that the user wrote and for the defaults; "" if it is more than a day.
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

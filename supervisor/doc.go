@@ -21,15 +21,15 @@
 //     cancelled, the hook gets SIGTERM and may run until Budget.Drain, or without
 //     Grace for one second; the app's exit
 //   - drain: the app's exit; SIGINT; Budget.Drain
-//   - stop, leftovers: usher has no children any more; at Budget.Kill everything
-//     gets SIGKILL
+//   - stop: the app's exit; at Budget.Kill all processes get SIGKILL
+//   - leftovers: the exit of usher's last child; SIGKILL as above
 //   - post-stop, which runs after failures too: the deadline
 //
 // # Processes may finish their work
 //
-// After the stop signal every process may work until Budget.Kill, and no process gets
-// two signals that ask it to stop. The comment on the type leftovers in leftovers.go
-// says which process gets which signal, and when.
+// After the stop signal every process may work until Budget.Kill, and usher sends no
+// process two signals to stop it. The comment on the type leftovers in leftovers.go
+// lists which process gets which signal, and when.
 //
 // # Exit status
 //
@@ -38,13 +38,14 @@
 //	            stopped by signal n before the app started
 //	124         Wait or Ready targets were not ready in time
 //	125         bad configuration, a failed pre-start or post-start hook
-//	126, 127    the command cannot be run, is not found
+//	126         the command cannot be run
+//	127         the command was not found
 //
 // # Out of memory
 //
 // The kernel counts the processes that it kills for lack of memory (oom_kill of the
-// memory cgroup, v1 and v2). If the app has failed and that count has grown since its
-// start, an [OutOfMemory] event reports it, with the limit.
+// memory cgroup, v1 and v2). If the app has failed and that count has grown since the
+// app's start, an [OutOfMemory] event reports by how much, with the limit.
 //
 // # One goroutine
 //
@@ -59,13 +60,13 @@
 // every scan of /proc. The pid of a process is unknown until its start returns, so
 // statuses that wait4 reports meanwhile are kept until then.
 //
-// fork blocks its thread until execve (vfork). In the Go runtime two things wait for
-// such a thread: other goroutines if GOMAXPROCS is 1, so it is 2 during a start, and
-// the garbage collector, which is paused during a start. Therefore starting processes
-// needs no helper process. A plain init takes neither precaution, because it has no
-// other work before its app has started.
+// fork blocks its thread until execve (vfork). The Go runtime cannot run other
+// goroutines meanwhile if GOMAXPROCS is 1, so Run raises it to 2 during a start. The
+// garbage collector would wait for the thread, so Run pauses it during a start. For a
+// plain init Run does neither, because nothing else has to run before the app has
+// started.
 //
-// Without Grace nothing is ever killed. At the deadline PID 1 sends SIGKILL to all
-// other processes by kill(-1). A process that is not PID 1 becomes a subreaper and
-// signals only its own descendants.
+// Without Grace usher sends no SIGKILL to the app or to leftovers. With Grace PID 1
+// sends SIGKILL to all other processes at the deadline, by kill(-1). A process that is
+// not PID 1 becomes a subreaper and signals only its own descendants.
 package supervisor

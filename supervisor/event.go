@@ -7,8 +7,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Phase is a part of the timeline. The constants are in the order in which run enters
-// the phases.
+// Phase is a part of the timeline in doc.go. The constants are in the order of the
+// timeline.
 type Phase int
 
 const (
@@ -39,12 +39,12 @@ const (
 	Entered            Kind = iota // a phase begins
 	Warned                         // a warning about the configuration or the environment: Text
 	Subreaper                      // usher is not PID 1, and has become a subreaper: the parent of orphans among its descendants
-	TargetTried                    // a probe's attempt has ended: Target, Attempts, Err (nil: it succeeded)
+	TargetTried                    // one attempt of a probe has ended: Target, Attempts, Err (nil: it succeeded)
 	TargetReady                    // Target, Attempts, Took
 	TargetSkipped                  // an optional target was not ready in time: Target, Attempts, Took, Err
 	WaitProgress                   // targets are still not ready: Pending, Took
 	HookStarted                    // Target
-	HookFinished                   // Target, Took, Err (*InterruptedError: a stop signal was received while it ran)
+	HookFinished                   // Target, Took, Err (*InterruptedError: a stop signal was received while the hook ran)
 	HookInterrupted                // a stop signal was received, and the hook got Signal: Target, Took (how long it may still run; 0: no limit)
 	HookSkipped                    // Target, Err (the reason)
 	AppStarted                     // PID
@@ -55,9 +55,9 @@ const (
 	StopRequested                  // a stop signal began the shutdown: Signal
 	StartupFailed                  // the shutdown begins because the startup failed: Err, a *PhaseError
 	SignalForwarded                // Signal (as received), Sent (as sent)
-	SignalDropped                  // not forwarded because of Config.Rewrite: Signal
-	SignalPending                  // it will be forwarded once the app has started: Signal
-	SignalIgnored                  // Signal, Err (nil: the shutdown is under way already)
+	SignalDropped                  // a signal was not forwarded because of Config.Rewrite: Signal
+	SignalPending                  // a signal will be forwarded once the app has started: Signal
+	SignalIgnored                  // Signal, Err (nil: the shutdown has begun already)
 	SignalsLost                    // too many signals were received before the app started: Signal (the first one lost), Count (how many are pending)
 	SignalFailed                   // kill(2) failed: PID, Name ("": the app), Signal, Err
 	DrainSkipped                   // a SIGINT ended the drain: Signal
@@ -67,17 +67,18 @@ const (
 	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
 	StopSignalSent                 // to the app: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
-	LeftoversSignalled             // leftovers were asked to stop: Signal, Count (-1: unknown), Names
-	LastCall                       // the processes that had not been asked to stop were asked now: Signal, Count, Names
+	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
+	LastCall                       // all processes that had got no such signal before got one now: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
-	LeftoversFound                 // other processes are still running, and the app exited by itself or there is no Grace: Count (-1: unknown), Names
+	LeftoversFound                 // processes are still running after an app that exited by itself, or at usher's exit without Grace: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
 	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
 	StopOnHint                     // a signal was forwarded that may have been meant to stop the app: Signal
 	Exited                         // the last event: Summary
 )
 
-// Event is one fact. Events are reported in the order in which they happened.
+// Event is one thing that has happened. Events are reported in the order in which they
+// happened.
 type Event struct {
 	At    time.Duration // since the start of Run
 	Phase Phase         // the current phase
@@ -100,7 +101,7 @@ type Event struct {
 	Summary  *Summary
 }
 
-// Line is one line of what a hook or a probe's command printed.
+// Line is one line that the command of a hook or a probe has printed.
 type Line struct {
 	Phase Phase
 	Name  string // of the target

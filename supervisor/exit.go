@@ -25,7 +25,7 @@ type Exit struct {
 	Signal syscall.Signal // the signal that killed it; 0: it exited
 }
 
-// Code is the exit status as a shell reports it: 128+n for signal n.
+// Code returns the exit status as a shell reports it: 128+n for signal n.
 func (e Exit) Code() int {
 	if e.Signal != 0 {
 		return signalCodeBase + int(e.Signal)
@@ -33,7 +33,7 @@ func (e Exit) Code() int {
 	return e.Status
 }
 
-// String is a phrase for the log: "exited 3", "was killed by SIGKILL".
+// String returns a phrase for the log: "exited 3", "was killed by SIGKILL".
 func (e Exit) String() string {
 	if e.Signal != 0 {
 		return "was killed by " + signals.Name(e.Signal)
@@ -78,7 +78,7 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 type StartError struct {
 	Name     string // the first word of the command; after a typo it may be a secret, so Error may shorten it
 	Err      error
-	NotFound bool // the exit status is 127; else 126
+	NotFound bool // usher's exit status is 127, else 126
 }
 
 func (e *StartError) Error() string {
@@ -92,7 +92,7 @@ func (e *StartError) Error() string {
 func (e *StartError) Unwrap() error { return e.Err }
 
 // codeOf returns usher's exit status. reason is why the shutdown began; nil: the app
-// exited by itself. started: the app was started.
+// exited by itself. started reports whether the app was started.
 func codeOf(reason error, started bool, app Exit) int {
 	var phase *PhaseError
 	var start *StartError

@@ -39,8 +39,8 @@ func (e *InterruptedError) Error() string {
 
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// startHook starts a hook in a goroutine. The hook ends after its own timeout, which
-// includes its retries, or when ctx ends.
+// startHook starts a hook in a goroutine. The hook is cancelled when ctx ends, or when
+// its own timeout has passed, which includes the retries.
 func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
 	s.emit(Event{Kind: HookStarted, Target: t})
 	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
@@ -75,8 +75,8 @@ func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
 }
 
-// attempt returns how targets are probed and run in a phase. It holds copies of all
-// values, because goroutines use it while the loop runs.
+// attempt returns the settings with which the targets of a phase are probed or run. They
+// are copies, because goroutines use them while the loop changes s.
 func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt {
 	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {
@@ -113,8 +113,8 @@ func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Ho
 	return vars
 }
 
-// timeLeft returns how long a hook may take: its own timeout, or less if its part of
-// the budget ends sooner; false: there is no limit.
+// timeLeft returns how long a hook may take: its own timeout, or the time until ctx
+// ends if that is shorter. It returns false if there is no limit.
 func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) {
 	by, limited := ctx.Deadline()
 	switch {
