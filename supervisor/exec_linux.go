@@ -35,7 +35,7 @@ func (s *linux) started(p process, c child) {
 }
 
 // startApp starts the app with the descriptors that usher inherited. A standard
-// descriptor that was closed then is closed in the app too.
+// descriptor that was closed when usher was started is closed in the app too.
 func (s *linux) startApp(p process) func() (child, error) {
 	const closed = ^uintptr(0)
 	files := []uintptr{0, 1, 2}
@@ -70,8 +70,8 @@ func (s *linux) startApp(p process) func() (child, error) {
 		}
 		c := child{pid: pid, flush: func() {}}
 		if terminal >= 0 {
-			// Done by the parent, because a child that does it would be stopped by SIGTTOU.
-			// If the app uses the terminal before this call it is stopped; childStopped then
+			// The parent does this, because a child that does it would be stopped by SIGTTOU.
+			// An app that uses the terminal before this call is stopped too, and childStopped
 			// continues it.
 			setForeground(terminal, pid)
 			c.terminal = true
@@ -83,8 +83,9 @@ func (s *linux) startApp(p process) func() (child, error) {
 	}
 }
 
-// maxFile returns the highest descriptor that ForkExec can pass on; it makes one with a
-// higher number. If RLIMIT_NOFILE was lowered, descriptors above it may be open.
+// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one
+// more descriptor above it, which must be below RLIMIT_NOFILE. Descriptors above the
+// limit may be open if it was lowered later.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
@@ -107,7 +108,7 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	return func() (child, error) {
 		defer syscall.Close(w)
 		defer s.commands.take()()
-		if p.ctx.Err() != nil { // while it waited for its turn
+		if p.ctx.Err() != nil { // ctx ended while the command waited for its turn
 			return child{}, context.Cause(p.ctx)
 		}
 		in, err := emptyInput()
@@ -135,7 +136,7 @@ func outputPipe() (r *os.File, w int, err error) {
 	return os.NewFile(uintptr(p[0]), "output"), p[1], nil
 }
 
-// emptyInput is /dev/null or, in an image without /dev, the reading end of a pipe
+// emptyInput opens /dev/null or, in an image without /dev, the reading end of a pipe
 // whose writing end is closed.
 func emptyInput() (int, error) {
 	fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
@@ -159,7 +160,8 @@ func (s *linux) place() place { return place{s.cwd} }
 // errLoopEnded is the result of a start that Run did not wait for.
 var errLoopEnded = errors.New("usher is about to exit")
 
-// fork starts argv, which is p or runs it, in a process group of its own.
+// fork starts argv, which is p's command or a command that executes it, in a new
+// process group.
 func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, err error) {
 	forking := p.forking
 	if forking == nil {
@@ -186,7 +188,7 @@ func (s *linux) replace(p process) error {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
 	env := p.env
-	if i := slices.Index(env, listenPID+"self"); i >= 0 { // from viaSelfExec
+	if i := slices.Index(env, listenPID+"self"); i >= 0 { // usher was started by viaSelfExec
 		env = slices.Clone(env)
 		env[i] = listenPID + strconv.Itoa(os.Getpid())
 	}
@@ -232,15 +234,16 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 	return last
 }
 
-// listenPID is the variable with the pid of the process that is to use the descriptors
-// from 3 on. A program ignores them if that pid is not its own (sd_listen_fds(3)).
+// listenPID is the variable with the pid of the process for which the descriptors from 3
+// on are meant. A program ignores them if that pid is not its own (sd_listen_fds(3)).
 const listenPID = "LISTEN_PID="
 
-// viaSelfExec is for an app that is socket-activated: LISTEN_PID must be the app's
-// pid, which is unknown before the fork. So usher forks itself as "usher --exec",
-// which sets the variable to its own pid and then executes the app. The command stays
-// as it is if usher's own executable cannot be found (no /proc), or if the app's
-// cannot: then this process reports that as usual.
+// viaSelfExec returns the command and the environment with which the app is started. If
+// the app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before
+// the fork. Then usher starts itself as "usher --exec", which sets the variable to its
+// own pid and executes the app. The command is not changed if usher's own executable
+// cannot be found (no /proc). Nor is it if the app's executable cannot be found, so that
+// this process reports the error as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
@@ -288,11 +291,12 @@ func (s place) absolute(name string) string {
 	return s.cwd + "/" + name
 }
 
-// leaveDirectory changes to /, so that the file system of usher's working directory
-// can be unmounted, and returns the old directory. Commands are started there by
-// chdir(2). usher stays in a directory on FUSE or on a network, and commands inherit
-// it: if the file server does not respond, chdir(2) never returns, SIGKILL does not
-// end it (fs/fuse/dev.c, request_wait_answer), and the container could not exit.
+// leaveDirectory changes to /, so that the file system of usher's working directory can
+// be unmounted, and returns the old directory, to which a command changes by chdir(2)
+// when it is started. If the directory is on FUSE or on a network, usher stays there and
+// commands inherit it, because chdir(2) never returns if the file server does not
+// respond. SIGKILL does not end that call (fs/fuse/dev.c, request_wait_answer), so the
+// container could not exit.
 func leaveDirectory() string {
 	cwd, err := syscall.Getwd()
 	if err != nil || !slices.Contains(localFileSystems, fileSystemOf(cwd)) || syscall.Chdir("/") != nil {
@@ -329,12 +333,12 @@ func unescapeMount(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// releaseFiles closes descriptors that only the app needs, because a process that
-// reads a pipe until end of file would wait for usher too. PID 1 keeps 0, 1 and 2,
-// because other processes use them by /proc/1/fd: a preStop hook runs "echo
-// >/proc/1/fd/1", a log file is a symbolic link to it. If usher is not PID 1, stdin and
-// stdout are replaced by /dev/null. close(2) can block on a file system that does not
-// respond, so a goroutine does it.
+// releaseFiles closes descriptors that only the app needs, because a process that reads
+// a pipe until end of file would wait for usher too. PID 1 keeps 0, 1 and 2, because
+// other processes use them through /proc/1/fd: for example a preStop hook runs "echo
+// >/proc/1/fd/1", or a log file is a symbolic link to /proc/1/fd/1. If usher is not PID
+// 1, stdin and stdout are replaced by /dev/null. The descriptors are closed in a
+// goroutine, because close(2) can block on a file system that does not respond.
 func (s *linux) releaseFiles() {
 	inherited, pid1 := s.inherited, s.pid1
 	s.inherited = nil

@@ -16,7 +16,7 @@ import (
 
 // The functions in this file find out why execve(2) has failed: ENOEXEC does not name
 // the processor that a program was built for, and ENOENT does not name a missing
-// interpreter. They read the beginning of the file, and are called after the error.
+// interpreter. They read the beginning of the file, after execve has failed.
 
 const (
 	// headSize is enough for the ELF header, the program headers and the loader's path,
@@ -25,8 +25,8 @@ const (
 	// scriptLine is how much of a script's first line the kernel reads
 	// (BINPRM_BUF_SIZE, 128 before Linux 5.1).
 	scriptLine = 256
-	// interpreterDepth is how long a chain of scripts that are each other's interpreters
-	// the kernel accepts (exec_binprm in fs/exec.c).
+	// interpreterDepth is how many scripts the kernel accepts in a chain in which each
+	// script is the interpreter of the one before (exec_binprm in fs/exec.c).
 	interpreterDepth = 5
 )
 
@@ -75,7 +75,8 @@ func missingInterpreter(path string, absolute func(string) string) error {
 		head := readHead(path)
 		interpreter, ok := scriptInterpreter(head)
 		if !ok {
-			// binfmt_misc may have an emulator for that processor which does not exist.
+			// For a program of another processor ENOENT means that its emulator, which
+			// binfmt_misc names, does not exist.
 			if machine, isELF := elfMachine(head); isELF {
 				if err := otherProcessor(machine); err != nil {
 					return err
@@ -95,7 +96,7 @@ func missingInterpreter(path string, absolute func(string) string) error {
 }
 
 // scriptInterpreter returns the path in the first line of a script. As in the kernel a
-// space or a tab ends it, but a carriage return is part of it.
+// space or a tab ends the path, but a carriage return is part of it.
 func scriptInterpreter(head []byte) (path string, ok bool) {
 	line, ok := bytes.CutPrefix(head[:min(len(head), scriptLine)], []byte("#!"))
 	if !ok {
@@ -120,8 +121,8 @@ func carriageReturn(path string) string {
 	return ""
 }
 
-// quotePath makes path safe to print: it is quoted if it contains a space or an
-// unprintable character, and truncated.
+// quotePath makes path safe to print: it is truncated if it is long, and quoted if it
+// contains a space or an unprintable character.
 func quotePath(path string) string {
 	const longest = 160
 	if len(path) > longest {

@@ -10,7 +10,7 @@ import (
 // socket is a TCP socket of the network namespace.
 type socket struct {
 	state uint8  // include/net/tcp_states.h
-	port  uint16 // local
+	port  uint16 // the local port
 }
 
 // TCP states as the kernel numbers them (include/net/tcp_states.h).
@@ -27,8 +27,8 @@ const (
 	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that is
 	// shorter than the interval may be missed.
 	pollInterval = 100 * time.Millisecond
-	// pollPauseFactor: the pause is at least this many times as long as a poll took, to bound
-	// the CPU time that polling takes from the app.
+	// pollPauseFactor bounds the CPU time of polling: the pause between two polls is at
+	// least this many times as long as the poll before it took.
 	pollPauseFactor = 10
 )
 
@@ -54,7 +54,7 @@ func busyConnections(all []socket, ports []uint16) int {
 	return n
 }
 
-// sockets lists the sockets in a goroutine, because that is slow if there are many.
+// sockets lists the sockets in a goroutine, because listing many of them is slow.
 func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
 	var all []socket
 	j := s.loop.spawn(func() (err error) {
@@ -117,9 +117,9 @@ const cannotCount = "--drain-idle: connections cannot be counted here, and are n
 // errPollAgain ends a pause between two polls.
 var errPollAgain = errors.New("time to poll again")
 
-// untilNextPoll waits for the pause and then returns errPollAgain. It returns nil if the
-// pause is not positive, because DrainIdle has passed, and another error if the app has
-// exited or drainCtx has ended.
+// untilNextPoll waits for the pause and then returns errPollAgain. A pause that is not
+// positive means that DrainIdle has passed; then untilNextPoll returns nil. It returns
+// another error if the app has exited or drainCtx has ended.
 func (s *supervisor) untilNextPoll(drainCtx context.Context, pause time.Duration) error {
 	if pause <= 0 {
 		return nil

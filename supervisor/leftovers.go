@@ -7,8 +7,8 @@ import (
 )
 
 // Leftovers are the processes that are still alive after the app has exited. usher
-// sends each of them at most one signal that asks it to stop, because many programs
-// finish their work after the first SIGTERM and exit at once on a second one.
+// sends each of them at most one signal to stop it, because many programs finish their
+// work after the first SIGTERM and exit at once on a second one.
 //
 //  1. The app gets its stop signal; with --group its whole process group does.
 //  2. When the app has exited, the roots get the app's stop signal. A root is a
@@ -23,41 +23,43 @@ import (
 //     leftover, such as tee, is not signalled while the writer is alive, because the
 //     writer would get SIGPIPE.
 //  3. The last call, after four fifths of the time: every process that has not been
-//     signalled gets SIGTERM. One reason is a shell with a trap: it runs the trap
-//     only after its foreground child has exited, and that child may have got no
-//     signal.
-//  4. SIGKILL for everything.
+//     signalled gets SIGTERM. This helps, for example, a shell with a trap: the shell
+//     runs the trap only after its foreground child has exited, and that child may
+//     have got no signal.
+//  4. At Budget.Kill every process gets SIGKILL.
 //
 // Without a readable /proc usher does not know which processes are its children.
-// Then step 2 signals everything that usher can reach, and there is no last call.
+// Then step 2 signals all processes that usher can reach, and there is no last call.
 type leftovers struct {
 	signalled time.Time      // when the app got its stop signal, or exited by itself
-	killAt    time.Time      // when everything gets SIGKILL
+	killAt    time.Time      // when all processes get SIGKILL
 	signal    syscall.Signal // the signal for the roots
 	appAsked  bool           // the app got its stop signal
-	handledAt time.Time      // when an interrupted hook exited that may have signalled its children
+	handledAt time.Time      // when an interrupted hook exited that had handled SIGTERM, and so may have signalled its children
 	called    bool           // the last call has been made
 	appCaught bool           // the app had a handler for its stop signal
 
 	before  map[procID]bool      // usher's children when the app got its signal
-	asked   map[procID]bool      // processes that have got a signal that asks them to stop
-	parents map[procID]int       // the parent's pid, as long as the parent was not usher
-	due     map[procID]time.Time // when to signal a root
-	caught  map[procID]bool      // whether it had a handler for the stop signal when the app got that
+	asked   map[procID]bool      // processes that got a signal to stop them
+	parents map[procID]int       // each process's last parent that was not usher
+	due     map[procID]time.Time // when to signal each root
+	caught  map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
 
-// Parts of the time between the stop signal and SIGKILL.
+// Constants for the time between the stop signal and SIGKILL.
 const (
 	lastCallNum, lastCallDen = 4, 5
-	// stopLookTime bounds the scan of /proc before the stop signal: the signal is sent
-	// after the scan.
+	// stopLookTime bounds the scan of /proc before the stop signal, because the scan
+	// delays that signal.
 	stopLookTime = 100 * time.Millisecond
-	// lookPause: after a scan of /proc the next one waits this many times as long as the
-	// scan took. Every exit causes a new scan, and there may be thousands of processes.
+	// lookPause bounds the CPU time of scans: the pause between two scans of /proc is
+	// this many times as long as the scan before it took. Every exit causes a new scan,
+	// and there may be thousands of processes.
 	lookPause = 10
-	// reraiseTime: an app that has a handler for the stop signal and is still killed by
-	// it may have signalled its children, then reset the handler and raised the signal
-	// again. A child that has reset its own handler within this time got that signal.
+	// reraiseTime is for an app that has a handler for the stop signal and is still
+	// killed by that signal. It may have signalled its children, reset the handler and
+	// raised the signal again. A child that has removed its own handler within this time
+	// is treated as signalled.
 	reraiseTime = 100 * time.Millisecond
 )
 
@@ -81,7 +83,7 @@ type sight struct {
 	took   time.Duration
 }
 
-// look lists the processes beside usher. It reads /proc in a goroutine, because that
+// look lists the processes besides usher. It reads /proc in a goroutine, because that
 // is slow with thousands of processes. The list omits usher's own commands, and
 // processes that were reaped during the scan.
 func (s *supervisor) look(ctx context.Context) sight {
@@ -105,8 +107,9 @@ func (s *supervisor) look(ctx context.Context) sight {
 }
 
 // rememberProcesses is called just before the app gets its stop signal. It records
-// usher's children, the parent of every process, which of them have a handler for the
-// signal, and with --group which are in the app's group and get the signal with it.
+// usher's children, the parent of every process, which processes have a handler for the
+// signal, and with --group which are in the app's process group and so get the signal
+// too.
 func (s *supervisor) rememberProcesses(ctx context.Context) {
 	if s.cfg.Grace == 0 {
 		return
@@ -188,8 +191,8 @@ func (s *supervisor) beginLeftovers() {
 	l.begin(begin, killAt, s.stopSignal())
 }
 
-// askLeftovers signals each root when it is due, and everything else at the last
-// call, until usher has no children or killCtx ends.
+// askLeftovers signals each root when it is due, and all other processes at the last
+// call. It returns when usher has no children or killCtx ends.
 func (s *supervisor) askLeftovers(killCtx context.Context) {
 	l := &s.leftovers
 	alone := func() bool { return s.loop.alone }
@@ -239,7 +242,7 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.asked[p.procID] = true // it has removed its handler since, so it got the signal
+			l.asked[p.procID] = true // the process has removed its handler since, so it got the signal
 		case !due.After(time.Now()):
 			names = s.ask(p, l.signal, names)
 		case due.Before(next):
@@ -252,8 +255,8 @@ func (s *supervisor) askRoots(procs []proc) (next time.Time) {
 	return next
 }
 
-// dueTime is when to signal a root. It is computed once, when a scan first shows the
-// process as a root, because it depends on how the parent exited.
+// dueTime returns when to signal a root. The time is computed once, when a scan first
+// shows the process as a root, because it depends on how the parent exited.
 func (s *supervisor) dueTime(p proc) time.Time {
 	l := &s.leftovers
 	if due, known := l.due[p.procID]; known {
@@ -309,16 +312,16 @@ func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 	return append(names, p.name)
 }
 
-// lastCall makes the last call if the app is still alive then.
+// lastCall makes the last call, unless the app has exited after the scan.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if v := s.look(killCtx); v.ok && !s.appExited() {
 		s.callAll(v)
 	}
 }
 
-// callAll makes the last call: SIGTERM to every process that has not been signalled.
-// With thousands of processes that takes a while, so it handles other events of the
-// loop after every reapAtOnce of them, and stops at the deadline.
+// callAll makes the last call: it sends SIGTERM to every process that has not been
+// signalled. With thousands of processes that takes long, so callAll lets the loop
+// handle other events after every reapAtOnce processes, and stops at killAt.
 func (s *supervisor) callAll(v sight) {
 	l := &s.leftovers
 	l.called = true
@@ -342,10 +345,10 @@ func (s *supervisor) callAll(v sight) {
 	}
 }
 
-// askUnseen is for when /proc cannot be read: it signals everything that usher can
-// reach, at the time at which the roots would be signalled, and waits. With --group
-// it signals nothing, because it cannot distinguish the processes of the app's group,
-// which have got the stop signal, from the others.
+// askUnseen is called if /proc cannot be read. It signals all processes that usher can
+// reach, at the time at which the roots would be signalled, and waits until usher has
+// no children or killCtx ends. With --group it signals none, because it cannot exclude
+// the processes of the app's group, which have got the stop signal.
 func (s *supervisor) askUnseen(killCtx context.Context) {
 	l := &s.leftovers
 	alone := func() bool { return s.loop.alone }
@@ -385,14 +388,14 @@ func (s *supervisor) reportLeftovers(v sight) {
 			}
 		}
 	}
-	if e.Count != 0 { // 0: all of them have exited and are not reaped yet
+	if e.Count != 0 { // 0: all of them have exited, but have not been reaped yet
 		s.emit(e)
 	}
 }
 
-// untilCommandsExit waits at most cancelTime for usher's own commands, which have
-// been terminated: a command that probes for /readyz may still be running, and must
-// not be reported as a leftover of the app.
+// untilCommandsExit waits at most cancelTime for usher's own commands, which have been
+// terminated. Otherwise a command that is still running, for example one that probes a
+// Ready target, would be reported as a leftover of the app.
 func (s *supervisor) untilCommandsExit() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -407,18 +410,19 @@ func (s *supervisor) killOthers(thorough bool) *job {
 }
 
 const (
-	// subreaperKillTime is how far beyond the deadline a subreaper may go on searching
-	// thousands of processes for those that it has to kill, and waiting for their exits.
+	// subreaperKillTime is how long a subreaper may search for processes to kill, and wait
+	// for their exits, after the deadline. There may be thousands of processes to search.
 	subreaperKillTime = 700 * time.Millisecond
-	// subreaperWait is how long it waits for an exit after a round of SIGKILL. If none
-	// comes, the next round searches all descendants, and waits twice as long.
+	// subreaperWait is how long a subreaper waits for an exit after it has sent SIGKILL.
+	// If no process exits, the next round searches all descendants and waits twice as long.
 	subreaperWait = 50 * time.Millisecond
 )
 
 // killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped or
-// ctx ends. As PID 1 it can end too early, because the kernel kills the rest. Nobody does
-// that for a subreaper, so at the end it has subreaperKillTime in any case: on a busy
-// machine a process needs some time to exit.
+// ctx ends. PID 1 may return before that, because the kernel kills the rest when PID 1
+// exits. A subreaper must kill and reap all of them itself, so with atEnd it waits for
+// subreaperKillTime instead of until ctx ends: on a busy machine a process needs some
+// time to exit.
 func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)
@@ -441,7 +445,7 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 }
 
 // killRound kills the processes that it finds, and reports whether any process exits
-// within wait after that. If so another round is needed, because that process may have left
+// within wait after that. Then another round is needed, because the process may have had
 // children.
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped

@@ -18,7 +18,7 @@ type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
 	calls     chan func()         // functions that other goroutines post; unbuffered
-	questions <-chan chan<- error // from Readiness; nil if Config.Readiness is
+	questions <-chan chan<- error // from Config.Readiness; nil if that is nil
 	done      chan struct{}       // closed when Run returns, so that post does not block for ever
 
 	owners    map[int]func(Exit)    // by pid: the function to call when a started process exits
@@ -31,7 +31,7 @@ type loop struct {
 	gcPercent int                   // GOGC before a fork
 	oneProc   bool                  // GOMAXPROCS was 1 before a fork
 	alone     bool                  // the last wait4 returned ECHILD: usher has no children
-	more      bool                  // reap stopped at its limit, so there may be more to reap
+	more      bool                  // reap stopped at its limit, so there may be more children to reap
 
 	reaped int             // how many processes have been reaped
 	exits  map[int]reaping // by pid: how they exited; nil: not recorded yet
@@ -43,7 +43,7 @@ type loop struct {
 	onSignal   func(syscall.Signal)
 	onQuestion func(reply chan<- error)
 	onOrphan   func(pid int, e Exit)
-	onStopped  func(pid int, sig syscall.Signal) // 0: it was continued
+	onStopped  func(pid int, sig syscall.Signal) // sig 0: the child was continued
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
@@ -58,7 +58,7 @@ type status struct {
 type reaping struct {
 	Exit
 	at time.Time
-	n  int // it was the nth to be reaped
+	n  int // loop.reaped after it: 1 for the first process that was reaped
 }
 
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
@@ -68,9 +68,9 @@ func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 	}
 }
 
-// until runs the loop until done reports true, and then returns nil, or until ctx ends,
-// and then returns ctx's cause. The loop waits nowhere else. Handlers record facts and
-// never call until.
+// until runs the loop until done returns true or ctx ends. In the first case it returns
+// nil, in the second ctx's cause. The loop waits nowhere else, and handlers of signals
+// and exits never call until.
 func (l *loop) until(ctx context.Context, done func() bool) error {
 	for !done() {
 		var more chan struct{}
@@ -91,8 +91,8 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 		case reply := <-l.questions:
 			l.onQuestion(reply)
 		case <-ctx.Done():
-			// A process may have exited just before the deadline: select picks any case that
-			// is ready.
+			// If a process exited just before the deadline, both cases are ready, and select
+			// may have picked this one.
 			l.reap()
 			if !done() {
 				return context.Cause(ctx)
@@ -110,19 +110,19 @@ var alwaysReady = func() chan struct{} {
 }()
 
 func (l *loop) signal(sig os.Signal) {
-	// A child may have exited before this signal was sent, while its SIGCHLD is still in
-	// inbox.Child.
+	// A child may have exited before this signal was sent, and its SIGCHLD may still be
+	// unread in inbox.Child. The exit must be handled first.
 	l.reap()
 	l.onSignal(sig.(syscall.Signal))
 }
 
-// reapAtOnce bounds the statuses that one call of reap takes: thousands of processes
-// can exit at once, and signals and deadlines must not wait until all are reaped.
+// reapAtOnce bounds how many children one call of reap reaps. Thousands of processes can
+// exit at once, and signals and deadlines must not wait until all of them are reaped.
 const reapAtOnce = 256
 
 // reap reaps the children that have exited. The kernel merges pending SIGCHLDs, so one
-// may stand for many exits: reap goes on until wait4 returns no more. After reapAtOnce
-// of them it stops, and until calls it again.
+// SIGCHLD may stand for many exits, and reap calls wait4 until it returns no more. After
+// reapAtOnce exits reap stops, and until calls it again.
 func (l *loop) reap() {
 	before := l.reaped
 	l.more = true
@@ -195,8 +195,8 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	}()
 }
 
-// claim handles the statuses that wait4 reported of pid before its start returned. If no
-// other start is running, the remaining statuses are those of orphans.
+// claim handles the statuses of pid that wait4 reported before the start of that process
+// returned. If no other start is running, the remaining statuses are those of orphans.
 func (l *loop) claim(pid int) {
 	all := l.unclaimed
 	l.unclaimed = nil
@@ -216,9 +216,10 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// duringFork calls fork in the goroutine of a start, and beginFork and endFork before and
-// after it in the loop. The lookups before fork need no second P: a thread that is
-// blocked in stat(2) gives its own back, and a second P would need a thread more.
+// duringFork calls fork in the goroutine of a start. Before and after fork it calls
+// beginFork and endFork in the loop. The lookup of the executable happens before that,
+// because it needs no second P: a thread that is blocked in stat(2) gives up its P, so
+// the loop can run.
 func (l *loop) duringFork(fork func()) {
 	prepared := make(chan struct{})
 	if l.post(func() { l.beginFork(); close(prepared) }) {
@@ -229,9 +230,9 @@ func (l *loop) duringFork(fork func()) {
 }
 
 // beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
-// keeps its processor of the scheduler (P), so with GOMAXPROCS=1 the loop could not run.
-// The garbage collector has to stop all threads and would wait for this one, so it is
-// paused; SetGCPercent waits for a collection that is running.
+// keeps its P (processor of the Go scheduler), so with GOMAXPROCS=1 the loop could not
+// run. The garbage collector has to stop all threads and would wait for this one, so it
+// is paused. SetGCPercent also waits until a collection that is running has ended.
 func (l *loop) beginFork() {
 	if l.forking++; l.forking > 1 {
 		return
@@ -242,7 +243,8 @@ func (l *loop) beginFork() {
 	}
 }
 
-// endFork restores both settings. GOMAXPROCS=2 would cost a thread more.
+// endFork restores GOGC and GOMAXPROCS. If GOMAXPROCS stayed at 2, the runtime would need
+// one more thread.
 func (l *loop) endFork() {
 	if l.forking--; l.forking > 0 {
 		return

@@ -10,7 +10,7 @@ const cgroupTimeout = 50 * time.Millisecond
 
 // reportOutOfMemory reports that the kernel has killed the app, or another process
 // of the container, for lack of memory. It reads the cgroup's files only if the app
-// failed and usher did not kill it, so that other exits are not slower.
+// failed and usher did not kill it, so that other exits are not delayed.
 func (s *supervisor) reportOutOfMemory(ctx context.Context) {
 	if s.app.pid == 0 || s.app.killed || s.app.exit == (Exit{}) {
 		return

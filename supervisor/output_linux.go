@@ -8,24 +8,25 @@ import (
 	"time"
 )
 
-// maxLine is the length at which a longer line is split.
+// maxLine is the length in bytes at which a longer line is split.
 const maxLine = 16 << 10
 
-// flushOutput passes on all output so far of commands, and of processes that they have
-// left running.
+// flushOutput passes on everything that commands, and processes that they left running,
+// have printed so far.
 func (s *linux) flushOutput() {
 	for _, c := range s.copiers {
 		c.flush()
 	}
 }
 
-// copier reads the output of a command as long as any process has the writing end
-// open: a process that a hook has left running must not be killed by SIGPIPE.
+// copier reads the output of a command as long as any process has the writing end of the
+// pipe open, because a process that a hook has left running must not be killed by
+// SIGPIPE.
 type copier struct {
 	r      *os.File
 	output func([]byte)
 	line   []byte
-	asked  chan chan struct{} // requests of flush; capacity 2: at the command's exit and at usher's
+	asked  chan chan struct{} // requests of flush; capacity 2: one when the command exits, one when usher exits
 	ended  chan struct{}      // closed at end of file
 }
 
@@ -78,9 +79,9 @@ func (c *copier) run() {
 	}
 }
 
-// rest reads the pipe until it is empty and ends the waiting of flush. It reads at most
-// the capacity of a pipe: data beyond that was written after the request. It returns
-// false at end of file.
+// rest reads until the pipe is empty, and then lets the calls of flush return. It reads
+// at most the capacity of a pipe, because data beyond that was written after the
+// request. It returns false at end of file.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// wait contains the only wait4 of the program. WUNTRACED and WCONTINUED report whether
-// the app is stopped: then it needs a SIGCONT after its stop signal.
+// wait contains the only wait4 of the program. With WUNTRACED and WCONTINUED it also
+// reports that a child was stopped or continued, because an app that is stopped needs a
+// SIGCONT after its stop signal.
 func (s *linux) wait() (int, syscall.WaitStatus, error) {
 	for {
 		var ws syscall.WaitStatus
@@ -42,8 +43,8 @@ func (s *linux) signalAll(sig syscall.Signal) {
 	}
 }
 
-// look reads /proc. As PID 1 it lists every process there but usher itself. That
-// includes processes started by "docker exec", which are no descendants of usher.
+// look reads /proc. As PID 1 it lists every process except usher itself. That includes
+// processes started by "docker exec", which are no descendants of usher.
 func (s *linux) look(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
@@ -62,7 +63,7 @@ func (s *linux) look(ctx context.Context) func() ([]proc, bool) {
 }
 
 // killOthers needs one system call as PID 1: the kernel holds tasklist_lock during
-// kill(-1), and fork(2) needs it too, so no process can escape by forking.
+// kill(-1), and fork(2) needs the same lock, so no process can escape by forking.
 func (s *linux) killOthers(thorough bool) func() {
 	switch {
 	case s.pid1 || !procIsOurs():
@@ -81,7 +82,7 @@ func (s *linux) killOthers(thorough bool) func() {
 }
 
 // killTime bounds killChildren when children fork and exit faster than it finds them.
-// The caller starts another round, because it sees their exits.
+// The caller then starts another round, because processes have exited.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new
@@ -101,10 +102,10 @@ func killChildren() {
 	}
 }
 
-// killDescendants kills what killChildren cannot reach: a kernel without
-// CONFIG_PROC_CHILDREN has no list of children, the list may miss a child while
-// another one exits (proc(5)), and the children of a process that SIGKILL does not
-// end do not become this process's children.
+// killDescendants also kills the processes that killChildren may miss. A kernel without
+// CONFIG_PROC_CHILDREN has no list of children. The list may miss a child while another
+// one exits (proc(5)). The children of a process that survives SIGKILL do not become
+// this process's children.
 func killDescendants() {
 	for _, p := range descendants(context.Background()) {
 		syscall.Kill(p.pid, syscall.SIGKILL)
@@ -125,14 +126,14 @@ func listedChildren() (children []int) {
 }
 
 // procIsOurs reports whether /proc shows the PIDs of our own PID namespace. After
-// unshare(1) without a new mount it shows those of the parent's.
+// unshare(1) without a new mount of /proc it shows the PIDs of the parent namespace.
 func procIsOurs() bool {
 	self, err := os.Readlink("/proc/self")
 	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
-// livingProcesses returns all processes in /proc that are not zombies. It stops when
-// ctx ends, because killOthers waits for its end.
+// livingProcesses returns all processes in /proc that are not zombies. It stops when ctx
+// ends, because killOthers has to wait for a scan that is running.
 func livingProcesses(ctx context.Context) []proc {
 	var all []proc
 	for _, pid := range numericEntries("/proc") {
@@ -199,8 +200,8 @@ func readStat(pid int) (proc, bool) {
 	return p, err1 == nil && err2 == nil && err3 == nil && err4 == nil
 }
 
-// readOnce fills buf by one read(2), so that the content is of one moment. It is
-// several times faster than os.ReadFile, and thousands of files may be read.
+// readOnce reads a file by one read(2), so that all of the content is from the same
+// moment. It is several times faster than os.ReadFile, and thousands of files may be read.
 func readOnce(path string, buf []byte) []byte {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Readiness lets other goroutines ask whether the app of a [Run] is ready, for a load
-// balancer or an orchestrator. It is for one Run, which gets it as Config.Readiness.
+// Readiness reports to other goroutines whether the app of a [Run] is ready, for example
+// for a load balancer. It belongs to one Run, which gets it as Config.Readiness.
 type Readiness struct{ questions chan chan<- error }
 
 // NewReadiness returns a Readiness. Ask may be called before Run; it then waits for Run.
@@ -18,11 +18,11 @@ func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
 // Ask returns nil if the app is ready, else why it is not: a [NotReadyError],
 // [ErrStopping], or the error of a Ready target. It returns ctx's error if ctx ends
-// before there is an answer.
+// before the result is known.
 //
-// The app is ready when all Config.Ready targets are. Ask probes them again if the last
-// result is older than a second; this takes at most 10 s, and concurrent calls share one
-// result. The app is not ready as soon as the shutdown begins.
+// The app is ready when all Config.Ready targets are ready. Ask probes them again if the
+// last result is older than a second. Probing takes at most 10 s, and concurrent calls
+// share one result. From the beginning of the shutdown on the app is not ready.
 func (r *Readiness) Ask(ctx context.Context) error {
 	reply := make(chan error, 1) // capacity 1, so that the loop never blocks on sending
 	select {
@@ -42,7 +42,7 @@ const (
 	// readinessAge is how long a result is used before the targets are probed again.
 	readinessAge = time.Second
 	// readinessTimeout bounds the probes of one call of Ask. A target may have no timeout
-	// of its own, and one that hangs must be probed again later.
+	// of its own, and a probe that hangs must end so that the target is probed again later.
 	readinessTimeout = 10 * time.Second
 )
 
@@ -55,7 +55,7 @@ type NotReadyError struct{ Phase Phase }
 
 func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
-// readiness is the loop's state of a Readiness.
+// readiness is the state that the loop keeps for Config.Readiness.
 type readiness struct {
 	reached bool               // all targets were ready once
 	stopped bool               // the shutdown has begun
@@ -65,8 +65,8 @@ type readiness struct {
 	cancel  context.CancelFunc // cancels the last probes; nil: there were none
 }
 
-// answerReadiness replies with the last result, or if that is too old probes the
-// targets again. Calls of Ask during that time share the result.
+// answerReadiness replies with the last result. If that is too old, it probes the targets
+// again, and calls of Ask that come meanwhile get the same result.
 func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 	r := &s.readiness
 	switch {
@@ -106,8 +106,8 @@ func (s *supervisor) readinessKnown(err error) {
 	s.answerWaiting(err)
 }
 
-// stopReadiness makes every call of Ask return ErrStopping. It is called first when the
-// shutdown begins.
+// stopReadiness makes every call of Ask return ErrStopping. It is called as soon as the
+// shutdown begins or the app has exited.
 func (s *supervisor) stopReadiness() {
 	s.readiness.stopped = true
 	s.answerWaiting(ErrStopping)

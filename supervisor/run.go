@@ -52,7 +52,7 @@ type supervisor struct {
 	phase          Phase
 	app            app
 	pendingSignals []syscall.Signal // received before the app was started, in order; 0 if one was lost
-	laterStops     []syscall.Signal // stop signals between the first one and the drain or the stop
+	laterStops     []syscall.Signal // stop signals received after the first one, kept for the drain or the stop
 	readiness      readiness
 
 	stop          func(error) // cancels startCtx with a StopError
@@ -71,9 +71,9 @@ type app struct {
 	exited    time.Time
 	exit      Exit
 	killed    bool // usher sent SIGKILL at the deadline
-	stopped   bool // by a signal such as SIGSTOP: it handles no signal but SIGKILL until SIGCONT
+	stopped   bool // a signal such as SIGSTOP stopped it, so it handles no signal but SIGKILL until SIGCONT
 	terminal  bool // its process group became the terminal's foreground group
-	continued bool // childStopped has sent it SIGCONT, which it does once
+	continued bool // childStopped has sent SIGCONT, and does not do so again
 
 	// The last forwarded signal that was no stop signal. The sender may have meant it
 	// as one; see hintStopOn.
@@ -99,7 +99,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s.loop.onQuestion = func(reply chan<- error) { s.answerReadiness(startCtx, reply) }
 	s.emitStartupWarnings()
 
-	// The startup: each step only if the one before it succeeded.
+	// The startup. Each step runs only if the step before it succeeded.
 	err := s.wait(startCtx)
 	if err == nil {
 		err = s.runStartHooks(startCtx, PreStart, c.PreStart, never)
@@ -126,8 +126,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = context.Cause(startCtx) // a stop signal was received as the app exited
 	}
 
-	// The shutdown: every step, even if others failed, all within one budget that began
-	// with the first stop signal or the app's exit.
+	// The shutdown. Every step runs, even if others failed. One budget, which began with
+	// the first stop signal or the app's exit, bounds all of them together.
 	s.beginShutdown(err)
 	if s.app.pid != 0 && !s.appExited() {
 		s.drain(ctx)
@@ -140,8 +140,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	return s.finish(), s.reason
 }
 
-// stopOnEnd makes the end of ctx act as a SIGTERM. It returns a context that does not
-// end with ctx, for the shutdown after that.
+// stopOnEnd makes the end of ctx act as a SIGTERM. It returns a context for the shutdown,
+// which does not end with ctx.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() { s.loop.post(func() { s.requestStop(syscall.SIGTERM) }) })
 	return context.WithoutCancel(ctx)
@@ -161,8 +161,8 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 	return s
 }
 
-// emitStartupWarnings reports what in this configuration or this environment the user
-// may not expect.
+// emitStartupWarnings warns of effects of this configuration or this environment that the
+// user may not expect.
 func (s *supervisor) emitStartupWarnings() {
 	pid1, seesAll := s.loop.sys.becomeSubreaper()
 	s.pid1 = pid1
@@ -196,13 +196,14 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish kills what is left, reports the summary and returns the exit status.
+// finish sends every SIGKILL that is still due, reports the summary and returns the exit
+// status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
 	}
 	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.alone && len(s.cfg.PostStop) > 0 {
-		// A post-stop hook that was still running at the deadline, and its children.
+		// Kill a post-stop hook that was still running at the deadline, and its children.
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		s.killLeftovers(ctx, true)
 		cancel()
@@ -216,8 +217,8 @@ func (s *supervisor) finish() int {
 	return sum.Code
 }
 
-// code is usher's exit status. SuccessExit applies to an app that exited after a stop
-// signal, not to one that usher killed.
+// code returns usher's exit status. SuccessExit applies to an app that exited after a
+// stop signal, not to an app that usher killed.
 func (s *supervisor) code() int {
 	code := codeOf(s.reason, s.app.pid != 0, s.app.exit)
 	if s.stopSignalReceived() != 0 && s.app.pid != 0 && !s.app.killed && slices.Contains(s.cfg.SuccessExit, code) {
@@ -226,7 +227,7 @@ func (s *supervisor) code() int {
 	return code
 }
 
-// stopSignalReceived is the stop signal that began the shutdown, or 0.
+// stopSignalReceived returns the stop signal that began the shutdown, or 0.
 func (s *supervisor) stopSignalReceived() syscall.Signal {
 	var stop StopError
 	if errors.As(s.reason, &stop) {

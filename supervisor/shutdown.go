@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Why a step of the shutdown ended early or was skipped. The texts appear in the log.
+// The reasons for which a step of the shutdown ends early or is skipped. The texts appear
+// in the log.
 var (
 	errShare        = errors.New("its share of --grace is used up")
 	errNoTime       = errors.New("no time left")
@@ -138,7 +139,7 @@ func (s *supervisor) sendStopSignal() {
 	}
 }
 
-// stopSignal is the signal that stops the app.
+// stopSignal returns the signal that stops the app.
 func (s *supervisor) stopSignal() syscall.Signal {
 	switch received := s.stopSignalReceived(); {
 	case s.cfg.StopSignal > 0:
@@ -160,15 +161,15 @@ func (s *supervisor) killApp(ctx context.Context) {
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
 	if s.loop.until(goneCtx, s.appExited) != nil {
-		// SIGKILL does not end a process in an uninterruptible sleep, such as on a disk
-		// that does not respond. usher exits as if it had.
+		// SIGKILL does not end a process in an uninterruptible sleep, for example on a disk
+		// that does not respond. Such an app is treated as if SIGKILL had ended it.
 		s.app.exit, s.app.exited = Exit{Signal: syscall.SIGKILL}, time.Now()
 	}
 }
 
-// shellHintDelay is how long after its stop signal a shell must be running for the log
-// to suggest "exec". The shell is then most likely waiting for a child that got no
-// signal.
+// shellHintDelay: if the app is a shell and is still running so long after its stop
+// signal, the log suggests "exec", because the shell is probably waiting for a child that
+// got no signal.
 const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}

@@ -17,7 +17,7 @@ func (s *supervisor) isStop(sig syscall.Signal) bool {
 }
 
 // requestStop begins the shutdown at the first stop signal, from which the budget
-// counts. Later ones have an effect only in the drain and the stop.
+// counts. Later stop signals are kept for the drain or the stop.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -31,8 +31,8 @@ func (s *supervisor) requestStop(sig syscall.Signal) {
 	s.stop(StopError{sig})
 }
 
-// maxPending bounds how many signals are kept until the app is started, and so the
-// memory for them.
+// maxPending bounds how many signals are kept until the app is started, and how many stop
+// signals after the first one, so that a flood of signals cannot use up the memory.
 const maxPending = 1024
 
 // signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end
@@ -46,7 +46,7 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	case len(s.pendingSignals) < maxPending:
 		s.pendingSignals = append(s.pendingSignals, sig)
 		s.emit(Event{Kind: SignalPending, Signal: sig})
-	case len(s.pendingSignals) == maxPending: // the 0 makes this case happen once
+	case len(s.pendingSignals) == maxPending: // the 0 is appended so that this case happens once
 		s.pendingSignals = append(s.pendingSignals, 0)
 		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
 	}
@@ -79,7 +79,7 @@ func (s *supervisor) signalInRun(sig syscall.Signal) {
 }
 
 // signalInDrain ignores a repeated stop signal, because orchestrators repeat SIGTERM.
-// SIGINT skips the drain: it is sent by a person who does not want to wait.
+// SIGINT skips the drain, because a person who does not want to wait sends it by Ctrl-C.
 func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseFunc) {
 	switch {
 	case sig == syscall.SIGINT:
@@ -92,8 +92,8 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// signalInStop forwards every signal. With --stop-signal none something else stops the
-// app, so stop signals are ignored.
+// signalInStop forwards every signal. With --stop-signal none it ignores stop signals,
+// because something else stops the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)
@@ -112,7 +112,7 @@ func (s *supervisor) ignore(sig syscall.Signal) {
 	s.emit(e)
 }
 
-// forward forwards a signal to the app, after --rewrite.
+// forward sends a signal to the app, or the signal that --rewrite gives for it.
 func (s *supervisor) forward(sig syscall.Signal) {
 	if s.appExited() {
 		s.ignore(sig)
@@ -154,10 +154,10 @@ func (s *supervisor) signalApp(sig syscall.Signal) error {
 
 const (
 	// stopOnWindow: if the app exits so soon after a forwarded signal, the signal was
-	// probably meant to stop it.
+	// probably meant to stop the app, and the log suggests --stop-on.
 	stopOnWindow = time.Minute
-	// stopOnDelay is how long after a signal that images use as STOPSIGNAL the app must
-	// be running for the log to suggest --stop-on.
+	// stopOnDelay: if the app is still running so long after a forwarded signal that images
+	// use as STOPSIGNAL, the log suggests --stop-on too.
 	stopOnDelay = 5 * time.Second
 )
 

@@ -15,8 +15,8 @@ import (
 )
 
 // sockets lists the TCP sockets of the network namespace by sock_diag(7), which works
-// without /proc and for every user, or else by /proc/net/tcp, because sandboxes such as
-// gVisor may not implement sock_diag.
+// without /proc and for every user. If that fails it reads /proc/net/tcp, because
+// sandboxes such as gVisor may not implement sock_diag.
 func (s *linux) sockets() ([]socket, error) {
 	defer s.reads.take()()
 	var all []socket
@@ -131,8 +131,8 @@ func readProcNetTCP(files ...string) ([]socket, error) {
 	return all, nil
 }
 
-// parseProcNetTCP parses one line for each socket. The first fields are its number, the
-// local address, the remote address and the state.
+// parseProcNetTCP parses one line for each socket. The first fields of a line are the
+// socket's number, its local address, its remote address and its state.
 func parseProcNetTCP(r io.Reader) (all []socket, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

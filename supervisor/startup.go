@@ -12,7 +12,8 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// errAppExited is why a step is skipped or ended early when the app has exited.
+// errAppExited is the error of a step that is skipped or ended early because the app has
+// exited.
 var errAppExited = errors.New("the app has exited")
 
 func never() bool { return false }
@@ -79,8 +80,8 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 		}
 		return err
 	}
-	// The error of a job whose context has ended is a consequence of that: return the
-	// cause.
+	// If the context has ended, the job's error is only a consequence of that, so return
+	// the cause.
 	if j.err == nil || ctx.Err() == nil {
 		return j.err
 	}
@@ -135,9 +136,9 @@ func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks 
 	return nil
 }
 
-// runStartHook runs one hook. After a stop signal its command gets SIGTERM and the time
-// of interruptLimit, because a migration must be able to roll back. A hook that is no
-// command is cancelled.
+// runStartHook runs one hook. After a stop signal the hook's command gets SIGTERM and may
+// run until interruptLimit, because a migration must be able to roll back. A hook that
+// runs no command is cancelled at once.
 func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, early func() bool) error {
 	hookCtx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -164,8 +165,9 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	return err
 }
 
-// interruptHook sends SIGTERM to a hook's command and waits until it has exited. It
-// returns the reason for which the caller cancels the hook if that is still running.
+// interruptHook sends SIGTERM to a hook's command and waits until the command has exited,
+// for at most interruptLimit. If the hook is still running then, the caller cancels it
+// with the returned cause.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
@@ -197,9 +199,10 @@ func (s *supervisor) interruptResult(err error) error {
 	return &InterruptedError{syscall.SIGTERM, err}
 }
 
-// interruptLimit bounds an interrupted hook: in pre-start by Budget.Kill, or without
-// --grace not at all; in post-start, where the app still has to be stopped after it, by
-// Budget.Drain, or without --grace by one second.
+// interruptLimit bounds an interrupted hook. A pre-start hook may run until Budget.Kill,
+// or without --grace as long as it needs. A post-start hook may run only until
+// Budget.Drain, because the app must be stopped after it, or without --grace for one
+// second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
 	case s.phase == PreStart:
@@ -279,8 +282,9 @@ func (s *supervisor) execApp() error {
 	return &PhaseError{Start, s.loop.sys.replace(process{argv: s.cfg.Command, env: s.cfg.Env, app: true})}
 }
 
-// waitReady probes the Ready targets, then runs the post-start hooks, while the app
-// runs. If the app exits first, its own exit is what counts.
+// waitReady probes the Ready targets and then runs the post-start hooks, while the app
+// runs. If the app exits first, waitReady returns nil, because the app's exit is then the
+// reason of the shutdown.
 func (s *supervisor) waitReady(startCtx context.Context) error {
 	if len(s.cfg.Ready) > 0 {
 		s.enter(Ready)
@@ -298,8 +302,8 @@ func (s *supervisor) waitReady(startCtx context.Context) error {
 
 // childStopped records whether the app is stopped; sig is 0 if it was continued. If the
 // app used the terminal before it became the foreground group, the kernel has stopped it
-// by SIGTTIN or SIGTTOU, and childStopped continues it once. Other stops were meant by
-// the user or the app.
+// by SIGTTIN or SIGTTOU, and childStopped continues it once. It does not undo other
+// stops, because the user or the app meant them.
 func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
 	if pid != s.app.pid {
 		return

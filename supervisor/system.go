@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// kernel is everything that Run needs from the operating system. There is one real
-// implementation, and one for the stories in fake time.
+// kernel is everything that Run needs from the operating system. linux implements it, and
+// fake for the tests in fake time.
 //
 // The loop calls its methods, which do not block unless their comments say otherwise.
 // start, look and killOthers return a function for the part that may block on a file
@@ -38,8 +38,8 @@ type kernel interface {
 	// thorough to all descendants. As PID 1 killOthers itself sends it to all others.
 	killOthers(thorough bool) func()
 	// becomeSubreaper makes usher the parent of orphans among its descendants, unless it
-	// is PID 1, which is their parent anyway. seesAll: usher can reach every process
-	// that it may have to stop.
+	// is PID 1, which is their parent anyway. seesAll reports whether usher can find every
+	// process that it may have to stop.
 	becomeSubreaper() (pid1, seesAll bool)
 	// sockets lists the TCP sockets of the network namespace that listen or are
 	// connected. It is slow if there are many, so the loop calls it in a goroutine.
@@ -48,24 +48,24 @@ type kernel interface {
 	// lack of memory since the app was started, and the container's limit in bytes; 0:
 	// no limit. It reads files, so the loop calls it in a goroutine.
 	outOfMemory() (killed int, limit int64)
-	// flushOutput passes on all output so far of commands, and of processes that they
-	// have left running.
+	// flushOutput passes on everything that commands, and processes that they left
+	// running, have printed so far.
 	flushOutput()
 	// appExited takes the terminal's foreground back from the app.
 	appExited()
 }
 
-// process is what to start: the app, or a command of a hook or a probe.
+// process describes a process to start: the app, or a command of a hook or a probe.
 type process struct {
-	ctx    context.Context // of a command: it is not started once this has ended
+	ctx    context.Context // of a command, which is not started if ctx has ended
 	argv   []string
 	env    []string
 	app    bool     // gets the terminal, stdin, stdout, stderr and the inherited descriptors
 	detach bool     // with app: Config.Detach
 	self   []string // with app: Config.Self
 	output func(line []byte)
-	// forking runs a function in which the thread may be blocked in vfork; nil: it
-	// needs no preparation.
+	// forking prepares the Go runtime for a thread that is blocked in vfork, and calls
+	// fork; nil: fork is called without preparation.
 	forking func(fork func())
 }
 
@@ -74,8 +74,8 @@ type child struct {
 	pid      int
 	terminal bool   // its process group became the terminal's foreground group
 	left     string // with detach: usher's former working directory; "": it has not changed
-	// flush returns when all that the child printed before the call has been passed to
-	// output.
+	// flush returns when everything that the child printed before the call has been
+	// passed to output.
 	flush func()
 }
 

@@ -18,19 +18,19 @@ type linux struct {
 	copiers   []*copier
 	memory    memoryCgroup
 
-	// Each thread in a system call is one of those that usher has to have before the
-	// app starts. So one command is started at a time, and one thing at a time is read
-	// from /proc and the like. The app does not wait for a command whose start is
-	// blocked.
+	// A goroutine in a system call that blocks occupies a thread, and usher creates all
+	// its threads before the app starts. To need few of them, it starts one command at a
+	// time, and one goroutine at a time reads /proc, sockets and the cgroup's files. The
+	// start of the app takes no turn, so a command whose start blocks does not delay it.
 	commands, reads turn
 }
 
-// turn lets one goroutine at a time go on.
+// turn lets one goroutine at a time continue.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits for the turn; end gives it to the next.
+// take waits for the turn. end passes it to the next goroutine that waits.
 func (t turn) take() (end func()) {
 	t <- struct{}{}
 	return func() { <-t }
@@ -41,8 +41,8 @@ func newSystem() kernel {
 }
 
 // inheritedFiles returns the descriptors from 3 on that usher inherited, and sets
-// close-on-exec on them, so that hooks do not get them; the app does by startApp. They
-// are recognized by the missing flag: Go sets it on everything that it opens.
+// close-on-exec on them, so that hooks do not get them. startApp passes them to the app.
+// Only inherited descriptors lack that flag, because Go sets it on all that it opens.
 func inheritedFiles() []int {
 	var fds []int
 	for _, fd := range openFiles() {
