@@ -15,12 +15,12 @@ func (p *targetParser) splitAuthority() (authority, rest string) {
 	return p.rest, ""
 }
 
-// parseHostPort parses HOST:PORT or [IPv6]:PORT. defaultPort is used when no port is
-// written; with 0 a port is required.
+// parseHostPort parses HOST:PORT or [IPv6]:PORT. If authority has no port, the port is
+// defaultPort; if that is 0, a missing port is an error.
 //
-// A password with an unescaped / or space ends the authority early, so that its beginning
-// is parsed as the port. Therefore messages do not show a port that is not a number, and
-// show nothing of a text with an @ or with more than one word.
+// An unescaped / or space in a password ends the authority early, so the first part of the
+// password is parsed as the port. Therefore messages never show a port that is not a
+// number. They show no part of a text that has an @ or more than one word.
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)

@@ -8,23 +8,24 @@ import (
 const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 
 // askAMQP sends the protocol header and reads the server's answer: Connection.Start, or
-// the server's own header, with which it rejects a version that it does not support (in
-// AMQP 1.0, section 2.2, too). Either means that the server is up.
+// the server's own header, with which it rejects a version that it does not support (AMQP
+// 1.0, section 2.2, requires the same). Both answers mean that the server is up.
 //
-// RabbitMQ logs every way to end a connection before a login: Close as an error, a closed
-// connection as a warning, "client unexpectedly closed TCP connection". The probe closes
-// the connection. That causes one line per wait, because RabbitMQ opens its port last and
-// so the first attempt that connects succeeds.
+// RabbitMQ logs every connection that ends before a login. It logs an error after a
+// Connection.Close. If the client only closes the connection, as the probe does, it logs
+// the warning "client unexpectedly closed TCP connection". There is one such line per
+// wait: RabbitMQ opens its port last, so the first attempt that connects succeeds.
 func askAMQP(s *session) error {
 	s.write(amqpHeader)
 	head, err := s.read(8)
 	switch {
 	case err != nil:
 		return err
-	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // its own header is an echo
+	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // amqpHeader itself would be an echo
 		return nil
 	}
-	// A frame (section 4.2.3): a method on channel 0, its size, class, method, arguments, 0xCE.
+	// A frame (section 4.2.3): type 1 (a method), channel 0, the size, then the class, the
+	// method, its arguments, and 0xCE at the end.
 	size := binary.BigEndian.Uint32(head[3:7])
 	if string(head[:3]) != "\x01\x00\x00" || size < 5 || size > maxServerBytes/2 {
 		return errWrongProtocol("AMQP")
@@ -33,7 +34,7 @@ func askAMQP(s *session) error {
 	switch {
 	case err != nil:
 		return err
-	case head[7] != 0 || string(rest[:3]) != "\x0a\x00\x0a" || rest[size-1] != 0xCE: // 10, 10: Connection.Start
+	case head[7] != 0 || string(rest[:3]) != "\x0a\x00\x0a" || rest[size-1] != 0xCE: // class 10, method 10: Connection.Start
 		return errWrongProtocol("AMQP")
 	}
 	return nil

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Ask probes each target once, all at the same time. It returns nil when all are ready,
-// else the errors of the others, joined in the order of the targets, each as
-// "NAME: reason".
+// Ask probes each target once, all at the same time. It returns nil when all are ready.
+// Otherwise it joins the errors of the targets that are not ready, in the order of
+// targets, each as "NAME: reason".
 func Ask(ctx context.Context, targets []Target, a Attempt) error {
 	errs := make([]error, len(targets))
 	done := make(chan struct{})

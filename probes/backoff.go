@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// minDelay is the first delay, and the shortest one apart from jitter.
+// minDelay is the first delay, and without jitter the shortest one.
 const minDelay = 10 * time.Millisecond
 
 // maxInterval is the largest value of interval=.
@@ -25,12 +25,11 @@ const (
 	unresolved                     // the name lookup failed
 	timedOut                       // a timeout
 	unreachable                    // any other error of the kernel, such as no route
-	noFailure                      // a success, but successes= asks for more of them
+	noFailure                      // the attempt succeeded, but successes= requires more successes
 )
 
-// isCheap reports whether a failure costs the target nothing, because a kernel detects it
-// and no process runs. All other failures cost a server work, or mean that it is too busy
-// to respond.
+// isCheap reports whether a failure costs the target nothing, because a kernel detects it.
+// All other failures make a server work, or mean that it is too busy to respond.
 func (k failureKind) isCheap() bool { return k == refused || k == notFound }
 
 func classify(err error) failureKind {
@@ -53,27 +52,29 @@ func classify(err error) failureKind {
 	return wrongAnswer
 }
 
-// computeDelay returns the delay before the next attempt. since is for how long failures
-// of kind k have been seen; the delay grows with it, up to interval. jitter in [0,1) makes
-// the delay up to a quarter shorter or longer, so that pods that start together do not
-// probe together.
+// computeDelay returns the delay before the next attempt. Failures of kind k have been
+// seen for since. The delay grows with since, up to interval. jitter, in [0,1), makes the
+// delay up to a quarter shorter or longer, so that pods that start together do not probe
+// together.
 //
-// Short delays detect readiness early, long ones cost the target less. The table shows what
-// the constants below give if attempts take no time: attempts a second, and how late
-// readiness is detected on average. A fixed interval of one second would be 480 ms late.
+// Short delays detect readiness early; long delays cost the target less. The table shows
+// the attempts a second and how late readiness is detected on average, if attempts take no
+// time. For waits of 10 s and more it shows only the attempts a second. With a fixed
+// interval of one second, readiness would be detected 480 ms late.
 //
 //	                     waits of 0.5 to 6 s    10 s   20 s   60 s
 //	refused, notFound    19.3/s, 31 ms late     17.5   14.3   7.7/s
 //	every other kind      7.4/s, 92 ms late      5.1    3.4   1.8/s
 //
-// Constant delays of 190 ms would be 97 ms late at 5.4/s. But delays start at 10 ms, because
-// a server that is ready soon should be detected soon, and they keep growing, because a long
-// wait should cost little.
+// With a constant delay of 190 ms, readiness would be detected 97 ms late, at 5.4 attempts
+// a second. But the delays start at 10 ms, because a server that is ready soon should be
+// detected soon, and they keep growing, because a long wait should cost little.
 //
 // For the second row the delay doubles until it is 165 ms, a third of a second after the
-// first failure. Two alternatives: since/2 detects servers that are ready within 0.1 s
-// after 55 instead of 70 ms, but costs two to four attempts more in every wait; since/8
-// without the constant is 200 ms late at 12/s.
+// first failure. With since/2 in place of since, a server that is ready within 0.1 s would
+// be detected after 55 instead of 70 ms, but every wait would have two to four attempts
+// more. With since/8 alone, readiness would be detected 200 ms late, at 12 attempts a
+// second.
 func computeDelay(k failureKind, since, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
@@ -94,15 +95,17 @@ type backoff struct {
 	first, last [noFailure + 1]time.Time // when each kind of failure was seen; zero: never
 }
 
-// restartAge: when a new kind of failure is seen, delays restart as if it had been seen for
-// this long. All waiting clients see it at the same time. If all restarted with minDelay, a
-// server that has just started would get nearly three times as many attempts as before.
+// restartAge is the age that next gives to a new kind of failure: the delays restart as if
+// that failure had been seen for this long. All waiting clients see a new failure at the
+// same time. If all restarted with minDelay, a server that has just started would get
+// nearly three times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended now with err. A kind of failure that
-// has not been seen for ten intervals restarts the delays, because the target will probably
-// be ready soon. It is not enough to compare with the previous attempt: two backends behind
-// one name may fail in different ways in turn, and would be probed a hundred times a second.
+// has not been seen for ten intervals restarts the delays, because the target will
+// probably be ready soon. A comparison with the previous attempt alone is not enough: two
+// backends behind one name may fail in different ways in turn. They would restart the
+// delays every time, and be probed a hundred times a second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // the Target was not made by Parse
@@ -118,7 +121,7 @@ func (b *backoff) next(err error, now time.Time) time.Duration {
 	return computeDelay(k, now.Sub(b.first[k]), b.interval, rand.Float64())
 }
 
-// sleep waits for d. If ctx ends first, it returns the cause.
+// sleep waits for d. If ctx ends first, sleep returns its cause.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

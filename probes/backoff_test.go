@@ -43,15 +43,16 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// The test simulates waits. Attempts take no time, which is the worst case for their number.
+// The test simulates waits. Attempts take no time, because then a wait has the most
+// attempts.
 func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
 	ours := func(k failureKind, since time.Duration) time.Duration {
 		return computeDelay(k, since, time.Second, random.Float64())
 	}
-	// simulate simulates waits whose lengths are between from and to. It returns the attempts
-	// a second over all of them, and how late readiness is detected on average.
+	// simulate simulates waits with lengths between from and to. It returns the attempts a
+	// second over all waits, and how late readiness is detected on average.
 	simulate := func(waits int, delay func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
@@ -70,9 +71,9 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	require.InDelta(t, time.Second/2, second, float64(25*time.Millisecond))
 	tests := []struct {
 		kinds    []failureKind
-		from, to time.Duration // the waits
+		from, to time.Duration // the lengths of the waits
 		rate     float64       // attempts a second
-		late     float64       // relative to a fixed interval of one second
+		late     float64       // how late readiness is detected, relative to a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -102,8 +103,8 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 
 // A herd records when many waiters probe the same server.
 type herd struct {
-	attempts    []int           // the number in each window
-	begun, done []time.Duration // when each waiter has started and ended
+	attempts    []int           // how many attempts each window has
+	begun, done []time.Duration // when each waiter started and ended
 }
 
 // window is the length of time in which attempts are counted together.
@@ -117,9 +118,10 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// assertNoBursts asserts that all waiters ended within a second after up, the time at which
-// the server became ready. From a second after the last start on, no window may have more
-// than twice the average number of attempts, over the second around it or before up.
+// assertNoBursts asserts that all waiters ended within a second after up, the time at
+// which the server became ready. It also asserts, from a second after the last start on,
+// that no window has more than twice the average attempts of the ten windows around it.
+// For windows near or after up, the average is that of the last ten windows before up.
 func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
@@ -142,8 +144,8 @@ func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
 	err503 := errors.New("status 503")
 	tests := []struct {
 		name   string
-		listen time.Duration // when the server stops refusing connections and returns an error
-		up     time.Duration // when it is ready
+		listen time.Duration // when the server begins to accept connections and to return errors
+		up     time.Duration // when the server becomes ready
 	}{
 		{"connections are refused", time.Hour, 5 * time.Second},
 		{"the server returns errors", 0, 5 * time.Second},

@@ -26,8 +26,8 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// buildCommand rejects characters that are special to a shell. Messages do not show the
-// arguments, because these may be secret.
+// buildCommand rejects unquoted characters that are special to a shell. Messages do not
+// show the arguments, because these may be secret.
 func buildCommand(p *targetParser) Probe {
 	p.name = CommandName(p.argv[0].text)
 	if p.name == "" {

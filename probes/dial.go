@@ -42,7 +42,8 @@ const (
 	// maxDials is how many dials run at a time. Each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// keptDials is how many of them run until the attempt ends. The others are replaced.
+	// keptDials is how many of the dials run until the attempt ends. Only the other ones
+	// are replaced.
 	keptDials = 4
 )
 
@@ -51,8 +52,9 @@ const (
 // packets does not use up the whole timeout. The delay is stagger, or less when many
 // addresses must share a short timeout.
 //
-// When maxDials dials are running, the next dial replaces one of them. The keptDials oldest
-// stay, because a distant server needs the time; the oldest of the others is replaced.
+// When maxDials dials are running, the next dial replaces one of them. The keptDials
+// oldest stay, because a dial of a distant server takes time; the oldest of the others is
+// replaced.
 //
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
@@ -146,8 +148,8 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 
 // moreSpecific returns the error to report when every address has failed: the first one,
 // because its address was the preferred one, unless a later one is a refused connection.
-// That comes from the host itself; "network is unreachable" often means only that this
-// pod has no IPv6.
+// The host itself refuses a connection, while "network is unreachable" often means only
+// that this pod has no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

@@ -22,7 +22,7 @@ func TestMoreSpecificErrorIsReported(t *testing.T) {
 	assert.Equal(t, syscall.EHOSTUNREACH, moreSpecific(syscall.EHOSTUNREACH, syscall.ENETUNREACH))
 }
 
-// numberedAddrs returns n addresses.
+// numberedAddrs returns n different addresses.
 func numberedAddrs(n int) (list []netip.Addr) {
 	for i := range n {
 		list = append(list, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
@@ -32,7 +32,7 @@ func numberedAddrs(n int) (list []netip.Addr) {
 
 // A fakeNetwork replaces dials by a table of addresses, and counts them.
 type fakeNetwork struct {
-	acceptsAfter map[netip.Addr]time.Duration // how long a dial takes; other addresses drop packets
+	acceptsAfter map[netip.Addr]time.Duration // how long a dial of the address takes; all other addresses drop packets
 	refuses      bool                         // other addresses refuse connections instead
 
 	mu                   sync.Mutex
@@ -138,7 +138,8 @@ func TestDialEndsAllDialsWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-// Of a thousand real addresses one accepts. The process may open only a few descriptors.
+// One of a thousand real addresses accepts connections. The process may open only a few
+// descriptors.
 func TestDialNeedsFewDescriptorsForAThousandAddresses(t *testing.T) {
 	if !runsInChild(t, 0) { // the limit applies to the whole process
 		return

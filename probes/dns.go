@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A dnsProbe is ready when its name resolves. Here the timeout covers the lookup; if it
-// expires, the next attempt uses the result of the same lookup.
+// A dnsProbe is ready when its name resolves. Its timeout covers the lookup. When the
+// timeout expires, the lookup continues, and the next attempt uses its result.
 type dnsProbe struct {
 	host    string
 	pending chan struct{} // closed when the lookup of an earlier attempt has ended; guarded by the resolver

@@ -8,7 +8,7 @@
 //	redis-cli -h cache ping
 //
 // A probe is a target that is tried again and again until it is ready. A hook is a target
-// that is run once. The grammar is the same for both; [Use] says which one a target is.
+// that is run once. The grammar is the same for both; the [Use] passed to [Parse] selects one.
 //
 // # Functions
 //
@@ -20,7 +20,7 @@
 //
 // To wait for something else, make a [Target] with a [Probe] of your own. For commands,
 // provide a [Runner]: the package starts no process itself, because in an init one loop
-// makes every call of wait4.
+// reaps all processes.
 //
 // # Guarantees
 //
@@ -29,13 +29,13 @@
 //     Every address of a name is tried, at most 8 at a time.
 //   - A file system that does not respond does not hang an attempt either. One thread makes
 //     the system calls for file targets, unix sockets and the files of options, one after
-//     the other. When a call hangs, another thread takes over and leaves out the mount on
-//     which it hangs. There are at most four of these threads, one for each mount that does
-//     not respond.
+//     the other. When a call hangs, a second thread takes over and leaves out the mount on
+//     which the first one hangs. When the second thread hangs on another mount, the other
+//     calls wait.
 //   - The method, headers, user, body and client certificate of a target are sent only to
-//     the scheme, host and port of its URL, and from http to https on their default ports.
-//     A redirect to another scheme or port of the host is followed with a GET or HEAD
-//     without them.
+//     the scheme, host and port of its URL, and after a redirect from http to https if both
+//     use their default ports. After a redirect to another scheme or port of the host, the
+//     request is a GET or HEAD without them.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time of the wait, with
@@ -47,7 +47,7 @@
 //     (the next attempt uses its result) and a system call that hangs on a mount.
 //   - No error and no name contains the user, query or fragment of a URL, the value of a
 //     header, the body or the send= of a target, or the path of a hook's URL.
-//   - HTTP_PROXY is not used. It is for the app.
+//   - HTTP_PROXY is ignored, because it is meant for the app.
 //   - Nothing is printed: [Wait] passes every attempt to a function, as an [Update]. (For
 //     grpc://, golang.org/x/net prints frames through package log if GODEBUG has
 //     http2debug=2.)

@@ -41,9 +41,9 @@ func hasEnded(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// errOrCause returns err, or the cause of the context if the context has ended: then the
-// error of the connection is a consequence. A fileTimeoutError is returned in any case,
-// because it names the reason of the timeout.
+// errOrCause returns err. If ctx has ended, it returns the cause of ctx instead, because
+// err is only a consequence of that. A fileTimeoutError is returned in any case, because
+// it names the reason of the timeout.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {
@@ -52,8 +52,8 @@ func errOrCause(ctx context.Context, err error) error {
 	return context.Cause(ctx)
 }
 
-// sanitizeErr reduces an error of the network to its reason. It drops the address, path
-// or URL that Go puts in front: these may be secret, and the caller names the target.
+// sanitizeErr reduces an error of the network to its reason. It drops the address, path or
+// URL that Go puts in front, because these may be secret and the caller names the target.
 func sanitizeErr(err error) error {
 	var errno syscall.Errno
 	switch {

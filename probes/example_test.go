@@ -39,7 +39,7 @@ func Example() {
 	// <nil>
 }
 
-// All errors of a text are reported at once, each with the right form.
+// All errors of a text are reported at once, each with the form to write instead.
 func ExampleParse() {
 	for _, text := range []string{"status=204 timeout=2s https://auth/healthz", "retries=3 timeout=soon db:5432"} {
 		target, err := probes.Parse(text, probes.ForWait)

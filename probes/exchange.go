@@ -18,10 +18,10 @@ import (
 
 // An exchange is one HTTP/1.1 request on its own connection, and the response.
 //
-// net/http writes the request and parses the response, but its Transport is not used: it
-// rejects a response that is received before the request is written (such as a fixed one
-// from nc), prints that response through package log, and its goroutines outlive the
-// request.
+// net/http writes the request and parses the response, but its Transport is not used. It
+// rejects a response that is received before the request is written (such as the fixed
+// response of a server made with nc) and prints that response through package log. Its
+// goroutines outlive the request.
 type exchange struct {
 	conn     net.Conn
 	response *http.Response // its Body is never closed, because Close may read it to the end

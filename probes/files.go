@@ -17,24 +17,25 @@ import (
 // and the files of options.
 //
 // On a file system that does not respond (its NFS or FUSE server is gone) such a call sleeps
-// in the kernel and occupies its thread; no context can end it. The attempt ends with its
+// in the kernel and occupies its thread; no context can end the call. The attempt ends with its
 // timeout, but the thread stays blocked until the file system responds, and under a pids
 // limit the Go runtime crashes when it cannot create another thread. So one thread makes
 // all calls, one after the other:
 //
 //   - When a call has taken slowCall, another thread takes over the waiting calls.
-//   - No call starts on a mount on which another call hangs. It waits for that call until
-//     its attempt times out. So a mount that does not respond blocks one thread, however
-//     many targets are on it, and delays calls on other mounts once, by slowCall.
-//   - There are at most MaxFileThreads threads. When each of them hangs on another mount,
-//     all calls wait.
+//   - A call on a mount on which another call hangs does not start. It waits until the other
+//     call returns or its own attempt times out. So a mount that does not respond blocks
+//     one thread, however many targets are on it, and delays calls on other mounts once, by
+//     slowCall.
+//   - There are at most MaxFileThreads threads. When each of them hangs on a different
+//     mount, all calls wait.
 type fileThreads struct {
 	mu      sync.Mutex
 	waiting []*fileCall
-	serving *fileCall            // the call of the thread that takes from waiting; nil: no such thread
-	hanging map[*fileCall]string // the calls of the other threads, and the mounts they are on
+	serving *fileCall            // the call of the thread that takes calls from waiting; nil: there is no such thread
+	hanging map[*fileCall]string // the calls of all other threads, and the mount on which each call hangs
 
-	mounts   mountTable // as read at mountsAt
+	mounts   mountTable // the mounts at the time mountsAt
 	mountsAt time.Time
 }
 
@@ -48,10 +49,12 @@ const (
 	mountsAge = time.Second
 )
 
-// files is shared by the whole process, because the pids limit is too.
+// There is one files for the whole process, because the pids limit counts all of its
+// threads.
 var files fileThreads
 
-// A fileCall is one call of run. at and abandoned are guarded by fileThreads.mu.
+// A fileCall is one call of run. The fields at and abandoned are guarded by
+// fileThreads.mu.
 type fileCall struct {
 	path      string
 	do        func() error
@@ -68,9 +71,9 @@ func (t fileTimeoutError) Error() string {
 	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls do, which looks up path, in the thread for files, and returns its error. If ctx
-// ends first, run returns a fileTimeoutError, or the cause of ctx if that is not a timeout;
-// if do succeeds after that, undo is called. undo may be nil and must not block.
+// run calls do in the thread for files and returns its error; do looks up path. If ctx
+// ends first, run returns a fileTimeoutError, or the cause of ctx if that cause is not a
+// timeout. If do succeeds after that, undo is called. undo may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
 	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
 	f.mu.Lock()
@@ -99,8 +102,8 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	return context.Cause(ctx)
 }
 
-// startThread starts a thread if none serves the waiting calls, one of them may start, and
-// another thread is allowed. f.mu is held.
+// startThread starts a thread for the waiting calls if there is none, one of the calls may
+// start, and there are fewer than MaxFileThreads threads. The caller holds f.mu.
 func (f *fileThreads) startThread() {
 	if f.serving != nil || len(f.hanging) >= MaxFileThreads {
 		return
@@ -111,7 +114,7 @@ func (f *fileThreads) startThread() {
 }
 
 // take removes and returns the first waiting call that is not on a mount on which another
-// call hangs, or nil. f.mu is held.
+// call hangs. It returns nil if there is none. The caller holds f.mu.
 func (f *fileThreads) take() *fileCall {
 	i := slices.IndexFunc(f.waiting, func(c *fileCall) bool {
 		return len(f.hanging) == 0 || f.isFree(f.mounts.of(c.at))
@@ -124,7 +127,7 @@ func (f *fileThreads) take() *fileCall {
 	return c
 }
 
-// isFree reports whether no call hangs on a mount. f.mu is held.
+// isFree reports whether no call hangs on a mount. The caller holds f.mu.
 func (f *fileThreads) isFree(mount string) bool {
 	for _, hangs := range f.hanging {
 		if hangs == mount {
@@ -137,7 +140,7 @@ func (f *fileThreads) isFree(mount string) bool {
 // serve makes the call next, and then the waiting calls.
 func (f *fileThreads) serve(next *fileCall) {
 	for next != nil {
-		c := next // for the timer, whose function may run after the call has ended
+		c := next // the timer's function may run after next has changed
 		slow := time.AfterFunc(slowCall, func() { f.markHanging(c) })
 		f.refreshMounts()
 		reached := followPath(c.path, func(at string) bool { return f.enter(c, at) })
@@ -151,7 +154,7 @@ func (f *fileThreads) serve(next *fileCall) {
 }
 
 // finish passes on the result of a call. It returns the thread's next call, or nil if the
-// thread is to end.
+// thread must end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -194,7 +197,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 }
 
 // markHanging lets another thread take over the waiting calls, because c is slow. It reads
-// no file: that would occupy a further thread.
+// no file, because a read could block a further thread.
 func (f *fileThreads) markHanging(c *fileCall) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -209,8 +212,8 @@ func (f *fileThreads) markHanging(c *fileCall) {
 	f.startThread()
 }
 
-// refreshMounts reads the table of mounts again if it is old, to notice a new mount in the
-// place of one that does not respond.
+// refreshMounts reads the table of mounts again if the table is old. So it finds a new
+// mount that has replaced one that does not respond.
 func (f *fileThreads) refreshMounts() {
 	f.mu.Lock()
 	old := time.Since(f.mountsAt) > mountsAge
@@ -224,11 +227,11 @@ func (f *fileThreads) refreshMounts() {
 	f.mounts, f.mountsAt = mounts, time.Now()
 }
 
-// A mountTable lists the mounts of this namespace; a mount that hides another one is listed
-// after it. It is empty if /proc cannot be read.
+// A mountTable lists the mounts of this namespace; a mount that hides another one is
+// listed after it. The table is empty if /proc cannot be read.
 type mountTable []struct{ id, point string }
 
-// mountInfo is the file of proc_pid_mountinfo(5). Tests replace it.
+// mountInfo is the path of the file that proc_pid_mountinfo(5) describes. Tests change it.
 var mountInfo = "/proc/self/mountinfo"
 
 func readMounts() mountTable {

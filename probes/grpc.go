@@ -14,8 +14,9 @@ import (
 
 const (
 	healthCheck = "/grpc.health.v1.Health/Check"
-	// maxService keeps the request far below the frame size and flow-control window
-	// that every server starts with.
+	// maxService is the longest name of a service, in bytes. With it the request is far
+	// smaller than the frame size and the flow-control window that every server starts
+	// with.
 	maxService = 1 << 10
 )
 
@@ -102,8 +103,8 @@ var statusCode = lazyRegexp(`^[1-9][0-9][0-9]$`)
 
 var errNoGRPC = hintedError{errors.New("not a valid gRPC response"), hintWrongProtocol}
 
-// unknownService is the error for a service that the server does not know. It does not
-// show the service of a hook, because it is the path of the URL.
+// unknownService returns the error for a service that the server does not know. The error
+// does not show the service of a hook: it is the path of the URL, which may be secret.
 func (g *grpcProbe) unknownService() error {
 	switch {
 	case g.service == "":
@@ -121,8 +122,8 @@ var grpcCodes = [...]string{
 	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// healthRequest encodes a HealthCheckRequest, whose only field is number 1, a string. A
-// gRPC message is preceded by a byte for compression and its length.
+// healthRequest encodes a HealthCheckRequest. Its only field is number 1, a string. Before
+// a gRPC message come a compression flag of one byte and the length of the message.
 func healthRequest(service string) []byte {
 	var message []byte
 	if service != "" {
@@ -134,8 +135,8 @@ func healthRequest(service string) []byte {
 	return append(b, message...)
 }
 
-// healthStatus decodes a HealthCheckResponse: field number 1 is the status, and 0 if it is
-// missing.
+// healthStatus decodes a HealthCheckResponse. Field number 1 is the status; if the field
+// is missing, the status is 0.
 func healthStatus(body []byte) (status uint64, ok bool) {
 	if len(body) < 5 || body[0] != 0 || binary.BigEndian.Uint32(body[1:]) != uint32(len(body)-5) {
 		return 0, false

@@ -13,8 +13,8 @@ type hintedError struct {
 
 func (h hintedError) Unwrap() error { return h.error }
 
-// The hints of errors. Each is written for a person who reads one line of a log. It contains
-// no part of the target.
+// The hints of errors. A person must understand each of them from a single line of a log.
+// No hint contains a part of the target.
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
@@ -78,8 +78,8 @@ func hintForGRPC(code uint64) string {
 	return ""
 }
 
-// Hint returns the usual cause of an error of this package, or what to try, if that is
-// known, else "". It contains no part of the target.
+// Hint returns the usual cause of an error of this package, or what to try. It returns ""
+// if neither is known. The hint contains no part of the target.
 func Hint(err error) string {
 	var known hintedError
 	var lookup lookupError

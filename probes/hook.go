@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// RunHook runs a hook. After a failure it retries the hook up to Retries times, with the
-// delays of Wait; the Timeout covers all of that. It returns the error of the last try. If
-// the timeout expires, the error is "timed out after 10s", with the error of the try before;
-// if ctx ends first, it is the cause of ctx. a.Timeout is not used.
+// RunHook runs a hook. After a failure it retries the hook up to t.Retries times, with the
+// delays of Wait; t.Timeout covers all tries and delays. RunHook returns the error of the
+// last try. If the timeout expires, it returns "timed out after 10s" and the error of the
+// try before. If ctx ends first, it returns the cause of ctx and that error. a.Timeout is
+// not used.
 func RunHook(ctx context.Context, t Target, a Attempt) error {
 	ctx, cancel := withTimeout(ctx, t.Timeout)
 	defer cancel()

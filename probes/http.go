@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Limits of a response. That of the body is the kubelet's.
+// Limits of a response. The kubelet has the same limit for the body.
 const (
 	maxHeaderBytes = 64 << 10
 	maxBodyBytes   = 10 << 10
@@ -31,8 +31,9 @@ var httpOptions = []option{
 	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB"},
 }
 
-// An httpProbe is ready when the status matches, and the body if there is a match=. It does
-// not change after it is built: every attempt makes its own request.
+// An httpProbe is ready when the status matches and, if there is a match=, the body
+// matches too. An httpProbe does not change after it is built: every attempt makes its own
+// request.
 type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
@@ -48,7 +49,7 @@ type httpProbe struct {
 // A headerField is one header=, with its name in canonical form.
 type headerField struct {
 	name, value string
-	file        *optionFile // instead of value
+	file        *optionFile // if not nil, it holds the value
 }
 
 // A statusRange includes both ends.
@@ -75,7 +76,8 @@ func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 	return errOrCause(ctx, h.followRedirects(ctx, addrs, a.HookVars))
 }
 
-// followRedirects makes requests until a response is not a redirect to follow.
+// followRedirects sends the first request, and one more after each redirect that nextHop
+// follows.
 func (h *httpProbe) followRedirects(ctx context.Context, addrs []netip.Addr, hookVars []HookVar) error {
 	req, err := h.request(ctx, hookVars)
 	if err != nil {
@@ -90,8 +92,8 @@ func (h *httpProbe) followRedirects(ctx context.Context, addrs []netip.Addr, hoo
 	return fmt.Errorf("more than %d redirects", maxRedirects)
 }
 
-// sendHop sends a request. It returns the next one if the response is a redirect to
-// follow, else it checks the response.
+// sendHop sends a request. If nextHop follows a redirect, sendHop returns the next
+// request. Otherwise it checks the response.
 func (h *httpProbe) sendHop(ctx context.Context, addrs []netip.Addr, req *hop) (*hop, error) {
 	secure := h.tls
 	if !req.trusted {
@@ -134,9 +136,9 @@ func (h *httpProbe) sendsMoreThanGet() bool {
 		h.method != http.MethodGet && h.method != http.MethodHead
 }
 
-// accepts reports whether a status counts as ready: those of status=, else 200 to 399, as
-// for the kubelet. A hook needs 200 to 299, because a redirect means that the server has not
-// done its work.
+// accepts reports whether a status counts as ready. With status=, only the listed statuses
+// do. Without it, a probe accepts 200 to 399, as the kubelet does. A hook accepts 200 to
+// 299, because a redirect means that the server has not done its work.
 func (h *httpProbe) accepts(status int) bool {
 	if h.status == nil {
 		return 200 <= status && (status < 300 || !h.hook && status < 400)
@@ -163,8 +165,8 @@ func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Requ
 	return req, nil
 }
 
-// setHeader applies header=. The first header= of a name replaces usher's own header,
-// further ones are added. An empty value removes the header.
+// setHeader applies the header= options. The first option with a name replaces usher's own
+// header; further options with that name add values. An empty value removes the header.
 func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	seen := map[string]bool{}
 	for _, f := range h.header {
@@ -184,7 +186,7 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 		case f.name == "Host":
 			req.Host = value
 		case value == "" && f.name == "User-Agent":
-			req.Header[f.name] = []string{""} // net/http sends none then
+			req.Header[f.name] = []string{""} // with an empty value, net/http sends no User-Agent
 		case value == "":
 			req.Header.Del(f.name)
 		case seen[f.name]:
@@ -197,7 +199,7 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// invalidValue returns why a value cannot be sent, or "".
+// invalidValue returns the reason why a value cannot be sent, or "" if it can.
 func (f headerField) invalidValue(value string) string {
 	switch {
 	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
@@ -227,10 +229,10 @@ func headerName(variable string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(strings.ToLower(variable), "_", "-"))
 }
 
-// nextHop returns the request for a redirect, or nil if the redirect is not followed and the
-// response itself decides. That is the case for a hook, for a status that status= lists, and
-// for a redirect to another host: the host that responded is up, and the kubelet counts that
-// as ready.
+// nextHop returns the request for a redirect, or nil if the redirect is not followed. A
+// hook follows no redirect. A probe follows none whose status is in status=, and none to
+// another host. Such a response is checked like any other. Without status=, a redirect to
+// another host counts as ready, as it does for the kubelet: the host that responded is up.
 func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
 	if h.hook || !isRedirect(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
@@ -262,8 +264,8 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	if u, err := url.Parse(location); err == nil && u.Host == "" {
 		next.Host = req.Host // a relative redirect stays on the virtual host
 	}
-	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. After the
-	// others, clients use GET.
+	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. After all other
+	// redirects, clients use GET.
 	switch {
 	case resp.StatusCode == 307 || resp.StatusCode == 308:
 		if req.Body != nil {
@@ -303,8 +305,8 @@ func buildHTTP(p *targetParser) Probe {
 	h := &httpProbe{hook: p.use.Hook(), method: http.MethodGet, body: p.value("body")}
 	authority, rest := p.splitAuthority()
 	if strings.Contains(rest, "@") {
-		// A part of a password before a / would be parsed as the host, looked up, and
-		// shown in logs.
+		// If the @ belongs to a password that contains a /, the part before the / would be
+		// parsed as the host, looked up, and shown in logs.
 		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}
 	user := strings.LastIndexByte(authority, '@')
@@ -337,7 +339,7 @@ func buildHTTP(p *targetParser) Probe {
 }
 
 // mustEscape are the printable ASCII characters that are not allowed in a path or query
-// (RFC 3986, section 3). They would be sent as they are; servers reject them.
+// (RFC 3986, section 3). Servers reject them if they are sent unescaped.
 const mustEscape = "\"<>\\^`{|}"
 
 // rejectUnescaped reports a character in the path or query that must be escaped. It does

@@ -11,26 +11,28 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// One request over HTTP/2 (RFC 9113), on its own connection. golang.org/x/net encodes and
-// decodes frames and header fields, as it does for grpc-go.
+// This file makes one request over HTTP/2 (RFC 9113), on its own connection.
+// golang.org/x/net encodes and decodes frames and header fields, as it does for grpc-go.
 //
-// net/http's Transport would do all of it, but its goroutines outlive the request, it
-// prints through package log when a server sends a frame that it does not know (which
-// RFC 9113, section 5.5, allows), it has no exported error for GOAWAY, and it adds 580 kB
-// to the program where x/net adds 150 kB.
+// net/http's Transport is not used. Its goroutines outlive the request. It prints through
+// package log when a server sends a frame of an unknown type (which RFC 9113, section 5.5,
+// allows). It has no exported error for GOAWAY. And it adds 580 kB to the program, while
+// x/net adds 150 kB.
 const (
-	// maxFrameSize is the largest payload of a frame, because no other is announced.
+	// maxFrameSize is the largest payload of a frame. It is the default of RFC 9113, and
+	// postHTTP2 announces no other.
 	maxFrameSize = 1 << 14
-	// maxFrames is far more than a response has. It bounds the work for a server that
+	// maxFrames is far more than a response needs. It bounds the work for a server that
 	// sends settings or pings without end.
 	maxFrames = 1000
-	// streamID is the number of the first request of a client, the only one here.
+	// streamID is the number of a client's first request. Each connection has only that
+	// one.
 	streamID = 1
 )
 
 var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWrongProtocol}
 
-// An http2Response is a response as the caller needs it.
+// An http2Response holds the parts of a response that the caller needs.
 type http2Response struct {
 	status      string
 	contentType string
@@ -98,8 +100,8 @@ func requestFields(scheme, authority, path string) []byte {
 	return block.Bytes()
 }
 
-// checkProtocol looks at the first bytes of the response. The most common mistake in a
-// target is that the server speaks another protocol.
+// checkProtocol returns an error if the first bytes of the response belong to another
+// protocol. That is the most common mistake in a target.
 func checkProtocol(r *bufio.Reader) error {
 	begin, err := r.Peek(5)
 	switch {

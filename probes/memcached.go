@@ -2,12 +2,12 @@ package probes
 
 import "strings"
 
-// askMemcached sends "version", which is not counted in the server's statistics of
-// commands, and "quit".
+// askMemcached sends "version" twice, and "quit". The server's statistics of commands do
+// not count "version".
 //
-// A server with SASL accepts only the binary protocol, whose header has 24 bytes. It closes
-// the connection when it has read 24 bytes: the second "version" makes the request that
-// long. The server is then probed again with the binary protocol.
+// A server with SASL accepts only the binary protocol, whose header has 24 bytes. When it
+// has read 24 bytes of text, it closes the connection. The second "version" makes the
+// request that long. Then askMemcached probes the server again, with the binary protocol.
 func askMemcached(s *session) error {
 	s.write("version\r\nversion\r\nquit\r\n")
 	line, err := s.readLine()
@@ -26,8 +26,8 @@ func askMemcached(s *session) error {
 }
 
 // askMemcachedInBinary connects again and requests the version with the binary protocol:
-// magic 0x80 (0x81 in the response) and opcode 0x0b; the rest of the header is zero, but
-// for the length of the version in the response. If that gets no response, it returns
+// magic 0x80 (0x81 in the response) and opcode 0x0b. The rest of the header is zero,
+// except the length of the version in the response. If there is no response, it returns
 // textErr, the error of the text protocol.
 func (s *session) askMemcachedInBinary(textErr error) error {
 	if s.connect() != nil {

@@ -16,7 +16,7 @@ func askMQTT(s *session) error {
 	if err != nil {
 		return err
 	}
-	if head[0] != 0x20 || head[1] < 2 || head[1] > 127 { // CONNACK; in MQTT 5 it is longer
+	if head[0] != 0x20 || head[1] < 2 || head[1] > 127 { // 0x20: CONNACK, which is longer in MQTT 5
 		return errWrongProtocol("MQTT")
 	}
 	ack, err := s.read(int(head[1]))
@@ -30,9 +30,9 @@ func askMQTT(s *session) error {
 	case 0:
 		s.closeGracefully(func() { s.write("\xe0\x00") }) // DISCONNECT
 		return nil
-	case 1, 2, 4, 5, 0x84: // refused: version, identifier, password, authorization; 0x84 is the 1 of MQTT 5
+	case 1, 2, 4, 5, 0x84: // refused: version (0x84 in MQTT 5), identifier, password, authorization
 		return nil
-	case 3, 0x88, 0x89: // server unavailable or busy; 3 is of MQTT 3.1.1, the others are of MQTT 5
+	case 3, 0x88, 0x89: // server unavailable (3; in MQTT 5: 0x88) or busy (0x89)
 		return hintedError{probeError{"server not available", nil}, hintStarting}
 	}
 	return errWrongProtocol("MQTT")

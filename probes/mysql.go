@@ -9,8 +9,9 @@ import (
 // askMySQL reads the server's greeting. MySQL and MariaDB open their port after recovery,
 // and do not open it while they initialize a data directory.
 //
-// An error packet may come instead. With errors about this client the server counts as
-// ready: 1040, too many connections; 1129 and 1130, this host is blocked or not allowed.
+// The server may send an error packet instead. After an error about this client it counts
+// as ready: 1040, too many connections; 1129 and 1130, this host is blocked or not
+// allowed.
 func askMySQL(s *session) error {
 	packet, number, err := s.readMySQLPacket()
 	if err != nil {
@@ -26,7 +27,8 @@ func askMySQL(s *session) error {
 			return probeError{fmt.Sprintf("rejects clients with error %d", code), nil}
 		}
 	}
-	// Protocol 10: the server's version, NUL, and at least the fields of MySQL 4.1.
+	// A greeting of protocol 10 holds the server's version, NUL, and at least the fields of
+	// MySQL 4.1.
 	end := bytes.IndexByte(packet, 0)
 	if packet[0] != 10 || number != 0 || end < 2 || len(packet) < end+32 {
 		return errWrongProtocol("MySQL")
@@ -35,7 +37,7 @@ func askMySQL(s *session) error {
 	return nil
 }
 
-// readMySQLPacket reads a packet, which must not be empty, and its sequence number.
+// readMySQLPacket reads a packet and its sequence number. An empty packet is an error.
 func (s *session) readMySQLPacket() (packet []byte, number byte, err error) {
 	head, err := s.read(4)
 	if err != nil {
@@ -59,15 +61,16 @@ const (
 // failMySQLLogin tries to log in as a user that does not exist, without a password, and
 // reads the refusal.
 //
-// If it closed the connection after the greeting, or sent COM_QUIT, the server would count
-// an interrupted handshake of this host. After max_connect_errors of them without a
-// success, the server blocks the host, and the app with it. A refused login is not counted.
-// MariaDB logs both as a warning; the name usher-probe tells where it comes from. The user
-// of the URL is not used, because failed logins may lock the account.
+// If the probe closed the connection after the greeting, or sent COM_QUIT, the server
+// would count an interrupted handshake of this host. After max_connect_errors interrupted
+// handshakes without a success, the server blocks the host, and so the app. A refused
+// login is not counted. MariaDB logs a warning in both cases; the name usher-probe shows
+// its origin. The user of the URL is not used, because failed logins may lock the account.
 func (s *session) failMySQLLogin(greeting []byte) {
 	plugin := "mysql_native_password"
-	// Thread (4), challenge (8), NUL, capabilities (2), character set, status (2),
-	// capabilities (2), a length, reserved (10), challenge and NUL, plugin and NUL.
+	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),
+	// NUL, capabilities (2), character set, status (2), capabilities (2), a length,
+	// reserved (10), challenge and NUL, plugin and NUL.
 	if named := greeting[18]&(mysqlPlugins>>16) != 0; named {
 		_, name, _ := bytes.Cut(greeting[31:], []byte{0})
 		if name, _, _ = bytes.Cut(name, []byte{0}); len(name) < 64 {
@@ -78,7 +81,7 @@ func (s *session) failMySQLLogin(greeting []byte) {
 	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size
 	head = append(head, 45)                              // utf8mb4
 	head = append(head, make([]byte, 23)...)
-	// The user, an empty response to the challenge, the plugin.
+	// The packet ends with the user, an empty response to the challenge, and the plugin.
 	s.writeMySQL(1, string(head)+"usher-probe\x00\x00"+plugin+"\x00")
 	for {
 		packet, number, err := s.readMySQLPacket()
@@ -91,7 +94,7 @@ func (s *session) failMySQLLogin(greeting []byte) {
 		case packet[0] != 0xfe:
 			return
 		case bytes.HasPrefix(packet[1:], []byte("mysql_native_password\x00")):
-			s.writeMySQL(number+1, "") // switched to this plugin: an empty response means no password
+			s.writeMySQL(number+1, "") // the server switches to this plugin, for which an empty response means no password
 		default:
 			s.writeMySQL(number+1, "\x00") // for the other plugins, NUL means no password
 		}

@@ -3,8 +3,9 @@ package probes
 import "strings"
 
 // askNATS reads INFO, which a NATS server sends to every client it accepts. The server
-// opens its port last. A PING would show nothing more, and without a user the server logs
-// it as an authorization error. (A server that requires TLS logs a failed handshake.)
+// opens its port last, so INFO means that it is ready. A PING would not show more, and a
+// server that requires a user would log it as an authorization error. (A server that
+// requires TLS logs a failed handshake.)
 func askNATS(s *session) error {
 	line, err := s.readLine()
 	switch {

@@ -16,12 +16,12 @@ import (
 // A kind of target. To add one, add a file with its build function, and a row in kinds.
 // Parse, its messages and the documentation (see [Kinds]) use that table.
 type kind struct {
-	name    string // its scheme too, except for "command"
-	form    string // how it is written
-	ready   string // when it is ready
+	name    string // also the scheme, except for "command"
+	form    string // how to write a target of this kind
+	ready   string // when a target of this kind is ready
 	details string // more sentences for the manual
 	example string
-	options []option // those that only this kind has
+	options []option // the options that not every kind has
 	build   func(*targetParser) Probe
 }
 
@@ -72,12 +72,12 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of a target. An option of a single kind has no set: the kind's build function
-// reads it.
+// An option of a target. An option that not every kind has has no set: the kind's build
+// function reads its value.
 type option struct {
 	name    string
 	value   string // placeholder of its value
-	form    string // an example, for messages
+	form    string // an example for messages
 	meaning string
 	details string // more sentences for the manual
 	uses    []Use  // nil means every use
@@ -154,11 +154,12 @@ var options = []option{
 // double quotes, backslash); nothing is expanded. Options come first. In a command, unquoted
 // characters that are special to a shell are an error, because no shell is used.
 //
-// Durations are Go durations or numbers of seconds; timeout=0 and within=0 mean no limit. An
-// HTTP request is a GET unless method= is given, with body= too. All errors of a text are
-// reported, joined, each with the wrong word and the right form. They never contain what may
-// be secret: the user, query or fragment of a URL, a header's value, a body, a command's
-// arguments. After a typo a secret may be in the first word of a command: see [CommandName].
+// Durations are Go durations or numbers of seconds; timeout=0 and within=0 mean no limit.
+// An HTTP request is a GET unless method= is given, even with body=. All errors of a text
+// are joined. Each error shows the wrong word and the right form. No error contains text
+// that may be secret: the user, query or fragment of a URL, a header's value, a body, a
+// command's arguments. After a typo a secret may be in the first word of a command: see
+// [CommandName].
 func Parse(text string, use Use) (Target, error) {
 	words, err := splitWords(text)
 	if err != nil {
@@ -202,8 +203,8 @@ type targetParser struct {
 	use           Use
 	scheme        string
 	rest          string              // the text after scheme://
-	hasExtraWords bool                // more words follow the URL, which may be a URL with an unquoted space
-	argv          []word              // of a command
+	hasExtraWords bool                // more words follow the URL, so it may contain an unquoted space
+	argv          []word              // the words of a command
 	order         []string            // options in the order of the text
 	values        map[string][]string // the values of each option
 	name          string              // the name of the target, set by build
@@ -260,8 +261,8 @@ func (p *targetParser) takeOptions(words []word) []word {
 			p.order = append(p.order, name)
 			p.values[name] = append(p.values[name], value)
 		case p.freeTextOption() != "":
-			// The word is not shown, because it is the rest of a value without quotes
-			// and may be part of a password.
+			// The word is not shown, because it is the rest of an unquoted value and may be
+			// part of a password.
 			p.addError("%s= is followed by more words: quote a value that has spaces, as in header='K: V'", p.freeTextOption())
 		case isOption(strings.ToLower(name)):
 			p.addError("%s= is not an option: options are lower-case: write %s=", name, strings.ToLower(name))
@@ -359,7 +360,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		p.addError("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
 		return kind{}, false
 	}
-	// A path may contain a blank. The name of a command in PATH contains none.
+	// A path may contain a blank, but a command that is found in PATH hardly ever does.
 	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
 		p.addError("the command %s is one word with blanks: write its arguments as separate words, without quotes around them all", CommandName(first.text))
 		return kind{}, false
@@ -384,8 +385,8 @@ func (p *targetParser) rejectExtraWords(words []word) {
 	}
 }
 
-// setOptions applies the options that every kind has, and rejects those that this use or this
-// kind does not allow.
+// setOptions applies the options that every kind has, and rejects options that this use or
+// this kind does not allow.
 func (p *targetParser) setOptions(k kind, known bool) {
 	for _, name := range p.order {
 		o, _ := findOption(name)
@@ -429,7 +430,7 @@ func findOption(name string) (option, bool) {
 	return option{}, false
 }
 
-// allOptions returns the options of every kind and those of single kinds, each once.
+// allOptions returns the options that every kind has, and then the others, each once.
 func allOptions() []option {
 	all := slices.Clone(options)
 	for _, k := range kinds {

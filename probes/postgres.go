@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// postgresParams are the parameters of a connection URL, read as libpq does.
+// postgresParams holds the parameters of a connection URL, parsed as libpq does.
 type postgresParams struct {
 	user, database string
 	encrypt        bool // sslmode= is require or stricter
 }
 
-// buildPostgres builds a probe that does what pg_isready does. The user and database of
-// the URL are sent, because a server that requires no password logs unknown names. Without
-// them both are postgres.
+// buildPostgres builds a probe that works like pg_isready. It sends the user and database
+// of the URL, because a server that requires no password logs unknown ones. Without a user
+// or database in the URL, the name is postgres.
 func buildPostgres(p *targetParser) Probe {
 	var pg postgresParams
 	probe := buildServer(5432, pg.ask)(p)
@@ -27,7 +27,7 @@ func buildPostgres(p *targetParser) Probe {
 	path, query, _ := strings.Cut(s.rest, "?")
 	query, _, _ = strings.Cut(query, "#")
 	path, _, _ = strings.Cut(path, "#")
-	values, _ := url.ParseQuery(query) // an invalid parameter is not one of those used here
+	values, _ := url.ParseQuery(query) // invalid parameters are ignored
 	user, err1 := url.PathUnescape(s.user)
 	database, err2 := url.PathUnescape(strings.TrimPrefix(path, "/"))
 	pg.user = cmp.Or(values.Get("user"), user, "postgres")
@@ -59,7 +59,7 @@ func (pg *postgresParams) ask(s *session) error {
 		return err
 	}
 	// The limits are those of libpq. A longer message is not from a PostgreSQL server, or
-	// is the text without a length that one sends when it cannot fork.
+	// it is the text, without a length, that a PostgreSQL server sends when it cannot fork.
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] == 'R' && 8 <= size && size <= 2000:

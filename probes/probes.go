@@ -48,18 +48,19 @@ const (
 // Target is one parsed target: what to probe or run, and how.
 type Target struct {
 	Use   Use
-	Kind  string // row of the table of kinds: "tcp", "http", … or "command"
+	Kind  string // the name of its kind: "tcp", "http", … or "command"
 	Name  string // its name in logs: name=, else derived from the text; never holds a secret
 	Probe Probe
-	// ReadsFiles: an attempt reads a file or a directory, which may block a thread: the
-	// target itself, /etc/hosts for a name, certificates or the file of a header.
+	// ReadsFiles reports whether an attempt may read a file or a directory: the target
+	// itself, /etc/hosts for a name, certificates or the file of a header. Such a read may
+	// block a thread.
 	ReadsFiles bool
 
-	Timeout        time.Duration // one attempt, or the whole hook; 0 means none
+	Timeout        time.Duration // limit of one attempt, or of the whole hook; 0 means no limit
 	TimeoutWritten bool          // timeout= was given, so Timeout must not be shortened silently
 	Interval       time.Duration // longest delay between attempts
-	Within         time.Duration // fail when the target is not ready within it; 0 means no limit
-	Optional       time.Duration // skip the target when it is not ready within it; 0 means not optional
+	Within         time.Duration // a wait fails if the target is not ready within this time; 0 means no limit
+	Optional       time.Duration // a wait skips the target if it is not ready within this time; 0 means not optional
 	Successes      int           // how many successes in a row count as ready; they are an Interval apart
 	Retries        int           // hooks: how often a failed hook is retried
 }
@@ -85,12 +86,12 @@ type Attempt struct {
 	Resolver *Resolver
 }
 
-// HookVar is one value that a hook gets, by the name of the environment variable.
+// HookVar is one value for a hook, with the name of its environment variable.
 type HookVar struct{ Name, Value string }
 
 // Runner executes a command and returns nil when it exits 0. When ctx ends, it terminates
 // the process and returns. This package starts no process itself, because in an init one
-// loop makes every call of wait4.
+// loop reaps all processes.
 type Runner func(ctx context.Context, c Command) error
 
 // Command is what a Runner executes.
