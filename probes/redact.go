@@ -7,9 +7,10 @@ import (
 	"unicode"
 )
 
-// Redact returns the prefix of text that is safe to print, up to the first character that
-// is not a letter, a digit or one of also, and then "…". Messages use it to show a wrong
-// word: after a typo any word may hold a password, usually after a blank, = or colon.
+// Redact returns the prefix of text that is safe to print. It cuts text before the first
+// character that is not a letter, a digit or one of also, and appends "…". Messages use it
+// to show a wrong word: after a typo any word may hold a password, usually after a blank,
+// = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
@@ -37,18 +38,18 @@ func CommandPath(word string) string {
 		return host + "/…"
 	}
 	shown := Redact(word, "/._-+~@")
-	// http//HOST/PATH and //USER@HOST are URLs, /usr//bin/app is not.
+	// http//HOST/PATH and //USER@HOST are URLs with a typo; /usr//bin/app is a path.
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
-	// USER@HOST, where the user may be a token; /opt/node@20/bin/node is not.
+	// The word is USER@HOST, and the user may be a token. /opt/node@20/bin/node is a path.
 	if i := strings.IndexByte(shown, '@'); i >= 0 && !strings.Contains(shown[:i], "/") {
 		return "…"
 	}
 	return shown
 }
 
-// CommandHint returns what to write instead of a command that does not exist, or "".
+// CommandHint returns a hint for a command that does not exist, or "" if it knows none.
 func CommandHint(word string) string {
 	switch i := strings.IndexFunc(word, func(c rune) bool { return unicode.IsSpace(c) || c == '=' }); {
 	case isJSON(word):
@@ -61,16 +62,16 @@ func CommandHint(word string) string {
 	return "a command and its arguments are separate words, not one in quotes"
 }
 
-// isJSON reports whether a word starts like an array or object of JSON. A single [ is
-// test(1).
+// isJSON reports whether a word starts like a JSON array or object. A single [ is the
+// command test(1).
 func isJSON(word string) bool {
 	return len(word) > 1 && (word[0] == '[' || word[0] == '{')
 }
 
 const jsonHint = "JSON is not supported here: write the command and its arguments as separate words"
 
-// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or a
-// name with a dot. The path may be a secret (that of a webhook is).
+// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or
+// a name with a dot. The path may be a secret, for example in the URL of a webhook.
 func schemelessURL(word string) (host string, ok bool) {
 	host, _, ok = strings.Cut(word, "/")
 	if !ok || host == "localhost" {
@@ -87,8 +88,8 @@ var (
 	numberLike = lazyRegexp(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
 )
 
-// quoteNumber quotes the value of an option that takes a number or a duration. A value that
-// does not look like one is redacted, because it may belong to another option.
+// quoteNumber quotes the value of an option that takes a number or a duration. A value
+// that looks like neither is redacted, because it may belong to another option.
 func quoteNumber(value string) string {
 	if len(value) > 40 || !numberLike().MatchString(value) {
 		value = Redact(value, ".-+")

@@ -2,8 +2,8 @@ package probes
 
 import "strings"
 
-// redisReplies are the possible replies to PING, by their beginning. An empty reason means
-// ready.
+// redisReplies lists the beginnings of the replies to PING. An empty reason means that the
+// server is ready.
 //
 // With LOADING, MASTERDOWN and BUSY the server serves no client. MISCONF means that the
 // server cannot save and therefore rejects writes. It rejects PING too, so that monitors
@@ -13,9 +13,9 @@ var redisReplies = []struct{ begins, reason, hint string }{
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
 	{"-DENIED ", "", ""},                     // protected mode
-	{"-ERR max number of clients ", "", ""},  // ends with "reached", in a cluster with "+ cluster connections reached"
-	{"-ERR operation not permitted", "", ""}, // NOAUTH before Redis 2.8
-	{"-ERR unknown command", "", ""},         // configured with rename-command PING ""
+	{"-ERR max number of clients ", "", ""},  // the end is "reached", or in a cluster "+ cluster connections reached"
+	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends it in place of NOAUTH
+	{"-ERR unknown command", "", ""},         // the server has rename-command PING ""
 	{"-LOADING ", "still loading its data", hintStarting},
 	{"-MASTERDOWN ", "a replica without a connection to its master", hintOwnLog},
 	{"-BUSY ", "busy with a script", ""},
@@ -31,7 +31,7 @@ func askRedis(s *session) error {
 	}
 	for _, a := range redisReplies {
 		switch {
-		case !strings.HasPrefix(line+" ", a.begins): // +" ": the line may be a single word
+		case !strings.HasPrefix(line+" ", a.begins): // +" ": the line may have only one word
 		case a.reason != "":
 			return hintedError{probeError{a.reason, nil}, a.hint}
 		default:

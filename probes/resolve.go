@@ -13,8 +13,8 @@ import (
 // A Resolver looks up names, for all targets of a program. The zero value is ready for use,
 // by any number of goroutines.
 //
-// For each name one lookup runs at a time, and at most one starts in a second: in a pod a
-// lookup may cause ten queries, for every search domain and both address families. A lookup
+// For each name one lookup runs at a time, and at most one starts in a second. In a pod a
+// lookup may cause ten queries, one for each search domain and address family. A lookup
 // runs in a goroutine, with the limits of the system's resolver. It continues when an
 // attempt that waits for it ends.
 type Resolver struct {
@@ -41,9 +41,9 @@ type lookup struct {
 	startedAt  time.Time
 	done       chan struct{} // closed when the latest lookup has ended
 	running    bool
-	addrs      []netip.Addr // of the last successful lookup
-	resolvedAt time.Time    // when it ended
-	err        error        // of the latest lookup
+	addrs      []netip.Addr // the addresses of the last successful lookup
+	resolvedAt time.Time    // when the last successful lookup ended
+	err        error        // the error of the latest lookup
 }
 
 // A lookupError is the reason why a name has no address.
@@ -57,18 +57,18 @@ var errNoName = lookupError{"name does not resolve"}
 const (
 	// lookupInterval is the shortest time between the starts of two lookups of a name.
 	lookupInterval = time.Second
-	// maxLookupAge is how long addresses are used without waiting for a new lookup; it
-	// is the usual TTL of cluster DNS. With older ones, Lookup waits for a new lookup for
-	// staleWait, so that a hook does not use an address that is hours old.
+	// maxLookupAge is how long addresses are used without waiting for a new lookup; it is
+	// the usual TTL of cluster DNS. If the addresses are older, Lookup waits for a new
+	// lookup for staleWait, so that a hook does not use an address that is hours old.
 	maxLookupAge = 30 * time.Second
 	staleWait    = time.Second
 )
 
-// Lookup returns the addresses of host, at least one. An IP address and localhost (RFC 6761,
-// section 6.3) need no lookup. While a new lookup of a known name runs, Lookup returns the
-// addresses of the last one: at once, or after a second if they are old. A failure is
-// returned to all callers within a second of the start of the lookup. If ctx ends, Lookup
-// returns its cause.
+// Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
+// 6761, section 6.3) need no lookup. While a new lookup of a known name runs, Lookup
+// returns the addresses of the last successful one: at once, or after a second if they are
+// old. All calls within a second after the start of a lookup that fails return its error.
+// If ctx ends, Lookup returns its cause.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
@@ -94,9 +94,10 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 // resolveNow reports whether host resolves now. It waits for a new lookup and ignores
 // earlier addresses.
 //
-// If ctx ends first, *pending is set, and the next call with the same pending uses the
-// result of that lookup, unless it is old. If each call started its own lookup, a name
-// server that is slower than an attempt's timeout would never give a result.
+// If ctx ends first, resolveNow sets *pending. The next call with the same pending uses
+// the result of that lookup, unless the result is old. If each call started its own
+// lookup, a name server that is slower than an attempt's timeout would never give a
+// result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -125,8 +126,8 @@ func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan st
 	return l.err
 }
 
-// wait waits until the running lookup has ended or stale fires. If ctx ends first, it
-// returns the cause. r.mu is held before and after.
+// wait waits until the running lookup has ended or stale fires. If ctx ends first, wait
+// returns its cause. The caller holds r.mu; wait releases it while it waits.
 func (r *Resolver) wait(ctx context.Context, l *lookup, stale <-chan time.Time) error {
 	ended := l.done
 	r.mu.Unlock()
@@ -151,8 +152,8 @@ func literalAddrs(host string) []netip.Addr {
 	return nil
 }
 
-// startLookup returns the state of a name, and starts a lookup if none is running and
-// lookupInterval has passed. r.mu is held.
+// startLookup returns the state of a name. It starts a lookup if none is running and
+// lookupInterval has passed. The caller holds r.mu.
 func (r *Resolver) startLookup(name string) *lookup {
 	l, known := r.names[name]
 	if !known {
@@ -169,8 +170,8 @@ func (r *Resolver) startLookup(name string) *lookup {
 	return l
 }
 
-// refresh does one lookup. If the name does not exist, its addresses are dropped; if the
-// lookup fails, they are kept.
+// refresh does one lookup. If the name does not exist, refresh drops its addresses. If the
+// lookup fails in another way, refresh keeps them.
 func (r *Resolver) refresh(name string, l *lookup) {
 	lookupNetIP := r.LookupNetIP
 	if lookupNetIP == nil {
@@ -200,7 +201,8 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	close(l.done)
 }
 
-// describeDNSError returns why a lookup failed. The error's own text names sockets.
+// describeDNSError returns the reason of a failed lookup. The whole text of the error
+// would contain the addresses of sockets.
 func describeDNSError(err *net.DNSError) string {
 	switch {
 	case err.IsTimeout:

@@ -23,9 +23,9 @@ type sendExpect struct {
 	expect *regexp.Regexp
 }
 
-// run sends, then reads until the received bytes match. Without expect= it reads nothing.
-// The connection is not half-closed after sending, because some servers then hang up
-// without an answer.
+// run writes send, then reads until the received bytes match expect. Without expect= it
+// reads nothing. run does not half-close the connection after sending, because some
+// servers then close it without an answer.
 func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 	return errOrCause(ctx, s.exchange(conn))
 }
@@ -52,7 +52,7 @@ func (s sendExpect) exchange(conn io.ReadWriter) error {
 		more, err := conn.Read(received[n:])
 		n += more
 		switch {
-		case more > 0: // the error comes again at the next read
+		case more > 0: // the next read returns the error again
 		case errors.Is(err, io.EOF) && n == 0:
 			return hintedError{errors.New("the connection was closed before anything was received"), hintClosed}
 		case errors.Is(err, io.EOF):
@@ -75,8 +75,8 @@ func (p *targetParser) sendExpect() (s sendExpect) {
 	return s
 }
 
-// unescapeGo replaces the escapes of a Go string. All other bytes are taken as they are,
-// quotes and newlines too.
+// unescapeGo replaces the escapes of a Go string. It keeps all other bytes, quotes and
+// newlines too.
 func unescapeGo(s string) ([]byte, bool) {
 	var b []byte
 	for {

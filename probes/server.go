@@ -22,8 +22,8 @@ type serverProbe struct {
 	host string
 	port uint16
 	ask  func(*session) error // returns nil if the server is ready
-	user string               // of the URL, still escaped
-	rest string               // the URL after the authority
+	user string               // the user of the URL, still escaped
+	rest string               // the part of the URL after the authority
 }
 
 const (
@@ -82,7 +82,7 @@ func (s *session) use(conn net.Conn) {
 // closed the connection. The next read returns that reason, or fails too.
 func (s *session) write(data string) { _, _ = io.WriteString(s.conn, data) }
 
-// read reads exactly n bytes. Callers ask for less than maxServerBytes.
+// read reads exactly n bytes. n must be less than maxServerBytes.
 func (s *session) read(n int) ([]byte, error) {
 	data := make([]byte, n)
 	if _, err := io.ReadFull(s.r, data); err != nil {
@@ -91,8 +91,8 @@ func (s *session) read(n int) ([]byte, error) {
 	return data, nil
 }
 
-// readLine reads a line and returns it without its end. A line longer than the reader's
-// buffer of 4 KiB is cut there; callers look at the beginning only.
+// readLine reads a line and returns it without its end. It cuts a line that is longer than
+// the reader's buffer of 4 KiB, because callers need only the beginning.
 func (s *session) readLine() (string, error) {
 	line, err := s.r.ReadSlice('\n')
 	if err != nil && err != bufio.ErrBufferFull {
@@ -101,13 +101,14 @@ func (s *session) readLine() (string, error) {
 	return strings.TrimRight(string(line), "\r\n"), nil
 }
 
-// closeGracefully ends the connection to a server that is ready, in the way that the server
-// expects, so that it logs no error. It half-closes the connection and reads what the
-// server still sends: closing a socket with unread data resets the connection, which many
-// servers log as an error.
+// closeGracefully ends the connection to a server that is ready, in the way that the
+// server expects, so that the server logs no error. It half-closes the connection and
+// reads what the server still sends: closing a socket with unread data resets the
+// connection, and many servers log that as an error.
 //
-// logout, if not nil, does what the protocol requires before that. All of it takes at most
-// lingerTimeout, and errors are ignored, because the server has already proved to be ready.
+// logout, if not nil, does what the protocol requires before that. closeGracefully takes
+// at most lingerTimeout. It ignores errors, because the server has already proved to be
+// ready.
 func (s *session) closeGracefully(logout func()) {
 	expire := time.AfterFunc(lingerTimeout, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
 	defer expire.Stop()
@@ -124,13 +125,13 @@ func (s *session) closeGracefully(logout func()) {
 	_, _ = io.Copy(io.Discard, s.r)
 }
 
-// errWrongProtocol is the error for a response that no server of this kind sends.
+// errWrongProtocol returns the error for a response that no server of this kind sends.
 func errWrongProtocol(kind string) error {
 	return hintedError{probeError{"the server does not speak the " + kind + " protocol", nil}, hintWrongProtocol}
 }
 
 // buildServer returns the build function of a kind. The URL may be the app's whole
-// connection URL; its password is dropped here.
+// connection URL; the build function drops its password.
 func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
 	return func(p *targetParser) Probe {
 		authority, rest := p.splitAuthority()

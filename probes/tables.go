@@ -2,11 +2,12 @@ package probes
 
 import "slices"
 
-// KindDoc describes a kind of target for a manual. Words in backquotes are literal.
+// KindDoc describes a kind of target for a manual. In its texts, words in backquotes are
+// literal.
 type KindDoc struct {
 	Name    string // "http", or "command"
 	Form    string // http://HOST[:PORT]/PATH
-	Ready   string // when it is ready
+	Ready   string // when a target of this kind is ready
 	Details string // more sentences; may be empty
 	Example string // as written in a shell
 }
@@ -20,7 +21,8 @@ func Kinds() []KindDoc {
 	return docs
 }
 
-// OptionDoc describes an option of targets for a manual, as KindDoc does a kind.
+// OptionDoc describes an option of targets for a manual. In its texts, words in backquotes
+// are literal.
 type OptionDoc struct {
 	Name       string   // "timeout"
 	Value      string   // placeholder of its value

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A tcpProbe is ready when a connection is accepted and the exchange of send= and
-// expect= on it succeeds. Then it closes the connection.
+// A tcpProbe is ready when a connection is accepted and the exchange of send= and expect=
+// on it succeeds. The probe then closes the connection.
 type tcpProbe struct {
 	host       string
 	port       uint16

@@ -27,15 +27,15 @@ var tlsOptions = []option{
 	{name: "insecure", value: "true", form: "insecure=true", meaning: "do not verify the certificate"},
 }
 
-// maxPEM is the largest size of a file of certificates, five times that of the bundle of all
-// public authorities.
+// maxPEM is the largest size of a PEM file. The bundle of all public authorities has a
+// fifth of that.
 const maxPEM = 1 << 20
 
 // tlsSettings are the TLS options of a target. The zero value verifies the server with the
 // system's authorities and the host name of the URL.
 type tlsSettings struct {
 	ca, cert, key *optionFile // nil without the option
-	serverName    string      // instead of the host name
+	serverName    string      // the name to verify instead of the host name
 	insecure      bool        // the server is not verified
 }
 
@@ -152,7 +152,8 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	return systemRootPool.Load(), nil
 }
 
-// handshake starts TLS on a connection. protocol is the one offered by ALPN.
+// handshake starts TLS on a connection. protocol is the only protocol that it offers by
+// ALPN.
 func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host, protocol string) (*tls.Conn, error) {
 	config, err := s.config(ctx, host)
 	if err != nil {
@@ -199,8 +200,9 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 	return hintedError{errors.New("the TLS handshake failed"), hintWrongProtocol}
 }
 
-// unknownAuthority returns the reason why the signer of a certificate is unknown. Without
-// any CA certificate on this system, that is the reason.
+// unknownAuthority returns the reason why the signer of a certificate is unknown: it is
+// not the authority of ca=, the certificate is self-signed, this system has no CA
+// certificates, or the signer is not among them.
 func (s *tlsSettings) unknownAuthority(cert *x509.Certificate) error {
 	switch {
 	case s.ca != nil:
@@ -227,8 +229,9 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 	return hintedError{fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day)), hintTime}
 }
 
-// alertError returns the alert with which a server has ended TLS, or nil. Its text is one
-// of a fixed list, "tls: …". With TLS 1.3 it may come after the handshake.
+// alertError returns the alert with which a server has ended TLS, or nil. Its text comes
+// from crypto/tls ("tls: …"), so it holds no data from the server. With TLS 1.3 an alert
+// may arrive after the handshake.
 func alertError(err error) error {
 	var opErr *net.OpError
 	if !errors.As(err, &opErr) || opErr.Op != "remote error" {
@@ -237,7 +240,7 @@ func alertError(err error) error {
 	switch text := opErr.Err.Error(); text {
 	case "tls: certificate required":
 		return hintedError{errors.New("the server requires a client certificate"), hintClientCert}
-	case "tls: no application protocol": // the server supports none of the offered ones
+	case "tls: no application protocol": // the server supports none of the offered protocols
 		return hintedError{errors.New("the server speaks another protocol over TLS"), hintWrongProtocol}
 	default:
 		return errors.New(text)

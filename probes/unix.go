@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// A unixProbe is a tcpProbe for a unix socket.
+// A unixProbe is like a tcpProbe, but for a unix socket.
 type unixProbe struct {
 	path       string
 	sendExpect sendExpect
@@ -29,13 +29,14 @@ func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	return u.sendExpect.run(ctx, watched)
 }
 
-// sanitizeUnixErr reduces an error of connect(2), which looks up the path.
+// sanitizeUnixErr reduces an error of connect(2) on a unix socket to its reason.
 func sanitizeUnixErr(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
 		return probeError{"no such socket", syscall.ENOENT}
 	case errors.Is(err, syscall.EAGAIN):
-		// A non-blocking connect to a socket whose backlog is full, unix(7).
+		// connect(2) on a non-blocking socket fails with EAGAIN if the backlog is full,
+		// unix(7).
 		return probeError{"the backlog is full", nil}
 	}
 	return sanitizeErr(err)

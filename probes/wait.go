@@ -11,32 +11,33 @@ import (
 // Status is the state of a target during a wait.
 type Status struct {
 	Target   *Target
-	Attempts int           // started so far
-	Since    time.Duration // since the start of the wait, until now or until it was ready
+	Attempts int           // how many attempts have started
+	Since    time.Duration // from the start of the wait until now, or until the target was ready
 	Last     error         // the error of the last attempt; nil after a success
-	Ready    bool          // it has succeeded Successes times in a row
-	Skipped  bool          // it was optional and not ready in time
+	Ready    bool          // the target has succeeded Successes times in a row
+	Skipped  bool          // the target was optional and not ready in time
 }
 
-// UpdateKind is what an [Update] reports.
+// UpdateKind distinguishes the events of a wait.
 type UpdateKind int
 
 const (
 	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its error, nil after a success
 	TargetReady                     // a target is ready
 	TargetSkipped                   // an optional target was not ready in time
-	WaitProgress                    // Pending lists the targets that are not ready: after 5 s, then every 30 s
+	WaitProgress                    // sent after 5 s, then every 30 s; Pending lists the targets that are not ready
 )
 
 // Update is one event of a wait.
 type Update struct {
 	Kind    UpdateKind
-	Status  Status        // of the target; empty for WaitProgress
-	Pending []Status      // for WaitProgress, in the order of the targets
-	Elapsed time.Duration // since the start of the wait
+	Status  Status        // the status of the target; empty for WaitProgress
+	Pending []Status      // for WaitProgress: the targets that are not ready, in their order
+	Elapsed time.Duration // the time since the start of the wait
 }
 
-// When WaitProgress is reported.
+// Wait reports the first WaitProgress after firstProgress, and each later one after
+// nextProgress.
 const (
 	firstProgress = 5 * time.Second
 	nextProgress  = 30 * time.Second
@@ -44,7 +45,7 @@ const (
 
 // PendingError reports that a wait ended before every target was ready.
 type PendingError struct {
-	Pending []Status // the targets that were not ready, in their order
+	Pending []Status // the targets that were not ready, in the order of all targets
 	Cause   error    // the context's cause, or a *WithinError
 }
 
@@ -73,7 +74,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("%s: %s (%d attempt%s in %v)", s.Target.Name, last, s.Attempts, plural, s.Since.Round(100*time.Millisecond))
 }
 
-// WithinError reports that a target was not ready within its within=.
+// WithinError reports that a target was not ready within the time of its within=.
 type WithinError struct{ Target *Target }
 
 func (e *WithinError) Error() string {
@@ -89,11 +90,12 @@ var (
 )
 
 // Wait probes all targets at the same time until each has succeeded Successes times in a
-// row. Every attempt gets a, with the target's own timeout.
+// row. It passes a to every attempt, with the target's own timeout.
 //
-// Wait returns nil when all targets are ready. An optional target is skipped, and counts as
-// ready, when its Optional or the deadline of ctx expires. In all other cases Wait returns a
-// [*PendingError] when ctx ends or the Within of a target expires.
+// Wait returns nil when all targets are ready. An optional target is skipped, and counts
+// as ready, when its Optional or the deadline of ctx expires. If ctx ends, or the Within
+// of a target expires, and a target is neither ready nor skipped, Wait returns a
+// [*PendingError].
 //
 // observe may be nil. Only the goroutine that called Wait calls it, and no attempt starts
 // while it runs. When Wait returns, no attempt is running: a probe returns soon after its
@@ -143,8 +145,8 @@ func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)
 	return nil
 }
 
-// A waiter is one call of Wait. Only the goroutine that called Wait uses it, apart from
-// results.
+// A waiter holds the state of one call of Wait. Only the goroutine that called Wait
+// changes it. The goroutines of the targets send to results.
 type waiter struct {
 	start   time.Time
 	observe func(Update)
@@ -152,15 +154,15 @@ type waiter struct {
 	results chan result // unbuffered; read until every goroutine has sent its final result
 }
 
-// A result is what the goroutine of a target sends.
+// A result is one message from the goroutine of a target to Wait.
 type result struct {
 	target    int
-	attempts  int   // started so far
+	attempts  int   // how many attempts have started
 	attempted bool  // an attempt has ended with err
-	err       error // nil is a success
-	final     bool  // the goroutine ends
-	ready     bool  // because the target is ready
-	expired   bool  // because the target's within= or optional= has expired
+	err       error // nil means a success
+	final     bool  // the last result of this goroutine
+	ready     bool  // the target is ready
+	expired   bool  // the target's within= or optional= has expired
 }
 
 // probeUntilReady probes one target until it is ready or ctx ends.
@@ -178,7 +180,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 		r.attempts++
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
-			r.attempted = false // the attempt was interrupted, so its error says nothing about the target
+			r.attempted = false // the attempt was interrupted, so its error is not a result
 			break
 		}
 		r.attempted, r.err = true, err

@@ -9,13 +9,13 @@ import (
 type word struct {
 	text   string
 	quoted []bool // for each byte of text: whether it was in quotes or after a backslash
-	line   int    // the line of the text in which it starts: in a shell the end of a line ends a command
+	line   int    // the line of the text in which the word starts; a command of several lines is an error
 }
 
-// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2). In
-// single quotes no character is special. In double quotes a backslash escapes $ ` " \ and a
-// newline, elsewhere any character. A backslash before a newline joins two lines. Nothing is
-// expanded.
+// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2).
+// In single quotes no character is special. In double quotes a backslash escapes $ ` " \
+// and a newline; without quotes it escapes any character. A backslash before a newline
+// joins two lines. Nothing is expanded.
 func splitWords(text string) ([]word, error) {
 	if strings.ContainsRune(text, 0) {
 		return nil, errors.New("a NUL byte, which no argument can have")
@@ -23,7 +23,7 @@ func splitWords(text string) ([]word, error) {
 	var (
 		words []word
 		w     *word
-		bytes []byte // of w
+		bytes []byte // the text of w so far
 		line  int
 		quote byte
 	)
