@@ -22,8 +22,8 @@ func buildFor(t *testing.T, arch string, ldflags string) string {
 	return path
 }
 
-// The signal handlers and the entry are written for each processor. usher runs under
-// qemu's user mode, the app on this machine's processor.
+// The signal handlers and the entry point are assembly code, so arm64 has its own. Usher
+// runs under qemu's user mode, and the app on this machine's processor.
 func TestArm64(t *testing.T) {
 	t.Parallel()
 	qemu, err := exec.LookPath("qemu-aarch64-static")
@@ -53,8 +53,8 @@ func TestArm64(t *testing.T) {
 	assert.Equal(t, 3, app.code())
 }
 
-// On other processors usher receives signals by os/signal. All of a release are tested
-// except 386, whose Go programs do not run under qemu's user mode.
+// On other processors usher receives signals by os/signal. The test covers all processors
+// of a release except 386, because Go programs for 386 do not run under qemu's user mode.
 func TestOtherProcessors(t *testing.T) {
 	t.Parallel()
 	for arch, emulator := range map[string]string{"arm": "qemu-arm-static", "ppc64le": "qemu-ppc64le-static",

@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run usher without what a container may lack: files, mounts,
-// capabilities, system calls, descriptors, memory, a reader of its log.
+// The tests in this file run usher without things that a container may lack: files,
+// mounts, capabilities, system calls, descriptors, memory or a reader of usher's log.
 
-// bare is a launcher whose process has root as its root directory: see bareRoot for what
-// is there. mounts are options of "puppet launch", by name: "proc" and "dev" mount
-// something below root, "readonly" changes root itself. inherit are further options.
+// bare returns a launcher whose process has root, made by bareRoot, as its root directory.
+// mounts are names of options of "puppet launch": "proc" and "dev" mount a file system
+// below root, "readonly" makes root itself read-only. inherit are further options.
 func bare(root string, mounts []string, inherit ...string) launcher {
 	options := []string{"bind=" + root}
 	for _, mount := range mounts {
@@ -30,7 +30,7 @@ func bare(root string, mounts []string, inherit ...string) launcher {
 	return launcher{mounts: true, inherit: append(options, inherit...), env: []string{"PATH=/bin:/usr/bin"}}
 }
 
-// mountPoints are the directories below root for the options in mounts.
+// mountPoints are the values of the options in mounts, relative to root.
 var mountPoints = map[string]string{"proc": "proc", "dev": "dev", "readonly": ""}
 
 // bareRoot makes the root directory for bare: usher, a static busybox, and links for
@@ -56,11 +56,12 @@ func bareRoot(t *testing.T) string {
 }
 
 // orphan is a shell command that makes an orphan: a process that kills its own parent,
-// and exits once the parent is gone. "&" would need /dev/null for the child's stdin.
+// and exits once the parent is gone. There is no "&", because the shell would open
+// /dev/null as the child's stdin.
 const orphan = `(sh -c "kill -PIPE \$PPID; while kill -0 \$PPID 2>&-; do :; done"; :); `
 
-// usher runs with something in every phase, and nothing of that changes when the
-// container lacks files, rights or system calls.
+// Usher runs a probe or a hook in every phase. All of them work although the container
+// lacks files, rights or system calls.
 func TestUsherNeedsNothing(t *testing.T) {
 	needRoot(t)
 	forbid := func(errno syscall.Errno) string { return fmt.Sprintf("forbid=%d", errno) }
@@ -109,8 +110,8 @@ func TestUsherNeedsNothing(t *testing.T) {
 	}
 }
 
-// Usher exits, and its error names what is missing.
-func TestWhatIsMissingIsNamed(t *testing.T) {
+// Usher exits with the usual code, and its error names the missing command or host.
+func TestErrorsInABareContainer(t *testing.T) {
 	needRoot(t)
 	root := bareRoot(t)
 	for _, c := range []struct {
@@ -136,7 +137,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-// Ten processes and threads, 16 MiB for all of them, 400 targets and much output.
+// The container is limited to ten processes and threads, and to 16 MiB of memory. Usher
+// waits for 400 targets and copies much output.
 func TestDockerTightLimits(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -150,10 +152,10 @@ func TestDockerTightLimits(t *testing.T) {
 	app := startContainer(t, append(words, "--pre-start", fmt.Sprint("name=loud seq ", printed), "--drain", "http://127.0.0.1:1/", "--drain", "name=begin echo drained",
 		"--post-stop", "name=last echo last", "--", "sh", "-c", `trap "kill \$!; exit 7" TERM; echo up; while :; do sleep 100000 & wait; done`)...)
 	app.stdout().expect("up")
-	// usher keeps what Docker has not read yet, up to a limit. A line that comes when
-	// the limit is reached is dropped, and at its exit usher does not wait long for
-	// Docker to read the rest. So the stop waits until Docker has read everything:
-	// each line of the hook, or the number of those that were dropped.
+	// Usher buffers the lines that Docker has not read yet. It drops further lines when
+	// the buffer is full, and at its exit it does not wait long for Docker to read the
+	// rest. So the test stops the container once Docker has read everything: each line of
+	// the hook has been printed, or counted in a warning about dropped lines.
 	log, dropped := app.all(), regexp.MustCompile(`usher: warning: (\d+) lines? dropped`)
 	for seen := 0; seen < printed; {
 		line, ok := log.next()
@@ -175,8 +177,9 @@ func TestDockerTightLimits(t *testing.T) {
 	assert.Equal(t, "false\n", killed)
 }
 
-// exitWithOpen is a shell command that exits with 64, plus 1, 2 and 4 for each of the
-// descriptors 0, 1 and 2 that is open: dup2(2) of a closed one fails. It needs no /dev.
+// exitWithOpen is a shell command that exits with 64, plus 1 if descriptor 0 is open, plus
+// 2 if descriptor 1 is open, plus 4 if descriptor 2 is open. It tries to duplicate each
+// descriptor, because that needs no /dev.
 const exitWithOpen = `n=64; true 9<&0 && n=$((n+1)); true 9<&1 && n=$((n+2)); true 9<&2 && n=$((n+4)); exit $n`
 
 func TestClosedDescriptorsStayClosed(t *testing.T) {
@@ -200,7 +203,8 @@ func TestClosedDescriptorsStayClosed(t *testing.T) {
 				require.Equal(t, 64+open, l.start(t, "/bin/busybox", "sh", "-c", exitWithOpen).code(), "the app without usher")
 				assert.Equal(t, 64+open, l.start(t, "/usher", "--", "sh", "-c", exitWithOpen).code())
 
-				// A pipe to a hook, or /dev/null, may get the number of a closed descriptor.
+				// With hooks usher opens pipes and /dev/null, which may get the numbers of
+				// the closed descriptors. The app must not inherit them.
 				mark := fmt.Sprintf("/mark%d", open)
 				assert.Equal(t, 64+open, l.start(t, "/usher", "--verbose", "--grace", "20s",
 					"--wait", "sh -c 'true'", "--pre-start", "sh -c 'echo begin'",
@@ -209,15 +213,15 @@ func TestClosedDescriptorsStayClosed(t *testing.T) {
 				dir := map[string]string{"no /dev": root, "with /dev": withDev}[name]
 				got, err := os.ReadFile(dir + mark)
 				require.NoError(t, err)
-				assert.Equal(t, fmt.Sprintln(64+open), string(got), "the hook has run")
+				assert.Equal(t, fmt.Sprintln(64+open), string(got), "USHER_EXIT_CODE of the post-stop hook")
 			})
 		}
 	}
 }
 
-// Stderr is a pipe that is full from the beginning, or one whose reading end is
-// closed.
-func TestStderrThatTakesNothing(t *testing.T) {
+// Usher exits with the usual codes if stderr is a pipe that is full from the beginning, or
+// a pipe whose reading end is closed.
+func TestUnwritableStderr(t *testing.T) {
 	for name, stderr := range map[string]func(*testing.T) *os.File{"full": fullPipe, "broken": broken} {
 		for _, log := range []string{"text", "json"} {
 			t.Run(name+" "+log, func(t *testing.T) {
@@ -246,7 +250,7 @@ func TestStderrThatTakesNothing(t *testing.T) {
 	}
 }
 
-// broken is the writing end of a pipe whose reading end is closed.
+// broken returns the writing end of a pipe whose reading end is closed.
 func broken(t *testing.T) *os.File {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

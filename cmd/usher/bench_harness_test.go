@@ -31,10 +31,10 @@ type bench struct {
 	t          *testing.T
 	app        string
 	load       string  // load average of the machine before the run
-	factor     float64 // for the numbers of rounds
+	factor     float64 // multiplies the numbers of rounds
 	candidates []*candidate
-	removed    map[string]bool      // key: row + candidate; it is not measured any more
-	numbers    map[string][]float64 // key: row + candidate
+	removed    map[string]bool      // key: row + candidate; true if the row does not measure the candidate any more
+	numbers    map[string][]float64 // the measured numbers; key: row + candidate
 }
 
 func newBench(t *testing.T) *bench {
@@ -66,11 +66,11 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// candidate is a program that is compared.
+// candidate is one of the compared programs.
 type candidate struct{ name, path string }
 
-// argv returns the command line, without that of the app, with which the candidate waits
-// for the targets; nil if it cannot.
+// argv returns the command line, up to the app's, with which the candidate waits for the
+// targets. It returns nil if the candidate cannot wait for them.
 func (c *candidate) argv(targets []string) []string {
 	args := []string{c.path}
 	for n, t := range targets {
@@ -82,14 +82,14 @@ func (c *candidate) argv(targets []string) []string {
 			args = append(args, "-timeout", "60s", "-wait", t)
 		case c.name == "wait-for-it" && isTCP && n == 0:
 			args = append(args, "-q", "-t", "60", addr)
-		case c.name == "wait-for-it" && isTCP: // takes one target and executes its command: run it once for each target
+		case c.name == "wait-for-it" && isTCP: // it takes one target, so its command is another wait-for-it for the next target
 			args = append(args, "--", c.path, "-q", "-t", "60", addr)
 		default:
 			return nil
 		}
 	}
 	switch {
-	case c.name == "dockerize": // its flags end at the first other argument, without "--"
+	case c.name == "dockerize": // its flags end at the first argument that is not a flag, without "--"
 		return args
 	case c.name == "wait-for-it" && len(targets) == 0:
 		return nil
@@ -111,8 +111,8 @@ func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
 	return some
 }
 
-// each starts the candidates one after the other, in each round, and calls measure once
-// the app has started.
+// each starts all candidates, one after the other, in each round. It calls measure after
+// the app of a candidate has started.
 func (b *bench) each(row string, rounds int, targets []string, measure func(*candidate, *instance) error, app ...string) {
 	for range b.rounds(rounds) {
 		for _, c := range b.shuffled(row, targets...) {
@@ -133,7 +133,7 @@ func (b *bench) add(row string, c *candidate, x float64) {
 	b.numbers[row+c.name] = append(b.numbers[row+c.name], x)
 }
 
-// fail removes a candidate from a row. If that is usher, the benchmark fails.
+// fail removes a candidate from a row. If the candidate is usher, the benchmark fails.
 func (b *bench) fail(row string, c *candidate, err error) {
 	if b.removed[row+c.name] {
 		return // already reported
@@ -149,7 +149,7 @@ func (b *bench) fail(row string, c *candidate, err error) {
 type instance struct {
 	cmd             *exec.Cmd
 	in, out         *os.File // pipes to the app's stdin and from its stdout
-	executed, began int64    // times of execve of the init, and of the start of the app's main
+	executed, began int64    // times of the init's execve, and of the start of the app's main
 }
 
 // launch starts argv as PID 1, with the app and its arguments appended. how is the role of
@@ -163,7 +163,7 @@ func (b *bench) launch(how string, argv []string, app ...string) *instance {
 	defer stdout.Close()
 	args := slices.Concat([]string{b.app, how}, argv, []string{b.app}, app)
 	i := &instance{in: in, out: out, cmd: &exec.Cmd{Path: b.app, Args: args, Stdin: stdin, Stdout: stdout}}
-	// Only PATH, because the environment may contain variables of usher's flags.
+	// The init gets only PATH, because the environment may set flags of usher.
 	i.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	if how == "launch-lo" {

@@ -1,8 +1,8 @@
 //go:build bench
 
-// The benchmark compares usher with those of tini, dumb-init, catatonit, dockerize
-// and wait-for-it that are installed. It runs each as PID 1 of a new PID namespace,
-// and prints one table. It needs root and a C compiler:
+// The benchmark compares usher with tini, dumb-init, catatonit, dockerize and
+// wait-for-it, if they are installed. It runs each as PID 1 of a new PID namespace, and
+// prints one table. It needs root and a C compiler:
 //
 //	make bench
 //
@@ -14,9 +14,9 @@
 // Each round measures all candidates, in random order, so that noise affects all
 // alike. A number is the median over the rounds, followed by its ratio to the first
 // other program of the row. Absolute times depend on the machine and its load;
-// ratios depend on them less. A candidate has no number in a row for which it lacks
-// the feature. All candidates run with their default settings, except for a timeout
-// that is long enough.
+// ratios depend on them less. A row has no number for a candidate that lacks the
+// measured feature. All candidates run with their default settings, except for a
+// timeout that is long enough.
 //
 // The rows:
 //
@@ -24,8 +24,8 @@
 //	start                 from execve of the init until the app reads the clock
 //	anonymous memory      RssAnon of the init after 20 s without work; other pages are
 //	                      shared with other containers
-//	threads               number of threads of the init at the same time
-//	wake-ups in 20 s      context switches of all its threads in these 20 s
+//	threads               number of threads of the init after these 20 s
+//	wake-ups in 20 s      context switches of all threads of the init in these 20 s
 //	... after a wait      the same for an init that has waited for one HTTP
 //	                      dependency, which was ready
 //	signal latency        from kill(2) of the init with SIGUSR1 until the app receives
@@ -35,17 +35,18 @@
 //	orphans, CPU          CPU time of the init for these orphans
 //	TCP ready -> app      a port refuses connections for 0.5 to 6 s; from listen(2)
 //	                      until the app reads the clock
-//	HTTP ready -> app     a port refuses connections, then the server sends 503, each
-//	                      for half of such a time; from the first 200 on
+//	HTTP ready -> app     the same, but in the second half of the 0.5 to 6 s the port
+//	                      responds with 503; from the change to 200 until the app reads
+//	                      the clock
 //	attempts, refused     connections per second to a port that refuses for 0.5 to 6 s
 //	attempts, 503         requests per second to a server that sends 503 for 0.5 to 6 s
 //	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s
 //	200 TCP, 200 HTTP     from execve to the app, with 200 dependencies that are ready
 //
-// A goal in the last column is a factor of another program's number, or a number.
-// A goal that is missed is no failure: numbers vary by a few percent, and by much
-// more on a busy machine (see the load in the first line). If usher cannot be
-// measured, the benchmark fails.
+// A goal in the last column is a maximum of usher's number, or of its ratio to another
+// program's number. The benchmark does not fail if usher misses a goal, because numbers
+// vary by a few percent, and by much more on a busy machine (see the load in the first
+// line). It fails if usher cannot be measured.
 package main
 
 import (
@@ -80,11 +81,11 @@ const (
 const (
 	orphanCount = 5000
 	manyCount   = 200
-	minWait     = 500 * time.Millisecond // until a dependency is ready
+	minWait     = 500 * time.Millisecond // minimum time until a dependency is ready
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // part of the names of rows
+	idleWindow  = 20 * time.Second // the names of the rows say "20 s" too
 	timeout     = 10 * time.Second // a candidate that takes longer is removed from the row
 )
 
@@ -169,8 +170,8 @@ func (b *bench) many(row, scheme string) {
 
 func (b *bench) signals(c *candidate, i *instance) error {
 	for range signalsEach {
-		// The init must be asleep. The threads of a Go program spin for a while after
-		// they have worked, so the next signal would be handled faster.
+		// Wait until the init sleeps: the threads of a Go program spin for a while after
+		// work, and would handle a signal faster in that time.
 		<-time.After(signalGap)
 		sent := now()
 		if err := syscall.Kill(i.cmd.Process.Pid, syscall.SIGUSR1); err != nil {
@@ -212,9 +213,8 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 	return nil
 }
 
-// idle measures all candidates at the same time, because idle ones do not disturb each
-// other. The row of attempts over 20 s is measured meanwhile, because it needs the same
-// time.
+// idle measures all candidates at the same time, because idle processes do not disturb
+// each other. It measures the row of attempts over 20 s too, because it takes as long.
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance
@@ -244,7 +244,7 @@ func (b *bench) idle() {
 		defer b.launch("launch", c.argv([]string{"http://" + dep.addr}), "run").end()
 		defer func() { b.attempts(row, c, float64(dep.refusals.Load()), settleTime+idleWindow) }()
 	}
-	// There is no event to wait for: the rows measure a fixed time without work.
+	// There is no event to wait for, because the rows measure a fixed time without work.
 	<-time.After(settleTime)
 	for _, s := range all {
 		s.woken = s.switches()
@@ -257,16 +257,15 @@ func (b *bench) idle() {
 	}
 }
 
-// waiting starts all candidates of a round at once, because they mostly sleep, each with
-// its own dependency. Then it changes the state of the dependencies, at the planned
-// times.
+// waiting starts all candidates of a round at once, each with its own dependency, because
+// waiting candidates mostly sleep. Then it changes the dependencies at the planned times.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent
 		var ends []func()
 		for n := range waitsEach {
-			// The range of waits is divided into waitsEach parts, with one wait in
-			// each part, so that every candidate has short and long waits.
+			// Divide the range of waits into waitsEach parts, and choose one wait in each
+			// part, so that every candidate has short and long waits.
 			part := (maxWait - minWait) / waitsEach
 			for row, scheme := range map[string]string{
 				"TCP ready -> app": "tcp://", "HTTP ready -> app": "http://",
@@ -290,8 +289,7 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts adds a number of attempts per second. 0 is an error: the candidate has not
-// probed its dependency.
+// attempts adds a number of attempts per second. A candidate without any attempt fails.
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
 		b.fail(row, c, errors.New("no attempt"))

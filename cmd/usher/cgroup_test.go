@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited says how much the processes of one cgroup may use together. A field
-// that is zero sets no limit.
+// limited holds the limits of a cgroup, which its processes share. A field that is
+// zero sets no limit.
 type limited struct {
 	pids   int // processes and threads; zombies count until they are reaped
 	memory int // bytes, and no swap
@@ -29,8 +29,8 @@ type cgroup struct {
 	dirs map[string]string // by controller; version 2 has one directory for all of them
 }
 
-// cgroup makes a cgroup. When the test ends, whatever is still in it is killed,
-// and it is removed.
+// cgroup makes a cgroup. At the end of the test, the processes in the cgroup are
+// killed, and the cgroup is removed.
 func (l limited) cgroup(t testing.TB) *cgroup {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -56,8 +56,8 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 	return g
 }
 
-// argv puts a shell before a command that enters the cgroup and becomes the
-// command, which therefore never runs outside of it.
+// argv puts a shell before a command. The shell enters the cgroup and then executes
+// the command, so that the command never runs outside of the cgroup.
 func (g *cgroup) argv(argv ...string) []string {
 	all := []string{"/bin/sh", "-c", `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"`, "sh"}
 	for _, dir := range g.dirs {
@@ -66,8 +66,8 @@ func (g *cgroup) argv(argv ...string) []string {
 	return append(append(all, "--"), argv...)
 }
 
-// read returns the content of a controller's file, "" where the kernel has no
-// such file.
+// read returns the content of a controller's file, or "" if the kernel has no such
+// file.
 func (g *cgroup) read(controller, file string) string {
 	g.t.Helper()
 	data, err := os.ReadFile(filepath.Join(g.dirs[controller], file))
@@ -77,9 +77,9 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes the directory for a controller. It is directly below the root of
-// the hierarchy: in version 2 any other cgroup that has processes of its own can
-// give no controllers to cgroups below it (cgroups(7), "no internal processes").
+// make makes a cgroup for a controller, directly below the root cgroup. In version 2
+// only the root cgroup can both have processes and enable controllers for the cgroups
+// below it (cgroups(7), "no internal processes").
 func (g *cgroup) make(controller string) (dir string, version int) {
 	g.t.Helper()
 	root, version := hierarchy(g.t, controller)
@@ -102,7 +102,7 @@ func (g *cgroup) make(controller string) (dir string, version int) {
 	return dir, version
 }
 
-// hierarchy finds where a controller's cgroups are, and of which version.
+// hierarchy returns the directory of a controller's root cgroup, and its version.
 func hierarchy(t testing.TB, controller string) (root string, version int) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -139,8 +139,8 @@ func (g *cgroup) writeIfThere(dir, file string, value int) {
 	}
 }
 
-// remove kills all processes of the cgroup and removes it. First it lets nothing
-// in it fork any more: what forks could escape from a kill for ever.
+// remove kills all processes of the cgroup and removes the cgroup. First it sets
+// pids.max to 0, because processes that keep forking might never all be killed.
 func (g *cgroup) remove() {
 	if dir := g.dirs["pids"]; dir != "" {
 		assert.NoError(g.t, os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0))
@@ -149,7 +149,7 @@ func (g *cgroup) remove() {
 		for began := time.Now(); ; {
 			procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 			if errors.Is(err, fs.ErrNotExist) {
-				break // removed already, as another controller's
+				break // already removed: in version 2 both controllers have the same directory
 			}
 			assert.NoError(g.t, err)
 			for word := range strings.FieldsSeq(string(procs)) {
@@ -164,8 +164,8 @@ func (g *cgroup) remove() {
 				g.t.Errorf("cannot remove the cgroup: %v", err)
 				break
 			}
-			// A process leaves its cgroup a moment after it was killed, and version 1
-			// reports that to nobody who is not the whole machine's release agent.
+			// A process leaves its cgroup some time after SIGKILL. This polls, because
+			// version 1 reports an empty cgroup only to the machine's release agent.
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -179,8 +179,8 @@ func TestCgroupLimits(t *testing.T) {
 		dirs = g.dirs
 		argv := g.argv("sh", "-c", `i=0; while [ $i -lt 100 ]; do sleep 100000 & i=$((i+1)); done; echo all started`)
 		r := launcher{hostPID: true}.start(t, argv...)
-		assert.Equal(t, 2, r.code(), "the shell ends when it cannot fork")
-		assert.Equal(t, "9", g.read("pids", "pids.current"), "its children are left")
+		assert.Equal(t, 2, r.code(), "exit code of a shell that cannot fork")
+		assert.Equal(t, "9", g.read("pids", "pids.current"), "number of the shell's children in the cgroup")
 	})
 	require.Len(t, dirs, 2)
 	for _, dir := range dirs {
@@ -189,7 +189,7 @@ func TestCgroupLimits(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		argv := limited{memory: 16 << 20}.cgroup(t).argv("sh", "-c", `x=$(head -c 200000000 /dev/zero | tr '\0' x); echo has it all`)
 		out, _, code := launcher{hostPID: true, merged: true}.run(t, argv...)
-		assert.NotEqual(t, 0, code, "it was not killed")
+		assert.NotEqual(t, 0, code, "the shell was not killed")
 		assertNotPrinted(t, out, "has it all")
 	})
 }

@@ -30,7 +30,7 @@ type engine []string
 
 var docker = engine{"docker"}
 
-// start starts a command. If merged, its stderr goes to the reader of its stdout.
+// start starts a command. If merged, the reader of its stdout reads its stderr too.
 func (e engine) start(t *testing.T, merged bool, args ...string) *process {
 	t.Helper()
 	return launcher{hostPID: true, merged: merged}.start(t, slices.Concat(e, args)...)
@@ -50,14 +50,14 @@ func (e engine) output(t *testing.T, stdin io.Reader, args ...string) (stdout, s
 	return launcher{hostPID: true, stdin: stdin}.run(t, slices.Concat(e, args)...)
 }
 
-// succeeds runs a command, and reports whether it succeeds.
+// succeeds runs a command, and reports whether it succeeded.
 func (e engine) succeeds(t *testing.T, args ...string) bool {
 	t.Helper()
 	_, _, code := e.output(t, nil, args...)
 	return code == 0
 }
 
-// cleanup runs a command at the end of the test, which may fail.
+// cleanup runs a command at the end of the test. The command may fail.
 func (e engine) cleanup(t *testing.T, args ...string) {
 	t.Cleanup(func() { e.succeeds(t, args...) })
 }
@@ -84,7 +84,7 @@ func createContainer(t *testing.T, words ...string) *container {
 	return c
 }
 
-// begin starts the container. (start is the engine's.)
+// begin starts the container. It is not called start, because engine has that method.
 func (c *container) begin() {
 	c.Helper()
 	c.run(c.T, nil, "start", c.id)
@@ -106,7 +106,7 @@ func (c *container) logsOnFailure(name string) {
 	})
 }
 
-// runContainer runs a container to its end.
+// runContainer runs a container until it exits.
 func runContainer(t *testing.T, words ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	c := startContainer(t, words...)
@@ -115,7 +115,8 @@ func runContainer(t *testing.T, words ...string) (stdout, stderr string, code in
 	return stdout, stderr, c.exitCode()
 }
 
-// stop is docker stop: the stop signal, and SIGKILL after 10 s without another --time.
+// stop runs docker stop, which sends the stop signal, and SIGKILL after --time (10 s). It
+// returns the duration.
 func (c *container) stop(options ...string) time.Duration {
 	c.Helper()
 	begun := time.Now()
@@ -154,24 +155,24 @@ func (c *container) logs() (stdout, stderr string) {
 	return stdout, stderr
 }
 
-// stdout reads the container's stdout as it comes. Each line begins with the time at
-// which the engine got it.
+// stdout returns a reader of the container's stdout, which continues until the container
+// exits. Each line begins with the time at which the engine received the line.
 func (c *container) stdout() *reader {
 	c.Helper()
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a pipe that is not read would block the command
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // not a pipe: if nothing reads it, the command blocks
 	require.NoError(c.T, err)
 	defer null.Close()
 	l := launcher{hostPID: true, stderr: null}
 	return l.start(c.T, slices.Concat(c.engine, []string{"logs", "--follow", "--timestamps", c.id})...).stdout
 }
 
-// all reads the container's stdout and stderr.
+// all returns a reader of the container's stdout and stderr, like stdout.
 func (c *container) all() *reader {
 	c.Helper()
 	return c.start(c.T, true, "logs", "--follow", "--timestamps", c.id).stdout
 }
 
-// timeOf returns the time at the beginning of a line of stdout or all.
+// timeOf returns the time at the beginning of a line from a reader of stdout or all.
 func timeOf(t *testing.T, line string) time.Time {
 	t.Helper()
 	stamp, _, _ := strings.Cut(line, " ")
@@ -180,8 +181,8 @@ func timeOf(t *testing.T, line string) time.Time {
 	return at
 }
 
-// waitUntilReaped waits until usher, sleep and ps are the only processes: a child may
-// still be exiting when its parent has exited, but a zombie would stay.
+// waitUntilReaped waits until usher, sleep and ps are the only processes. It waits because
+// a child may still be exiting when its parent has exited. A zombie would never disappear.
 func (c *container) waitUntilReaped() {
 	c.Helper()
 	var list string
@@ -191,8 +192,8 @@ func (c *container) waitUntilReaped() {
 	}, func() string { return "processes left:\n" + list })
 }
 
-// eventually polls until ok. Each poll takes a while, since it starts a process or reads
-// files, so there is no pause.
+// eventually calls ok until it returns true. There is no pause between the calls, because
+// each call starts a process or reads files, which takes a while.
 func eventually(t *testing.T, ok func() bool, otherwise func() string) {
 	t.Helper()
 	for begun := time.Now(); !ok(); {

@@ -62,7 +62,7 @@ func (f *flagRow) sample(t *testing.T) string {
 	return "--" + f.name + "=" + samples[f.arg]
 }
 
-// The program treats each flag as its traits in the flag table say.
+// parseOptions treats each flag according to its traits in the flag table.
 func TestFlagTableMatchesTheProgram(t *testing.T) {
 	fails := func(text string, args ...string) bool {
 		_, err := parseOptions(args, nil)
@@ -102,7 +102,7 @@ func TestFlagTableMatchesTheProgram(t *testing.T) {
 	}
 }
 
-// Flags that are named in a text exist, and the defaults in the texts are the program's.
+// The texts of the tables name only flags that exist, and the program's defaults.
 func TestTextsOfTheTablesMatchTheProgram(t *testing.T) {
 	texts := []string{strings.Replace(usage(), "app --port 8080", "app", 1)}
 	for _, f := range flags {
@@ -176,7 +176,7 @@ func exampleWithoutOptions(k probes.KindDoc) string {
 
 // ---- the texts that are written by hand
 
-// The pages name the phases, exit codes and hooks' variables that the program has.
+// The pages name the program's phases, exit codes and environment variables of hooks.
 func TestPagesMatchTheProgram(t *testing.T) {
 	tables, p := contract(t), readPages(t)
 	var phases []string
@@ -215,7 +215,7 @@ func TestPagesMatchTheProgram(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, words(tables["variables of hooks"]), slices.Collect(maps.Keys(got)))
-	assert.Equal(t, words(tables["reasons"]), slices.Compact(got["USHER_REASON"])) // once for the drain hook and the post-stop hook of a run
+	assert.Equal(t, words(tables["reasons"]), slices.Compact(got["USHER_REASON"])) // Compact, because the drain hook and the post-stop hook of one run have the same reason
 	for _, variable := range words(tables["variables of hooks"]) {
 		assert.Contains(t, p.readme, "`"+variable+"`")
 		assert.Contains(t, p.man, ".It Ev "+variable+"\n")

@@ -16,12 +16,12 @@ import (
 
 // The tests in this file block usher wherever the kernel can block a program: on a file
 // system that does not answer, on a lease of the file that it executes, on a child that
-// is stopped between fork and exec, on commands that it cannot signal. Usher exits by
-// its deadline all the same.
+// is stopped between fork and exec, on commands that it cannot signal. Usher still exits
+// by its deadline.
 
-// graceHeld is the limit for an usher with a deadline of 2 s or less: long enough for a
-// busy machine, and shorter than anything in this file blocks.
-const graceHeld = 30 * time.Second
+// exitLimit limits how long a test waits for usher's exit. It is long enough for a busy
+// machine, and shorter than any of the blocking calls in this file.
+const exitLimit = 30 * time.Second
 
 // needFUSE mounts a file system that stops answering when die is called.
 func needFUSE(t *testing.T) (dir string, die func()) {
@@ -37,7 +37,7 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir = t.TempDir()
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // after the server's exit, which aborts all requests
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // runs after the server has exited, which aborts all requests
 	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
 	return dir
 }
@@ -52,12 +52,12 @@ func TestDeadlineInADeadDirectory(t *testing.T) {
 	r.stdout.expect("ready")
 	die()
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 3, r.codeWithin(graceHeld))
+	assert.Equal(t, 3, r.codeWithin(exitLimit))
 	assertPrinted(t, r.stderr.rest(), "usher: drain echo| drained")
 }
 
-// The app holds a lease on a hook's executable: execve(2) waits until the app gives it
-// back, or for /proc/sys/fs/lease-break-time, 45 s.
+// The app holds a lease on a hook's executable. So execve(2) blocks until the app releases
+// the lease, at most for /proc/sys/fs/lease-break-time, which is 45 s.
 func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -68,20 +68,21 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", hook+" state", "--post-stop", "echo reported", "--", puppet(t), "lease", hook)
 	r.stdout.expect("lease ready")
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 137, r.codeWithin(graceHeld))
+	assert.Equal(t, 137, r.codeWithin(exitLimit))
 	log := r.stderr.rest()
 	assertPrinted(t, log, "drain: hook hook failed after")
 	assertPrinted(t, log, "post-stop echo| reported")
 }
 
-// The app sends SIGSTOP to all other processes again and again, also to the child that
-// is going to execute the hook, while a thread of usher waits for it in vfork(2).
+// The app keeps sending SIGSTOP to all other processes. It also stops the child of usher
+// that is about to execute the hook, while a thread of usher waits in vfork(2) for the
+// child's execve.
 func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", "echo drained", "--", puppet(t), "stopall")
 	r.stdout.expect("stopall ready")
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 137, r.codeWithin(graceHeld))
+	assert.Equal(t, 137, r.codeWithin(exitLimit))
 }
 
 // The process exits by its deadline even if the supervisor's goroutine is blocked.
@@ -89,31 +90,31 @@ func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	t.Parallel()
 	blocked, err := linkTo("blocked")
 	require.NoError(t, err)
-	assert.Equal(t, 137, launcher{hostPID: true}.start(t, blocked).codeWithin(graceHeld))
+	assert.Equal(t, 137, launcher{hostPID: true}.start(t, blocked).codeWithin(exitLimit))
 }
 
-// A probe's command has left its process group, so a signal to the group does not reach
-// it.
+// A probe's command leaves its process group, so it does not receive a signal to the
+// group.
 func TestWaitTimeoutOfACommandThatLeavesItsGroup(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--wait-timeout", "2s", "--wait", "timeout=0.5s "+puppet(t)+" regroup sleep 1000", "--", "true")
-	assert.Equal(t, 124, r.codeWithin(graceHeld))
+	assert.Equal(t, 124, r.codeWithin(exitLimit))
 	assertPrinted(t, r.stderr.rest(), "timed out after")
 }
 
-// withoutKill puts a command before argv that drops root's CAP_KILL; asOther puts one
-// there that becomes another user.
+// withoutKill returns a command that executes argv without root's CAP_KILL.
 func withoutKill(argv ...string) []string {
 	return append([]string{"setpriv", "--bounding-set", "-kill"}, argv...)
 }
 
+// asOther returns a command that executes argv as another user.
 func asOther(argv ...string) []string {
 	return append([]string{"setpriv", "--reuid", "65534", "--clear-groups"}, argv...)
 }
 
-// The app runs as another user, and usher lacks CAP_KILL: each signal that cannot be
-// delivered is an error with its cause, also with --quiet. At the deadline usher exits,
-// and the kernel kills the app with PID 1.
+// The app runs as another user, and usher lacks CAP_KILL. For each signal that it cannot
+// send usher logs an error with the cause, also with --quiet. At the deadline usher exits,
+// and the kernel kills the app, because PID 1 has exited.
 func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	t.Parallel()
 	args := append([]string{binary(t), "--quiet", "--grace", "2s", "--"}, asOther(puppet(t), "catch", "app")...)
@@ -122,7 +123,7 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	r.signal(syscall.SIGUSR1)
 	r.stderr.expect("cannot send SIGUSR1")
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 137, r.codeWithin(graceHeld))
+	assert.Equal(t, 137, r.codeWithin(exitLimit))
 	log := r.stderr.rest()
 	for _, signal := range []string{"run: cannot send SIGUSR1", "stop: cannot send SIGTERM", "stop: cannot send SIGKILL"} {
 		assertPrintedMatch(t, log, `usher: error: `+signal+` to setpriv \(pid \d+\): operation not permitted \(it runs as another user: usher needs CAP_KILL\)`)
@@ -135,14 +136,14 @@ func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")
 	r := launcher{proc: true}.start(t, withoutKill(binary(t), "--wait-timeout", "2s", "--wait", command, "--", "true")...)
-	assert.Equal(t, 124, r.codeWithin(graceHeld))
+	assert.Equal(t, 124, r.codeWithin(exitLimit))
 	log := r.stderr.rest()
 	assertPrinted(t, log, "cannot send SIGTERM to check")
 	assertPrinted(t, log, "the command of an earlier attempt is still running")
 }
 
-// 500 leftovers, which usher has to find in /proc where it is not PID 1, are killed by
-// the deadline.
+// Usher kills 500 leftovers by its deadline. If it is not PID 1, it has to find them in
+// /proc.
 func TestDeadlineWithManyLeftovers(t *testing.T) {
 	t.Parallel()
 	for name, argv := range map[string][]string{
@@ -157,29 +158,29 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 			r.stdout.expectAll("crowd ready", "app ready")
 			if argv == nil {
 				r.signal(syscall.SIGTERM)
-				assert.Equal(t, 137, r.codeWithin(graceHeld))
+				assert.Equal(t, 137, r.codeWithin(exitLimit))
 			} else {
 				children := childrenOf(t, r.pid())
 				require.Len(t, children, 1)
 				require.NoError(t, syscall.Kill(children[0], syscall.SIGTERM))
 				r.stdout.expect("code 137")
 			}
-			// All have got SIGKILL, but on a busy machine so many may take longer to exit than
-			// a subreaper waits.
+			// All have been sent SIGKILL, but on a busy machine 500 processes may take longer
+			// to exit than usher waits as a subreaper.
 			eventually(t, func() bool { return !own.isHeld() }, func() string { return "a leftover is still running" })
 		})
 	}
 }
 
-// A stop signal is not lost among thousands of other signals, which come faster than
-// usher forwards them while it has many children to look after.
+// A stop signal is not lost among thousands of other signals, which arrive faster than
+// usher forwards them while it has 1,000 children.
 func TestStopDuringAFloodOfSignals(t *testing.T) {
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, 37} {
 		t.Run(signals.Name(stop), func(t *testing.T) {
 			r := launcher{}.start(t, binary(t), "--grace", "5s", "--stop-on", "RTMIN+3", "--", puppet(t), "flood", "1000")
 			r.stdout.expect("flood ready")
 			r.signal(stop)
-			assert.Equal(t, 128+int(stop), r.codeWithin(graceHeld))
+			assert.Equal(t, 128+int(stop), r.codeWithin(exitLimit))
 		})
 	}
 }

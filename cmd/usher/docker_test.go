@@ -11,9 +11,10 @@ import (
 
 // The tests in this file run usher as PID 1 of containers. The images are made of this
 // machine's Debian packages (busybox-static, nginx-light), and nothing is pulled. The
-// containers have only a loopback network, which some share as in a pod.
+// containers have only a loopback network, which some containers share as in a pod.
 
-// Usher as the init of a container: exit codes, signals, zombies, hooks, few rights.
+// Usher is the init of a container. The test covers exit codes, signals, zombies, hooks,
+// and containers with few rights or processes.
 func TestDockerInit(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -33,7 +34,8 @@ func TestDockerInit(t *testing.T) {
 		app := startContainer(t, image, "--", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().expect("up")
 		took := app.stop()
-		// sleep has no handler, so as PID 1 it would get SIGKILL after 10 s: 137.
+		// sleep has no handler for SIGTERM. If it were PID 1, SIGTERM would have no effect,
+		// and the exit code would be 137, from Docker's SIGKILL after 10 s.
 		assert.Equal(t, 143, app.exitCode())
 		t.Logf("docker stop took %v", took)
 	})
@@ -68,8 +70,8 @@ func TestDockerInit(t *testing.T) {
 		assertPrinted(t, stderr, "bye")
 	})
 
-	// A container may be stopped because its app leaks processes. Then no thread can be
-	// started either, and a Go program that needs one crashes.
+	// A container may be stopped because its app leaks processes. If the limit is reached,
+	// no thread can be started either, and a Go program that needs a new thread crashes.
 	t.Run("pids limit filled by the app", func(t *testing.T) {
 		app := startContainer(t, "--pids-limit", "24", image,
 			"--grace", "8s", "--drain", "http://127.0.0.1:1/", "--drain", "echo bye", "--", "sh", "-c",
@@ -118,8 +120,8 @@ func TestDockerNoCutDownload(t *testing.T) {
 	}
 }
 
-// stopInDownload stops nginx (docker stop) in the middle of a download, by wget in a
-// container of another image. It returns what wget has got, and its exit code.
+// stopInDownload stops nginx (docker stop) in the middle of a download by wget, which runs
+// in a container of another image. It returns wget's output and exit code.
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
@@ -142,8 +144,8 @@ func TestDockerSidecarWaits(t *testing.T) {
 	image := usherImage(t, nginxImage(t), `ENTRYPOINT ["/usher"]`)
 	volume := "--volume=" + dockerVolume(t) + ":/usr/share/nginx/html"
 
-	// The main container refuses connections, then answers 503 three times,
-	// then refuses again until it is told to start nginx.
+	// The main container refuses connections, then responds with 503 three times,
+	// then refuses connections again until the test makes it start nginx.
 	main := startContainer(t, volume, image, "--", "sh", "-c", `
 		mkfifo /go
 		for i in 1 2 3; do
@@ -167,7 +169,7 @@ func TestDockerSidecarWaits(t *testing.T) {
 		done`)
 	lines, access := sidecar.stdout(), main.stdout()
 
-	access.expect("quiet") // the sidecar has got its three 503 answers
+	access.expect("quiet") // the sidecar has received its three 503 responses
 	stdout, _ := sidecar.logs()
 	assert.Empty(t, stdout, "the sidecar has started before nginx")
 	assert.Equal(t, page, main.exec("cat", "/usr/share/nginx/html/index.html"))
@@ -176,9 +178,10 @@ func TestDockerSidecarWaits(t *testing.T) {
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
-	// nginx writes its log after it has answered, so the sidecar's line may be earlier.
-	assert.False(t, started.Before(told), "the sidecar started at %v, nginx was told to at %v", started, told)
-	t.Logf("the sidecar started %v after nginx's first answer", started.Sub(served).Round(time.Millisecond))
+	// The time of served proves nothing: nginx logs a request after the response, so the
+	// sidecar may print its line earlier.
+	assert.False(t, started.Before(told), "the sidecar started at %v, nginx at %v or later", started, told)
+	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 
 	lines.expect("wrote 2")
 	now := main.exec("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")

@@ -16,7 +16,7 @@ import (
 // The tests in this file use usher instead of tini as the init of Docker itself
 // ("init-path" in daemon.json).
 
-// dockerd runs its init with --version at its start, and waits for it.
+// dockerd runs its init with --version when dockerd starts, and waits until it has exited.
 func TestVersionInAnyEnvironment(t *testing.T) {
 	want := outputOf(t, binary(t), "--version")
 	require.Regexp(t, `^usher \S+.*\n$`, want)
@@ -25,7 +25,7 @@ func TestVersionInAnyEnvironment(t *testing.T) {
 		"a wait":          {"USHER_WAIT=tcp://127.0.0.1:1", "USHER_WAIT_TIMEOUT=1h", "USHER_GRACE=25s"},
 		"only mistakes":   {"USHER_WAIT=nonsense", "USHER_GRACE=long", "USHER_LOG=yaml", "USHER_QUIET=maybe"},
 		"Go's own":        {"GODEBUG=inittrace=1,gctrace=1", "GOGC=1", "GOMAXPROCS=none", "GOTRACEBACK=crash", "GOMEMLIMIT=1MiB"},
-		"of a Kubernetes": {"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80"},
+		"of Kubernetes":   {"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -114,7 +114,7 @@ func TestDockersOwnInit(t *testing.T) {
 func startDockerd(t *testing.T) (engine, *reader) {
 	t.Helper()
 	needRoot(t)
-	needDocker(t) // where one daemon runs, another can
+	needDocker(t) // if one daemon works, a second one works too
 	dockerd, err := exec.LookPath("dockerd")
 	if err != nil {
 		skip(t, "no dockerd on this machine (Debian: docker.io)")
@@ -122,10 +122,10 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	dir, err := os.MkdirTemp("", "d") // short: a socket's path has at most 107 bytes (unix(7))
 	require.NoError(t, err)
 	host := "unix://" + filepath.Join(dir, "sock")
-	conf := filepath.Join(dir, "daemon.json") // instead of the machine's
+	conf := filepath.Join(dir, "daemon.json") // used instead of the machine's
 	require.NoError(t, os.WriteFile(conf, []byte("{}"), 0o644))
-	// In a network namespace of its own: without a bridge a daemon removes docker0, which
-	// belongs to the machine's daemon.
+	// The daemon has its own network namespace, because with --bridge none a daemon removes
+	// docker0, which belongs to the machine's daemon.
 	daemon := launcher{hostPID: true, net: true, merged: true}.start(t, dockerd, "--config-file", conf, "--host", host, "--init-path", binary(t),
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"--storage-driver", "vfs", // leaves no mounts behind
@@ -134,7 +134,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	t.Cleanup(func() {
 		daemon.signal(syscall.SIGTERM)
 		daemon.code()
-		log.rest() // ends when its containerd has exited
+		log.rest() // until the daemon's containerd has exited
 		assert.Empty(t, mentioning(t, dir), "processes left")
 		assert.Empty(t, mounts(t, dir), "mounts left")
 		assert.NoError(t, os.RemoveAll(dir))

@@ -17,7 +17,7 @@ import (
 
 // The lists of flags, targets and options in usher(1), and the README's table of targets,
 // are made from the flag table and from the tables of package probes. "make docs" runs this
-// test with -update, which writes them.
+// test with -update, which writes these parts of the pages.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
 		file, begin, end string
@@ -204,7 +204,8 @@ func mdocQuote(text string) string {
 	return text
 }
 
-// The shell splits the examples as on a user's command line.
+// The example of each kind is a target of that kind. A shell splits it into arguments, as
+// on a user's command line.
 func TestExamplesOfTargetsAreTargets(t *testing.T) {
 	for _, k := range probes.Kinds() {
 		out := outputOf(t, "sh", "-c", `printf '%s\0' --wait `+k.Example)
