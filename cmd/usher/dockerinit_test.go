@@ -21,11 +21,11 @@ func TestVersionInAnyEnvironment(t *testing.T) {
 	want := outputOf(t, binary(t), "--version")
 	require.Regexp(t, `^usher \S+.*\n$`, want)
 	for name, env := range map[string][]string{
-		"none":            {},
-		"a wait":          {"USHER_WAIT=tcp://127.0.0.1:1", "USHER_WAIT_TIMEOUT=1h", "USHER_GRACE=25s"},
-		"only mistakes":   {"USHER_WAIT=nonsense", "USHER_GRACE=long", "USHER_LOG=yaml", "USHER_QUIET=maybe"},
-		"Go's own":        {"GODEBUG=inittrace=1,gctrace=1", "GOGC=1", "GOMAXPROCS=none", "GOTRACEBACK=crash", "GOMEMLIMIT=1MiB"},
-		"of Kubernetes":   {"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80"},
+		"none":          {},
+		"a wait":        {"USHER_WAIT=tcp://127.0.0.1:1", "USHER_WAIT_TIMEOUT=1h", "USHER_GRACE=25s"},
+		"only mistakes": {"USHER_WAIT=nonsense", "USHER_GRACE=long", "USHER_LOG=yaml", "USHER_QUIET=maybe"},
+		"Go's own":      {"GODEBUG=inittrace=1,gctrace=1", "GOGC=1", "GOMAXPROCS=none", "GOTRACEBACK=crash", "GOMEMLIMIT=1MiB"},
+		"of Kubernetes": {"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,27 +18,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// entrypoint is one way to start a server in a container. A request (of 1.2 s) or a job
-// (of 3 s) is under way when the stop signal comes. Each prints "started" and, if it is
-// not interrupted, "finished": a request to its client, a job to the app's stdout.
+// entrypoint is one way to start a server in a container. The test sends the stop signal
+// while a request (which takes 1.2 s) or a job (3 s) is running. Each of them prints
+// "started" and, if it is not interrupted, "finished". A request prints to its client, a
+// job to the app's stdout.
 type entrypoint struct {
 	name    string
 	command string
-	flags   string         // beside --grace and --group
-	stop    syscall.Signal // what usher gets: the image's STOPSIGNAL; default SIGTERM
-	request *client
-	job     bool
-	code    int    // usher's exit code
-	prints  string // what the app prints if it shuts down in order
-	needs   string // a server outside of the container
+	flags   string         // usher's flags in addition to --grace and --group
+	stop    syscall.Signal // the signal that stops usher, like an image's STOPSIGNAL; 0 means SIGTERM
+	request *client        // nil: there is no request
+	job     bool           // the app starts a job
+	code    int            // usher's exit code
+	prints  string         // printed by the app if it shuts down in order
+	needs   string         // command of a server outside of the container
 
-	notGroup string // why it is not tested with --group
-	// atLastCall: without --group the server gets no signal before the last call, at four
-	// fifths of the time. These have a shorter --grace.
+	notGroup string // the reason why the entrypoint is not tested with --group, or ""
+	// atLastCall means: without --group the server gets no signal before usher's last call,
+	// after four fifths of the time. The test uses a shorter --grace then.
 	atLastCall bool
 }
 
-// client is a command that makes the request, once the target is ready.
+// client is a command that makes a request, and the target that must be ready before.
 type client struct{ target, command string }
 
 var (
@@ -56,10 +57,10 @@ const (
 	redis    = "redis-server --save ''"
 )
 
-// Why --group is not tested.
+// Values of notGroup.
 const (
 	forwards  = "the app forwards the signal itself, so with --group its child gets it twice"
-	master    = "the master stops its workers; with --group they get its signal too"
+	master    = "the master process stops its workers; with --group they get the master's signal too"
 	noHandler = "the job, or tee, has no handler: with --group the signal kills it"
 )
 
@@ -76,7 +77,7 @@ var entrypoints = []entrypoint{
 	{name: "exec, nginx, --stop-signal", command: "./nginx.sh", flags: "--stop-signal QUIT", request: curl, notGroup: master},
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
-	// A shell is killed by the signal, and its child gets none from it.
+	// The signal kills a shell, which does not forward it to its child.
 	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
@@ -85,8 +86,8 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// A shell ignores WINCH. Apache gets the SIGTERM of the last call, and sends it to
-	// its process group, which is the shell's.
+	// SIGWINCH does not end a shell. Apache gets the SIGTERM of the last call, and sends it
+	// to its process group, which includes the shell.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, prints: "server closed", code: 143},
@@ -114,7 +115,7 @@ var entrypoints = []entrypoint{
 	{name: "trap with a foreground transaction", command: "./trap-foreground.sh " + psql.command, flags: "--wait postgres://127.0.0.1",
 		job: true, prints: "cleaned up", needs: "./postgres.sh", notGroup: noHandler},
 
-	// A job beside the server.
+	// A job runs beside the server.
 	{name: "job in the background", command: "sh -c './job.sh & exec node server.js'", request: curl, job: true, prints: "server closed", notGroup: noHandler},
 	{name: "worker in the background", command: "sh -c 'node job.js & exec node server.js'", request: curl, job: true, prints: "server closed"},
 	{name: "setsid job", command: "sh -c 'setsid ./job.sh & exec node server.js'", request: curl, job: true, prints: "server closed"},
@@ -146,7 +147,7 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 			}
 			t.Run(e.name+", "+flags, func(t *testing.T) {
 				t.Parallel()
-				// Each run starts while the one before it is still shutting down.
+				// To save time, each run starts while the previous one is still shutting down.
 				var all []*stopping
 				for range runs {
 					all = append(all, e.stopAtWork(t, flags))
@@ -166,7 +167,7 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 					}
 					took = append(took, s.took)
 					if !atLastCall {
-						assert.Less(t, s.took, 20*time.Second, "half of the time has passed, although the app got its signal at once")
+						assert.Less(t, s.took, 20*time.Second, "half of --grace has passed, although the app got its signal at once")
 					}
 				}
 				slices.Sort(took)
@@ -177,35 +178,35 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 	}
 }
 
-// stopping is an usher that has got a stop signal.
+// stopping is a run of an entrypoint whose usher has been sent a stop signal.
 type stopping struct {
 	usher  *process
 	client *process      // nil without a request
-	exited chan int      // gets usher's exit code
-	took   time.Duration // known once it has exited
+	exited chan int      // receives usher's exit code
+	took   time.Duration // from the signal to usher's exit; set before exited receives
 }
 
-// stopAtWork starts the entrypoint, and stops it once its work is under way.
+// stopAtWork starts the entrypoint, and stops it once its request and its job have started.
 func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	t.Helper()
 	server, err := buildServer()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // some servers do not run as root
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // for servers that do not run as root
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
 	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
 
-	// Debian's programs first, because only Debian's Python has celery.
+	// Debian's programs come first in PATH, because only Debian's Python has celery.
 	path := "PATH=/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
 	s := &stopping{exited: make(chan int, 1)}
-	// Each has a network of its own, so that all of them can listen on port 8080.
+	// Each entrypoint has its own network namespace, so that all can listen on port 8080.
 	s.usher = launcher{proc: true, net: true, vars: []string{"dir=" + dir, "HOME=" + dir, path, "PYTHONDONTWRITEBYTECODE=1"}}.start(t,
 		"sh", "-c", `cd "$dir" && ip link set lo up && echo network ready && exec $usher `+e.flags+" "+flags+" -- "+e.command)
 	s.usher.stdout.expect("network ready")
 	if e.needs != "" {
 		server := s.enterNetwork(t, dir, e.needs)
 		t.Cleanup(func() {
-			server.signal(syscall.SIGINT) // on which each of them exits with all its children
+			server.signal(syscall.SIGINT) // each of these servers exits on SIGINT, with all its children
 			server.code()
 		})
 	}
@@ -226,16 +227,16 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	return s
 }
 
-// enterNetwork starts a command in the network of the entrypoint, but not among
-// its processes.
+// enterNetwork starts a command in the network namespace of the entrypoint, but not in
+// its PID namespace.
 func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 	t.Helper()
 	l := launcher{hostPID: true, dir: dir, env: s.usher.cmd.Env, merged: true}
 	return l.start(t, "nsenter", "-t", fmt.Sprint(s.usher.pid()), "--net", "--", "sh", "-fc", "exec "+command)
 }
 
-// judge waits until usher has exited, and returns an error if the work was lost, and one
-// if the shutdown was not in order.
+// judge waits until usher has exited. work is an error if a request or a job was
+// interrupted, and order is an error if the shutdown was not in order.
 func (s *stopping) judge(e *entrypoint) (work, order error) {
 	code := <-s.exited
 	out := s.usher.stdout.rest()

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// example is the first comment of a file: blocks of indented lines. The first has the
-// commands, the others what these print.
+// example is an example's file with its first comment. The first block of indented lines in
+// the comment contains the commands, and the other blocks contain their output.
 type example struct {
 	*testing.T
 	engine
@@ -49,7 +49,8 @@ func readExample(t *testing.T, file string, engine engine) *example {
 		e.podman()
 		return e
 	}
-	// The names get a suffix, so that runs at the same time do not collide.
+	// The names of images and containers get a suffix, so that two runs of the tests at the
+	// same time do not collide.
 	for i, command := range e.commands {
 		e.commands[i] = regexp.MustCompile(`\busher-[a-z-]+`).ReplaceAllStringFunc(command, e.own)
 		for _, made := range regexp.MustCompile(`(-t|--name) (usher-\S+)`).FindAllStringSubmatch(e.commands[i], -1) {
@@ -59,10 +60,10 @@ func readExample(t *testing.T, file string, engine engine) *example {
 	return e
 }
 
-// own returns what a name in the comment is replaced with.
+// own returns the name that the test uses instead of a name in the comment.
 func (e *example) own(name string) string {
 	if slices.Contains(e.engine, "podman") {
-		return name // this podman belongs to the test
+		return name // no other run of the tests uses this podman
 	}
 	return fmt.Sprintf("%s-%d", name, os.Getpid())
 }
@@ -81,8 +82,8 @@ func (e *example) podman() {
 	e.env = append(e.env, "PATH="+dir+":"+os.Getenv("PATH"))
 }
 
-// compose sets the name of the project, and replaces "docker compose" by docker-compose
-// where that is not a plugin of docker.
+// compose sets the name of the project, and replaces "docker compose" by docker-compose if
+// docker does not have the plugin.
 func (e *example) compose() (project string) {
 	e.Helper()
 	compose := "docker compose"
@@ -112,7 +113,7 @@ func (e *example) command(words string) string {
 	return command
 }
 
-// start starts a command in the repository's directory.
+// start starts a command in the root directory of the repository.
 func (e *example) start(command string) *process {
 	e.Helper()
 	return launcher{hostPID: true, dir: "../..", env: e.env}.start(e.T, "sh", "-c", command)
@@ -145,8 +146,9 @@ func (e *example) expects(c *container) {
 	e.expected(c.logs())
 }
 
-// expected compares the next block with a log: with all of usher's own lines, and with
-// the last lines of the app. These come from two pipes, so their order is not compared.
+// expected compares the next block with the output of a container: with all of usher's own
+// lines on stderr, and with the last lines of the app on stdout. It does not compare their
+// order, because they come from two pipes.
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string
@@ -172,8 +174,8 @@ func (e *example) expected(stdout, stderr string) {
 	assert.Equal(e.T, apps, inOrder(lines[max(0, len(lines)-len(apps)):]), "%s", lastLines(stdout))
 }
 
-// inOrder removes what differs from run to run. Targets get ready in any order, so it
-// sorts their lines.
+// inOrder removes the values that differ from run to run. It sorts the lines about targets,
+// because targets get ready in any order.
 func inOrder(lines []string) []string {
 	var all []string
 	for _, line := range lines {
@@ -210,8 +212,9 @@ func (e *example) container(name string) *container {
 	return c
 }
 
-// stopInDownload runs the comment's stop in the middle of a download. The client reads a
-// byte, and the rest, which is more than the sockets can buffer, after the stop.
+// stopInDownload runs the comment's stop command in the middle of a download. The client
+// reads one byte before the stop, and the rest after it. The rest does not fit into the
+// sockets' buffers, so nginx cannot have sent it before.
 func (e *example) stopInDownload(nginx *container, client engine, host, stop string) {
 	e.Helper()
 	nginx.exec("truncate", "-s", "32M", "/usr/share/nginx/html/large")
@@ -229,7 +232,7 @@ func (e *example) stopInDownload(nginx *container, client engine, host, stop str
 	_, err = io.ReadFull(body, make([]byte, 1))
 	require.NoError(e.T, err, "the download does not begin")
 	stopping := e.start(e.command(stop))
-	// When nginx refuses new connections it has got its stop signal.
+	// Once nginx refuses new connections, it has received its stop signal.
 	eventually(e.T, func() bool { return !serves() }, func() string { return "nginx is not stopped" })
 	rest, err := io.Copy(io.Discard, body)
 	assert.NoError(e.T, err)

@@ -16,8 +16,8 @@ import (
 )
 
 // lockImages waits until no other run of the tests on this machine uses the images that
-// the examples name, because each run removes those that it has made. The lock is on the
-// directory for temporary files, so it needs no file.
+// the examples name, because each run removes the images that it has made. The lock is on
+// the directory for temporary files, so that there is no lock file to remove.
 func lockImages(t *testing.T) {
 	t.Helper()
 	dir, err := os.Open(os.TempDir())
@@ -28,7 +28,7 @@ func lockImages(t *testing.T) {
 
 // images makes the images of the examples, each when it is first needed.
 type images struct {
-	parent *testing.T // they are removed at its end
+	parent *testing.T // the images are removed at the end of this test
 	mu     sync.Mutex
 	made   map[string]bool
 }
@@ -43,7 +43,7 @@ func (i *images) need(t *testing.T, names ...string) {
 		}
 		if name == "usher" {
 			i.usher(t)
-		} else if !docker.succeeds(t, "image", "inspect", name) { // an image that exists is used, and not removed
+		} else if !docker.succeeds(t, "image", "inspect", name) { // an image that already exists is used, and not removed
 			root, dockerfile := standIns[name](t)
 			docker.cleanup(i.parent, "rmi", name)
 			docker.run(t, strings.NewReader("FROM "+root.image("base")+"\nENV PATH=/usr/sbin:/usr/bin:/bin\n"+dockerfile), "build", "--tag", name, "-")
@@ -52,8 +52,8 @@ func (i *images) need(t *testing.T, names ...string) {
 	}
 }
 
-// usher makes usher's own image, with the command that each example names. At the end an
-// older image gets the name back.
+// usher makes usher's own image with "make image", as the examples say. At the end of the
+// test, an older image gets its name back.
 func (i *images) usher(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
@@ -76,8 +76,9 @@ func (i *images) podman(t *testing.T, podman engine, names ...string) {
 	podman.run(t, nil, "load", "--input", archive)
 }
 
-// standIns makes the images of this machine's packages. They have what an example needs
-// of the real images: paths, users, stop signals, and when the server can be reached.
+// standIns are functions that make images from this machine's packages. The images have the
+// paths, users and stop signals of the real images, and their servers accept connections
+// at the same point of the start.
 var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
 	"busybox:1.36":      standInBusybox,
 	"busybox:1.36-musl": standInBusybox,
@@ -99,8 +100,8 @@ func standInBusybox(t *testing.T) (*rootfs, string) {
 	return root, ""
 }
 
-// standInPostgres makes a database and then, as the real image does, starts a server that
-// can be reached from outside.
+// standInPostgres makes an image that, like the real image, first makes a database, and
+// then starts a server that accepts connections from other containers.
 func standInPostgres(t *testing.T) (*rootfs, string) {
 	t.Helper()
 	servers, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")

@@ -17,7 +17,7 @@ import (
 
 // The tests in this file run the commands in the first comment of each example, with the
 // example's files, in containers and pods, and compare the output with the rest of the
-// comment. Images that this machine does not have are made of its Debian packages, and
+// comment. Images that this machine does not have are made from its Debian packages, and
 // removed at the end.
 
 var dockerExamples = map[string]func(*testing.T, *images){
@@ -64,7 +64,7 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// Each folder has a test, and a line in the README.
+// Each directory in examples/ has a test, and a line in the README.
 func TestEveryExampleIsTested(t *testing.T) {
 	tested := []string{"demo", "embed"} // make demo; TestExampleEmbed
 	for name := range dockerExamples {
@@ -105,7 +105,8 @@ func nginxInDocker(t *testing.T, images *images, file, name string) {
 	e.expects(nginx)
 }
 
-// imageForRegistry runs the README's "make image" with a name.
+// imageForRegistry runs the README's "make image IMAGE=...". The README's pod must use that
+// image.
 func imageForRegistry(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
@@ -194,8 +195,9 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().expect("writing")
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
-	// nginx writes its log after it has answered, so the time of its line proves nothing.
-	// But nginx starts 3 s after its page was made, which changed the directory.
+	// The time of nginx's log line proves nothing, because nginx logs a request after the
+	// response. The container makes the page 3 s before it starts nginx. The time at which
+	// the page was made is the modification time of its directory.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)
@@ -206,12 +208,12 @@ func exampleSidecar(t *testing.T, podman engine) {
 	e.expects(writer)
 	assert.Regexp(t, `^Hello\n.* UTC .*\n`, nginx.exec("cat", "/usr/share/nginx/html/index.html"), "the writer has not written to the page")
 
-	logs := e.start(e.command("podman logs -f")) // which exits with the writer
+	logs := e.start(e.command("podman logs -f")) // podman logs -f exits when the writer exits
 	podman.run(t, nil, "stop", "--time=10", writer.id)
 	assert.Equal(t, 143, writer.exitCode())
 	assert.Equal(t, 0, logs.code())
 	stdout, _ := writer.logs()
-	assert.Equal(t, "writing\n", stdout, "the writer starts once")
+	assert.Equal(t, "writing\n", stdout, "the writer must start only once")
 }
 
 func examplePreStop(t *testing.T, podman engine) {
@@ -225,11 +227,11 @@ func examplePreStop(t *testing.T, podman engine) {
 	e.expects(nginx)
 }
 
-// podman 4.3 does not support Jobs, so the test makes a pod of the template, as
+// podman 4.3 does not support Jobs, so the test makes a pod from the Job's template, as
 // Kubernetes' controller does.
 func exampleJob(t *testing.T, podman engine) {
 	e := readExample(t, "job/job.yaml", podman)
-	e.commands = nil // kubectl's
+	e.commands = nil // they are for kubectl
 	var job struct {
 		Spec struct{ Template map[string]any }
 	}
@@ -243,7 +245,7 @@ func exampleJob(t *testing.T, podman engine) {
 
 	e.shell("cd " + filepath.Dir(file) + " && podman kube play " + filepath.Base(file))
 	work, mesh := e.container("report-work"), e.container("report-mesh")
-	podman.run(t, nil, "wait", work.id, mesh.id) // which returns only after the mesh was told to quit
+	podman.run(t, nil, "wait", work.id, mesh.id) // the mesh exits only when the hook of work stops it
 	assert.Equal(t, 0, work.exitCode())
 	assert.Equal(t, 0, mesh.exitCode())
 	e.expects(work)
@@ -270,7 +272,8 @@ func TestExampleEmbed(t *testing.T) {
 	_, stderr, code := launcher{hostPID: true}.run(t, "go", "build", "-o", program, "../../examples/embed")
 	require.Equal(t, 0, code, lastLines(stderr))
 
-	// "go run" exits with 1 and prints the exit status of the program.
+	// The test runs the program directly, because "go run" exits with 1 if the program exits
+	// with another code than 0.
 	command := strings.Replace(e.command("go run"), "go run ./examples/embed", program, 1)
 	embed := e.start(command)
 	assert.Equal(t, 143, embed.code())

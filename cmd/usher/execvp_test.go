@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Usher finds commands in PATH as execvp(3) does. Each is executed by both; the scripts
-// print the path by which they were executed, $0, and their arguments.
+// Usher finds commands in PATH as execvp(3) does. The puppet executes each command with
+// execvp(3), and usher executes it too. The scripts print $0, which is the path by which
+// they were executed, and their arguments.
 func TestCommandIsFoundAsByExecvp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -23,7 +23,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 	for _, sig := range []int{1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 24, 31, 40, 64} {
 		t.Run(fmt.Sprint(sig), func(t *testing.T) {
 			t.Parallel()
-			// A shell that sends a signal to itself. It is not PID 1, so each signal has its
+			// A shell sends a signal to itself. It is not PID 1, so each signal has its
 			// default action.
 			r := launcher{}.usher(t, "--", "sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig))
 			assert.Equal(t, 128+sig, r.code())

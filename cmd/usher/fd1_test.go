@@ -18,16 +18,16 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // which only the user of the test may enter
+			for _, d := range []string{dir, filepath.Dir(dir)} { // by default only the user of the test may enter them
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
-			log := filepath.Join(dir, "app.log") // images make such links
+			log := filepath.Join(dir, "app.log") // some images have such a link as their log file
 			require.NoError(t, os.Symlink("/proc/1/fd/1", log))
 			script := `echo ready; read line; echo to the log >` + log + `; echo to stderr >/proc/1/fd/2; read more </proc/1/fd/0; echo "read $more"`
 			argv := []string{binary(t), "--", "sh", "-c", script}
 			if user != nil {
-				// Opening /proc/1/fd/1 opens the file anew, so the user needs permission.
-				// Docker's pipes belong to root, these to the user.
+				// Opening /proc/1/fd/1 opens the pipe again, so the user needs permission for
+				// it. chown gives the pipes to the user.
 				argv = append(append([]string{"sh", "-c", `chown 1000 /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; exec "$@"`, "sh"}, user...), argv...)
 			}
 			r := launcher{proc: true}.start(t, argv...)
@@ -40,7 +40,7 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 	}
 }
 
-// With a terminal /proc/1/fd/0 is the console.
+// If the container has a terminal, /proc/1/fd/0 is the terminal.
 func TestConsoleOfPID1(t *testing.T) {
 	t.Parallel()
 	ptm, pts := openPTY(t)
@@ -52,8 +52,9 @@ func TestConsoleOfPID1(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// docker logs has what docker exec writes to /proc/1/fd/1, and what the app writes to a
-// log file that is a link to it, as hooks, cron jobs and images do.
+// docker logs shows the lines that docker exec writes to /proc/1/fd/1, as hooks and cron
+// jobs do. It also shows the lines that the app writes to a log file that is a link to
+// /proc/1/fd/1, as in some images.
 func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -73,7 +74,8 @@ func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	}
 }
 
-// With a terminal, docker logs has what is written to /proc/1/fd/0 too.
+// If the container has a terminal, docker logs also shows the lines that are written to
+// /proc/1/fd/0.
 func TestDockerConsoleOfPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -246,8 +246,8 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 	}
 }
 
-// The texts of these errors are from other packages. This test checks that each is an
-// error, and begins with the name of the flag.
+// The texts of these errors are from other packages. This test checks only that each value
+// is an error, and that the text begins with the name of the flag.
 func TestErrorsInOptionsNameTheFlag(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
 		{"--grace", "abc"}, {"--grace", ""}, {"--grace", "-5s"}, {"--wait-timeout", "5 minutes"},
@@ -374,7 +374,7 @@ func TestOptionsCanBeSetByVariables(t *testing.T) {
 	assert.NotNil(t, c.Env, "with a nil Env the app would get usher's own variables")
 }
 
-// The app does not get the variable of any flag that has one.
+// The app does not inherit the environment variables of flags. A few flags have none.
 func TestAppGetsNoVariableOfAFlag(t *testing.T) {
 	for _, f := range flags {
 		env := []string{f.variable() + "="}
@@ -438,8 +438,8 @@ func TestErrorsInVariablesNameTheVariable(t *testing.T) {
 	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave the flag out", text)
 }
 
-// A secret may be in its right place or in a wrong one: no error on the same command line
-// may repeat it.
+// No error may repeat a secret of the command line, whether the secret is in a correct
+// place or not.
 func TestErrorsInOptionsContainNoSecret(t *testing.T) {
 	const canary = "hunter2"
 	for _, words := range [][]string{
@@ -496,7 +496,7 @@ func FuzzOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line, variables string) {
 		args, env := strings.Split(line, "\n"), strings.Split(variables, "\n")
 		for i := range env {
-			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // for values with several lines
+			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // so that values can have several lines
 		}
 		o, err := parseOptions(args, env)
 		if err != nil {

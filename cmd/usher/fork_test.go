@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A container's user may have ten threads (RLIMIT_NPROC); for root "docker run
-// --pids-limit 10" does the same.
+// RLIMIT_NPROC limits the number of threads of a container's user. Ten threads are enough
+// for usher and the app.
 func TestFewThreadsForTheUser(t *testing.T) {
 	needRoot(t)
 	root := bareRoot(t)
@@ -30,26 +30,26 @@ func TestFewThreadsForTheUser(t *testing.T) {
 				assert.Empty(t, log)
 				return
 			}
-			// Where Go's runtime has too few threads it exits with 2.
+			// If Go's runtime itself has too few threads, it exits with 2.
 			assert.Contains(t, []int{7, 125, 126, 2}, code, lastLines(log))
 		})
 	}
 }
 
-// bareUser is a launcher for a bare container whose user may have a number of threads.
-// The limit is set after setuid(2), which else makes the next execve(2) fail.
+// bareUser returns a launcher for a bare container whose user may have a number of threads.
+// The limit is set after setuid(2): if it is exceeded at setuid(2), the next execve(2) fails.
 func bareUser(root string, user int, threads int) launcher {
 	return bare(root, nil, fmt.Sprint("user=", user), fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_NPROC, threads, threads))
 }
 
-// freshUser is a uid that no other process has: RLIMIT_NPROC counts the threads of a
-// user on the whole machine.
+// freshUser returns a uid that no other process has, because RLIMIT_NPROC counts the
+// threads of a user on the whole machine.
 func freshUser() int { return 2_000_000_000 + os.Getpid()*100 + int(users.Add(1)) }
 
 var users atomic.Int64
 
-// Another process of the same user, which has no limit, has started as many as usher
-// may have.
+// Usher cannot fork, because another process of the same user has started as many
+// processes as usher's limit allows. The limit does not apply to that other process.
 func TestForkThatFails(t *testing.T) {
 	needRoot(t)
 	const eagain = "resource temporarily unavailable"
@@ -63,10 +63,10 @@ func TestForkThatFails(t *testing.T) {
 		code int
 		want string
 	}{
-		"the app's":   {nil, 126, "usher: error: cannot run sh: " + eagain},
-		"pre-start's": {[]string{"--pre-start", "name=hook true"}, 125, "cannot run true: " + eagain},
-		"with a wait": {[]string{"--grace", "5s", "--post-stop", "name=hook true"}, 126, "post-stop: hook hook failed after"},
-		"in json":     {[]string{"--log", "json"}, 126, `"msg":"cannot run sh: ` + eagain + `"`},
+		"the app":                        {nil, 126, "usher: error: cannot run sh: " + eagain},
+		"a pre-start hook":               {[]string{"--pre-start", "name=hook true"}, 125, "cannot run true: " + eagain},
+		"the app, with a post-stop hook": {[]string{"--grace", "5s", "--post-stop", "name=hook true"}, 126, "post-stop: hook hook failed after"},
+		"the app, JSON log":              {[]string{"--log", "json"}, 126, `"msg":"cannot run sh: ` + eagain + `"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestForkThatFails(t *testing.T) {
 			assertPrinted(t, r.stderr.rest(), c.want)
 		})
 	}
-	t.Run("a probe's", func(t *testing.T) {
+	t.Run("a probe", func(t *testing.T) {
 		t.Parallel()
 		user := freshUser()
 		r := bareUser(bareRoot(t), user, limit).start(t, "/usher", "--verbose", "--wait", "name=probe cat /ready", "--", "true")

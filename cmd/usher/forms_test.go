@@ -56,9 +56,9 @@ func TestProbeProbesEachTargetOnce(t *testing.T) {
 	assert.EqualValues(t, 3, requests.Load())
 }
 
-// The time limit of a probe that hangs is 1s. The children of its command are killed too.
+// A probe that hangs times out after 1s. The children of its command are killed too.
 func TestProbeTimesOutAfterASecond(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel completes connections, nothing responds
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and no process responds
 	require.NoError(t, err)
 	defer listener.Close()
 	code, log := runProbe(t, nil, "http://"+listener.Addr().String(), "sh -c 'sleep 1000; true'")
@@ -147,7 +147,8 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "out of disk\n", string(got))
 
-	// --probe and --install may run in the container of another usher.
+	// --probe and --install do not write the termination log, because they may run in the
+	// container of another usher.
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	for _, args := range [][]string{{"--probe", "bogus:1"}, {"--probe", "tcp://127.0.0.1:1"}, {"--install="}} {
 		launcher{hostPID: true}.run(t, slices.Concat([]string{binary(t)}, args, []string{"--termination-log", file})...)
@@ -170,7 +171,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 
 // ---- --install
 
-// runInstall runs "usher --install path", as the arguments of wrapper if there is one.
+// runInstall runs "usher --install path", with the words of wrapper before it.
 func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
 	out, _, code := launcher{hostPID: true, merged: true}.run(t, append(wrapper, binary(t), "--install", path)...)
@@ -292,8 +293,8 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	assert.Equal(t, "kept", string(kept))
 }
 
-// This also works while a system call on the file system hangs. The temporary file is
-// removed.
+// A stop signal ends --install even if a system call on the file system hangs, and usher
+// removes the temporary file.
 func TestInstallIsStoppedByASignal(t *testing.T) {
 	needRoot(t)
 	whole, err := os.Stat(binary(t))
@@ -348,7 +349,8 @@ func TestInstallReportsTheReasonOfAFailure(t *testing.T) {
 	assert.Equal(t, []string{"usher"}, names(t, dir+"/taken"))
 
 	needRoot(t)
-	// In a mount namespace: a full file system, a read-only one, and no /proc.
+	// mounted runs --install in a new mount namespace, after a script that mounts a full file
+	// system, a read-only one, or an empty one on /proc.
 	mounted := func(script string) (int, string) {
 		out, _, code := launcher{hostPID: true, mounts: true, merged: true}.run(t, "sh", "-c",
 			script+`; cd "$0"; $usher --install "$1"; code=$?; ls -A "$1"; exit $code`, filepath.Dir(binary(t)), dir+"/dir")

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Libraries may print through package log, depending on GODEBUG, which is meant for the
-// app. The test uses a binary without the entry point of package signals, because that
-// would hide GODEBUG from the runtime.
+// Libraries may print through package log if GODEBUG is set, but GODEBUG is meant for the
+// app. The test uses a binary without the entry point of package signals, because the entry
+// point hides GODEBUG from the runtime.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))
