@@ -48,7 +48,7 @@ func get(t *testing.T, address, path string) string {
 	return fmt.Sprint(response.StatusCode, " ", strings.TrimSpace(string(body)))
 }
 
-// /livez and /readyz in each phase from the wait to the drain.
+// The test requests /livez and /readyz in each phase from the wait to the drain.
 func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()
@@ -91,7 +91,7 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	assert.Equal(t, 143, r.code())
 }
 
-// An address that cannot be used is an error before anything is started.
+// If usher cannot listen on the address, it exits before it starts anything.
 func TestHealthAddressInUse(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -114,7 +114,7 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
-		_, _ = io.WriteString(conn, request) // fails if usher closes the connection before
+		_, _ = io.WriteString(conn, request) // fails if usher has already closed the connection
 		return conn
 	}
 	statusLine := func(request string) string {
@@ -156,7 +156,7 @@ type slowTarget struct {
 	url     string
 	hold    atomic.Bool
 	held    chan struct{} // receives a value for each request that is held back
-	release chan struct{} // closed: the server responds to all requests
+	release chan struct{} // once it is closed, the server responds to all requests
 }
 
 func newSlowTarget(t *testing.T) *slowTarget {
@@ -242,7 +242,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and that of holdBack, tooMany more than maxWaiting
+	requestReadyz(maxWaiting - 2 + tooMany) // together with the request above and the one of holdBack, tooMany more than maxWaiting
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {
@@ -292,8 +292,8 @@ func (l *brokenListener) Accept() (net.Conn, error) {
 	return nil, syscall.EMFILE
 }
 
-// When accept fails, usher pauses before it tries again. It closes the connections that
-// have not sent a request, and only if there are none, those that wait for a response.
+// If accept fails, usher pauses before it tries again. It closes the connections that have
+// not sent a request. If there are none, it closes the connections that wait for a response.
 func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &brokenListener{maxCalls: 100}

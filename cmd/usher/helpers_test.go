@@ -27,7 +27,7 @@ func skip(t testing.TB, reason string) {
 }
 
 // binary returns the path of usher as it is shipped: static and stripped, built with the
-// flags of the Makefile, once a test run.
+// flags of the Makefile, once per test run.
 func binary(t testing.TB) string {
 	t.Helper()
 	path, err := buildOnce()
@@ -43,9 +43,10 @@ var buildOnce = built("usher", func(path string) *exec.Cmd {
 	return cmd
 })
 
-// built returns a function that builds a program, once a test run, and returns its
-// path: in a directory beside the test binary, which "go test" makes for this run
-// and removes. Its name is one that .gitignore has, for "go test -c".
+// built returns a function that builds a program, once per test run, and returns the
+// program's path. The program is in a directory beside the test binary. "go test" removes
+// the test binary's directory, but "go test -c" makes the test binary in the source
+// directory. So the name of the new directory ends with .test, which git ignores.
 func built(name string, command func(path string) *exec.Cmd) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		test, err := os.Executable()
@@ -63,7 +64,7 @@ func built(name string, command func(path string) *exec.Cmd) func() (string, err
 	})
 }
 
-// unread is the writing end of a pipe that is never read and stays open.
+// unread returns the writing end of a pipe that is never read and stays open.
 func unread(t *testing.T) *os.File {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -88,9 +89,9 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// lastLines shortens what a program has printed for the message of a test that fails:
-// to its last 50 lines, each of 500 bytes at most. If the program has crashed, the
-// beginning of the trace stands before them: the reason and the first goroutine.
+// lastLines shortens the output of a program for the message of a failed test: to its last
+// 50 lines, each of 500 bytes at most. If the program has crashed, they follow the beginning
+// of the trace, which is the reason and the first goroutine.
 func lastLines(printed string) string {
 	const most = 50
 	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")

@@ -42,12 +42,12 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 	log := r.stderr.rest()
 	assertPrinted(t, log, "drain: hook sh failed after")
-	// A killed process may still be exiting when usher looks for leftovers. But a
-	// child that ignores SIGTERM and was not killed would run until the deadline.
+	// A child of the hook that was not killed would run until the deadline, because it
+	// ignores SIGTERM. Usher may still send SIGTERM to a child that is about to exit.
 	assertNotPrinted(t, log, "leftovers: sent SIGKILL")
 }
 
-// Stderr is never read, and hooks write without end.
+// Nothing reads stderr, and hooks print without end.
 func TestNoOutputBlocksUsher(t *testing.T) {
 	r := launcher{stderr: unread(t)}.usher(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
 		"--drain", "timeout=0.3s yes", "--", "sh", "-c", exitOnTERM(8))

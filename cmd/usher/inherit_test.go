@@ -16,13 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests in this file start a program twice, without an init and as the app of
-// usher, and compare. All that may differ is the parent and the process group.
+// The tests in this file start a program twice, without an init and as the app of usher,
+// and compare the program's state. Only its pid, parent and process group may differ.
 
-// ways are the commands that the app is started with.
+// ways are the ways to start the app: with or without usher as PID 1, and usher's flags.
 var ways = []struct {
 	name  string
-	pid1  bool // otherwise a child of PID 1
+	pid1  bool // if false, the command is a child of PID 1
 	usher []string
 }{
 	{"PID 1", true, []string{"--"}},
@@ -31,8 +31,8 @@ var ways = []struct {
 		"--ready", "file:///", "--post-start", "true", "--post-stop", "true", "--"}},
 }
 
-// stage is what both starts of a comparison get. They share its files, so even the
-// names of the open files are the same.
+// stage holds the files and the terminal that both starts of a comparison share, so that
+// even the names of the open files are the same.
 type stage struct {
 	t                     *testing.T
 	pid1                  bool
@@ -55,8 +55,8 @@ func newStage(t *testing.T, pid1 bool) *stage {
 	return s
 }
 
-// run starts a command with options of "puppet launch", waits until it exits, and
-// returns what it has printed and its exit code.
+// run starts a command with options of "puppet launch", waits until it exits, and returns
+// its stdout and its exit code.
 func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	s.t.Helper()
 	_, err := s.stdin.Seek(5, io.SeekStart)
@@ -67,7 +67,7 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	if !s.pid1 {
 		launch = append([]string{"fork=1"}, launch...)
 	}
-	inherit := append(slices.Clip(launch), "nodeathsignal=1") // which execve(2) keeps, and a fork does not
+	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the launcher's signal, and fork(2) does not, so the app's state would differ
 	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
 	if s.tty != nil {
 		l.tty, l.stdin = s.tty, s.tty
@@ -82,7 +82,7 @@ func (s *stage) printed(f *os.File) string {
 	return string(text)
 }
 
-// own returns what may differ between two states: pid, ppid and pgid.
+// own returns the numbers of a state that may differ between two states: pid, ppid and pgid.
 func own(state string) map[string]string {
 	numbers := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^own (\w+) (\d+)$`).FindAllStringSubmatch(state, -1) {
@@ -91,8 +91,9 @@ func own(state string) map[string]string {
 	return numbers
 }
 
-// different returns the lines that differ between two states, of an app without an
-// init and of one below usher. Each start has its own PID namespace.
+// different returns the lines that differ between the states of an app that was started
+// directly and through usher. It leaves out the numbers of own, and the PID namespace,
+// because each start has its own.
 func different(direct, through string) (all []string) {
 	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)
 	lines := strings.Split(direct, "\n")
@@ -110,8 +111,8 @@ func different(direct, through string) (all []string) {
 	return all
 }
 
-// sameState compares the whole state of an app that is started with options of "puppet
-// launch", in each of the ways. prepare may change the stage.
+// sameState starts an app with options of "puppet launch", directly and through usher, in
+// each of the ways. Both states must be the same. prepare may change the stage.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {
@@ -123,7 +124,7 @@ func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 			}
 			app := append([]string{puppet(t), "state"}, args...)
 			direct, code := s.run(launch, app...)
-			require.Equal(t, 0, code, "the puppet")
+			require.Equal(t, 0, code, "exit code of the puppet")
 			through, code := s.run(launch, append(append([]string{binary(t)}, way.usher...), app...)...)
 			require.Equal(t, 0, code, lastLines(s.printed(s.stderr)))
 
@@ -228,13 +229,13 @@ func TestAppGetsItsFiles(t *testing.T) {
 
 func TestAppGetsItsSignalMask(t *testing.T) {
 	t.Parallel()
-	for name, block := range map[string]string{"some": "10,12,34,40", "those that stop": "1,2,3,15", "child and terminal": "17,20,21,22,28", "all": sequence(1, 64)} {
+	for name, block := range map[string]string{"some": "10,12,34,40", "stop signals": "1,2,3,15", "child and terminal": "17,20,21,22,28", "all": sequence(1, 64)} {
 		t.Run(name, func(t *testing.T) { sameState(t, []string{"block=" + block}, nil) })
 	}
 }
 
-// signals.WithInheritedSignals resets some: SIGCHLD, which has a test of its own, signals of
-// faults, SIGPROF and 33.
+// The cases leave out the signals that signals.WithInheritedSignals resets to the default
+// action: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), signals of faults, SIGPROF and 33.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	for name, ignore := range map[string]string{
@@ -260,8 +261,8 @@ func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	}
 }
 
-// An app that ignores SIGCHLD cannot wait for its children, which is never meant. So
-// usher starts it with the default action.
+// A program that inherits an ignored SIGCHLD cannot wait for its children, and does not
+// expect that. So usher starts the app with the default action.
 func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, false)
@@ -279,7 +280,7 @@ func sequence(from, to int) string {
 }
 
 // The descriptors of socket activation are for the process with the pid LISTEN_PID
-// (sd_listen_fds(3)). If that is usher, the app gets its own pid there.
+// (sd_listen_fds(3)). If LISTEN_PID is usher's pid, usher sets it to the app's pid.
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
 	sockets := func(s *stage) { s.files = []*os.File{s.stdin, s.stdout} }
@@ -287,26 +288,27 @@ func TestSocketActivation(t *testing.T) {
 		return []string{"env=A=1", pid, "env=LISTEN_FDS=2", "env=LISTEN_FDNAMES=web:admin", "env=Z=1"}
 	}
 	t.Run("for usher", func(t *testing.T) { sameState(t, around("listen=1"), nil, sockets) })
-	t.Run("for another", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=2147483647"), nil, sockets) })
-	t.Run("for nobody", func(t *testing.T) { sameState(t, around("env=LISTEN_PID="), nil, sockets) })
+	t.Run("for another process", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=2147483647"), nil, sockets) })
+	t.Run("empty", func(t *testing.T) { sameState(t, around("env=LISTEN_PID="), nil, sockets) })
 	t.Run("not a number", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=self"), nil, sockets) })
 }
 
-// A process that waits for the end of the app's output, or of a descriptor that the
-// app got, does not wait for usher. As PID 1 usher keeps 0, 1 and 2, for /proc/1/fd.
-func TestUsherHoldsNothingOfTheApps(t *testing.T) {
+// Usher closes the descriptors that it passes to the app, so the reader of a pipe gets the
+// end of file when the app closes its descriptor. As PID 1 usher keeps descriptors 0, 1 and
+// 2, for /proc/1/fd. Usher also leaves the app's working directory.
+func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	needBash(t)
 	for _, notPID1 := range []bool{false, true} {
 		extra, end := newReader(t)
 		var files []*os.File
-		for range 8 { // 3 to 10: sorted as text, 10 comes first
+		for range 8 { // 3 to 10: if they were sorted as text, 10 would come first
 			files = append(files, end)
 		}
 		r := launcher{files: files, hostPID: notPID1}.usher(t, "--", "bash", "-c",
 			`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
 		end.Close()
 		r.stderr.expect("closed")
-		// The descriptors end while usher and the app still run.
+		// The reader gets the end of file while usher and the app still run.
 		assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
 		if notPID1 {
 			assert.Empty(t, r.stdout.rest())
@@ -320,8 +322,8 @@ func TestUsherHoldsNothingOfTheApps(t *testing.T) {
 	}
 }
 
-// execve(2) takes strings of up to 128 KiB, and altogether a quarter of the stack's
-// limit. A hook gets more variables than usher got, so there may be no room for it.
+// execve(2) takes strings of up to 128 KiB each, and a quarter of the stack's limit
+// altogether. A hook gets more variables than usher, so execve(2) of the hook may fail.
 func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 	needRoot(t)
 	var stack unix.Rlimit
@@ -330,7 +332,7 @@ func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
 	const longest = 128<<10 - 1                 // a string's NUL counts too
 	large := func(head string, i int) string {
 		size := min(longest, room-len("\x00")-8)
-		room -= size + len("\x00") + 8 // its pointer
+		room -= size + len("\x00") + 8 // 8 bytes for the pointer to the string
 		return head + strings.Repeat(string(rune('a'+i%26)), size-len(head))
 	}
 	args := []string{"--grace", "20s", "--drain", "name=hook echo bye", "--", "sh", "-c",

@@ -100,7 +100,7 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 	for name, manifest := range manifests {
 		t.Run(name, func(t *testing.T) {
 			var written map[string]any
-			require.NoError(t, yaml.Unmarshal(manifest, &written)) // which refuses duplicate keys
+			require.NoError(t, yaml.Unmarshal(manifest, &written)) // Unmarshal refuses duplicate keys
 			if written["kind"] == "Job" {
 				var job kubeJob
 				decode(t, written, &job)
@@ -118,8 +118,8 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 	}
 }
 
-// decode fails if the type lacks a field of the manifest, whose value is then lost in
-// decoding and encoding.
+// decode fails if the type lacks a field of the manifest, because the field's value is then
+// lost in decoding and encoding.
 func decode(t *testing.T, written map[string]any, into any) {
 	t.Helper()
 	before, err := json.Marshal(written)
@@ -130,8 +130,8 @@ func decode(t *testing.T, written map[string]any, into any) {
 	assert.JSONEq(t, string(before), string(after))
 }
 
-// check finds values that the API server would refuse, and a --grace that does not fit
-// into the pod's grace period.
+// check fails for values that the API server would refuse, and for a --grace that does not
+// fit into the pod's grace period.
 func (s *kubePodSpec) check(t *testing.T) {
 	t.Helper()
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)

@@ -28,32 +28,32 @@ import (
 //	assert.Equal(t, 3, p.code())
 //	assertPrinted(t, p.stderr.rest(), "stop: sent SIGTERM to sh")
 //
-// A launcher says where and with what a process starts; its zero value is PID 1 of
-// a new PID namespace. Three methods start something:
+// A launcher holds the namespaces, environment and descriptors for a process. The zero
+// value starts a process as PID 1 of a new PID namespace. Three methods start processes:
 //
 //   - usher starts usher from the code of the test binary: it has the race detector,
 //     and needs neither root nor a build.
-//   - start starts any command. For usher as it is shipped, that is binary(t).
-//   - run starts a command, waits until it exits, and returns what it has printed.
+//   - start starts any command. binary(t) is the path of usher as it is shipped.
+//   - run starts a command, waits until it exits, and returns its output.
 //
-// The app, or whatever else a test needs, is a shell or the puppet: a program that
-// prints what it was started with, which signals it gets, and much more; the first
-// comment of testdata/puppet.c is its manual. A shell script may use $puppet and
-// $usher, the paths of the puppet and of usher as it is shipped.
+// The app, and any other process that a test needs, is a shell or the puppet. The puppet
+// has many roles: for example, it prints the signals that it gets. The first comment of
+// testdata/puppet.c lists them. A shell script may use $puppet and $usher, the paths of
+// the puppet and of usher as it is shipped.
 //
-// A process is killed at the end of its test. A test waits for lines and for exits,
-// never for a time: each wait fails after patience, and a test that fails prints the
-// last lines of all its processes.
+// A process is killed at the end of its test. A test waits for lines and for exits, and
+// does not sleep. Each wait fails after patience. A test that fails prints the last lines
+// of all its processes.
 
-// launcher says how a process is started.
+// launcher describes how a process is started.
 type launcher struct {
 	hostPID bool     // in the PID namespace of the test, so not as PID 1 (Kubernetes' term)
 	mounts  bool     // in a mount namespace of its own; needs root
-	proc    bool     // and with the /proc of its PID namespace there
+	proc    bool     // like mounts, and /proc is that of the process's PID namespace
 	net     bool     // in a network namespace of its own; needs root
-	inherit []string // options of "puppet launch": what the process inherits
-	env     []string // the whole environment; nil: that of the test
-	vars    []string // more variables
+	inherit []string // options of "puppet launch", which set the attributes that the process inherits
+	env     []string // the whole environment; nil means the environment of the test
+	vars    []string // variables that are added to the environment
 	dir     string
 
 	tty    *os.File   // the controlling terminal, and stdin, stdout and stderr
@@ -64,14 +64,14 @@ type launcher struct {
 	files  []*os.File // from descriptor 3 on
 }
 
-// process is one that a launcher has started.
+// process is a process that a launcher has started.
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	in     *os.File // the other end of stdin
 	stdout *reader
 	stderr *reader
-	wait   func() // until it has exited
+	wait   func() // waits until the process has exited
 }
 
 // usher starts the test binary as usher.
@@ -82,8 +82,8 @@ func (l launcher) usher(t *testing.T, args ...string) *process {
 	return l.start(t, append([]string{link}, args...)...)
 }
 
-// linkTo makes a symbolic link to the test binary. If it is executed by that path, it
-// plays the role: see TestMain.
+// linkTo makes a symbolic link to the test binary and returns its path. If the test binary
+// is executed by this path, TestMain runs the function of the role.
 func linkTo(role string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -104,7 +104,7 @@ func (l launcher) start(t *testing.T, argv ...string) *process {
 	t.Helper()
 	cmd := l.command(t, argv)
 	p := &process{t: t, cmd: cmd, wait: sync.OnceFunc(func() { _ = cmd.Wait() })}
-	var ends []*os.File // of the process
+	var ends []*os.File // the ends of the pipes that the process gets
 	output := func(instead io.Writer) (*reader, io.Writer) {
 		if instead != nil {
 			return noLines(t), instead
@@ -146,7 +146,7 @@ func (l launcher) start(t *testing.T, argv ...string) *process {
 	return p
 }
 
-// command is the command with its environment and its namespaces.
+// command returns the command with its environment and its namespaces.
 func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	t.Helper()
 	if l.proc {
@@ -158,7 +158,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
-	cmd.WaitDelay = patience // where stdout is not a file, a descendant may keep its pipe open
+	cmd.WaitDelay = patience // if stdout is not a file, Wait also waits for the end of a pipe, which a descendant may keep open
 	cmd.Env = slices.Clone(l.env)
 	if l.env == nil {
 		cmd.Env = os.Environ()
@@ -169,8 +169,8 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, name+"="+path(t))
 		}
 	}
-	// The process leads a process group, or a session if it has a terminal: an usher that
-	// signals too many processes must not kill the test.
+	// The process leads a process group, or a session if it has a terminal. So a bug in usher
+	// that signals its whole process group does not kill the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: l.tty == nil, Setsid: l.tty != nil, Setctty: l.tty != nil}
 	if l.net {
 		needRoot(t)
@@ -178,7 +178,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	if l.mounts {
 		needRoot(t)
-		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // which makes all mounts private, as a clone flag does not
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike a clone flag, this also makes all mounts private
 	}
 	if l.hostPID {
 		return cmd
@@ -192,7 +192,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	return cmd
 }
 
-// run starts a command, waits until it exits, and returns what it has printed and its exit status.
+// run starts a command, waits until it exits, and returns its output and its exit code.
 func (l launcher) run(t *testing.T, argv ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err strings.Builder
@@ -204,8 +204,8 @@ func (l launcher) run(t *testing.T, argv ...string) (stdout, stderr string, code
 	return out.String(), err.String(), code
 }
 
-// outputOf runs a program in the PID namespace of the test, which must succeed, and
-// returns its stdout.
+// outputOf runs a program in the PID namespace of the test, and returns its stdout. The
+// program must succeed.
 func outputOf(t *testing.T, argv ...string) string {
 	t.Helper()
 	stdout, stderr, code := launcher{hostPID: true}.run(t, argv...)
@@ -213,13 +213,13 @@ func outputOf(t *testing.T, argv ...string) string {
 	return stdout
 }
 
-// exitOnTERM is the script of a shell as the app: it prints "ready", and exits with code
-// on SIGTERM.
+// exitOnTERM returns a shell script for the app: it prints "ready", and exits with code on
+// SIGTERM.
 func exitOnTERM(code int) string {
 	return fmt.Sprintf("trap 'exit %d' TERM; echo ready; while :; do read line; done", code)
 }
 
-// pid is the pid in the PID namespace of the test.
+// pid returns the pid in the PID namespace of the test.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) signal(sig syscall.Signal) {
@@ -234,14 +234,14 @@ func (p *process) write(text string) {
 	require.NoError(p.t, err)
 }
 
-// code waits for the exit of the process, and returns its exit code, -1 if it was
+// code waits for the exit of the process, and returns its exit code, or -1 if it was
 // killed by a signal.
 func (p *process) code() int {
 	p.t.Helper()
 	return p.codeWithin(patience)
 }
 
-// codeWithin is code for a process that must not take longer than limit.
+// codeWithin is like code, but the process must exit within limit.
 func (p *process) codeWithin(limit time.Duration) int {
 	p.t.Helper()
 	var late atomic.Bool
@@ -255,8 +255,8 @@ func (p *process) codeWithin(limit time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// enter starts a command in the PID and mount namespaces of the process, as docker
-// exec and another container of the same pod do: its parent is outside.
+// enter starts a command in the PID and mount namespaces of the process. The command's
+// parent is outside of them, as with docker exec or another container of the same pod.
 func (p *process) enter(stdin io.Reader, argv ...string) *process {
 	p.t.Helper()
 	nsenter := []string{"nsenter", "-t", fmt.Sprint(p.pid()), "-p", "-m", "--"}

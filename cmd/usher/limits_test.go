@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An app or a hook that cannot be executed is reported with the cause: the
-// kernel's own errors do not name it.
+// If an app or a hook cannot be executed, the error names the cause. The kernel's own
+// errors do not name it.
 func TestExecErrorsNameTheirCause(t *testing.T) {
 	program, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
@@ -40,20 +40,20 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 		"#!/no/bash\necho hi\n":       "/no/bash: no such file",
 		"#!/bin/sh\r\necho hi\r\n":    `"/bin/sh\r": no such file (carriage return at the end of the line)`,
 		"#!/no/\x1b[2J sk-secret\n":   `"/no/\x1b[2J": no such file`,
-		"\x7fELFnot quite a program":  "", // for the shell, which fails
+		"\x7fELFnot quite a program":  "", // usher executes it with the shell, which prints an error
 		"exit 5 # without a shebang ": "",
 	} {
 		app := filepath.Join(t.TempDir(), "app")
 		require.NoError(t, os.WriteFile(app, []byte(text), 0o755))
 		r := launcher{}.usher(t, "--", app)
-		code, said := r.code(), r.stderr.rest()
+		code, log := r.code(), r.stderr.rest()
 		if want == "" {
-			assertNotPrinted(t, said, "usher:", "%.40q", text)
+			assertNotPrinted(t, log, "usher:", "%.40q", text)
 			continue
 		}
 		assert.Equal(t, 126, code, "%.40q", text)
-		assertPrinted(t, said, "cannot run "+app+": "+want)
-		assert.Len(t, r.stderr.all, 1, "one line:\n%s", said)
+		assertPrinted(t, log, "cannot run "+app+": "+want)
+		assert.Len(t, r.stderr.all, 1, "one line:\n%s", log)
 
 		r = launcher{}.usher(t, "--pre-start", app, "--", "true")
 		assert.Equal(t, 125, r.code(), "%.40q", text)
@@ -61,9 +61,8 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 	}
 }
 
-// limitedGroup makes a cgroup of a controller for the test, v1 or v2, and writes
-// FILE=VALUE settings to those of its files that there are. It returns its
-// directory.
+// limitedGroup makes a cgroup of version 1 or 2 for a controller, and returns its
+// directory. A setting is FILE=VALUE. Settings for files of the other version are ignored.
 func limitedGroup(t *testing.T, controller string, settings ...string) string {
 	t.Helper()
 	needRoot(t)
@@ -78,7 +77,7 @@ func limitedGroup(t *testing.T, controller string, settings ...string) string {
 		skip(t, "no cgroup can be made: "+err.Error())
 	}
 	t.Cleanup(func() {
-		eventually(t, func() bool { return os.Remove(dir) == nil }, func() string { return "somebody is left in " + dir })
+		eventually(t, func() bool { return os.Remove(dir) == nil }, func() string { return "processes are left in " + dir })
 	})
 	for _, setting := range settings {
 		file, value, _ := strings.Cut(setting, "=")
@@ -94,17 +93,17 @@ func limitedGroup(t *testing.T, controller string, settings ...string) string {
 	return dir
 }
 
-// inGroup is a command that enters a cgroup and then becomes argv.
+// inGroup returns a command that enters a cgroup and then executes argv.
 func inGroup(dir string, argv ...string) []string {
 	return append([]string{"/bin/sh", "-c", `echo 0 >"$0/cgroup.procs" && exec "$@"`, dir}, argv...)
 }
 
-// An app that the kernel kills for lack of memory ends with that reason, in the
-// log and in the termination message.
-func TestOutOfMemoryIsTold(t *testing.T) {
+// If the kernel kills the app for lack of memory, the log and the termination log give that
+// as the reason.
+func TestOutOfMemoryIsReported(t *testing.T) {
 	dir := limitedGroup(t, "memory", "memory.limit_in_bytes=64M", "memory.memsw.limit_in_bytes=64M", "memory.max=64M", "memory.swap.max=0")
 	const limit = " (the container's limit is 64 MiB)"
-	lives := func(args ...string) (r *process, code int, message string) {
+	runLimited := func(args ...string) (r *process, code int, message string) {
 		file := filepath.Join(t.TempDir(), "termination-log")
 		require.NoError(t, os.WriteFile(file, nil, 0o644))
 		r = launcher{}.start(t, inGroup(dir, append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
@@ -114,53 +113,54 @@ func TestOutOfMemoryIsTold(t *testing.T) {
 		return r, code, string(text)
 	}
 
-	const hungry = "tail /dev/zero" // keeps all that it reads
-	r, code, message := lives(strings.Fields(hungry)...)
-	said := r.stderr.rest()
-	assert.Equal(t, 137, code, said)
-	assert.Equal(t, "usher: error: tail was killed by SIGKILL: out of memory"+limit, said)
+	const hungry = "tail /dev/zero" // tail keeps its whole input in memory
+	r, code, message := runLimited(strings.Fields(hungry)...)
+	log := r.stderr.rest()
+	assert.Equal(t, 137, code, log)
+	assert.Equal(t, "usher: error: tail was killed by SIGKILL: out of memory"+limit, log)
 	assert.Equal(t, "tail was killed by SIGKILL: out of memory"+limit+"\n", message)
 
-	// The shell lives on, and reports how its child ended.
-	r, code, message = lives("sh", "-c", hungry+"; exit $?")
+	// The kernel kills only the shell's child, and the shell exits with the child's code.
+	r, code, message = runLimited("sh", "-c", hungry+"; exit $?")
 	assert.Equal(t, 137, code)
 	want := "sh exited 137: the kernel killed 1 process for lack of memory" + limit
 	assertPrinted(t, r.stderr.rest(), "usher: error: "+want)
 	assert.Equal(t, want+"\n", message)
 
-	r, code, message = lives("sh", "-c", hungry+"; exit 3")
+	r, code, message = runLimited("sh", "-c", hungry+"; exit 3")
 	assert.Equal(t, 3, code)
 	assertPrinted(t, r.stderr.rest(), "usher: warning: the kernel killed 1 process for lack of memory"+limit)
 	assert.Empty(t, message)
 
-	// Somebody else's SIGKILL, after those above in the same cgroup.
+	// Other failures are not reported as out of memory, although the kernel has killed
+	// processes in this cgroup before.
 	for _, end := range []string{"kill -9 $$", "exit 137", "exit 1"} {
-		r, _, message = lives("sh", "-c", end)
+		r, _, message = runLimited("sh", "-c", end)
 		assert.Empty(t, r.stderr.rest(), end)
 		assert.Empty(t, message, end)
 	}
 }
 
-// The same in a container, where the paths in /proc/self/cgroup are the host's.
-func TestDockerOutOfMemoryIsTold(t *testing.T) {
+// In a container, the paths in /proc/self/cgroup may be the host's.
+func TestDockerOutOfMemoryIsReported(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher"]`)
 	for memory, limit := range map[string]string{"32m": "32 MiB", "20971520": "20 MiB"} {
-		_, said, code := runContainer(t, "--memory", memory, "--memory-swap", memory, image, "--", "tail", "/dev/zero")
+		_, log, code := runContainer(t, "--memory", memory, "--memory-swap", memory, image, "--", "tail", "/dev/zero")
 		assert.Equal(t, 137, code)
-		assert.Equal(t, fmt.Sprintf("usher: error: tail was killed by SIGKILL: out of memory (the container's limit is %s)\n", limit), said)
+		assert.Equal(t, fmt.Sprintf("usher: error: tail was killed by SIGKILL: out of memory (the container's limit is %s)\n", limit), log)
 	}
 }
 
-// goTrace is what the Go runtime prints when it ends the process itself.
+// goTrace matches the trace that the Go runtime prints when it ends the process itself.
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
-// An app may take the last process or thread of its pids limit in the moment of
-// its start, and keep it: usher runs on, stops it, and exits with its code. What
-// usher does meanwhile blocks as many of its threads as it can.
+// An app may take the last process or thread of the pids limit when it starts, and keep it.
+// Usher continues to run, stops the app, and exits with its code. The test uses flags whose
+// probes, hooks or requests block as many of usher's threads as possible.
 //
-// A limit of 10 may be too low for usher itself, and then nothing is started.
+// A limit of 10 may be too low for usher itself. Then usher does not start the app.
 func TestAppTakesTheLastThread(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
 	for _, limit := range []int{10, 20, 45, 100} {
@@ -170,7 +170,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				flags  string
 				each   string // a flag for each of twelve targets
 				health bool
-				unread bool // the log
+				unread bool // stderr is full and never read
 			}{
 				{name: "plain"},
 				{name: "grace", flags: "--grace 5s"},
@@ -201,7 +201,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 						s.files = []*os.File{fullPipe(t)}
 					}
 					r := s.start(t, argv...)
-					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if it hangs
+					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if usher hangs
 					if _, started := r.stdout.next(); !started {
 						assert.Equal(t, 10, limit)
 						assert.Equal(t, 125, r.code())
@@ -217,24 +217,24 @@ func TestAppTakesTheLastThread(t *testing.T) {
 					}
 					if c.health {
 						for range 4 {
-							hammer(t, address, 60) // of the 64 connections that usher keeps
+							hammer(t, address, 60) // usher keeps at most 64 connections
 						}
 					}
 					r.signal(syscall.SIGTERM)
-					code, said := r.code(), r.stderr.rest()
-					assert.Equal(t, 143, code, lastLines(said))
-					assert.False(t, goTrace.MatchString(said), lastLines(said))
+					code, log := r.code(), r.stderr.rest()
+					assert.Equal(t, 143, code, lastLines(log))
+					assert.False(t, goTrace.MatchString(log), lastLines(log))
 				})
 			}
 		}
 	}
 }
 
-// fullPipe is the writing end of a pipe that takes no more, and that nobody reads.
+// fullPipe returns the writing end of a pipe that is full and is never read.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	w := unread(t)
-	fd := int(w.Fd()) // blocking from here on
+	fd := int(w.Fd()) // Fd makes the descriptor blocking
 	require.NoError(t, syscall.SetNonblock(fd, true))
 	for err := error(nil); err == nil; {
 		_, err = syscall.Write(fd, make([]byte, 4096))
@@ -243,7 +243,7 @@ func fullPipe(t *testing.T) *os.File {
 	return w
 }
 
-// hammer makes n requests at the same time and wants each answered.
+// hammer sends n requests at the same time. Each must get a response.
 func hammer(t *testing.T, address string, n int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -263,11 +263,11 @@ func hammer(t *testing.T, address string, n int) {
 		})
 	}
 	all.Wait()
-	assert.EqualValues(t, n, answered.Load(), "answered requests")
+	assert.EqualValues(t, n, answered.Load(), "number of responses")
 }
 
-// The threads that usher may need are there before the app is, and no more of
-// them than are needed. A new version of Go may change how many that takes.
+// Usher starts all threads that it may need before it starts the app, and no others. A new
+// version of Go may change their number.
 func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 	needRoot(t)
 	address := freeAddress(t)
@@ -286,14 +286,16 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
-		// On a busy machine one that is just becoming idle is not yet counted so.
+		// On a busy machine there may be one more, because the runtime does not yet count a
+		// thread as idle that is about to become idle.
 		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
 		r.in.Close()
 		r.code()
 	}
 }
 
-// Whatever usher does while the app runs, it makes no thread. (The runtime ends none.)
+// Usher makes no thread while the app runs. The test compares the number of threads, which
+// is enough because the runtime ends no threads.
 func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200")}
 	for name, each := range map[string]string{
@@ -329,54 +331,55 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	}
 }
 
-// Too few descriptors are a line and exit status 125, never a trace; with some
-// more the app runs.
+// If there are too few descriptors, usher prints one line and exits with 125, and the
+// runtime prints no trace. With a few more the app runs.
 func TestTooFewDescriptors(t *testing.T) {
 	needRoot(t)
-	// What "go test" was started with is not for usher.
+	// Descriptors that "go test" has inherited must not count for usher.
 	require.NoError(t, unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC))
 	refused := 0
 	for limit := 1; limit <= 24; limit++ {
 		r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n "$1" && exec "$0" -- true`, binary(t), fmt.Sprint(limit))
-		code, said := r.code(), r.stderr.rest()
+		code, log := r.code(), r.stderr.rest()
 		if code == 0 {
-			assert.Empty(t, said)
+			assert.Empty(t, log)
 			continue
 		}
 		refused = limit
-		assert.Equal(t, 125, code, "ulimit -n %d:\n%s", limit, said)
-		assertPrintedMatch(t, said, fmt.Sprintf(`^usher: error: usher needs 10 file descriptors, the limit of %d leaves \d \(.*\)$`, limit))
+		assert.Equal(t, 125, code, "ulimit -n %d:\n%s", limit, log)
+		assertPrintedMatch(t, log, fmt.Sprintf(`^usher: error: usher needs 10 file descriptors, the limit of %d leaves \d \(.*\)$`, limit))
 	}
-	assert.Less(t, refused, 16, "usher needs more of them than before")
+	assert.Less(t, refused, 16, "the highest limit at which usher does not run")
 
-	// What was inherited counts too.
+	// Inherited descriptors count too.
 	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
 
-	// The app gets one whose number is above the limit too.
+	// The app also inherits a descriptor whose number is above the limit.
 	nofile := fmt.Sprint("limit=", unix.RLIMIT_NOFILE, ":20:20")
 	r = launcher{inherit: []string{"dup=0:40", nofile}}.start(t, binary(t), "--", "ls", "/proc/self/fd")
 	r.stdout.expect("40")
 	assert.Zero(t, r.code(), r.stderr.rest())
 }
 
-// The runtime cannot do without these two, and ends the process with a trace.
+// If one of these calls fails, the runtime ends the process with a trace. So usher tries
+// them first, and reports an error.
 func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		skip(t, "needs strace")
 	}
 	for _, call := range []string{"epoll_create1", "eventfd2", "epoll_ctl"} {
 		r := launcher{}.start(t, "strace", "-f", "-o", "/dev/null", "-e", "inject="+call+":error=ENFILE", binary(t), "--grace", "2s", "--", "true")
-		code, said := r.code(), r.stderr.rest()
-		assert.Equal(t, 125, code, "%s:\n%s", call, said)
-		assert.Regexp(t, `^usher: error: usher cannot .*: too many open files in system$`, said)
+		code, log := r.code(), r.stderr.rest()
+		assert.Equal(t, 125, code, "%s:\n%s", call, log)
+		assert.Regexp(t, `^usher: error: usher cannot .*: too many open files in system$`, log)
 	}
 }
 
-// So is a pids limit that is too low for usher itself, in the text log, in the JSON
-// log and in the termination log. With less than 4 the runtime may end the process before
-// it runs any code of usher's.
+// A pids limit that is too low for usher itself is an error in the text log, the JSON log
+// and the termination log. With a limit below 4 the runtime may end the process before it
+// runs any code of usher.
 func TestPidsLimitTooLow(t *testing.T) {
 	for limit := 4; limit <= 6; limit++ {
 		g := limited{pids: limit}.cgroup(t)
@@ -384,9 +387,9 @@ func TestPidsLimitTooLow(t *testing.T) {
 		require.NoError(t, os.WriteFile(reason, nil, 0o644))
 		r := launcher{}.start(t, g.argv(binary(t), "--termination-log", reason, "--", "true")...)
 		line := fmt.Sprintf("usher needs 6 threads and the app's process, the container's pids limit is %d", limit)
-		code, said := r.code(), r.stderr.rest()
-		assert.Equal(t, 125, code, said)
-		assert.Equal(t, "usher: error: "+line, said)
+		code, log := r.code(), r.stderr.rest()
+		assert.Equal(t, 125, code, log)
+		assert.Equal(t, "usher: error: "+line, log)
 		message, err := os.ReadFile(reason)
 		require.NoError(t, err)
 		assert.Equal(t, line+"\n", string(message))
@@ -396,17 +399,17 @@ func TestPidsLimitTooLow(t *testing.T) {
 	}
 }
 
-// A container's pids limit that is too low for usher itself is a line too.
+// The pids limit of a container may be too low for usher itself.
 func TestDockerPidsLimitTooLow(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
 	image := usherImage(t, busyboxImage(t), `ENTRYPOINT ["/usher"]`)
 	for _, limit := range []string{"4", "5", "6"} {
-		_, said, code := runContainer(t, "--pids-limit", limit, image, "--", "true")
-		assert.Equal(t, 125, code, said)
-		assert.Equal(t, "usher: error: usher needs 6 threads and the app's process, the container's pids limit is "+limit+"\n", said)
+		_, log, code := runContainer(t, "--pids-limit", limit, image, "--", "true")
+		assert.Equal(t, 125, code, log)
+		assert.Equal(t, "usher: error: usher needs 6 threads and the app's process, the container's pids limit is "+limit+"\n", log)
 	}
-	_, said, code := runContainer(t, "--pids-limit", "7", image, "--", "true")
+	_, log, code := runContainer(t, "--pids-limit", "7", image, "--", "true")
 	assert.Zero(t, code)
-	assert.Empty(t, said)
+	assert.Empty(t, log)
 }

@@ -112,12 +112,12 @@ func manText(r *logRow) string {
 	return ".Dl " + levelPrefix(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
 }
 
-// manSummary is the example in the manual.
+// manSummary is the summary that the manual shows as an example.
 var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
 	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
 
-// fieldsOf returns the fields of an event's records. Those that only some records have
-// are in brackets.
+// fieldsOf returns the fields of an event's records. Fields that only some records have are
+// in brackets.
 func fieldsOf(event string) (all []string) {
 	rows := 0
 	some, always := map[string]bool{}, map[string]int{}
@@ -151,7 +151,7 @@ func TestEachEventHasARow(t *testing.T) {
 		last := slices.IndexFunc(logRows, func(r logRow) bool { return r.kind == kind && r.when == nil })
 		if assert.GreaterOrEqual(t, last, 0, "supervisor.%s has no row without a condition", name) {
 			assert.False(t, slices.ContainsFunc(logRows[last+1:], func(r logRow) bool { return r.kind == kind }),
-				"a row of supervisor.%s follows the one without a condition, and is never used", name)
+				"a row of supervisor.%s follows the row without a condition, and is never used", name)
 		}
 	}
 	for _, r := range logRows {
@@ -288,7 +288,7 @@ func logged(t *testing.T, e supervisor.Event) (text string, record map[string]an
 	return print(false), record
 }
 
-// The test runs usher and compares its records with the table.
+// Each record of a run has an event and the fields of the table.
 func TestJSONLogOfARunHasOnlyRecordsOfTheTable(t *testing.T) {
 	t.Parallel()
 	r := launcher{}.usher(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=0.1s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",

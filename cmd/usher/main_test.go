@@ -11,8 +11,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// roles are what the test binary does instead of testing, by the name by which it is
-// called.
+// roles are functions that the test binary runs instead of the tests. The key is the name
+// by which the test binary is executed.
 var roles = map[string]func(){
 	"usher": main,
 	"blocked": func() { // a supervisor that is blocked when its shutdown begins
@@ -29,14 +29,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// handleIgnoredSignals gives the processes that tests start the default action of
-// each signal that the tests were started with ignored: by nohup, or by a shell that
-// started them in the background. execve(2) resets signals that are handled, and
-// keeps those that are ignored.
+// handleIgnoredSignals makes sure that the processes that tests start inherit no ignored
+// signal. Tests that are started by nohup or in the background of a shell ignore some.
+// execve(2) keeps ignored signals, but resets signals with a handler to their default
+// action. So each ignored signal gets a handler.
 func handleIgnoredSignals() {
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		if signal.Ignored(sig) {
-			signal.Notify(make(chan os.Signal, 1), sig) // which nobody reads, so the tests still ignore it
+			signal.Notify(make(chan os.Signal, 1), sig) // the channel is not read, so the tests still ignore the signal
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 // The tests in this file run usher where it is not PID 1: in a PID namespace shared
 // with other programs, below another init, below itself. It has to end all of its own
-// descendants, and must not signal any other process. The PID namespace is made for the
-// test, and its processes are killed with it.
+// descendants, and must not signal any other process. Each test makes a PID namespace,
+// whose processes are killed at the end of the test.
 
 // below puts an init before argv, and skips the test if the init is not installed.
 func below(t *testing.T, init []string, argv ...string) []string {
@@ -35,7 +35,8 @@ func below(t *testing.T, init []string, argv ...string) []string {
 	return all
 }
 
-// pending returns the stdin of processes that run until the test closes the other end.
+// pending returns the ends of a pipe. The processes that read stdin run until the test
+// closes end.
 func pending(t *testing.T) (stdin, end *os.File) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -51,6 +52,7 @@ type held struct {
 	fd   int
 }
 
+// hold makes a named pipe.
 func hold(t *testing.T) held {
 	path := filepath.Join(t.TempDir(), "held")
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
@@ -60,8 +62,8 @@ func hold(t *testing.T) held {
 	return held{t, path, fd}
 }
 
-// isHeld does not wait: a process closes its files before its parent can learn of its
-// exit.
+// isHeld reports whether a process has the pipe open for writing. It need not wait, because
+// a process closes its files before its parent is notified of its exit.
 func (h held) isHeld() bool {
 	h.t.Helper()
 	var b [1]byte
@@ -70,12 +72,12 @@ func (h held) isHeld() bool {
 		return true
 	}
 	require.NoError(h.t, err)
-	require.Zero(h.t, n, "bytes in the pipe, which processes only keep open")
+	require.Zero(h.t, n, "number of bytes in the pipe, to which no process should write")
 	return false
 }
 
-// Below docker run --init, or the init of an image: that init forwards signals to
-// usher, and usher does the rest.
+// Usher runs below the init of docker run --init, or of an image. The init forwards signals
+// to usher. Usher reaps its orphans, and runs the drain, the stop and the hooks.
 func TestBelowAnotherInit(t *testing.T) {
 	t.Parallel()
 	for name, init := range map[string][]string{
@@ -117,7 +119,7 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // which ends all processes
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // as PID 1, usher --grace ends all processes
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
@@ -134,8 +136,8 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 		grace [3]string
 	}{
 		"killed by TERM":         {`exec $puppet pause app`, 143, "app was killed by SIGTERM", [3]string{"14s", "13s", "12s"}},
-		"a code of its own":      {`trap 'exit 7' TERM; echo app ready; while :; do read line; done`, 7, "app exited 7", [3]string{"14s", "13s", "12s"}},
-		"nothing wrong":          {`exec $puppet catch app 15`, 0, "app exited 0", [3]string{"14s", "13s", "12s"}},
+		"its own exit code":      {`trap 'exit 7' TERM; echo app ready; while :; do read line; done`, 7, "app exited 7", [3]string{"14s", "13s", "12s"}},
+		"exit code 0":            {`exec $puppet catch app 15`, 0, "app exited 0", [3]string{"14s", "13s", "12s"}},
 		"killed at the deadline": {`exec $puppet catch app`, 137, "app was killed by SIGKILL", [3]string{"14s", "13s", "1s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,14 +163,14 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 			for _, atMostOnce := range []string{"app got 15", "app got 40"} {
 				assert.LessOrEqual(t, strings.Count(out, atMostOnce), 1, lastLines(out))
 			}
-			if c.code != 137 { // at the deadline SIGKILL comes at once
+			if c.code != 137 { // at the deadline SIGKILL may end the leftover before it prints a line
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
-			asked := "leftovers: sent SIGTERM to 1 process: puppet"
+			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
 			if c.code == 137 { // the app does not exit before the last call
-				asked = "stop: last call: sent SIGTERM to 1 process: puppet"
+				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
-			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", asked} {
+			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assert.Equal(t, 2, strings.Count(log, "not PID 1:"), lastLines(log))
@@ -190,11 +192,11 @@ func TestThreeUshersEndAsOne(t *testing.T) {
 	}
 }
 
-// Other processes run where usher could take them for its descendants: in its process
-// group, in its session, as its parent, as an orphan below the same PID 1, and entered
-// from outside. They survive, and usher's descendants are killed, although these have
-// left their process group, session and PID namespace.
-func TestOthersSurvive(t *testing.T) {
+// Other processes run in places where usher could mistake them for its descendants: in its
+// process group, in its session, as its parent, as an orphan of the same PID 1, and entered
+// from outside with nsenter. They survive. Usher's descendants are killed, although some
+// are in another process group, session or PID namespace.
+func TestOtherProcessesSurvive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		app  string
@@ -207,7 +209,7 @@ func TestOthersSurvive(t *testing.T) {
 	} {
 		for _, init := range [][]string{{"sh", "-c", `"$@"; :`, "sh"}, {"tini", "--"}, {"$usher", "--grace", "9s", "--"}} {
 			if c.code != 4 && init[0] != "sh" {
-				continue // how the app exits has nothing to do with PID 1
+				continue // how the app exits does not depend on PID 1, so one init is enough
 			}
 			t.Run("the app "+name+" below "+strings.TrimPrefix(init[0], "$"), func(t *testing.T) {
 				t.Parallel()
@@ -251,7 +253,7 @@ func TestOthersSurvive(t *testing.T) {
 				assert.Len(t, entered.stdout.all, 2, "lines other than ready and alive")
 				for _, name := range []string{"child", "deep", "apart", "hidden"} {
 					if c.code == 137 {
-						break // at the deadline SIGKILL comes at once
+						break // at the deadline SIGKILL may end them before they print a line
 					}
 					assert.Equal(t, 1, strings.Count(out, name+" got 15"), "%s got SIGTERM before SIGKILL:\n%s", name, lastLines(out))
 				}
@@ -260,15 +262,16 @@ func TestOthersSurvive(t *testing.T) {
 	}
 }
 
-// Processes fork a successor in a new session and exit, faster than usher reads /proc:
-// each pid that it finds there has exited since. How many zombies there are depends on
-// the machine, so a cgroup limits them: they could fill the machine's process table.
+// Each process forks a successor in a new session and exits. This is faster than usher reads
+// /proc, so the processes that usher finds there have already exited. The number of zombies
+// depends on the machine. A cgroup limits it, because zombies could fill the machine's
+// process table.
 func TestForkersAreKilled(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ chains, crowd int }{
 		"one":                {1, 0},
 		"several":            {4, 0},
-		"several in a crowd": {4, 2000}, // which usher has to read through
+		"several in a crowd": {4, 2000}, // usher has to read /proc for all of the crowd
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -285,13 +288,13 @@ func TestForkersAreKilled(t *testing.T) {
 			r.stdout.expectAll(append(slices.Repeat([]string{"chain ready"}, c.chains), slices.Repeat([]string{"crowd ready"}, min(c.crowd, 1))...)...)
 			r.write("go\n")
 			r.stdout.expect("code 6")
-			assert.False(t, own.isHeld(), "they are still running")
+			assert.False(t, own.isHeld(), "a process of the chains is still running")
 		})
 	}
 }
 
-// With shareProcessNamespace of a pod PID 1 is the pause process, usher's parent is
-// outside of the namespace, and the processes of other containers are in it.
+// In a pod with shareProcessNamespace, PID 1 is the pause process. Usher's parent is outside
+// of the PID namespace, and the processes of other containers are in it.
 func TestSharedPIDNamespace(t *testing.T) {
 	t.Parallel()
 	forever, over := pending(t)
@@ -320,8 +323,8 @@ func TestSharedPIDNamespace(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log, "warning: "), lastLines(log))
 }
 
-// Without /proc usher cannot find descendants outside of the app's process group. It
-// warns of that once, if it has a deadline.
+// Without /proc usher cannot find descendants outside of the app's process group. It logs
+// one warning about that if it has a deadline.
 func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]string{

@@ -56,7 +56,8 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 }
 
 // A program that calls wait4(-1) and also waits with os/exec loses exit statuses. usher
-// runs many hooks and probes while many orphans exit, and gets the status of each.
+// runs many hooks and probes while many orphans exit, and gets the exit status of each hook
+// and probe.
 func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 	args := []string{"--quiet"}
 	for range 100 {
@@ -113,17 +114,18 @@ func TestAppThatDaemonizes(t *testing.T) {
 			r.in.Close()
 			assert.Equal(t, 3, r.code())
 			r.stdout.rest() // ends when the daemon has been killed with its PID namespace
-			// The daemon may not have executed sleep yet, and busybox executes /proc/self/exe.
+			// The daemon may still have another name than sleep: it is sh before it executes
+			// sleep, and exe because busybox executes sleep as /proc/self/exe.
 			log := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")
 			assertPrinted(t, log, c.want+"\n")
 		})
 	}
 }
 
-// Where usher is not PID 1 and has no --grace, it does not touch the app's leftovers,
-// and does not wait until they have closed stdout and stderr.
+// If usher is not PID 1 and has no --grace, it does not signal the app's leftovers, and does
+// not wait until they have closed stdout and stderr.
 func TestGrandchildHoldsStdout(t *testing.T) {
-	// Its readers exit when the test closes it, also if the test fails.
+	// The leftovers read this FIFO, and exit when the test closes it, also if the test fails.
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o644))
 	fifo, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -203,7 +203,8 @@ func TestLogWithAFileSizeLimit(t *testing.T) {
 	assert.Less(t, (r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()).Seconds(), 20.0)
 }
 
-// The message uses no more memory than the kubelet reads, however many errors are added.
+// However many errors are added, the termination message is not longer than the text that
+// the kubelet reads.
 func TestTerminationMessageIsLimited(t *testing.T) {
 	var w terminationMessage
 	for range 10_000 {
