@@ -11,26 +11,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The README's pod, as it stands there, run by podman kube play. The images are made
-// here and have the README's names.
+// The test runs the README's pod, with restartPolicy OnFailure, by podman kube play. It
+// makes the images itself, with the names in the README.
 func TestReadmePod(t *testing.T) {
 	podman := needPodman(t)
 	t.Parallel()
 	own := newRootfs(t)
 	own.copy(binary(t), "usher")
 	podman.run(t, own.tar(), "import", "--change", `ENTRYPOINT ["/usher"]`, "-", "registry.example/usher:1.0")
-	podman.run(t, nginxRoot(t).tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // as nginx's images
+	podman.run(t, nginxRoot(t).tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // as in nginx's images
 		"--change", "ENV PATH=/usr/sbin:/bin", "-", "nginx:1.27")
 	busybox := newRootfs(t)
 	busybox.busybox()
 	podman.run(t, busybox.tar(), "import", "--change", "ENV PATH=/bin", "-", "busybox:1.36")
 
-	// podman 4.3 applies Always, which is the default, to the init container too.
+	// The default restartPolicy is Always. podman 4.3 applies it to the init container too.
 	manifest := strings.Replace(readmeBlock(t, "pod"), "spec:\n", "spec:\n  restartPolicy: OnFailure\n", 1)
 	spec := filepath.Join(t.TempDir(), "pod.yaml")
 	require.NoError(t, os.WriteFile(spec, []byte(manifest), 0o644))
 
-	// The containers of a pod share its loopback; it needs no more than that.
+	// The pod needs only the loopback network, which its containers share.
 	podman.run(t, nil, "kube", "play", "--network=none", spec)
 	t.Cleanup(func() {
 		podman.run(t, nil, "kube", "down", spec)
@@ -41,7 +41,7 @@ func TestReadmePod(t *testing.T) {
 	reporter.logsOnFailure("reporter")
 	reporter.stdout().expect("nginx serves")
 
-	// podman ignores terminationGracePeriodSeconds.
+	// --time, because podman ignores terminationGracePeriodSeconds.
 	podman.run(t, nil, "pod", "stop", "--time=30", "web")
 	assert.Equal(t, 0, web.exitCode())
 	_, stderr := web.logs()
@@ -52,7 +52,7 @@ func TestReadmePod(t *testing.T) {
 
 	assert.Equal(t, 143, reporter.exitCode())
 	stdout, stderr := reporter.logs()
-	assert.Equal(t, "nginx serves\n", stdout, "the reporter starts once")
+	assert.Equal(t, "nginx serves\n", stdout, "the reporter must start only once")
 	assertPrintedMatch(t, stderr, `^usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
 		`usher: start: sh started, pid \d+\n`)
 	assertPrintedMatch(t, stderr, `usher: app was killed by SIGTERM after .*\n$`)
@@ -62,7 +62,7 @@ func TestReadmePod(t *testing.T) {
 }
 
 // needPodman returns a podman that has all its files in a directory of the test. It skips
-// the test where podman cannot run an empty pod.
+// the test if podman cannot run an empty pod.
 func needPodman(t *testing.T) engine {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -70,8 +70,8 @@ func needPodman(t *testing.T) engine {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "containers.conf")
-	// podman's default limits, a million, need CAP_SYS_RESOURCE. The other lines keep the
-	// user's locks, logs and networks out of the test.
+	// podman's default limits of a million need CAP_SYS_RESOURCE. With the other lines this
+	// podman does not use the locks, logs and networks of the user's podman.
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `
 		[containers]
 		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -86,7 +86,7 @@ func needPodman(t *testing.T) engine {
 	podman := engine{"env", "CONTAINERS_CONF=" + conf, "podman", "--storage-driver=vfs", // vfs leaves no mounts behind
 		"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}
 
-	// conmon exits a moment after its container, and writes to dir before.
+	// Wait for conmon: it exits later than its container, and writes to dir until then.
 	t.Cleanup(func() {
 		var left string
 		eventually(t, func() bool { left = mentioning(t, dir); return left == "" },
@@ -105,14 +105,14 @@ func needPodman(t *testing.T) engine {
 	return podman
 }
 
-// mentioning returns the command lines of processes that contain text.
+// mentioning returns the command lines that contain text, of all processes.
 func mentioning(t *testing.T, text string) string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
 	var found strings.Builder
 	for _, file := range files {
-		line, _ := os.ReadFile(file) // the process may have ended since
+		line, _ := os.ReadFile(file) // the process may have exited meanwhile
 		if strings.Contains(string(line), text) {
 			fmt.Fprintln(&found, strings.ReplaceAll(string(line), "\x00", " "))
 		}

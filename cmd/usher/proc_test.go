@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childrenOf returns the children of a process, with those that are zombies.
+// childrenOf returns the pids of a process's children, including zombies.
 func childrenOf(t *testing.T, pid int) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	require.NoError(t, err)
 	var children []int
 	for _, file := range stats {
-		stat, _ := os.ReadFile(file) // the process may have ended since
+		stat, _ := os.ReadFile(file) // the process may have exited meanwhile
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
 			child, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
@@ -30,8 +30,8 @@ func childrenOf(t *testing.T, pid int) []int {
 	return children
 }
 
-// waitForApp polls /proc until usher's only child is in a state: wait4(2) would
-// report the state to the parent alone, which is usher.
+// waitForApp polls /proc until usher's only child is in the state with this letter. It
+// cannot use wait4(2), because only the parent of a process can wait for it.
 func (p *process) waitForApp(letter string) {
 	p.t.Helper()
 	children := childrenOf(p.t, p.pid())
@@ -45,7 +45,8 @@ func (p *process) waitForApp(letter string) {
 	}
 }
 
-// state is the state of a process as a letter (proc_pid_stat(5)), "" if there is none.
+// state returns the letter of a process's state (proc_pid_stat(5)), or "" if there is no
+// such process.
 func state(pid int) string {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(stat), ") ")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stop under ptrace(2) is neither an exit nor a stop for usher, and a traced process
-// exits for usher after its tracer has reaped it.
+// Usher does not take a stop under ptrace(2) for an exit. It gets the exit of a traced
+// process after the tracer has reaped the process.
 func TestTracedProcesses(t *testing.T) {
 	needRoot(t)
 	t.Run("the app's whole tree, by the app", func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestTracedProcesses(t *testing.T) {
 		r.stderr.expect("forwarded SIGWINCH")
 		r.in.Close()
 		assert.Equal(t, 6, r.code())
-		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // the shell, and two for each orphan
+		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // the shell, and two processes for each orphan
 		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "))
 	})
 	t.Run("the app, by a debugger", func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestTracedProcesses(t *testing.T) {
 		app := childrenOf(t, r.pid())
 		require.Len(t, app, 1)
 
-		runtime.LockOSThread() // the tracer is a thread, not a process
+		runtime.LockOSThread() // all ptrace calls must come from the thread that has attached
 		defer runtime.UnlockOSThread()
 		gone := false
 		defer time.AfterFunc(patience, func() { r.cmd.Process.Kill() }).Stop()
@@ -47,7 +47,7 @@ func TestTracedProcesses(t *testing.T) {
 			gone = ws.Exited() || ws.Signaled()
 			return ws
 		}
-		defer func() { // a PID namespace ends only after the tracers of its processes have reaped them
+		defer func() { // reap the app: its PID namespace ends only after that
 			for !gone {
 				syscall.Kill(app[0], syscall.SIGKILL)
 				stops()
@@ -76,8 +76,9 @@ func TestTracedProcesses(t *testing.T) {
 	})
 	t.Run("the app, by usher itself", func(t *testing.T) {
 		t.Parallel()
-		// A program that does not want to be debugged asks its parent to trace it. It
-		// stops at its first signal, SIGTRAP of execve(2), and is never continued.
+		// A program that does not want to be debugged makes its parent the tracer
+		// (PTRACE_TRACEME). Its next execve(2) stops it with SIGTRAP, and usher does not
+		// continue it.
 		r := launcher{}.start(t, binary(t), "--verbose", "--grace", "1s", "--", puppet(t), "launch", "traceme=1", "--", "sh", "-c", "exit 5")
 		r.stderr.expect("started, pid")
 		r.waitForApp("t")

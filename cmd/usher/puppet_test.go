@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// puppet returns the path of the compiled testdata/puppet.c, whose first comment
-// lists what it can play.
+// puppet returns the path of the compiled testdata/puppet.c. The first comment in that
+// file lists the puppet's roles.
 func puppet(t testing.TB) string {
 	t.Helper()
 	if _, err := exec.LookPath("cc"); err != nil {
@@ -23,7 +23,8 @@ var compilePuppet = built("puppet", func(path string) *exec.Cmd {
 	return exec.Command("cc", "-static", "-pthread", "-O1", "-Wall", "-Werror", "-o", path, "-x", "c", "testdata/puppet.c")
 })
 
-// catcher is an app that prints each signal that it gets, until its stdin ends.
+// catcher returns an app for usher's command line. It prints each signal that it gets, until
+// the end of its stdin.
 func catcher(t testing.TB) []string {
 	t.Helper()
 	return []string{"--", puppet(t), "catch", "app"}

@@ -12,16 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for anything. Only a test that fails waits as
-// long as that.
+// patience is the time limit of a wait. Only a test that fails waits that long.
 const patience = 2 * time.Minute
 
-// reader reads lines of a pipe, a terminal or a file, without their ends. Its
-// methods are for one goroutine.
+// reader reads the lines of a pipe, a terminal or a file, without the newlines. Only
+// one goroutine may use it.
 type reader struct {
 	t   *testing.T
 	ch  chan string
-	all []string // the lines that a method has returned or passed over
+	all []string // all lines that the methods have read
 }
 
 // newReader returns a reader of a new pipe, and the end of the pipe that a process
@@ -33,7 +32,7 @@ func newReader(t *testing.T) (*reader, *os.File) {
 	return readLines(t, r), w
 }
 
-// readLines reads the lines of f, and closes it at its end.
+// readLines returns a reader of f, and closes f at its end.
 func readLines(t *testing.T, f io.ReadCloser) *reader {
 	l := &reader{t: t, ch: make(chan string, 1<<16)}
 	go func() {
@@ -42,7 +41,7 @@ func readLines(t *testing.T, f io.ReadCloser) *reader {
 		for lines := bufio.NewReader(f); ; {
 			line, err := lines.ReadString('\n')
 			if err == nil || line != "" {
-				l.ch <- strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r") // a terminal's lines end with both
+				l.ch <- strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r") // a terminal's lines end with \r\n
 			}
 			if err != nil {
 				return
@@ -52,7 +51,7 @@ func readLines(t *testing.T, f io.ReadCloser) *reader {
 	return l
 }
 
-// noLines is a reader at its end.
+// noLines returns a reader that is at its end.
 func noLines(t *testing.T) *reader {
 	l := &reader{t: t, ch: make(chan string)}
 	close(l.ch)
@@ -66,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // a timer for each line would make the reading of many lines slow
+	default: // only now, because a timer for each line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):
@@ -119,10 +118,10 @@ func (l *reader) rest() string {
 	}
 }
 
-// text is what has been read so far, as one text.
+// text returns all lines that the methods have read so far.
 func (l *reader) text() string { return strings.Join(l.all, "\n") }
 
-// soFar is text with what can be read without waiting.
+// soFar reads the lines that are available without waiting, and returns text.
 func (l *reader) soFar() string {
 	for {
 		select {

@@ -24,7 +24,7 @@ func readmeBlock(t *testing.T, marker string) string {
 	return block
 }
 
-// numbers matches what differs from run to run: times, ports, pids, attempts.
+// numbers matches the numbers that differ from run to run: times, ports, pids, attempts.
 var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 
 // shortSteps matches steps that are missing in the summary if they took less than 1 ms.

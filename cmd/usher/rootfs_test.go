@@ -21,7 +21,7 @@ import (
 
 var imageNumber atomic.Int64
 
-// imageName returns a new image's name, which no other test run uses.
+// imageName returns a name for a new image, which no other test run uses.
 func imageName(t *testing.T, kind string) string {
 	t.Helper()
 	name := fmt.Sprintf("usher-test/%s:%d-%d", kind, os.Getpid(), imageNumber.Add(1))
@@ -29,7 +29,7 @@ func imageName(t *testing.T, kind string) string {
 	return name
 }
 
-// usherImage builds, as a user would, an image that has usher in it.
+// usherImage builds an image with usher, by docker build, as a user does.
 func usherImage(t *testing.T, base, dockerfile string) string {
 	t.Helper()
 	name := imageName(t, "usher")
@@ -40,7 +40,7 @@ func usherImage(t *testing.T, base, dockerfile string) string {
 	return name
 }
 
-// busyboxImage is a static busybox in an otherwise empty image.
+// busyboxImage makes an image that contains only a static busybox.
 func busyboxImage(t *testing.T) string {
 	t.Helper()
 	root := newRootfs(t)
@@ -48,7 +48,7 @@ func busyboxImage(t *testing.T) string {
 	return root.image("busybox")
 }
 
-// download is the file that nginx serves at /download, in about four seconds.
+// download is the file that nginx serves at /download. A download takes about four seconds.
 var download = bytes.Repeat([]byte("0123456789abcde\n"), 64_000)
 
 const nginxConf = `
@@ -73,12 +73,12 @@ func nginxImage(t *testing.T) string {
 	return nginxRoot(t).image("nginx")
 }
 
-// nginxRoot is this machine's nginx with the libraries it needs, and busybox.
+// nginxRoot returns a file system with this machine's nginx, its libraries, and busybox.
 func nginxRoot(t *testing.T) *rootfs {
 	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		nginx = "/usr/sbin/nginx" // which users often do not have in PATH
+		nginx = "/usr/sbin/nginx" // a user's PATH often lacks this directory
 	}
 	if _, err := os.Stat(nginx); err != nil {
 		skip(t, "no nginx on this machine (Debian: nginx-light)")
@@ -166,7 +166,7 @@ func (r *rootfs) once(path string) {
 	}
 }
 
-// copy adds a file of this machine, executable; it follows symbolic links.
+// copy adds a file of this machine with mode 0755. It follows symbolic links.
 func (r *rootfs) copy(from, to string) {
 	r.Helper()
 	data, err := os.ReadFile(from)

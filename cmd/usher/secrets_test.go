@@ -26,15 +26,15 @@ import (
 )
 
 // The tests in this file use canary as the secret wherever a command line or a response
-// of a server may contain one. They fail if usher prints it.
+// of a server may contain a secret. They fail if usher prints it.
 const canary = "s3cr3t"
 
-// A secretTarget is a target of one kind that contains canary in each part that may be
-// secret. In the hook the path is secret too.
+// A secretTarget holds two targets of one kind, for a probe and for a hook. They contain
+// canary in each part that may be secret. In the hook that includes the path.
 type secretTarget struct{ probe, hook string }
 
-// readyReplies are the replies of servers that accept clients, by kind. A server may
-// send its reply before the request, because the probe reads it afterwards anyway.
+// readyReplies are the replies of servers that accept clients, by kind. A server may send
+// its reply before the request, because the probe reads only after it has sent the request.
 var readyReplies = map[string]string{
 	"tcp":        "+" + canary + "\r\n",
 	"postgres":   postgresError("3D000"),
@@ -154,9 +154,9 @@ func (d *fixture) file(t *testing.T, name, text string) {
 
 const credentials = "user-" + canary + ":" + canary
 
-// targets returns targets of all kinds. Their servers send reply, or the kind's reply of
-// readyReplies if it is "". With another reply there are targets that fail for other
-// reasons too.
+// targets returns targets of all kinds, whose servers send reply. If reply is "", they send
+// the reply of their kind in readyReplies, and all targets are ready. Otherwise there are
+// also targets that fail for other reasons than the reply.
 func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	t.Helper()
 	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: @" + d.dir + "/token' body=" + canary +
@@ -307,7 +307,7 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// wrongReplies are sent to the probes of all kinds. To most of them it is the reply of
+// wrongReplies are sent to the probes of all kinds. For most kinds they are replies of
 // another protocol.
 var wrongReplies = map[string]string{
 	"a line":                 canary + "\r\n",
@@ -353,7 +353,7 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 	}
 }
 
-// On a terminal there is a progress line.
+// On a terminal usher also prints a progress line.
 func TestNoSecretIsPrintedOnATerminal(t *testing.T) {
 	d := newFixture(t, respondNotReady)
 	ptm, pts := openPTY(t)
@@ -479,7 +479,8 @@ var mistypedTargets = []struct{ text, message string }{
 	{`status='Bearer ` + canary + `' http://h`, "is not a status"},
 }
 
-// Some of the mistyped targets are refused; others are run as commands that do not exist.
+// Usher refuses some of the mistyped targets, and runs others as commands, which do not
+// exist.
 func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	for _, c := range mistypedTargets {
 		t.Run(c.text, func(t *testing.T) {
@@ -503,8 +504,8 @@ func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	}
 }
 
-// The error about a command that cannot be run contains its name only up to where a secret
-// may begin.
+// The error about a command that cannot be run contains only the part of its name before a
+// possible secret.
 func TestNoSecretIsPrintedAfterATypoInTheCommand(t *testing.T) {
 	for _, c := range []struct {
 		message string

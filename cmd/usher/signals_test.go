@@ -30,8 +30,8 @@ func TestEverySignalReachesTheApp(t *testing.T) {
 		r.stdout.expect(fmt.Sprintf("got %d", n))
 		sent++
 	}
-	assert.Equal(t, 61-2, sent, "all but KILL, STOP, CHLD, and the stop signals below")
-	// Without --grace the stop signals are forwarded too, as often as they come.
+	assert.Equal(t, 61-2, sent, "number of signals: all but KILL, STOP, CHLD, and the stop signals below")
+	// Without --grace usher forwards the stop signals too, and also repeated ones.
 	for _, n := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGINT} {
 		r.signal(n)
 		r.stdout.expect(fmt.Sprintf("got %d", n))
@@ -40,8 +40,8 @@ func TestEverySignalReachesTheApp(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// An usher that was started with all signals blocked receives them all the same; the
-// app inherits the mask.
+// If usher is started with all signals blocked, it still receives them, and the app inherits
+// the mask.
 func TestStartedWithEverySignalBlocked(t *testing.T) {
 	blocked := launcher{inherit: []string{"block=" + sequence(1, 64)}}
 	r := blocked.start(t, append([]string{binary(t)}, catcher(t)...)...)
@@ -87,7 +87,7 @@ func TestSignalsBeforeTheAppAreKeptOrEndTheWait(t *testing.T) {
 	}
 }
 
-// SIGTERM may come at any time from the start of usher on.
+// SIGTERM stops usher, whenever it arrives after usher's start.
 func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // the test is about this time; usher starts in less than within
+				<-time.After(after) // no wait for an event: the test varies this time, and usher starts in less than within
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -120,20 +120,20 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 	}
 }
 
-// hasBegun reports whether usher has blocked the signals, which it does first. (Whether
-// they have a handler would prove nothing: until execve(2) is done, a process has the
-// handlers of its former program.)
+// hasBegun reports whether usher has begun to run. Its first instructions block the signals.
+// Handlers of signals would prove nothing: until execve(2) has finished, the process has the
+// handlers of the program that calls it.
 func hasBegun(usher int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", usher))
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // which usher never unblocks
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher never unblocks SIGUSR1
 }
 
-// Orphans exit all the time, and another process sends SIGCHLD without end. That does
-// not delay a stop signal.
-func TestTermInAStormOfSIGCHLD(t *testing.T) {
+// A stop signal has an effect although orphans exit all the time and another process keeps
+// sending SIGCHLD.
+func TestTermAmongManySIGCHLD(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	r := launcher{}.start(t, binary(t), "--grace", "20s", "--drain", "echo drained", "--", "sh", "-c",
@@ -159,8 +159,8 @@ func TestTermInAStormOfSIGCHLD(t *testing.T) {
 	assert.Equal(t, 9, code)
 }
 
-// An app that is stopped (SIGSTOP) has not exited, and acts on signals once it is
-// continued; usher continues it after its stop signal.
+// Usher does not take a stop by SIGSTOP for an exit. A stopped app handles signals only once
+// it is continued, so usher continues it after the stop signal.
 func TestAppThatStopsItself(t *testing.T) {
 	needRoot(t)
 	const app = `trap 'echo USR1' USR1; trap "exit 5" TERM; echo up; kill -STOP $$; echo goes on; while :; do read line; done`

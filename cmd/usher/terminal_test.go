@@ -23,7 +23,8 @@ func TestTerminalIsTheApps(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, r.pid(), group, "usher is in the foreground")
 
-	// Ctrl-C reaches the app alone, once, so there is no drain.
+	// Only the app gets the SIGINT of Ctrl-C, and only once. Usher does not get it, so there
+	// is no drain.
 	typed(t, ptm, ctrlC)
 	screen.expect("got 2")
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
@@ -48,7 +49,7 @@ func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
 	assert.Equal(t, 124, r.code())
 	assertPrintedMatch(t, failed, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, "a progress line comes first")
 	assertPrintedMatch(t, failed, `flag: no such file \(\d+ attempts?\)|db: connection refused \(\d+ attempts?\)`)
-	assertPrinted(t, failed, "\r\x1b[Kusher: error: wait: timed out", "and is erased before the error")
+	assertPrinted(t, failed, "\r\x1b[Kusher: error: wait: timed out", "the progress line is erased before the error")
 	drawn := strings.Split(failed, "\r\x1b[K")
 	for _, drawn := range drawn[:len(drawn)-1] {
 		assert.Less(t, len(strings.TrimSuffix(drawn, "\r")), 60, "columns")
@@ -88,8 +89,8 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 	return ptm, pts
 }
 
-// The app's state is the same on a terminal, whether or not usher leads the session,
-// and the app is in the foreground.
+// On a terminal the app's state is the same with and without usher, whether or not usher
+// leads the session. The app is in the foreground.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
@@ -97,11 +98,12 @@ func TestAppGetsItsTerminal(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, way.pid1)
 			var texts [2]string
-			// A process that has read from a terminal is in its foreground. Before that usher
-			// may not have made the app the foreground group yet.
+			// The app first reads from the terminal, which only a foreground process can do.
+			// Without that, usher may not yet have made the app the foreground process group.
 			app := []string{"sh", "-c", `read line; exec "$0" state`, puppet(t)}
 			for i, argv := range [][]string{app, append(append([]string{binary(t)}, way.usher...), app...)} {
-				// A terminal each: the exit of a session's leader hangs its terminal up.
+				// Each start has its own terminal, because the exit of a session's leader hangs
+				// its terminal up.
 				var ptm *os.File
 				ptm, s.tty = openPTY(t)
 				typed(t, ptm, "go\n")
@@ -116,7 +118,7 @@ func TestAppGetsItsTerminal(t *testing.T) {
 	}
 }
 
-// typed writes to a terminal what a user types.
+// typed sends keys to a terminal, as if a user typed them.
 func typed(t *testing.T, ptm *os.File, keys string) {
 	t.Helper()
 	_, err := ptm.WriteString(keys)
@@ -125,7 +127,7 @@ func typed(t *testing.T, ptm *os.File, keys string) {
 
 const ctrlC, ctrlD, ctrlZ, ctrlBackslash = "\x03", "\x04", "\x1a", "\x1c"
 
-// pidOf returns the pid of usher, as PID 1 or as its first child.
+// pidOf returns usher's pid: 1, or 2 if usher is the first child of PID 1.
 func pidOf(pid1 bool) string {
 	if pid1 {
 		return "1"
@@ -133,8 +135,8 @@ func pidOf(pid1 bool) string {
 	return "2"
 }
 
-// pidOneOrTwo starts a command as PID 1, or as its child in the same session and
-// process group.
+// pidOneOrTwo returns a command that runs argv as PID 1, or as a child of PID 1 in the same
+// session and process group.
 func pidOneOrTwo(t *testing.T, one bool, argv ...string) []string {
 	if one {
 		return argv
@@ -149,7 +151,7 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			t.Parallel()
 			ptm, pts := openPTY(t)
 			screen := readLines(t, ptm)
-			// The app has read a line before the keys come, so it is in the foreground.
+			// The app reads a line before the keys are typed, so it is in the foreground.
 			r := launcher{tty: pts}.start(t, pidOneOrTwo(t, pid1, binary(t), "--verbose", "--grace", "20s", "--drain", "echo drained",
 				"--", "sh", "-c", "read line; exec $puppet catch app")...)
 			typed(t, ptm, "go\n")
@@ -162,8 +164,9 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			}
 			require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
 			screen.expect("app got 28")
-			// Usher forwards in order within each of its two channels, so it would have
-			// forwarded any of the signals above before these, one for each channel.
+			// Usher must not have forwarded any of the signals above too. It receives signals by
+			// two channels, and forwards those of a channel in order. HUP comes by one channel
+			// and USR1 by the other, so all earlier signals have been forwarded before them.
 			usher := pidOf(pid1)
 			r.kill("HUP", usher)
 			screen.expect("app got 1")
@@ -189,8 +192,9 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 			t.Parallel()
 			ptm, pts := openPTY(t)
 			screen := readLines(t, ptm)
-			// The shell prints the job's exit status before each prompt, when it is in the
-			// foreground again. Input that is typed before that may be discarded.
+			// The test waits for each prompt, because input that is typed before the shell is in
+			// the foreground again may be discarded. The shell prints the job's exit status
+			// before each prompt.
 			r := launcher{tty: pts, vars: []string{"PROMPT_COMMAND=echo prompt-$?", "job=" + puppet(t)}}.start(t, pidOneOrTwo(t, pid1,
 				binary(t), "--verbose", "--grace", "20s", "--", "bash", "--norc", "--noediting", "-i")...)
 			screen.expect("prompt-0")
@@ -200,29 +204,31 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 				typed(t, ptm, key)
 				screen.expect(prompt)
 			}
-			// cat has the terminal once it has printed a line after the terminal's echo of
-			// the line; the shell prints its own message a moment earlier.
-			answers := func(line string) {
+			// If cat is in the foreground, a line appears twice: as the terminal's echo, and
+			// printed by cat. The shell's own message proves nothing, because the shell prints
+			// it before it makes cat the foreground process group.
+			expectTwice := func(line string) {
 				typed(t, ptm, line+"\n")
 				screen.expect(line)
 				screen.expect(line)
 			}
 			typed(t, ptm, "cat\n")
-			answers("first")
+			expectTwice("first")
 			typed(t, ptm, ctrlZ)
 			screen.expect("prompt-148")
 			typed(t, ptm, "fg\n")
-			answers("second")
+			expectTwice("second")
 			typed(t, ptm, ctrlBackslash)
 			screen.expect("prompt-131")
 
-			// A process that reads in the background is stopped; the shell and usher are not.
+			// The kernel stops a background process that reads from the terminal, but neither
+			// the shell nor usher.
 			typed(t, ptm, "cat & wait $!\n")
 			screen.expect("prompt-149")
 			r.kill("WINCH", pidOf(pid1))
 			screen.expect("forwarded SIGWINCH to bash")
 			typed(t, ptm, "fg\n")
-			answers("third")
+			expectTwice("third")
 			typed(t, ptm, ctrlD)
 			screen.expect("prompt-0")
 			typed(t, ptm, "exit 5\n")
@@ -232,9 +238,9 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 	}
 }
 
-// With TOSTOP the kernel stops background processes that write to the terminal, and
-// usher is one while its app runs. Below an interactive shell the kernel would stop it;
-// in an orphaned process group, as below a container runtime, the write fails instead.
+// With TOSTOP the kernel stops background processes that write to the terminal. Usher is in
+// the background while its app runs. Below an interactive shell, the kernel would stop usher.
+// In an orphaned process group, as below a container runtime, usher's write would fail.
 func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	needBash(t)
 	t.Parallel()
@@ -253,7 +259,7 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 				typed(t, ptm, app+"; echo code-$?\n")
 			}
 			line := screen.expect("usher is ")
-			for strings.Contains(line, "$PPID") { // the echo
+			for strings.Contains(line, "$PPID") { // the terminal's echo of the command
 				line = screen.expect("usher is ")
 			}
 			usher := pidIn(t, strings.TrimRight(line, "\r"))
@@ -282,11 +288,11 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	}
 }
 
-// A script that has started usher in its own process group can read the terminal again
+// A script starts usher in the script's own process group. It can read the terminal again
 // once usher has exited.
 func TestTerminalIsGivenBack(t *testing.T) {
 	t.Parallel()
-	for name, app := range map[string]string{"after the app": "true", "after one that was killed": "sh -c 'kill -KILL $$'", "after one that does not start": "/no/such/app"} {
+	for name, app := range map[string]string{"after the app": "true", "after an app that was killed": "sh -c 'kill -KILL $$'", "after an app that does not start": "/no/such/app"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ptm, pts := openPTY(t)
@@ -299,8 +305,8 @@ func TestTerminalIsGivenBack(t *testing.T) {
 	}
 }
 
-// The kernel stops a hook that reads the terminal, and a stopped process does not act on
-// SIGTERM. It times out as any other hook does.
+// The kernel stops a hook that reads the terminal, and a stopped process does not handle
+// SIGTERM. The hook still times out.
 func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
 	t.Parallel()
 	ptm, pts := openPTY(t)
@@ -311,6 +317,6 @@ func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 	pts.Close()
 	all := screen.rest()
-	assertPrintedMatch(t, all, `reader failed after [1-9]\.`, "it took all of the drain's 10s")
+	assertPrintedMatch(t, all, `reader failed after [1-9]\.`, "the hook took all of the drain's 10s")
 	assertPrinted(t, all, "app got 15")
 }

@@ -1,39 +1,40 @@
 /*
- * The puppet plays apps, bystanders and launchers in the tests of cmd/usher. It is
- * written in C because a Go program and a shell change what they were started with
- * (signals, limits, duplicate environment variables) before their first own line.
+ * The puppet is an app, another process or a launcher in the tests of cmd/usher. It is
+ * written in C because a Go program and a shell change inherited attributes (signals,
+ * limits, duplicate environment variables) before they execute the first line of their
+ * source. Its roles:
  *
  *   launch OPTION... -- COMMAND...   applies the options in order, then execvp(3) of COMMAND
- *   state ...                        prints everything that it was started with
+ *   state ...                        prints its attributes: arguments, environment, limits, signals, descriptors, ...
  *   catch NAME [SIGNAL]              prints each signal that it gets; exits after SIGNAL or at the end of stdin
  *   pause NAME                       does nothing; all signals have their default action
  *   daemon COMMAND...                double-forks into a new session, then execvp(3) of COMMAND
- *   chain                            forks a successor in a new session and exits, again and again, for 60 s
- *   chain-on-signal                  does so whenever it gets a signal
- *   crowd NUMBER                     NUMBER processes that do nothing
+ *   chain                            forks and exits; the child makes a new session and does the same, for 60 s
+ *   chain-on-signal                  like chain, but each process forks only when it gets a signal
+ *   crowd NUMBER                     starts NUMBER processes that do nothing
  *   greedy threads|processes         starts threads or processes until that fails, prints "full", and starts more when it can
- *   lease FILE                       holds a write lease on FILE (fcntl(2)) and ignores SIGTERM: an execve(2) of FILE blocks
+ *   lease FILE                       holds a write lease on FILE (fcntl(2)), so that execve(2) of FILE blocks; ignores SIGTERM
  *   stopall                          ignores SIGTERM and sends SIGSTOP to all other processes, again and again
- *   flood NUMBER                     gives its parent NUMBER children, and sends it HUP and QUIT without end
+ *   flood NUMBER                     starts NUMBER children of its parent, and keeps sending HUP and QUIT to its parent
  *   regroup COMMAND...               joins its parent's process group, then execvp(3) of COMMAND
- *   deadfs DIRECTORY FLAG            mounts an empty FUSE file system that stops answering once the file FLAG exists
- *   slowfs DIRECTORY MS              mounts an empty FUSE file system that answers after MS milliseconds
+ *   deadfs DIRECTORY FLAG            mounts an empty FUSE file system that replies to no request once the file FLAG exists
+ *   slowfs DIRECTORY MS              mounts an empty FUSE file system that replies after MS milliseconds
  *   trace COMMAND...                 runs COMMAND and its descendants under ptrace(2), as strace -f does
  *
- * First of all, launch sets all signals to their default action: a test may be run
- * by nohup, in the background of a shell or by make, all of which ignore some.
+ * First of all, launch sets all signals to their default action, because a test may be
+ * run by nohup, in the background of a shell or by make, which ignore some signals.
  * The options of launch:
  *
- *   fork=1                 (only as the first) fork; the parent waits and exits with the child's status.
+ *   fork=1                 (only as the first option) fork; the parent waits and exits with the child's status.
  *                          So COMMAND leads neither its session nor its process group.
- *   bind=DIR               bind DIR to itself, so that it can be remounted and left by chroot(2)
- *   proc=DIR  dev=DIR      make DIR and mount a new /proc, or bind /dev, there
+ *   bind=DIR               bind-mount DIR on itself, so that readonly=DIR can remount it
+ *   proc=DIR  dev=DIR      make DIR, and mount a new /proc or bind-mount /dev there
  *   readonly=DIR           remount DIR read-only
  *   chroot=DIR             chroot(2), and chdir(2) to the new root
  *   chdir=DIR  rmdir=DIR   chdir(2), rmdir(2)
  *   user=ID                become this user and group, without supplementary groups
  *   nonewprivs=1           set no_new_privs (prctl(2))
- *   forbid=ERRNO           make the calls that strict seccomp profiles forbid fail with ERRNO
+ *   forbid=ERRNO           make the system calls that strict seccomp profiles forbid fail with ERRNO
  *   hang=CALL              make one system call, given by number, never return
  *   ignore=N,...           ignore signals
  *   block=N,...            block signals
@@ -42,10 +43,10 @@
  *   nonblock=FD            set O_NONBLOCK
  *   limit=N:SOFT:HARD      setrlimit(2)
  *   umask=OCTAL  nice=N  iopriority=N  slack=NANOSECONDS  oom=N
- *   nodeathsignal=1        no signal at the exit of the parent (execve(2) keeps this setting)
- *   env=NAME=VALUE         the environment of COMMAND, if env= is given at all, in this order, with
- *                          duplicates; env= alone is an empty environment
- *   listen=1               adds LISTEN_PID with the own pid to it
+ *   nodeathsignal=1        clear the signal at the exit of the parent (PR_SET_PDEATHSIG), which execve(2) keeps
+ *   env=NAME=VALUE         if env= is given, the environment of COMMAND has only these variables, in this
+ *                          order, with duplicates; env= alone makes it empty
+ *   listen=1               add LISTEN_PID with the own pid to this environment
  *   traceme=1              ask the parent to trace this process (ptrace(2)): COMMAND stops at its start
  *   exit=CODE              exit with CODE
  */
@@ -99,7 +100,7 @@ static void copy(FILE *out, const char *path)
 		fclose(in);
 }
 
-/* The lines of /proc/self/status about what is inherited through execve(2). */
+/* status prints the lines of /proc/self/status about attributes that execve(2) keeps. */
 static void status(FILE *out)
 {
 	static const char *keys[] = {"Uid", "Gid", "Groups", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt",
@@ -190,7 +191,7 @@ static int state(int argc, char **argv)
 	return write(to ? atoi(to) : 1, text, size) != (ssize_t)size;
 }
 
-static const char *option; /* of launch, for the error message */
+static const char *option; /* the option that launch applies, for the error message */
 
 /* must ends the program if an option could not be applied. */
 static void must(int ok)
@@ -207,13 +208,13 @@ static void each(char *list, void (*f)(int))
 		f(atoi(n));
 }
 
-/* By system calls, because the C library refuses the two signals that it uses itself. */
+/* handle and block use system calls, because the C library refuses the two signals that it uses itself. */
 static void handle(int sig, void *action) { syscall(SYS_rt_sigaction, sig, (struct { void *h; long f; void *r; long m; }[]){{action, 0, 0, 0}}, 0, 8); }
 static void ignore(int sig) { handle(sig, (void *)SIG_IGN); }
 static void block(int sig) { unsigned long m = 1UL << (sig - 1); syscall(SYS_rt_sigprocmask, SIG_BLOCK, &m, 0, 8); }
 static void unopen(int fd) { close(fd); }
 
-/* mount_on makes a directory, and mounts something there. */
+/* mount_on makes the directory dir, and mounts source there. */
 static void mount_on(const char *source, const char *dir, const char *type, unsigned long flags)
 {
 	mkdir(dir, 0755);
@@ -221,8 +222,8 @@ static void mount_on(const char *source, const char *dir, const char *type, unsi
 }
 
 /*
- * What the seccomp profiles of container runtimes forbid, and all newer calls: for
- * each of these a program needs an older one to fall back on.
+ * The system calls that the seccomp profiles of container runtimes forbid, and newer
+ * system calls, which a program must replace by older ones if they fail.
  */
 static const int forbidden[] = {
 	SYS_pidfd_open, SYS_pidfd_send_signal, SYS_pidfd_getfd, SYS_ptrace, SYS_process_vm_readv,
@@ -236,7 +237,7 @@ static const int forbidden[] = {
 	SYS_sendfile, SYS_waitid, SYS_landlock_create_ruleset, SYS_capset, SYS_rt_sigqueueinfo,
 };
 
-/* filter does something instead of some system calls (seccomp(2)); it returns the listener, if there is one. */
+/* filter sets the action of seccomp(2) for some system calls. With SECCOMP_FILTER_FLAG_NEW_LISTENER it returns the listener. */
 static int filter(const int *calls, size_t n, unsigned int action, unsigned int flags)
 {
 	struct sock_filter code[n + 3];
@@ -260,7 +261,7 @@ static int launch(int argc, char **argv)
 	if (!strcmp(argv[i], "fork=1")) {
 		int ws, pid = fork();
 		if (pid) {
-			/* As PID 1 it reaps, else the orphans fill the process table. */
+			/* As PID 1 the parent reaps orphans, so that zombies do not fill the process table. */
 			while (wait(&ws) != pid)
 				;
 			return WIFEXITED(ws) ? WEXITSTATUS(ws) : 128 + WTERMSIG(ws);
@@ -285,7 +286,7 @@ static int launch(int argc, char **argv)
 			must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 			filter(forbidden, sizeof forbidden / sizeof *forbidden, SECCOMP_RET_ERRNO | number, 0);
 		} else if (!strcmp(key, "hang")) {
-			/* The call waits for an answer from the listener, which is inherited and never read. */
+			/* The call waits for a reply by the listener. COMMAND inherits the listener and never reads it. */
 			int listener = filter(&number, 1, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 			must(fcntl(listener, F_SETFD, 0) == 0);
 		} else if (!strcmp(key, "ignore")) each(value, ignore);
@@ -322,7 +323,7 @@ static int launch(int argc, char **argv)
 /* trace returns the exit status of the command once all processes have exited. */
 static int trace(char **argv)
 {
-	static char known[1 << 22]; /* by pid */
+	static char known[1 << 22]; /* by pid; 1 if the process has been stopped before */
 	int ws, pid, code = 0, exited = 0, first = fork();
 	if (!first) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
@@ -337,14 +338,14 @@ static int trace(char **argv)
 			continue;
 		}
 		int sig = WSTOPSIG(ws);
-		if (!known[pid]) { /* the kernel stops it at its start */
+		if (!known[pid]) { /* the kernel stops each process at its start */
 			known[pid] = 1;
 			sig = 0;
 			if (pid == first)
 				ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE);
-		} else if (sig == SIGTRAP) /* an event of the options above, or an execve(2) that is done */
+		} else if (sig == SIGTRAP) /* an event of the options above, or the end of an execve(2) */
 			sig = 0;
-		ptrace(PTRACE_CONT, pid, 0, sig); /* fails if it was killed since */
+		ptrace(PTRACE_CONT, pid, 0, sig); /* fails if the process has been killed meanwhile */
 	}
 	printf("trace: %d processes have exited\n", exited);
 	return code;
@@ -353,7 +354,7 @@ static int trace(char **argv)
 static int catch(int argc, char **argv)
 {
 	int last = argc > 3 ? atoi(argv[3]) : 0;
-	/* By system calls, because the C library leaves out the two signals that it uses itself. */
+	/* By system calls, because the C library excludes the two signals that it uses itself. */
 	unsigned long all = -1;
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof all);
 	struct pollfd fds[] = {{syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC), POLLIN, 0}, {0, POLLIN, 0}};
@@ -400,7 +401,7 @@ static void greedy(int threads)
 static int lease(const char *path)
 {
 	signal(SIGTERM, SIG_IGN);
-	signal(SIGIO, SIG_IGN); /* by which the kernel asks for the lease back */
+	signal(SIGIO, SIG_IGN); /* the kernel sends it to the holder if the lease must be released */
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || fcntl(fd, F_SETLEASE, F_WRLCK))
 		return 96;
@@ -477,7 +478,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(role, "daemon")) {
 		if (fork()) {
-			wait(NULL); /* so when this process exits, its grandchild is an orphan already */
+			wait(NULL); /* so that the grandchild is already an orphan when this process exits */
 			return 0;
 		}
 		setsid();
