@@ -40,7 +40,7 @@ func withMounts(t *testing.T, points ...string) {
 // A deadMount is a file system that does not respond until responds is closed.
 type deadMount struct {
 	responds chan struct{}
-	calls    atomic.Int64 // how many were started
+	calls    atomic.Int64 // how many calls have started
 }
 
 func newDeadMount() *deadMount { return &deadMount{responds: make(chan struct{})} }
@@ -51,7 +51,7 @@ func (d *deadMount) lookUp() error {
 	return nil
 }
 
-// lookUp looks up path with a timeout, and returns how long that took.
+// lookUp calls do for path with a timeout, and returns how long that took.
 func lookUp(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
 	ctx, cancel := withTimeout(context.Background(), timeout)
 	defer cancel()
@@ -60,13 +60,13 @@ func lookUp(f *fileThreads, path string, timeout time.Duration, do func() error)
 	return time.Since(begun), err
 }
 
-// found is a system call that succeeds at once.
+// found stands for a system call that succeeds at once.
 func found() error { return nil }
 
 const noResponseIn3s = "no response from the file system within 3s"
 
-// A hundred targets are on one mount that does not respond. Each of them ends with its
-// timeout, and targets on other mounts are not delayed.
+// A hundred targets are on one mount that does not respond. Each attempt times out, and
+// targets on other mounts are not delayed.
 func TestDeadMountBlocksOneThread(t *testing.T) {
 	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var f fileThreads
 				dead := newDeadMount()
-				for range 2 { // in the second round a call hangs on the mount already
+				for range 2 { // in the second round a call already hangs on the mount
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
@@ -129,7 +129,7 @@ func TestCallsOnASlowMountAllSucceed(t *testing.T) {
 	})
 }
 
-// The call may end before markHanging runs for it, because both happen after slowCall.
+// The call takes exactly slowCall, so it may end before its timer has called markHanging.
 func TestFileCallThatEndsWhenItBecomesSlow(t *testing.T) {
 	withMounts(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestSlowCallMayEnterMountsOnWhichNoOtherCallHangs(t *testing.T) {
 	})
 }
 
-// When a slow call returns, another thread serves the waiting calls already. The thread of
+// When a slow call returns, another thread already serves the waiting calls. The thread of
 // the slow call must end.
 func TestFileCallsRunOneAtATime(t *testing.T) {
 	withMounts(t, "/slow", "/alive")
@@ -233,7 +233,8 @@ func TestAtMostTwoFileThreads(t *testing.T) {
 	})
 }
 
-// undo closes a connection that was made after its attempt had ended.
+// Only a call that succeeds after the end of its attempt is undone. unixProbe closes its
+// connection this way.
 func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -366,8 +367,8 @@ func TestMountTableFindsTheMountOfAPath(t *testing.T) {
 	assert.NotEmpty(t, readMounts())
 }
 
-// deadFUSE mounts a file system at dir whose server does not respond. disconnect ends all
-// calls with ENOTCONN.
+// deadFUSE mounts a FUSE file system at dir, whose server does not respond. disconnect
+// makes all calls fail with ENOTCONN.
 func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -457,7 +458,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 }
 
 func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
-	if !runsInChild(t, 0) { // they are read once in a process
+	if !runsInChild(t, 0) { // a process reads the system's certificates only once
 		return
 	}
 	a := newIssuer(t)
@@ -476,7 +477,7 @@ func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
 	for range 2 {
 		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no response from the file system within 200ms")
 	}
-	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the reader gets end of file
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the thread that reads the FIFO gets end of file
 	require.NoError(t, err)
 	writer.Close()
 	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}))
@@ -496,7 +497,8 @@ func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// Opening a device may have side effects.
+// Opening a device may have side effects. This terminal is locked, so opening it would
+// fail with EIO.
 func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -505,7 +507,6 @@ func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	defer ptmx.Close()
 	n, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
 	require.NoError(t, err)
-	// Without TIOCSPTLCK, opening the terminal would fail with EIO.
 	_, err = (&optionFile{"ca=", fmt.Sprintf("/dev/pts/%d", n)}).read(t.Context(), maxPEM)
 	assert.EqualError(t, err, "cannot read the file of ca=: it is not a regular file")
 }

@@ -49,7 +49,7 @@ func TestGRPCIsReadyIfTheServerReportsServing(t *testing.T) {
 		}
 	}
 	url = serveGRPC(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/grpc+proto") // compressed by HPACK
+		w.Header().Set("Content-Type", "application/grpc+proto") // HPACK compresses this value
 		w.Header().Set("Grpc-Status", "5")
 	})
 	assert.ErrorContains(t, ask(t, url, ForWait), "no health status for itself as a whole")
@@ -77,7 +77,7 @@ func TestGRPCRequestIsAHealthCheck(t *testing.T) {
 	assert.Equal(t, "\x00\x00\x00\x04\x03\x0a\x80\x08"+strings.Repeat("x", 1024), string(body))
 }
 
-// A zone is valid on this machine only.
+// A zone is valid on this machine only, so it is not sent to the server.
 func TestGRPCAuthorityHasNoZone(t *testing.T) {
 	for url, want := range map[string]string{
 		"grpc://[fe80::1%25eth0]:50051/x": "[fe80::1]:50051",

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes the certificate of httptest the only trusted one. It does so before the
-// tests, because the system's certificates are read once in a process.
+// TestMain makes the certificate of httptest the only trusted one. It does so before all
+// tests, because a process reads the system's certificates only once.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -110,8 +110,9 @@ func serveBytes(t *testing.T, respond func(io.Writer)) string {
 	}).Addr().String()
 }
 
-// startHTTP starts a server of net/http, which runs until the test ends or the caller closes
-// it. configure, if not nil, changes it before; with TLS set the server speaks TLS.
+// startHTTP starts a server of net/http, which runs until the test ends or the caller
+// closes it. configure, if not nil, changes the server before it starts. If configure sets
+// TLS, the server uses TLS.
 func startHTTP(t *testing.T, handler http.Handler, configure func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
@@ -155,9 +156,9 @@ func serveGRPC(t *testing.T, handler http.HandlerFunc) string {
 	return "grpc://" + server.Listener.Addr().String()
 }
 
-// respondHealth is a handler that responds as grpc-go does: with a message, and a status in
-// trailers; or with a status in the headers only. The name of the service selects the
-// response.
+// respondHealth is a handler that responds as grpc-go does: either with a message and a
+// status in the trailers, or with a status in the headers only. The name of the service
+// selects the response.
 func respondHealth(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	service := ""
@@ -227,10 +228,10 @@ func serveHealth(t *testing.T, config *tls.Config) string {
 	return strings.TrimPrefix(url, "https://")
 }
 
-// unusedPort returns a port of localhost that refuses connections until a server listens on
-// it. A socket that is bound to the port and does not listen keeps the kernel from assigning
-// the port to another process. SO_REUSEADDR, which servers set too, lets a server listen on
-// it all the same.
+// unusedPort returns a port of localhost that refuses connections until a server listens
+// on it. A socket that is bound to the port but does not listen keeps the kernel from
+// assigning the port to another process. Servers set SO_REUSEADDR, as this socket does, so
+// they can still listen on the port.
 func unusedPort(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -261,8 +262,9 @@ func listenWithFullBacklog(t *testing.T, address [4]byte) netip.AddrPort {
 	return to
 }
 
-// runsInChild runs the calling test again, in a new process with new namespaces and more
-// environment variables. It returns true in that process, and false in the first one.
+// runsInChild runs the calling test again, in a new process with new namespaces and with
+// env added to the environment. It returns true in that process, and false in the first
+// one.
 func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 	t.Helper()
 	const variable = "USHER_TEST_CHILD"
@@ -270,7 +272,7 @@ func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 		return true
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	// usher is static, so it uses Go's resolver.
+	// the released usher is static, so it uses Go's resolver
 	child.Env = append(append(os.Environ(), variable+"="+t.Name(), "GODEBUG=netdns=go"), env...)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces != 0 && os.Getuid() != 0 {

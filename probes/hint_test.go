@@ -106,10 +106,10 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
 		assert.Less(t, len(hint), 110, "a hint is the end of a line of the log")
-		// Hint finds the hint of a wrapped error.
+		// Hint also finds the hint of an error that another one wraps.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintRedirected} { // other tests check when they are given
+	for _, hint := range []string{hintMount, hintRedirected} { // other tests check which errors have these hints
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")

@@ -175,7 +175,8 @@ func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 	assert.Empty(t, printed.String(), "nothing is printed through package log")
 }
 
-// The responses are invalid, too large, or valid but unusual; no error: the target is ready.
+// The responses are invalid, too large, or valid but unusual. If want is "", the target is
+// ready.
 func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	chunked := func(chunks string) string {
@@ -250,8 +251,8 @@ func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	}
 }
 
-// truncatingProxy forwards connections to a server, but only the first bytes of the response
-// to the client. It sends the number of forwarded bytes to seen.
+// truncatingProxy forwards connections to a server. It passes only the first *most bytes
+// of a response to the client, and sends the number of these bytes to seen.
 func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -283,7 +284,7 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 	secure := serveHealth(t, hostileConfig(t))
 	for _, test := range []struct {
 		text, to   string
-		step, more int64 // step between the lengths that are tried; bytes after the response
+		step, more int64 // the lengths that are tried are multiples of step; the last more bytes of a response may be missing
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
 		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},

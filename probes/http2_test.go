@@ -13,7 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A frame is any frame of HTTP/2. The framer of x/net does not write invalid ones.
+// A frame is a valid or invalid frame of HTTP/2. (The Framer of x/net writes only valid
+// ones.)
 type frame struct {
 	kind    http2.FrameType
 	flags   http2.Flags
@@ -57,7 +58,7 @@ func readCanned(server string) (*http2Response, error) {
 	}{strings.NewReader(server), io.Discard}, "http", "auth:50051", healthCheck, healthRequest(""))
 }
 
-// x/net would print some of these frames through package log.
+// The Transport of net/http would print some of these frames through package log.
 func TestHTTP2AcceptsUnusualFramesAndPrintsNothing(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
@@ -103,7 +104,7 @@ func TestHTTP2RejectsInvalidAndEndlessFrames(t *testing.T) {
 	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
 	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value of 127+0x21+0x1e<<7 bytes
-	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00: not to be added to the table
+	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00: the decoder does not add the field to its table
 	okStart := frame{http2.FrameHeaders, 0, 1, []byte(okFields)}
 	more := frame{http2.FrameContinuation, 0, 1, fields}
 	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, repeatFrame(f, n)...) }
@@ -155,7 +156,8 @@ func repeatFrame(f frame, n int) (list []frame) {
 	return list
 }
 
-// Reading a response ends for any bytes, and only one with the status 1 counts as ready.
+// Whatever the server sends, reading the response ends, and only a response with the
+// status 1 counts as ready.
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte(frames(emptySettings, okHeaders, okData, okTrailers)))
 	f.Add([]byte(frames(emptySettings, frame{http2.FrameHeaders, http2.FlagDataPadded | http2.FlagHeadersPriority, 1, []byte{0, 0, 0, 0, 0, 0}}, frame{http2.FrameContinuation, endHeaders, 1, []byte{0xff, 0xff, 0x7f}})))

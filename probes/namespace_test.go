@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runsInNamespace is runsInChild with namespaces for the network and the mounts. The
-// loopback device is up, and /etc/resolv.conf has the text resolv.
+// runsInNamespace works like runsInChild, with new namespaces for the network and the
+// mounts. The loopback device is up, and /etc/resolv.conf contains the text resolv.
 func runsInNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -72,7 +72,7 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 		assert.EqualError(t, ask("10.9.7.1", time.Minute), "permission denied", kind)
 		assert.EqualError(t, ask("10.9.6.1", time.Minute), "network is unreachable", kind)
 	}
-	// The last of these addresses accepts.
+	// Of the addresses below only the last one accepts a connection.
 	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)
 	all := resolverOf("10.9.9.9", "fd09::9", "10.9.8.1", "10.9.9.9", "10.9.6.1", "127.0.0.1")
@@ -107,7 +107,8 @@ func (s *nameServer) start(t *testing.T, address string) {
 	}()
 }
 
-// reply returns the response to a query, as in RFC 1035, section 4; nil: none.
+// reply returns the response to a query in the format of RFC 1035, section 4, or nil for
+// no response.
 func (s *nameServer) reply(question []byte) []byte {
 	end := 12
 	var labels []string
@@ -175,7 +176,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 			return noError, nil, true
 		case "only6.test":
 			return noError, []string{"::1"}, true
-		case "later.test": // it does not exist, then the lookup fails, then it exists
+		case "later.test": // first the name does not exist, then the lookup fails, then the name exists
 			switch {
 			case query == 1:
 				return nxDomain, nil, true

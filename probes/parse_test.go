@@ -93,7 +93,7 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
-			test.want.ReadsFiles = true // the name may be in /etc/hosts
+			test.want.ReadsFiles = true // the host name may be in /etc/hosts
 			assert.Equal(t, test.want, got)
 		})
 	}
@@ -356,8 +356,8 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	}
 }
 
-// For any text Parse does not panic, an error names the wrong word, and a valid text gives
-// the same target if every word is in quotes.
+// For any text Parse does not panic, and an error names the wrong word. If every word of a
+// valid text is put in quotes, the target stays the same.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -459,8 +459,8 @@ func FuzzSplitQuotedWords(f *testing.F) {
 // quote returns s in single quotes for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// A secret is at every place of a URL or an option that may hold one, next to any text. No
-// name or error may contain it.
+// The test puts a secret at every place of a URL or an option that may hold one, next to
+// any text. No name or error may contain it.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)

@@ -24,7 +24,8 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	w.waitFor("connection refused")
 	a.run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
 
-	// As in the images: a server without a network port initializes the data directory.
+	// As in MariaDB's container images, a server without a network port initializes the
+	// data directory.
 	argv := []string{mariadbd, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + a.dir + "/pid"}
 	client := []string{"mariadb", "--no-defaults", "--socket=" + socket, "--user=root", "--skip-column-names"}
 	first := a.start(t, append(slices.Clone(argv), "--skip-networking")...)
@@ -33,10 +34,10 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	a.run(t, append(client, "--execute=create user app@'%' identified by 'hunter2'")...)
 	first.stop()
 
-	// The first server was killed, so the next one has to recover. It blocks a host after a
-	// single interrupted handshake.
+	// The first server was killed, so the next one has to recover. With
+	// --max-connect-errors=1 it blocks a host after a single interrupted handshake.
 	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10")...)
-	w.waitFor("ready") // without another error before, because it opens its port after the recovery
+	w.waitFor("ready") // MariaDB opens its port after the recovery, so the wait sees no other error
 	d.waitForLine(0, "recovery")
 	seen := d.waitForLine(0, "ready for connections")
 	probeSeveralTimes(t, url)
@@ -44,8 +45,8 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 
-	// Each attempt causes one warning, with the name usher-probe. The login of the user marker
-	// is the last action.
+	// Each attempt causes one warning, with the name usher-probe. The login of the user
+	// marker is the last action, see unusualLines.
 	a.command("mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+port, "--user=marker", "--password=x").Run()
 	logged := d.unusualLines(seen, "Access denied for user 'marker'", "IP address '.*' could not be resolved", `Server socket created|Loading buffer pool|Buffer pool|Version:`)
 	assert.NotEmpty(t, logged)

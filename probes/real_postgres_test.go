@@ -28,7 +28,7 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 		argv = append(argv, "-c", s)
 	}
 	d := c.account.start(t, argv...)
-	d.killSignal = syscall.SIGQUIT // its children are in other process groups; on SIGQUIT it ends them too
+	d.killSignal = syscall.SIGQUIT // the server's children are in other process groups; on SIGQUIT it ends them too
 	return d
 }
 
@@ -69,7 +69,7 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assertNotReady(t, url, "still starting up")
 	assertNotReady(t, strings.Replace(url, "postgres:", "postgresql:", 1)+"/app?sslmode=disable", "still starting up")
 	assert.Equal(t, "rejecting connections", c.pgIsready(t))
-	d.waitForLine(0, "FATAL: +the database system is starting up") // it logs every attempt, those of pg_isready too
+	d.waitForLine(0, "FATAL: +the database system is starting up") // the server logs every attempt, including those of pg_isready
 
 	c.write(t, "released", "")
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
@@ -115,7 +115,8 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	}
 	const marker = `FATAL: +role "marker" does not exist`
 
-	// A server that requires a password does not check the names and logs nothing.
+	// A server that requires a password does not check the user and the database, and logs
+	// nothing.
 	var found []string
 	for _, method := range []string{"scram-sha-256", "md5", "password"} {
 		seen := reload("host all all 127.0.0.1/32 " + method)
@@ -129,7 +130,8 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	}
 	assert.Empty(t, found)
 
-	// A server that requires no password checks the names. Those of the URL exist.
+	// A server that requires no password checks the user and the database of the URL. Both
+	// exist here, so it logs nothing unusual.
 	seen := d.logLength()
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, "postgres://postgres:hunter2@127.0.0.1:"+c.port+"/template1")

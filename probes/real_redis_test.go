@@ -31,13 +31,13 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	assert.Empty(t, d.unusualLines(seen, "DB saved on disk"))
 	d.stop()
 
-	// Loading takes a millisecond per key. The server replies to clients after every KiB.
+	// Loading takes a millisecond per key. After every KiB the server replies to clients.
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)
 	w.waitFor("still loading its data", "connection refused")
 	assertNotReady(t, url, "still loading its data")
-	// With a password it replies -NOAUTH, and does not report that it is loading.
+	// With a password the server replies -NOAUTH, and does not report that it is loading.
 	require.Contains(t, cli("CONFIG", "SET", "requirepass", "hunter2"), "OK")
 	assert.NoError(t, ask(t, url, ForWait))
 	require.Contains(t, cli("-a", "hunter2", "CONFIG", "SET", "requirepass", ""), "OK")
@@ -58,7 +58,7 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// With one connection open the probe's exceeds the limit.
+	// One connection is open, so the connection of the probe exceeds the limit.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := sendAndReceive(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)

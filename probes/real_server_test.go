@@ -104,9 +104,9 @@ type daemon struct {
 	killSignal syscall.Signal // ends the server and all processes that it has started
 
 	mu       sync.Mutex
-	lines    []string // of the log
+	lines    []string // the lines of the log
 	logEnded bool
-	changed  chan struct{} // closed and replaced at every line, and at the end of the log
+	changed  chan struct{} // closed and replaced after every line, and at the end of the log
 }
 
 func (d *daemon) addLine(line string) {
@@ -138,7 +138,7 @@ func (d *daemon) stop() {
 
 func (d *daemon) logLength() int { return len(d.linesSince(0)) }
 
-// linesSince returns the log without its first lines.
+// linesSince returns the lines of the log from index first on.
 func (d *daemon) linesSince(first int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,8 +169,8 @@ func (d *daemon) waitForLogEnd() {
 	d.waitForLog(func(_ []string, ended bool) bool { return ended })
 }
 
-// waitForLine waits for a line that matches pattern, after the first lines of the log. It
-// returns how many lines the log has up to that line.
+// waitForLine waits for a line of the log that matches pattern, from index first on. It
+// returns the index after that line.
 func (d *daemon) waitForLine(first int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
@@ -188,9 +188,9 @@ func (d *daemon) waitForLine(first int, pattern string) int {
 	return first + 1
 }
 
-// unusualLines returns lines of the log, after the first ones and before one that matches
-// pattern, except those that match one of usual. The test has caused the line that matches
-// pattern by its last action, so all earlier actions are logged before it.
+// unusualLines returns the lines of the log from index first up to one that matches
+// pattern, without lines that match one of usual. The last action of the test must cause
+// the line that matches pattern. Then all earlier actions are logged before it.
 func (d *daemon) unusualLines(first int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.waitForLine(first, pattern)

@@ -27,7 +27,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		var n int
 		fmt.Sscanf(r.URL.Path, "/%d", &n)
 		if n > 11 {
-			n = 0 // a status
+			n = 0 // the path is a status
 		}
 		switch {
 		case n > 0:
@@ -106,8 +106,8 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 	}
 }
 
-// A receivedRequest is a request as a server has received it. The values of userOptions
-// start with "mine".
+// A receivedRequest is a request as a server has received it. The values of the target's
+// headers start with "mine", see userOptions.
 type receivedRequest struct {
 	method, path, body, host string
 	mine                     []string // names of headers with values of the target
@@ -205,8 +205,8 @@ func TestRedirectToTheSameOriginSendsTheWholeRequest(t *testing.T) {
 	}
 }
 
-// A second redirect leads back to the first scheme and port. That URL was chosen by the
-// server in between.
+// The second server redirects back to the scheme and port of the target. That server chose
+// the URL, so the request must not carry anything of the target.
 func TestRedirectBackToTheFirstOriginSendsNothingOfTheTarget(t *testing.T) {
 	var first, second requestRecorder
 	var a, b string
@@ -317,7 +317,7 @@ func TestRedirectKeepsTrustOnTheSameOriginOrToTLSOnTheDefaultPorts(t *testing.T)
 	}
 }
 
-// The hint says that parts of the request were not sent.
+// The hint explains that parts of the request were not sent.
 func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })

@@ -92,8 +92,8 @@ func TestServerGetsNoPassword(t *testing.T) {
 	}
 }
 
-// recordBytes starts a server that responds at once. received returns all that a client has
-// sent.
+// recordBytes starts a server that responds at once. When a client has closed its
+// connection, received gets all that it has sent.
 func recordBytes(t *testing.T, response string) (address string, received <-chan string) {
 	t.Helper()
 	bytes := make(chan string, 1)

@@ -37,8 +37,8 @@ const (
 	closedEarly = "the connection was closed before the response was complete"
 )
 
-// serverResponses are responses of servers to the first message of a probe, and the errors
-// for them; "": the server is ready.
+// serverResponses are responses of servers to the first message of a probe, and the
+// expected errors. An empty error means that the server is ready.
 var serverResponses = []struct{ scheme, response, want string }{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
@@ -145,7 +145,7 @@ var serverResponses = []struct{ scheme, response, want string }{
 	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
-// serverSchemes are the schemes of all kinds that are a serverProbe.
+// serverSchemes are the schemes whose probe is a serverProbe.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
 // assertResult compares the result of an attempt with the expected one.

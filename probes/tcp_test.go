@@ -33,7 +33,7 @@ func TestTCPTimesOutOrTriesTheNextAddressIfPacketsAreDropped(t *testing.T) {
 	target := parse(t, "tcp://"+full.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}), "timed out after 200ms")
 
-	// On 127.0.0.1 another process may use this port.
+	// 127.0.0.3, because on 127.0.0.1 another process may use this port.
 	listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", full.Port()), func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
 		readUntilClosed(conn)

@@ -173,8 +173,8 @@ func TestTLSClientCertificates(t *testing.T) {
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
 		assert.EqualError(t, ask(""), "the server requires a client certificate")
-		// A client sends no certificate if none of the authorities that the server accepts has
-		// signed it.
+		// A client does not send a certificate if none of the authorities that the server
+		// accepts has signed it.
 		assert.Error(t, ask(fmt.Sprintf("cert=%s key=%s ", other.path("client.pem"), other.path("client.key"))))
 		assert.EqualError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), other.path("client.key"))),
 			"the files of cert= and key= are not a PEM certificate and its private key")

@@ -32,12 +32,13 @@ func fakeTarget(name string, result func(ctx context.Context, n int) error) Targ
 	return Target{Name: name, Probe: &fakeProbe{result: result}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
-// always is the result of a probe that returns err in every attempt.
+// always returns a result function for a probe that returns err in every attempt.
 func always(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// failsUntil is the result of a probe that returns err until d has passed, and then succeeds.
+// failsUntil returns a result function for a probe that returns err until d has passed,
+// and then succeeds.
 func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
@@ -48,7 +49,7 @@ func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	}
 }
 
-// hangs is the result of a probe that returns only when its context ends.
+// hangs is a result function for a probe that returns only when its context ends.
 func hangs(ctx context.Context, _ int) error {
 	<-ctx.Done()
 	return context.Cause(ctx)
@@ -56,7 +57,7 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// recordUpdates returns a function that appends a line for each update but TargetTried.
+// recordUpdates returns a function that appends a line for each update except TargetTried.
 func recordUpdates(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
