@@ -17,25 +17,24 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// A flagRow is one row of the flag table, from which the command line and the
-// environment are parsed and --help and usher(1) are written. To add a flag, add a row
+// A flagRow is one row of the flag table. The table defines how the command line and the
+// environment are parsed, and the texts of --help and usher(1). To add a flag, add a row
 // and the code that acts on it, then run "make docs".
 type flagRow struct {
 	name    string
 	short   string // one letter, or ""
-	arg     string // placeholder of its value in the pages; "": a switch
+	arg     string // placeholder of its value in the pages; "": the flag is a switch
 	section string
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
 
-	// help is the description in --help, without a full stop. usher(1) adds the
-	// sentences of more. Literal words are in backquotes. The pages add what follows
-	// from traits, such as "needs --grace".
+	// help is the description in --help, without a full stop. usher(1) adds the sentences
+	// of more. Literal words are in backquotes. The pages also add the consequences of
+	// traits, such as "needs --grace".
 	help, more string
 
-	// set parses one value into the options. Its error is printed after the name of
-	// the flag or variable, and contains nothing of the value except probes.Redact of
-	// it.
+	// set parses one value into the options. Its error is printed after the name of the
+	// flag or variable. Of the value it contains at most what probes.Redact keeps.
 	set func(o *options, value string) error
 }
 
@@ -49,7 +48,7 @@ const (
 	needsApp                       // is refused without a command
 	actsAfter                      // takes effect after the app's start; is refused with --exec
 	withAnything                   // may be combined with --probe and --install
-	anyText                        // its value may contain :// and =, which in other values mean a misplaced target
+	anyText                        // its value may contain :// or =; in other values these show a misplaced target
 )
 
 func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }

@@ -24,9 +24,9 @@ type health struct {
 	ready    *supervisor.Readiness
 
 	mu      sync.Mutex
-	silent  []*healthConn // have not sent a complete request, oldest first
-	waiting []*healthConn // have requested /readyz since the current check began
-	checked []*healthConn // will get the result of the current check
+	silent  []*healthConn // the connections that have not sent a complete request, oldest first
+	waiting []*healthConn // the connections that have requested /readyz since the current check began
+	checked []*healthConn // the connections that will get the result of the current check
 }
 
 type healthConn struct {
@@ -35,32 +35,34 @@ type healthConn struct {
 }
 
 const (
-	// If maxSilent connections have not sent a complete request, the oldest evictCount
-	// of them are closed. So a client that opens connections and sends nothing does
-	// not lock out others. A connection that has sent its request is never closed in
-	// favour of a newer one.
+	// If maxSilent connections have not sent a complete request, the oldest evictCount of
+	// them are closed. So a client that opens connections and sends nothing does not lock
+	// out other clients. A connection that has sent its request is never closed in favour
+	// of a newer one.
 	maxSilent  = 64
 	evictCount = 16
-	// Before connections are closed, serve pauses, so that requests that have already
-	// arrived are read. While accept does not block, the runtime polls other sockets
-	// only every 10 ms.
+	// Before it closes connections, serve pauses for evictPause, so that requests that have
+	// already arrived are read. Without a pause they might not be: while accept does not
+	// block, the runtime polls other sockets only every 10 ms.
 	evictPause = time.Millisecond
-	// maxWaiting connections may wait for the result of /readyz; any more get a 503 at
-	// once. A waiting connection needs a few hundred bytes and no goroutine.
+	// At most maxWaiting connections may wait for the result of /readyz; further ones get a
+	// 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
 	maxWaiting = 256
-	// requestTimeout limits the time for a request, and for a check, which takes at
-	// most 10 s (supervisor.Readiness). Most clients give up earlier, the kubelet by
-	// default after 1 s.
+	// requestTimeout limits the time for reading a request, and the time for a check, which
+	// takes at most 10 s (supervisor.Readiness). Most clients time out earlier, the kubelet
+	// after 1 s by default.
 	requestTimeout = 15 * time.Second
-	// A response fits into the socket's send buffer, so that the write does not block.
+	// responseTimeout is a precaution: a response fits into the socket's send buffer, so
+	// the write does not block.
 	responseTimeout = time.Second
 	maxRequestSize  = 16 << 10
-	// After an error such as EMFILE, accept would fail again at once.
+	// After an error such as EMFILE, serve pauses for acceptRetryPause, because accept
+	// would fail again at once.
 	acceptRetryPause = 100 * time.Millisecond
 )
 
-// listenForHealth opens the listening socket. It is called before anything starts, so
-// that an address that cannot be used is an error of the command line.
+// listenForHealth opens the listening socket. It is called before usher starts anything,
+// so that an address that cannot be used is an error of the command line.
 func listenForHealth(address string, ready *supervisor.Readiness) (*health, error) {
 	listener, err := net.Listen("tcp", address)
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
@@ -110,9 +112,10 @@ func (h *health) closeOldest() {
 	}
 }
 
-// freeDescriptors closes connections after accept has failed, because usher may have
-// no descriptor left, which hooks and probes need too. It closes the connections that
-// have not sent a request, or if there are none, those that wait for a response.
+// freeDescriptors closes connections after accept has failed, because usher may have no
+// descriptor left, and hooks and probes need descriptors too. It closes the connections
+// that have not sent a request. If there are none, it closes the connections that wait for
+// a response.
 func (h *health) freeDescriptors() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,7 +133,7 @@ func closeAll(conns []*healthConn) {
 	}
 }
 
-// serveConn reads a request and responds, or leaves the response to checkReadiness.
+// serveConn reads a request and responds, or lets checkReadiness respond.
 func (h *health) serveConn(c *healthConn) {
 	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(c, maxRequestSize)))
 	h.mu.Lock()
@@ -164,8 +167,8 @@ func (h *health) route(c *healthConn, path string) {
 	}
 }
 
-// wait adds c to the connections that wait for a check of the readiness. The goroutine
-// of the first connection runs the check; those of the others return.
+// wait adds c to the connections that wait for a check of the readiness. The goroutine of
+// the first connection runs the check; the goroutines of the others return.
 func (h *health) wait(c *healthConn) {
 	h.mu.Lock()
 	tooMany := len(h.waiting)+len(h.checked) >= maxWaiting
@@ -182,9 +185,9 @@ func (h *health) wait(c *healthConn) {
 	}
 }
 
-// checkReadiness checks the readiness and responds, until no connection waits. A result
-// is only for connections that were waiting when the check began. A later request may
-// have arrived after the start of the shutdown, so it needs another check, which
+// checkReadiness checks the readiness and responds, until no connection waits. A result is
+// only for connections that were waiting when the check began. A later request needs
+// another check, because it may have arrived after the start of the shutdown. That check
 // usually returns a cached result.
 func (h *health) checkReadiness() {
 	for {

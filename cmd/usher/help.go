@@ -25,7 +25,7 @@ func usage() string {
 	).Replace(usageText)
 }
 
-// usageWidth is the width of --help.
+// usageWidth is the width of --help in columns.
 const usageWidth = 100
 
 func formatFlags() string {
@@ -112,8 +112,8 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns, of which the second one begins at column and
-// is wrapped. A first column that is too wide gets lines of its own.
+// writeRow writes a row of two columns. The second one begins at column, and its text is
+// wrapped. A first column that is too wide gets lines of its own.
 func writeRow(b *strings.Builder, column int, first, second string) {
 	if len(first)+3 > column {
 		for _, line := range wrap(first, usageWidth-2) {

@@ -24,9 +24,9 @@ import (
 // then for the removal of the temporary file, in case the file system hangs.
 const cleanupTimeout = time.Second
 
-// install copies the running program to path, or into it if it is a directory, and
-// returns the path of the copy. If a stop signal is received it returns a StopError.
-// If it fails it removes the temporary file.
+// install copies the running program to path, or into path if that is a directory. It
+// returns the path of the copy. If a stop signal is received it returns a StopError. After
+// a failure it removes the temporary file.
 func install(inbox *signals.Inbox, path string) (string, error) {
 	i := installer{path: path}
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -114,7 +114,7 @@ func (i *installer) run(ctx context.Context) error {
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // any other error of Lstat will come again from creating the file
+		return nil // creating the file returns any other error of Lstat again
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)
@@ -149,8 +149,8 @@ func (i *installer) remove() {
 	}
 }
 
-// copyProgram copies the program and makes the copy executable for everybody, whatever
-// the umask is. It copies in parts, between which it checks ctx.
+// copyProgram copies the program and makes the copy executable for everybody, whatever the
+// umask is. It copies the program in parts, and checks ctx after each part.
 func copyProgram(ctx context.Context, to, from *os.File) error {
 	for {
 		_, err := io.CopyN(to, from, 1<<20)
@@ -170,7 +170,7 @@ func copyProgram(ctx context.Context, to, from *os.File) error {
 	return to.Sync()
 }
 
-// openSelf opens the running program through /proc, or without /proc by the path that
+// openSelf opens the running program through /proc. Without /proc it uses the path that
 // was passed to execve(2).
 func openSelf() (*os.File, error) {
 	f, err := os.Open("/proc/self/exe")

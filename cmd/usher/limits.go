@@ -13,16 +13,17 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// The Go runtime ends the process with a trace where it gets no descriptor or no
-// thread. So limits that are too low are found before it asks for them.
+// If the Go runtime cannot open a descriptor or start a thread that it needs, it ends the
+// process with a trace. So usher checks the limits before the runtime needs them.
 
-// descriptorsNeeded are three pipes for signals, the runtime's epoll(7) instance
-// and eventfd(2), and the pipe by which a child reports that its exec failed.
+// descriptorsNeeded is how many descriptors usher opens: three pipes for signals, the
+// runtime's epoll(7) instance and eventfd(2), and the pipe by which a child reports that
+// its exec failed.
 const descriptorsNeeded = 3*2 + 2 + 2
 
-// checkDescriptors returns an error unless so many can be opened, and also the two
-// that the runtime cannot do without: a sandbox may refuse them, and the whole system
-// may have too many open files (ENFILE).
+// checkDescriptors returns an error if usher cannot open descriptorsNeeded descriptors, an
+// epoll instance or an eventfd. The runtime needs these two, but a sandbox may refuse
+// them, and the whole system may have too many open files (ENFILE).
 func checkDescriptors() error {
 	if err := checkFileLimit(); err != nil {
 		return err
@@ -60,9 +61,9 @@ func checkFileLimit() error {
 	return nil
 }
 
-// reportTooFew prints the error of a missing descriptor and returns the exit status.
-// It uses no timer and no file of package os: for these the runtime would open
-// its epoll instance.
+// reportTooFew prints the error of a missing descriptor and returns the exit status. It
+// uses no timer and no file of package os, because for these the runtime would open its
+// epoll instance.
 func reportTooFew(err error) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))
@@ -71,7 +72,7 @@ func reportTooFew(err error) int {
 }
 
 // reportLimit logs the error of checkPids and returns the exit status. It starts no
-// goroutine: for one that blocks the runtime would make a thread.
+// goroutine, because the runtime starts a thread when a goroutine blocks.
 func reportLimit(o *options, err error) int {
 	out := &output{fd: 2, wake: make(chan struct{}, 1), notice: textNotice}
 	log := newLogger(out, *o)
@@ -91,9 +92,10 @@ func writeUnlessFull(text []byte) {
 	}
 }
 
-// inheritsFiles reports whether a descriptor from 3 on was open when usher was
-// started. Those that the Go runtime has opened are close-on-exec. Who passes
-// descriptors on begins with 3, and nobody leaves as many numbers free as are tried.
+// inheritsFiles reports whether usher has inherited descriptors besides 0, 1 and 2. It
+// does not count descriptors that are close-on-exec, because the Go runtime has opened
+// them. It tries only the lowest numbers, because programs pass descriptors from 3 on
+// without large gaps.
 func inheritsFiles() bool {
 	for fd := uintptr(3); fd < 3+2*descriptorsNeeded; fd++ {
 		if flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
@@ -114,7 +116,7 @@ func checkPids(threads int, commands bool) error {
 		return fmt.Errorf("usher needs %d threads and %s, %s is %d", threads, what, limit, n)
 	}
 	for _, dir := range pidsCgroups() {
-		limit, ok := readNumber(dir + "pids.max") // false for "max" too
+		limit, ok := readNumber(dir + "pids.max") // not ok for "max", which means no limit
 		if !ok {
 			continue
 		}
@@ -132,9 +134,9 @@ func checkPids(threads int, commands bool) error {
 	return nil
 }
 
-// pidsCgroups are the directories of the cgroups that may have a pids limit for
-// this process. In a container that is the root of the mount, in version 2 or 1.
-// On a host the root has no limit, and the cgroup and those above it may.
+// pidsCgroups returns the directories of the cgroups that may have a pids limit for this
+// process. In a container this is the root of the cgroup mount, version 2 or 1. On a host
+// the root has no limit. There these are the cgroup of the process and its ancestors.
 func pidsCgroups() []string {
 	const v2, v1 = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"
 	for _, root := range []string{v2, v1} {
@@ -163,23 +165,24 @@ func pidsCgroups() []string {
 	return dirs
 }
 
-// countThreads is how many threads this process has, at least one.
+// countThreads returns how many threads this process has, at least one.
 func countThreads() int {
 	var info unix.Stat_t
 	if unix.Stat("/proc/self/task", &info) != nil {
 		return 1
 	}
-	return max(1, int(info.Nlink)-2) // a directory's links: its entries, "." and its name
+	return max(1, int(info.Nlink)-2) // the directory has a link for each thread, one for "." and one for its name
 }
 
-// readNumber reads a file of one number; false if it has another content.
+// readNumber reads a file that holds one number. ok is false for any other content.
 func readNumber(path string) (int, bool) {
 	number, err := strconv.Atoi(strings.TrimSpace(readText(path)))
 	return number, err == nil
 }
 
-// readText reads what fits into a page; "" if it cannot. os.ReadFile would register
-// a file of a cgroup with epoll(7), because it can be polled.
+// readText returns the text of a file, at most 4096 bytes, or "" if it cannot read the
+// file. os.ReadFile would register a file of a cgroup with epoll(7), because such a file
+// can be polled.
 func readText(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// Every line that usher prints is a row of logRows. The rules:
+// Every line of usher's log comes from a row of logRows. The rules:
 //
 //	usher: [warning: |error: ][phase: ]fact
 //
-// Lower case, one fact per line, no full stop. A hint, which is what the user can do
-// about it, comes last, in parentheses. With --log json a line is a JSON object: msg
-// is the same text without "usher: " and the level, event is the name of the event,
-// and the facts are fields.
+// Lower case, one fact per line, no full stop. A hint comes last, in parentheses: it tells
+// the user what to do. With --log json a line is a JSON object: msg is the same text
+// without "usher: " and the level, event is the name of the event, and the facts are
+// fields.
 //
 // No line contains a secret. A target is printed by its name only. Package probes
 // makes names and errors without secrets.
@@ -30,11 +30,11 @@ import (
 // logRow defines how an event is logged.
 type logRow struct {
 	kind  supervisor.Kind
-	when  func(e *supervisor.Event) bool // nil: always; the first row of a kind that matches is used
+	when  func(e *supervisor.Event) bool // nil: always; the first row whose kind and condition match is used
 	level slog.Level
 	event string // name in JSON records, which must never change; "": the event is not logged
 	text  string // {name} is the value of a field, {name noun} a number and its noun
-	more  string // names of further fields; with "?": in some records only
+	more  string // names of further fields; with "?": only some records have it
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
@@ -80,7 +80,8 @@ var logRows = []logRow{
 	{kind: supervisor.HookStarted, level: levelDebug, event: "hook_started", text: "{phase}: hook {target} started"},
 	{kind: supervisor.HookFinished, when: interruptedAndFailed, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: interrupted, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}"},
-	// During the startup a failed hook is debug here, because startup_failed is the error.
+	// During the startup this is only a debug line, because startup_failed reports the
+	// error.
 	{kind: supervisor.HookFinished, when: failedInStartup, level: levelDebug, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: failed, level: levelWarning, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, level: levelInfo, event: "hook_finished", text: "{phase}: hook {target} finished in {seconds}"},

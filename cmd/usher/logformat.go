@@ -145,7 +145,7 @@ func countOf(e *supervisor.Event) any {
 }
 
 // errorOf returns the reason without the phase, the signal and the list of targets,
-// which are in fields of their own.
+// because these have fields of their own.
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
 	if errors.As(e.Err, &pending) {

@@ -21,12 +21,12 @@ import (
 type logger struct {
 	out      *output
 	json     *slog.Logger // nil: the log is text
-	jsonHook *slog.Logger // the same for the output of hooks
+	jsonHook *slog.Logger // the same as json, but for the output of hooks
 	minLevel slog.Level
 	app      string // name of the app
 	grace    time.Duration
 
-	progress    *progressLine // nil: stderr is no terminal, or the log is JSON or has another level than info
+	progress    *progressLine // nil unless stderr is a terminal and the log is text with the level info
 	termination terminationMessage
 }
 
@@ -55,8 +55,8 @@ func newLogger(out *output, o options) *logger {
 	return l
 }
 
-// hasDuties reports whether a flag adds to the duties of an init. Otherwise usher logs
-// warnings and errors only.
+// hasDuties reports whether a flag adds to the duties of an init. Without such a flag
+// usher logs only warnings and errors.
 func hasDuties(c *supervisor.Config) bool {
 	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
 	return targets > 0 || c.Grace > 0 || c.Readiness != nil
@@ -71,7 +71,7 @@ func (l *logger) observe(e supervisor.Event) {
 	if l.progress != nil {
 		l.progress.observe(&e)
 		if e.Kind == supervisor.WaitProgress {
-			return // the progress line shows the same
+			return // the progress line shows the same targets
 		}
 	}
 	l.log(e)
@@ -120,7 +120,7 @@ func (l *logger) pending(e *supervisor.Event) {
 	}
 }
 
-// targetHint returns what the user should check first, or "".
+// targetHint returns a hint for a target that is not ready, or "".
 func (l *logger) targetHint(s probes.Status) string {
 	start := (*supervisor.StartError)(nil)
 	switch notStarted := errors.As(s.Last, &start); {
@@ -132,9 +132,9 @@ func (l *logger) targetHint(s probes.Status) string {
 	return probes.Hint(s.Last)
 }
 
-// hookOutput prints a line that the command of a hook or a probe has printed. Output
-// of hooks is printed also with --quiet; output of probes, which run again and again,
-// only with --verbose.
+// hookOutput prints a line of output from the command of a hook or a probe. It prints
+// output of hooks even with --quiet. It prints output of probes only with --verbose,
+// because probes run again and again.
 func (l *logger) hookOutput(line supervisor.Line) {
 	probe := line.Phase == supervisor.Wait || line.Phase == supervisor.Ready || line.Phase == supervisor.Idle
 	if probe && l.minLevel > levelDebug {

@@ -25,8 +25,8 @@ import (
 )
 
 func main() {
-	// With http2debug=2 in GODEBUG, x/net/http2 prints frames through package log.
-	// But GODEBUG is meant for the app.
+	// With http2debug=2 in GODEBUG, x/net/http2 would print frames through package log. But
+	// GODEBUG is meant for the app.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
@@ -47,14 +47,14 @@ func usher(args, env []string, stdout io.Writer) int {
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// Before this call TERM, INT, HUP and QUIT end usher. In a binary that starts at
-	// the entry point of package signals the exit status is then 128+n.
+	// Until this call TERM, INT, HUP and QUIT end usher. If the binary starts at the entry
+	// point of package signals, the exit status is then 128+n.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
 	}
 	out := newOutput(os.Stderr)
-	deadline := false // nothing has begun yet that has one
+	deadline := false // becomes true before supervise, if there is a --grace
 	defer func() { out.flush(deadline) }()
 	switch {
 	case o.help:
@@ -66,8 +66,8 @@ func usher(args, env []string, stdout io.Writer) int {
 	}
 
 	log := newLogger(out, o)
-	// --probe and --install may run in the container of another usher, which owns
-	// the termination log there.
+	// --probe and --install may run in a container in which another usher runs and writes
+	// the termination log.
 	if !o.otherForm {
 		defer log.termination.write()
 	}
@@ -126,7 +126,7 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Conf
 	return code
 }
 
-// guardMargin is how long after the end of --grace guardDeadline ends the process.
+// guardMargin is the time between the end of --grace and the exit by guardDeadline.
 const guardMargin = 2 * time.Second
 
 // guardDeadline ends the process if a bug blocks the supervisor's goroutine beyond
@@ -142,9 +142,9 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 // Set by the Makefile.
 var versionTag, commit string
 
-// version returns the line that --version prints. It has the form of tini's, because
-// dockerd runs its init with --version and takes the commit for "docker info" from
-// what follows " - git.".
+// version returns the line that --version prints. The line has the form of tini's, because
+// dockerd runs its init with --version and shows the text after " - git." as the commit in
+// "docker info".
 func version() string {
 	tag, revision := versionTag, commit
 	if info, ok := debug.ReadBuildInfo(); ok && tag == "" {

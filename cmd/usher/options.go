@@ -36,9 +36,9 @@ type options struct {
 // that the command line does not contain. Its error lists all wrong values, one line
 // each, without secrets.
 //
-// --help and --version take effect before anything is checked, so that they work
-// beside a wrong flag or variable. Besides, dockerd runs its init with --version and
-// waits until that exits.
+// --help and --version take effect before anything is checked, so that they work even if
+// another flag or a variable is wrong. Besides, dockerd runs its init with --version and
+// waits until it exits.
 func parseOptions(args, env []string) (options, error) {
 	r := newOptionReader(args)
 	command, dashes := r.readArgs()
@@ -127,7 +127,7 @@ func (v rawValue) Set(text string) error {
 	if !found {
 		return nil // pflag found the letter in an unknown flag, such as -xh
 	}
-	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // such as -health, which pflag takes for -h
+	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // an argument such as -health, which pflag takes for -h
 		r.unknownFlag(word)
 		return nil
 	}
@@ -156,9 +156,10 @@ func (r *optionReader) needsValue(f *flagRow) {
 	}
 }
 
-// advance removes the arguments up to and including the first one that matches. pflag
-// does not report its position, but it parses the arguments in order. If it skipped
-// some, they are flags that it ignores: unknown ones if r.lost, -test.… always.
+// advance removes the arguments up to and including the first one that matches. pflag does
+// not report its position, but it parses the arguments in order. If arguments come before
+// that one, pflag has ignored them: unknown flags if r.lost is true, and flags that begin
+// with -test. always.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
@@ -238,7 +239,7 @@ func (r *optionReader) unknownFlag(word string) {
 		r.addError("%s: no such flag: did you mean --%s?", redact(word, len(word)), nearest.name)
 	case tiniFlags[word] != "":
 		r.addError("%s: no such flag: write %s", word, tiniFlags[word])
-	case !strings.HasPrefix(word, "--"): // the letters after the first may be a value
+	case !strings.HasPrefix(word, "--"): // show only one letter, because the following ones may be a secret value
 		r.addError("%s: no such flag: only -h has a short form", redact(word, 2))
 	default:
 		r.addError("%s: no such flag", redact(word, 40))
@@ -248,8 +249,8 @@ func (r *optionReader) unknownFlag(word string) {
 // tiniFlags maps flags of tini, and of inits that copy it, to usher's.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
-// findNearestFlag returns the flag that is nearest to name, or nil. It may differ by two
-// edits, but by no more than half of the letters of a short name.
+// findNearestFlag returns the flag that is nearest to name, or nil. The flag may differ
+// from name by two edits, but by at most half the letters of name.
 func findNearestFlag(name string) (nearest *flagRow) {
 	best := min(2, len(name)/2) + 1
 	for i := range flags {
@@ -388,9 +389,9 @@ func (r *optionReader) checkCommand(command []string, dashes bool) {
 	}
 }
 
-// checkFirstWord refuses a command that looks like a target or an option of one: a
-// quote or a --wait was forgotten. Otherwise usher would fail only after the wait, with
-// "not found". The error repeats no text that may be a secret.
+// checkFirstWord refuses a command that looks like a target or an option of a target,
+// because a quote or a --wait was probably forgotten. Otherwise usher would fail only
+// after the wait, with "not found". The error repeats no text that may be a secret.
 func (r *optionReader) checkFirstWord(first string) {
 	const advice = "write --wait before each target, and the command last"
 	scheme, _, url := strings.Cut(first, "://")
@@ -502,8 +503,8 @@ func (r *optionReader) checkVerbosity(o options) {
 }
 
 // validate checks the values against each other. It ignores errors about a field whose
-// value could not be parsed, and does nothing after an unknown flag. It ignores those
-// about the command, which checkCommand has checked.
+// value could not be parsed. It ignores errors about the command, because checkCommand has
+// checked it. After an unknown flag it does nothing.
 func (r *optionReader) validate(c *supervisor.Config) {
 	var invalid *multierror.Error
 	if r.lost || !errors.As(c.Validate(), &invalid) {

@@ -28,11 +28,11 @@ type output struct {
 	queue        []chunk
 	size         int       // bytes in queue
 	progressLine string    // the text that a terminal shows as its last line
-	full         bool      // hook output is dropped until half of its room is free
+	full         bool      // hook output has filled its room, and is dropped until half of that is free
 	lost         int       // lines dropped since the last notice
-	cause        error     // the error of a write, after which the queue was emptied; nil: none
-	failedAt     time.Time // time of that write
-	torn         bool      // that write wrote a part of a line
+	cause        error     // the error of the write that failed and emptied the queue; nil: none
+	failedAt     time.Time // when that write failed
+	torn         bool      // that write stopped within a line
 	partial      bool      // the piece last taken from the queue ends within a line
 	writing      bool      // a piece was taken from the queue and is being written
 	notice       func(n int, failure error) []byte
@@ -54,8 +54,9 @@ const (
 )
 
 const (
-	// A line of hook output is accepted if the queue then has at most hookRoom bytes,
-	// one of usher's own if it has at most ownRoom. Hooks cannot use the difference.
+	// Hook output is accepted if the queue then has at most hookRoom bytes. usher's own
+	// lines are accepted if it then has at most ownRoom. So hooks cannot fill the whole
+	// queue.
 	hookRoom = 1 << 20
 	ownRoom  = 2 << 20
 	// Text is not appended to a chunk of this size, so that memory is freed chunk by
@@ -64,20 +65,20 @@ const (
 	// pieceSize is PIPE_BUF: a write of this size to a pipe is atomic (pipe(7)), so
 	// it is not mixed with what the app writes to the same pipe.
 	pieceSize = 4 << 10
-	// After a failed write, hook output is dropped for this long. Otherwise an endless
-	// hook would make usher try to write to a full disk all the time. usher's own
-	// lines are tried at once.
+	// After a failed write, hook output is dropped for this long. Otherwise an endless hook
+	// would make usher try to write to a full disk all the time. usher always tries to
+	// write its own lines.
 	retryPause = 100 * time.Millisecond
 )
 
 // How long usher waits for the reader of the log before it exits.
 const (
-	flushStalled = 40 * time.Millisecond  // while nothing is read
-	flushHooks   = 50 * time.Millisecond  // in total, until hook output is dropped
-	flushLimit   = 100 * time.Millisecond // in total
+	flushStalled = 40 * time.Millisecond  // if nothing is read for this long
+	flushHooks   = 50 * time.Millisecond  // then queued hook output is dropped
+	flushLimit   = 100 * time.Millisecond // the longest wait in total
 
-	// Without --grace. On a busy machine the goroutine that writes may not run for a
-	// while, and the only line of a failed start must not be lost.
+	// The longest wait without --grace. On a busy machine the goroutine that writes may not
+	// run for a while, and the only line of a failed start must not be lost.
 	flushNoDeadline = time.Second / 2
 )
 
@@ -217,7 +218,7 @@ func (p *output) run() {
 // blockSIGTTOU lets the calling goroutine write to a terminal that has TOSTOP set while
 // the app is in the foreground: the kernel stops a background process that writes, with
 // SIGTTOU, unless the thread blocks the signal. The goroutine keeps its thread from now
-// on. That costs two threads, so it is done only if the output is a terminal.
+// on. That costs two threads, so run calls it only if the output is a terminal.
 func blockSIGTTOU() {
 	runtime.LockOSThread()
 	var set unix.Sigset_t
@@ -281,8 +282,8 @@ func (p *output) write(piece chunk, inLine *bool) {
 }
 
 // fail empties the queue after a write has failed: the pipe has no reader, the disk is
-// full, or the file has reached its size limit (EPIPE, ENOSPC, EFBIG). Later lines are
-// tried again, because the reason may be gone by then.
+// full, or the file has reached its size limit (EPIPE, ENOSPC, EFBIG). usher still tries
+// to write later lines, because the cause may be gone by then.
 func (p *output) fail(rest chunk, torn bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -87,8 +87,8 @@ func (p *planner) startup() {
 	p.row("run", "until %s exits, or usher receives %s", p.app, strings.Join(p.stopSignals(), " or "))
 }
 
-// interruptedHooks writes what happens to a hook that is running during the startup
-// when a stop signal is received.
+// interruptedHooks writes how a stop signal ends a hook that is running during the
+// startup.
 func (p *planner) interruptedHooks() {
 	if len(p.PreStart)+len(p.PostStart) == 0 {
 		return
@@ -112,7 +112,7 @@ func (p *planner) interruptedHooks() {
 }
 
 // formatProbe describes how long a target is probed. total is the limit of all targets
-// together, 0: none; then is what happens when the limit has expired.
+// together; 0 means none. then describes the consequence of an expired limit.
 func formatProbe(t *probes.Target, total time.Duration, then string) string {
 	limit := total
 	if t.Within > 0 && (total == 0 || t.Within < total) {
@@ -289,8 +289,8 @@ func (p *planner) diagram() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// 2 s more than --grace, rounded up: the kubelet counts in whole seconds, and may
-	// send SIGKILL up to a second early.
+	// 2 s more than --grace, rounded up, because the kubelet counts in whole seconds and
+	// may send SIGKILL up to a second early.
 	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)
 }
@@ -319,8 +319,8 @@ func (p *planner) warnings() {
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// isShellWithChild reports whether the app is a shell that probably runs the server as
-// its child. "sh -c SCRIPT" does not if the script contains exec, or is a single simple
+// isShellWithChild reports whether the app is a shell that probably runs the server as its
+// child. "sh -c SCRIPT" has no child if the script contains exec, or is a single simple
 // command, which most shells execute without a fork.
 func (p *planner) isShellWithChild() bool {
 	c := p.Command

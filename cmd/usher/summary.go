@@ -54,7 +54,8 @@ func formatDeadline(grace time.Duration) string {
 	return fmt.Sprintf(" (deadline %s)", formatDuration(grace))
 }
 
-// formatDuration rounds a duration to what a reader needs: 4ms, 0.7s, 25s, 3m20s, 3h2m.
+// formatDuration formats a duration with the precision that a reader needs: 4ms, 0.7s,
+// 25s, 3m20s, 3h2m.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d%time.Second == 0 && d < time.Minute:

@@ -17,7 +17,7 @@ type terminationMessage struct {
 
 const (
 	defaultTerminationLog = "/dev/termination-log"
-	// The kubelet reads no more than this.
+	// The kubelet reads at most this many bytes.
 	terminationLogSize = 4096
 	// The write has a time limit, because the file may be on a mount that hangs.
 	terminationLogTimeout = 100 * time.Millisecond
@@ -55,9 +55,9 @@ func (w *terminationMessage) write() {
 }
 
 // writeIfEmpty writes text to an existing, empty, regular file. It does not create the
-// file, because the platform does so if it reads the message. O_NONBLOCK keeps open(2)
-// from waiting for the reader of a FIFO. Package os is not used because it registers
-// the file with epoll(7), and the runtime exits if it has no descriptor left for that.
+// file: a platform that reads the message has created it. O_NONBLOCK keeps open(2) from
+// waiting for the reader of a FIFO. Package os is not used because it registers the file
+// with epoll(7), and the runtime exits if it has no descriptor left for that.
 func writeIfEmpty(path, text string) {
 	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {

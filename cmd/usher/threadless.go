@@ -8,12 +8,12 @@ import (
 	"unsafe"
 )
 
-// threadless is a TCP connection whose use takes no further thread, however many
-// of them are busy. A socket of package net never blocks, but the runtime counts a
-// goroutine in read(2) or write(2) as blocked if the kernel runs something else
-// meanwhile, which is frequent on a busy machine; then another thread has to run
-// the other goroutines. So these two are made as system calls that the runtime
-// does not notice, and one connection is closed at a time.
+// threadless is a TCP connection that never needs a further thread, however many such
+// connections are in use. A socket of package net never blocks. But if the kernel runs
+// something else during read(2) or write(2), which is frequent on a busy machine, the
+// runtime counts the goroutine as blocked, and another thread has to run the other
+// goroutines. So Read and Write make system calls that the runtime does not notice, and
+// only one connection is closed at a time.
 type threadless struct {
 	net.Conn
 	raw syscall.RawConn

@@ -13,14 +13,14 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// The Go runtime starts a thread when a goroutine stays in a system call, no
-// other thread is idle, and something has to run the other goroutines. If
-// clone(2) fails it ends the process with a trace ("newosproc"). An app that
-// uses up the pids limit would end usher like that, so usher makes all threads
-// that it may need before it starts the app. The runtime keeps them.
+// The Go runtime starts a thread when a goroutine stays in a system call, no other thread
+// is idle, and there are other goroutines to run. If clone(2) fails, the runtime ends the
+// process with a trace ("newosproc"). An app that uses up the pids limit would end usher
+// like that, so usher makes all threads that it may need before it starts the app. The
+// runtime keeps them.
 
-// makeThreads does so if there will be an app that usher looks after. The error
-// says that the container's pids limit has no room for them.
+// makeThreads makes these threads if usher will start an app and stay its parent. It
+// returns an error if a limit has no room for them.
 func makeThreads(o *options, valid bool) (*spares, error) {
 	if !valid || o.help || o.version || o.otherForm || o.plan || o.config.Exec || len(o.config.Command) == 0 {
 		return &spares{}, nil
@@ -32,7 +32,7 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 	return spareThreads(blocked + pollThread + signalThread), nil
 }
 
-// What usher has beside the threads in blocked system calls.
+// The threads that usher has besides those in blocked system calls.
 const (
 	runThread      = 1 // runs goroutines
 	pollThread     = 1 // waits in epoll_wait(2)
@@ -43,14 +43,14 @@ const (
 	otherThreads = runThread + pollThread + signalThread + monitorThread + templateThread
 )
 
-// blockedAtOnce is how many goroutines may be in a system call at the same time
-// once the app runs. A call of a wait target may last until then.
+// blockedAtOnce returns how many goroutines may be in a system call at the same time once
+// the app runs. A system call for a --wait target may last until then.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	targets := allTargets(c)
-	n := 1 // the start of the app; later a look at /proc, or the termination log
+	n := 1 // one starts the app; later one reads /proc, or writes the termination log
 	if verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
-		// The log, which somebody may not read. Without any of these nothing is
-		// printed between the start of the app and its exit.
+		// A write to the log may block. If none of these conditions holds, usher prints
+		// nothing between the start of the app and its exit.
 		n++
 	}
 	if c.Readiness != nil {
@@ -60,10 +60,10 @@ func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 		n += probes.MaxFileThreads
 	}
 	if runsCommands(c) {
-		n++ // the start of a command; the supervisor starts one at a time
+		n++ // one starts a command; the supervisor starts one at a time
 	}
 	if os.Getpid() != 1 || inheritsFiles() {
-		n++ // close(2) of what only the app needs, stdin and stdout or inherited files
+		n++ // close(2) of files that only the app needs: stdin, stdout, inherited ones
 	}
 	return n
 }
@@ -76,18 +76,17 @@ func runsCommands(c *supervisor.Config) bool {
 	return slices.ContainsFunc(allTargets(c), func(t probes.Target) bool { return t.Kind == "command" })
 }
 
-// spareThreads makes the runtime have n threads beside the one that runs
-// goroutines, and beside those that others keep for themselves later. It is to be
-// called before any goroutine of usher's begins: each would be run before it returns.
+// spareThreads makes the runtime start n threads, besides the one that runs goroutines.
+// (Goroutines that lock their thread later need further ones.) It must be called before
+// usher starts any goroutine, because each such goroutine would run before it returns.
 //
-// Each of n goroutines blocks in a system call of its own until all have begun
-// theirs, so that the runtime needs a further thread after each of them. That
-// takes about 30 µs a thread. LockOSThread would do it without the runtime's
-// internals, in several times that, because the runtime then starts each thread
-// from yet another one.
+// n goroutines block in a system call each until all of them do so. So the runtime needs a
+// further thread after each of them. That takes about 30 µs a thread. LockOSThread would
+// work without internals of the runtime, but would take several times as long, because the
+// runtime then starts each thread from yet another one.
 //
-// When spareThreads returns, the threads are still on their way out of their
-// system calls: see wait.
+// When spareThreads returns, the threads may still be in their system calls; the method
+// wait waits for them.
 func spareThreads(n int) *spares {
 	// With more processors the runtime would need a thread for each of them.
 	runtime.GOMAXPROCS(1)
@@ -106,7 +105,7 @@ func spareThreads(n int) *spares {
 			s.goroutines.Done()
 		}()
 	}
-	<-all // received by one thread more, as these are about to block
+	<-all // a further thread receives from it, because the n threads block
 	atomic.StoreUint32(&s.open, 1)
 	_ = futex(&s.open, futexWake, uint32(n))
 	return s
@@ -114,8 +113,8 @@ func spareThreads(n int) *spares {
 
 // spares are the threads that spareThreads makes.
 type spares struct {
-	open       uint32   // a futex, 1: nobody blocks any longer
-	blocked    []uint32 // a futex for each thread, 1: still in its system call
+	open       uint32   // a futex; 1: blockUntilOpen does not block any longer
+	blocked    []uint32 // a futex for each thread; 1: the thread is still in its system call
 	goroutines sync.WaitGroup
 }
 
@@ -126,10 +125,10 @@ func (s *spares) settle() {
 	s.goroutines.Wait()
 }
 
-// blockUntilOpen waits in a system call of which the runtime knows that it
-// blocks: it lets another thread run goroutines at once. Between its first and
-// last line no code may need more stack, or call the race detector as functions
-// of sync/atomic do.
+// blockUntilOpen waits in a system call, and announces to the runtime that the call
+// blocks. So the runtime lets another thread run goroutines at once. Between its first and
+// last line no code may need more stack, or call the race detector as functions of
+// sync/atomic do.
 //
 //go:nosplit
 //go:norace
@@ -141,24 +140,24 @@ func blockUntilOpen(open, blocked *uint32) {
 	exitsyscall()
 }
 
-// wait returns when all have left their system calls. It does not let other
-// goroutines run, which would take longer: for a plain init this is enough, because
-// it blocks in no system call before the app runs.
+// wait returns when all threads have left their system calls. It does not let other
+// goroutines run, because that would take longer. For a plain init, wait is enough and
+// settle is not needed: a plain init blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
-		for errno == 0 || errno == syscall.EINTR { // EAGAIN once it is not 1
+		for errno == 0 || errno == syscall.EINTR { // EAGAIN once the value is not 1
 			errno = futex(&s.blocked[i], futexWait, 1)
 		}
 	}
 }
 
 const (
-	futexWait = 128 // FUTEX_WAIT_PRIVATE: EAGAIN if the value is not as given
-	futexWake = 129 // FUTEX_WAKE_PRIVATE: so many
+	futexWait = 128 // FUTEX_WAIT_PRIVATE: EAGAIN if the futex has another value
+	futexWake = 129 // FUTEX_WAKE_PRIVATE: the value is how many threads wake up
 )
 
-// futex makes the system call without telling the runtime.
+// futex makes a raw system call, which the runtime does not notice.
 //
 //go:nosplit
 //go:norace
@@ -167,7 +166,8 @@ func futex(at *uint32, operation, value uint32) syscall.Errno {
 	return errno
 }
 
-// These two are open to linkname (go.dev/issue/67401): gVisor uses them too.
+// The runtime allows go:linkname for these two functions, because gVisor uses them too
+// (go.dev/issue/67401).
 
 //go:linkname entersyscallblock runtime.entersyscallblock
 func entersyscallblock()
