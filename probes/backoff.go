@@ -79,7 +79,7 @@ func computeDelay(k failureKind, since, interval time.Duration, jitter float64) 
 	var d time.Duration
 	switch {
 	case k == noFailure:
-		d = interval // successes= checks that the target stays ready
+		d = interval // with successes= further attempts check that the target stays ready
 	case k.isCheap():
 		d = max(min(since/4, 60*time.Millisecond), since/160)
 	default:
@@ -108,10 +108,10 @@ const restartAge = 40 * time.Millisecond
 // delays every time, and be probed a hundred times a second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
-		b.interval = DefaultInterval // the Target was not made by Parse
+		b.interval = DefaultInterval // a Target that Parse has not made may have no Interval
 	}
 	k := classify(err)
-	if now.Sub(b.last[k])/10 > b.interval { // true for the zero time, too
+	if now.Sub(b.last[k])/10 > b.interval { // also true for the zero time: k was never seen
 		b.first[k] = now
 		if b.last != [len(b.last)]time.Time{} { // not the first attempt
 			b.first[k] = now.Add(-restartAge)

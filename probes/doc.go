@@ -8,7 +8,8 @@
 //	redis-cli -h cache ping
 //
 // A probe is a target that is tried again and again until it is ready. A hook is a target
-// that is run once. The grammar is the same for both; the [Use] passed to [Parse] selects one.
+// that is run once. The grammar is the same for both; the [Use] passed to [Parse] decides
+// which of them the target is.
 //
 // # Functions
 //

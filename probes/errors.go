@@ -24,7 +24,7 @@ type timeoutError time.Duration
 func (t timeoutError) Error() string        { return "timed out after " + time.Duration(t).String() }
 func (t timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// withTimeout returns a context with the timeout of an attempt; 0 means none.
+// withTimeout returns a context with the timeout of an attempt; 0 means no timeout.
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if d <= 0 {
 		return context.WithCancel(ctx)

@@ -40,7 +40,7 @@ type fileThreads struct {
 }
 
 // MaxFileThreads is how many threads of the process can be blocked in system calls of this
-// package, in all: one on a mount that does not respond, and one that serves the others.
+// package: one on a mount that does not respond, and one that serves the other mounts.
 const MaxFileThreads = 2
 
 const (
@@ -59,7 +59,7 @@ type fileCall struct {
 	path      string
 	do        func() error
 	undo      func()
-	done      chan error // buffered, because run may have returned
+	done      chan error // buffered, because run may return before the call
 	at        string     // the file or directory that is being looked up
 	abandoned bool       // the attempt has ended
 }
@@ -88,7 +88,7 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case err := <-c.done: // it ended together with ctx
+	case err := <-c.done: // the call ended together with ctx
 		return err
 	default:
 	}
@@ -244,7 +244,7 @@ func readMounts() mountTable {
 
 func parseMounts(text string) (t mountTable) {
 	for line := range strings.Lines(text) {
-		// ID, parent, device, root, mount point, …
+		// The fields are ID, parent, device, root, mount point, …
 		if fields := strings.Fields(line); len(fields) > 4 {
 			t = append(t, struct{ id, point string }{fields[0], unescapeOctal(fields[4])})
 		}

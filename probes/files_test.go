@@ -383,7 +383,7 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// Targets of every kind that looks up a path are on a real file system that does not
+// The targets, of every kind that looks up a path, are on a real file system that does not
 // respond. Each attempt ends with its timeout, and together they block one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {

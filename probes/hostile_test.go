@@ -278,7 +278,7 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 		io.WriteString(w, "hello")
 	})
 	flushed := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.(http.Flusher).Flush() // so that the body is chunked
+		w.(http.Flusher).Flush() // after a flush the server sends the body in chunks
 		io.WriteString(w, "hello")
 	})
 	secure := serveHealth(t, hostileConfig(t))

@@ -49,7 +49,7 @@ type httpProbe struct {
 // A headerField is one header=, with its name in canonical form.
 type headerField struct {
 	name, value string
-	file        *optionFile // if not nil, it holds the value
+	file        *optionFile // the file that holds the value; nil: value holds it
 }
 
 // A statusRange includes both ends.
@@ -149,7 +149,7 @@ func (h *httpProbe) accepts(status int) bool {
 // request makes the first request of an attempt.
 func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Request, error) {
 	req := &http.Request{Method: h.method, URL: h.url, Header: defaultHeader(), Close: true}
-	if h.user != nil { // RFC 7617; header= replaces it
+	if h.user != nil { // RFC 7617; a header= for Authorization replaces it
 		password, _ := h.user.Password()
 		req.SetBasicAuth(h.user.Username(), password)
 	}
@@ -176,7 +176,7 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 			if err != nil {
 				return err
 			}
-			// Editors put a newline at the end of a file.
+			// Editors put a newline at the end of a file. It is not part of the value.
 			value = strings.Trim(strings.TrimSuffix(string(text), "\n"), " \t\r")
 			if reason := f.invalidValue(value); reason != "" {
 				return fmt.Errorf("header= %s: %s", f.name, reason)

@@ -36,7 +36,7 @@ var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWron
 type http2Response struct {
 	status      string
 	contentType string
-	grpcStatus  string // of the trailers, or of the headers if they are the whole response
+	grpcStatus  string // the status in the trailers, or in the headers if they are the whole response
 	body        []byte // at most maxBodyBytes
 }
 
@@ -131,7 +131,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				_ = framer.WriteSettingsAck()
-				_ = flush() // ignored: the response may have arrived before the connection was closed
+				_ = flush() // an error is ignored: the response may have arrived before the connection was closed
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {
@@ -151,7 +151,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 			done, err = f.StreamEnded(), a.addFields(f)
 		case *http2.DataFrame:
 			done, err = f.StreamEnded(), a.addBody(f)
-		case *http2.PushPromiseFrame: // the settings forbid it
+		case *http2.PushPromiseFrame: // the settings that were sent forbid it
 			return nil, errNoHTTP2
 		}
 		if done || err != nil {

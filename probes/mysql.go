@@ -6,8 +6,9 @@ import (
 	"fmt"
 )
 
-// askMySQL reads the server's greeting. MySQL and MariaDB open their port after recovery,
-// and do not open it while they initialize a data directory.
+// askMySQL reads the server's greeting, which means that the server is ready. MySQL and
+// MariaDB open their port after recovery, and do not open it while they initialize a data
+// directory.
 //
 // The server may send an error packet instead. After an error about this client it counts
 // as ready: 1040, too many connections; 1129 and 1130, this host is blocked or not

@@ -12,8 +12,8 @@ import (
 )
 
 // An optionFile is a file that an option names: a certificate, a key, a token. It is read
-// at every attempt and not when the target is parsed, because it may be created after that
-// and renewed at any time.
+// at every attempt and not when the target is parsed, because the file may be created
+// later and renewed at any time.
 type optionFile struct {
 	option string // for messages: "ca="; the path is not printed
 	path   string

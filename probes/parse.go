@@ -72,8 +72,8 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of a target. An option that not every kind has has no set: the kind's build
-// function reads its value.
+// An option of a target. If not every kind has the option, set is nil: the build functions
+// of the kinds read its value.
 type option struct {
 	name    string
 	value   string // placeholder of its value
@@ -287,7 +287,7 @@ func (p *targetParser) freeTextOption() string {
 	return ""
 }
 
-// takeTarget finds out the kind of the target from the remaining words.
+// takeTarget determines the kind of the target from the remaining words.
 func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
 		if len(p.values) > 0 || len(p.errs) > 0 {

@@ -16,7 +16,7 @@ type postgresParams struct {
 
 // buildPostgres builds a probe that works like pg_isready. It sends the user and database
 // of the URL, because a server that requires no password logs unknown ones. Without a user
-// or database in the URL, the name is postgres.
+// in the URL it sends postgres, without a database the name of the user.
 func buildPostgres(p *targetParser) Probe {
 	var pg postgresParams
 	probe := buildServer(5432, pg.ask)(p)
@@ -27,7 +27,7 @@ func buildPostgres(p *targetParser) Probe {
 	path, query, _ := strings.Cut(s.rest, "?")
 	query, _, _ = strings.Cut(query, "#")
 	path, _, _ = strings.Cut(path, "#")
-	values, _ := url.ParseQuery(query) // invalid parameters are ignored
+	values, _ := url.ParseQuery(query) // an invalid parameter is ignored
 	user, err1 := url.PathUnescape(s.user)
 	database, err2 := url.PathUnescape(strings.TrimPrefix(path, "/"))
 	pg.user = cmp.Or(values.Get("user"), user, "postgres")
@@ -43,7 +43,7 @@ func buildPostgres(p *targetParser) Probe {
 }
 
 // ask sends a startup message and reads the server's first message. A request for
-// authentication means ready, and so does every error but 57P03, cannot_connect_now.
+// authentication means ready, and so does every error except 57P03, cannot_connect_now.
 //
 // PostgreSQL logs each attempt while it starts, as it does for pg_isready. Its state cannot
 // be found out in another way.

@@ -49,7 +49,7 @@ func CommandPath(word string) string {
 	return shown
 }
 
-// CommandHint returns a hint for a command that does not exist, or "" if it knows none.
+// CommandHint returns a hint for a command that does not exist, or "" if there is none.
 func CommandHint(word string) string {
 	switch i := strings.IndexFunc(word, func(c rune) bool { return unicode.IsSpace(c) || c == '=' }); {
 	case isJSON(word):

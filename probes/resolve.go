@@ -77,7 +77,7 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	defer r.mu.Unlock()
 	l := r.startLookup(strings.ToLower(host))
 	if l.running && (l.addrs == nil || time.Since(l.resolvedAt) > maxLookupAge) {
-		var stale <-chan time.Time // nil without earlier addresses
+		var stale <-chan time.Time // nil if there are no earlier addresses to return
 		if l.addrs != nil {
 			stale = time.After(staleWait)
 		}

@@ -25,7 +25,7 @@ type sendExpect struct {
 
 // run writes send, then reads until the received bytes match expect. Without expect= it
 // reads nothing. run does not half-close the connection after sending, because some
-// servers then close it without an answer.
+// servers would then close the connection without an answer.
 func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 	return errOrCause(ctx, s.exchange(conn))
 }

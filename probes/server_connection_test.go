@@ -151,7 +151,7 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 	}
 	tests := []struct {
 		name      string
-		responses []string // to the login, and to each later packet of the client
+		responses []string // the server's responses to the login, and to each later packet of the client
 		sent      []string // what the client must send after the login
 	}{
 		{"refused", []string{mysqlPacket(2, "\xff\x15\x04#28000Access denied")}, []string{""}},

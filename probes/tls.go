@@ -131,7 +131,8 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads it too; it must not read a device for ever
 	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
 		if file != "" {
-			// crypto/x509 would read a device for ever. It ignores a missing file.
+			// crypto/x509 would read a device for ever. A missing file is no error, because
+			// crypto/x509 ignores it.
 			if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 				return errors.New("SSL_CERT_FILE is not a regular file")
 			}

@@ -126,7 +126,7 @@ func TestTLSCertificatesAreVerifiedAndErrorsNameTheCause(t *testing.T) {
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
-			case strings.HasSuffix(test.want, " "): // the local time follows
+			case strings.HasSuffix(test.want, " "): // the error ends with the local time
 				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
 			default:
 				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)

@@ -97,9 +97,9 @@ var (
 // of a target expires, and a target is neither ready nor skipped, Wait returns a
 // [*PendingError].
 //
-// observe may be nil. Only the goroutine that called Wait calls it, and no attempt starts
-// while it runs. When Wait returns, no attempt is running: a probe returns soon after its
-// context has ended.
+// observe may be nil. Only the goroutine that called Wait calls it. While observe runs,
+// each target can finish at most one attempt. When Wait returns, no attempt is running: a
+// probe returns soon after its context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}

@@ -83,7 +83,7 @@ func TestWaitReportsUpdatesAndPendingTargets(t *testing.T) {
 		limit   time.Duration
 		targets func() []Target
 		want    string
-		pending string // names in the PendingError
+		pending string // the names in the PendingError
 		cause   string
 	}{
 		{"nothing to wait for", 0, func() []Target { return nil }, "", "", ""},

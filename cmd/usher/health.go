@@ -15,10 +15,10 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// health is the HTTP server of --health. /livez is 200 as long as usher runs; /readyz
-// is 200 while the app is ready. The server implements the necessary part of HTTP/1.1
-// (RFC 9112), with one request per connection, because the server of net/http would
-// add half a megabyte to the binary.
+// health is the HTTP server of --health. A request for /livez gets 200 as long as usher
+// runs, a request for /readyz while the app is ready. The server implements the necessary
+// part of HTTP/1.1 (RFC 9112), with one request per connection, because the server of
+// net/http would add half a megabyte to the binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
@@ -42,8 +42,8 @@ const (
 	maxSilent  = 64
 	evictCount = 16
 	// Before it closes connections, serve pauses for evictPause, so that requests that have
-	// already arrived are read. Without a pause they might not be: while accept does not
-	// block, the runtime polls other sockets only every 10 ms.
+	// already arrived are read first. While accept does not block, the runtime polls the
+	// other sockets only every 10 ms.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of /readyz; further ones get a
 	// 503 at once. A waiting connection needs a few hundred bytes and no goroutine.

@@ -139,7 +139,7 @@ var logRows = []logRow{
 	{kind: supervisor.SignalFailed, level: levelError, event: "signal_failed", text: "{phase}: cannot send {signal} to {process} (pid {pid}): {error}", hint: signalHint},
 	{kind: supervisor.StopOnHint, level: levelWarning, event: "stop_on_hint", text: "forwarded {signal} to {app} without a drain", hint: stopOnHint},
 
-	// The other forms, and the log itself.
+	// Errors before the start, --health, --install, --probe, and the log itself.
 	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
 	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
 		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},
@@ -188,8 +188,8 @@ func memoryHint(_ *logger, e *supervisor.Event) string {
 	return "the container's limit is " + formatBytes(e.Limit)
 }
 
-// leftoversHint suggests how to avoid leftovers. Without --grace they get no signal
-// from usher.
+// leftoversHint suggests how to avoid leftovers. Without --grace usher sends them no
+// signal.
 func leftoversHint(l *logger, _ *supervisor.Event) string {
 	switch {
 	case l.grace > 0:

@@ -23,7 +23,7 @@ func findRow(e *supervisor.Event) *logRow {
 			return r
 		}
 	}
-	return &logRow{} // not logged; TestEachEventHasARow fails for such an event
+	return &logRow{} // such an event is not logged; TestEachEventHasARow fails for it
 }
 
 // message returns the text of an event, without "usher: " and the level.
@@ -72,7 +72,7 @@ func findField(name string) *field {
 // fieldUse is a field of a row.
 type fieldUse struct {
 	*field
-	optional bool // some records do not have it
+	optional bool // some records do not have the field
 }
 
 // fields returns the fields of a row's JSON records, in the order of logFields. Events

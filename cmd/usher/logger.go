@@ -200,7 +200,7 @@ func textNotice(n int, failure error) []byte {
 	return []byte("usher: " + levelPrefix(r.level) + r.message(nil, &e) + "\n")
 }
 
-// jsonNotice formats the same notice as a JSON record.
+// jsonNotice formats the same notice as textNotice, but as a JSON record.
 func jsonNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
 	r := findRow(&e)

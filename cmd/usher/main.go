@@ -66,8 +66,8 @@ func usher(args, env []string, stdout io.Writer) int {
 	}
 
 	log := newLogger(out, o)
-	// --probe and --install may run in a container in which another usher runs and writes
-	// the termination log.
+	// --probe and --install do not write the termination log, because they may run in a
+	// container in which another usher writes it.
 	if !o.otherForm {
 		defer log.termination.write()
 	}
@@ -139,7 +139,7 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	}
 }
 
-// Set by the Makefile.
+// The Makefile sets these variables.
 var versionTag, commit string
 
 // version returns the line that --version prints. The line has the form of tini's, because

@@ -13,7 +13,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// options are the values of the command line and the environment.
+// options holds the values of the command line and the environment.
 type options struct {
 	config  supervisor.Config
 	json    bool // --log json
@@ -66,7 +66,7 @@ func parseOptions(args, env []string) (options, error) {
 type optionReader struct {
 	pflags *pflag.FlagSet
 	args   []string           // the arguments after the last flag that pflag has parsed
-	values map[string][]value // by the flag's name, in order
+	values map[string][]value // the values of each flag, in their order
 	given  map[string]bool    // flags on the command line, even with a wrong or missing value
 	wrong  map[string]bool    // flags whose value could not be parsed
 	// lost is true after an unknown flag. The next argument may be that flag's value

@@ -226,9 +226,9 @@ func blockSIGTTOU() {
 	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
-// take removes the next piece from the queue: as many whole lines as fit, or a part of
-// a longer line. It returns false if the queue is empty. After a failed write, the
-// notice is not written before the next line is queued, because it would fail too.
+// take removes the next piece from the queue: as many whole lines as fit, or a part of a
+// longer line. It returns false if the queue is empty. After a failed write, the notice is
+// not written before the next line is queued, because that write would fail too.
 func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 )
 
 // plan returns the text that --plan prints: the timeline with the times that Run would
-// use, and warnings about likely problems. It contains no secrets: targets and the
-// command are called by the names that the log uses.
+// use, and warnings about likely problems. It contains no secrets: of targets and the
+// command it shows only the names, as the log does.
 func plan(o *options) string {
 	c := &o.config
 	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}

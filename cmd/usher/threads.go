@@ -38,7 +38,7 @@ const (
 	pollThread     = 1 // waits in epoll_wait(2)
 	signalThread   = 1 // receives signals, see package signals
 	monitorThread  = 1 // the runtime's own: it notices blocked system calls
-	templateThread = 1 // the runtime's own: it starts threads for locked ones
+	templateThread = 1 // the runtime's own: it starts threads for goroutines that have locked theirs
 
 	otherThreads = runThread + pollThread + signalThread + monitorThread + templateThread
 )
@@ -111,7 +111,7 @@ func spareThreads(n int) *spares {
 	return s
 }
 
-// spares are the threads that spareThreads makes.
+// spares holds the state of the threads that spareThreads makes.
 type spares struct {
 	open       uint32   // a futex; 1: blockUntilOpen does not block any longer
 	blocked    []uint32 // a futex for each thread; 1: the thread is still in its system call
