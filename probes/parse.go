@@ -89,7 +89,7 @@ var options = []option{
 	{name: "timeout", value: "D", form: "timeout=2s",
 		meaning: "limit of one attempt (3s, `--probe` 1s) or of a whole hook (`--drain` and `--post-stop` 10s, others none)",
 		details: "It begins once an address is known. All addresses of a name are tried within it, at most 8 at a time. " +
-			"An attempt that meets a mount which does not answer (NFS, FUSE) ends with its timeout too; each such mount keeps one thread, and with four of them no file target gets an answer.",
+			"An attempt that meets a mount which does not answer (NFS, FUSE) ends with its timeout too; each such mount keeps one thread, and with two of them no file target gets an answer.",
 		set: func(t *Target, v string) (err error) {
 			t.TimeoutWritten = true
 			t.Timeout, err = ParseDuration(v)
