@@ -138,7 +138,7 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 	go func() {
 		conn, err := connect(ownCtx, to)
 		if err != nil && ownCtx.Err() != nil && ctx.Err() == nil {
-			err = os.ErrDeadlineExceeded // it was replaced by another dial
+			err = os.ErrDeadlineExceeded // the dial was replaced by another one
 		}
 		stop()
 		results <- dialResult{d, conn, err}

@@ -22,7 +22,7 @@ import (
 func assertNoLeaks(t *testing.T, fds, goroutines int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
-		return countDescriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2: descriptors of the network poller, goroutines of Eventually
+		return countDescriptors(t) <= fds+2 && runtime.NumGoroutine() <= goroutines+2 // 2 more: the descriptors of the network poller, and the goroutines of Eventually
 	}, 30*time.Second, 10*time.Millisecond)
 }
 

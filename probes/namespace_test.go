@@ -256,7 +256,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	require.NotEmpty(t, tried)
 	assert.EqualError(t, tried[0], "timed out after 100ms")
 
-	// A hundred targets use one name. It is looked up at most once a second.
+	// A hundred targets use one name, which is looked up at most once a second.
 	var targets []Target
 	for range 50 {
 		targets = append(targets, parse(t, tcp("later.test", port4), ForWait), parse(t, "interval=50ms dns://later.test", ForWait))

@@ -91,7 +91,7 @@ func TestLookupReturnsTheLastAddressesWhileANewLookupRuns(t *testing.T) {
 		}
 		look(300*time.Millisecond, "10.0.0.1")
 		look(0, "10.0.0.1")                                 // starts the second lookup
-		look(0, "10.0.0.2")                                 // starts the third one, which fails
+		look(0, "10.0.0.2")                                 // starts the third lookup, which fails
 		look(0, "10.0.0.2")                                 // the failure has kept the addresses; this call starts the fourth lookup, in which the name does not exist
 		look(300*time.Millisecond, "name does not resolve") // no addresses are left, so the call waits for the fifth lookup
 	})

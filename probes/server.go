@@ -36,7 +36,7 @@ const (
 // A session is one attempt: the connection to a server, and the values to connect again.
 type session struct {
 	*serverProbe
-	ctx   context.Context // reads and writes fail once it has ended
+	ctx   context.Context // reads and writes fail once ctx has ended
 	addrs []netip.Addr
 	tcp   net.Conn
 	conn  net.Conn      // tcp, or TLS over it

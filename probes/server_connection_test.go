@@ -49,7 +49,7 @@ func TestServerResponseIsReadUpToALimit(t *testing.T) {
 			})
 			err := ask(t, scheme+"://"+address, ForWait)
 			if scheme == "nats" && part == "INFO {" {
-				assert.NoError(t, err) // the beginning of INFO is enough
+				assert.NoError(t, err) // askNATS needs only the beginning of INFO
 			} else {
 				assert.Error(t, err, "%s %q", scheme, part)
 				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, part)

@@ -152,7 +152,7 @@ var logRows = []logRow{
 	{kind: linesDropped, level: levelWarning, event: "lines_dropped", text: "{count line} dropped: stderr was not read fast enough"},
 }
 
-// The conditions of rows.
+// These functions are the conditions of rows.
 func failed(e *supervisor.Event) bool          { return e.Err != nil }
 func killed(e *supervisor.Event) bool          { return e.Exit.Signal != 0 }
 func hasLimit(e *supervisor.Event) bool        { return e.Took > 0 }

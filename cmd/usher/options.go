@@ -21,7 +21,7 @@ type options struct {
 	verbose bool
 
 	health         string // address to listen on; "": none
-	terminationLog string // "": the default
+	terminationLog string // path of the termination log; "": the default
 
 	// otherForm is true for --install and --probe, even if their values are wrong.
 	otherForm bool

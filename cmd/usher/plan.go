@@ -203,8 +203,8 @@ func (p *planner) shutdown() {
 	p.postStop(p.budget.Reserve)
 }
 
-// lastCall returns the time at which four fifths of the time from stop to kill have
-// passed.
+// lastCall returns the time of the last call: when four fifths of the time from stop to
+// kill have passed.
 func lastCall(stop, kill time.Duration) time.Duration { return stop + (kill-stop)*4/5 }
 
 // leftoverSignal returns the name of the signal that leftovers get after the app has
@@ -251,7 +251,7 @@ func (p *planner) shutdownWithoutDeadline() {
 	p.row("exit", "if usher is PID 1, the kernel kills all remaining processes")
 }
 
-// diagramWidth is the number of columns for the time of --grace.
+// diagramWidth is how many columns of the diagram the time of --grace takes.
 const diagramWidth = 64
 
 // diagram draws how --grace is divided, to scale.

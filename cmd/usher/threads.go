@@ -54,7 +54,7 @@ func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 		n++
 	}
 	if c.Readiness != nil {
-		n++ // accept(2) or close(2) of --health; see threadless
+		n++ // one is in accept(2) or close(2) of --health; see threadless
 	}
 	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
 		n += probes.MaxFileThreads
@@ -63,7 +63,7 @@ func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 		n++ // one starts a command; the supervisor starts one at a time
 	}
 	if os.Getpid() != 1 || inheritsFiles() {
-		n++ // close(2) of files that only the app needs: stdin, stdout, inherited ones
+		n++ // one closes files that only the app needs: stdin, stdout, inherited ones
 	}
 	return n
 }
