@@ -134,7 +134,7 @@ func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
 			sum += n
 		}
 		mean := float64(sum) / float64(to-from)
-		require.LessOrEqual(t, float64(h.attempts[i]), 2*mean, "attempts from %v on", time.Duration(i)*window)
+		require.LessOrEqual(t, float64(h.attempts[i]), 2*mean, "too many attempts in the window at %v", time.Duration(i)*window)
 	}
 }
 

@@ -312,7 +312,7 @@ func TestLinkToADeadMountDoesNotBlockTheMountOfTheLink(t *testing.T) {
 	})
 }
 
-func TestFollowPathVisitsWhatTheKernelLooksUp(t *testing.T) {
+func TestFollowPathVisitsTheSameFilesAsTheKernel(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/a", 0o700))
 	writeFile(t, dir+"/a/file", nil)

@@ -105,7 +105,7 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 			continue
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
-		assert.Less(t, len(hint), 110, "a hint is the end of a line of the log")
+		assert.Less(t, len(hint), 110, "a hint must fit at the end of a log line")
 		// Hint also finds the hint of an error that another one wraps.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}

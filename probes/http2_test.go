@@ -169,7 +169,7 @@ func FuzzHTTP2(f *testing.F) {
 			err = new(grpcProbe).checkResponse(a)
 		}
 		if err == nil {
-			require.Contains(t, string(server), "\x08\x01", "ready without the status 1")
+			require.Contains(t, string(server), "\x08\x01", "the target is ready without the status 1")
 		}
 	})
 }

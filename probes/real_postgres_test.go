@@ -162,7 +162,7 @@ func TestServerPostgresThatRequiresTLSLogsNothing(t *testing.T) {
 	}
 	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	const plain = `no pg_hba.conf entry .* user "marker", .* no encryption`
-	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "with sslmode= the probe uses TLS; only the last attempt, without it, is logged")
+	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "the server logs only the last attempt, because it does not use TLS")
 }
 
 func TestServerPostgresWithTooManyClientsIsReady(t *testing.T) {

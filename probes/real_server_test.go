@@ -158,7 +158,7 @@ func (d *daemon) waitForLog(done func(lines []string, ended bool) bool) {
 		select {
 		case <-changed:
 		case <-limit:
-			d.t.Fatal("the log of the server does not change")
+			d.t.Fatal("the log of the server does not have the expected lines in time")
 		}
 	}
 }

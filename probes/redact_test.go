@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestCommandNamesHideWhatMayBeSecret(t *testing.T) {
+func TestCommandNamesShowNoPossibleSecret(t *testing.T) {
 	for word, want := range map[string]struct{ path, name string }{
 		// Usual names of commands are shown.
 		"app":                      {"app", "app"},

@@ -103,7 +103,7 @@ func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 				})
 				begun := time.Now()
 				assert.NoError(t, ask(t, test.scheme+"://"+l.Addr().String(), ForStart))
-				assert.Less(t, time.Since(begun), 20*time.Second, "it is not the attempt's limit that ends it")
+				assert.Less(t, time.Since(begun), 20*time.Second, "the probe waits for lingerTimeout, not until the attempt times out")
 				(<-kept).Close()
 			})
 		}

@@ -171,7 +171,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	for _, scheme := range []string{"https://", "grpcs://"} {
 		ask := func(options string) error { return ask(t, ca+options+scheme+addr, ForWait) }
 		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("client.pem"), a.path("client.key"))))
-		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "one file for both")
+		assert.NoError(t, ask(fmt.Sprintf("cert=%s key=%s ", a.path("both"), a.path("both"))), "cert= and key= may name the same file")
 		assert.EqualError(t, ask(""), "the server requires a client certificate")
 		// A client does not send a certificate if none of the authorities that the server
 		// accepts has signed it.
