@@ -8,7 +8,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Parse accepts every form in which people write a signal; Name returns one of them.
+// Parse accepts all common forms of a signal's name or number. Name returns one form.
 func ExampleParse() {
 	for _, text := range []string{"TERM", "sigquit", "28", "RTMIN+3", "SIGRTMAX-1", "TREM"} {
 		sig, err := signals.Parse(text)
@@ -27,8 +27,8 @@ func ExampleParse() {
 	// unknown signal "TREM": write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64
 }
 
-// The app reloads on SIGUSR1 but its platform sends SIGHUP, and it must not get
-// SIGWINCH.
+// The platform sends SIGHUP for a reload, but the app reloads on SIGUSR1. SIGWINCH is
+// not forwarded to the app.
 func ExampleRewrite() {
 	rewrite := signals.Rewrite{}
 	for _, text := range []string{"HUP:USR1", "WINCH:0"} {
@@ -53,7 +53,8 @@ func ExampleRewrite() {
 	// SIGUSR2 is forwarded as SIGUSR2
 }
 
-// A setting that names a signal which cannot be received would have no effect.
+// CheckReceivable finds signals in settings that would have no effect, because the
+// signals cannot be received.
 func ExampleCheckReceivable() {
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGCHLD} {
 		fmt.Println(signals.Name(sig), signals.CheckReceivable(sig))

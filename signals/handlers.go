@@ -15,28 +15,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each signal gets one of our own handlers, a few instructions in handlers_*.s, in
-// place of the runtime's. The handler writes the beginning of the siginfo_t to a
-// pipe, and a goroutine reads it from there. If the pipe is full, the handler counts
-// the signal in missed and the goroutine delivers it from there, so a flood of signals
-// loses none of them. A handler runs once for each signal that the kernel has queued,
-// so signals are merged only where the kernel merges them. It may run on any thread at
-// any time, around a fork too.
+// Each signal gets one of our own handlers, a few instructions in handlers_*.s, instead
+// of the runtime's. The handler writes the beginning of the siginfo_t to a pipe, from
+// which a goroutine reads it. If the pipe is full, the handler counts the signal in
+// missed, and the goroutine delivers it from there, so that no signal of a flood is
+// lost. A handler runs once for each signal that the kernel has queued, so signals are
+// merged only if the kernel merges them. A handler may run on any thread at any time,
+// also during a fork.
 //
-// The shipped program begins at entry, in the same files, instead of at Go's own
-// first instruction. entry blocks all signals, so that those which come before Open
-// stay pending until then, and saves what the Go runtime changes before any Go code
-// runs: see [WithInheritedSignals], [InheritedClosedFDs] and [InjectedEnvVars].
+// usher's binary starts at entry in handlers_*.s, and not at the first instruction of
+// the Go runtime. entry blocks all signals, so that a signal that arrives before Open
+// stays pending until then. It also saves state that the Go runtime changes before any
+// Go code runs: see [WithInheritedSignals], [InheritedClosedFDs] and [InjectedEnvVars].
 //
-// The runtime unblocks the signals that end a program (HUP, INT, QUIT, TERM) and
-// those of faults in every thread that it makes. Until Open these would have their
-// default action, which the kernel skips for PID 1, so that the signal would be lost;
-// and later the runtime's, which is to exit with status 2. So entry sets a handler
-// that exits with 128+n. The runtime saves it, and calls it in place of its own for
-// all of them but QUIT.
+// In every thread that it makes, the runtime unblocks HUP, INT, QUIT and TERM, which end
+// a program, and the signals of faults. At first HUP, INT, QUIT and TERM would have
+// their default action, which the kernel skips for PID 1, so the signal would be lost.
+// Later, until Open, the runtime's handler would exit with status 2. So entry sets a
+// handler for these four that exits with status 128+n. The runtime saves this handler,
+// and calls it instead of exiting with status 2, except for QUIT.
 
-// What entry has saved. A program that was not linked with entry, such as a test,
-// finds out the rest in another way: see inherited.
+// The state that entry has saved. In a program that was not linked with entry, such as a
+// test, all of it is 0, and inherited gets the mask and the actions from the kernel.
 var (
 	entered       uint32        // 1: entry has run
 	enteredMask   uint64        // the signal mask; signal n is bit n-1
@@ -44,7 +44,7 @@ var (
 	enteredAction [rtMax]action // the action of signal n is at n-1
 )
 
-// action is the kernel's struct sigaction, as both processors have it
+// action is the kernel's struct sigaction, which is the same on both processors
 // (rt_sigaction(2)).
 type action struct {
 	handler  uintptr
@@ -53,12 +53,12 @@ type action struct {
 	mask     uint64
 }
 
-// What the handlers read and write.
+// Variables that the handlers read and write.
 //
 //nolint:unused // pipes, runtimeHandler, self: read in handlers_*.s
 var (
-	pipes          [rtMax + 1]int32  // the descriptor to write to, by signal
-	missed         [rtMax + 1]uint32 // how many did not fit into the pipe, by signal
+	pipes          [rtMax + 1]int32  // by signal: the descriptor to write to; 0: the signal is not received
+	missed         [rtMax + 1]uint32 // by signal: how many signals did not fit into the pipe
 	runtimeHandler uintptr           // the Go runtime's own handler
 	self           int32             // the pid of this process
 )
@@ -66,7 +66,8 @@ var (
 // handlers returns the addresses of the four handlers in handlers_*.s.
 func handlers() (every, unlessFault, unlessPreemption, unlessOwn uintptr)
 
-// They are not called from Go, but vet checks the assembly against these.
+// Go code does not call the following functions, but vet checks the assembly against
+// these declarations.
 //
 //nolint:unused // see above
 func entry()
@@ -86,8 +87,8 @@ func forwardUnlessPreemption()
 //nolint:unused // see above
 func forwardUnlessOwn()
 
-// record is what a handler writes: the beginning of siginfo_t (sigaction(2)). A record
-// of zeros only wakes the reader, which then looks at missed.
+// record is the data that a handler writes to a pipe: the beginning of the siginfo_t
+// (sigaction(2)). A record of zeros only wakes the reader, which then reads missed.
 type record struct {
 	sig int32
 	_   [5]int32 // si_errno, si_code, padding, si_pid, si_uid
@@ -95,27 +96,29 @@ type record struct {
 
 const recordSize = int(unsafe.Sizeof(record{}))
 
-// The sizes of the pipes. All pipes of a user, on the whole machine, share what pipe(7)
-// calls pipe-user-pages-soft; 4 KiB hold 170 records.
+// The sizes of the pipes. They are small, because all pipes of a user on the whole
+// machine share the limit pipe-user-pages-soft (pipe(7)). 4 KiB hold 170 records.
 const (
-	childPipeSize = 4 << 10 // a level
+	childPipeSize = 4 << 10 // one SIGCHLD is enough: see Inbox.Child
 	ctrlPipeSize  = 16 << 10
 	otherPipeSize = 64 << 10
 )
 
-// The signals that the kernel or the Go runtime also send to this process for
-// reasons of their own. Their handlers tell these apart by siginfo_t's si_code, which
-// is greater than 0 only for signals that the kernel sends, and by si_pid.
+// Signals that the kernel sends to this process because of something that the process
+// has done. Other processes can send them too. The handlers distinguish the two by the
+// siginfo_t: if the kernel has sent the signal, si_code is greater than 0, or, for a
+// failed write, si_pid is the pid of this process.
 var (
-	// For faults of this process. They go to the runtime, which panics.
+	// Sent for a fault of this process. The handler passes them to the runtime, which
+	// panics.
 	faults = []syscall.Signal{syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSTKFLT}
-	// For a write of this process to a pipe without readers (write(2)) or beyond
-	// RLIMIT_FSIZE, and for RLIMIT_CPU (setrlimit(2)). They are dropped.
+	// Sent for a write of this process to a pipe without readers (write(2)) or beyond
+	// RLIMIT_FSIZE, and for exceeding RLIMIT_CPU (setrlimit(2)). The handler drops them.
 	own = []syscall.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 )
 
-// notDelivered returns nil: every signal can be received here.
+// notDelivered returns nil, because every signal can be received here.
 func notDelivered(syscall.Signal) error { return nil }
 
 func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
@@ -181,8 +184,8 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	}}, nil
 }
 
-// A pipe that handlers write to. Its writing end is never closed: a handler may be
-// running on another thread, and the number could then belong to another file.
+// A pipe that handlers write to. Its writing end is never closed, because a handler that
+// is running on another thread would then write to any file that gets the same number.
 type pipe struct {
 	in  int32
 	out *os.File
@@ -198,8 +201,8 @@ func newPipe(size int) (pipe, error) {
 }
 
 // receive passes the signals that are written to this pipe to deliver, until the pipe
-// is closed. A record is written and so read as a whole, because it is smaller than
-// PIPE_BUF (pipe(7)).
+// is closed. A record is always read as a whole, because it is written as a whole: it is
+// smaller than PIPE_BUF (pipe(7)).
 func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 	var records [64]record
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&records)), len(records)*recordSize)
@@ -217,13 +220,13 @@ func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 	}
 }
 
-// deliverMissed delivers the signals for which the pipe had no room, each real-time
-// signal as often as it was received. Of every other one the kernel keeps at most one
-// pending (signal(7)), so one stands for all of them here too.
+// deliverMissed delivers the signals for which the pipe had no room. It delivers a
+// real-time signal as often as it was received, and a standard signal once, because the
+// kernel too keeps at most one of a standard signal pending (signal(7)).
 //
-// It is called after every read. A handler first counts the signal and then tries to
-// write a record of zeros, so there is always a read after the count: of that record
-// or, if it does not fit either, of those before it.
+// receive calls deliverMissed after every read. A read always follows after a signal was
+// counted: after that the handler writes a record of zeros, and if this does not fit
+// either, the pipe still holds other records.
 func deliverMissed(signals []syscall.Signal, deliver func(os.Signal)) {
 	for _, sig := range signals {
 		n := atomic.SwapUint32(&missed[sig], 0)
@@ -236,21 +239,23 @@ func deliverMissed(signals []syscall.Signal, deliver func(os.Signal)) {
 	}
 }
 
-// firstRealTime is the kernel's SIGRTMIN; glibc uses two of them for its threads.
+// firstRealTime is the kernel's SIGRTMIN. glibc's is 34, because it uses the first two
+// real-time signals for its threads.
 const firstRealTime = 32
 
-// install puts the handlers in place and returns the actions that were there.
+// install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
-	// Signals that the Go runtime was told to ignore stay ignored by it. Otherwise it
-	// would reset the inherited ones to the default in every child, and end the process
-	// after a write to a closed stdout or stderr (os.File does that for SIGPIPE).
+	// signal.Ignore makes the Go runtime leave a signal alone. Otherwise it would reset
+	// the inherited ignored signals to the default action in every child, and os.File
+	// would end the process by SIGPIPE after a write to a closed stdout or stderr.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)
 		signal.Ignore(sig)
 	}
-	// Flags and mask are the runtime's: run on the signal stack of the thread with all
-	// signals blocked, and restart interrupted system calls (SA_ONSTACK, SA_RESTART).
+	// Flags and mask are copied from the runtime's action: a handler runs on the signal
+	// stack of the thread with all signals blocked, and interrupted system calls are
+	// restarted (SA_ONSTACK, SA_RESTART).
 	model := setAction(syscall.SIGSEGV, nil)
 	runtimeHandler = model.handler
 	every, unlessFault, unlessPreemption, unlessOwn := handlers()
@@ -278,20 +283,20 @@ func install() map[syscall.Signal]action {
 	return before
 }
 
-// keepUnblockedThread keeps a thread that blocks no signal until done is closed: all
-// others have the mask with which the process began. Signals stay pending until it
-// runs, so Open does not wait for it.
+// keepUnblockedThread keeps a thread that blocks no signal until done is closed, because
+// all other threads have the mask with which the process began. Signals stay pending
+// until this thread runs, so Open does not wait for it.
 func keepUnblockedThread(done <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread exits with this goroutine
 	setMask(unix.SIG_SETMASK, 0)
 	<-done
 }
 
-// ---- what was inherited
+// ---- inherited state
 
-// inherited is the signal mask and the ignored signals with which the process was
-// started. Where entry has not run, the runtime has already replaced most ignored
-// actions by its own, and unblocked some signals.
+// inherited holds the signal mask and the ignored signals with which the process was
+// started. If entry has not run, they are not exact, because the runtime has already
+// replaced most ignored actions by its own, and unblocked some signals.
 var inherited = func() (was struct {
 	mask    uint64
 	ignored []syscall.Signal
@@ -305,8 +310,8 @@ var inherited = func() (was struct {
 		if entered == 0 {
 			a = setAction(sig, nil)
 		}
-		// A program that ignores SIGCHLD cannot wait for its children (wait(2)), and
-		// nobody who starts a container wants that for the app.
+		// A program that ignores SIGCHLD cannot wait for its children (wait(2)), so an
+		// ignored SIGCHLD is not passed on to the app.
 		if a.handler == sigIgn && sig != syscall.SIGCHLD {
 			was.ignored = append(was.ignored, sig)
 		}
@@ -316,12 +321,12 @@ var inherited = func() (was struct {
 
 // WithInheritedSignals runs f with the signal mask and the ignored signals that this
 // process was started with, except an ignored SIGCHLD. A program that f starts, by fork
-// or exec, inherits them as if this process were not between.
+// or exec, inherits them.
 //
-// While f runs, these signals are ignored by this process too, and one that comes
-// then is lost; the program that is being started would have ignored it. After a fork
-// by package syscall, but not after an exec, an ignored ILL, TRAP, BUS, FPE, SEGV,
-// STKFLT, PROF, SYS or 33 becomes the default.
+// While f runs, this process ignores these signals too. A signal that arrives then is
+// lost, as it would be in the program that f starts. If f forks by package syscall, an
+// ignored ILL, TRAP, BUS, FPE, SEGV, STKFLT, PROF, SYS or 33 is reset to the default
+// action in the child. An exec without a fork does not reset them.
 func WithInheritedSignals(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -333,10 +338,10 @@ func WithInheritedSignals(f func()) {
 	f()
 }
 
-// InheritedClosedFDs returns which of the descriptors 0, 1 and 2 were closed when the
-// process was started. The Go runtime opens /dev/null in their place and aborts if
-// there is no /dev; entry runs before it and opens a descriptor that can neither be
-// read nor written.
+// InheritedClosedFDs reports which of the descriptors 0, 1 and 2 were closed when the
+// process was started. The Go runtime would open /dev/null in place of a closed one, and
+// abort if there is no /dev. So entry, which runs before the runtime, opens a descriptor
+// there that can neither be read nor written.
 func InheritedClosedFDs() (closed [3]bool) {
 	for fd := range closed {
 		closed[fd] = enteredClosed&(1<<fd) != 0
@@ -346,8 +351,8 @@ func InheritedClosedFDs() (closed [3]bool) {
 
 // InjectedEnvVars returns how many variables entry has put in front of the
 // environment. They configure the Go runtime of this process (GODEBUG, GOMAXPROCS,
-// GOGC, GOMEMLIMIT) and are not for its children; the variables of the same names
-// behind them are the app's.
+// GOGC, GOMEMLIMIT) and are not for its children. Variables of the same names after them
+// in the environment are the app's.
 func InjectedEnvVars() int {
 	if entered == 0 {
 		return 0
@@ -355,14 +360,15 @@ func InjectedEnvVars() int {
 	return injected
 }
 
-// injected is how many variables entry puts there.
+// injected is the number of variables that entry adds.
 const injected = 4
 
 // ---- system calls
 
 const sigIgn = 1 // SIG_IGN; SIG_DFL is 0
 
-// setAction is sigaction(2). It returns the old action, and changes nothing if a is nil.
+// setAction sets the action of a signal by rt_sigaction(2), and returns the old action.
+// If a is nil it changes nothing.
 func setAction(sig syscall.Signal, a *action) (old action) {
 	_, _, _ = syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)
 	return old

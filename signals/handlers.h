@@ -1,5 +1,5 @@
-// What handlers_*.s have in common: constants of open(2), sigprocmask(2) and
-// sigaction(2), alike on both processors, and data.
+// Constants and data for handlers_*.s. The constants of open(2), sigprocmask(2) and
+// sigaction(2) are the same on both processors.
 
 #define O_PATH_CLOEXEC 0x280000
 #define SIG_BLOCK 0
@@ -22,9 +22,10 @@ GLOBL zeros<>(SB), RODATA|NOPTR, $RECORD_SIZE
 DATA gomaxprocs<>+0(SB)/8, $"GOMAXPRO"
 DATA gomaxprocs<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
 GLOBL gomaxprocs<>(SB), RODATA|NOPTR, $16
-// No SIGURG of the runtime to preempt goroutines: here is none that does not yield.
-// forwardUnlessPreemption recognises it by its siginfo_t, but the kernel sends tgkill's
-// without one when the user's queue of pending signals is full (RLIMIT_SIGPENDING).
+// With asyncpreemptoff=1 the runtime sends no SIGURG to preempt goroutines. usher does
+// not need preemption, because all its goroutines yield. forwardUnlessPreemption
+// recognises that SIGURG by its siginfo_t, but the kernel delivers a signal of tgkill(2)
+// without siginfo_t if the user's queue of pending signals is full (RLIMIT_SIGPENDING).
 DATA godebug<>+0(SB)/8, $"GODEBUG="
 DATA godebug<>+8(SB)/8, $"asyncpre"
 DATA godebug<>+16(SB)/8, $"emptoff="
@@ -37,7 +38,7 @@ DATA gomemlimit<>+0(SB)/8, $"GOMEMLIM"
 DATA gomemlimit<>+8(SB)/8, $"IT=off\x00\x00"
 GLOBL gomemlimit<>(SB), RODATA|NOPTR, $16
 
-// An even number of them keeps the stack aligned to 16 bytes.
+// The number of variables must be even, so that the stack stays aligned to 16 bytes.
 DATA injected<>+0(SB)/8, $gomaxprocs<>(SB)
 DATA injected<>+8(SB)/8, $godebug<>(SB)
 DATA injected<>+16(SB)/8, $gogc<>(SB)

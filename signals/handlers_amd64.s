@@ -11,15 +11,15 @@
 #define SYS_exit_group 231
 #define SA_RESTORER 0x04000000
 
-// A struct sigaction; exitOnSignal never returns, so its restorer may be anything.
+// A struct sigaction. Its restorer is never called, because exitOnSignal does not return.
 DATA exitAction<>+0(SB)/8, $·exitOnSignal(SB)
 DATA exitAction<>+8(SB)/8, $SA_RESTORER
 DATA exitAction<>+16(SB)/8, $·exitOnSignal(SB)
 DATA exitAction<>+24(SB)/8, $-1
 GLOBL exitAction<>(SB), RODATA|NOPTR, $32
 
-// entry is the program's first instruction (the linker's -E). The stack is as the
-// kernel has set it up: argc, the arguments, nil, the environment, nil.
+// entry is the program's first instruction, by the linker's flag -E. The kernel has put
+// argc, the arguments, nil, the environment and nil on the stack.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	// Block all signals first: from here on they stay pending.
 	MOVL $SYS_rt_sigprocmask, AX
@@ -29,7 +29,8 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $8, R10
 	SYSCALL
 
-	// open(2) returns the lowest closed descriptor: open / until that is greater than 2.
+	// open(2) returns the lowest closed descriptor, so open / until it returns more than
+	// 2, and record in enteredClosed the descriptors that it has returned before.
 stdio:
 	MOVL $SYS_open, AX
 	LEAQ slash<>(SB), DI
@@ -37,7 +38,7 @@ stdio:
 	MOVL $0, DX
 	SYSCALL
 	CMPQ AX, $2
-	JHI  enough // unsigned: errors too
+	JHI  enough // the comparison is unsigned, so errors, which are negative, are greater too
 	BTSL AX, ·enteredClosed(SB)
 	JMP  stdio
 
@@ -46,8 +47,8 @@ enough:
 	MOVL $SYS_close, AX
 	SYSCALL
 
-	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals. Those of FATAL
-	// that have the default action get exitAction.
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals. The signals of
+	// FATAL that have the default action get exitAction.
 	MOVL $1, BX
 	LEAQ ·enteredAction(SB), R12
 
@@ -92,18 +93,19 @@ next:
 	MOVL $1, ·entered(SB)
 	JMP  _rt0_amd64_linux(SB)
 
-// exitOnSignal is a signal handler until Open: it ends the process with 128+n. The
-// runtime calls it too, when the default action does not end PID 1.
+// exitOnSignal is the handler of the signals of FATAL until Open. It ends the process
+// with status 128+n. The Go runtime replaces it by its own handler, which calls it.
 TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
 	ADDL $128, DI
 	MOVL $SYS_exit_group, AX
 	SYSCALL
 	RET
 
-// The signal handlers have the signal in DI and its siginfo_t in SI.
+// The kernel calls a signal handler with the signal in DI and the address of its
+// siginfo_t in SI.
 
-// forwardUnlessFault passes a signal that the kernel has sent, by an si_code greater
-// than 0, to the runtime.
+// forwardUnlessFault passes a signal that the kernel has sent for a fault to the runtime.
+// The si_code of such a signal is greater than 0.
 TEXT ·forwardUnlessFault(SB), NOSPLIT|NOFRAME, $0-0
 	CMPL SI_CODE(SI), $0
 	JLE  forward
@@ -114,7 +116,7 @@ forward:
 	JMP ·forward(SB)
 
 // forwardUnlessPreemption passes a signal that this process has sent by tgkill(2) to
-// the runtime, which interrupts its threads in this way.
+// the runtime, which sends it to its threads to preempt goroutines.
 TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 	CMPL SI_CODE(SI), $SI_TKILL
 	JNE  forward
@@ -127,8 +129,8 @@ TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 forward:
 	JMP ·forward(SB)
 
-// forwardUnlessOwn drops a signal that the kernel has sent, by an si_code greater than
-// 0, or because of a write of this process, by its own pid.
+// forwardUnlessOwn drops a signal that the kernel has sent because of this process. Then
+// si_code is greater than 0 or, for a failed write, si_pid is the pid of this process.
 TEXT ·forwardUnlessOwn(SB), NOSPLIT|NOFRAME, $0-0
 	CMPL SI_CODE(SI), $0
 	JGT  drop
@@ -141,8 +143,8 @@ drop:
 	RET
 
 // forward writes a record, the beginning of the siginfo_t. If that fails because the
-// pipe is full it counts the signal in missed, and then writes a record of zeros to
-// wake the reader; if that fails too, the reader has something to read anyway.
+// pipe is full, it counts the signal in missed and then writes a record of zeros to wake
+// the reader. If that fails too, the pipe still holds other records that wake the reader.
 TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVLQSX DI, R8
 	LEAQ ·pipes(SB), AX

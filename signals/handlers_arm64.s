@@ -18,8 +18,8 @@ DATA exitAction<>+16(SB)/8, $0
 DATA exitAction<>+24(SB)/8, $-1
 GLOBL exitAction<>(SB), RODATA|NOPTR, $32
 
-// entry is the program's first instruction (the linker's -E). The stack is as the
-// kernel has set it up: argc, the arguments, nil, the environment, nil.
+// entry is the program's first instruction, by the linker's flag -E. The kernel has put
+// argc, the arguments, nil, the environment and nil on the stack.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	// Block all signals first: from here on they stay pending.
 	MOVD $SIG_BLOCK, R0
@@ -29,7 +29,8 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $SYS_rt_sigprocmask, R8
 	SVC
 
-	// openat(2) returns the lowest closed descriptor: open / until that is greater than 2.
+	// openat(2) returns the lowest closed descriptor, so open / until it returns more than
+	// 2, and record in enteredClosed the descriptors that it has returned before.
 	MOVD $0, R9
 	MOVD $1, R10
 
@@ -41,7 +42,7 @@ stdio:
 	MOVD $SYS_openat, R8
 	SVC
 	CMP  $2, R0
-	BHI  enough // unsigned: errors too
+	BHI  enough // the comparison is unsigned, so errors, which are negative, are greater too
 	LSL  R0, R10, R11
 	ORR  R11, R9
 	B    stdio
@@ -52,8 +53,8 @@ enough:
 	MOVD $·enteredClosed(SB), R11
 	MOVW R9, (R11)
 
-	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals. Those of FATAL
-	// that have the default action get exitAction.
+	// rt_sigaction(sig, nil, &enteredAction[sig-1], 8) for 64 signals. The signals of
+	// FATAL that have the default action get exitAction.
 	MOVD $1, R9
 	MOVD $·enteredAction(SB), R10
 
@@ -109,18 +110,19 @@ fill:
 	MOVW R9, (R11)
 	B    _rt0_arm64_linux(SB)
 
-// exitOnSignal is a signal handler until Open: it ends the process with 128+n. The
-// runtime calls it too, when the default action does not end PID 1.
+// exitOnSignal is the handler of the signals of FATAL until Open. It ends the process
+// with status 128+n. The Go runtime replaces it by its own handler, which calls it.
 TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
 	ADD  $128, R0
 	MOVD $SYS_exit_group, R8
 	SVC
 	RET
 
-// The signal handlers have the signal in R0 and its siginfo_t in R1.
+// The kernel calls a signal handler with the signal in R0 and the address of its
+// siginfo_t in R1.
 
-// forwardUnlessFault passes a signal that the kernel has sent, by an si_code greater
-// than 0, to the runtime.
+// forwardUnlessFault passes a signal that the kernel has sent for a fault to the runtime.
+// The si_code of such a signal is greater than 0.
 TEXT ·forwardUnlessFault(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $0, R9
@@ -132,7 +134,7 @@ forward:
 	B ·forward(SB)
 
 // forwardUnlessPreemption passes a signal that this process has sent by tgkill(2) to
-// the runtime, which interrupts its threads in this way.
+// the runtime, which sends it to its threads to preempt goroutines.
 TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $SI_TKILL, R9
@@ -147,8 +149,8 @@ TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 forward:
 	B ·forward(SB)
 
-// forwardUnlessOwn drops a signal that the kernel has sent, by an si_code greater than
-// 0, or because of a write of this process, by its own pid.
+// forwardUnlessOwn drops a signal that the kernel has sent because of this process. Then
+// si_code is greater than 0 or, for a failed write, si_pid is the pid of this process.
 TEXT ·forwardUnlessOwn(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $0, R9
@@ -163,8 +165,8 @@ drop:
 	RET
 
 // forward writes a record, the beginning of the siginfo_t. If that fails because the
-// pipe is full it counts the signal in missed, and then writes a record of zeros to
-// wake the reader; if that fails too, the reader has something to read anyway.
+// pipe is full, it counts the signal in missed and then writes a record of zeros to wake
+// the reader. If that fails too, the pipe still holds other records that wake the reader.
 TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW R0, R10
 	MOVD $·pipes(SB), R9
@@ -178,7 +180,7 @@ TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $·missed(SB), R9
 	ADD  R10<<2, R9, R9
 
-count: // not LDADDAL, which the first processors of this kind do not have
+count: // not by LDADDAL, which ARMv8.0 processors do not have
 	LDAXRW (R9), R12
 	ADDW $1, R12
 	STLXRW R12, (R9), R13

@@ -22,9 +22,9 @@ import (
 // notReceivable lists the signals for which CheckReceivable returns an error.
 const notReceivable = "signal -1 signal 0 SIGKILL SIGCHLD SIGSTOP signal 65 signal 66"
 
-// sigqueue sends a signal as sigqueue(3) does. The kernel's queue holds as many
-// signals as RLIMIT_SIGPENDING says; until the listener has received some of them it
-// returns EAGAIN.
+// sigqueue sends a signal as sigqueue(3) does. The system call returns EAGAIN if the
+// kernel's queue is full (RLIMIT_SIGPENDING), so it is repeated until the listener has
+// received some signals.
 func (l *listener) sigqueue(sig syscall.Signal) {
 	l.Helper()
 	info := struct {
@@ -44,8 +44,8 @@ func (l *listener) sigqueue(sig syscall.Signal) {
 	}
 }
 
-// The kernel queues real-time signals. Each of them arrives, although they come faster
-// than the listener prints them and more of them are on the way than the pipe holds.
+// The kernel queues real-time signals, so each of them must arrive. They are sent faster
+// than the listener prints them, and more of them are pending than the pipe holds.
 func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
 	l := startListener(t)
 	burst := []syscall.Signal{34, 40, 64}
@@ -66,8 +66,8 @@ func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
 	t.Errorf("the listener exited after %v", got)
 }
 
-// Nothing is read from the channels, so that the pipe gets full and the handler counts
-// the rest.
+// Nothing is read from the channels, so the pipe becomes full and the handler counts the
+// signals that do not fit.
 func TestSignalsBeyondThePipeAreCounted(t *testing.T) {
 	if got := playRole(t, "unread"); got != "30000 of 40, 1 of SIGUSR2\n" {
 		t.Error(got)
@@ -77,9 +77,10 @@ func TestSignalsBeyondThePipeAreCounted(t *testing.T) {
 func unread() {
 	const total = 30_000
 	in := mustOpen()
-	// More than fit into channel and pipe. kill(2) may merge real-time signals when the
-	// queue of RLIMIT_SIGPENDING is full, so each one is sent after the one before has
-	// been handled: the thread that sends it handles it before kill returns.
+	// More signals are sent than fit into the channel and the pipe. The kernel may merge
+	// real-time signals if its queue is full (RLIMIT_SIGPENDING), so each signal must be
+	// handled before the next one is sent. This thread sends them to itself and blocks
+	// none, so it handles a signal before Tgkill returns.
 	runtime.LockOSThread()
 	setMask(unix.SIG_SETMASK, 0)
 	for range total {
@@ -101,7 +102,8 @@ func unread() {
 	fmt.Printf("%d of 40, %d of SIGUSR2\n", got[syscall.Signal(40)], got[syscall.SIGUSR2])
 }
 
-// A signal that a process has sent is no fault of the receiver, whatever its number.
+// A fault signal that another process has sent is no fault of the receiver, so it must be
+// received.
 func TestFaultsThatAreSentAreReceived(t *testing.T) {
 	all := append([]syscall.Signal{syscall.SIGURG}, append(faults, own...)...)
 	t.Run("sigqueue", func(t *testing.T) {
@@ -122,8 +124,8 @@ func TestFaultsThatAreSentAreReceived(t *testing.T) {
 	})
 }
 
-// All pipes of a user share a number of pages, on the whole machine (pipe(7)): a hundred
-// ushers must not use them up.
+// All pipes of a user on the whole machine share a limited number of pages (pipe(7)), and
+// a hundred ushers must not use them up.
 func TestPipesAreSmall(t *testing.T) {
 	in := mustOpen()
 	defer in.Close()
@@ -140,7 +142,7 @@ func TestPipesAreSmall(t *testing.T) {
 	}
 }
 
-// playRole runs the test binary in a role, and returns what that prints.
+// playRole runs the test binary in a role and returns its output.
 func playRole(t *testing.T, role string) string {
 	t.Helper()
 	hung, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -154,7 +156,7 @@ func playRole(t *testing.T, role string) string {
 	return string(out)
 }
 
-// A fault of this process is still a panic that it can recover from.
+// A fault of this process must still cause a panic that it can recover from.
 func TestOwnFaultIsAPanic(t *testing.T) {
 	if got := playRole(t, "fault"); !strings.Contains(got, "nil pointer dereference") || strings.Contains(got, "received") {
 		t.Error(got)
@@ -176,8 +178,8 @@ func fault() {
 }
 
 // The runtime sends SIGURG to its threads to preempt goroutines that do not yield, and
-// this is not a signal for the app. Without preemption the first loop would be the only
-// goroutine that runs.
+// these signals must not be received. The test fails without preemption too, because the
+// first endless loop would then be the only goroutine that runs.
 func TestPreemptionIsNotReceived(t *testing.T) {
 	if got := playRole(t, "spin"); got != "other 10\n" {
 		t.Error(got)
@@ -201,8 +203,8 @@ func spin() {
 	fmt.Println("other", int((<-in.Other).(syscall.Signal)))
 }
 
-// A child has the mask and the ignored signals with which this process was started, and
-// not those of its threads.
+// A child must have the mask and the ignored signals with which this process was started,
+// and not those of this process's threads.
 func TestChildInheritsMaskAndIgnoredSignals(t *testing.T) {
 	const status = `grep -E "^Sig(Blk|Ign)" /proc/self/status`
 	direct, err := exec.Command("sh", "-c", `trap "" HUP; exec sh -c '`+status+`'`).Output()
@@ -231,7 +233,7 @@ func inherit() {
 	<-in.Control
 }
 
-// A signal that comes while a child is forked is neither lost nor handled in another way.
+// A signal that arrives while a child is being forked is received like any other.
 func TestForksLoseNoSignal(t *testing.T) {
 	if got := playRole(t, "forks"); got != "500 of 500\n" {
 		t.Error(got)
@@ -258,7 +260,7 @@ func forks() {
 	fmt.Println(got, "of", each)
 }
 
-// sent has another process send the signals that the kernel and the runtime use too.
+// sent receives signals that the kernel and the runtime use too, from another process.
 func sent() {
 	in := mustOpen()
 	for _, sig := range slices.Concat(faults, own, []syscall.Signal{syscall.SIGURG}) {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The handlers are written for each processor. Those of arm64 run under an emulator here.
+// The handlers are written in assembly for each processor. This test runs those of arm64
+// in an emulator.
 func TestHandlersOfArm64(t *testing.T) {
 	qemu, err := exec.LookPath("qemu-aarch64-static")
 	if err != nil {
@@ -36,7 +37,7 @@ func TestHandlersOfArm64(t *testing.T) {
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // of a handler that loops
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // in case a handler loops
 			defer cancel()
 			cmd := exec.CommandContext(ctx, qemu, test)
 			cmd.Env = append(os.Environ(), roleEnv+"="+role, "FILE="+filepath.Join(t.TempDir(), "file"))

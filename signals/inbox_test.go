@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleEnv makes the test binary play one of roles instead of running tests.
+// roleEnv is the variable that makes the test binary play one of roles instead of running
+// tests.
 const roleEnv = "USHER_SIGNALS_TEST_ROLE"
 
 var roles = map[string]func(){"listener": listen, "limited": limited, "flooded": flooded}
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// mustOpen is Open in a process that plays a role, and in tests that need no more.
+// mustOpen calls Open and panics if that fails.
 func mustOpen(stopOn ...syscall.Signal) *Inbox {
 	in, err := Open(stopOn...)
 	if err != nil {
@@ -41,8 +42,8 @@ func mustOpen(stopOn ...syscall.Signal) *Inbox {
 // listenerStop is the signal that a listener has given to Open.
 const listenerStop = syscall.Signal(rtMin + 3)
 
-// listen prints "ready", then a line with channel and number for each signal, until
-// its stdin ends: so it never outlives its test.
+// listen prints "ready", then a line with the channel and the number of each signal. It
+// returns at the end of its stdin, so that it never outlives its test.
 func listen() {
 	in := mustOpen(listenerStop)
 	closed := make(chan struct{})
@@ -72,7 +73,8 @@ type listener struct {
 	stdout *bufio.Scanner
 }
 
-// startListener starts a listener; a command in front of it executes it.
+// startListener starts a listener, or a command that gets the listener's path as its last
+// argument and executes it.
 func startListener(t *testing.T, command ...string) *listener {
 	t.Helper()
 	exe, err := os.Executable()
@@ -142,8 +144,8 @@ func TestEverySignalArrivesOnce(t *testing.T) {
 	}
 }
 
-// A shell starts "cmd &" with INT and QUIT ignored, and an ignored signal stays
-// ignored over execve(2). Open receives it nevertheless.
+// A shell starts "cmd &" with INT and QUIT ignored, and an ignored signal stays ignored
+// after execve(2). An Inbox must receive it nevertheless.
 func TestIgnoredSignalsAreReceived(t *testing.T) {
 	l := startListener(t, "/bin/sh", "-c", `trap "" INT QUIT HUP TERM PIPE USR1; exec "$0"`)
 	for _, sig := range control {
@@ -154,8 +156,8 @@ func TestIgnoredSignalsAreReceived(t *testing.T) {
 	l.expect("other 10")
 }
 
-// The receiver reads nothing during the flood, so neither the channel nor anything in
-// front of it has room for all signals.
+// Nothing is read from the channels during the flood, so no buffer has room for all
+// signals.
 func TestStopIsReceivedAfterAFlood(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), roleEnv+"=flooded", "GORACE=atexit_sleep_ms=0")
@@ -188,8 +190,8 @@ func flooded() {
 	fmt.Println("received all")
 }
 
-// A receiver that is busy with one signal finds a stop signal in a channel of its own.
-func TestControlHasItsOwnChannel(t *testing.T) {
+// The channels must hold the signals that arrive while the receiver handles one signal.
+func TestCapacitiesOfTheChannels(t *testing.T) {
 	in := mustOpen()
 	defer in.Close()
 	if cap(in.Child) != 1 || cap(in.Control) < 64 || cap(in.Other) < 4096 {
@@ -216,7 +218,7 @@ func TestBrokenPipeIsAnError(t *testing.T) {
 	if err := syscall.Dup3(int(w.Fd()), 2, 0); err != nil {
 		t.Fatal(err)
 	}
-	_, werr := os.Stderr.WriteString("anybody?\n") // os.File raises SIGPIPE for descriptors 1 and 2
+	_, werr := os.Stderr.WriteString("text\n") // os.File raises SIGPIPE for descriptors 1 and 2
 	if err := syscall.Dup3(saved, 2, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +231,8 @@ func TestBrokenPipeIsAnError(t *testing.T) {
 	}
 }
 
-// A write beyond RLIMIT_FSIZE fails with EFBIG; the SIGXFSZ that the kernel sends for
-// it (setrlimit(2)) is not received, because nobody has sent it to the app.
+// A write beyond RLIMIT_FSIZE fails with EFBIG. The SIGXFSZ that the kernel sends for it
+// (setrlimit(2)) must not be received, because no other process has sent it.
 func TestOwnWriteBeyondTheFileSizeLimitIsNotReceived(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), roleEnv+"=limited", "GORACE=atexit_sleep_ms=0", "FILE="+t.TempDir()+"/file")
@@ -274,5 +276,5 @@ func TestCloseEndsTheReceiving(t *testing.T) {
 		t.Errorf("a closed inbox received %v", s)
 	default:
 	}
-	(&Inbox{}).Close() // one made by hand has nothing to undo
+	(&Inbox{}).Close() // Close of an Inbox that was not made by Open has no effect
 }

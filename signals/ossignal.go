@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// notDelivered gives the reason why os/signal never delivers sig, or delivers it also
-// when nobody has sent it.
+// notDelivered returns an error if os/signal never delivers sig, or also delivers it when
+// the kernel or the Go runtime has sent it because of this process itself.
 func notDelivered(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGURG:
@@ -30,15 +30,16 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
 	other := make(chan os.Signal, otherBuffer) // os/signal drops what does not fit
-	// Never read. Without a Notify for SIGPIPE a write to a closed stdout or stderr ends
-	// a Go program, and one beyond RLIMIT_FSIZE always does; with it the write fails. To
-	// ignore them would do the same, but the app would inherit that.
+	// dropped is never read. With a Notify for SIGPIPE, a write to a closed stdout or
+	// stderr returns an error instead of ending the program; with one for SIGXFSZ, so does
+	// a write beyond RLIMIT_FSIZE. signal.Ignore would do the same, but the app would
+	// inherit the ignored signals.
 	dropped := make(chan os.Signal, 1)
 	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
 	signal.Notify(child, syscall.SIGCHLD)
 
-	// os/signal drops a signal whose channel is full. So each control signal has a
-	// channel of its own: a drop then means that the same signal is there already.
+	// os/signal drops a signal whose channel is full. So each control signal has a channel
+	// of its own, which is full only if it holds the same signal already.
 	done := make(chan struct{})
 	listening := []chan os.Signal{child, other, dropped}
 	for sig := syscall.Signal(1); sig <= rtMax; sig++ {
@@ -83,7 +84,7 @@ func forwardUntil(done <-chan struct{}, from <-chan os.Signal, to chan<- os.Sign
 // WithInheritedSignals runs f.
 func WithInheritedSignals(f func()) { f() }
 
-// InheritedClosedFDs reports nothing here.
+// InheritedClosedFDs returns false for all descriptors here.
 func InheritedClosedFDs() (closed [3]bool) { return closed }
 
 // InjectedEnvVars returns 0 here.

@@ -10,8 +10,8 @@ import (
 // gets none. A signal that is not in the map is forwarded unchanged.
 type Rewrite map[syscall.Signal]syscall.Signal
 
-// Apply returns the signal to send in place of sig, and false if none is to be sent.
-// With A:B and B:C, A becomes B: the result is not rewritten again.
+// Apply returns the signal to send instead of sig, and false if sig is dropped. With A:B
+// and B:C, A becomes B, because the result is not rewritten again.
 func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 	to, ok := r[sig]
 	if !ok {
@@ -20,8 +20,8 @@ func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 	return to, to != 0
 }
 
-// ParseRewrite parses one FROM:TO, with names or numbers on both sides; TO = 0 drops
-// the signal.
+// ParseRewrite parses one rule FROM:TO, with names or numbers on both sides. If TO is 0
+// the signal is dropped.
 //
 // FROM must be a signal that can be received (see [CheckReceivable]), because a rewrite
 // of any other would have no effect. TO may be any signal, SIGKILL and SIGSTOP too.

@@ -13,7 +13,7 @@ func TestRewrite(t *testing.T) {
 		in, want syscall.Signal
 		send     bool
 	}{
-		{r, syscall.SIGHUP, syscall.SIGUSR1, true}, // once: not on to USR2
+		{r, syscall.SIGHUP, syscall.SIGUSR1, true}, // not USR2, because the result is not rewritten again
 		{r, syscall.SIGUSR1, syscall.SIGUSR2, true},
 		{r, syscall.SIGWINCH, 0, false},
 		{r, syscall.SIGTERM, syscall.SIGTERM, true},

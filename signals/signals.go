@@ -15,7 +15,7 @@ const (
 	rtMax = 64
 )
 
-// names holds the standard signals by number; 0 is no signal.
+// names holds the names of the standard signals by number. 0 is not a signal.
 var names = [32]string{
 	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE",
 	9: "KILL", 10: "USR1", 11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT",
@@ -35,7 +35,7 @@ func Parse(s string) (syscall.Signal, error) {
 	}
 	word := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	switch word {
-	case "": // "" and "SIG": the name of signal 0 is empty too
+	case "": // "" and "SIG" must not match names[0], which is empty
 	case "IOT":
 		return syscall.SIGABRT, nil
 	case "CLD":
@@ -78,9 +78,9 @@ func isNumber(s string) bool {
 
 func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
 
-// Name returns the name of sig, from which [Parse] returns sig: SIGTERM, SIGRTMIN+3,
-// SIGRTMAX-1. Real-time signals count from the nearer end, as in bash's "kill -l". The
-// two that glibc hides have no name: for them it returns "signal 32" and "signal 33".
+// Name returns a name of sig that [Parse] accepts: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
+// Real-time signals count from the nearer end, as in bash's "kill -l". 32 and 33, which
+// glibc uses itself, have no name: for them Name returns "signal 32" and "signal 33".
 func Name(sig syscall.Signal) string {
 	switch n := int(sig); {
 	case n >= 1 && n < len(names):
@@ -99,8 +99,8 @@ func Name(sig syscall.Signal) string {
 }
 
 // CheckReceivable returns nil if sig, sent to this process, arrives in an [Inbox] as a
-// signal for the app. Otherwise it returns the reason for the user: a setting that
-// names such a signal would have no effect, and must be refused.
+// signal for the app. Otherwise it returns the reason, as a message for the user: a
+// setting that names such a signal would have no effect, so it should be rejected.
 func CheckReceivable(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGKILL, syscall.SIGSTOP:
