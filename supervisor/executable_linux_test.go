@@ -111,7 +111,7 @@ func TestMissingInterpreter(t *testing.T) {
 			native = m.number
 		}
 	}
-	require.NotZero(t, native, "machines has no row for this processor")
+	require.NotZero(t, native, "machines has no entry for this processor")
 	fifo := filepath.Join(dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o755))
 
@@ -136,7 +136,7 @@ func TestMissingInterpreter(t *testing.T) {
 
 	s := place{dir}
 	assert.EqualError(t, missingInterpreter(write("relative", "#!no/sh\n"), s.absolute), "no/sh: no such file")
-	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "a relative interpreter exists, but its own does not")
+	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "the relative interpreter exists, but the interpreter of that script does not")
 }
 
 func TestBadFormat(t *testing.T) {

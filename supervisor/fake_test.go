@@ -22,11 +22,11 @@ type fakeProcess struct {
 	name               string
 	act                behaviour
 
-	handled int  // how many stop signals its handler has got
+	handled int  // how many stop signals its handler has handled
 	exiting bool // it exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // received while it was stopped or being started
-	execed  chan struct{}    // closed when its start returns
+	execed  chan struct{}    // closed when its start has returned
 }
 
 // fake is a kernel whose processes are entries in a table. As in the real kernel a
@@ -98,7 +98,7 @@ func (k *fake) started(process, child) {}
 
 func (k *fake) replace(p process) error {
 	k.log("  exec %s", p.argv[0])
-	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // the story goes on in this process
+	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // always fails, because a real exec would replace the test
 }
 
 // freePID returns a new number or, if pids are reused, the lowest free one. As in the
@@ -132,7 +132,8 @@ func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	return p
 }
 
-// begin makes a process do what it does without a signal: fork, exit, stop.
+// begin delivers the queued signals to a process, and starts the actions that it takes by
+// itself: it forks, exits or stops.
 func (k *fake) begin(p *fakeProcess) {
 	if k.alive[p.pid] == nil {
 		return
@@ -193,7 +194,7 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 		}
 	}
 	for _, reader := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
-		k.exit(reader, 0) // it gets end of file
+		k.exit(reader, 0) // the reader gets end of file
 	}
 	parent := k.alive[p.parent]
 	switch {
@@ -204,7 +205,7 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 	}
 }
 
-// zombify queues a status for wait4, and sends SIGCHLD unless the story loses it.
+// zombify queues a status for wait4, and sends SIGCHLD unless noSIGCHLD is set.
 func (k *fake) zombify(pid int, ws syscall.WaitStatus, noSIGCHLD bool) {
 	k.dead = append(k.dead, zombie{pid, ws})
 	if noSIGCHLD {

@@ -48,7 +48,8 @@ func TestSocketsOfARealServerAreListed(t *testing.T) {
 				check(true, 2)
 				server.Close()
 				check(false, 2)
-				// A client that has shut down its side still waits for the reply.
+				// A connection whose client has shut down its side is busy, because the
+				// server may still send the reply.
 				require.NoError(t, one.(*net.TCPConn).CloseWrite())
 				_, err = oneAccepted.Read(make([]byte, 1))
 				require.Equal(t, io.EOF, err)
@@ -93,7 +94,8 @@ func TestParseDumpReturnsTheErrnoOfAFailedDump(t *testing.T) {
 	assert.True(t, done && err == nil && all == nil)
 }
 
-// parseDump returns for any input, and not more sockets than its size allows.
+// parseDump must return for any input, and must not return more sockets than the input
+// has room for.
 func FuzzDump(f *testing.F) {
 	f.Add([]byte("\x1a\x00\x00\x00\x14\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x50\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("\x14\x00\x00\x00\x03\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))

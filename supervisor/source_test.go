@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Signals are received in loop.until only: every wait of the supervisor goes through it,
-// so no wait can miss one. This is a test and not a rule of .golangci.yml, because the
-// linters' exceptions are files and lines, and this one is a function.
+// Signals must be received in loop.until only. Every wait of the supervisor uses it, so
+// no wait can miss a signal. This is a test and not a rule of .golangci.yml, because the
+// exceptions of linters are files and lines, and here the exception is a function.
 func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)

@@ -90,7 +90,7 @@ type trace struct {
 	mu    sync.Mutex // the loop and the timers of the fake kernel write lines
 	began time.Time
 	text  strings.Builder
-	last  string // not in text yet
+	last  string // the last line, which is not in text yet
 	times int    // how often last was written in a row
 }
 
@@ -160,7 +160,7 @@ func (s story) inFakeTime(t *testing.T) string {
 	return tr.text.String()
 }
 
-// config parses the command line. It knows the flags that stories use.
+// config parses the command line. It has only the flags that stories use.
 func (s story) config(t *testing.T) Config {
 	t.Helper()
 	args := shellWords(t, s["usher"])
@@ -242,19 +242,19 @@ type behaviour struct {
 	code       int           // the exit status after exitsAfter
 	stopsAfter time.Duration // when SIGSTOP stops it; 0: never
 
-	// What it does on a stop signal. By default the signal kills it.
+	// The reaction to a stop signal. By default the signal kills the process.
 	handles   bool             // it has a handler, and exits
 	stopTakes time.Duration    // from the signal to the exit
 	stopCode  int              // the exit status
 	forwards  bool             // it sends the signal to its children
 	waits     bool             // it exits when its children have exited
-	raises    bool             // after its handler has run it is killed by the signal
+	raises    bool             // after its handler has run, the signal kills it
 	once      bool             // a second stop signal kills it
 	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
-	extra     []syscall.Signal // stop signals beside TERM, INT and QUIT
+	extra     []syscall.Signal // stop signals besides TERM, INT and QUIT
 
-	// Processes that it forks: at its start, at its start as children of usher, at its
-	// exit as children of usher, and after forksAfter.
+	// Processes that it forks: children at its start, daemons at its start as children of
+	// usher, leaves at its exit as children of usher, and forks after forksAfter.
 	children, daemons, leaves, forks []string
 	forksAfter                       time.Duration
 
@@ -262,7 +262,7 @@ type behaviour struct {
 	killTakes                                  time.Duration // from SIGKILL to the exit
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
-	reads      string // the process whose output it reads; it exits when that one does
+	reads      string // the process whose output it reads; it exits when that process exits
 	startTakes time.Duration
 	startErr   error // why it cannot be started
 }
@@ -271,8 +271,8 @@ func (b *behaviour) stopSignals() []syscall.Signal {
 	return append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}, b.extra...)
 }
 
-// clauses are the clauses about a process. D is a duration, N a number, NAMES are other
-// processes.
+// clauses are the clauses about a process. In a pattern D is a duration, N is a number,
+// and NAMES are the names of other processes.
 var clauses = []struct {
 	pattern string
 	set     func(b *behaviour, d time.Duration, n int, names []string)
@@ -441,8 +441,8 @@ func (p slowProbe) Ask(ctx context.Context, _ probes.Attempt) error {
 	}
 }
 
-// outage is a target whose probe takes a tenth of a second. From one time of the story
-// to another the probe fails, or if hangs is set does not return.
+// outage is a target whose probe takes a tenth of a second. Between the times from and to
+// of the story the probe fails, or does not return if hangs is set.
 type outage struct {
 	from, to time.Duration
 	hangs    bool
@@ -475,7 +475,7 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	asking         sync.WaitGroup
-	answers        []*string // lines for the end of the trace
+	answers        []*string // the results of Readiness.Ask, for the end of the trace
 }
 
 // add adds a line: "10s TERM", "10s 40 × 3" (the signal is sent three times), "5s ready?"

@@ -53,7 +53,7 @@ func main() {
 type run struct {
 	cmd    *exec.Cmd
 	began  time.Time
-	mu     sync.Mutex // guards stdout: one line at a time
+	mu     sync.Mutex // held while a line is printed, so that lines do not mix
 	output sync.WaitGroup
 	seen   chan string
 }
@@ -108,7 +108,7 @@ func (r *run) print(line string) {
 	fmt.Printf("%6.2fs  %s\n", time.Since(r.began).Seconds(), line)
 }
 
-// stopAfter waits until a line is printed, and sends SIGTERM at the time d after it, as
+// stopAfter waits until usher has printed line, and then for d. Then it sends SIGTERM, as
 // docker stop and the kubelet do.
 func (r *run) stopAfter(line string, d time.Duration) {
 	for text := range r.seen {
@@ -122,7 +122,7 @@ func (r *run) stopAfter(line string, d time.Duration) {
 }
 
 func (r *run) expect(code int) {
-	r.output.Wait() // Wait closes the pipes, so all output must have been read
+	r.output.Wait() // first, because cmd.Wait closes the pipes, and all output must be read before
 	r.cmd.Wait()
 	got := r.cmd.ProcessState.ExitCode()
 	r.print(fmt.Sprintf("exit code %d", got))

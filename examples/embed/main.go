@@ -1,5 +1,5 @@
-// Embed runs a command with a time limit and a drain, like timeout(1), by the packages
-// supervisor, probes and signals.
+// Embed runs a command with a time limit, like timeout(1), and with a drain. It uses the
+// packages supervisor, probes and signals.
 //
 // Run this:
 //
@@ -65,7 +65,7 @@ func main() {
 		},
 	})
 	if failed := new(supervisor.PhaseError); errors.As(reason, &failed) {
-		logf("%v", failed) // such as a command that was not found
+		logf("%v", failed) // for example, the command was not found
 	}
 	os.Exit(code)
 }

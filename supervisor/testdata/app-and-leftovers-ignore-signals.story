@@ -1,5 +1,5 @@
-The app and one of the processes that it leaves ignore signals. Everything gets SIGKILL at
-the time of the budget.
+The app and one of the processes that it leaves running ignore signals. All processes get
+SIGKILL at Budget.Kill.
 
 -- usher --
 usher --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

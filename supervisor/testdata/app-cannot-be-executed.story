@@ -1,5 +1,5 @@
-The app is found but cannot be executed. Of the hooks only post-stop runs, and the exit code
-is 126.
+The app is found but cannot be executed. Only the post-stop hook runs, and the exit code is
+126.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --pre-start migrate --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

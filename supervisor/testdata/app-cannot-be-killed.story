@@ -1,4 +1,4 @@
-SIGKILL does not end the app. usher waits a moment, runs the post-stop hook in time, and
+SIGKILL does not end the app. usher waits briefly, runs the post-stop hook in time, and
 exits.
 
 -- usher --

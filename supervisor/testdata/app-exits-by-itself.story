@@ -1,5 +1,5 @@
-The app exits by itself: no drain and no stop, only the post-stop hook runs, and usher exits
-with the app's exit status.
+The app exits by itself. There is no drain and no stop. Only the post-stop hook runs, and
+usher exits with the app's exit status.
 
 -- usher --
 usher --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

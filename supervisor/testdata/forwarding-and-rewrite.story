@@ -1,4 +1,4 @@
-Signals are forwarded to the app as --rewrite says; 0 drops one.
+Signals are forwarded to the app, changed by --rewrite. A rewrite to 0 drops the signal.
 
 -- usher --
 usher --grace 10s --rewrite HUP:USR1 --rewrite WINCH:0 -- app

@@ -1,4 +1,4 @@
-A hook's command has left its process group. It is terminated at its timeout all the same.
+A hook's command has left its process group. It is terminated at its timeout nevertheless.
 
 -- usher --
 usher --pre-start 'timeout=1s hook' -- app

@@ -1,5 +1,4 @@
-A pre-start hook ignores the SIGTERM after a stop signal. It gets SIGKILL at the time of the
-budget's SIGKILL.
+A pre-start hook ignores the SIGTERM after a stop signal. It gets SIGKILL at Budget.Kill.
 
 -- usher --
 usher --wait tcp://db:1 --wait tcp://auth:1 --pre-start migrate --ready tcp://self:1 --post-start register --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

@@ -1,5 +1,5 @@
-The timeout= of a pre-start hook still counts after a stop signal. The hook gets SIGKILL
-then, because it has had SIGTERM.
+The timeout= of a pre-start hook still applies after a stop signal. When it has passed, the
+hook gets SIGKILL at once, because it has got SIGTERM before.
 
 -- usher --
 usher --grace 25s --pre-start 'timeout=5s migrate' -- app

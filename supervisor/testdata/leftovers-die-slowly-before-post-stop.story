@@ -1,5 +1,5 @@
-The post-stop hook does not wait for long for the processes that a subreaper has killed.
-usher waits for them after it.
+A subreaper waits only briefly for the processes that it has killed before it runs the
+post-stop hook. It waits for the rest of them after the hook.
 
 -- machine --
 not PID 1

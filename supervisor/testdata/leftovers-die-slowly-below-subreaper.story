@@ -1,5 +1,5 @@
-As a subreaper usher exits after the processes that it has killed, also if the machine is so
-busy that they need some time to exit. Nobody else would kill them.
+A subreaper waits until the processes that it has killed have exited, also if they need some
+time because the machine is busy. The kernel would not kill them when usher exits.
 
 -- machine --
 not PID 1

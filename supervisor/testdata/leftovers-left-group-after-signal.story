@@ -1,5 +1,5 @@
-With --group a process that leaves the group after the signal has got it, and gets no second
-one.
+With --group a process leaves the group after the stop signal. It has got that signal, and
+gets no second one.
 
 -- usher --
 usher --group --grace 10s -- sh

@@ -1,6 +1,6 @@
 A script forwards the signal to its child and then raises it again, as shell manuals
-recommend. The child's handler was for one signal and is gone, so the child got the signal
-and must not get a second one.
+recommend. The child has removed its own handler, which shows that it got the signal, so it
+must not get a second one.
 
 -- usher --
 usher --grace 10s -- bash

@@ -1,4 +1,4 @@
-Reading /proc takes long. The stop signal is sent after a tenth of a second all the same,
+Reading /proc takes long. The stop signal is sent after a tenth of a second nevertheless,
 and the app is then treated as if it may have signalled its children.
 
 -- usher --

@@ -1,5 +1,5 @@
-Without /proc everything is signalled when the roots would be: after half of the time if the
-app has handled its signal.
+Without /proc all processes are signalled at the time at which roots would be signalled.
+That is after half of the time here, because the app has handled its signal.
 
 -- usher --
 usher --grace 10s -- sh

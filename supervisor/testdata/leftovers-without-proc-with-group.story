@@ -1,5 +1,5 @@
-With --group and without /proc usher cannot tell which processes were in the group and got
-the signal, so it signals nothing again.
+With --group and without /proc usher cannot find out which processes were in the group and
+got the signal, so it signals no process again.
 
 -- usher --
 usher --group --grace 10s -- sh

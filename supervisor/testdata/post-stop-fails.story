@@ -1,4 +1,4 @@
-A post-stop hook fails. The next one runs all the same, and the app's exit status counts.
+A post-stop hook fails. The next one runs nevertheless, and the app's exit status counts.
 
 -- usher --
 usher --post-stop report --post-stop more -- app

@@ -1,5 +1,5 @@
-A probe's command cannot be signalled, because it runs as another user. Its timeout counts
-all the same, and no second command is started.
+A probe's command cannot be signalled, because it runs as another user. Its timeout applies
+nevertheless, and no second command is started.
 
 -- usher --
 usher --wait-timeout 2500ms --wait 'timeout=1s check' -- app

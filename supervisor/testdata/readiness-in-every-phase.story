@@ -1,4 +1,4 @@
-Questions to Readiness in every phase. The ready target fails from 20s to 30s; an answer
+Readiness.Ask is called in every phase. The ready target fails from 20s to 30s. A result
 younger than a second is used again.
 
 -- usher --

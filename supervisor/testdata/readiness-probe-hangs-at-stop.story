@@ -1,5 +1,5 @@
-A stop signal is received while a probe for Readiness hangs. The question is answered at
-once with "stopping".
+A stop signal is received while a probe for Readiness.Ask hangs. The call returns "stopping"
+at once.
 
 -- usher --
 usher --ready tcp://self:1 -- app

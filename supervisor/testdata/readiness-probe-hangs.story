@@ -1,5 +1,5 @@
-A ready target hangs when it is probed again. The answer is an error after 10s, also for the
-second question, and the target is probed again for the third one.
+A ready target hangs when it is probed again. The calls of Readiness.Ask that wait for this
+probe return an error after 10s. The next call probes the target again.
 
 -- usher --
 usher --ready tcp://self:1 -- app

@@ -1,5 +1,5 @@
 More signals are received before the app's start than usher keeps. The first 1024 are
-forwarded, the others are lost, and the log says so once.
+forwarded and the others are lost, which the log reports once.
 
 -- usher --
 usher --wait tcp://db:1 -- app
