@@ -236,9 +236,9 @@ func (l *loop) finishRunning(cmd *command) {
 
 var errCannotSignal = errors.New("it cannot be signalled")
 
-// forgetEmptyGroups removes the groups that are empty and whose leader has been reaped.
-// From then on the kernel may give the number to another group, which must not get the
-// SIGKILL.
+// forgetEmptyGroups removes the process groups that are empty and whose leader has been
+// reaped. The kernel may give the number of such a group to another one, which must not
+// get the SIGKILL.
 func (l *loop) forgetEmptyGroups() {
 	for pgid, leaderReaped := range l.pending {
 		if leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
@@ -258,7 +258,7 @@ func (l *loop) forgetEmptyGroups() {
 }
 
 // isEnding reports whether usher has sent SIGTERM or SIGKILL to a process group, because
-// it has terminated the command that led it.
+// it has terminated the command that is the leader of the group.
 func (l *loop) isEnding(pgid int) bool {
 	_, pending := l.pending[pgid]
 	return pending || l.killed[pgid]

@@ -43,7 +43,7 @@ type fake struct {
 	notPID1   bool
 	noProc    bool
 	reusePIDs bool
-	lookTime  time.Duration // how long reading /proc takes
+	scanTime  time.Duration // how long reading /proc takes
 
 	began     time.Time
 	clients   [][2]time.Duration // clients of port 80: when each connects and disconnects
@@ -345,10 +345,10 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-func (k *fake) look(context.Context) func() ([]proc, bool) {
+func (k *fake) listProcesses(context.Context) func() ([]proc, bool) {
 	return func() ([]proc, bool) {
-		if k.lookTime > 0 {
-			time.Sleep(k.lookTime)
+		if k.scanTime > 0 {
+			time.Sleep(k.scanTime)
 		}
 		k.mu.Lock()
 		defer k.mu.Unlock()

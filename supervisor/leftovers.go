@@ -31,31 +31,31 @@ import (
 // Without a readable /proc usher does not know which processes are its children.
 // Then step 2 signals all processes that usher can reach, and there is no last call.
 type leftovers struct {
-	signalled time.Time      // when the app got its stop signal, or exited by itself
-	killAt    time.Time      // when all processes get SIGKILL
-	signal    syscall.Signal // the signal for the roots
-	appAsked  bool           // the app got its stop signal
-	handledAt time.Time      // when an interrupted hook exited that had handled SIGTERM, and so may have signalled its children
-	called    bool           // the last call has been made
-	appCaught bool           // the app had a handler for its stop signal
+	beganAt      time.Time      // when the app got its stop signal, or exited by itself
+	killAt       time.Time      // when all processes get SIGKILL
+	signal       syscall.Signal // the signal for the roots
+	appSignalled bool           // the app got its stop signal
+	handledAt    time.Time      // when an interrupted hook exited that had handled SIGTERM, and so may have signalled its children
+	called       bool           // the last call has been made
+	appCaught    bool           // the app had a handler for its stop signal
 
-	before  map[procID]bool      // usher's children when the app got its signal
-	asked   map[procID]bool      // processes that got a signal to stop them
-	parents map[procID]int       // each process's last parent that was not usher
-	due     map[procID]time.Time // when to signal each root
-	caught  map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
+	before    map[procID]bool      // usher's children when the app got its signal
+	signalled map[procID]bool      // processes that got a signal to stop them
+	parents   map[procID]int       // each process's last parent that was not usher
+	due       map[procID]time.Time // when to signal each root
+	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
 
 // Constants for the time between the stop signal and SIGKILL.
 const (
 	lastCallNum, lastCallDen = 4, 5
-	// stopLookTime bounds the scan of /proc before the stop signal, because the scan
+	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
-	stopLookTime = 100 * time.Millisecond
-	// lookPause bounds the CPU time of scans: the pause between two scans of /proc is
-	// this many times as long as the scan before it took. Every exit causes a new scan,
-	// and there may be thousands of processes.
-	lookPause = 10
+	stopScanTime = 100 * time.Millisecond
+	// scanPauseFactor bounds the CPU time of scans: the pause between two scans of /proc
+	// is this many times as long as the scan before it took. Every exit causes a new
+	// scan, and there may be thousands of processes.
+	scanPauseFactor = 10
 	// reraiseTime is for an app that has a handler for the stop signal and is still
 	// killed by that signal. It may have signalled its children, reset the handler and
 	// raised the signal again. A child that has removed its own handler within this time
@@ -63,47 +63,47 @@ const (
 	reraiseTime = 100 * time.Millisecond
 )
 
-func (l *leftovers) begin(signalled, killAt time.Time, sig syscall.Signal) {
-	l.signalled, l.killAt, l.signal = signalled, killAt, sig
+func (l *leftovers) begin(beganAt, killAt time.Time, sig syscall.Signal) {
+	l.beganAt, l.killAt, l.signal = beganAt, killAt, sig
 }
 
 func (l *leftovers) lastCallAt() time.Time {
-	return l.signalled.Add(l.killAt.Sub(l.signalled) * lastCallNum / lastCallDen)
+	return l.beganAt.Add(l.killAt.Sub(l.beganAt) * lastCallNum / lastCallDen)
 }
 
 func (s *supervisor) lastCallLimit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, s.leftovers.lastCallAt())
 }
 
-// sight is the result of one scan of /proc.
-type sight struct {
+// processScan is the result of one scan of /proc.
+type processScan struct {
 	procs  []proc
 	ok     bool // false: /proc does not show our processes, or the scan timed out
 	reaped int  // loop.reaped when the scan began
 	took   time.Duration
 }
 
-// look lists the processes besides usher. It reads /proc in a goroutine, because that
-// is slow with thousands of processes. The list omits usher's own commands, and
-// processes that were reaped during the scan.
-func (s *supervisor) look(ctx context.Context) sight {
-	v := sight{reaped: s.loop.reaped}
+// scanProcesses lists the processes besides usher. It reads /proc in a goroutine,
+// because that is slow with thousands of processes. The list omits usher's own commands,
+// and processes that were reaped during the scan.
+func (s *supervisor) scanProcesses(ctx context.Context) processScan {
+	scan := processScan{reaped: s.loop.reaped}
 	began := time.Now()
 	var procs []proc
 	var ok bool
-	run := s.loop.sys.look(ctx)
+	run := s.loop.sys.listProcesses(ctx)
 	j := s.loop.spawn(func() error { procs, ok = run(); return nil })
 	if s.loop.until(ctx, j.hasEnded) != nil {
-		return v
+		return scan
 	}
-	v.ok, v.took = ok, time.Since(began)
+	scan.ok, scan.took = ok, time.Since(began)
 	for _, p := range procs {
 		owner := s.loop.owners[p.pid] != nil && p.pid != s.app.pid
-		if r, gone := s.loop.exits[p.pid]; !owner && (!gone || r.n <= v.reaped) {
-			v.procs = append(v.procs, p)
+		if r, gone := s.loop.exits[p.pid]; !owner && (!gone || r.n <= scan.reaped) {
+			scan.procs = append(scan.procs, p)
 		}
 	}
-	return v
+	return scan
 }
 
 // rememberProcesses is called just before the app gets its stop signal. It records
@@ -115,11 +115,11 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 		return
 	}
 	s.loop.exits = map[int]reaping{}
-	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
+	scanCtx, cancel := context.WithTimeout(ctx, stopScanTime)
 	defer cancel()
 	l := &s.leftovers
-	l.before, l.asked, l.caught = map[procID]bool{}, map[procID]bool{}, map[procID]bool{}
-	for _, p := range s.look(lookCtx).procs {
+	l.before, l.signalled, l.caught = map[procID]bool{}, map[procID]bool{}, map[procID]bool{}
+	for _, p := range s.scanProcesses(scanCtx).procs {
 		l.remember(p)
 		l.caught[p.procID] = p.catches(s.stopSignal())
 		if p.pid == s.app.pid {
@@ -129,7 +129,7 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 			l.before[p.procID] = true
 		}
 		if p.pid == s.app.pid || s.cfg.Group && p.group == s.app.pid {
-			l.asked[p.procID] = true
+			l.signalled[p.procID] = true
 		}
 	}
 }
@@ -147,11 +147,11 @@ func (l *leftovers) remember(p proc) {
 // kernel kills them when PID 1 exits (pid_namespaces(7)).
 func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.untilCommandsExit()
-	if s.loop.reap(); s.loop.alone {
+	if s.loop.reap(); s.loop.noChildren {
 		return
 	}
 	if s.cfg.Grace == 0 {
-		s.lookAndReport(ctx)
+		s.scanAndReport(ctx)
 		return
 	}
 	s.enter(Leftovers)
@@ -159,7 +159,7 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.beginLeftovers()
 	killCtx, cancel := context.WithDeadlineCause(ctx, s.leftovers.killAt, errShare)
 	defer cancel()
-	if s.askLeftovers(killCtx); s.loop.alone {
+	if s.signalLeftovers(killCtx); s.loop.noChildren {
 		return
 	}
 	s.emit(Event{Kind: LeftoversKilled})
@@ -176,8 +176,8 @@ func (s *supervisor) beginLeftovers() {
 	if s.loop.exits == nil {
 		s.loop.exits = map[int]reaping{}
 	}
-	if !l.signalled.IsZero() {
-		l.appAsked = s.cfg.StopSignal != NoSignal
+	if !l.beganAt.IsZero() {
+		l.appSignalled = s.cfg.StopSignal != NoSignal
 		return
 	}
 	killAt := s.shutdownStart.Add(s.budget.Kill)
@@ -191,60 +191,60 @@ func (s *supervisor) beginLeftovers() {
 	l.begin(begin, killAt, s.stopSignal())
 }
 
-// askLeftovers signals each root when it is due, and all other processes at the last
-// call. It returns when usher has no children or killCtx ends.
-func (s *supervisor) askLeftovers(killCtx context.Context) {
+// signalLeftovers signals each root when it is due, and all other processes at the last
+// call. It returns when usher has no children or when killCtx ends.
+func (s *supervisor) signalLeftovers(killCtx context.Context) {
 	l := &s.leftovers
-	alone := func() bool { return s.loop.alone }
+	noChildren := func() bool { return s.loop.noChildren }
 	for first := true; ; first = false {
-		v := s.look(killCtx)
-		if killCtx.Err() != nil || s.loop.alone {
+		scan := s.scanProcesses(killCtx)
+		if killCtx.Err() != nil || s.loop.noChildren {
 			return
 		}
 		if first && s.app.pid != 0 && s.reason == nil {
-			s.reportLeftovers(v)
+			s.reportLeftovers(scan)
 		}
-		if !v.ok {
-			s.askUnseen(killCtx)
+		if !scan.ok {
+			s.signalWithoutProc(killCtx)
 			return
 		}
-		for _, p := range v.procs {
+		for _, p := range scan.procs {
 			l.remember(p)
 		}
-		next := s.askRoots(v.procs)
+		next := s.signalRoots(scan.procs)
 		if !l.called && !time.Now().Before(l.lastCallAt()) {
-			s.callAll(v)
+			s.callAll(scan)
 		} else if !l.called && l.lastCallAt().Before(next) {
 			next = l.lastCallAt()
 		}
 		nextCtx, cancel := context.WithDeadline(killCtx, next)
-		err := s.loop.until(nextCtx, func() bool { return s.loop.alone || s.loop.reaped != v.reaped })
+		err := s.loop.until(nextCtx, func() bool { return s.loop.noChildren || s.loop.reaped != scan.reaped })
 		cancel()
-		if err == nil && !s.loop.alone {
-			pauseCtx, cancel := context.WithTimeout(killCtx, lookPause*v.took)
-			s.loop.until(pauseCtx, alone)
+		if err == nil && !s.loop.noChildren {
+			pauseCtx, cancel := context.WithTimeout(killCtx, scanPauseFactor*scan.took)
+			s.loop.until(pauseCtx, noChildren)
 			cancel()
 		}
-		if s.loop.alone {
+		if s.loop.noChildren {
 			return
 		}
 	}
 }
 
-// askRoots signals the roots that are due, and returns when the next one is due.
-func (s *supervisor) askRoots(procs []proc) (next time.Time) {
+// signalRoots signals the roots that are due, and returns when the next one is due.
+func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	l := &s.leftovers
 	next = l.killAt
 	var names []string
 	for _, p := range procs {
-		if !p.own || l.asked[p.procID] || p.filter {
+		if !p.own || l.signalled[p.procID] || p.filter {
 			continue
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.asked[p.procID] = true // the process has removed its handler since, so it got the signal
+			l.signalled[p.procID] = true // the process has removed its handler since, so it got the signal
 		case !due.After(time.Now()):
-			names = s.ask(p, l.signal, names)
+			names = s.signalLeftover(p, l.signal, names)
 		case due.Before(next):
 			next = due
 		}
@@ -283,7 +283,7 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 		return later(parent.at)
 	case s.app.pid == 0 && !l.handledAt.IsZero():
 		return later(l.handledAt)
-	case !l.appAsked:
+	case !l.appSignalled:
 		return atOnce
 	case s.app.exit.Signal == l.signal && l.appCaught:
 		return s.app.exited.Add(reraiseTime)
@@ -293,13 +293,13 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 	return later(s.app.exited)
 }
 
-// ask signals p and appends its name to names. SIGCONT follows, because a stopped
-// process handles no signal but SIGKILL until it is continued.
-func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
-	if s.leftovers.asked == nil {
-		s.leftovers.asked = map[procID]bool{}
+// signalLeftover signals p and appends its name to names. SIGCONT follows, because a
+// stopped process handles no signal but SIGKILL until it is continued.
+func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) []string {
+	if s.leftovers.signalled == nil {
+		s.leftovers.signalled = map[procID]bool{}
 	}
-	s.leftovers.asked[p.procID] = true
+	s.leftovers.signalled[p.procID] = true
 	switch err := s.loop.sys.kill(p.pid, sig); err {
 	case nil:
 	case syscall.ESRCH: // it has just exited
@@ -314,74 +314,75 @@ func (s *supervisor) ask(p proc, sig syscall.Signal, names []string) []string {
 
 // lastCall makes the last call, unless the app has exited after the scan.
 func (s *supervisor) lastCall(killCtx context.Context) {
-	if v := s.look(killCtx); v.ok && !s.appExited() {
-		s.callAll(v)
+	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
+		s.callAll(scan)
 	}
 }
 
 // callAll makes the last call: it sends SIGTERM to every process that has not been
 // signalled. With thousands of processes that takes long, so callAll lets the loop
 // handle other events after every reapAtOnce processes, and stops at killAt.
-func (s *supervisor) callAll(v sight) {
+func (s *supervisor) callAll(scan processScan) {
 	l := &s.leftovers
 	l.called = true
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	var names []string
-	for i, p := range v.procs {
+	for i, p := range scan.procs {
 		if i%reapAtOnce == reapAtOnce-1 {
 			s.loop.until(ended, never)
 		}
 		if !time.Now().Before(l.killAt) {
 			break
 		}
-		if r, gone := s.loop.exits[p.pid]; gone && r.n > v.reaped || l.asked[p.procID] || p.pid == s.app.pid {
+		if r, gone := s.loop.exits[p.pid]; gone && r.n > scan.reaped || l.signalled[p.procID] || p.pid == s.app.pid {
 			continue
 		}
-		names = s.ask(p, syscall.SIGTERM, names)
+		names = s.signalLeftover(p, syscall.SIGTERM, names)
 	}
 	if len(names) > 0 {
 		s.emit(Event{Kind: LastCall, Signal: syscall.SIGTERM, Names: names, Count: len(names)})
 	}
 }
 
-// askUnseen is called if /proc cannot be read. It signals all processes that usher can
-// reach, at the time at which the roots would be signalled, and waits until usher has
-// no children or killCtx ends. With --group it signals none, because it cannot exclude
-// the processes of the app's group, which have got the stop signal.
-func (s *supervisor) askUnseen(killCtx context.Context) {
+// signalWithoutProc is called if /proc cannot be read. It signals all processes that
+// usher can reach, at the time at which the roots would be signalled, and waits until
+// usher has no children or killCtx ends. With --group it signals none, because it cannot
+// exclude the processes of the app's group, which have got the stop signal.
+func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
-	alone := func() bool { return s.loop.alone }
+	noChildren := func() bool { return s.loop.noChildren }
 	dueCtx, cancel := context.WithDeadline(killCtx, s.firstDue(proc{}))
 	defer cancel()
-	if s.loop.until(dueCtx, alone) == nil {
+	if s.loop.until(dueCtx, noChildren) == nil {
 		return
 	}
-	if killCtx.Err() == nil && !(s.cfg.Group && l.appAsked) {
+	if killCtx.Err() == nil && !(s.cfg.Group && l.appSignalled) {
 		s.loop.sys.signalAll(l.signal)
 		s.loop.sys.signalAll(syscall.SIGCONT)
 		s.emit(Event{Kind: LeftoversSignalled, Signal: l.signal, Count: -1})
 	}
-	s.loop.until(killCtx, alone)
+	s.loop.until(killCtx, noChildren)
 }
 
-// lookAndReport reports the processes that the kernel will kill when usher exits.
-func (s *supervisor) lookAndReport(ctx context.Context) {
+// scanAndReport reports the processes that the kernel will kill when usher exits.
+func (s *supervisor) scanAndReport(ctx context.Context) {
 	if s.app.pid == 0 {
 		return
 	}
-	lookCtx, cancel := context.WithTimeout(ctx, stopLookTime)
+	scanCtx, cancel := context.WithTimeout(ctx, stopScanTime)
 	defer cancel()
-	s.reportLeftovers(s.look(lookCtx))
+	s.reportLeftovers(s.scanProcesses(scanCtx))
 }
 
-// reportLeftovers reports what the app has left running. Processes of commands that
-// usher has terminated are not the app's, and take a moment to exit.
-func (s *supervisor) reportLeftovers(v sight) {
+// reportLeftovers reports the processes that the app has left running. It omits processes
+// of commands that usher has terminated, because they are not the app's and may still
+// need some time to exit.
+func (s *supervisor) reportLeftovers(scan processScan) {
 	e := Event{Kind: LeftoversFound, Count: -1}
-	if v.ok {
+	if scan.ok {
 		e.Count = 0
-		for _, p := range v.procs {
+		for _, p := range scan.procs {
 			if !s.loop.isEnding(p.group) {
 				e.Names = append(e.Names, p.name)
 				e.Count++
@@ -426,7 +427,7 @@ const (
 func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)
-		s.loop.until(ctx, func() bool { return s.loop.alone })
+		s.loop.until(ctx, func() bool { return s.loop.noChildren })
 		return
 	}
 	if atEnd {
@@ -435,7 +436,7 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 		defer cancel()
 	}
 	wait, thorough := subreaperWait, false
-	for !s.loop.alone && ctx.Err() == nil {
+	for !s.loop.noChildren && ctx.Err() == nil {
 		if exits := s.killRound(ctx, thorough, wait); exits {
 			wait, thorough = subreaperWait, false
 		} else {
@@ -450,11 +451,11 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)
-	if s.loop.until(ctx, func() bool { return j.done || s.loop.alone }) != nil {
+	if s.loop.until(ctx, func() bool { return j.done || s.loop.noChildren }) != nil {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	s.loop.until(ctx, func() bool { return s.loop.alone || s.loop.reaped != reaped })
+	s.loop.until(ctx, func() bool { return s.loop.noChildren || s.loop.reaped != reaped })
 	return s.loop.reaped != reaped
 }

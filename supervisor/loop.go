@@ -21,17 +21,17 @@ type loop struct {
 	questions <-chan chan<- error // from Config.Readiness; nil if that is nil
 	done      chan struct{}       // closed when Run returns, so that post does not block for ever
 
-	owners    map[int]func(Exit)    // by pid: the function to call when a started process exits
-	starting  int                   // how many starts have not returned yet
-	forking   int                   // how many of them may be blocked in vfork
-	unclaimed []status              // statuses of unknown pids that wait4 reported during a start
-	commands  map[*command]struct{} // commands of hooks and probes that have not exited
-	pending   map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
-	killed    map[int]bool          // process groups that got SIGKILL; they may still have processes
-	gcPercent int                   // GOGC before a fork
-	oneProc   bool                  // GOMAXPROCS was 1 before a fork
-	alone     bool                  // the last wait4 returned ECHILD: usher has no children
-	more      bool                  // reap stopped at its limit, so there may be more children to reap
+	owners     map[int]func(Exit)    // by pid: the function to call when a started process exits
+	starting   int                   // how many starts have not returned yet
+	forking    int                   // how many of them may be blocked in vfork
+	unclaimed  []status              // statuses of unknown pids that wait4 reported during a start
+	commands   map[*command]struct{} // commands of hooks and probes that have not exited
+	pending    map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
+	killed     map[int]bool          // process groups that got SIGKILL; they may still have processes
+	gcPercent  int                   // GOGC before a fork
+	oneProc    bool                  // GOMAXPROCS was 1 before a fork
+	noChildren bool                  // the last wait4 returned ECHILD: usher has no children
+	more       bool                  // reap stopped at its limit, so there may be more children to reap
 
 	reaped int             // how many processes have been reaped
 	exits  map[int]reaping // by pid: how they exited; nil: not recorded yet
@@ -128,7 +128,7 @@ func (l *loop) reap() {
 	l.more = true
 	for l.reaped < before+reapAtOnce {
 		pid, ws, err := l.sys.wait()
-		l.alone = err == syscall.ECHILD
+		l.noChildren = err == syscall.ECHILD
 		if err != nil || pid == 0 {
 			l.more = false
 			break

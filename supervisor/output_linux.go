@@ -23,15 +23,15 @@ func (s *linux) flushOutput() {
 // pipe open, because a process that a hook has left running must not be killed by
 // SIGPIPE.
 type copier struct {
-	r      *os.File
-	output func([]byte)
-	line   []byte
-	asked  chan chan struct{} // requests of flush; capacity 2: one when the command exits, one when usher exits
-	ended  chan struct{}      // closed at end of file
+	r        *os.File
+	output   func([]byte)
+	line     []byte
+	requests chan chan struct{} // requests of flush; capacity 2: one when the command exits, one when usher exits
+	ended    chan struct{}      // closed at end of file
 }
 
 func newCopier(r *os.File, output func([]byte)) *copier {
-	return &copier{r: r, output: output, asked: make(chan chan struct{}, 2), ended: make(chan struct{})}
+	return &copier{r: r, output: output, requests: make(chan chan struct{}, 2), ended: make(chan struct{})}
 }
 
 func (c *copier) hasEnded() bool {
@@ -47,15 +47,15 @@ func (c *copier) hasEnded() bool {
 // request before it sets the deadline that ends the reader's Read, and the reader resets
 // that deadline before it receives requests. So no request is missed.
 func (c *copier) flush() {
-	answer := make(chan struct{})
+	reply := make(chan struct{})
 	select {
-	case c.asked <- answer:
+	case c.requests <- reply:
 	case <-c.ended:
 		return
 	}
 	c.r.SetReadDeadline(time.Unix(1, 0))
 	select {
-	case <-answer:
+	case <-reply:
 	case <-c.ended:
 	}
 }
@@ -85,9 +85,9 @@ func (c *copier) run() {
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})
-	var answers []chan struct{}
-	for range len(c.asked) {
-		answers = append(answers, <-c.asked)
+	var replies []chan struct{}
+	for range len(c.requests) {
+		replies = append(replies, <-c.requests)
 	}
 	open := true
 	for total := 0; open && total < pipeSize; {
@@ -100,8 +100,8 @@ func (c *copier) rest(buf []byte) bool {
 		total += n
 	}
 	c.endLine()
-	for _, answer := range answers {
-		close(answer)
+	for _, reply := range replies {
+		close(reply)
 	}
 	return open
 }

@@ -43,9 +43,9 @@ func (s *linux) signalAll(sig syscall.Signal) {
 	}
 }
 
-// look reads /proc. As PID 1 it lists every process except usher itself. That includes
-// processes started by "docker exec", which are no descendants of usher.
-func (s *linux) look(ctx context.Context) func() ([]proc, bool) {
+// listProcesses reads /proc. As PID 1 it lists every process except usher itself. That
+// includes processes started by "docker exec", which are no descendants of usher.
+func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
 		defer s.reads.take()()

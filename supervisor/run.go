@@ -202,7 +202,7 @@ func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
 	}
-	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.alone && len(s.cfg.PostStop) > 0 {
+	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.noChildren && len(s.cfg.PostStop) > 0 {
 		// Kill a post-stop hook that was still running at the deadline, and its children.
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		s.killLeftovers(ctx, true)

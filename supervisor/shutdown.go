@@ -157,7 +157,7 @@ func (s *supervisor) killApp(ctx context.Context) {
 		s.emit(Event{Kind: SignalFailed, PID: s.app.pid, Signal: syscall.SIGKILL, Err: err})
 	}
 	s.killOthers(false)
-	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.signalled)})
+	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.beganAt)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
 	if s.loop.until(goneCtx, s.appExited) != nil {

@@ -275,7 +275,7 @@ func (s *supervisor) execApp() error {
 	for _, sig := range s.pendingSignals {
 		s.warn(signals.Name(sig) + " was received before the app started and is lost: with --exec usher cannot forward it")
 	}
-	if s.loop.reap(); !s.loop.alone {
+	if s.loop.reap(); !s.loop.noChildren {
 		s.warn("processes that the hooks have left running become children of the app, and their output is lost: with --exec usher cannot read it")
 	}
 	s.emit(Event{Kind: AppExec, PID: os.Getpid()})

@@ -382,7 +382,7 @@ func setMachine(t *testing.T, k *fake, line string) {
 	case line == "sockets cannot be listed":
 		k.noSockets = true
 	case scan(line, "reading /proc takes %s", &a):
-		k.lookTime = duration(t, a)
+		k.scanTime = duration(t, a)
 	case scan(line, "the app closes port 80 at %s", &a):
 		k.closesAt = duration(t, a)
 	case scan(line, "a client is connected from %s to %s", &a, &b):

@@ -9,8 +9,9 @@ import (
 // fake for the tests in fake time.
 //
 // The loop calls its methods, which do not block unless their comments say otherwise.
-// start, look and killOthers return a function for the part that may block on a file
-// system or on a long process table; the loop runs it in a goroutine.
+// start, listProcesses and killOthers return a function for the part that may block on a
+// file system or take long with many processes. The loop runs that function in a
+// goroutine.
 type kernel interface {
 	// start returns a function that forks and executes p, and returns a *StartError if
 	// that fails.
@@ -27,10 +28,10 @@ type kernel interface {
 	kill(pid int, sig syscall.Signal) error
 	// group is getpgid(2) of a child that has not been reaped.
 	group(pid int) int
-	// look returns a function that lists the processes that may have to be stopped: as
-	// PID 1 all others of the PID namespace, else all descendants. That function
-	// returns false if /proc does not show them, or ctx ends first.
-	look(ctx context.Context) func() ([]proc, bool)
+	// listProcesses returns a function that lists the processes that may have to be
+	// stopped: as PID 1 all others of the PID namespace, else all descendants. That
+	// function returns false if /proc does not show them, or ctx ends first.
+	listProcesses(ctx context.Context) func() ([]proc, bool)
 	// signalAll sends sig to all processes that can be reached without reading /proc: as
 	// PID 1 to all others, else to the app's process group.
 	signalAll(sig syscall.Signal)
