@@ -8,7 +8,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Parse accepts all common forms of a signal's name or number. Name returns one form.
+// Parse accepts all common forms of a signal's name or number. Name returns the usual form.
 func ExampleParse() {
 	for _, text := range []string{"TERM", "sigquit", "28", "RTMIN+3", "SIGRTMAX-1", "TREM"} {
 		sig, err := signals.Parse(text)

@@ -265,7 +265,7 @@ func TestCloseEndsTheReceiving(t *testing.T) {
 	in := mustOpen()
 	in.Close()
 	back := make(chan os.Signal, 1)
-	signal.Notify(back, syscall.SIGUSR1) // otherwise the next line ends the test
+	signal.Notify(back, syscall.SIGUSR1) // otherwise the signal that is sent next would end the test
 	defer signal.Stop(back)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)

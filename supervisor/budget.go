@@ -93,7 +93,7 @@ func writtenOf(hooks []probes.Target) (sum time.Duration) {
 	return sum
 }
 
-// add returns the largest duration instead of an overflow.
+// add returns a+b, or the largest duration if that sum overflows.
 func add(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -95,8 +95,9 @@ func readKills(path string) (n int, ok bool) {
 	return 0, false
 }
 
-// readSmallFile reads at most one page. os.ReadFile would register a cgroup's file
-// with epoll(7), because the kernel supports poll on it.
+// readSmallFile reads at most one page. It does not use os.ReadFile, which would make the
+// Go runtime register the file with epoll(7), because the kernel supports poll on a
+// cgroup's files.
 func readSmallFile(path string) (string, bool) {
 	if path == "" {
 		return "", false

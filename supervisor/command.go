@@ -65,7 +65,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still
-// running: otherwise each attempt would add another process that cannot be killed.
+// running. If the earlier command cannot be killed, each attempt would otherwise add
+// another such process.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {

@@ -36,7 +36,7 @@ type Config struct {
 	IdleExcept []uint16
 
 	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal received; NoSignal: none
-	StopOn     []syscall.Signal // stop signals beside SIGTERM and SIGINT
+	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT
 
 	Grace       time.Duration // the time limit of the whole shutdown; 0: none, and neither the app nor leftovers get SIGKILL
 	StopReserve time.Duration // the minimum between the app's stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve

@@ -65,7 +65,7 @@ const (
 	DelayFinished                  // Took
 	IdleStarted                    // Took (Config.DrainIdle)
 	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
-	StopSignalSent                 // to the app: Signal (NoSignal: none was sent)
+	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
 	LastCall                       // all processes that had got no such signal before got one now: Signal, Count, Names
@@ -94,8 +94,8 @@ type Event struct {
 	Limit    int64 // bytes; 0: none
 	Signal   syscall.Signal
 	Sent     syscall.Signal
-	Name     string   // of a process
-	Names    []string // of processes
+	Name     string   // the name of a process
+	Names    []string // the names of processes
 	Err      error
 	Text     string
 	Summary  *Summary
@@ -104,7 +104,7 @@ type Event struct {
 // Line is one line that the command of a hook or a probe has printed.
 type Line struct {
 	Phase Phase
-	Name  string // of the target
+	Name  string // the target's name
 	Text  []byte // without its newline; only valid during the call
 }
 

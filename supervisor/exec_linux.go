@@ -178,8 +178,8 @@ func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, er
 	return pid, err
 }
 
-// replace executes the app in the environment in which usher was started: it first
-// undoes what usher has changed since.
+// replace executes the app in this process. Before that it restores the settings of the
+// process with which usher was started.
 func (s *linux) replace(p process) error {
 	if !s.pid1 {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
@@ -242,8 +242,8 @@ const listenPID = "LISTEN_PID="
 // the app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before
 // the fork. Then usher starts itself as "usher --exec", which sets the variable to its
 // own pid and executes the app. The command is not changed if usher's own executable
-// cannot be found (no /proc). Nor is it if the app's executable cannot be found, so that
-// this process reports the error as usual.
+// cannot be found (no /proc), and also not if the app's executable cannot be found, so
+// that this process reports the error as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
@@ -277,7 +277,7 @@ func (s place) candidates(name string, env []string) []string {
 		if dir != "" { // an empty entry is the working directory
 			dir += "/"
 		}
-		all = append(all, s.absolute(dir+name)) // not cleaned, because a script gets it as $0
+		all = append(all, s.absolute(dir+name)) // without filepath.Clean, because a script gets the path as $0
 	}
 	return all
 }

@@ -31,13 +31,14 @@ const (
 )
 
 // readHead reads the beginning of a regular file; nil if that fails. It does not open a
-// FIFO or a device: that could block or have side effects.
+// FIFO or a device, because that could block or have side effects.
 func readHead(path string) []byte {
 	var file syscall.Stat_t
 	if err := syscall.Stat(path, &file); err != nil || file.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return nil
 	}
-	// O_NONBLOCK, because the file may have been replaced by a FIFO or have a lease.
+	// With O_NONBLOCK open(2) does not block if the file has been replaced by a FIFO or has
+	// a lease.
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -112,7 +113,7 @@ func scriptInterpreter(head []byte) (path string, ok bool) {
 	return string(line), len(line) > 0
 }
 
-// carriageReturn adds the most frequent reason for a missing interpreter: the script
+// carriageReturn returns a hint if the reason for a missing interpreter is that the script
 // has Windows line endings.
 func carriageReturn(path string) string {
 	if strings.HasSuffix(path, "\r") {

@@ -19,7 +19,7 @@ const (
 	signalCodeBase = 128 // the signal's number is added, as in the shell
 )
 
-// Exit is how a process ended.
+// Exit describes how a process ended.
 type Exit struct {
 	Status int            // its exit status, 0 to 255, if Signal is 0
 	Signal syscall.Signal // the signal that killed it; 0: it exited

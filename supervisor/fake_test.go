@@ -25,7 +25,7 @@ type fakeProcess struct {
 	handled int  // how many stop signals its handler has handled
 	exiting bool // it exits when its children have exited
 	stopped bool
-	queued  []syscall.Signal // received while it was stopped or being started
+	queued  []syscall.Signal // signals received while it was stopped or being started
 	execed  chan struct{}    // closed when its start has returned
 }
 

@@ -63,7 +63,7 @@ func (s *supervisor) runHook(ctx context.Context, t *probes.Target) {
 	s.emit(Event{Kind: HookFinished, Target: t, Took: time.Since(began), Err: err})
 }
 
-// skipHook reports why a hook is not run.
+// skipHook emits the event HookSkipped with the reason.
 func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	err := context.Cause(ctx)
 	switch err {

@@ -185,7 +185,7 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			l.starting--
 			if err == nil {
 				l.owners[c.pid] = exited
-				delete(l.pending, c.pid) // the old group is empty, because its number was free
+				delete(l.pending, c.pid) // a group with that number is empty, because the pid was free
 				delete(l.killed, c.pid)
 				l.sys.started(p, c)
 			}

@@ -86,9 +86,9 @@ func (s *linux) killOthers(thorough bool) func() {
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new
-// ones. When a child has exited, its own children become children of this process, and
-// the caller starts another round, and so on down the tree. A round reads only the list
-// of children, however many other processes there are.
+// ones. When a child has exited, its own children become children of this process, so
+// the caller starts another round until no children are left. A round reads only the
+// list of children, so other processes on the machine do not slow it down.
 func killChildren() {
 	killed := map[int]bool{}
 	for began, found := time.Now(), true; found && time.Since(began) < killTime; {
@@ -244,7 +244,8 @@ func markFilters(ctx context.Context, all []proc) []proc {
 	return all
 }
 
-// descriptor returns what a descriptor of a process refers to, such as "pipe:[4711]".
+// descriptor returns the target of a process's descriptor in /proc, such as
+// "pipe:[4711]".
 func descriptor(pid int, fd string) string {
 	target, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + fd)
 	return target

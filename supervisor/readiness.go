@@ -13,7 +13,7 @@ import (
 // for a load balancer. It belongs to one Run, which gets it as Config.Readiness.
 type Readiness struct{ questions chan chan<- error }
 
-// NewReadiness returns a Readiness. Ask may be called before Run; it then waits for Run.
+// NewReadiness returns a Readiness. If Ask is called before Run, it waits for Run.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
 // Ask returns nil if the app is ready, else why it is not: a [NotReadyError],

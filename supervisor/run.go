@@ -51,7 +51,7 @@ type supervisor struct {
 	began          time.Time
 	phase          Phase
 	app            app
-	pendingSignals []syscall.Signal // received before the app was started, in order; 0 if one was lost
+	pendingSignals []syscall.Signal // signals received before the app was started, in order; a 0 at the end: later signals were lost
 	laterStops     []syscall.Signal // stop signals received after the first one, kept for the drain or the stop
 	readiness      readiness
 
@@ -105,7 +105,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.runStartHooks(startCtx, PreStart, c.PreStart, never)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // a stop signal was received as the last step succeeded
+		err = context.Cause(startCtx) // not nil if a stop signal was received while the last step succeeded
 	}
 	if err == nil && c.Exec {
 		err = s.execApp()
@@ -123,7 +123,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.loop.until(startCtx, s.appExited)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // a stop signal was received as the app exited
+		err = context.Cause(startCtx) // not nil if a stop signal was received while the app exited
 	}
 
 	// The shutdown. Every step runs, even if others failed. One budget, which began with

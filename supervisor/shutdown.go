@@ -147,7 +147,7 @@ func (s *supervisor) stopSignal() syscall.Signal {
 	case received != 0:
 		return received
 	}
-	return syscall.SIGTERM // no stop signal was received: a step of the startup failed
+	return syscall.SIGTERM // no stop signal was received, because a step of the startup failed
 }
 
 // killApp sends SIGKILL to the app and to all other processes at the deadline.
@@ -174,8 +174,8 @@ const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
-// isShell reports whether name is a shell's. A shell does not forward the signals that
-// it gets to the commands that it runs.
+// isShell reports whether name is the name of a shell. A shell does not forward signals to
+// the commands that it runs.
 func isShell(name string) bool { return slices.Contains(shells, path.Base(name)) }
 
 func (s *supervisor) hintShellLater() {

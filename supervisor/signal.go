@@ -9,7 +9,7 @@ import (
 )
 
 // The effect of a signal depends on the phase: run and the steps of the shutdown assign
-// a handler to onSignal. A handler records or forwards the signal; none of them waits.
+// a handler to onSignal. A handler records or forwards the signal, and never waits.
 
 // isStop reports whether sig is a stop signal: SIGTERM, SIGINT and --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {

@@ -185,9 +185,9 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 	return stop // the caller cancels the job, so there is no retry
 }
 
-// interruptResult returns the result of a hook that was interrupted. If its command
-// handled the signal, it may have signalled its children: the time is recorded for the
-// rule in leftovers.go.
+// interruptResult returns the result of a hook that was interrupted. If the hook's command
+// handled the signal, it may have signalled its children. Then the time is recorded in
+// leftovers, so that usher does not signal these children at once.
 func (s *supervisor) interruptResult(err error) error {
 	var exit exitError
 	if killed := errors.As(err, &exit) && exit.Signal != 0; !killed {

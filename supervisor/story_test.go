@@ -236,7 +236,7 @@ func shellWords(t *testing.T, line string) []string {
 	return words
 }
 
-// behaviour is what a process of a story does.
+// behaviour describes a process of a story.
 type behaviour struct {
 	exitsAfter time.Duration // 0: it does not exit by itself
 	code       int           // the exit status after exitsAfter

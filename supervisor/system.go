@@ -16,7 +16,7 @@ type kernel interface {
 	// start returns a function that forks and executes p, and returns a *StartError if
 	// that fails.
 	start(p process) func() (child, error)
-	// started records that p runs as c.
+	// started records that p has been started as the child c.
 	started(p process, c child)
 	// replace executes p in this process by execve(2). It returns only if that fails,
 	// with a *StartError.
@@ -26,7 +26,7 @@ type kernel interface {
 	wait() (pid int, ws syscall.WaitStatus, err error)
 	// kill is kill(2): a negative pid is a process group.
 	kill(pid int, sig syscall.Signal) error
-	// group is getpgid(2) of a child that has not been reaped.
+	// group returns the process group of a child that has not been reaped (getpgid(2)).
 	group(pid int) int
 	// listProcesses returns a function that lists the processes that may have to be
 	// stopped: as PID 1 all others of the PID namespace, else all descendants. That

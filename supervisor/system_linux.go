@@ -12,7 +12,7 @@ import (
 type linux struct {
 	pid1      bool
 	terminal  int    // a duplicated descriptor of the controlling terminal, or -1
-	cwd       string // after chdir("/"): the former working directory, in which hooks start
+	cwd       string // after chdir("/"): usher's former working directory, in which hooks start
 	inherited []int  // inherited descriptors from 3 on, for the app
 	app       int    // the app's pid, which is also the number of its process group
 	copiers   []*copier

@@ -122,7 +122,7 @@ func (r *run) stopAfter(line string, d time.Duration) {
 }
 
 func (r *run) expect(code int) {
-	r.output.Wait() // first, because cmd.Wait closes the pipes, and all output must be read before
+	r.output.Wait() // all output must be read before cmd.Wait, which closes the pipes
 	r.cmd.Wait()
 	got := r.cmd.ProcessState.ExitCode()
 	r.print(fmt.Sprintf("exit code %d", got))

@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // first: until then SIGTERM ends a Go program
+	inbox, err := signals.Open() // first, because until then SIGTERM ends a Go program
 	if err != nil {
 		fail(err)
 	}
