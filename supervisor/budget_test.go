@@ -19,8 +19,8 @@ func TestBudget(t *testing.T) {
 		want   Budget
 	}{
 		{"no grace, no budget", Config{StopReserve: 5 * s}, Budget{}},
-		{"the app has half of it, at most 10s", Config{Grace: 25 * s}, Budget{Drain: 15 * s, Kill: 25 * s, Grace: 25 * s, Reserve: 10 * s}},
-		{"the app has half of it", Config{Grace: 8 * s}, Budget{Drain: 4 * s, Kill: 8 * s, Grace: 8 * s, Reserve: 4 * s}},
+		{"the app has half of the grace period, at most 10s", Config{Grace: 25 * s}, Budget{Drain: 15 * s, Kill: 25 * s, Grace: 25 * s, Reserve: 10 * s}},
+		{"the app has half of the grace period", Config{Grace: 8 * s}, Budget{Drain: 4 * s, Kill: 8 * s, Grace: 8 * s, Reserve: 4 * s}},
 		{"timeouts whose sum overflows", Config{Grace: 10 * s, PostStop: []probes.Target{hook(math.MaxInt64), hook(math.MaxInt64)}},
 			Budget{Drain: 3 * s, Kill: 8 * s, Grace: 10 * s, Reserve: 5 * s}},
 		{"post-stop has the sum of its timeouts", Config{Grace: 25 * s, PostStop: []probes.Target{hook(2 * s), hook(1 * s)}},

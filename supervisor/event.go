@@ -68,7 +68,7 @@ const (
 	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
-	LastCall                       // all processes that had got no such signal before got one now: Signal, Count, Names
+	LastCall                       // every process that had got no signal to stop it has got one now: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
 	LeftoversFound                 // processes are still running after an app that exited by itself, or at usher's exit without Grace: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit

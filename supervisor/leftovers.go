@@ -26,7 +26,7 @@ import (
 //     signalled gets SIGTERM. This helps, for example, a shell with a trap: the shell
 //     runs the trap only after its foreground child has exited, and that child may
 //     have got no signal.
-//  4. At Budget.Kill every process gets SIGKILL.
+//  4. At killAt every process gets SIGKILL.
 //
 // Without a readable /proc usher does not know which processes are its children.
 // Then step 2 signals all processes that usher can reach, and there is no last call.
@@ -56,10 +56,10 @@ const (
 	// is this many times as long as the scan before it took. Every exit causes a new
 	// scan, and there may be thousands of processes.
 	scanPauseFactor = 10
-	// reraiseTime is for an app that has a handler for the stop signal and is still
-	// killed by that signal. It may have signalled its children, reset the handler and
-	// raised the signal again. A child that has removed its own handler within this time
-	// is treated as signalled.
+	// reraiseTime delays the signal for the roots if the app had a handler for the stop
+	// signal and was still killed by it. Such an app may have signalled its children,
+	// reset the handler and raised the signal again. A child that has removed its own
+	// handler within this time is treated as signalled.
 	reraiseTime = 100 * time.Millisecond
 )
 

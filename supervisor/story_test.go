@@ -253,8 +253,8 @@ type behaviour struct {
 	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals besides TERM, INT and QUIT
 
-	// Processes that it forks: children at its start, daemons at its start as children of
-	// usher, leaves at its exit as children of usher, and forks after forksAfter.
+	// Names of the processes that it forks: children at its start, daemons at its start but
+	// as children of usher, leaves at its exit as children of usher, forks after forksAfter.
 	children, daemons, leaves, forks []string
 	forksAfter                       time.Duration
 
