@@ -62,7 +62,7 @@ const orphan = `(sh -c "kill -PIPE \$PPID; while kill -0 \$PPID 2>&-; do :; done
 
 // Usher runs a probe or a hook in every phase. All of them work although the container
 // lacks files, rights or system calls.
-func TestUsherNeedsNothing(t *testing.T) {
+func TestUsherInABareContainer(t *testing.T) {
 	needRoot(t)
 	forbid := func(errno syscall.Errno) string { return fmt.Sprintf("forbid=%d", errno) }
 	for name, c := range map[string]struct{ mounts, inherit []string }{

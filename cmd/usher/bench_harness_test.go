@@ -89,7 +89,7 @@ func (c *candidate) argv(targets []string) []string {
 		}
 	}
 	switch {
-	case c.name == "dockerize": // its flags end at the first argument that is not a flag, without "--"
+	case c.name == "dockerize": // it needs no "--": its flags end at the first argument that is not a flag
 		return args
 	case c.name == "wait-for-it" && len(targets) == 0:
 		return nil

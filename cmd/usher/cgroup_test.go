@@ -164,7 +164,7 @@ func (g *cgroup) remove() {
 				g.t.Errorf("cannot remove the cgroup: %v", err)
 				break
 			}
-			// A process leaves its cgroup some time after SIGKILL. This polls, because
+			// A process leaves its cgroup some time after SIGKILL. Poll for that, because
 			// version 1 reports an empty cgroup only to the machine's release agent.
 			time.Sleep(time.Millisecond)
 		}

@@ -115,7 +115,7 @@ func runContainer(t *testing.T, words ...string) (stdout, stderr string, code in
 	return stdout, stderr, c.exitCode()
 }
 
-// stop runs docker stop, which sends the stop signal, and SIGKILL after --time (10 s). It
+// stop runs docker stop, which sends the stop signal, and SIGKILL after --time (default: 10 s). It
 // returns the duration.
 func (c *container) stop(options ...string) time.Duration {
 	c.Helper()

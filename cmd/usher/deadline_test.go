@@ -173,7 +173,7 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 }
 
 // A stop signal is not lost among thousands of other signals, which arrive faster than
-// usher forwards them while it has 1,000 children.
+// usher forwards them. Usher has 1,000 children meanwhile.
 func TestStopDuringAFloodOfSignals(t *testing.T) {
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, 37} {
 		t.Run(signals.Name(stop), func(t *testing.T) {

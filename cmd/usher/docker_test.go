@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The tests in this file run usher as PID 1 of containers. The images are made of this
+// The tests in this file run usher as PID 1 of containers. The images are made from this
 // machine's Debian packages (busybox-static, nginx-light), and nothing is pulled. The
 // containers have only a loopback network, which some containers share as in a pod.
 
@@ -178,8 +178,8 @@ func TestDockerSidecarWaits(t *testing.T) {
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
-	// The time of served proves nothing: nginx logs a request after the response, so the
-	// sidecar may print its line earlier.
+	// This does not compare with served, because nginx logs a request after the response,
+	// so the sidecar may print its line earlier.
 	assert.False(t, started.Before(told), "the sidecar started at %v, nginx at %v or later", started, told)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 

@@ -36,7 +36,7 @@ func TestVersionInAnyEnvironment(t *testing.T) {
 	}
 }
 
-func TestDockersOwnInit(t *testing.T) {
+func TestUsherAsDockersInit(t *testing.T) {
 	t.Parallel()
 	docker, log := startDockerd(t)
 	root := newRootfs(t)

@@ -77,7 +77,7 @@ var entrypoints = []entrypoint{
 	{name: "exec, nginx, --stop-signal", command: "./nginx.sh", flags: "--stop-signal QUIT", request: curl, notGroup: master},
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
-	// The signal kills a shell, which does not forward it to its child.
+	// The app is a shell. The signal kills it, and its child does not get the signal.
 	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
@@ -183,7 +183,7 @@ type stopping struct {
 	usher  *process
 	client *process      // nil without a request
 	exited chan int      // receives usher's exit code
-	took   time.Duration // from the signal to usher's exit; set before exited receives
+	took   time.Duration // from the signal to usher's exit; valid once exited has received the code
 }
 
 // stopAtWork starts the entrypoint, and stops it once its request and its job have started.

@@ -66,7 +66,7 @@ func TestExamples(t *testing.T) {
 
 // Each directory in examples/ has a test, and a line in the README.
 func TestEveryExampleIsTested(t *testing.T) {
-	tested := []string{"demo", "embed"} // make demo; TestExampleEmbed
+	tested := []string{"demo", "embed"} // tested by TestReadmeShowsTheOutputOfTheDemo and TestExampleEmbed
 	for name := range dockerExamples {
 		tested = append(tested, name)
 	}

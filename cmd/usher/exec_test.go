@@ -55,8 +55,8 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// Processes that a hook has left running are children of usher's pid, which the app takes
-// over.
+// Processes that a hook has left running are children of usher's process. After execve(2)
+// this process is the app.
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())

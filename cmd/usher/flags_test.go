@@ -374,7 +374,7 @@ func TestOptionsCanBeSetByVariables(t *testing.T) {
 	assert.NotNil(t, c.Env, "with a nil Env the app would get usher's own variables")
 }
 
-// The app does not inherit the environment variables of flags. A few flags have none.
+// The app does not inherit the environment variables of flags. A few flags have no variable.
 func TestAppGetsNoVariableOfAFlag(t *testing.T) {
 	for _, f := range flags {
 		env := []string{f.variable() + "="}

@@ -242,7 +242,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // together with the request above and the one of holdBack, tooMany more than maxWaiting
+	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and the one of holdBack, these are maxWaiting + tooMany
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {

@@ -16,8 +16,8 @@ import (
 )
 
 // skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has
-// everything that tests need, so there it fails the test: a skip would hide that the
-// machine is broken.
+// everything that tests need. There it fails the test instead, because a skip would hide
+// that the machine is broken.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {

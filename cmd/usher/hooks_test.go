@@ -42,8 +42,8 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 	log := r.stderr.rest()
 	assertPrinted(t, log, "drain: hook sh failed after")
-	// A child of the hook that was not killed would run until the deadline, because it
-	// ignores SIGTERM. Usher may still send SIGTERM to a child that is about to exit.
+	// A child of the hook that was not killed would ignore SIGTERM, and get SIGKILL at the
+	// deadline. SIGTERM would prove nothing, because a killed child may still be exiting.
 	assertNotPrinted(t, log, "leftovers: sent SIGKILL")
 }
 

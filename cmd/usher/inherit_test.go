@@ -19,7 +19,7 @@ import (
 // The tests in this file start a program twice, without an init and as the app of usher,
 // and compare the program's state. Only its pid, parent and process group may differ.
 
-// ways are the ways to start the app: with or without usher as PID 1, and usher's flags.
+// ways are the ways to start the app: whether the command is PID 1, and usher's flags.
 var ways = []struct {
 	name  string
 	pid1  bool // if false, the command is a child of PID 1
@@ -67,7 +67,7 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	if !s.pid1 {
 		launch = append([]string{"fork=1"}, launch...)
 	}
-	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the launcher's signal, and fork(2) does not, so the app's state would differ
+	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the launcher's parent-death signal, and fork(2) clears it, so the states would differ
 	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
 	if s.tty != nil {
 		l.tty, l.stdin = s.tty, s.tty
@@ -324,7 +324,7 @@ func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 
 // execve(2) takes strings of up to 128 KiB each, and a quarter of the stack's limit
 // altogether. A hook gets more variables than usher, so execve(2) of the hook may fail.
-func TestArgumentsAndEnvironmentAsLargeAsCanBe(t *testing.T) {
+func TestLargeArgumentsAndEnvironment(t *testing.T) {
 	needRoot(t)
 	var stack unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_STACK, &stack))

@@ -157,8 +157,8 @@ func TestDockerOutOfMemoryIsReported(t *testing.T) {
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
 // An app may take the last process or thread of the pids limit when it starts, and keep it.
-// Usher continues to run, stops the app, and exits with its code. The test uses flags whose
-// probes, hooks or requests block as many of usher's threads as possible.
+// Usher continues to run, stops the app, and exits with its code. In most cases usher's
+// probes, hooks or health checks block as many of its threads as possible.
 //
 // A limit of 10 may be too low for usher itself. Then usher does not start the app.
 func TestAppTakesTheLastThread(t *testing.T) {
@@ -168,7 +168,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 			for _, c := range []struct {
 				name   string
 				flags  string
-				each   string // a flag for each of twelve targets
+				each   string // a flag and its target, given twelve times
 				health bool
 				unread bool // stderr is full and never read
 			}{
@@ -286,8 +286,8 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
-		// On a busy machine there may be one more, because the runtime does not yet count a
-		// thread as idle that is about to become idle.
+		// On a busy machine there may be one more, because a thread that is about to become
+		// idle does not count as idle yet.
 		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
 		r.in.Close()
 		r.code()

@@ -119,7 +119,7 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // as PID 1, usher --grace ends all processes
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace as PID 1 ends all processes, also the bystander
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
@@ -127,7 +127,7 @@ func TestBelowAnotherInit(t *testing.T) {
 }
 
 // Three ushers, one below the other, exit with the app's exit code.
-func TestThreeUshersEndAsOne(t *testing.T) {
+func TestThreeNestedUshers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		app   string

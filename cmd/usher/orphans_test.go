@@ -148,7 +148,7 @@ func TestGrandchildHoldsStdout(t *testing.T) {
 }
 
 // PID 1 of the namespace is a shell; usher is its child and has a sibling.
-func TestNotPID1SignalsOnlyItsOwn(t *testing.T) {
+func TestNotPID1SignalsOnlyItsDescendants(t *testing.T) {
 	needRoot(t)
 	p := launcher{proc: true, merged: true, vars: []string{"grandchild=" + filepath.Join(t.TempDir(), "pid")}}.start(t, "sh", "-c", `
 		sh -c 'trap "echo the sibling got SIGTERM" TERM; while :; do sleep 0.01; done' & sibling=$!

@@ -41,7 +41,7 @@ func TestReadmePod(t *testing.T) {
 	reporter.logsOnFailure("reporter")
 	reporter.stdout().expect("nginx serves")
 
-	// --time, because podman ignores terminationGracePeriodSeconds.
+	// The test passes --time, because podman ignores terminationGracePeriodSeconds.
 	podman.run(t, nil, "pod", "stop", "--time=30", "web")
 	assert.Equal(t, 0, web.exitCode())
 	_, stderr := web.logs()
@@ -105,7 +105,7 @@ func needPodman(t *testing.T) engine {
 	return podman
 }
 
-// mentioning returns the command lines that contain text, of all processes.
+// mentioning returns the command lines of all processes whose command line contains text.
 func mentioning(t *testing.T, text string) string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")

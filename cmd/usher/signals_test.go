@@ -103,9 +103,9 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
-					// The kernel drops a signal for a PID 1 that neither blocks it nor has a
-					// handler for it, so it may have been dropped before usher's first
-					// instruction. In that case the app starts.
+					// The kernel drops a signal for PID 1 if PID 1 neither blocks it nor has a
+					// handler for it. So a SIGTERM before usher's first instruction may be lost.
+					// In that case the app starts.
 					early.Add(1)
 					if _, started := p.stdout.next(); started {
 						p.signal(syscall.SIGTERM)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestTerminalIsTheApps(t *testing.T) {
+func TestAppIsInTheForegroundOfTheTerminal(t *testing.T) {
 	ptm, pts := openPTY(t)
 	screen := readLines(t, ptm)
 	r := launcher{tty: pts}.usher(t, append([]string{"--grace", "20s", "--drain", "echo drained"}, catcher(t)...)...)
@@ -164,9 +164,10 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			}
 			require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
 			screen.expect("app got 28")
-			// Usher must not have forwarded any of the signals above too. It receives signals by
-			// two channels, and forwards those of a channel in order. HUP comes by one channel
-			// and USR1 by the other, so all earlier signals have been forwarded before them.
+			// Each signal above must come from the terminal only, and not from usher as well.
+			// Usher receives signals by two channels, and forwards those of a channel in order.
+			// HUP comes by one channel and USR1 by the other, so usher would have forwarded any
+			// earlier signal before them.
 			usher := pidOf(pid1)
 			r.kill("HUP", usher)
 			screen.expect("app got 1")

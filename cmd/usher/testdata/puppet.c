@@ -363,7 +363,7 @@ static int catch(int argc, char **argv)
 		struct signalfd_siginfo si;
 		char c[256];
 		poll(fds, 2, -1);
-		/* Signals first: a signal sent before the end of stdin is printed before "alive". */
+		/* Read signals first, so that a signal sent before the end of stdin is printed before "alive". */
 		if (fds[0].revents) {
 			if (read(fds[0].fd, &si, sizeof si) < 0 || si.ssi_signo == SIGCHLD)
 				continue;
