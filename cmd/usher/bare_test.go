@@ -73,7 +73,7 @@ func TestUsherInABareContainer(t *testing.T) {
 		"seccomp: EPERM":                        {nil, []string{forbid(syscall.EPERM)}},
 		"seccomp: ENOSYS, as an old kernel has": {nil, []string{forbid(syscall.ENOSYS)}},
 		"SIGCHLD ignored":                       {nil, []string{"ignore=17"}},
-		"all of it":                             {[]string{"readonly"}, []string{"user=65534", "ignore=17", forbid(syscall.EPERM)}},
+		"all of these":                          {[]string{"readonly"}, []string{"user=65534", "ignore=17", forbid(syscall.EPERM)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

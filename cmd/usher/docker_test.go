@@ -86,7 +86,7 @@ func TestDockerInit(t *testing.T) {
 }
 
 // nginx is stopped in the middle of a download, and finishes it.
-func TestDockerNoCutDownload(t *testing.T) {
+func TestDockerStopFinishesADownload(t *testing.T) {
 	needDocker(t)
 	base := nginxImage(t)
 	const signals = `"--stop-on", "QUIT", "--stop-signal", "QUIT"`
@@ -100,7 +100,7 @@ func TestDockerNoCutDownload(t *testing.T) {
 		{"stop signal TERM", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]`, true, 0},
 		{"stop signal TERM, once it is idle", `ENTRYPOINT ["/usher", ` + drain + `, "--drain-idle", "1s", "--"]`, true, 0},
 		// The same stop without these flags interrupts the download.
-		{"TERM straight to nginx", `ENTRYPOINT ["/usher", "--"]`, false, 0},
+		{"stop signal TERM, without flags", `ENTRYPOINT ["/usher", "--"]`, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -174,13 +174,13 @@ func TestDockerSidecarWaits(t *testing.T) {
 	assert.Empty(t, stdout, "the sidecar has started before nginx")
 	assert.Equal(t, page, main.exec("cat", "/usr/share/nginx/html/index.html"))
 
-	told := time.Now()
+	nginxBegun := time.Now()
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
 	// This does not compare with served, because nginx logs a request after the response,
 	// so the sidecar may print its line earlier.
-	assert.False(t, started.Before(told), "the sidecar started at %v, nginx at %v or later", started, told)
+	assert.False(t, started.Before(nginxBegun), "the sidecar started at %v, nginx at %v or later", started, nginxBegun)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 
 	lines.expect("wrote 2")

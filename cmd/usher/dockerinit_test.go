@@ -23,7 +23,7 @@ func TestVersionInAnyEnvironment(t *testing.T) {
 	for name, env := range map[string][]string{
 		"none":          {},
 		"a wait":        {"USHER_WAIT=tcp://127.0.0.1:1", "USHER_WAIT_TIMEOUT=1h", "USHER_GRACE=25s"},
-		"only mistakes": {"USHER_WAIT=nonsense", "USHER_GRACE=long", "USHER_LOG=yaml", "USHER_QUIET=maybe"},
+		"wrong values":  {"USHER_WAIT=nonsense", "USHER_GRACE=long", "USHER_LOG=yaml", "USHER_QUIET=maybe"},
 		"Go's own":      {"GODEBUG=inittrace=1,gctrace=1", "GOGC=1", "GOMAXPROCS=none", "GOTRACEBACK=crash", "GOMEMLIMIT=1MiB"},
 		"of Kubernetes": {"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80"},
 	} {
@@ -84,7 +84,7 @@ func TestUsherAsDockersInit(t *testing.T) {
 		assert.Equal(t, 143, app.exitCode(), "without an init it would be killed: 137")
 	})
 
-	t.Run("flags by the environment", func(t *testing.T) {
+	t.Run("flags from the environment", func(t *testing.T) {
 		app := start(t, "--env", "USHER_GRACE=8s", "--env", "USHER_DRAIN=echo bye", "busybox", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().expect("up")
 		app.stop()

@@ -244,8 +244,8 @@ func (s *stopping) judge(e *entrypoint) (work, order error) {
 		work = fmt.Errorf("the job was interrupted: %q", lastLines(out))
 	}
 	if s.client != nil {
-		if answer, code := s.client.stdout.rest(), s.client.code(); code != 0 || !strings.HasSuffix(answer, "finished") {
-			work = errors.Join(work, fmt.Errorf("the request was interrupted: exit code %d: %q", code, last(answer)))
+		if output, code := s.client.stdout.rest(), s.client.code(); code != 0 || !strings.HasSuffix(output, "finished") {
+			work = errors.Join(work, fmt.Errorf("the request was interrupted: exit code %d: %q", code, last(output)))
 		}
 	}
 	if code != e.code {

@@ -233,7 +233,7 @@ func (e *example) stopInDownload(nginx *container, client engine, host, stop str
 	require.NoError(e.T, err, "the download does not begin")
 	stopping := e.start(e.command(stop))
 	// Once nginx refuses new connections, it has received its stop signal.
-	eventually(e.T, func() bool { return !serves() }, func() string { return "nginx is not stopped" })
+	eventually(e.T, func() bool { return !serves() }, func() string { return "nginx still accepts connections" })
 	rest, err := io.Copy(io.Discard, body)
 	assert.NoError(e.T, err)
 	assert.Equal(e.T, 0, wget.code(), "the download was interrupted")

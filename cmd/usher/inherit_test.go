@@ -190,13 +190,13 @@ func TestAppGetsItsDirectory(t *testing.T) {
 func TestAppGetsItsLimitsAndPriorities(t *testing.T) {
 	t.Parallel()
 	for name, launch := range map[string][]string{
-		"umask 0":         {"umask=0"},
-		"umask 077":       {"umask=077"},
-		"few files":       {"limit=7:64:512"},
-		"files as Docker": {"limit=7:1024:10000"},
-		"files all":       {"limit=7:10000:10000"},
-		"stack and core":  {"limit=3:1048576:16777216", "limit=4:0:0", "limit=1:1000000:2000000", "limit=2:900000000:-1", "limit=12:1:2", "limit=10:5:6", "limit=6:5000:6000"},
-		"priorities":      {"nice=7", "oom=321", "iopriority=16388", "slack=123456"},
+		"umask 0":           {"umask=0"},
+		"umask 077":         {"umask=077"},
+		"few files":         {"limit=7:64:512"},
+		"files, as Docker":  {"limit=7:1024:10000"},
+		"files, hard limit": {"limit=7:10000:10000"},
+		"stack and core":    {"limit=3:1048576:16777216", "limit=4:0:0", "limit=1:1000000:2000000", "limit=2:900000000:-1", "limit=12:1:2", "limit=10:5:6", "limit=6:5000:6000"},
+		"priorities":        {"nice=7", "oom=321", "iopriority=16388", "slack=123456"},
 	} {
 		t.Run(name, func(t *testing.T) { sameState(t, launch, nil) })
 	}
@@ -247,13 +247,13 @@ func TestAppGetsItsIgnoredSignals(t *testing.T) {
 		"of the Go runtime":   "13,23",
 		"the other standard":  "6,12,14,24,25,26,29,30",
 		"the other real-time": sequence(35, 64),
-		"every one": "1,2,3,6,10,12,13,14,15,18,20,21,22,23,24,25,26,28,29,30,32," +
+		"all": "1,2,3,6,10,12,13,14,15,18,20,21,22,23,24,25,26,28,29,30,32," +
 			sequence(34, 64),
-		"and blocked": "1,2,10,15,40",
+		"ignored and blocked": "1,2,10,15,40",
 	} {
 		t.Run(name, func(t *testing.T) {
 			launch := []string{"ignore=" + ignore}
-			if name == "and blocked" {
+			if name == "ignored and blocked" {
 				launch = append(launch, "block="+ignore)
 			}
 			sameState(t, launch, nil)

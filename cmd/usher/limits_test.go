@@ -247,7 +247,7 @@ func fullPipe(t *testing.T) *os.File {
 func hammer(t *testing.T, address string, n int) {
 	t.Helper()
 	var all sync.WaitGroup
-	var answered atomic.Int32
+	var responses atomic.Int32
 	for range n {
 		all.Go(func() {
 			conn, err := net.Dial("tcp", address)
@@ -256,14 +256,14 @@ func hammer(t *testing.T, address string, n int) {
 			}
 			defer conn.Close()
 			_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-			answer, _ := io.ReadAll(conn)
-			if strings.Contains(string(answer), "200 OK") {
-				answered.Add(1)
+			response, _ := io.ReadAll(conn)
+			if strings.Contains(string(response), "200 OK") {
+				responses.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	assert.EqualValues(t, n, answered.Load(), "number of responses")
+	assert.EqualValues(t, n, responses.Load(), "number of responses")
 }
 
 // Usher starts all threads that it may need before it starts the app, and no others. A new

@@ -16,7 +16,7 @@ import (
 // process after the tracer has reaped the process.
 func TestTracedProcesses(t *testing.T) {
 	needRoot(t)
-	t.Run("the app's whole tree, by the app", func(t *testing.T) {
+	t.Run("the app traces its descendants", func(t *testing.T) {
 		t.Parallel()
 		r := launcher{}.start(t, binary(t), "--verbose", "--", puppet(t), "trace", "sh", "-c",
 			`i=0; while [ $i -lt 20 ]; do (true &); i=$((i+1)); done; echo up; read line; exit 6`)
@@ -28,7 +28,7 @@ func TestTracedProcesses(t *testing.T) {
 		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // the shell, and two processes for each orphan
 		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "))
 	})
-	t.Run("the app, by a debugger", func(t *testing.T) {
+	t.Run("a debugger traces the app", func(t *testing.T) {
 		t.Parallel()
 		r := launcher{}.start(t, binary(t), "--verbose", "--", "sh", "-c",
 			`trap 'echo USR1' USR1; trap "exit 7" TERM; echo up; while :; do read line; done`)
@@ -74,7 +74,7 @@ func TestTracedProcesses(t *testing.T) {
 		}
 		assert.Equal(t, 7, r.code())
 	})
-	t.Run("the app, by usher itself", func(t *testing.T) {
+	t.Run("usher traces the app", func(t *testing.T) {
 		t.Parallel()
 		// A program that does not want to be debugged makes its parent the tracer
 		// (PTRACE_TRACEME). Its next execve(2) stops it with SIGTRAP, and usher does not

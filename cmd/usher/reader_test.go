@@ -65,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // only now, because a timer for each line would be slow
+	default: // make a timer only now, because a timer for each line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):

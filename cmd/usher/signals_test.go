@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // no wait for an event: the test varies this time, and usher starts in less than within
+				<-time.After(after) // the test varies the time of the signal; usher starts in less than within
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
