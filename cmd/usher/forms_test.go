@@ -74,7 +74,7 @@ func TestProbeIsStoppedBySIGTERM(t *testing.T) {
 }
 
 // Processes that a probe's command leaves running are killed. Otherwise they would
-// accumulate: a HEALTHCHECK may run every few seconds for months.
+// accumulate, because a HEALTHCHECK may run every few seconds for months.
 func TestProbeLeavesNoProcessRunning(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
