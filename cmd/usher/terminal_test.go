@@ -245,7 +245,7 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	needBash(t)
 	t.Parallel()
-	const app = `$usher --verbose --grace 20s -- sh -c 'stty tostop; echo usher is $PPID; exec $puppet catch app'`
+	const app = `$usher --verbose --grace 20s -- sh -c 'stty tostop; echo parent is $PPID; exec $puppet catch app'`
 	for name, argv := range map[string][]string{
 		"leader of the session": {"sh", "-c", "exec " + app},
 		"a shell's job":         {"bash", "--norc", "--noediting", "-i"},
@@ -259,9 +259,9 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 			if job {
 				typed(t, ptm, app+"; echo code-$?\n")
 			}
-			line := screen.expect("usher is ")
+			line := screen.expect("parent is ")
 			for strings.Contains(line, "$PPID") { // the terminal's echo of the command
-				line = screen.expect("usher is ")
+				line = screen.expect("parent is ")
 			}
 			usher := pidIn(t, strings.TrimRight(line, "\r"))
 			screen.expect("app ready")
