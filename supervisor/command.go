@@ -21,7 +21,7 @@ const killedSoon = 100 * time.Millisecond
 // command is a command of a hook or a probe. Only the loop uses its fields, except that
 // the goroutine in runCommand receives from result.
 type command struct {
-	ctx    context.Context // when it ends the command is terminated
+	ctx    context.Context // when ctx ends the command is terminated
 	phase  Phase
 	name   string
 	target *string // the address of the command's first word; it identifies the target, because all its attempts share it

@@ -22,7 +22,7 @@ type fakeProcess struct {
 	name               string
 	act                behaviour
 
-	handled int  // how many stop signals its handler has handled
+	handled int  // how many stop signals have run its handler
 	exiting bool // it exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started

@@ -169,8 +169,8 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 }
 
 // beginLeftovers sets the deadline of the leftovers if the app got no stop signal.
-// They then have Budget.Reserve: from the app's exit if it exited by itself, from now
-// if the start failed. If a stop signal was received they have until Budget.Kill.
+// Then they may run for Budget.Reserve, which counts from the app's exit, or from now if
+// the app was not started. If a stop signal was received they may run until Budget.Kill.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {

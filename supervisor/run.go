@@ -57,7 +57,7 @@ type supervisor struct {
 
 	stop          func(error) // cancels startCtx with a StopError
 	reason        error       // why the shutdown began; nil: the app exited by itself
-	shutdownStart time.Time   // the times of the budget count from here
+	shutdownStart time.Time   // the start of the shutdown, from which the times of the budget count
 	leftovers     leftovers
 	pid1          bool
 
