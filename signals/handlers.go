@@ -88,7 +88,8 @@ func forwardUnlessPreemption()
 func forwardUnlessOwn()
 
 // record is the data that a handler writes to a pipe: the beginning of the siginfo_t
-// (sigaction(2)). A record of zeros only wakes the reader, which then reads missed.
+// (sigaction(2)). A record of zeros holds no signal. It wakes the reader, which then looks
+// for signals in the array missed.
 type record struct {
 	sig int32
 	_   [5]int32 // si_errno, si_code, padding, si_pid, si_uid
@@ -224,9 +225,10 @@ func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 // real-time signal as often as it was received, and a standard signal once, because the
 // kernel too keeps at most one of a standard signal pending (signal(7)).
 //
-// receive calls deliverMissed after every read. A read always follows after a signal was
-// counted: after that the handler writes a record of zeros, and if this does not fit
-// either, the pipe still holds other records.
+// receive calls deliverMissed after every read. No counted signal is left waiting,
+// because there is always something to read after the count: the handler then writes a
+// record of zeros, and if there is no room for that one either, the pipe still holds
+// other records.
 func deliverMissed(signals []syscall.Signal, deliver func(os.Signal)) {
 	for _, sig := range signals {
 		n := atomic.SwapUint32(&missed[sig], 0)

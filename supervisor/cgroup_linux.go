@@ -76,8 +76,8 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	return max(0, count-m.before), limit
 }
 
-// noLimit is the lowest limit that is treated as none. The value by which v1 means "no
-// limit" is higher, and depends on the page size.
+// Limits from noLimit on mean that there is no limit. Without a limit, cgroup v1 reports
+// an even higher value, which depends on the page size.
 const noLimit = 1 << 60
 
 // readKills reads the line "oom_kill N".

@@ -20,7 +20,7 @@ func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 		v1Max  = "9223372036854771712\n"
 	)
 	for name, c := range map[string]struct {
-		files  map[string]string // under /sys/fs/cgroup; "list" is /proc/self/cgroup
+		files  map[string]string // contents by path under /sys/fs/cgroup; the key "list" is /proc/self/cgroup
 		events string            // the file with the count that must be found
 		limit  int64
 	}{

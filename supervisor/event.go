@@ -73,7 +73,7 @@ const (
 	LeftoversFound                 // processes are still running after an app that exited by itself, or at usher's exit without Grace: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
 	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
-	StopOnHint                     // a signal was forwarded that may have been meant to stop the app: Signal
+	StopOnHint                     // the app got a signal that was perhaps meant to stop it: Signal
 	Exited                         // the last event: Summary
 )
 
@@ -105,7 +105,7 @@ type Event struct {
 type Line struct {
 	Phase Phase
 	Name  string // the target's name
-	Text  []byte // without its newline; only valid during the call
+	Text  []byte // without its newline; valid only during the call of Config.Output
 }
 
 // Summary is the result of a Run and how long its parts took.

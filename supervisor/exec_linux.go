@@ -234,8 +234,9 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 	return last
 }
 
-// listenPID is the variable with the pid of the process for which the descriptors from 3
-// on are meant. A program ignores them if that pid is not its own (sd_listen_fds(3)).
+// listenPID is the beginning of the variable LISTEN_PID in an environment
+// (sd_listen_fds(3)). Its value is the pid of the process that may use the inherited
+// descriptors from 3 on. A program with another pid ignores those descriptors.
 const listenPID = "LISTEN_PID="
 
 // viaSelfExec returns the command and the environment with which the app is started. If
@@ -292,11 +293,11 @@ func (s place) absolute(name string) string {
 }
 
 // leaveDirectory changes to /, so that the file system of usher's working directory can
-// be unmounted, and returns the old directory, to which a command changes by chdir(2)
-// when it is started. If the directory is on FUSE or on a network, usher stays there and
-// commands inherit it, because chdir(2) never returns if the file server does not
-// respond. SIGKILL does not end that call (fs/fuse/dev.c, request_wait_answer), so the
-// container could not exit.
+// be unmounted. It returns the old directory; each command is started there, by chdir(2)
+// in the child. If the directory is on FUSE or on a network, usher stays in it and
+// leaveDirectory returns "": commands then inherit the directory without chdir(2), which
+// never returns if the file server does not respond. SIGKILL does not end that call
+// (fs/fuse/dev.c, request_wait_answer), so the container could not exit.
 func leaveDirectory() string {
 	cwd, err := syscall.Getwd()
 	if err != nil || !slices.Contains(localFileSystems, fileSystemOf(cwd)) || syscall.Chdir("/") != nil {

@@ -56,10 +56,11 @@ const (
 	// is this many times as long as the scan before it took. Every exit causes a new
 	// scan, and there may be thousands of processes.
 	scanPauseFactor = 10
-	// reraiseTime delays the signal for the roots if the app had a handler for the stop
-	// signal and was still killed by it. Such an app may have signalled its children,
-	// reset the handler and raised the signal again. A child that has removed its own
-	// handler within this time is treated as signalled.
+	// reraiseTime is how long after the app's exit the roots are signalled, if the app had
+	// a handler for the stop signal and was killed by that signal nevertheless. Such an app
+	// may have signalled its children, reset the handler and raised the signal again. A
+	// child that has removed its own handler by then must have got the signal, so it is
+	// not signalled again.
 	reraiseTime = 100 * time.Millisecond
 )
 
@@ -345,10 +346,10 @@ func (s *supervisor) callAll(scan processScan) {
 	}
 }
 
-// signalWithoutProc is called if /proc cannot be read. It signals all processes that
-// usher can reach, at the time at which the roots would be signalled, and waits until
-// usher has no children or killCtx ends. With --group it signals none, because it cannot
-// exclude the processes of the app's group, which have got the stop signal.
+// signalWithoutProc is called if /proc cannot be read. It waits until the roots would be
+// signalled, signals all processes that usher can reach, and then waits until usher has
+// no children or killCtx ends. If the app's group has already got the stop signal
+// (--group), it signals none, because it cannot exclude that group.
 func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }

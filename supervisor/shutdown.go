@@ -17,8 +17,9 @@ var (
 	errDrainSkipped = errors.New("SIGINT skipped the drain")
 )
 
-// beginShutdown records why and when the shutdown began. It began at the first stop
-// signal, which requestStop has recorded, at the app's exit, or now.
+// beginShutdown records the reason for the shutdown and the time at which it began. If
+// requestStop has recorded the time of a stop signal, that time is kept. Otherwise it is
+// the time of the app's exit, or now if the app has not exited.
 func (s *supervisor) beginShutdown(reason error) {
 	s.reason = reason
 	s.stopReadiness()

@@ -253,8 +253,11 @@ type behaviour struct {
 	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals besides TERM, INT and QUIT
 
-	// Names of the processes that it forks: children at its start, daemons at its start but
-	// as children of usher, leaves at its exit as children of usher, forks after forksAfter.
+	// Names of the processes that it forks:
+	//   - children: at its start
+	//   - daemons: at its start, with usher as their parent
+	//   - leaves: at its exit, with usher as their parent
+	//   - forks: forksAfter after its start
 	children, daemons, leaves, forks []string
 	forksAfter                       time.Duration
 
@@ -559,8 +562,8 @@ func TestHookVarsReplaceVariablesOfTheSameName(t *testing.T) {
 	assert.Equal(t, []string{"A=1", "A=2", "USHER_REASONS=kept", "USHER_REASON=exit"}, env)
 }
 
-// The loop may receive the stop signal before or after it reaps the app. The first of
-// the two is the reason of the shutdown.
+// The loop may receive the stop signal before or after it reaps the app. Whichever comes
+// first is the reason for the shutdown.
 func TestStopSignalAsTheAppExits(t *testing.T) {
 	s := readStory(`
 -- usher --

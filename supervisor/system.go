@@ -58,7 +58,7 @@ type kernel interface {
 
 // process describes a process to start: the app, or a command of a hook or a probe.
 type process struct {
-	ctx    context.Context // of a command, which is not started if ctx has ended
+	ctx    context.Context // for a command only: the command is not started if ctx has ended
 	argv   []string
 	env    []string
 	app    bool     // gets the terminal, stdin, stdout, stderr and the inherited descriptors
