@@ -20,12 +20,12 @@
 //
 // # Which signals are received
 //
-// All of them except SIGKILL and SIGSTOP, which no process can catch (signal(7)).
-// SIGCHLD is not for the app: it means that a child of this process has exited.
+// All signals except SIGKILL and SIGSTOP, which no process can catch (signal(7)).
+// SIGCHLD is not for the app, because it means that a child of this process has exited.
 //
-// The kernel and the Go runtime also send signals to this process because of something
-// that the process itself has done. Such signals are not received. The same signals are
-// received if another process sends them, by kill(2), tgkill(2) or sigqueue(3).
+// The kernel and the Go runtime also send signals to this process because of its own
+// actions. These are not received. A signal with the same number is received if another
+// process sends it, by kill(2), tgkill(2) or sigqueue(3).
 //
 //	SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGSTKFLT
 //	                   from the kernel for a fault: a Go panic, as usual
@@ -34,8 +34,8 @@
 //	SIGURG             from the Go runtime to its own threads, to preempt goroutines
 //
 // The kernel queues real-time signals, so each of them arrives as often as it was sent.
-// Of a standard signal the kernel keeps at most one pending (signal(7)). This package
-// loses no signal when many arrive at once.
+// A standard signal that is sent again while it is pending is merged with the pending one
+// (signal(7)). This package loses no signal when many arrive at once.
 //
 // # How
 //
@@ -53,8 +53,8 @@
 // and [Open] are received too, except HUP, INT, QUIT and TERM, which end the program
 // with status 128+n, because there is nothing to shut down yet. The program also saves
 // the mask, the ignored signals and the closed descriptors that it was started with. A
-// program without that flag receives signals from Open on, and does not know the closed
-// descriptors.
+// program that is linked without that flag receives signals from Open on, and
+// [InheritedClosedFDs] returns false for all descriptors.
 //
 // # Other processors
 //

@@ -28,12 +28,13 @@ import (
 // stays pending until then. It also saves state that the Go runtime changes before any
 // Go code runs: see [WithInheritedSignals], [InheritedClosedFDs] and [InjectedEnvVars].
 //
-// In every thread that it makes, the runtime unblocks HUP, INT, QUIT and TERM, which end
-// a program, and the signals of faults. At first HUP, INT, QUIT and TERM would have
-// their default action, which the kernel skips for PID 1, so the signal would be lost.
-// Later, until Open, the runtime's handler would exit with status 2. So entry sets a
-// handler for these four that exits with status 128+n. The runtime saves this handler,
-// and calls it instead of exiting with status 2, except for QUIT.
+// The runtime unblocks some signals in every thread that it makes: the signals of faults,
+// and HUP, INT, QUIT and TERM, which end a program. Until the runtime has set its own
+// handlers, these four would have the default action. The kernel skips that action for
+// PID 1, so the signal would be lost. From then until Open, the runtime's handler would
+// exit with status 2. So entry sets a handler for the four that exits with status 128+n.
+// The runtime saves this handler, and calls it instead of exiting with status 2, except
+// for QUIT.
 
 // The state that entry has saved. In a program that was not linked with entry, such as a
 // test, all of it is 0, and inherited gets the mask and the actions from the kernel.
@@ -105,17 +106,17 @@ const (
 	otherPipeSize = 64 << 10
 )
 
-// Signals that the kernel sends to this process because of something that the process
-// has done. Other processes can send them too. The handlers distinguish the two by the
-// siginfo_t: if the kernel has sent the signal, si_code is greater than 0, or, for a
-// failed write, si_pid is the pid of this process.
+// Signals that the kernel sends to this process because of the process's own actions.
+// Other processes can send them too. The siginfo_t shows the sender: if it is the kernel,
+// si_code is greater than 0 or, for a failed write, si_pid is the pid of this process.
 var (
-	// Sent for a fault of this process. The handler passes them to the runtime, which
-	// panics.
+	// The kernel sends these for a fault of this process. The handler then calls the
+	// runtime's handler, which panics.
 	faults = []syscall.Signal{syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSTKFLT}
-	// Sent for a write of this process to a pipe without readers (write(2)) or beyond
-	// RLIMIT_FSIZE, and for exceeding RLIMIT_CPU (setrlimit(2)). The handler drops them.
+	// The kernel sends these for a write of this process to a pipe without readers
+	// (write(2)) or beyond RLIMIT_FSIZE, and for exceeding RLIMIT_CPU (setrlimit(2)). The
+	// handler then drops the signal.
 	own = []syscall.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 )
 
@@ -185,8 +186,9 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	}}, nil
 }
 
-// A pipe that handlers write to. Its writing end is never closed, because a handler that
-// is running on another thread would then write to any file that gets the same number.
+// pipe is a pipe that handlers write to. The writing end, in, is never closed, because a
+// handler that is running on another thread could then write to a file that has got the
+// same descriptor.
 type pipe struct {
 	in  int32
 	out *os.File
@@ -285,9 +287,10 @@ func install() map[syscall.Signal]action {
 	return before
 }
 
-// keepUnblockedThread keeps a thread that blocks no signal until done is closed, because
-// all other threads have the mask with which the process began. Signals stay pending
-// until this thread runs, so Open does not wait for it.
+// keepUnblockedThread keeps one thread that blocks no signal, and returns when done is
+// closed. All other threads have the mask that the Go runtime began with, and entry blocks
+// all signals in that mask. Signals stay pending until this thread runs, so Open does not
+// wait for it.
 func keepUnblockedThread(done <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread exits with this goroutine
 	setMask(unix.SIG_SETMASK, 0)

@@ -18,7 +18,7 @@ DATA exitAction<>+16(SB)/8, $0
 DATA exitAction<>+24(SB)/8, $-1
 GLOBL exitAction<>(SB), RODATA|NOPTR, $32
 
-// entry is the program's first instruction, by the linker's flag -E. The kernel has put
+// The program starts at entry, because it is linked with the flag -E. The kernel has put
 // argc, the arguments, nil, the environment and nil on the stack.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	// Block all signals first: from here on they stay pending.
@@ -121,8 +121,8 @@ TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
 // The kernel calls a signal handler with the signal in R0 and the address of its
 // siginfo_t in R1.
 
-// forwardUnlessFault passes a signal that the kernel has sent for a fault to the runtime.
-// The si_code of such a signal is greater than 0.
+// forwardUnlessFault calls the runtime's handler if the kernel has sent the signal for a
+// fault. The si_code of such a signal is greater than 0.
 TEXT ·forwardUnlessFault(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $0, R9
@@ -133,8 +133,8 @@ TEXT ·forwardUnlessFault(SB), NOSPLIT|NOFRAME, $0-0
 forward:
 	B ·forward(SB)
 
-// forwardUnlessPreemption passes a signal that this process has sent by tgkill(2) to
-// the runtime, which sends it to its threads to preempt goroutines.
+// forwardUnlessPreemption calls the runtime's handler if this process has sent the signal
+// by tgkill(2), because the runtime sends it to its threads to preempt goroutines.
 TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $SI_TKILL, R9
@@ -149,8 +149,9 @@ TEXT ·forwardUnlessPreemption(SB), NOSPLIT|NOFRAME, $0-0
 forward:
 	B ·forward(SB)
 
-// forwardUnlessOwn drops a signal that the kernel has sent because of this process. Then
-// si_code is greater than 0 or, for a failed write, si_pid is the pid of this process.
+// forwardUnlessOwn drops a signal that the kernel has sent because of this process's own
+// actions. The si_code of such a signal is greater than 0 or, for a failed write, si_pid
+// is the pid of this process.
 TEXT ·forwardUnlessOwn(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW SI_CODE(R1), R9
 	CMPW $0, R9
@@ -164,9 +165,9 @@ TEXT ·forwardUnlessOwn(SB), NOSPLIT|NOFRAME, $0-0
 drop:
 	RET
 
-// forward writes a record, the beginning of the siginfo_t. If that fails because the
-// pipe is full, it counts the signal in missed and then writes a record of zeros to wake
-// the reader. If that fails too, the pipe still holds other records that wake the reader.
+// forward writes a record, the beginning of the siginfo_t, to the pipe. If the pipe is
+// full, it counts the signal in missed and then writes a record of zeros, to wake the
+// reader. If the pipe is full again, its other records wake the reader.
 TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW R0, R10
 	MOVD $·pipes(SB), R9

@@ -44,8 +44,8 @@ func (l *listener) sigqueue(sig syscall.Signal) {
 	}
 }
 
-// The kernel queues real-time signals, so each of them must arrive. They are sent faster
-// than the listener prints them, and more of them are pending than the pipe holds.
+// The kernel queues real-time signals, so each of them must arrive. The test sends more of
+// them than the pipe holds, and faster than the listener prints them.
 func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
 	l := startListener(t)
 	burst := []syscall.Signal{34, 40, 64}
@@ -102,8 +102,8 @@ func unread() {
 	fmt.Printf("%d of 40, %d of SIGUSR2\n", got[syscall.Signal(40)], got[syscall.SIGUSR2])
 }
 
-// A fault signal that another process has sent is no fault of the receiver, so it must be
-// received.
+// If another process sends a fault signal, the receiver has no fault, so the signal must
+// be received.
 func TestFaultsThatAreSentAreReceived(t *testing.T) {
 	all := append([]syscall.Signal{syscall.SIGURG}, append(faults, own...)...)
 	t.Run("sigqueue", func(t *testing.T) {
@@ -178,8 +178,8 @@ func fault() {
 }
 
 // The runtime sends SIGURG to its threads to preempt goroutines that do not yield, and
-// these signals must not be received. The test fails without preemption too, because the
-// first endless loop would then be the only goroutine that runs.
+// these signals must not be received. If the runtime could not preempt, the test would
+// fail too, because the first endless loop would be the only goroutine that runs.
 func TestPreemptionIsNotReceived(t *testing.T) {
 	if got := playRole(t, "spin"); got != "other 10\n" {
 		t.Error(got)
@@ -260,7 +260,8 @@ func forks() {
 	fmt.Println(got, "of", each)
 }
 
-// sent receives signals that the kernel and the runtime use too, from another process.
+// sent receives, from another process, the signals that the kernel and the runtime send
+// too.
 func sent() {
 	in := mustOpen()
 	for _, sig := range slices.Concat(faults, own, []syscall.Signal{syscall.SIGURG}) {

@@ -9,8 +9,8 @@ import (
 // Inbox has the channels on which the signals of this process arrive. Tests make an
 // Inbox from plain channels, without [Open].
 type Inbox struct {
-	// Child gets SIGCHLD. It is a level, not a count: one value means that at least
-	// one child has exited, so the receiver must reap until there is none left.
+	// Child gets SIGCHLD. One value means that at least one child has exited, possibly
+	// several, so the receiver must reap until no exited child is left.
 	Child <-chan os.Signal
 	// Control gets TERM, INT, QUIT, HUP and the signals given to [Open], because these
 	// end a wait or begin the shutdown. They have a channel of their own so that a flood

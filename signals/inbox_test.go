@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleEnv is the variable that makes the test binary play one of roles instead of running
-// tests.
+// roleEnv is an environment variable. With it the test binary calls the function of that
+// name in roles, and runs no tests.
 const roleEnv = "USHER_SIGNALS_TEST_ROLE"
 
 var roles = map[string]func(){"listener": listen, "limited": limited, "flooded": flooded}
@@ -66,7 +66,7 @@ func listen() {
 	}
 }
 
-// listener is a process that plays the role of that name.
+// listener is a process that runs the function listen.
 type listener struct {
 	*testing.T
 	cmd    *exec.Cmd

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// notDelivered returns an error if os/signal never delivers sig, or also delivers it when
-// the kernel or the Go runtime has sent it because of this process itself.
+// notDelivered returns an error if os/signal never delivers sig. It also returns an error
+// if os/signal delivers a sig that the kernel or the Go runtime has sent because of this
+// process's own actions, because such a signal is not for the app.
 func notDelivered(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGURG:
@@ -30,10 +31,10 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
 	other := make(chan os.Signal, otherBuffer) // os/signal drops what does not fit
-	// dropped is never read. With a Notify for SIGPIPE, a write to a closed stdout or
-	// stderr returns an error instead of ending the program; with one for SIGXFSZ, so does
-	// a write beyond RLIMIT_FSIZE. signal.Ignore would do the same, but the app would
-	// inherit the ignored signals.
+	// dropped is never read. Because Notify is called for SIGPIPE and SIGXFSZ, a write to a
+	// closed stdout or stderr and a write beyond RLIMIT_FSIZE return an error instead of
+	// ending the program. signal.Ignore would do the same, but the app would inherit the
+	// ignored signals.
 	dropped := make(chan os.Signal, 1)
 	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
 	signal.Notify(child, syscall.SIGCHLD)

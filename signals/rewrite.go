@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Rewrite maps a signal to the one that the app gets instead; 0 means that the app
-// gets none. A signal that is not in the map is forwarded unchanged.
+// Rewrite maps a received signal to the signal that the app gets instead; 0 means that
+// the app gets none. A signal that is not in the map is forwarded unchanged.
 type Rewrite map[syscall.Signal]syscall.Signal
 
 // Apply returns the signal to send instead of sig, and false if sig is dropped. With A:B
@@ -23,8 +23,8 @@ func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 // ParseRewrite parses one rule FROM:TO, with names or numbers on both sides. If TO is 0
 // the signal is dropped.
 //
-// FROM must be a signal that can be received (see [CheckReceivable]), because a rewrite
-// of any other would have no effect. TO may be any signal, SIGKILL and SIGSTOP too.
+// FROM must be a signal that can be received (see [CheckReceivable]), because otherwise
+// the rule would have no effect. TO may be any signal, also SIGKILL or SIGSTOP.
 func ParseRewrite(s string) (from, to syscall.Signal, err error) {
 	left, right, ok := strings.Cut(s, ":")
 	if !ok {

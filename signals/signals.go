@@ -58,7 +58,8 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime parses the rest after RTMIN or RTMAX: nothing, or sign and a number.
+// parseRealTime parses rest, the part of whole after RTMIN or RTMAX: it is empty, or sign
+// followed by a number.
 func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil
@@ -71,7 +72,7 @@ func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signa
 	return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%[2]d and RTMAX-%[2]d to RTMAX", whole, rtMax-rtMin)
 }
 
-// isNumber reports whether s consists of digits only. strconv alone accepts "+15".
+// isNumber reports whether s consists of digits only. strconv.Atoi would accept "+15" too.
 func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
@@ -79,8 +80,9 @@ func isNumber(s string) bool {
 func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
 
 // Name returns a name of sig that [Parse] accepts: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
-// Real-time signals count from the nearer end, as in bash's "kill -l". 32 and 33, which
-// glibc uses itself, have no name: for them Name returns "signal 32" and "signal 33".
+// Real-time signals are counted from SIGRTMIN or SIGRTMAX, whichever is nearer, as in
+// bash's "kill -l". 32 and 33, which glibc uses itself, have no name: Name returns "signal
+// 32" and "signal 33".
 func Name(sig syscall.Signal) string {
 	switch n := int(sig); {
 	case n >= 1 && n < len(names):
@@ -98,9 +100,9 @@ func Name(sig syscall.Signal) string {
 	}
 }
 
-// CheckReceivable returns nil if sig, sent to this process, arrives in an [Inbox] as a
-// signal for the app. Otherwise it returns the reason, as a message for the user: a
-// setting that names such a signal would have no effect, so it should be rejected.
+// CheckReceivable returns nil if a sig that is sent to this process arrives in an [Inbox]
+// as a signal for the app. Otherwise it returns the reason, as a message for the user. A
+// setting with such a signal would have no effect, so it should be rejected.
 func CheckReceivable(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGKILL, syscall.SIGSTOP:

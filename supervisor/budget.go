@@ -7,7 +7,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// DefaultReserve bounds the default of Config.StopReserve, which is half of Grace.
+// DefaultReserve is the upper limit of the default of Config.StopReserve. The default is
+// half of Grace.
 const DefaultReserve = 10 * time.Second
 
 // Budget divides one grace period. Drain, Kill and Grace count from the start of the
@@ -20,7 +21,7 @@ type Budget struct {
 	Drain   time.Duration // when the drain must end
 	Kill    time.Duration // when all processes that are still alive get SIGKILL
 	Grace   time.Duration // when usher must exit; 0: there is no limit
-	Reserve time.Duration // the minimum between the app's stop signal and Kill
+	Reserve time.Duration // the minimum time between the app's stop signal and Kill
 }
 
 // Budget computes the parts of the grace period from Grace, StopReserve and the
@@ -38,9 +39,10 @@ func (c *Config) Budget() Budget {
 // budget is used up.
 const settleTime = 20 * time.Millisecond
 
-// settled returns when usher stops waiting for processes that got SIGKILL. SIGKILL does
-// not end a process in an uninterruptible sleep (a disk that does not respond), and
-// waiting for that process must not use up the time of the post-stop hooks.
+// settled returns how long after the start of the shutdown usher stops waiting for
+// processes that got SIGKILL. SIGKILL does not end a process in an uninterruptible sleep,
+// for example on a disk that does not respond, and the wait for such a process must not
+// use up the time of the post-stop hooks.
 func (b Budget) settled() time.Duration {
 	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
 }

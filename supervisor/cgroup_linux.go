@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// In each memory cgroup the kernel counts the processes that it has killed for
-// lack of memory: oom_kill in memory.events (cgroup v2), or in memory.oom_control
-// (v1, since Linux 4.13). The count includes kills because of the limit of a parent
-// cgroup, or because the machine was out of memory.
+// The kernel counts the processes that it has killed for lack of memory, separately for
+// each memory cgroup. The count is the line oom_kill of memory.events (cgroup v2) or of
+// memory.oom_control (v1, since Linux 4.13). It includes kills because of the limit of a
+// parent cgroup, or because the machine was out of memory.
 
 // memoryCgroup is the memory cgroup of usher and its children.
 type memoryCgroup struct {
@@ -25,9 +25,9 @@ func (s *linux) outOfMemory() (killed int, limit int64) {
 }
 
 // findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
-// container this may be the path on the host, while the container's cgroup is the root
-// of the mount, so the root is tried after it. Tests pass the directory that holds
-// their proc and sys as root.
+// container this may be the path on the host, although the container's cgroup is mounted
+// at the root, /sys/fs/cgroup. So the root is tried too, after the path. Tests put their
+// own proc and sys into a directory and pass it as root.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"
@@ -80,7 +80,7 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 // an even higher value, which depends on the page size.
 const noLimit = 1 << 60
 
-// readKills reads the line "oom_kill N".
+// readKills returns N from the line "oom_kill N" of a file.
 func readKills(path string) (n int, ok bool) {
 	text, ok := readSmallFile(path)
 	if !ok {
@@ -95,9 +95,9 @@ func readKills(path string) (n int, ok bool) {
 	return 0, false
 }
 
-// readSmallFile reads at most one page. It does not use os.ReadFile, which would make the
-// Go runtime register the file with epoll(7), because the kernel supports poll on a
-// cgroup's files.
+// readSmallFile reads at most one page. It does not use os.ReadFile, because the kernel
+// supports poll on a cgroup's files, and then the Go runtime registers the file with
+// epoll(7).
 func readSmallFile(path string) (string, bool) {
 	if path == "" {
 		return "", false

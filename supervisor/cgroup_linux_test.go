@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The contents of the files were copied from Linux 5.10 and 6.18 (cgroup v1), 6.1 and
-// 6.12 (v2).
+// The contents of the files were copied from machines with Linux 5.10 and 6.18 for cgroup
+// v1, and with Linux 6.1 and 6.12 for cgroup v2.
 func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 	const (
 		v1List = "9:name=systemd:/docker/9255e5c8\n4:cpu,memory:/docker/9255e5c8\n0::/docker/9255e5c8\n"
@@ -21,7 +21,7 @@ func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		files  map[string]string // contents by path under /sys/fs/cgroup; the key "list" is /proc/self/cgroup
-		events string            // the file with the count that must be found
+		events string            // the file that must be found, which has the count; "": none
 		limit  int64
 	}{
 		"v2 in a container":  {map[string]string{"list": v2List, "memory.events": v2, "memory.max": "67108864\n"}, "memory.events", 64 << 20},

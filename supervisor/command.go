@@ -65,8 +65,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still
-// running. If the earlier command cannot be killed, each attempt would otherwise add
-// another such process.
+// running. Otherwise, if a command cannot be killed, each new attempt would add a process
+// that cannot be killed either.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -101,10 +101,10 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has exited. If that process had
-// no handler for the signal that interrupt sent, the signal killed it and the rest of its
-// group has not got the signal. Then the group gets the signal now, and the command has
-// finished when the group is empty.
+// commandExited is called when the command's own process has exited. interrupt has sent
+// its signal to that process only. If the process had no handler and was killed by the
+// signal, commandExited sends the signal to the rest of its process group. The command
+// has then finished when the group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if _, pending := l.pending[pgid]; pending {
@@ -139,7 +139,8 @@ func (l *loop) finishCommand(cmd *command, err error) {
 
 // interrupt sends sig once to each command of a phase, because a stop signal was
 // received. Unlike terminate it starts no timer for SIGKILL, so that the commands can
-// clean up. It reports whether any command is running.
+// clean up. It reports whether any command of the phase is running that has not been
+// terminated.
 func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	for cmd := range l.commands {
 		if cmd.phase != phase || cmd.terminated {
@@ -154,9 +155,9 @@ func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	return found
 }
 
-// signalCommand sends a signal to the command's own process, whatever group it is
-// in. SIGCONT follows, because a stopped process handles no signal but SIGKILL until
-// it is continued.
+// signalCommand sends a signal to the command's own process, not to its process group.
+// SIGCONT follows, because a stopped process handles no signal but SIGKILL until it is
+// continued.
 func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 	if cmd.child.pid == 0 { // startCommand calls signalCommand again when the command has started
 		return
@@ -169,7 +170,7 @@ func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 }
 
 // terminateEnded terminates every command whose context has ended. The goroutines in
-// runCommand would do that too, but not before the loop runs again.
+// runCommand would do that too, but only when the loop next handles their calls.
 func (l *loop) terminateEnded() {
 	for cmd := range l.commands {
 		if cmd.ctx.Err() != nil {
@@ -179,9 +180,9 @@ func (l *loop) terminateEnded() {
 }
 
 // terminate sends SIGTERM to a command's process group, and to the command itself if it
-// has left the group. SIGKILL follows after hookKillDelay, also for processes that a
-// shell has left in the group. A command that was interrupted before gets SIGKILL at
-// once, because it has had time to clean up.
+// has left the group. SIGKILL follows after hookKillDelay, even if the command has exited
+// by then, because a shell may have left other processes in the group. A command that was
+// interrupted before gets SIGKILL at once, because it has had time to clean up.
 func (l *loop) terminate(cmd *command) {
 	_, running := l.commands[cmd]
 	if !running || cmd.terminated || cmd.child.pid == 0 {
@@ -224,9 +225,9 @@ func (l *loop) killPendingGroup(pgid int) {
 	delete(l.pending, pgid)
 }
 
-// finishRunning makes runCommand return although the command is running, because it
-// cannot be signalled. The command stays in commands, so that startCommand starts no
-// second command for the same target.
+// finishRunning makes runCommand return although the command is still running. It is
+// called if usher may not signal the command. The command stays in l.commands, so that
+// startCommand starts no second command for the same target.
 func (l *loop) finishRunning(cmd *command) {
 	cmd.givenUp = true
 	select {
@@ -237,9 +238,10 @@ func (l *loop) finishRunning(cmd *command) {
 
 var errCannotSignal = errors.New("it cannot be signalled")
 
-// forgetEmptyGroups removes the process groups that are empty and whose leader has been
-// reaped. The kernel may give the number of such a group to another one, which must not
-// get the SIGKILL.
+// forgetEmptyGroups removes empty process groups from pending and killed. The kernel may
+// reuse the number of a group that is empty and whose leader has been reaped, and the new
+// group must not get the SIGKILL. A command with groupOnly has finished when its group is
+// empty.
 func (l *loop) forgetEmptyGroups() {
 	for pgid, leaderReaped := range l.pending {
 		if leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
@@ -258,8 +260,8 @@ func (l *loop) forgetEmptyGroups() {
 	}
 }
 
-// isEnding reports whether usher has sent SIGTERM or SIGKILL to a process group, because
-// it has terminated the command that is the leader of the group.
+// isEnding reports whether a process group belongs to a command that usher has terminated.
+// Its processes have got SIGTERM or SIGKILL and may still need some time to exit.
 func (l *loop) isEnding(pgid int) bool {
 	_, pending := l.pending[pgid]
 	return pending || l.killed[pgid]

@@ -61,16 +61,17 @@ type Config struct {
 	// a program that does nothing but Run.
 	Detach bool
 
-	// Self is a command that runs this program with only Exec set, and takes the app's
-	// command as further arguments, such as "/proc/self/exe --exec --". It is used if
-	// LISTEN_PID (sd_listen_fds(3)) is this process's pid: the app is started through
-	// Self, which sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
+	// Self is a command that runs this program with only Exec set, for example
+	// "/proc/self/exe --exec --". The app's command is appended to it. If LISTEN_PID
+	// (sd_listen_fds(3)) is this process's pid, Run starts the app by this command, which
+	// sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.
 	Observe func(Event)
-	// Output is called for each line that a command of a hook or a probe prints, from
-	// that command's goroutine; it must not block. nil: the output is dropped.
+	// Output is called for each line that a command of a hook or a probe prints. Each
+	// command has its own goroutine for these calls. Output must not block. nil: the
+	// output is dropped.
 	Output func(Line)
 }
 
@@ -88,8 +89,8 @@ type FieldError struct {
 // Error returns the message with the names of Config's fields.
 func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
 
-// Text returns the message with other names for the fields: name returns the name for a
-// field. A program that fills a Config from flags can use the names of the flags.
+// Text returns the message with other names for the fields. It gets these names from the
+// function name. A program that fills a Config from flags can return the names of flags.
 func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
 
 // Fields returns Field and the names of all fields that the message mentions.
@@ -186,8 +187,8 @@ func (c *Config) validateSignals(v *validation) {
 	}
 }
 
-// validateExec rejects fields that act after the start of the app, because Exec has
-// replaced usher by then.
+// validateExec rejects fields that act after the start of the app, because with Exec the
+// app has replaced usher by then.
 func (c *Config) validateExec(v *validation) {
 	if !c.Exec {
 		return
@@ -209,8 +210,9 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough formats the shortest grace period, in whole seconds, that has room for all
-// durations that the user wrote and for the defaults; "" if it is more than a day.
+// enough returns the shortest sufficient grace period in whole seconds, formatted by
+// format. It is sufficient for all durations that the user wrote and for the defaults. If
+// the durations that the user wrote add up to more than a day, enough returns "".
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

@@ -12,18 +12,21 @@
 //
 // # What ends a phase early
 //
-//   - wait: WaitTimeout (124); SIGTERM, SIGINT, SIGQUIT, SIGHUP or a StopOn
-//     signal (128+n, the app is never started)
-//   - pre-start: a hook that fails (125); a signal as above: the running hook gets
-//     SIGTERM and may run until Budget.Kill, or without Grace as long as it needs
-//   - ready, post-start: a target's within= expires (124) or a hook fails (125), both
-//     of which stop the app as a stop signal would; a stop signal: the probe is
-//     cancelled, the hook gets SIGTERM and may run until Budget.Drain, or without
-//     Grace for one second; the app's exit
-//   - drain: the app's exit; SIGINT; Budget.Drain
-//   - stop: the app's exit; at Budget.Kill all processes get SIGKILL
-//   - leftovers: the exit of usher's last child; SIGKILL as above
-//   - post-stop, which runs after failures too: the deadline
+// The numbers in parentheses are exit statuses of usher.
+//
+//   - wait: WaitTimeout expires (124), or usher receives SIGTERM, SIGINT, SIGQUIT,
+//     SIGHUP or a StopOn signal (128+n). The app is never started.
+//   - pre-start: a hook fails (125), or usher receives one of the same signals (128+n).
+//     After a signal the running hook gets SIGTERM and may run until Budget.Kill, or
+//     without Grace as long as it needs.
+//   - ready, post-start: the app exits; or a target's within= expires (124) or a hook
+//     fails (125), and the app is stopped as by a stop signal; or usher receives a stop
+//     signal. In the last case the probes are cancelled, and a running hook gets SIGTERM
+//     and may run until Budget.Drain, or without Grace for one second.
+//   - drain: the app exits, usher receives SIGINT, or Budget.Drain has passed.
+//   - stop: the app exits. At Budget.Kill all processes get SIGKILL.
+//   - leftovers: usher's last child exits. At Budget.Kill all processes get SIGKILL.
+//   - post-stop: the deadline has passed. This phase runs after failures too.
 //
 // # Processes may finish their work
 //
@@ -45,7 +48,7 @@
 //
 // The kernel counts the processes that it kills for lack of memory (oom_kill of the
 // memory cgroup, v1 and v2). If the app has failed and that count has grown since the
-// app's start, an [OutOfMemory] event reports by how much, with the limit.
+// app's start, an [OutOfMemory] event reports the difference and the memory limit.
 //
 // # One goroutine
 //
@@ -61,12 +64,12 @@
 // statuses that wait4 reports meanwhile are kept until then.
 //
 // fork blocks its thread until execve (vfork). The Go runtime cannot run other
-// goroutines meanwhile if GOMAXPROCS is 1, so Run raises it to 2 during a start. The
-// garbage collector would wait for the thread, so Run pauses it during a start. For a
-// plain init Run does neither, because nothing else has to run before the app has
-// started.
+// goroutines meanwhile if GOMAXPROCS is 1, so Run raises GOMAXPROCS to 2 during a start.
+// The garbage collector would wait for the blocked thread, so Run pauses the collector
+// during a start. For a plain init Run does neither, because nothing else has to run
+// before the app has started.
 //
-// Without Grace usher sends no SIGKILL to the app or to leftovers. With Grace PID 1
-// sends SIGKILL to all other processes at the deadline, by kill(-1). A process that is
-// not PID 1 becomes a subreaper and signals only its own descendants.
+// Without Grace usher sends no SIGKILL to the app or to leftovers. With Grace, if usher is
+// PID 1, it sends SIGKILL to all other processes at the deadline, by kill(-1). If usher is
+// not PID 1, it becomes a subreaper and signals only its own descendants.
 package supervisor

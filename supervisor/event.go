@@ -31,7 +31,7 @@ var phaseNames = [...]string{"idle", "wait", "pre-start", "start", "ready", "pos
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Kind is what an Event reports. The comment on each kind lists the fields that are set
+// Kind is the kind of an Event. The comment on each kind lists the fields that are set
 // besides At and Phase.
 type Kind int
 
@@ -68,9 +68,9 @@ const (
 	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
-	LastCall                       // every process that had got no signal to stop it has got one now: Signal, Count, Names
+	LastCall                       // the processes that had got no stop signal before got SIGTERM: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
-	LeftoversFound                 // processes are still running after an app that exited by itself, or at usher's exit without Grace: Count (-1: unknown), Names
+	LeftoversFound                 // the app exited by itself, or Grace is 0, and other processes are still running: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
 	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
 	StopOnHint                     // the app got a signal that was perhaps meant to stop it: Signal
@@ -108,7 +108,7 @@ type Line struct {
 	Text  []byte // without its newline; valid only during the call of Config.Output
 }
 
-// Summary is the result of a Run and how long its parts took.
+// Summary is the result of a Run, with the durations of its parts.
 type Summary struct {
 	Code    int   // usher's exit status
 	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself

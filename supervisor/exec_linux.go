@@ -70,9 +70,9 @@ func (s *linux) startApp(p process) func() (child, error) {
 		}
 		c := child{pid: pid, flush: func() {}}
 		if terminal >= 0 {
-			// The parent does this, because a child that does it would be stopped by SIGTTOU.
-			// An app that uses the terminal before this call is stopped too, and childStopped
-			// continues it.
+			// The parent makes the app's group the foreground group, because the kernel would
+			// stop a child that tries to do that itself (SIGTTOU). The kernel also stops an
+			// app that uses the terminal before this call; childStopped continues it.
 			setForeground(terminal, pid)
 			c.terminal = true
 		}
@@ -84,8 +84,8 @@ func (s *linux) startApp(p process) func() (child, error) {
 }
 
 // maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one
-// more descriptor above it, which must be below RLIMIT_NOFILE. Descriptors above the
-// limit may be open if it was lowered later.
+// more descriptor above the passed ones, and its number must be below RLIMIT_NOFILE.
+// Descriptors above the limit may be open, if the limit was lowered afterwards.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
@@ -124,9 +124,9 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	}
 }
 
-// outputPipe returns the reading end, which the Go runtime polls, and the descriptor
-// of the writing end. O_NONBLOCK is set on the open file description of the reading
-// end only, so the command's writes block as usual.
+// outputPipe returns the two ends of a pipe. The reading end has O_NONBLOCK, because the
+// Go runtime polls it. The writing end is another open file description without that
+// flag, so the command's writes block as usual.
 func outputPipe() (r *os.File, w int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
@@ -136,8 +136,8 @@ func outputPipe() (r *os.File, w int, err error) {
 	return os.NewFile(uintptr(p[0]), "output"), p[1], nil
 }
 
-// emptyInput opens /dev/null or, in an image without /dev, the reading end of a pipe
-// whose writing end is closed.
+// emptyInput returns a descriptor that is at end of file: /dev/null or, in an image
+// without /dev, the reading end of a pipe whose writing end is closed.
 func emptyInput() (int, error) {
 	fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err == nil {
@@ -152,16 +152,17 @@ func emptyInput() (int, error) {
 }
 
 // place is the directory in which commands start and relative names are looked up;
-// "": the working directory of this process. Goroutines get a copy.
+// "": the working directory of this process. Goroutines get a copy, because the loop may
+// change linux.cwd meanwhile.
 type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
 
-// errLoopEnded is the result of a start that Run did not wait for.
+// errLoopEnded is the error if Run returned before the process was forked.
 var errLoopEnded = errors.New("usher is about to exit")
 
-// fork starts argv, which is p's command or a command that executes it, in a new
-// process group.
+// fork starts argv in a new process group. argv is p's command, or a command that executes
+// p's command (see viaSelfExec).
 func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, err error) {
 	forking := p.forking
 	if forking == nil {
@@ -178,8 +179,8 @@ func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, er
 	return pid, err
 }
 
-// replace executes the app in this process. Before that it restores the settings of the
-// process with which usher was started.
+// replace executes the app in this process. The app gets the inherited descriptors and
+// the inherited signal mask and actions, and is not a subreaper.
 func (s *linux) replace(p process) error {
 	if !s.pid1 {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
@@ -243,8 +244,8 @@ const listenPID = "LISTEN_PID="
 // the app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before
 // the fork. Then usher starts itself as "usher --exec", which sets the variable to its
 // own pid and executes the app. The command is not changed if usher's own executable
-// cannot be found (no /proc), and also not if the app's executable cannot be found, so
-// that this process reports the error as usual.
+// cannot be found (no /proc). It is not changed either if the app's executable cannot be
+// found, so that this process reports the error as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
@@ -283,8 +284,8 @@ func (s place) candidates(name string, env []string) []string {
 	return all
 }
 
-// absolute makes a relative name independent of usher's working directory, which is /
-// when the app runs.
+// absolute makes a relative name absolute if usher has left its working directory (see
+// leaveDirectory).
 func (s place) absolute(name string) string {
 	if filepath.IsAbs(name) || s.cwd == "" {
 		return name
@@ -334,8 +335,9 @@ func unescapeMount(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// releaseFiles closes descriptors that only the app needs, because a process that reads
-// a pipe until end of file would wait for usher too. PID 1 keeps 0, 1 and 2, because
+// releaseFiles closes descriptors that only the app needs. Otherwise a process that reads
+// a pipe from the app would get no end of file while usher runs, because usher has the
+// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because
 // other processes use them through /proc/1/fd: for example a preStop hook runs "echo
 // >/proc/1/fd/1", or a log file is a symbolic link to /proc/1/fd/1. If usher is not PID
 // 1, stdin and stdout are replaced by /dev/null. The descriptors are closed in a

@@ -25,8 +25,8 @@ const (
 	// scriptLine is how much of a script's first line the kernel reads
 	// (BINPRM_BUF_SIZE, 128 before Linux 5.1).
 	scriptLine = 256
-	// interpreterDepth is how many scripts the kernel accepts in a chain in which each
-	// script is the interpreter of the one before (exec_binprm in fs/exec.c).
+	// interpreterDepth is the number of scripts in the longest chain that the kernel
+	// accepts, if the interpreter of a script is a script too (exec_binprm in fs/exec.c).
 	interpreterDepth = 5
 )
 
@@ -55,8 +55,8 @@ func readHead(path string) []byte {
 	return head[:n]
 }
 
-// badFormat returns the reason for ENOEXEC from the file at path; nil if the file may
-// be a script without a "#!" line, which execvp(3) runs by the shell.
+// badFormat returns the reason why execve(2) of path failed with ENOEXEC. It returns nil
+// if the file may be a script without a "#!" line, which execvp(3) runs by the shell.
 func badFormat(path string) error {
 	machine, ok := elfMachine(readHead(path))
 	if !ok {
@@ -68,16 +68,16 @@ func badFormat(path string) error {
 	return syscall.ENOEXEC
 }
 
-// missingInterpreter returns the reason for ENOENT from a file that exists: the
-// interpreter of the script at path, or the loader of the program, does not exist.
-// absolute makes a relative path absolute.
+// missingInterpreter returns the reason why execve(2) of path failed with ENOENT although
+// the file exists: the script's interpreter or the program's loader does not exist. The
+// function absolute makes a relative path absolute.
 func missingInterpreter(path string, absolute func(string) string) error {
 	for range interpreterDepth {
 		head := readHead(path)
 		interpreter, ok := scriptInterpreter(head)
 		if !ok {
-			// For a program of another processor ENOENT means that its emulator, which
-			// binfmt_misc names, does not exist.
+			// For a program that was built for another processor, ENOENT means that the
+			// emulator that is registered in binfmt_misc does not exist.
 			if machine, isELF := elfMachine(head); isELF {
 				if err := otherProcessor(machine); err != nil {
 					return err
@@ -145,8 +145,8 @@ const (
 	elfSmallest64 = 64 // size of the header with 64 bits
 )
 
-// machines are common processors, by their numbers in e_machine (the kernel's
-// elf-em.h). arch is the GOARCH if usher is built for that processor.
+// machines lists common processors. number is the value of e_machine (the kernel's
+// elf-em.h). arch is runtime.GOARCH on that processor; "": usher is not built for it.
 var machines = []struct {
 	number     uint16
 	arch, name string

@@ -49,7 +49,7 @@ func exitOf(ws syscall.WaitStatus) Exit {
 	return Exit{Status: ws.ExitStatus()}
 }
 
-// exitError is the error of a command that did not exit 0.
+// exitError is the error of a command that was killed or exited with a status above 0.
 type exitError struct{ Exit }
 
 func (e exitError) Error() string {
@@ -59,12 +59,12 @@ func (e exitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Status)
 }
 
-// StopError is the reason of a shutdown that a stop signal began.
+// StopError is the reason for a shutdown that a stop signal began.
 type StopError struct{ Signal syscall.Signal }
 
 func (e StopError) Error() string { return "stopped by " + signals.Name(e.Signal) }
 
-// PhaseError is the reason of a shutdown that usher began because a step of the startup
+// PhaseError is the reason for a shutdown that usher began because a step of the startup
 // failed.
 type PhaseError struct {
 	Phase Phase
@@ -76,7 +76,7 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 
 // StartError is the error for a command that could not be started.
 type StartError struct {
-	Name     string // the first word of the command; after a typo it may be a secret, so Error may shorten it
+	Name     string // the first word of the command; Error may shorten it, because after a typo it may be a secret
 	Err      error
 	NotFound bool // usher's exit status is 127, else 126
 }

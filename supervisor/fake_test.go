@@ -132,8 +132,8 @@ func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	return p
 }
 
-// begin delivers the queued signals to a process, and starts the actions that it takes by
-// itself: it forks, exits or stops.
+// begin delivers the queued signals to a process, forks its children, and sets timers for
+// its later forks, its exit and its stop.
 func (k *fake) begin(p *fakeProcess) {
 	if k.alive[p.pid] == nil {
 		return
@@ -374,7 +374,7 @@ func (p *fakeProcess) caught() (set uint64) {
 	return set
 }
 
-// isReader reports whether a process reads the output of another living one.
+// isReader reports whether a process reads the output of another living process.
 func (k *fake) isReader(p *fakeProcess) bool {
 	return len(k.list(func(other *fakeProcess) bool { return other.name == p.act.reads })) > 0
 }

@@ -39,15 +39,15 @@ func (e *InterruptedError) Error() string {
 
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// startHook starts a hook in a goroutine. The hook is cancelled when ctx ends, or when
-// its own timeout has passed, which includes the retries.
+// startHook starts a hook in a goroutine. The hook is cancelled when ctx ends or when its
+// own timeout has passed. That timeout bounds all attempts together.
 func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
 	s.emit(Event{Kind: HookStarted, Target: t})
 	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
 	return s.loop.spawn(func() error { return probes.RunHook(ctx, *t, attempt) })
 }
 
-// runHook runs a hook of the shutdown. When ctx ends it returns without waiting for
+// runHook runs a hook of the shutdown. When ctx ends, runHook returns without waiting for
 // the hook to exit.
 func (s *supervisor) runHook(ctx context.Context, t *probes.Target) {
 	ctx, cancel := context.WithCancel(ctx)

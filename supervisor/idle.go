@@ -43,7 +43,8 @@ func (s *supervisor) listeningPorts(all []socket) []uint16 {
 	return ports
 }
 
-// busyConnections counts the connections to ports in one of busyStates.
+// busyConnections counts the connections whose local port is one of ports and whose state
+// is one of busyStates.
 func busyConnections(all []socket, ports []uint16) int {
 	n := 0
 	for _, k := range all {
@@ -114,7 +115,7 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 
 const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
 
-// errPollAgain ends a pause between two polls.
+// errPollAgain is the cause with which the context of a pause between two polls ends.
 var errPollAgain = errors.New("time to poll again")
 
 // untilNextPoll waits for the pause and then returns errPollAgain. A pause that is not

@@ -10,7 +10,7 @@ import (
 // sends each of them at most one signal to stop it, because many programs finish their
 // work after the first SIGTERM and exit at once on a second one.
 //
-//  1. The app gets its stop signal; with --group its whole process group does.
+//  1. The app gets its stop signal; with --group its whole process group gets it.
 //  2. When the app has exited, the roots get the app's stop signal. A root is a
 //     leftover that is usher's own child, because its parent has exited. Processes
 //     below a root, such as the workers of a prefork server, get no signal from
@@ -22,10 +22,10 @@ import (
 //     the children of a root that exits. A root whose stdin is a pipe from another
 //     leftover, such as tee, is not signalled while the writer is alive, because the
 //     writer would get SIGPIPE.
-//  3. The last call, after four fifths of the time: every process that has not been
-//     signalled gets SIGTERM. This helps, for example, a shell with a trap: the shell
-//     runs the trap only after its foreground child has exited, and that child may
-//     have got no signal.
+//  3. The last call, after four fifths of the time from beganAt to killAt: every process
+//     that has not been signalled gets SIGTERM. An example is the foreground child of a
+//     shell with a trap: the shell runs the trap only after this child has exited, and
+//     the child may have got no signal before.
 //  4. At killAt every process gets SIGKILL.
 //
 // Without a readable /proc usher does not know which processes are its children.
@@ -35,19 +35,19 @@ type leftovers struct {
 	killAt       time.Time      // when all processes get SIGKILL
 	signal       syscall.Signal // the signal for the roots
 	appSignalled bool           // the app got its stop signal
-	handledAt    time.Time      // when an interrupted hook exited that had handled SIGTERM, and so may have signalled its children
+	handledAt    time.Time      // when an interrupted hook exited, if it had handled SIGTERM and so may have signalled its children
 	called       bool           // the last call has been made
 	appCaught    bool           // the app had a handler for its stop signal
 
 	before    map[procID]bool      // usher's children when the app got its signal
 	signalled map[procID]bool      // processes that got a signal to stop them
-	parents   map[procID]int       // each process's last parent that was not usher
+	parents   map[procID]int       // by process: the pid of its last parent that was not usher
 	due       map[procID]time.Time // when to signal each root
 	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
 
-// Constants for the time between the stop signal and SIGKILL.
 const (
+	// The last call is made after this fraction of the time from beganAt to killAt.
 	lastCallNum, lastCallDen = 4, 5
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
@@ -108,9 +108,9 @@ func (s *supervisor) scanProcesses(ctx context.Context) processScan {
 }
 
 // rememberProcesses is called just before the app gets its stop signal. It records
-// usher's children, the parent of every process, which processes have a handler for the
-// signal, and with --group which are in the app's process group and so get the signal
-// too.
+// usher's children, the parent of every process, and which processes have a handler for
+// the signal. With --group it records the processes of the app's group as signalled,
+// because they get the signal together with the app.
 func (s *supervisor) rememberProcesses(ctx context.Context) {
 	if s.cfg.Grace == 0 {
 		return
@@ -169,9 +169,10 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.killLeftovers(goneCtx, len(s.cfg.PostStop) == 0)
 }
 
-// beginLeftovers sets the deadline of the leftovers if the app got no stop signal.
-// Then they may run for Budget.Reserve, which counts from the app's exit, or from now if
-// the app was not started. If a stop signal was received they may run until Budget.Kill.
+// beginLeftovers sets killAt, the deadline of the leftovers, unless sendStopSignal has
+// already set it. If usher received a stop signal, killAt is at Budget.Kill. Otherwise
+// the leftovers may run for Budget.Reserve, but not longer than until Budget.Kill. The
+// reserve counts from the app's exit, or from now if the app was not started.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {
@@ -232,7 +233,8 @@ func (s *supervisor) signalLeftovers(killCtx context.Context) {
 	}
 }
 
-// signalRoots signals the roots that are due, and returns when the next one is due.
+// signalRoots signals the roots that are due, and returns the time at which the next root
+// is due.
 func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	l := &s.leftovers
 	next = l.killAt
@@ -256,8 +258,9 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	return next
 }
 
-// dueTime returns when to signal a root. The time is computed once, when a scan first
-// shows the process as a root, because it depends on how the parent exited.
+// dueTime returns the time at which a root is signalled. It is computed only once, when a
+// scan first shows the process as a root, because it depends on the exit of the parent,
+// and the kernel may reuse the parent's pid.
 func (s *supervisor) dueTime(p proc) time.Time {
 	l := &s.leftovers
 	if due, known := l.due[p.procID]; known {
@@ -313,7 +316,7 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 	return append(names, p.name)
 }
 
-// lastCall makes the last call, unless the app has exited after the scan.
+// lastCall makes the last call, unless the app exits during the scan.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
 		s.callAll(scan)
@@ -404,8 +407,8 @@ func (s *supervisor) untilCommandsExit() {
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL from a goroutine, because a subreaper first has to search
-// /proc for its descendants.
+// killOthers sends SIGKILL to all other processes. A subreaper must first search /proc
+// for its descendants, so it does that in a goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
@@ -421,10 +424,10 @@ const (
 )
 
 // killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped or
-// ctx ends. PID 1 may return before that, because the kernel kills the rest when PID 1
-// exits. A subreaper must kill and reap all of them itself, so with atEnd it waits for
-// subreaperKillTime instead of until ctx ends: on a busy machine a process needs some
-// time to exit.
+// ctx ends. PID 1 sends it only once, because the kernel kills all other processes when
+// PID 1 exits. A subreaper must kill and reap all of them itself. So if atEnd is set, a
+// subreaper waits for subreaperKillTime and not until ctx ends, because a process on a
+// busy machine needs some time to exit.
 func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)
@@ -447,8 +450,8 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 }
 
 // killRound kills the processes that it finds, and reports whether any process exits
-// within wait after that. Then another round is needed, because the process may have had
-// children.
+// within wait after that. If one exits, another round is needed, because the process may
+// have had children.
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)

@@ -18,12 +18,12 @@ type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
 	calls     chan func()         // functions that other goroutines post; unbuffered
-	questions <-chan chan<- error // from Config.Readiness; nil if that is nil
+	questions <-chan chan<- error // calls of Readiness.Ask; nil if Config.Readiness is nil
 	done      chan struct{}       // closed when Run returns, so that post does not block for ever
 
 	owners     map[int]func(Exit)    // by pid: the function to call when a started process exits
 	starting   int                   // how many starts have not returned yet
-	forking    int                   // how many of them may be blocked in vfork
+	forking    int                   // how many of these starts may be blocked in vfork
 	unclaimed  []status              // statuses of unknown pids that wait4 reported during a start
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
 	pending    map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
@@ -34,7 +34,7 @@ type loop struct {
 	more       bool                  // reap stopped at its limit, so there may be more children to reap
 
 	reaped int             // how many processes have been reaped
-	exits  map[int]reaping // by pid: how they exited; nil: not recorded yet
+	exits  map[int]reaping // by pid: how and when each process exited; nil: not recorded yet
 
 	// responsive: the loop must handle signals and deadlines during a start. False for a
 	// plain init, which starts only the app and has no deadline.
@@ -47,7 +47,7 @@ type loop struct {
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
-// status is what wait4 reported about a pid that no start had returned yet.
+// status is the result of wait4 for a pid that no start had returned yet.
 type status struct {
 	pid     int
 	exit    Exit
@@ -58,7 +58,7 @@ type status struct {
 type reaping struct {
 	Exit
 	at time.Time
-	n  int // loop.reaped after it: 1 for the first process that was reaped
+	n  int // loop.reaped after this exit: 1 for the first process that was reaped
 }
 
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
@@ -69,8 +69,8 @@ func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 }
 
 // until runs the loop until done returns true or ctx ends. In the first case it returns
-// nil, in the second ctx's cause. The loop waits nowhere else, and handlers of signals
-// and exits never call until.
+// nil, in the second ctx's cause. The goroutine of the loop waits nowhere else. Handlers
+// of signals and exits never call until.
 func (l *loop) until(ctx context.Context, done func() bool) error {
 	for !done() {
 		var more chan struct{}
@@ -91,8 +91,8 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 		case reply := <-l.questions:
 			l.onQuestion(reply)
 		case <-ctx.Done():
-			// If a process exited just before the deadline, both cases are ready, and select
-			// may have picked this one.
+			// If a process exited just before the deadline, inbox.Child is ready too, and
+			// select may have picked this case. So reap the process before done is called.
 			l.reap()
 			if !done() {
 				return context.Cause(ctx)
@@ -120,9 +120,9 @@ func (l *loop) signal(sig os.Signal) {
 // exit at once, and signals and deadlines must not wait until all of them are reaped.
 const reapAtOnce = 256
 
-// reap reaps the children that have exited. The kernel merges pending SIGCHLDs, so one
-// SIGCHLD may stand for many exits, and reap calls wait4 until it returns no more. After
-// reapAtOnce exits reap stops, and until calls it again.
+// reap reaps the children that have exited. It calls wait4 until no such child is left,
+// because the kernel merges pending SIGCHLDs, so one SIGCHLD may stand for many exits.
+// After reapAtOnce exits reap returns, and until calls it again.
 func (l *loop) reap() {
 	before := l.reaped
 	l.more = true
@@ -185,7 +185,7 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			l.starting--
 			if err == nil {
 				l.owners[c.pid] = exited
-				delete(l.pending, c.pid) // a group with that number is empty, because the pid was free
+				delete(l.pending, c.pid) // the old group of that number is empty, because the kernel has reused the number
 				delete(l.killed, c.pid)
 				l.sys.started(p, c)
 			}
@@ -216,10 +216,10 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// duringFork calls fork in the goroutine of a start. Before and after fork it calls
-// beginFork and endFork in the loop. The lookup of the executable happens before that,
-// because it needs no second P: a thread that is blocked in stat(2) gives up its P, so
-// the loop can run.
+// duringFork calls fork in the goroutine of a start. Before fork it runs beginFork in the
+// loop, and after fork it runs endFork there. The lookup of the executable needs no
+// beginFork, because a thread that is blocked in stat(2) gives up its P (processor of the
+// Go scheduler), so the loop can run.
 func (l *loop) duringFork(fork func()) {
 	prepared := make(chan struct{})
 	if l.post(func() { l.beginFork(); close(prepared) }) {
@@ -230,9 +230,9 @@ func (l *loop) duringFork(fork func()) {
 }
 
 // beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
-// keeps its P (processor of the Go scheduler), so with GOMAXPROCS=1 the loop could not
-// run. The garbage collector has to stop all threads and would wait for this one, so it
-// is paused. SetGCPercent also waits until a collection that is running has ended.
+// keeps its P, so with GOMAXPROCS=1 the loop could not run. The garbage collector has to
+// stop all threads and would wait for this one, so beginFork pauses the collector:
+// SetGCPercent prevents new collections and waits until a running one has ended.
 func (l *loop) beginFork() {
 	if l.forking++; l.forking > 1 {
 		return
@@ -269,8 +269,8 @@ func (l *loop) post(f func()) bool {
 // after runs f in the loop once d has passed.
 func (l *loop) after(d time.Duration, f func()) { time.AfterFunc(d, func() { l.post(f) }) }
 
-// job is the state of a function that runs in a goroutine. The loop sets it when the
-// function has returned.
+// job is the state of a function that runs in a goroutine. The loop sets the fields when
+// the function has returned.
 type job struct {
 	done bool
 	err  error
@@ -278,7 +278,7 @@ type job struct {
 
 func (j *job) hasEnded() bool { return j.done }
 
-// spawn runs f in a goroutine.
+// spawn runs f in a goroutine, and returns its job at once.
 func (l *loop) spawn(f func() error) *job {
 	j := &job{}
 	go func() {

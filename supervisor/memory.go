@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// cgroupTimeout bounds reading the cgroup's files.
+// cgroupTimeout is the time limit for reading the cgroup's files.
 const cgroupTimeout = 50 * time.Millisecond
 
 // reportOutOfMemory reports that the kernel has killed the app, or another process

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxLine is the length in bytes at which a longer line is split.
+// maxLine is the maximum length of a line in bytes. Longer lines are split.
 const maxLine = 16 << 10
 
 // flushOutput passes on everything that commands, and processes that they left running,

@@ -44,7 +44,7 @@ func (s *linux) signalAll(sig syscall.Signal) {
 }
 
 // listProcesses reads /proc. As PID 1 it lists every process except usher itself. That
-// includes processes started by "docker exec", which are no descendants of usher.
+// includes processes started by "docker exec", which are not descendants of usher.
 func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
@@ -62,8 +62,8 @@ func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	}
 }
 
-// killOthers needs one system call as PID 1: the kernel holds tasklist_lock during
-// kill(-1), and fork(2) needs the same lock, so no process can escape by forking.
+// killOthers needs only one system call if usher is PID 1: the kernel holds tasklist_lock
+// during kill(-1), and fork(2) needs the same lock, so no process can escape by forking.
 func (s *linux) killOthers(thorough bool) func() {
 	switch {
 	case s.pid1 || !procIsOurs():
@@ -102,10 +102,11 @@ func killChildren() {
 	}
 }
 
-// killDescendants also kills the processes that killChildren may miss. A kernel without
-// CONFIG_PROC_CHILDREN has no list of children. The list may miss a child while another
-// one exits (proc(5)). The children of a process that survives SIGKILL do not become
-// this process's children.
+// killDescendants also kills the processes that killChildren may miss:
+//   - all of them, because a kernel without CONFIG_PROC_CHILDREN has no list of children
+//   - a child that is not in the list because another child exits meanwhile (proc(5))
+//   - the children of a process that survives SIGKILL, because they do not become
+//     children of this process
 func killDescendants() {
 	for _, p := range descendants(context.Background()) {
 		syscall.Kill(p.pid, syscall.SIGKILL)
@@ -215,9 +216,9 @@ func readOnce(path string, buf []byte) []byte {
 	return buf[:n]
 }
 
-// markFilters sets filter on those of usher's children whose stdin is a pipe that
-// another living process has as its stdout or stderr, such as tee or a log formatter.
-// A process whose descriptors cannot be read is not marked.
+// markFilters sets filter on each child of usher whose stdin is a pipe, if that pipe is
+// the stdout or stderr of another living process. Examples are tee and log formatters. A
+// process whose descriptors cannot be read is not marked.
 func markFilters(ctx context.Context, all []proc) []proc {
 	readers := map[string]int{} // from "pipe:[INODE]" to the reader's index in all
 	for i, p := range all {

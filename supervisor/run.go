@@ -13,7 +13,7 @@ import (
 )
 
 // Run supervises one app: it waits, starts the app, acts as its init, and shuts it
-// down. It returns the exit status that the process should exit with, and the reason of
+// down. It returns the exit status that the process should exit with, and the reason for
 // the shutdown: nil if the app exited by itself, StopError after a stop signal,
 // *PhaseError if a step of the startup failed. If c is not valid, or Run cannot open an
 // inbox, it starts nothing and returns CodeFault and the error.
@@ -75,8 +75,8 @@ type app struct {
 	terminal  bool // its process group became the terminal's foreground group
 	continued bool // childStopped has sent SIGCONT, and does not do so again
 
-	// The last forwarded signal that was no stop signal. The sender may have meant it
-	// as one; see hintStopOn.
+	// The last forwarded signal that was not a stop signal. Its sender may have meant to
+	// stop the app; see hintStopOn.
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer
@@ -86,7 +86,7 @@ type app struct {
 func (s *supervisor) appExited() bool { return !s.app.exited.IsZero() }
 
 // run goes through the timeline in doc.go from start to end. The first stop signal ends
-// startCtx, and with it every wait of the startup. The waits of the shutdown are bounded
+// startCtx, so that every wait of the startup ends. The waits of the shutdown are bounded
 // by parts of the budget.
 func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s := newSupervisor(c, sys)
@@ -126,8 +126,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = context.Cause(startCtx) // not nil if a stop signal was received while the app exited
 	}
 
-	// The shutdown. Every step runs, even if others failed. One budget, which began with
-	// the first stop signal or the app's exit, bounds all of them together.
+	// The shutdown. Every step runs, even if others failed. One budget bounds all steps
+	// together. It counts from shutdownStart.
 	s.beginShutdown(err)
 	if s.app.pid != 0 && !s.appExited() {
 		s.drain(ctx)

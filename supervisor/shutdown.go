@@ -168,9 +168,9 @@ func (s *supervisor) killApp(ctx context.Context) {
 	}
 }
 
-// shellHintDelay: if the app is a shell and is still running so long after its stop
-// signal, the log suggests "exec", because the shell is probably waiting for a child that
-// got no signal.
+// shellHintDelay is the time from the stop signal to a hint in the log that suggests
+// "exec". The log has the hint if the app is a shell and is still running then, because
+// the shell is probably waiting for a child that got no signal.
 const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}

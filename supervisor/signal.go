@@ -11,13 +11,13 @@ import (
 // The effect of a signal depends on the phase: run and the steps of the shutdown assign
 // a handler to onSignal. A handler records or forwards the signal, and never waits.
 
-// isStop reports whether sig is a stop signal: SIGTERM, SIGINT and --stop-on.
+// isStop reports whether sig is a stop signal: SIGTERM, SIGINT or a signal of --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(s.cfg.StopOn, sig)
 }
 
-// requestStop begins the shutdown at the first stop signal, from which the budget
-// counts. Later stop signals are kept for the drain or the stop.
+// requestStop begins the shutdown at the first stop signal. The budget counts from this
+// time. Later stop signals are kept for the drain or the stop.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -31,8 +31,8 @@ func (s *supervisor) requestStop(sig syscall.Signal) {
 	s.stop(StopError{sig})
 }
 
-// maxPending bounds how many signals are kept until the app is started, and how many stop
-// signals after the first one, so that a flood of signals cannot use up the memory.
+// maxPending is the maximum length of pendingSignals and of laterStops, so that a flood of
+// signals cannot use up the memory.
 const maxPending = 1024
 
 // signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end
@@ -153,11 +153,11 @@ func (s *supervisor) signalApp(sig syscall.Signal) error {
 }
 
 const (
-	// stopOnWindow: if the app exits so soon after a forwarded signal, the signal was
+	// If the app exits within stopOnWindow after a forwarded signal, the signal was
 	// probably meant to stop the app, and the log suggests --stop-on.
 	stopOnWindow = time.Minute
-	// stopOnDelay: if the app is still running so long after a forwarded signal that images
-	// use as STOPSIGNAL, the log suggests --stop-on too.
+	// stopOnDelay is the time from a forwarded signal to the same hint, if the app is still
+	// running then. It is for signals that images use as STOPSIGNAL: see hintStopOnLater.
 	stopOnDelay = 5 * time.Second
 )
 

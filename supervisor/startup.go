@@ -114,8 +114,8 @@ func (s *supervisor) cancelTime() time.Duration {
 	return min(cancelTime, time.Until(start.Add(s.budget.Drain)))
 }
 
-// runStartHooks runs the hooks of a phase of the startup in order, until one fails. If
-// early returns true it returns nil.
+// runStartHooks runs the hooks of a phase of the startup in order, until one fails. When
+// early returns true, runStartHooks cancels the running hook and returns nil.
 func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
 	if len(hooks) == 0 {
 		return nil

@@ -222,8 +222,8 @@ func (s story) config(t *testing.T) Config {
 	return c
 }
 
-// shellWords splits a command line into words. It may have single quotes and several
-// lines.
+// shellWords splits a command line into words. The command line may have single quotes
+// and several lines.
 func shellWords(t *testing.T, line string) []string {
 	t.Helper()
 	var words []string

@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// kernel is everything that Run needs from the operating system. linux implements it, and
-// fake for the tests in fake time.
+// kernel is everything that Run needs from the operating system. The type linux
+// implements it with system calls, the type fake for the tests in fake time.
 //
-// The loop calls its methods, which do not block unless their comments say otherwise.
+// The loop calls the methods. They do not block, with the exceptions in their comments.
 // start, listProcesses and killOthers return a function for the part that may block on a
 // file system or take long with many processes. The loop runs that function in a
 // goroutine.
@@ -21,22 +21,25 @@ type kernel interface {
 	// replace executes p in this process by execve(2). It returns only if that fails,
 	// with a *StartError.
 	replace(p process) error
-	// wait reaps one child: pid 0 if no child has changed its state, ECHILD if there are
-	// no children.
+	// wait is wait4(2): it returns a child that has exited, was stopped or was continued.
+	// It returns pid 0 if no child has changed its state, and ECHILD if there are no
+	// children.
 	wait() (pid int, ws syscall.WaitStatus, err error)
 	// kill is kill(2): a negative pid is a process group.
 	kill(pid int, sig syscall.Signal) error
 	// group returns the process group of a child that has not been reaped (getpgid(2)).
 	group(pid int) int
 	// listProcesses returns a function that lists the processes that may have to be
-	// stopped: as PID 1 all others of the PID namespace, else all descendants. That
-	// function returns false if /proc does not show them, or ctx ends first.
+	// stopped: if usher is PID 1, all other processes of the PID namespace, else all
+	// descendants. That function returns false if /proc does not show these processes, or
+	// if ctx ends first.
 	listProcesses(ctx context.Context) func() ([]proc, bool)
-	// signalAll sends sig to all processes that can be reached without reading /proc: as
-	// PID 1 to all others, else to the app's process group.
+	// signalAll sends sig to all processes that can be reached without reading /proc: if
+	// usher is PID 1, to all other processes, else to the app's process group.
 	signalAll(sig syscall.Signal)
-	// killOthers returns a function that sends SIGKILL to this process's children, or if
-	// thorough to all descendants. As PID 1 killOthers itself sends it to all others.
+	// killOthers returns a function that sends SIGKILL to usher's children or, if thorough
+	// is set, to all descendants. If usher is PID 1, killOthers itself sends SIGKILL to all
+	// other processes, and the function does nothing.
 	killOthers(thorough bool) func()
 	// becomeSubreaper makes usher the parent of orphans among its descendants, unless it
 	// is PID 1, which is their parent anyway. seesAll reports whether usher can find every
@@ -52,7 +55,7 @@ type kernel interface {
 	// flushOutput passes on everything that commands, and processes that they left
 	// running, have printed so far.
 	flushOutput()
-	// appExited takes the terminal's foreground back from the app.
+	// appExited makes usher's process group the terminal's foreground group again.
 	appExited()
 }
 
@@ -61,7 +64,7 @@ type process struct {
 	ctx    context.Context // for a command only: the command is not started if ctx has ended
 	argv   []string
 	env    []string
-	app    bool     // gets the terminal, stdin, stdout, stderr and the inherited descriptors
+	app    bool     // it is the app, which gets the terminal, stdin, stdout, stderr and the inherited descriptors
 	detach bool     // with app: Config.Detach
 	self   []string // with app: Config.Self
 	output func(line []byte)

@@ -19,9 +19,10 @@ type linux struct {
 	memory    memoryCgroup
 
 	// A goroutine in a system call that blocks occupies a thread, and usher creates all
-	// its threads before the app starts. To need few of them, it starts one command at a
+	// its threads before the app starts. To need few threads, usher starts one command at a
 	// time, and one goroutine at a time reads /proc, sockets and the cgroup's files. The
-	// start of the app takes no turn, so a command whose start blocks does not delay it.
+	// start of the app takes no turn, so a command whose start blocks does not delay the
+	// app.
 	commands, reads turn
 }
 
@@ -42,7 +43,8 @@ func newSystem() kernel {
 
 // inheritedFiles returns the descriptors from 3 on that usher inherited, and sets
 // close-on-exec on them, so that hooks do not get them. startApp passes them to the app.
-// Only inherited descriptors lack that flag, because Go sets it on all that it opens.
+// A descriptor without close-on-exec is an inherited one, because Go sets that flag on
+// every descriptor that it opens.
 func inheritedFiles() []int {
 	var fds []int
 	for _, fd := range openFiles() {

@@ -8,7 +8,8 @@ import (
 )
 
 // ownTerminal returns a descriptor of the terminal whose foreground process group is
-// usher's own; -1 if there is none. Only the foreground group may set another one.
+// usher's own; -1 if there is none. Only a process in the foreground group may make
+// another group the foreground group.
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
