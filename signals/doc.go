@@ -40,7 +40,7 @@
 // # How
 //
 // Package os/signal cannot do this. It merges signals that arrive fast, never delivers
-// 27 and 32 to 34, and does not report the sender. It receives nothing in the first
+// signals 27 and 32 to 34, and does not report the sender. It receives nothing in the first
 // millisecond of a program, and a SIGTERM in that time ends the program with status 2,
 // as PID 1 too. So on amd64 and arm64 every signal has a handler of this package;
 // handlers.go explains it.

@@ -16,7 +16,7 @@ import (
 )
 
 // Each signal gets one of our own handlers, a few instructions in handlers_*.s, instead
-// of the runtime's. The handler writes the beginning of the siginfo_t to a pipe, from
+// of the runtime's handler. Our handler writes the beginning of the siginfo_t to a pipe, from
 // which a goroutine reads it. If the pipe is full, the handler counts the signal in
 // missed, and the goroutine delivers it from there, so that no signal of a flood is
 // lost. A handler runs once for each signal that the kernel has queued, so signals are
@@ -203,9 +203,8 @@ func newPipe(size int) (pipe, error) {
 	return pipe{int32(p[1]), os.NewFile(uintptr(p[0]), "signals")}, nil
 }
 
-// receive passes the signals that are written to this pipe to deliver, until the pipe
-// is closed. A record is always read as a whole, because it is written as a whole: it is
-// smaller than PIPE_BUF (pipe(7)).
+// receive calls deliver for each signal in this pipe, until the pipe is closed. Each read
+// returns whole records, because writes of up to PIPE_BUF bytes are atomic (pipe(7)).
 func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 	var records [64]record
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&records)), len(records)*recordSize)
@@ -224,8 +223,8 @@ func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 }
 
 // deliverMissed delivers the signals for which the pipe had no room. It delivers a
-// real-time signal as often as it was received, and a standard signal once, because the
-// kernel too keeps at most one of a standard signal pending (signal(7)).
+// real-time signal as often as it was received. It delivers a standard signal only once,
+// because the kernel also merges standard signals that are pending (signal(7)).
 //
 // receive calls deliverMissed after every read. No counted signal is left waiting,
 // because there is always something to read after the count: the handler then writes a
@@ -243,15 +242,16 @@ func deliverMissed(signals []syscall.Signal, deliver func(os.Signal)) {
 	}
 }
 
-// firstRealTime is the kernel's SIGRTMIN. glibc's is 34, because it uses the first two
-// real-time signals for its threads.
+// firstRealTime is the kernel's SIGRTMIN. The SIGRTMIN of glibc is 34, because glibc uses
+// the first two real-time signals for its threads.
 const firstRealTime = 32
 
 // install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
-	// signal.Ignore makes the Go runtime leave a signal alone. Otherwise it would reset
-	// the inherited ignored signals to the default action in every child, and os.File
-	// would end the process by SIGPIPE after a write to a closed stdout or stderr.
+	// After signal.Ignore the Go runtime does not change the action of a signal. Otherwise
+	// the runtime would reset the inherited ignored signals to the default action in every
+	// child, and os.File would end the process by SIGPIPE after a write to a closed stdout
+	// or stderr.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)
@@ -328,7 +328,7 @@ var inherited = func() (was struct {
 // process was started with, except an ignored SIGCHLD. A program that f starts, by fork
 // or exec, inherits them.
 //
-// While f runs, this process ignores these signals too. A signal that arrives then is
+// While f runs, this process ignores these signals too. If one of them arrives then, it is
 // lost, as it would be in the program that f starts. If f forks by package syscall, an
 // ignored ILL, TRAP, BUS, FPE, SEGV, STKFLT, PROF, SYS or 33 is reset to the default
 // action in the child. An exec without a fork does not reset them.
@@ -344,9 +344,9 @@ func WithInheritedSignals(f func()) {
 }
 
 // InheritedClosedFDs reports which of the descriptors 0, 1 and 2 were closed when the
-// process was started. The Go runtime would open /dev/null in place of a closed one, and
-// abort if there is no /dev. So entry, which runs before the runtime, opens a descriptor
-// there that can neither be read nor written.
+// process was started. For a closed descriptor the Go runtime would open /dev/null, and
+// abort if there is no /dev. So entry, which runs before the runtime, fills the number with
+// a descriptor that can neither be read nor written.
 func InheritedClosedFDs() (closed [3]bool) {
 	for fd := range closed {
 		closed[fd] = enteredClosed&(1<<fd) != 0

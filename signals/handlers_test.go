@@ -22,9 +22,9 @@ import (
 // notReceivable lists the signals for which CheckReceivable returns an error.
 const notReceivable = "signal -1 signal 0 SIGKILL SIGCHLD SIGSTOP signal 65 signal 66"
 
-// sigqueue sends a signal as sigqueue(3) does. The system call returns EAGAIN if the
-// kernel's queue is full (RLIMIT_SIGPENDING), so it is repeated until the listener has
-// received some signals.
+// sigqueue sends a signal as sigqueue(3) does. While the kernel's queue is full
+// (RLIMIT_SIGPENDING), the system call returns EAGAIN, and sigqueue repeats it until the
+// listener has received some signals.
 func (l *listener) sigqueue(sig syscall.Signal) {
 	l.Helper()
 	info := struct {
@@ -142,7 +142,7 @@ func TestPipesAreSmall(t *testing.T) {
 	}
 }
 
-// playRole runs the test binary in a role and returns its output.
+// playRole runs the test binary with a role (see roleEnv) and returns its output.
 func playRole(t *testing.T, role string) string {
 	t.Helper()
 	hung, cancel := context.WithTimeout(t.Context(), time.Minute)

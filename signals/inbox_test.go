@@ -133,7 +133,7 @@ func TestEverySignalArrivesOnce(t *testing.T) {
 		case sig == syscall.SIGCHLD:
 			l.send(sig)
 			l.expect("child 17")
-		case CheckReceivable(sig) != nil: // it would end or stop the listener
+		case CheckReceivable(sig) != nil: // sig would end or stop the listener
 		case slices.Contains(control, sig) || sig == listenerStop:
 			l.send(sig)
 			l.expect(fmt.Sprintf("control %d", sig))

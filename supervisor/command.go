@@ -24,7 +24,7 @@ type command struct {
 	ctx    context.Context // when ctx ends the command is terminated
 	phase  Phase
 	name   string
-	target *string // the address of the command's first word; it identifies the target, because all its attempts share it
+	target *string // the address of Argv[0], which identifies the target, because all attempts of a target share it
 	child  child   // pid 0: not started yet
 
 	interrupted syscall.Signal // the signal that interrupt sent to it; 0: none

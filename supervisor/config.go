@@ -39,7 +39,7 @@ type Config struct {
 	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT
 
 	Grace       time.Duration // the time limit of the whole shutdown; 0: none, and neither the app nor leftovers get SIGKILL
-	StopReserve time.Duration // the minimum between the app's stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
+	StopReserve time.Duration // the minimum time between the app's stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
 	// Exec: after the wait and the pre-start hooks Command replaces this process by
 	// execve(2). Run then returns only if that fails.

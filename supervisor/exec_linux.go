@@ -337,11 +337,11 @@ func unescapeMount(path string) string {
 
 // releaseFiles closes descriptors that only the app needs. Otherwise a process that reads
 // a pipe from the app would get no end of file while usher runs, because usher has the
-// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because
-// other processes use them through /proc/1/fd: for example a preStop hook runs "echo
-// >/proc/1/fd/1", or a log file is a symbolic link to /proc/1/fd/1. If usher is not PID
-// 1, stdin and stdout are replaced by /dev/null. The descriptors are closed in a
-// goroutine, because close(2) can block on a file system that does not respond.
+// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because other processes use
+// them through /proc/1/fd: for example a preStop hook runs "echo >/proc/1/fd/1", or a log
+// file is a symbolic link to /proc/1/fd/1. If usher is not PID 1, stdin and stdout are
+// replaced by /dev/null. The descriptors are closed in a goroutine, because close(2) can
+// block on a file system that does not respond.
 func (s *linux) releaseFiles() {
 	inherited, pid1 := s.inherited, s.pid1
 	s.inherited = nil

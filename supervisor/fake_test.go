@@ -22,7 +22,7 @@ type fakeProcess struct {
 	name               string
 	act                behaviour
 
-	handled int  // how many stop signals have run its handler
+	handled int  // how many stop signals it has handled
 	exiting bool // it exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started

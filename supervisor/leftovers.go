@@ -28,7 +28,7 @@ import (
 //     the child may have got no signal before.
 //  4. At killAt every process gets SIGKILL.
 //
-// Without a readable /proc usher does not know which processes are its children.
+// Without a readable /proc usher cannot find out which processes are its children.
 // Then step 2 signals all processes that usher can reach, and there is no last call.
 type leftovers struct {
 	beganAt      time.Time      // when the app got its stop signal, or exited by itself

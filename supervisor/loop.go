@@ -54,7 +54,7 @@ type status struct {
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
 }
 
-// reaping is how and when a process exited.
+// reaping describes how and when a process exited.
 type reaping struct {
 	Exit
 	at time.Time

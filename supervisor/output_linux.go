@@ -26,7 +26,7 @@ type copier struct {
 	r        *os.File
 	output   func([]byte)
 	line     []byte
-	requests chan chan struct{} // requests of flush; capacity 2: one when the command exits, one when usher exits
+	requests chan chan struct{} // one for each call of flush; capacity 2: one call when the command exits, one when usher exits
 	ended    chan struct{}      // closed at end of file
 }
 

@@ -81,8 +81,9 @@ func (s *linux) killOthers(thorough bool) func() {
 	}
 }
 
-// killTime bounds killChildren when children fork and exit faster than it finds them.
-// The caller then starts another round, because processes have exited.
+// killTime is the time limit of killChildren. It is reached if children fork and exit
+// faster than killChildren finds them. The caller then starts another round, because
+// processes have exited.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new
@@ -102,11 +103,10 @@ func killChildren() {
 	}
 }
 
-// killDescendants also kills the processes that killChildren may miss:
-//   - all of them, because a kernel without CONFIG_PROC_CHILDREN has no list of children
-//   - a child that is not in the list because another child exits meanwhile (proc(5))
-//   - the children of a process that survives SIGKILL, because they do not become
-//     children of this process
+// killDescendants searches all of /proc, and so kills processes that killChildren misses.
+// A kernel without CONFIG_PROC_CHILDREN has no list of children. The list may lack a child
+// while another child exits (proc(5)). The list never contains the children of a process
+// that survives SIGKILL, because they do not become children of this process.
 func killDescendants() {
 	for _, p := range descendants(context.Background()) {
 		syscall.Kill(p.pid, syscall.SIGKILL)

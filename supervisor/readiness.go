@@ -16,8 +16,9 @@ type Readiness struct{ questions chan chan<- error }
 // NewReadiness returns a Readiness. If Ask is called before Run, it waits for Run.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
-// Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping], or the error of a Ready target. It returns ctx's error if ctx ends
-// before the result is known.
+// Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping],
+// or the error of a Ready target. It returns ctx's error if ctx ends before the result is
+// known.
 //
 // The app is ready when all Config.Ready targets are ready. Ask probes them again if the
 // last result is older than a second. Probing takes at most 10 s, and concurrent calls
