@@ -16,12 +16,12 @@ import (
 )
 
 // Each signal gets one of our own handlers, a few instructions in handlers_*.s, instead
-// of the runtime's handler. Our handler writes the beginning of the siginfo_t to a pipe, from
-// which a goroutine reads it. If the pipe is full, the handler counts the signal in
-// missed, and the goroutine delivers it from there, so that no signal of a flood is
-// lost. A handler runs once for each signal that the kernel has queued, so signals are
-// merged only if the kernel merges them. A handler may run on any thread at any time,
-// also during a fork.
+// of the runtime's handler. Our handler writes the beginning of the siginfo_t to a pipe,
+// and a goroutine reads it there. If the pipe is full, the handler counts the signal in
+// missed, and the goroutine delivers the counted signals too, so that no signal of a flood
+// is lost. A handler runs once for each signal that the kernel has queued, so signals are
+// merged only if the kernel merges them. A handler may run on any thread at any time, also
+// during a fork.
 //
 // usher's binary starts at entry in handlers_*.s, and not at the first instruction of
 // the Go runtime. entry blocks all signals, so that a signal that arrives before Open
@@ -32,9 +32,9 @@ import (
 // and HUP, INT, QUIT and TERM, which end a program. Until the runtime has set its own
 // handlers, these four would have the default action. The kernel skips that action for
 // PID 1, so the signal would be lost. From then until Open, the runtime's handler would
-// exit with status 2. So entry sets a handler for the four that exits with status 128+n.
-// The runtime saves this handler, and calls it instead of exiting with status 2, except
-// for QUIT.
+// exit with status 2. So entry gives the four a handler that exits with status 128+n. The
+// runtime saves this handler, and calls it instead of exiting with status 2, except for
+// QUIT.
 
 // The state that entry has saved. In a program that was not linked with entry, such as a
 // test, all of it is 0, and inherited gets the mask and the actions from the kernel.

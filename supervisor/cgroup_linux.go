@@ -76,8 +76,8 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	return max(0, count-m.before), limit
 }
 
-// Limits from noLimit on mean that there is no limit. Without a limit, cgroup v1 reports
-// an even higher value, which depends on the page size.
+// A limit of noLimit or more means that there is no limit. Without a limit, cgroup v1
+// reports an even higher value, which depends on the page size.
 const noLimit = 1 << 60
 
 // readKills returns N from the line "oom_kill N" of a file.

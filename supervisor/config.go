@@ -56,9 +56,9 @@ type Config struct {
 	// should open it in its first statement, because until then SIGTERM ends the program.
 	Signals *signals.Inbox
 	// Detach: after the start of the app usher changes to / and closes the descriptors
-	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process
-	// that reads a pipe until the app closes it would wait for usher too. Set it only in
-	// a program that does nothing but Run.
+	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process that
+	// reads a pipe from the app would get no end of file while usher runs. Set Detach only
+	// in a program that does nothing but Run.
 	Detach bool
 
 	// Self is a command that runs this program with only Exec set, for example
@@ -89,8 +89,8 @@ type FieldError struct {
 // Error returns the message with the names of Config's fields.
 func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
 
-// Text returns the message with other names for the fields. It gets these names from the
-// function name. A program that fills a Config from flags can return the names of flags.
+// Text returns the message with the result of name(field) in place of each field's name.
+// So a program that fills a Config from flags can print the names of its flags.
 func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
 
 // Fields returns Field and the names of all fields that the message mentions.
@@ -210,9 +210,9 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough returns the shortest sufficient grace period in whole seconds, formatted by
-// format. It is sufficient for all durations that the user wrote and for the defaults. If
-// the durations that the user wrote add up to more than a day, enough returns "".
+// enough returns a text, made with format, that has the shortest sufficient grace period
+// in whole seconds. That period has room for all durations that the user wrote and for the
+// defaults. If the written durations add up to more than a day, enough returns "".
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

@@ -24,8 +24,8 @@ const (
 
 const (
 	// pollInterval is the interval at which connections are counted. They are polled,
-	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that is
-	// shorter than the interval may be missed.
+	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that lasts
+	// less than the interval may be missed.
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling: the pause between two polls is at
 	// least this many times as long as the poll before it took.

@@ -35,7 +35,7 @@ type leftovers struct {
 	killAt       time.Time      // when all processes get SIGKILL
 	signal       syscall.Signal // the signal for the roots
 	appSignalled bool           // the app got its stop signal
-	handledAt    time.Time      // when an interrupted hook exited, if it had handled SIGTERM and so may have signalled its children
+	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; it may have signalled its children
 	called       bool           // the last call has been made
 	appCaught    bool           // the app had a handler for its stop signal
 
@@ -407,16 +407,16 @@ func (s *supervisor) untilCommandsExit() {
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL to all other processes. A subreaper must first search /proc
-// for its descendants, so it does that in a goroutine.
+// killOthers sends SIGKILL to all other processes. A subreaper must search /proc for its
+// descendants first, so this part runs in a goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
 const (
-	// subreaperKillTime is how long a subreaper may search for processes to kill, and wait
-	// for their exits, after the deadline. There may be thousands of processes to search.
+	// subreaperKillTime is the time after the deadline in which a subreaper may search for
+	// processes to kill and wait for their exits. There may be thousands of processes.
 	subreaperKillTime = 700 * time.Millisecond
 	// subreaperWait is how long a subreaper waits for an exit after it has sent SIGKILL.
 	// If no process exits, the next round searches all descendants and waits twice as long.

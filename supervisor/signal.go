@@ -53,7 +53,7 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 }
 
 // forwardPending forwards the signals that were received before the app was started, in
-// that order.
+// the order in which they were received.
 func (s *supervisor) forwardPending() {
 	for _, sig := range s.pendingSignals {
 		if sig != 0 {
@@ -112,7 +112,7 @@ func (s *supervisor) ignore(sig syscall.Signal) {
 	s.emit(e)
 }
 
-// forward sends a signal to the app, or the signal that --rewrite gives for it.
+// forward applies --rewrite to a received signal and sends the result to the app.
 func (s *supervisor) forward(sig syscall.Signal) {
 	if s.appExited() {
 		s.ignore(sig)
@@ -134,9 +134,10 @@ func (s *supervisor) sendForwarded(sig, send syscall.Signal) {
 	}
 }
 
-// signalApp sends a signal to the app, or with --group to its process group. The pid
-// is not reused before the app has been reaped, and only the loop reaps. If the group
-// does not exist, because the app has left it for another one, the app is signalled.
+// signalApp sends a signal to the app, or with --group to its process group. The signal
+// cannot reach another process, because the kernel does not reuse the pid before the app
+// has been reaped, and only the loop reaps. If the app has moved to another group and its
+// old group does not exist any more, signalApp signals only the app.
 func (s *supervisor) signalApp(sig syscall.Signal) error {
 	pid, sys := s.app.pid, s.loop.sys
 	err := error(syscall.ESRCH)
@@ -156,14 +157,14 @@ const (
 	// If the app exits within stopOnWindow after a forwarded signal, the signal was
 	// probably meant to stop the app, and the log suggests --stop-on.
 	stopOnWindow = time.Minute
-	// stopOnDelay is the time from a forwarded signal to the same hint, if the app is still
-	// running then. It is for signals that images use as STOPSIGNAL: see hintStopOnLater.
+	// If the app is still running stopOnDelay after a forwarded signal, and images use that
+	// signal as STOPSIGNAL, the log suggests --stop-on too (see hintStopOnLater).
 	stopOnDelay = 5 * time.Second
 )
 
 // hintStopOnLater suggests --stop-on if the app keeps running after a signal that images
 // use as STOPSIGNAL (nginx and php-fpm QUIT, httpd WINCH, haproxy USR1). The orchestrator
-// may then be waiting for an exit, but usher has begun no shutdown.
+// may then be waiting for an exit, but usher has not begun a shutdown.
 func (s *supervisor) hintStopOnLater(sig syscall.Signal) {
 	if s.cfg.Grace == 0 || s.app.stopOnTimed || !slices.Contains([]syscall.Signal{syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGUSR1}, sig) {
 		return

@@ -15,7 +15,7 @@ import (
 )
 
 // sockets lists the TCP sockets of the network namespace by sock_diag(7), which works
-// without /proc and for every user. If that fails it reads /proc/net/tcp, because
+// without /proc and for every user. If that fails, it reads /proc/net/tcp, because
 // sandboxes such as gVisor may not implement sock_diag.
 func (s *linux) sockets() ([]socket, error) {
 	defer s.reads.take()()
@@ -105,8 +105,8 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 	return all, false, nil
 }
 
-// readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). One of them
-// may be missing, because the kernel may not support that address family.
+// readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a
+// missing file if another one exists, because the kernel may lack an address family.
 func readProcNetTCP(files ...string) ([]socket, error) {
 	var all []socket
 	var missing error

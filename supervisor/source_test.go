@@ -13,8 +13,8 @@ import (
 )
 
 // Signals must be received in loop.until only. Every wait of the supervisor uses it, so
-// no wait can miss a signal. This is a test and not a rule of .golangci.yml, because the
-// exceptions of linters are files and lines, and here the exception is a function.
+// no wait can miss a signal. This is a test and not a rule of .golangci.yml, because a
+// linter's exceptions are files or lines, but here the exception is a function.
 func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)

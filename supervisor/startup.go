@@ -61,9 +61,9 @@ func targetEvent(u probes.Update) Event {
 	return e
 }
 
-// runUntil runs f in a goroutine until f returns, ctx ends or early returns true. Then
-// the context of f ends. During the startup runUntil waits at most cancelTime for f to
-// return after that, during the shutdown not at all.
+// runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
+// last two cases runUntil cancels the context of f. During the startup it then waits at
+// most cancelTime for f to return. During the shutdown it does not wait.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -137,8 +137,8 @@ func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks 
 }
 
 // runStartHook runs one hook. After a stop signal the hook's command gets SIGTERM and may
-// run until interruptLimit, because a migration must be able to roll back. A hook that
-// runs no command is cancelled at once.
+// run until the context of interruptLimit ends, because a migration must be able to roll
+// back. A hook that runs no command is cancelled at once.
 func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, early func() bool) error {
 	hookCtx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -165,9 +165,9 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	return err
 }
 
-// interruptHook sends SIGTERM to a hook's command and waits until the command has exited,
-// for at most interruptLimit. If the hook is still running then, the caller cancels it
-// with the returned cause.
+// interruptHook sends SIGTERM to a hook's command and waits until the command has exited
+// or the context of interruptLimit ends. If the hook is still running then, the caller
+// cancels it with the returned cause.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
@@ -199,9 +199,9 @@ func (s *supervisor) interruptResult(err error) error {
 	return &InterruptedError{syscall.SIGTERM, err}
 }
 
-// interruptLimit bounds an interrupted hook. A pre-start hook may run until Budget.Kill,
-// or without --grace as long as it needs. A post-start hook may run only until
-// Budget.Drain, because the app must be stopped after it, or without --grace for one
+// interruptLimit bounds an interrupted hook. A pre-start hook may run until Budget.Kill. A
+// post-start hook may run only until Budget.Drain, because the app must be stopped after
+// it. Without --grace a pre-start hook has no limit, and a post-start hook may run for one
 // second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
@@ -284,7 +284,7 @@ func (s *supervisor) execApp() error {
 
 // waitReady probes the Ready targets and then runs the post-start hooks, while the app
 // runs. If the app exits first, waitReady returns nil, because the app's exit is then the
-// reason of the shutdown.
+// reason for the shutdown.
 func (s *supervisor) waitReady(startCtx context.Context) error {
 	if len(s.cfg.Ready) > 0 {
 		s.enter(Ready)
@@ -302,8 +302,8 @@ func (s *supervisor) waitReady(startCtx context.Context) error {
 
 // childStopped records whether the app is stopped; sig is 0 if it was continued. If the
 // app used the terminal before it became the foreground group, the kernel has stopped it
-// by SIGTTIN or SIGTTOU, and childStopped continues it once. It does not undo other
-// stops, because the user or the app meant them.
+// by SIGTTIN or SIGTTOU, and childStopped continues it once. After any other stop it does
+// not continue the app, because the user or the app itself wanted the stop.
 func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
 	if pid != s.app.pid {
 		return

@@ -38,7 +38,7 @@ var update = flag.Bool("update", false, "write the current traces to the stories
 //	events     one line for each event: the time, and a signal or another event
 //	trace      the result: phases, events, and system calls (indented)
 //
-// The lines are defined by clauses, setMachine, readTarget and schedule.add.
+// clauses, setMachine, readTarget and schedule.add define what the lines may contain.
 type story map[string]string
 
 const (
@@ -445,7 +445,8 @@ func (p slowProbe) Ask(ctx context.Context, _ probes.Attempt) error {
 }
 
 // outage is a target whose probe takes a tenth of a second. Between the times from and to
-// of the story the probe fails, or does not return if hangs is set.
+// the probe fails or, if hangs is set, does not return. Both times count from the start of
+// the story.
 type outage struct {
 	from, to time.Duration
 	hangs    bool
@@ -481,9 +482,13 @@ type schedule struct {
 	answers        []*string // the results of Readiness.Ask, for the end of the trace
 }
 
-// add adds a line: "10s TERM", "10s 40 × 3" (the signal is sent three times), "5s ready?"
-// (a call of Readiness.Ask), "5s exec NAME" ("docker exec" starts a process), "5s
-// cancel" (the context of Run ends).
+// add adds a line. The possible lines are:
+//
+//	10s TERM      a signal is sent
+//	10s 40 × 3    a signal is sent three times
+//	5s ready?     Readiness.Ask is called
+//	5s exec NAME  a process is started as by "docker exec"
+//	5s cancel     the context of Run ends
 func (e *schedule) add(line string) {
 	e.t.Helper()
 	at, what, ok := strings.Cut(strings.TrimSpace(line), " ")
@@ -527,8 +532,8 @@ func (e *schedule) ask(when time.Duration) {
 	})
 }
 
-// The loop may receive the stop signal before or after the start of the app begins. In
-// the first case the app is not started, in the second it is stopped as usual.
+// The loop may receive the stop signal before or after it begins to start the app. In the
+// first case the app is not started. In the second case it is stopped as usual.
 func TestStopSignalAsTheLastTargetBecomesReady(t *testing.T) {
 	s := readStory(`
 -- usher --

@@ -8,10 +8,9 @@ import (
 // kernel is everything that Run needs from the operating system. The type linux
 // implements it with system calls, the type fake for the tests in fake time.
 //
-// The loop calls the methods. They do not block, with the exceptions in their comments.
-// start, listProcesses and killOthers return a function for the part that may block on a
-// file system or take long with many processes. The loop runs that function in a
-// goroutine.
+// The loop calls the methods, and must not be blocked by them. So start, listProcesses and
+// killOthers return a function for the part that may block on a file system or take long
+// with many processes. The loop runs that function in a goroutine.
 type kernel interface {
 	// start returns a function that forks and executes p, and returns a *StartError if
 	// that fails.

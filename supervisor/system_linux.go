@@ -57,7 +57,7 @@ func inheritedFiles() []int {
 	return fds
 }
 
-// openFiles returns the numbers of open descriptors from /proc, or else all numbers
+// openFiles returns the numbers of the open descriptors or, without /proc, all numbers
 // below the usual limit.
 func openFiles() []int {
 	const usualLimit = 1024
