@@ -212,8 +212,8 @@ func (f *fileThreads) markHanging(c *fileCall) {
 	f.startThread()
 }
 
-// refreshMounts reads the table of mounts again if the table is old. So it finds a new
-// mount that has replaced one that does not respond.
+// refreshMounts reads the table of mounts again if the table is old, because a new mount
+// may have replaced a mount that does not respond.
 func (f *fileThreads) refreshMounts() {
 	f.mu.Lock()
 	old := time.Since(f.mountsAt) > mountsAge

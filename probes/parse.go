@@ -21,7 +21,7 @@ type kind struct {
 	ready   string // when a target of this kind is ready
 	details string // more sentences for the manual
 	example string
-	options []option // the options that not every kind has
+	options []option // the options that only some kinds have
 	build   func(*targetParser) Probe
 }
 

@@ -20,7 +20,7 @@ const (
 // Hook reports whether the target is a hook, which is run once, and not a probe.
 func (u Use) Hook() bool { return u == ForStart || u == ForEnd }
 
-// String returns the flags of the use, for messages.
+// String returns the command-line flags whose targets have this use, for messages.
 func (u Use) String() string {
 	switch u {
 	case ForWait:

@@ -199,8 +199,8 @@ func (d *daemon) unusualLines(first int, pattern string, usual ...string) []stri
 	})
 }
 
-// startCommand starts a server, which is stopped when the test ends. If the test fails it
-// prints the log.
+// startCommand starts a server and stops it at the end of the test. If the test has failed,
+// the log of the server is printed.
 func startCommand(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	read, write, err := os.Pipe()

@@ -230,9 +230,9 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 	return hintedError{fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day)), hintTime}
 }
 
-// alertError returns the alert with which a server has ended TLS, or nil. Its text comes
-// from crypto/tls ("tls: …"), so it holds no data from the server. With TLS 1.3 an alert
-// may arrive after the handshake.
+// alertError returns the TLS alert with which the server closed the connection, or nil. The
+// text of the alert comes from crypto/tls ("tls: …"), so it holds no data from the server.
+// With TLS 1.3 an alert may arrive after the handshake.
 func alertError(err error) error {
 	var opErr *net.OpError
 	if !errors.As(err, &opErr) || opErr.Op != "remote error" {

@@ -93,7 +93,7 @@ func splitWords(text string) ([]word, error) {
 	return words, nil
 }
 
-// unquotedChars returns the characters of set that are in the word without quotes.
+// unquotedChars returns the characters of set that occur unquoted in the word.
 func (w word) unquotedChars(set string) (found string) {
 	for i := range len(w.text) {
 		if c := w.text[i : i+1]; !w.quoted[i] && strings.Contains(set, c) && !strings.Contains(found, c) {
@@ -103,7 +103,7 @@ func (w word) unquotedChars(set string) (found string) {
 	return found
 }
 
-// startsUnquoted reports whether the word starts with a character of set without quotes.
+// startsUnquoted reports whether the word starts with an unquoted character of set.
 func (w word) startsUnquoted(set string) bool {
 	return w.text != "" && !w.quoted[0] && strings.IndexByte(set, w.text[0]) >= 0
 }

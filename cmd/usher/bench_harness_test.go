@@ -66,7 +66,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// candidate is one of the compared programs.
+// candidate is one of the programs that the benchmark compares.
 type candidate struct{ name, path string }
 
 // argv returns the command line, up to the app's, with which the candidate waits for the

@@ -178,7 +178,7 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 	}
 }
 
-// stopping is a run of an entrypoint whose usher has been sent a stop signal.
+// stopping is a run of an entrypoint after usher was sent a stop signal.
 type stopping struct {
 	usher  *process
 	client *process      // nil without a request

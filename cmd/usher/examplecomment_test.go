@@ -196,7 +196,7 @@ func steady(line string) string {
 	return regexp.MustCompile(`\b(after|in|pid|job) [\d.hms]+\b`).ReplaceAllString(line, "$1 N")
 }
 
-// longSteps returns the steps of a shutdown that took a second or more.
+// longSteps returns the names of the shutdown's steps that took one second or longer.
 func longSteps(summary string) []string {
 	var names []string
 	for _, step := range regexp.MustCompile(`[:,] ([a-z-]+) [1-9][\d.]*s\b`).FindAllStringSubmatch(summary, -1) {

@@ -28,9 +28,9 @@ type flagRow struct {
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
 
-	// help is the description in --help, without a full stop. usher(1) adds the sentences
-	// of more. Literal words are in backquotes. The pages also add the consequences of
-	// traits, such as "needs --grace".
+	// help is the description in --help, without a full stop. usher(1) prints help and
+	// then the sentences of the field more. Literal words are in backquotes. A sentence
+	// that follows from a trait, such as "Needs --grace.", is generated.
 	help, more string
 
 	// set parses one value into the options. Its error is printed after the name of the

@@ -167,8 +167,9 @@ func (h *health) route(c *healthConn, path string) {
 	}
 }
 
-// wait adds c to the connections that wait for a check of the readiness. The goroutine of
-// the first connection runs the check; the goroutines of the others return.
+// wait adds c to the connections that wait for a readiness check, or responds with 503 if
+// too many wait already. The goroutine of the first connection runs the check; the
+// goroutines of the other connections return.
 func (h *health) wait(c *healthConn) {
 	h.mu.Lock()
 	tooMany := len(h.waiting)+len(h.checked) >= maxWaiting

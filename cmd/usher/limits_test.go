@@ -266,8 +266,8 @@ func hammer(t *testing.T, address string, n int) {
 	assert.EqualValues(t, n, responses.Load(), "number of responses")
 }
 
-// Usher starts all threads that it may need before it starts the app, and no others. A new
-// version of Go may change their number.
+// Before usher starts the app, it starts all threads that it may need, and no more than
+// these and one idle thread. A new version of Go may change their number.
 func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 	needRoot(t)
 	address := freeAddress(t)

@@ -139,7 +139,8 @@ var logRows = []logRow{
 	{kind: supervisor.SignalFailed, level: levelError, event: "signal_failed", text: "{phase}: cannot send {signal} to {process} (pid {pid}): {error}", hint: signalHint},
 	{kind: supervisor.StopOnHint, level: levelWarning, event: "stop_on_hint", text: "forwarded {signal} to {app} without a drain", hint: stopOnHint},
 
-	// Errors before the start, --health, --install, --probe, and the log itself.
+	// Errors before anything is started; --health, --install and --probe; lines that the
+	// log has lost.
 	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
 	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
 		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},

@@ -66,7 +66,7 @@ func parseOptions(args, env []string) (options, error) {
 type optionReader struct {
 	pflags *pflag.FlagSet
 	args   []string           // the arguments after the last flag that pflag has parsed
-	values map[string][]value // the values of each flag, in their order
+	values map[string][]value // the values of each flag, in the order in which they were given
 	given  map[string]bool    // flags on the command line, even with a wrong or missing value
 	wrong  map[string]bool    // flags whose value could not be parsed
 	// lost is true after an unknown flag. The next argument may be that flag's value
@@ -265,7 +265,7 @@ func findNearestFlag(name string) (nearest *flagRow) {
 // drop or replace.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+2 {
-		return len(a) // too far from any flag; do not compare an argument of megabytes
+		return len(a) // a is too long to be near b; the loop would take long for an argument of megabytes
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -285,8 +285,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// redact returns the prefix of an unknown argument that consists of letters of a flag's
-// name, and is at most maxLength long. The rest may be a secret.
+// redact returns the beginning of an unknown argument: at most maxLength characters, up to
+// the first one that a flag's name cannot contain. The rest may be a secret.
 func redact(word string, maxLength int) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	keep := min(maxLength, len(word)-len(strings.TrimLeft(word, letters)))
@@ -308,8 +308,8 @@ func (r *optionReader) numberValues() {
 	}
 }
 
-// readEnv reads the variables of the flags from env. It returns the others, byte for
-// byte, for the app. A variable that belongs to no flag is left to the app, because
+// readEnv reads the variables of the flags from env. It returns all other entries, byte for
+// byte, for the app. A variable USHER_… that belongs to no flag is no error, because
 // Kubernetes sets USHER_PORT and others for a Service with the name usher. The result
 // is not nil, because a nil Env in a Config means usher's own environment.
 func (r *optionReader) readEnv(env []string) []string {

@@ -59,8 +59,8 @@ const (
 	// queue.
 	hookRoom = 1 << 20
 	ownRoom  = 2 << 20
-	// Text is not appended to a chunk of this size, so that memory is freed chunk by
-	// chunk while the queue is written.
+	// When a chunk has reached chunkSize, new text starts another chunk. So memory is freed
+	// chunk by chunk while the queue is written.
 	chunkSize = 64 << 10
 	// pieceSize is PIPE_BUF: a write of this size to a pipe is atomic (pipe(7)), so
 	// it is not mixed with what the app writes to the same pipe.

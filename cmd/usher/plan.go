@@ -251,7 +251,8 @@ func (p *planner) shutdownWithoutDeadline() {
 	p.row("exit", "if usher is PID 1, the kernel kills all remaining processes")
 }
 
-// diagramWidth is how many columns of the diagram the time of --grace takes.
+// diagramWidth is the number of columns that stand for the whole time of --grace. The
+// diagram is wider if the name of a short phase needs more columns.
 const diagramWidth = 64
 
 // diagram draws how --grace is divided, to scale.

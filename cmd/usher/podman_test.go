@@ -70,8 +70,9 @@ func needPodman(t *testing.T) engine {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "containers.conf")
-	// podman's default limits of a million need CAP_SYS_RESOURCE. With the other lines this
-	// podman does not use the locks, logs and networks of the user's podman.
+	// Podman's default limits of about a million need CAP_SYS_RESOURCE. The other settings
+	// keep this podman away from the locks, logs and networks of other podman commands on
+	// the machine.
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `
 		[containers]
 		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]

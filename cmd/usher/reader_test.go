@@ -32,7 +32,7 @@ func newReader(t *testing.T) (*reader, *os.File) {
 	return readLines(t, r), w
 }
 
-// readLines returns a reader of f, and closes f at its end.
+// readLines returns a reader of the lines of f. f is closed after the last line.
 func readLines(t *testing.T, f io.ReadCloser) *reader {
 	l := &reader{t: t, ch: make(chan string, 1<<16)}
 	go func() {

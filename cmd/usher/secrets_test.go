@@ -322,7 +322,7 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 	for replyName, reply := range wrongReplies {
 		all := d.targets(t, reply)
 		for name, flags := range logFlags {
-			if replyName != "a line" && name != "verbose" { // one reply with each log is enough
+			if replyName != "a line" && name != "verbose" { // only "a line" is tested with all logFlags
 				continue
 			}
 			t.Run(replyName+", "+name, func(t *testing.T) {

@@ -151,7 +151,8 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			t.Parallel()
 			ptm, pts := openPTY(t)
 			screen := readLines(t, ptm)
-			// The app reads a line before the keys are typed, so it is in the foreground.
+			// The app reads a line before the keys are typed. Only a foreground process can
+			// read from the terminal, so the app is in the foreground by then.
 			r := launcher{tty: pts}.start(t, pidOneOrTwo(t, pid1, binary(t), "--verbose", "--grace", "20s", "--drain", "echo drained",
 				"--", "sh", "-c", "read line; exec $puppet catch app")...)
 			typed(t, ptm, "go\n")

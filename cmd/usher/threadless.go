@@ -59,8 +59,9 @@ func (c *threadless) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// transfer makes one system call, once the socket is ready for it. whenReady is
-// the Read or Write of a syscall.RawConn.
+// transfer makes a system call on the socket. If the call fails with EAGAIN, transfer waits
+// until the socket is ready and tries again. whenReady is the Read or Write method of a
+// syscall.RawConn.
 func transfer(whenReady func(func(fd uintptr) bool) error, call uintptr, b []byte) (int, error) {
 	var n uintptr
 	var errno syscall.Errno

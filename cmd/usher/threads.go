@@ -154,7 +154,7 @@ func (s *spares) wait() {
 
 const (
 	futexWait = 128 // FUTEX_WAIT_PRIVATE: EAGAIN if the futex has another value
-	futexWake = 129 // FUTEX_WAKE_PRIVATE: the value is how many threads wake up
+	futexWake = 129 // FUTEX_WAKE_PRIVATE: the value is the maximum number of threads to wake
 )
 
 // futex makes a raw system call, which the runtime does not notice.
