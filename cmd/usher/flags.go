@@ -34,7 +34,7 @@ type flagRow struct {
 	help, more string
 
 	// set parses one value into the options. Its error is printed after the name of the
-	// flag or variable. Of the value it contains at most what probes.Redact keeps.
+	// flag or variable. The error contains no more of the value than probes.Redact returns.
 	set func(o *options, value string) error
 }
 
@@ -72,8 +72,8 @@ const (
 // restart of the container.
 const defaultWaitTimeout = 60 * time.Second
 
-// flags is the flag table, in the order of the timeline. The pages list the flags, and
-// errors are reported, in this order.
+// flags is the flag table, in the order of the timeline. --help, usher(1) and the errors of
+// the command line follow this order.
 var flags = []flagRow{
 	{name: "wait", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "Wait",
 		set:  addTarget(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
@@ -349,7 +349,7 @@ func setInstall(o *options, value string) error {
 }
 
 // quote quotes a wrong value for an error. It redacts the value, because it may be a
-// secret that belongs to another flag. allowed are the characters, besides letters and
+// secret that belongs to another flag. allowed holds the characters, besides letters and
 // digits, that a correct value may contain.
 func quote(value, allowed string) string { return fmt.Sprintf("%.40q", probes.Redact(value, allowed)) }
 
@@ -363,8 +363,8 @@ func quoteAddress(value string) string {
 	return quote(value, host)
 }
 
-// parseSignal parses a signal. Redact does not change a valid one, and keeps secrets
-// out of the error for any other text.
+// parseSignal parses a signal. It redacts the text first, so that the error contains no
+// secret. Redact does not change a valid signal.
 func parseSignal(value string) (syscall.Signal, error) {
 	return signals.Parse(probes.Redact(value, "+-"))
 }

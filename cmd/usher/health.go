@@ -41,16 +41,16 @@ const (
 	// of a newer one.
 	maxSilent  = 64
 	evictCount = 16
-	// Before it closes connections, serve pauses for evictPause, so that requests that have
-	// already arrived are read first. While accept does not block, the runtime polls the
-	// other sockets only every 10 ms.
+	// Before serve closes connections it pauses for evictPause, so that requests that have
+	// already arrived are read first. Without a pause they might not be read in time,
+	// because the runtime polls the sockets only every 10 ms as long as accept never blocks.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of /readyz; further ones get a
 	// 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
 	maxWaiting = 256
-	// requestTimeout limits the time for reading a request, and the time for a check, which
-	// takes at most 10 s (supervisor.Readiness). Most clients time out earlier, the kubelet
-	// after 1 s by default.
+	// requestTimeout limits the time for reading a request, and the time for a readiness
+	// check. A check takes at most 10 s (supervisor.Readiness). Most clients time out
+	// earlier, the kubelet after 1 s by default.
 	requestTimeout = 15 * time.Second
 	// responseTimeout is a precaution: a response fits into the socket's send buffer, so
 	// the write does not block.
@@ -215,7 +215,7 @@ func (h *health) checkReadiness() {
 var errCheckTimeout = errors.New("the check of the --ready targets timed out")
 
 // formatReadiness returns the response to /readyz. It does not name the target that
-// failed, because anybody may send the request; the log names it.
+// failed, because anybody may send the request. The log names that target.
 func formatReadiness(err error) (code int, text string) {
 	notReady := supervisor.NotReadyError{}
 	switch {

@@ -20,8 +20,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// cleanupTimeout is how long install waits after a stop signal for its goroutine, and
-// then for the removal of the temporary file, in case the file system hangs.
+// After a stop signal, install waits cleanupTimeout for its goroutine, and then as long
+// again for the removal of the temporary file, because both may hang with the file system.
 const cleanupTimeout = time.Second
 
 // install copies the running program to path, or into path if that is a directory. It
@@ -114,7 +114,7 @@ func (i *installer) run(ctx context.Context) error {
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // creating the file returns any other error of Lstat again
+		return nil // if Lstat fails with another error than ENOENT, creating the file fails too
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)
@@ -128,8 +128,8 @@ func checkReplaceable(path string) error {
 	return fmt.Errorf("cannot write %s: it is %s, and only a regular file is replaced", path, what)
 }
 
-// createTemp creates the temporary file in the directory of path, because rename(2)
-// needs the same file system.
+// createTemp creates the temporary file in the directory of path, because rename(2) works
+// only within one file system.
 func (i *installer) createTemp() (*os.File, error) {
 	for try := 0; ; try++ {
 		name := filepath.Join(filepath.Dir(i.path), fmt.Sprintf(".usher-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), try))

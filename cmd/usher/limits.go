@@ -16,7 +16,7 @@ import (
 // If the Go runtime cannot open a descriptor or start a thread that it needs, it ends the
 // process with a trace. So usher checks the limits before the runtime needs them.
 
-// descriptorsNeeded is how many descriptors usher opens: three pipes for signals, the
+// descriptorsNeeded is the number of descriptors that usher opens: three pipes for signals, the
 // runtime's epoll(7) instance and eventfd(2), and the pipe by which a child reports that
 // its exec failed.
 const descriptorsNeeded = 3*2 + 2 + 2
@@ -105,8 +105,8 @@ func inheritsFiles() bool {
 	return false
 }
 
-// checkPids returns an error unless the limits have room for usher's own threads,
-// the app, and a command of a target if there is one.
+// checkPids returns an error unless the limits on processes have room for usher's own
+// threads, the app and, if commands is true, one command of a target.
 func checkPids(threads int, commands bool) error {
 	others, what := 1, "the app's process"
 	if commands {
@@ -136,7 +136,7 @@ func checkPids(threads int, commands bool) error {
 
 // pidsCgroups returns the directories of the cgroups that may have a pids limit for this
 // process. In a container this is the root of the cgroup mount, version 2 or 1. On a host
-// the root has no limit. There these are the cgroup of the process and its ancestors.
+// the root has no limit, so pidsCgroups returns the cgroup of the process and its ancestors.
 func pidsCgroups() []string {
 	const v2, v1 = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"
 	for _, root := range []string{v2, v1} {

@@ -16,10 +16,9 @@ import (
 //
 //	usher: [warning: |error: ][phase: ]fact
 //
-// Lower case, one fact per line, no full stop. A hint comes last, in parentheses: it tells
-// the user what to do. With --log json a line is a JSON object: msg is the same text
-// without "usher: " and the level, event is the name of the event, and the facts are
-// fields.
+// Lower case, one fact per line, no full stop. A hint for the user comes last, in
+// parentheses. With --log json a line is a JSON object: msg is the same text without
+// "usher: " and the level, event is the name of the event, and the facts are fields.
 //
 // No line contains a secret. A target is printed by its name only. Package probes
 // makes names and errors without secrets.
@@ -34,7 +33,7 @@ type logRow struct {
 	level slog.Level
 	event string // name in JSON records, which must never change; "": the event is not logged
 	text  string // {name} is the value of a field, {name noun} a number and its noun
-	more  string // names of further fields; with "?": only some records have it
+	more  string // names of further fields; "name?": only some records have the field
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
@@ -153,7 +152,7 @@ var logRows = []logRow{
 	{kind: linesDropped, level: levelWarning, event: "lines_dropped", text: "{count line} dropped: stderr was not read fast enough"},
 }
 
-// These functions are the conditions of rows.
+// These functions are conditions of rows: values of logRow.when.
 func failed(e *supervisor.Event) bool          { return e.Err != nil }
 func killed(e *supervisor.Event) bool          { return e.Exit.Signal != 0 }
 func hasLimit(e *supervisor.Event) bool        { return e.Took > 0 }
@@ -189,7 +188,7 @@ func memoryHint(_ *logger, e *supervisor.Event) string {
 	return "the container's limit is " + formatBytes(e.Limit)
 }
 
-// leftoversHint suggests how to avoid leftovers. Without --grace usher sends them no
+// leftoversHint suggests how to avoid leftovers. Without --grace usher sends leftovers no
 // signal.
 func leftoversHint(l *logger, _ *supervisor.Event) string {
 	switch {

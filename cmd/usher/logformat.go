@@ -23,7 +23,7 @@ func findRow(e *supervisor.Event) *logRow {
 			return r
 		}
 	}
-	return &logRow{} // such an event is not logged; TestEachEventHasARow fails for it
+	return &logRow{} // an event without a row is not logged, and makes TestEachEventHasARow fail
 }
 
 // message returns the text of an event, without "usher: " and the level.
@@ -131,8 +131,8 @@ func processName(name, app string) string {
 	return sanitizeName(name)
 }
 
-// countOf returns the number of pending targets if the error lists them, else the
-// event's Count.
+// countOf returns the number of pending targets if the error lists them, else the event's
+// Count. It returns nil if Count is negative, because the number is then unknown.
 func countOf(e *supervisor.Event) any {
 	pending := (*probes.PendingError)(nil)
 	switch {

@@ -25,8 +25,8 @@ import (
 )
 
 func main() {
-	// With http2debug=2 in GODEBUG, x/net/http2 would print frames through package log. But
-	// GODEBUG is meant for the app.
+	// GODEBUG is meant for the app. If it contains http2debug=2, x/net/http2 would print the
+	// frames of usher's own probes through package log.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
@@ -47,8 +47,8 @@ func usher(args, env []string, stdout io.Writer) int {
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// Until this call TERM, INT, HUP and QUIT end usher. If the binary starts at the entry
-	// point of package signals, the exit status is then 128+n.
+	// Until signals.Open returns, TERM, INT, HUP and QUIT end usher. If the binary starts at
+	// the entry point of package signals, it then exits with 128+n.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
@@ -129,9 +129,9 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Conf
 // guardMargin is the time between the end of --grace and the exit by guardDeadline.
 const guardMargin = 2 * time.Second
 
-// guardDeadline ends the process if a bug blocks the supervisor's goroutine beyond
-// the deadline. It starts a timer when the shutdown begins. If PID 1 exits, the
-// kernel kills everything else in the container. The exit code is that of SIGKILL.
+// guardDeadline ends usher if a bug blocks the supervisor's goroutine beyond the deadline.
+// When the shutdown begins, it starts a timer that exits with the code of a process killed
+// by SIGKILL. If usher is PID 1, the kernel then kills all other processes of the container.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	shutdownStarts := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 	if c.Grace > 0 && shutdownStarts {
@@ -142,7 +142,7 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 // The Makefile sets these variables.
 var versionTag, commit string
 
-// version returns the line that --version prints. The line has the form of tini's, because
+// version returns the line that --version prints. It has the same form as tini's, because
 // dockerd runs its init with --version and shows the text after " - git." as the commit in
 // "docker info".
 func version() string {
@@ -158,8 +158,8 @@ func version() string {
 	return fmt.Sprintf("usher %s - git.%s", cmp.Or(tag, "unknown"), cmp.Or(revision, "unknown"))
 }
 
-// rearmNetpoll avoids a useless wake-up after the app has started. The runtime's
-// thread in epoll_wait may still sleep until the timeout of the last probe, although
-// that timer has been stopped. A timer that expires earlier interrupts epoll_wait,
+// rearmNetpoll avoids a useless wake-up after the app has started. A thread of the runtime
+// sleeps in epoll_wait(2), perhaps until the timeout of the last probe, although the
+// probe's timer has been stopped. A new timer that expires earlier interrupts epoll_wait,
 // and the thread then sleeps without a timeout.
 func rearmNetpoll() { time.AfterFunc(time.Millisecond, func() {}) }

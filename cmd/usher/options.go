@@ -70,8 +70,8 @@ type optionReader struct {
 	given  map[string]bool    // flags on the command line, even with a wrong or missing value
 	wrong  map[string]bool    // flags whose value could not be parsed
 	// lost is true after an unknown flag. The next argument may be that flag's value
-	// or the command, so no more errors are reported for the rest. Only --help,
-	// --version and the other forms still count.
+	// or the command, so no more errors are reported for the rest. In the rest only
+	// --help, --version, --install and --probe still count.
 	lost bool
 	errs *multierror.Error
 }
@@ -147,7 +147,7 @@ func (v rawValue) Set(text string) error {
 	return nil
 }
 
-// errNoValue stops pflag when it has taken the next flag for a value.
+// errNoValue stops pflag when pflag has taken the next flag for a value.
 var errNoValue = errors.New("no value")
 
 func (r *optionReader) needsValue(f *flagRow) {
@@ -157,9 +157,9 @@ func (r *optionReader) needsValue(f *flagRow) {
 }
 
 // advance removes the arguments up to and including the first one that matches. pflag does
-// not report its position, but it parses the arguments in order. If arguments come before
-// that one, pflag has ignored them: unknown flags if r.lost is true, and flags that begin
-// with -test. always.
+// not report its position, but it parses the arguments in order. If other arguments come
+// before the match, pflag has ignored them, because they are unknown flags and r.lost is
+// true, or because they begin with -test.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
@@ -225,8 +225,8 @@ func (r *optionReader) unknownLongFlag(word string) {
 	r.unknownFlag(word)
 }
 
-// unknownFlag reports a flag that does not exist, and suggests the one that was
-// probably meant. From then on pflag ignores unknown flags.
+// unknownFlag reports a flag that does not exist, and suggests the flag that was probably
+// meant. From then on pflag ignores unknown flags.
 func (r *optionReader) unknownFlag(word string) {
 	if r.lost {
 		return
@@ -474,8 +474,8 @@ func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 	}
 }
 
-// evaluateOne parses one value. If it looks like a misplaced target the error does not
-// repeat it, because it may contain a password.
+// evaluateOne parses one value. If the value looks like a misplaced target, the error does
+// not contain it, because it may hold a password.
 func (r *optionReader) evaluateOne(o *options, f *flagRow, v value) {
 	if !f.is(anyText) && (strings.Contains(v.text, "://") || strings.Contains(v.text, "=")) {
 		r.wrong[f.name] = true

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output writes the log to stderr without ever blocking its caller: while PID 1 waited
-// for the reader of its log, it would miss signals and its deadline. Write appends to
-// a queue of limited size, and one goroutine writes the queue to stderr.
+// output writes the log to stderr and never blocks its caller. If PID 1 waited for the
+// reader of its log, it would miss signals and its deadline. Write appends to a queue of
+// limited size, and one goroutine writes the queue to stderr.
 //
 // The output of hooks may be endless, so it can use only a part of the queue; the
 // rest is reserved for usher's own lines. All lines are written in the order of the
@@ -28,11 +28,11 @@ type output struct {
 	queue        []chunk
 	size         int       // bytes in queue
 	progressLine string    // the text that a terminal shows as its last line
-	full         bool      // hook output has filled its room, and is dropped until half of that is free
+	full         bool      // hook output has filled hookRoom; it is dropped until half of hookRoom is free
 	lost         int       // lines dropped since the last notice
 	cause        error     // the error of the write that failed and emptied the queue; nil: none
-	failedAt     time.Time // when that write failed
-	torn         bool      // that write stopped within a line
+	failedAt     time.Time // the time of the last failed write
+	torn         bool      // the last failed write stopped within a line
 	partial      bool      // the piece last taken from the queue ends within a line
 	writing      bool      // a piece was taken from the queue and is being written
 	notice       func(n int, failure error) []byte
@@ -54,9 +54,8 @@ const (
 )
 
 const (
-	// Hook output is accepted if the queue then has at most hookRoom bytes. usher's own
-	// lines are accepted if it then has at most ownRoom. So hooks cannot fill the whole
-	// queue.
+	// With hook output added, the queue has at most hookRoom bytes. With usher's own lines
+	// added, it has at most ownRoom bytes. So hooks cannot fill the whole queue.
 	hookRoom = 1 << 20
 	ownRoom  = 2 << 20
 	// When a chunk has reached chunkSize, new text starts another chunk. So memory is freed
@@ -65,17 +64,17 @@ const (
 	// pieceSize is PIPE_BUF: a write of this size to a pipe is atomic (pipe(7)), so
 	// it is not mixed with what the app writes to the same pipe.
 	pieceSize = 4 << 10
-	// After a failed write, hook output is dropped for this long. Otherwise an endless hook
+	// After a failed write, hook output is dropped for retryPause. Otherwise an endless hook
 	// would make usher try to write to a full disk all the time. usher always tries to
 	// write its own lines.
 	retryPause = 100 * time.Millisecond
 )
 
-// How long usher waits for the reader of the log before it exits.
+// Before usher exits, it waits for the reader of the log, with these limits.
 const (
-	flushStalled = 40 * time.Millisecond  // if nothing is read for this long
-	flushHooks   = 50 * time.Millisecond  // then queued hook output is dropped
-	flushLimit   = 100 * time.Millisecond // the longest wait in total
+	flushStalled = 40 * time.Millisecond  // the wait ends if nothing has been read for this long
+	flushHooks   = 50 * time.Millisecond  // queued hook output is dropped after this time
+	flushLimit   = 100 * time.Millisecond // the wait ends after this time
 
 	// The longest wait without --grace. On a busy machine the goroutine that writes may not
 	// run for a while, and the only line of a failed start must not be lost.
@@ -123,8 +122,8 @@ func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 }
 
 // accepts reports whether the queue has room for size bytes. After hook output was
-// dropped, it is accepted again only when half of its room is free: otherwise there
-// would be a notice after every few lines.
+// dropped, hook output is accepted again only when half of hookRoom is free, because
+// otherwise there would be a notice after every few lines.
 func (p *output) accepts(kind chunkKind, size int) bool {
 	if kind == ownLines {
 		return p.size+size <= ownRoom
@@ -215,10 +214,10 @@ func (p *output) run() {
 	}
 }
 
-// blockSIGTTOU lets the calling goroutine write to a terminal that has TOSTOP set while
-// the app is in the foreground: the kernel stops a background process that writes, with
-// SIGTTOU, unless the thread blocks the signal. The goroutine keeps its thread from now
-// on. That costs two threads, so run calls it only if the output is a terminal.
+// blockSIGTTOU lets the calling goroutine write to a terminal while the app is in the
+// foreground. If the terminal has TOSTOP set, the kernel stops a background process that
+// writes, by SIGTTOU, unless the writing thread blocks that signal. blockSIGTTOU locks the
+// goroutine to its thread. That costs two threads, so run calls it only for a terminal.
 func blockSIGTTOU() {
 	runtime.LockOSThread()
 	var set unix.Sigset_t

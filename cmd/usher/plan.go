@@ -14,8 +14,8 @@ import (
 )
 
 // plan returns the text that --plan prints: the timeline with the times that Run would
-// use, and warnings about likely problems. It contains no secrets: of targets and the
-// command it shows only the names, as the log does.
+// use, and warnings about likely problems. As in the log, the text contains only the names
+// of the targets and of the command, because the rest may be secret.
 func plan(o *options) string {
 	c := &o.config
 	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}
@@ -41,7 +41,7 @@ type planner struct {
 	budget supervisor.Budget
 	health string
 	app    string
-	late   []string // names of hooks for which no time may be left
+	late   []string // names of the hooks that may have no time left
 	text   strings.Builder
 }
 

@@ -23,8 +23,8 @@ const (
 	terminationLogTimeout = 100 * time.Millisecond
 )
 
-// add adds a line, unless the message is full: some errors can be repeated without
-// end, and must not use up the memory.
+// add adds a line, unless the message is full. Without that limit, errors that are repeated
+// without end would use up the memory.
 func (w *terminationMessage) add(line string) {
 	if w.text.Len() > terminationLogSize {
 		return

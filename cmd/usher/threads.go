@@ -19,8 +19,8 @@ import (
 // like that, so usher makes all threads that it may need before it starts the app. The
 // runtime keeps them.
 
-// makeThreads makes these threads if usher will start an app and stay its parent. It
-// returns an error if a limit has no room for them.
+// makeThreads makes all threads that usher may need, if usher will start an app and stay its
+// parent. It returns an error if a limit has no room for them.
 func makeThreads(o *options, valid bool) (*spares, error) {
 	if !valid || o.help || o.version || o.otherForm || o.plan || o.config.Exec || len(o.config.Command) == 0 {
 		return &spares{}, nil
@@ -44,7 +44,8 @@ const (
 )
 
 // blockedAtOnce returns how many goroutines may be in a system call at the same time once
-// the app runs. A system call for a --wait target may last until then.
+// the app runs. It counts the --wait targets too, because a system call of an attempt may
+// still hang when the app has started.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	targets := allTargets(c)
 	n := 1 // one starts the app; later one reads /proc, or writes the termination log
@@ -76,14 +77,16 @@ func runsCommands(c *supervisor.Config) bool {
 	return slices.ContainsFunc(allTargets(c), func(t probes.Target) bool { return t.Kind == "command" })
 }
 
-// spareThreads makes the runtime start n threads, besides the one that runs goroutines.
-// (Goroutines that lock their thread later need further ones.) It must be called before
-// usher starts any goroutine, because each such goroutine would run before it returns.
+// spareThreads makes the runtime start n threads, besides the thread that runs goroutines.
+// (A goroutine that locks its thread later needs a further thread.) It must be called before
+// usher starts any goroutine, because such a goroutine would run before spareThreads
+// returns.
 //
-// n goroutines block in a system call each until all of them do so. So the runtime needs a
-// further thread after each of them. That takes about 30 µs a thread. LockOSThread would
-// work without internals of the runtime, but would take several times as long, because the
-// runtime then starts each thread from yet another one.
+// spareThreads starts n goroutines. Each of them blocks in a system call until all n are
+// blocked, so the runtime needs n further threads. That takes about 30 µs a thread.
+// runtime.LockOSThread would have the same effect without internals of the runtime, but
+// would take several times as long, because the runtime would start each thread from
+// another thread.
 //
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
@@ -126,9 +129,9 @@ func (s *spares) settle() {
 }
 
 // blockUntilOpen waits in a system call, and announces to the runtime that the call
-// blocks. So the runtime lets another thread run goroutines at once. Between its first and
-// last line no code may need more stack, or call the race detector as functions of
-// sync/atomic do.
+// blocks. So the runtime lets another thread run goroutines at once. Between
+// entersyscallblock and exitsyscall no code may need more stack, or call the race detector
+// as functions of sync/atomic do.
 //
 //go:nosplit
 //go:norace
@@ -142,7 +145,7 @@ func blockUntilOpen(open, blocked *uint32) {
 
 // wait returns when all threads have left their system calls. It does not let other
 // goroutines run, because that would take longer. For a plain init, wait is enough and
-// settle is not needed: a plain init blocks in no system call before the app runs.
+// settle is not needed, because a plain init blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
