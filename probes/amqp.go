@@ -7,21 +7,21 @@ import (
 
 const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 
-// askAMQP sends the protocol header and reads the server's answer: Connection.Start, or
-// the server's own header, with which it rejects a version that it does not support (AMQP
-// 1.0, section 2.2, requires the same). Both answers mean that the server is up.
+// askAMQP sends the protocol header and reads the server's answer. That is
+// Connection.Start, or the header of another version, if the server does not support this
+// one (AMQP 1.0, section 2.2, requires the same). Both answers mean that the server is up.
 //
 // RabbitMQ logs every connection that ends before a login. It logs an error after a
-// Connection.Close. If the client only closes the connection, as the probe does, it logs
-// the warning "client unexpectedly closed TCP connection". There is one such line per
-// wait: RabbitMQ opens its port last, so the first attempt that connects succeeds.
+// Connection.Close. If the client only closes the connection, as the probe does, RabbitMQ
+// logs the warning "client unexpectedly closed TCP connection". There is one such line per
+// wait, because RabbitMQ opens its port last, so the first attempt that connects succeeds.
 func askAMQP(s *session) error {
 	s.write(amqpHeader)
 	head, err := s.read(8)
 	switch {
 	case err != nil:
 		return err
-	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // amqpHeader itself would be an echo
+	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // a server that sends back amqpHeader only echoes the request
 		return nil
 	}
 	// A frame (section 4.2.3): type 1 (a method), channel 0, the size, then the class, the

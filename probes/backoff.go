@@ -14,8 +14,8 @@ const minDelay = 10 * time.Millisecond
 // maxInterval is the largest value of interval=.
 const maxInterval = time.Hour
 
-// failureKind classifies the errors of attempts. An error of another kind than before
-// means that the state of the target has changed.
+// failureKind classifies the errors of attempts. If an attempt fails with another kind of
+// error than the previous attempts, the state of the target has probably changed.
 type failureKind int
 
 const (
@@ -95,17 +95,17 @@ type backoff struct {
 	first, last [noFailure + 1]time.Time // when each kind of failure was seen; zero: never
 }
 
-// restartAge is the age that next gives to a new kind of failure: the delays restart as if
-// that failure had been seen for this long. All waiting clients see a new failure at the
-// same time. If all restarted with minDelay, a server that has just started would get
-// nearly three times as many attempts as before.
+// When a new kind of failure restarts the delays, next computes them as if the failure had
+// already been seen for restartAge. All waiting clients see a new failure at the same time.
+// If all restarted with minDelay, a server that has just started would get nearly three
+// times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended now with err. A kind of failure that
 // has not been seen for ten intervals restarts the delays, because the target will
-// probably be ready soon. A comparison with the previous attempt alone is not enough: two
-// backends behind one name may fail in different ways in turn. They would restart the
-// delays every time, and be probed a hundred times a second.
+// probably be ready soon. A comparison with the previous attempt alone is not enough,
+// because two backends behind one name may fail in different ways in turn. They would
+// restart the delays every time, and be probed a hundred times a second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // a Target that Parse has not made may have no Interval

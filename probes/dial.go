@@ -39,22 +39,21 @@ const (
 	// stagger is the delay between the starts of two dials while neither has failed
 	// (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
 	stagger = 300 * time.Millisecond
-	// maxDials is how many dials run at a time. Each of them takes a descriptor, a
+	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// keptDials is how many of the dials run until the attempt ends. Only the other ones
-	// are replaced.
+	// The keptDials oldest dials are never replaced by later dials.
 	keptDials = 4
 )
 
-// dial connects to the first address that accepts. Every address is tried: the next
-// dial starts when one has failed, or after a delay, so that an address that drops
-// packets does not use up the whole timeout. The delay is stagger, or less when many
-// addresses must share a short timeout.
+// dial connects to the first address that accepts. It tries every address. The next dial
+// starts when a dial has failed, or after a delay, so that an address that drops packets
+// does not use up the whole timeout. The delay is stagger, or less when many addresses must
+// share a short timeout.
 //
-// When maxDials dials are running, the next dial replaces one of them. The keptDials
-// oldest stay, because a dial of a distant server takes time; the oldest of the others is
-// replaced.
+// When maxDials dials are running, the next dial replaces one of them. The keptDials oldest
+// dials are not replaced, because a dial of a distant server takes time. The oldest of the
+// other dials is replaced.
 //
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
@@ -82,7 +81,7 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 			switch {
 			case len(addrs) == 0:
 			case len(running) == maxDials:
-				running[keptDials].stop() // its result starts the next dial
+				running[keptDials].stop() // the result of the stopped dial starts the next dial
 			default:
 				running = append(running, startDial(dialCtx, connect, netip.AddrPortFrom(addrs[0], port), results))
 				addrs = addrs[1:]
@@ -146,10 +145,10 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 	return d
 }
 
-// moreSpecific returns the error to report when every address has failed: the first one,
-// because its address was the preferred one, unless a later one is a refused connection.
-// The host itself refuses a connection, while "network is unreachable" often means only
-// that this pod has no IPv6.
+// moreSpecific returns the error to report when every address has failed. That is the first
+// error, because its address is the preferred one, unless a later error is a refused
+// connection. A refused connection is a response of the host, while "network is
+// unreachable" often means only that this pod has no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

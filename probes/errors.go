@@ -32,8 +32,9 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return context.WithTimeoutCause(ctx, d, timeoutError(d))
 }
 
-// hasEnded reports whether ctx has ended. If its deadline has passed it waits until ctx has
-// ended, because the network poller may report the deadline before the context's timer fires.
+// hasEnded reports whether ctx has ended. If the deadline of ctx has passed, hasEnded waits
+// until ctx has ended, because the network poller may report the deadline before the
+// context's timer fires.
 func hasEnded(ctx context.Context) bool {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()

@@ -94,7 +94,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 // readBody reads the beginning of the body, at most maxBodyBytes.
 func (e *exchange) readBody() ([]byte, error) {
 	if e.response.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // the following data is in another protocol
+		return nil, nil // the data after the headers is in another protocol, not in HTTP
 	}
 	body, err := io.ReadAll(io.LimitReader(e.response.Body, maxBodyBytes))
 	if err != nil {

@@ -32,25 +32,25 @@ import (
 type fileThreads struct {
 	mu      sync.Mutex
 	waiting []*fileCall
-	serving *fileCall            // the call of the thread that takes calls from waiting; nil: there is no such thread
+	serving *fileCall            // the call of the thread that takes calls from waiting; nil: no thread takes calls
 	hanging map[*fileCall]string // the calls of all other threads, and the mount on which each call hangs
 
 	mounts   mountTable // the mounts at the time mountsAt
 	mountsAt time.Time
 }
 
-// MaxFileThreads is how many threads of the process can be blocked in system calls of this
-// package: one on a mount that does not respond, and one that serves the other mounts.
+// MaxFileThreads is the maximum number of threads that can be blocked in system calls of
+// fileThreads: one on a mount that does not respond, and one that serves the other mounts.
 const MaxFileThreads = 2
 
 const (
 	slowCall = 100 * time.Millisecond
-	// mountsAge is how old the table of mounts may get.
+	// refreshMounts reads the table of mounts again if it is older than mountsAge.
 	mountsAge = time.Second
 )
 
-// There is one files for the whole process, because the pids limit counts all of its
-// threads.
+// The whole process shares the variable files, because the pids limit counts all threads
+// of the process.
 var files fileThreads
 
 // A fileCall is one call of run. The fields at and abandoned are guarded by
@@ -71,7 +71,7 @@ func (t fileTimeoutError) Error() string {
 	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls do in the thread for files and returns its error; do looks up path. If ctx
+// run calls do, which looks up path, in the thread for files, and returns do's error. If ctx
 // ends first, run returns a fileTimeoutError, or the cause of ctx if that cause is not a
 // timeout. If do succeeds after that, undo is called. undo may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
@@ -153,8 +153,9 @@ func (f *fileThreads) serve(next *fileCall) {
 	}
 }
 
-// finish passes on the result of a call. It returns the thread's next call, or nil if the
-// thread must end.
+// finish sends the result of a call to run. If the call did not start, because it waits for
+// a mount, finish puts it back into waiting. It returns the thread's next call, or nil if
+// the thread must end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -227,8 +228,8 @@ func (f *fileThreads) refreshMounts() {
 	f.mounts, f.mountsAt = mounts, time.Now()
 }
 
-// A mountTable lists the mounts of this namespace; a mount that hides another one is
-// listed after it. The table is empty if /proc cannot be read.
+// A mountTable lists the mounts of this namespace. A mount that hides another mount comes
+// after that mount. The table is empty if /proc cannot be read.
 type mountTable []struct{ id, point string }
 
 // mountInfo is the path of the file that proc_pid_mountinfo(5) describes. Tests change it.
@@ -268,8 +269,8 @@ func unescapeOctal(s string) string {
 	return string(b)
 }
 
-// of returns the mount that path is on. Without a table, each directory in / counts as one
-// mount.
+// of returns the mount that contains path. If the table is empty, each directory in / counts
+// as one mount.
 func (t mountTable) of(path string) string {
 	if len(t) == 0 {
 		top, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -286,9 +287,9 @@ func (t mountTable) of(path string) string {
 }
 
 // followPath looks up path step by step. Before each step it calls enter with the file or
-// directory to be looked up; the targets of symbolic links are included, because a link may
-// lead to another mount. If enter returns false it stops and returns false. It ignores
-// errors, because the following system call returns them.
+// directory to be looked up. The targets of symbolic links are included, because a link may
+// lead to another mount. If enter returns false, followPath stops and returns false. It
+// ignores errors, because the following system call returns them.
 func followPath(path string, enter func(at string) bool) bool {
 	const maxLinks = 40 // the kernel's limit, path_resolution(7)
 	dir, rest := "/", strings.Split(path, "/")

@@ -383,8 +383,9 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// The targets, of every kind that looks up a path, are on a real file system that does not
-// respond. Each attempt ends with its timeout, and together they block one thread.
+// The targets are of every kind that looks up a path, and are on a real file system that
+// does not respond. Each attempt ends with its timeout, and all attempts together block only
+// one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {
 		return

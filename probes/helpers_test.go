@@ -101,7 +101,7 @@ func listen(t *testing.T, network, address string, handle func(net.Conn)) net.Li
 func readUntilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
 
 // serveBytes starts a server that calls respond for each connection, and then reads until
-// the client has closed it. It returns the server's address.
+// the client has closed the connection. It returns the server's address.
 func serveBytes(t *testing.T, respond func(io.Writer)) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -263,8 +263,8 @@ func listenWithFullBacklog(t *testing.T, address [4]byte) netip.AddrPort {
 }
 
 // runsInChild runs the calling test again, in a new process with new namespaces and with
-// env added to the environment. It returns true in that process, and false in the first
-// one.
+// env added to the environment. It returns true in the new process, and false in the
+// process that has called it.
 func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 	t.Helper()
 	const variable = "USHER_TEST_CHILD"

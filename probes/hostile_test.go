@@ -175,8 +175,8 @@ func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 	assert.Empty(t, printed.String(), "nothing is printed through package log")
 }
 
-// The responses are invalid, too large, or valid but unusual. If want is "", the target is
-// ready.
+// The responses are invalid, too large, or valid but unusual. If want is "", the target must
+// be ready.
 func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	chunked := func(chunks string) string {
@@ -283,8 +283,10 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 	})
 	secure := serveHealth(t, hostileConfig(t))
 	for _, test := range []struct {
-		text, to   string
-		step, more int64 // the lengths that are tried are multiples of step; the last more bytes of a response may be missing
+		text, to string
+		// The test tries lengths that are multiples of step. more is the maximum number of
+		// bytes at the end of a response without which the target is already ready.
+		step, more int64
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},
 		{"match=^hello$ http://%s/", strings.TrimPrefix(flushed, "http://"), 1, 0},

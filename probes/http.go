@@ -49,7 +49,7 @@ type httpProbe struct {
 // A headerField is one header=, with its name in canonical form.
 type headerField struct {
 	name, value string
-	file        *optionFile // the file that holds the value; nil: value holds it
+	file        *optionFile // the file that holds the value; nil: the value is in the field value
 }
 
 // A statusRange includes both ends.
@@ -230,9 +230,10 @@ func headerName(variable string) string {
 }
 
 // nextHop returns the request for a redirect, or nil if the redirect is not followed. A
-// hook follows no redirect. A probe follows none whose status is in status=, and none to
-// another host. Such a response is checked like any other. Without status=, a redirect to
-// another host counts as ready, as it does for the kubelet: the host that responded is up.
+// hook follows no redirect. A probe follows no redirect whose status is in status=, and no
+// redirect to another host. A redirect that is not followed is checked like any other
+// response. Without status=, a redirect to another host counts as ready, as it does for the
+// kubelet, because the host that responded is up.
 func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	location := resp.Header.Get("Location")
 	if h.hook || !isRedirect(resp.StatusCode) || location == "" || h.status != nil && h.accepts(resp.StatusCode) {
@@ -279,8 +280,8 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 }
 
 // keepsTrust reports whether a redirect leads to the same scheme and port, or from http to
-// https on their default ports, which is the usual redirect to TLS. The caller has compared
-// the host names.
+// https on their default ports, as most redirects to TLS do. The caller has compared the
+// host names.
 func keepsTrust(from, to *url.URL) bool {
 	fromPort, err1 := portOf(from)
 	toPort, err2 := portOf(to)
@@ -397,7 +398,7 @@ func (h *httpProbe) setStatus(p *targetParser) {
 		}
 		from, err1 := parseCount(low, 100)
 		to, err2 := parseCount(high, 100)
-		const only = http.StatusSwitchingProtocols // the only final status below 200
+		const only = http.StatusSwitchingProtocols // 101 is the only final status below 200
 		if err1 != nil || err2 != nil || from > to || to > 599 || to < 200 && (only < from || to < only) {
 			p.addError("status= %s is not a status or a range within 200-599, or 101: write for example status=200-299,401", quoteNumber(part))
 			continue

@@ -20,13 +20,13 @@ import (
 // x/net adds 150 kB.
 const (
 	// maxFrameSize is the largest payload of a frame. It is the default of RFC 9113, and
-	// postHTTP2 announces no other.
+	// postHTTP2 announces no other value.
 	maxFrameSize = 1 << 14
 	// maxFrames is far more than a response needs. It bounds the work for a server that
 	// sends settings or pings without end.
 	maxFrames = 1000
-	// streamID is the number of a client's first request. Each connection has only that
-	// one.
+	// streamID is the number of a client's first request. Each connection has only one
+	// request.
 	streamID = 1
 )
 
@@ -40,8 +40,8 @@ type http2Response struct {
 	body        []byte // at most maxBodyBytes
 }
 
-// postHTTP2 sends one request, and reads the response to its end. It sends everything
-// at once: the body is smaller than the flow-control window that every server starts
+// postHTTP2 sends one request, and reads the response to its end. It sends the whole request
+// at once, because the body is smaller than the flow-control window that every server starts
 // with.
 func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) (*http2Response, error) {
 	w := bufio.NewWriter(conn)
@@ -131,7 +131,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				_ = framer.WriteSettingsAck()
-				_ = flush() // an error is ignored: the response may have arrived before the connection was closed
+				_ = flush() // an error is ignored, because the response may have arrived before the connection was closed
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {
@@ -151,7 +151,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 			done, err = f.StreamEnded(), a.addFields(f)
 		case *http2.DataFrame:
 			done, err = f.StreamEnded(), a.addBody(f)
-		case *http2.PushPromiseFrame: // the settings that were sent forbid it
+		case *http2.PushPromiseFrame: // the settings that postHTTP2 has sent forbid pushes
 			return nil, errNoHTTP2
 		}
 		if done || err != nil {

@@ -5,9 +5,10 @@ import "strings"
 // askMemcached sends "version" twice, and "quit". The server's statistics of commands do
 // not count "version".
 //
-// A server with SASL accepts only the binary protocol, whose header has 24 bytes. When it
-// has read 24 bytes of text, it closes the connection. The second "version" makes the
-// request that long. Then askMemcached probes the server again, with the binary protocol.
+// A server with SASL accepts only the binary protocol, whose header has 24 bytes. When such
+// a server has read 24 bytes of text, it closes the connection. With the second "version"
+// the request has 24 bytes. Then askMemcached probes the server again, with the binary
+// protocol.
 func askMemcached(s *session) error {
 	s.write("version\r\nversion\r\nquit\r\n")
 	line, err := s.readLine()

@@ -10,8 +10,8 @@ import (
 // MariaDB open their port after recovery, and do not open it while they initialize a data
 // directory.
 //
-// The server may send an error packet instead. After an error about this client it counts
-// as ready: 1040, too many connections; 1129 and 1130, this host is blocked or not
+// The server may send an error packet instead. It counts as ready if the error is only about
+// this client: 1040, too many connections; 1129 and 1130, this host is blocked or not
 // allowed.
 func askMySQL(s *session) error {
 	packet, number, err := s.readMySQLPacket()

@@ -41,9 +41,9 @@ func (f *optionFile) read(ctx context.Context, max int64) ([]byte, error) {
 	return text, nil
 }
 
-// readRegular reads a regular file of at most max bytes. It follows symbolic links, which
-// Kubernetes uses for mounted Secrets. Other files are rejected: a FIFO may never have a
-// writer, and a device may never end.
+// readRegular reads a regular file of at most max bytes. It follows symbolic links, because
+// Kubernetes uses them for mounted Secrets. It rejects files of other types, because a FIFO
+// may never have a writer, and a device may never end.
 func readRegular(path string, max int64) ([]byte, error) {
 	// A device is not opened, because that may have side effects (start a watchdog, rewind
 	// a tape).

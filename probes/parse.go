@@ -13,8 +13,8 @@ import (
 	"unicode"
 )
 
-// A kind of target. To add one, add a file with its build function, and a row in kinds.
-// Parse, its messages and the documentation (see [Kinds]) use that table.
+// A kind of target. To add a kind, add a file with its build function, and a row in the
+// table kinds. Parse, its messages and the documentation (see [Kinds]) use that table.
 type kind struct {
 	name    string // also the scheme, except for "command"
 	form    string // how to write a target of this kind
@@ -72,8 +72,8 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of a target. If not every kind has the option, set is nil: the build functions
-// of the kinds read its value.
+// An option of a target. If only some kinds have the option, set is nil, because the build
+// functions of these kinds read its value.
 type option struct {
 	name    string
 	value   string // placeholder of its value
@@ -430,7 +430,8 @@ func findOption(name string) (option, bool) {
 	return option{}, false
 }
 
-// allOptions returns the options that every kind has, and then the others, each once.
+// allOptions returns the options that every kind has, and then the options that only some
+// kinds have, each once.
 func allOptions() []option {
 	all := slices.Clone(options)
 	for _, k := range kinds {

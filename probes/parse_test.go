@@ -459,8 +459,8 @@ func FuzzSplitQuotedWords(f *testing.F) {
 // quote returns s in single quotes for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// The test puts a secret at every place of a URL or an option that may hold one, next to
-// any text. No name or error may contain it.
+// The test puts a secret at every place of a URL or an option that may hold a secret, next
+// to any text. No name or error may contain the secret.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)

@@ -45,8 +45,8 @@ func buildPostgres(p *targetParser) Probe {
 // ask sends a startup message and reads the server's first message. A request for
 // authentication means ready, and so does every error except 57P03, cannot_connect_now.
 //
-// PostgreSQL logs each attempt while it starts, as it does for pg_isready. Its state cannot
-// be found out in another way.
+// PostgreSQL logs each attempt while it starts, as it does for pg_isready. There is no way
+// to find out its state without these log lines.
 func (pg *postgresParams) ask(s *session) error {
 	if pg.encrypt {
 		if err := s.startPostgresTLS(); err != nil {
@@ -58,15 +58,16 @@ func (pg *postgresParams) ask(s *session) error {
 	if err != nil {
 		return err
 	}
-	// The limits are those of libpq. A longer message is not from a PostgreSQL server, or
-	// it is the text, without a length, that a PostgreSQL server sends when it cannot fork.
+	// The limits of the size are those of libpq. A longer message does not come from a
+	// PostgreSQL server, or it is the text without a size that a PostgreSQL server sends
+	// when it cannot fork.
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] == 'R' && 8 <= size && size <= 2000:
 		if _, err := s.read(int(size) - 4); err != nil {
 			return err
 		}
-		s.closeGracefully(nil) // without Terminate: the server expects a password or the end of the connection
+		s.closeGracefully(nil) // no Terminate is sent, because the server expects a password or the end of the connection
 		return nil
 	case head[0] == 'E' && 8 <= size && size <= 30000:
 		message, err := s.read(int(size) - 4)

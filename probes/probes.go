@@ -49,7 +49,7 @@ const (
 type Target struct {
 	Use   Use
 	Kind  string // the name of its kind: "tcp", "http", … or "command"
-	Name  string // its name in logs: name=, else derived from the text; never holds a secret
+	Name  string // its name in logs: the value of name=, or else a part of the text; never holds a secret
 	Probe Probe
 	// ReadsFiles reports whether an attempt may read a file or a directory: the target
 	// itself, /etc/hosts for a name, certificates or the file of a header. Such a read may
@@ -94,7 +94,7 @@ type HookVar struct{ Name, Value string }
 // loop reaps all processes.
 type Runner func(ctx context.Context, c Command) error
 
-// Command is what a Runner executes.
+// Command is a command that a Runner executes.
 type Command struct {
 	Name     string // the target's name, to mark lines of its output
 	Argv     []string

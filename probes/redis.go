@@ -31,7 +31,7 @@ func askRedis(s *session) error {
 	}
 	for _, a := range redisReplies {
 		switch {
-		case !strings.HasPrefix(line+" ", a.begins): // +" ": the line may have only one word
+		case !strings.HasPrefix(line+" ", a.begins): // the blank is added for lines of a single word
 		case a.reason != "":
 			return hintedError{probeError{a.reason, nil}, a.hint}
 		default:

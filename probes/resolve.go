@@ -15,8 +15,8 @@ import (
 //
 // For each name one lookup runs at a time, and at most one starts in a second. In a pod a
 // lookup may cause ten queries, one for each search domain and address family. A lookup
-// runs in a goroutine, with the limits of the system's resolver. It continues when an
-// attempt that waits for it ends.
+// runs in a goroutine, with the limits of the system's resolver. It continues even if the
+// attempt that has started it ends.
 type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
@@ -57,8 +57,8 @@ var errNoName = lookupError{"name does not resolve"}
 const (
 	// lookupInterval is the shortest time between the starts of two lookups of a name.
 	lookupInterval = time.Second
-	// maxLookupAge is how long addresses are used without waiting for a new lookup; it is
-	// the usual TTL of cluster DNS. If the addresses are older, Lookup waits for a new
+	// Addresses that are not older than maxLookupAge, the usual TTL of cluster DNS, are used
+	// without waiting for a new lookup. If the addresses are older, Lookup waits for a new
 	// lookup for staleWait, so that a hook does not use an address that is hours old.
 	maxLookupAge = 30 * time.Second
 	staleWait    = time.Second
@@ -66,9 +66,9 @@ const (
 
 // Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
 // 6761, section 6.3) need no lookup. While a new lookup of a known name runs, Lookup
-// returns the addresses of the last successful one: at once, or after a second if they are
-// old. All calls within a second after the start of a lookup that fails return its error.
-// If ctx ends, Lookup returns its cause.
+// returns the addresses of the last successful lookup: at once, or after a second if they
+// are old. If no addresses are known and a lookup fails, all calls within a second after
+// the start of that lookup return its error. If ctx ends, Lookup returns the cause of ctx.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil

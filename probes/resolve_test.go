@@ -118,7 +118,7 @@ func TestLookupContinuesWhenTheAttemptEnds(t *testing.T) {
 	})
 }
 
-// A hook may be run long after the wait. It uses an old address only if the resolver does not
+// A hook may run long after the wait. It uses an old address only if the resolver does not
 // respond within a second.
 func TestLookupWaitsIfTheAddressesAreOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 //
 // Only a server that reports itself as not ready (starting, loading, shutting down) fails
 // the probe. A server that answers "password required", "unknown user" or "too many
-// clients" counts as ready: waiting changes none of these, and pg_isready and "mysqladmin
-// ping" treat them the same.
+// clients" counts as ready, because waiting does not change these answers, and because
+// pg_isready and "mysqladmin ping" treat them the same.
 //
 // A pooler or proxy reports its own state, not that of the server behind it.
 type serverProbe struct {
@@ -27,7 +27,7 @@ type serverProbe struct {
 }
 
 const (
-	// maxServerBytes is how much is read from a server on one connection.
+	// maxServerBytes is the maximum that is read from a server on one connection.
 	maxServerBytes = 64 << 10
 	// lingerTimeout limits closeGracefully.
 	lingerTimeout = time.Second
@@ -103,12 +103,12 @@ func (s *session) readLine() (string, error) {
 
 // closeGracefully ends the connection to a server that is ready, in the way that the
 // server expects, so that the server logs no error. It half-closes the connection and
-// reads what the server still sends: closing a socket with unread data resets the
-// connection, and many servers log that as an error.
+// reads the rest of the server's data, because closing a socket with unread data resets
+// the connection, and many servers log that as an error.
 //
-// logout, if not nil, does what the protocol requires before that. closeGracefully takes
-// at most lingerTimeout. It ignores errors, because the server has already proved to be
-// ready.
+// logout, if not nil, first does the steps that the protocol requires at the end.
+// closeGracefully takes at most lingerTimeout. It ignores errors, because the server has
+// already proved to be ready.
 func (s *session) closeGracefully(logout func()) {
 	expire := time.AfterFunc(lingerTimeout, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
 	defer expire.Stop()
@@ -136,7 +136,7 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 	return func(p *targetParser) Probe {
 		authority, rest := p.splitAuthority()
 		if strings.Contains(rest, "@") {
-			// A part of a password would be parsed as the host, see buildHTTP.
+			// The @ may belong to a password that contains a /, see buildHTTP.
 			p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 		}
 		at := strings.LastIndexByte(authority, '@')

@@ -127,7 +127,7 @@ func TestServerConnectionIsNotReset(t *testing.T) {
 	}
 }
 
-// A server that closes the connection before it has read everything resets it.
+// A server that closes a connection before it has read everything resets the connection.
 func TestServerResponseIsReadBeforeAReset(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")
@@ -152,7 +152,7 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 	tests := []struct {
 		name      string
 		responses []string // the server's responses to the login, and to each later packet of the client
-		sent      []string // what the client must send after the login
+		sent      []string // the packets that the client must send after the login
 	}{
 		{"refused", []string{mysqlPacket(2, "\xff\x15\x04#28000Access denied")}, []string{""}},
 		{"accepted", []string{mysqlPacket(2, "\x00\x00\x00\x02\x00\x00\x00")}, []string{mysqlPacket(0, "\x01"), ""}},

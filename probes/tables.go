@@ -12,7 +12,7 @@ type KindDoc struct {
 	Example string // as written in a shell
 }
 
-// Kinds returns every kind of target that Parse knows.
+// Kinds returns every kind of target that Parse accepts.
 func Kinds() []KindDoc {
 	docs := make([]KindDoc, len(kinds))
 	for i, k := range kinds {
@@ -33,7 +33,7 @@ type OptionDoc struct {
 	Details    string
 }
 
-// Options returns every option that Parse knows.
+// Options returns every option that Parse accepts.
 func Options() []OptionDoc {
 	all := allOptions()
 	docs := make([]OptionDoc, len(all))

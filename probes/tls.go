@@ -28,7 +28,7 @@ var tlsOptions = []option{
 }
 
 // maxPEM is the largest size of a PEM file. The bundle of all public authorities has a
-// fifth of that.
+// fifth of that size.
 const maxPEM = 1 << 20
 
 // tlsSettings are the TLS options of a target. The zero value verifies the server with the
@@ -128,11 +128,11 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
 	}
-	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads it too; it must not read a device for ever
+	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads the variable too, see below
 	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
 		if file != "" {
-			// crypto/x509 would read a device for ever. A missing file is no error, because
-			// crypto/x509 ignores it.
+			// If the file is a device, crypto/x509 would read it for ever. A missing file is
+			// no error, because crypto/x509 ignores it.
 			if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 				return errors.New("SSL_CERT_FILE is not a regular file")
 			}

@@ -24,7 +24,7 @@ type UpdateKind int
 const (
 	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its error, nil after a success
 	TargetReady                     // a target is ready
-	TargetSkipped                   // an optional target was not ready in time
+	TargetSkipped                   // an optional target was not ready in time, and is skipped
 	WaitProgress                    // sent after 5 s, then every 30 s; Pending lists the targets that are not ready
 )
 
@@ -32,7 +32,7 @@ const (
 type Update struct {
 	Kind    UpdateKind
 	Status  Status        // the status of the target; empty for WaitProgress
-	Pending []Status      // for WaitProgress: the targets that are not ready, in their order
+	Pending []Status      // for WaitProgress: the targets that are not ready, in the order of all targets
 	Elapsed time.Duration // the time since the start of the wait
 }
 
@@ -85,7 +85,7 @@ var (
 	// errTargetLimit is the cause of a context that ends at a target's within= or
 	// optional=.
 	errTargetLimit = errors.New("the target's own time limit has expired")
-	// errNoAnswer is the result of a target whose first attempt was interrupted.
+	// errNoAnswer is Status.Last until an attempt of the target has a result.
 	errNoAnswer = errors.New("no answer yet")
 )
 
@@ -98,8 +98,8 @@ var (
 // [*PendingError].
 //
 // observe may be nil. Only the goroutine that called Wait calls it. While observe runs,
-// each target can finish at most one attempt. When Wait returns, no attempt is running: a
-// probe returns soon after its context has ended.
+// each target can finish at most one attempt. When Wait returns, no attempt is running,
+// because every probe returns soon after its context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}

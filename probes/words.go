@@ -14,8 +14,8 @@ type word struct {
 
 // splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2).
 // In single quotes no character is special. In double quotes a backslash escapes $ ` " \
-// and a newline; without quotes it escapes any character. A backslash before a newline
-// joins two lines. Nothing is expanded.
+// and a newline. Outside of quotes a backslash escapes any character. A backslash before a
+// newline joins two lines. Nothing is expanded.
 func splitWords(text string) ([]word, error) {
 	if strings.ContainsRune(text, 0) {
 		return nil, errors.New("a NUL byte, which no argument can have")

@@ -22,8 +22,8 @@ func buildFor(t *testing.T, arch string, ldflags string) string {
 	return path
 }
 
-// The signal handlers and the entry point are assembly code, so arm64 has its own. Usher
-// runs under qemu's user mode, and the app on this machine's processor.
+// The signal handlers and the entry point are assembly code, so arm64 has its own versions
+// of them. Usher runs under qemu's user mode, and the app on this machine's processor.
 func TestArm64(t *testing.T) {
 	t.Parallel()
 	qemu, err := exec.LookPath("qemu-aarch64-static")

@@ -85,7 +85,7 @@ const (
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // the names of the rows say "20 s" too
+	idleWindow  = 20 * time.Second // "20 s" is also a part of the rows' names
 	timeout     = 10 * time.Second // a candidate that takes longer is removed from the row
 )
 
@@ -170,8 +170,8 @@ func (b *bench) many(row, scheme string) {
 
 func (b *bench) signals(c *candidate, i *instance) error {
 	for range signalsEach {
-		// Wait until the init sleeps: the threads of a Go program spin for a while after
-		// work, and would handle a signal faster in that time.
+		// Wait until the init sleeps, because the threads of a Go program spin for a while
+		// after work, and would handle a signal faster in that time.
 		<-time.After(signalGap)
 		sent := now()
 		if err := syscall.Kill(i.cmd.Process.Pid, syscall.SIGUSR1); err != nil {
@@ -214,7 +214,7 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 }
 
 // idle measures all candidates at the same time, because idle processes do not disturb
-// each other. It measures the row of attempts over 20 s too, because it takes as long.
+// each other. It also measures the row "attempts, 503 for 20 s", which takes as long.
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance

@@ -26,7 +26,7 @@ type limited struct {
 // cgroup is a cgroup of a test, of version 1 or 2.
 type cgroup struct {
 	t    testing.TB
-	dirs map[string]string // by controller; version 2 has one directory for all of them
+	dirs map[string]string // directories by controller; version 2 has one directory for all controllers
 }
 
 // cgroup makes a cgroup. At the end of the test, the processes in the cgroup are

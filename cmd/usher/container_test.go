@@ -25,7 +25,7 @@ func needDocker(t *testing.T) {
 	}
 }
 
-// engine is the command that runs containers, with its first arguments.
+// engine is the command that runs containers, such as docker, with its first arguments.
 type engine []string
 
 var docker = engine{"docker"}
@@ -70,8 +70,9 @@ type container struct {
 }
 
 // createContainer makes a container from arguments of docker create, without a network,
-// and removes it at the end of the test. Its log is not rotated: "docker logs --follow"
-// of Docker 20.10 misses lines when the log is rotated twice while it reads.
+// and removes it at the end of the test. The container's log is not rotated, because
+// "docker logs --follow" of Docker 20.10 misses lines when a log is rotated twice while
+// the command reads it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
 	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}
@@ -115,8 +116,8 @@ func runContainer(t *testing.T, words ...string) (stdout, stderr string, code in
 	return stdout, stderr, c.exitCode()
 }
 
-// stop runs docker stop, which sends the stop signal, and SIGKILL after --time (default: 10 s). It
-// returns the duration.
+// stop runs docker stop, which sends the stop signal, and SIGKILL after --time (default:
+// 10 s). It returns how long docker stop took.
 func (c *container) stop(options ...string) time.Duration {
 	c.Helper()
 	begun := time.Now()
@@ -159,7 +160,7 @@ func (c *container) logs() (stdout, stderr string) {
 // exits. Each line begins with the time at which the engine received the line.
 func (c *container) stdout() *reader {
 	c.Helper()
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // not a pipe: if nothing reads it, the command blocks
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // not a pipe, because an unread pipe would block the command
 	require.NoError(c.T, err)
 	defer null.Close()
 	l := launcher{hostPID: true, stderr: null}

@@ -14,10 +14,9 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// The tests in this file block usher wherever the kernel can block a program: on a file
-// system that does not answer, on a lease of the file that it executes, on a child that
-// is stopped between fork and exec, on commands that it cannot signal. Usher still exits
-// by its deadline.
+// In the tests in this file, usher is blocked by a file system that does not respond, by a
+// lease on the file that it executes, by a child that is stopped between fork and exec, or
+// by commands that it cannot signal. Usher still exits by its deadline.
 
 // exitLimit limits how long a test waits for usher's exit. It is long enough for a busy
 // machine, and shorter than any of the blocking calls in this file.
@@ -37,7 +36,7 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir = t.TempDir()
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // runs after the server has exited, which aborts all requests
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // runs after the FUSE server has exited; its exit aborts all requests
 	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
 	return dir
 }

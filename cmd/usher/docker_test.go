@@ -178,8 +178,8 @@ func TestDockerSidecarWaits(t *testing.T) {
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
-	// This does not compare with served, because nginx logs a request after the response,
-	// so the sidecar may print its line earlier.
+	// The test does not compare started with served, because nginx logs a request after the
+	// response. So the sidecar may print its line before the time served.
 	assert.False(t, started.Before(nginxBegun), "the sidecar started at %v, nginx at %v or later", started, nginxBegun)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 

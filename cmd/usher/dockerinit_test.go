@@ -122,7 +122,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	dir, err := os.MkdirTemp("", "d") // short: a socket's path has at most 107 bytes (unix(7))
 	require.NoError(t, err)
 	host := "unix://" + filepath.Join(dir, "sock")
-	conf := filepath.Join(dir, "daemon.json") // used instead of the machine's
+	conf := filepath.Join(dir, "daemon.json") // used instead of the machine's daemon.json
 	require.NoError(t, os.WriteFile(conf, []byte("{}"), 0o644))
 	// The daemon has its own network namespace, because with --bridge none a daemon removes
 	// docker0, which belongs to the machine's daemon.
@@ -134,7 +134,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	t.Cleanup(func() {
 		daemon.signal(syscall.SIGTERM)
 		daemon.code()
-		log.rest() // until the daemon's containerd has exited
+		log.rest() // wait until the daemon's containerd has exited
 		assert.Empty(t, mentioning(t, dir), "processes left")
 		assert.Empty(t, mounts(t, dir), "mounts left")
 		assert.NoError(t, os.RemoveAll(dir))

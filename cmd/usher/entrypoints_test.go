@@ -34,8 +34,8 @@ type entrypoint struct {
 	needs   string         // command of a server outside of the container
 
 	notGroup string // the reason why the entrypoint is not tested with --group, or ""
-	// atLastCall means: without --group the server gets no signal before usher's last call,
-	// after four fifths of the time. The test uses a shorter --grace then.
+	// If atLastCall is true and --group is not given, the server gets no signal before
+	// usher's last call, after four fifths of the time. So the test uses a shorter --grace.
 	atLastCall bool
 }
 

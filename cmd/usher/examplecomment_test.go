@@ -175,7 +175,7 @@ func (e *example) expected(stdout, stderr string) {
 }
 
 // inOrder removes the values that differ from run to run. It sorts the lines about targets,
-// because targets get ready in any order.
+// because targets become ready in any order.
 func inOrder(lines []string) []string {
 	var all []string
 	for _, line := range lines {

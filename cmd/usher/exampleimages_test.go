@@ -53,7 +53,7 @@ func (i *images) need(t *testing.T, names ...string) {
 }
 
 // usher makes usher's own image with "make image", as the examples say. At the end of the
-// test, an older image gets its name back.
+// test, an older image that had this name gets the name back.
 func (i *images) usher(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {

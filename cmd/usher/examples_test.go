@@ -231,7 +231,7 @@ func examplePreStop(t *testing.T, podman engine) {
 // Kubernetes' controller does.
 func exampleJob(t *testing.T, podman engine) {
 	e := readExample(t, "job/job.yaml", podman)
-	e.commands = nil // they are for kubectl
+	e.commands = nil // the commands of the comment are for kubectl
 	var job struct {
 		Spec struct{ Template map[string]any }
 	}

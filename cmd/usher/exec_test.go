@@ -55,8 +55,8 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// Processes that a hook has left running are children of usher's process. After execve(2)
-// this process is the app.
+// Processes that a hook has left running are children of usher. After execve(2) usher's
+// process runs the app, so they are children of the app.
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())

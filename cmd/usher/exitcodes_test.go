@@ -32,7 +32,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 }
 
 func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
-	t.Setenv("PATH", "/usr/bin:/bin") // execvp(3) fails with EACCES, so the code is 126, if a directory in PATH cannot be searched
+	t.Setenv("PATH", "/usr/bin:/bin") // if a directory in PATH cannot be searched, execvp(3) fails with EACCES and the code is 126
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

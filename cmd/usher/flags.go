@@ -23,7 +23,7 @@ import (
 type flagRow struct {
 	name    string
 	short   string // one letter, or ""
-	arg     string // placeholder of its value in the pages; "": the flag is a switch
+	arg     string // placeholder of its value in --help and usher(1); "": the flag is a switch
 	section string
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
@@ -48,7 +48,7 @@ const (
 	needsApp                       // is refused without a command
 	actsAfter                      // takes effect after the app's start; is refused with --exec
 	withAnything                   // may be combined with --probe and --install
-	anyText                        // its value may contain :// or =; in other values these show a misplaced target
+	anyText                        // its value may contain :// or =; in the value of another flag they show a misplaced target
 )
 
 func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }

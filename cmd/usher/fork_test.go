@@ -36,8 +36,9 @@ func TestFewThreadsForTheUser(t *testing.T) {
 	}
 }
 
-// bareUser returns a launcher for a bare container whose user may have a number of threads.
-// The limit is set after setuid(2): if it is exceeded at setuid(2), the next execve(2) fails.
+// bareUser returns a launcher for a bare container. RLIMIT_NPROC limits the user to the
+// given number of threads. The limit is set after setuid(2), because execve(2) fails after
+// a setuid(2) that exceeds the limit.
 func bareUser(root string, user int, threads int) launcher {
 	return bare(root, nil, fmt.Sprint("user=", user), fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_NPROC, threads, threads))
 }

@@ -21,9 +21,9 @@ import (
 )
 
 // freeAddress returns a loopback address for usher to listen on. Until the end of the
-// test a socket is bound to it without listening, so that the kernel does not assign
-// the port to another process. Both sockets have SO_REUSEADDR (package net sets it for
-// usher), so usher can still listen on the port.
+// test, a socket of the test is bound to the address without listening, so that the kernel
+// does not assign the port to another process. This socket and usher's both have
+// SO_REUSEADDR (package net sets it for usher), so usher can still listen on the port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -178,8 +178,8 @@ func newSlowTarget(t *testing.T) *slowTarget {
 	return s
 }
 
-// holdBack sets hold and requests /readyz until usher probes the target again. It then
-// returns; the channel receives the response to that request.
+// holdBack sets hold and requests /readyz until usher probes the target again. Then it
+// returns a channel, which receives the response to the last of these requests.
 func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	t.Helper()
 	s.hold.Store(true)
@@ -242,7 +242,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and the one of holdBack, these are maxWaiting + tooMany
+	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and the one of holdBack, maxWaiting + tooMany requests
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {

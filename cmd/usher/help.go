@@ -112,8 +112,8 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns. The second one begins at column, and its text is
-// wrapped. A first column that is too wide gets lines of its own.
+// writeRow writes a row of two columns. The text second begins at the given column, and is
+// wrapped. If the text first is too wide, it gets lines of its own.
 func writeRow(b *strings.Builder, column int, first, second string) {
 	if len(first)+3 > column {
 		for _, line := range wrap(first, usageWidth-2) {

@@ -89,9 +89,9 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// lastLines shortens the output of a program for the message of a failed test: to its last
-// 50 lines, each of 500 bytes at most. If the program has crashed, they follow the beginning
-// of the trace, which is the reason and the first goroutine.
+// lastLines shortens the output of a program for the message of a failed test. It returns
+// the last 50 lines, each of 500 bytes at most. If the program has crashed, lastLines also
+// returns the beginning of the trace: the reason and the first goroutine.
 func lastLines(printed string) string {
 	const most = 50
 	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")

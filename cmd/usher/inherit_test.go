@@ -92,8 +92,8 @@ func own(state string) map[string]string {
 }
 
 // different returns the lines that differ between the states of an app that was started
-// directly and through usher. It leaves out the numbers of own, and the PID namespace,
-// because each start has its own.
+// directly and through usher. It leaves out the pid, the parent, the process group and the
+// PID namespace, because they are different at each start.
 func different(direct, through string) (all []string) {
 	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)
 	lines := strings.Split(direct, "\n")
@@ -111,8 +111,8 @@ func different(direct, through string) (all []string) {
 	return all
 }
 
-// sameState starts an app with options of "puppet launch", directly and through usher, in
-// each of the ways. Both states must be the same. prepare may change the stage.
+// sameState starts an app with options of "puppet launch", directly and through usher, once
+// for each element of ways. Both states must be the same. prepare may change the stage.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {

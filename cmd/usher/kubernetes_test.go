@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The fields of Kubernetes' API that the examples use, with their types. The test finds a
-// field that is misspelt, has the wrong type or is in the wrong place, all of which podman
-// ignores. It does not find what a cluster's admission would refuse.
+// These types have the fields of Kubernetes' API that the examples use. With them the test
+// finds a field that is misspelt, has the wrong type or is in the wrong place. Podman
+// ignores such a field. The test does not run a cluster's admission control.
 type (
 	kubeJob struct {
 		APIVersion string   `json:"apiVersion"`

@@ -201,7 +201,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 						s.files = []*os.File{fullPipe(t)}
 					}
 					r := s.start(t, argv...)
-					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // if usher hangs
+					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // kill usher if it hangs
 					if _, started := r.stdout.next(); !started {
 						assert.Equal(t, 10, limit)
 						assert.Equal(t, 125, r.code())
@@ -266,8 +266,8 @@ func hammer(t *testing.T, address string, n int) {
 	assert.EqualValues(t, n, responses.Load(), "number of responses")
 }
 
-// Before usher starts the app, it starts all threads that it may need, and no more than
-// these and one idle thread. A new version of Go may change their number.
+// Before usher starts the app, it starts all threads that it may need, and at most one
+// more. A new version of Go may need another number of threads.
 func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 	needRoot(t)
 	address := freeAddress(t)
@@ -286,16 +286,16 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
-		// On a busy machine there may be one more, because a thread that is about to become
-		// idle does not count as idle yet.
+		// On a busy machine there may be one more thread, because a thread that is about to
+		// become idle does not count as idle yet.
 		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
 		r.in.Close()
 		r.code()
 	}
 }
 
-// Usher makes no thread while the app runs. The test compares the number of threads, which
-// is enough because the runtime ends no threads.
+// Usher makes no thread while the app runs. The test only compares numbers of threads. That
+// is enough, because the runtime ends no threads.
 func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200")}
 	for name, each := range map[string]string{

@@ -143,8 +143,7 @@ func fieldsOf(event string) (all []string) {
 	return all
 }
 
-// The last row of each kind has no condition, so that it matches every event that the
-// other rows do not.
+// The last row of each kind has no condition, so every event of the kind matches a row.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)

@@ -16,9 +16,9 @@ import (
 )
 
 // The tests in this file run usher where it is not PID 1: in a PID namespace shared
-// with other programs, below another init, below itself. It has to end all of its own
-// descendants, and must not signal any other process. Each test makes a PID namespace,
-// whose processes are killed at the end of the test.
+// with other programs, below another init, or below another usher. Usher must end all of
+// its own descendants, and must not signal any other process. Each test makes a PID
+// namespace, whose processes are killed at the end of the test.
 
 // below puts an init before argv, and skips the test if the init is not installed.
 func below(t *testing.T, init []string, argv ...string) []string {
@@ -105,7 +105,7 @@ func TestBelowAnotherInit(t *testing.T) {
 			r.stdout.expectAll("leftover ready", "app runs")
 			bystander := r.enter(stdin, puppet(t), "catch", "bystander")
 			bystander.stdout.expect("bystander ready")
-			r.stderr.expect("run: reaped orphan ") // so usher reaps orphans, not the init above it
+			r.stderr.expect("run: reaped orphan ") // usher reaps the orphan, and not the init above usher
 			r.signal(syscall.SIGUSR1)
 			r.stdout.expect("app got USR1")
 			r.signal(syscall.SIGTERM)
@@ -167,7 +167,7 @@ func TestThreeNestedUshers(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
 			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
-			if c.code == 137 { // the app does not exit before the last call
+			if c.code == 137 { // with this exit code, the app has not exited before the last call
 				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {
@@ -354,7 +354,7 @@ func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 			out, log := r.stdout.rest(), r.stderr.rest()
 			assertNotPrinted(t, out, "sibling got")
 			assertNotPrinted(t, out, "apart got")
-			assertPrinted(t, out, "grouped got 15") // before SIGKILL
+			assertPrinted(t, out, "grouped got 15") // the process got SIGTERM before SIGKILL
 			assert.Equal(t, 1, strings.Count(log, "only the app's process group"), lastLines(log))
 			assertNotPrinted(t, log, "-1 process")
 		})

@@ -172,10 +172,10 @@ func (r *optionReader) advance(match func(word string) bool) (word string, found
 	return word, true
 }
 
-// readArgs parses the flags. It returns the unchanged command that follows them, and
-// whether "--" was between them. It calls pflag again after each error, if the rest
-// can still be parsed. The errors of pflag are not printed, because they contain the
-// values.
+// readArgs parses the flags. It returns the unchanged command that follows the flags. dashes
+// reports whether "--" was between the flags and the command. readArgs calls pflag again
+// after each error, if the rest can still be parsed. The errors of pflag are not printed,
+// because they contain the values.
 func (r *optionReader) readArgs() (command []string, dashes bool) {
 	defer r.numberValues()
 	for {
@@ -239,7 +239,7 @@ func (r *optionReader) unknownFlag(word string) {
 		r.addError("%s: no such flag: did you mean --%s?", redact(word, len(word)), nearest.name)
 	case tiniFlags[word] != "":
 		r.addError("%s: no such flag: write %s", word, tiniFlags[word])
-	case !strings.HasPrefix(word, "--"): // show only one letter, because the following ones may be a secret value
+	case !strings.HasPrefix(word, "--"): // show only one letter, because the following letters may be a secret value
 		r.addError("%s: no such flag: only -h has a short form", redact(word, 2))
 	default:
 		r.addError("%s: no such flag", redact(word, 40))

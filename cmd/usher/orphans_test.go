@@ -122,8 +122,8 @@ func TestAppThatDaemonizes(t *testing.T) {
 	}
 }
 
-// If usher is not PID 1 and has no --grace, it does not signal the app's leftovers, and does
-// not wait until they have closed stdout and stderr.
+// If usher is not PID 1 and has no --grace, it does not signal the app's leftovers, and
+// exits although they still have stdout and stderr open.
 func TestGrandchildHoldsStdout(t *testing.T) {
 	// The leftovers read this FIFO, and exit when the test closes it, also if the test fails.
 	path := filepath.Join(t.TempDir(), "fifo")

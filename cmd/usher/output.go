@@ -61,8 +61,8 @@ const (
 	// When a chunk has reached chunkSize, new text starts another chunk. So memory is freed
 	// chunk by chunk while the queue is written.
 	chunkSize = 64 << 10
-	// pieceSize is PIPE_BUF: a write of this size to a pipe is atomic (pipe(7)), so
-	// it is not mixed with what the app writes to the same pipe.
+	// pieceSize is PIPE_BUF. A write of this size to a pipe is atomic (pipe(7)), so its
+	// bytes are not mixed with the bytes that the app writes to the same pipe.
 	pieceSize = 4 << 10
 	// After a failed write, hook output is dropped for retryPause. Otherwise an endless hook
 	// would make usher try to write to a full disk all the time. usher always tries to

@@ -59,7 +59,7 @@ func TestTracedProcesses(t *testing.T) {
 		for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGTERM} {
 			r.signal(sig)
 			require.Equal(t, sig, stops().StopSignal())
-			// The app is stopped until the tracer continues it; usher still forwards.
+			// The app is stopped until the tracer continues it. Usher still forwards the signal.
 			r.signal(syscall.SIGWINCH)
 			r.stderr.expect("forwarded SIGWINCH")
 			require.NoError(t, syscall.PtraceCont(app[0], int(sig)))

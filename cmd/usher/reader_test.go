@@ -51,7 +51,7 @@ func readLines(t *testing.T, f io.ReadCloser) *reader {
 	return l
 }
 
-// noLines returns a reader that is at its end.
+// noLines returns a reader without any lines.
 func noLines(t *testing.T) *reader {
 	l := &reader{t: t, ch: make(chan string)}
 	close(l.ch)
@@ -65,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // make a timer only now, because a timer for each line would be slow
+	default: // no line is available yet; a timer for each available line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):

@@ -30,7 +30,7 @@ import (
 const canary = "s3cr3t"
 
 // A secretTarget holds two targets of one kind, for a probe and for a hook. They contain
-// canary in each part that may be secret. In the hook that includes the path.
+// canary in each part that may be secret. In a hook the path may be secret too.
 type secretTarget struct{ probe, hook string }
 
 // readyReplies are the replies of servers that accept clients, by kind. A server may send

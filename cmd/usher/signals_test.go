@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // the test varies the time of the signal; usher starts in less than within
+				<-time.After(after) // the test varies the time of the signal; usher starts within 20 ms
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -169,7 +169,7 @@ func TestAppThatStopsItself(t *testing.T) {
 		r.stdout.expect("up")
 		r.waitForApp("T")
 		r.signal(syscall.SIGUSR1)
-		r.stderr.expect("forwarded SIGUSR1") // so usher does not take the stop for an exit
+		r.stderr.expect("forwarded SIGUSR1") // usher has not taken the stop for an exit
 		return r
 	}
 	t.Run("continued by SIGCONT", func(t *testing.T) {

@@ -290,8 +290,8 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	}
 }
 
-// A script starts usher in the script's own process group. It can read the terminal again
-// once usher has exited.
+// A script starts usher in the script's own process group. The script can read the terminal
+// again once usher has exited.
 func TestTerminalIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for name, app := range map[string]string{"after the app": "true", "after an app that was killed": "sh -c 'kill -KILL $$'", "after an app that does not start": "/no/such/app"} {

@@ -48,23 +48,23 @@ const (
 // still hang when the app has started.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	targets := allTargets(c)
-	n := 1 // one starts the app; later one reads /proc, or writes the termination log
+	n := 1 // one goroutine starts the app; later one reads /proc, or writes the termination log
 	if verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
 		// A write to the log may block. If none of these conditions holds, usher prints
 		// nothing between the start of the app and its exit.
 		n++
 	}
 	if c.Readiness != nil {
-		n++ // one is in accept(2) or close(2) of --health; see threadless
+		n++ // one goroutine is in accept(2) or close(2) for --health; see threadless
 	}
 	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
 		n += probes.MaxFileThreads
 	}
 	if runsCommands(c) {
-		n++ // one starts a command; the supervisor starts one at a time
+		n++ // one goroutine starts a command; the supervisor starts one command at a time
 	}
 	if os.Getpid() != 1 || inheritsFiles() {
-		n++ // one closes files that only the app needs: stdin, stdout, inherited ones
+		n++ // one goroutine closes files that only the app needs: stdin, stdout, inherited files
 	}
 	return n
 }
@@ -91,7 +91,7 @@ func runsCommands(c *supervisor.Config) bool {
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
 func spareThreads(n int) *spares {
-	// With more processors the runtime would need a thread for each of them.
+	// With a higher GOMAXPROCS the runtime would run goroutines in more than one thread.
 	runtime.GOMAXPROCS(1)
 
 	s := &spares{blocked: make([]uint32, n)}
@@ -108,7 +108,7 @@ func spareThreads(n int) *spares {
 			s.goroutines.Done()
 		}()
 	}
-	<-all // a further thread receives from it, because the n threads block
+	<-all // spareThreads continues in a further thread, because the n threads are blocked
 	atomic.StoreUint32(&s.open, 1)
 	_ = futex(&s.open, futexWake, uint32(n))
 	return s

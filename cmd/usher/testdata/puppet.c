@@ -43,10 +43,10 @@
  *   nonblock=FD            set O_NONBLOCK
  *   limit=N:SOFT:HARD      setrlimit(2)
  *   umask=OCTAL  nice=N  iopriority=N  slack=NANOSECONDS  oom=N
- *   nodeathsignal=1        clear the signal at the exit of the parent (PR_SET_PDEATHSIG), which execve(2) keeps
+ *   nodeathsignal=1        the parent's exit sends no signal: clear PR_SET_PDEATHSIG, because execve(2) keeps it
  *   env=NAME=VALUE         if env= is given, the environment of COMMAND has only these variables, in this
  *                          order, with duplicates; env= alone makes it empty
- *   listen=1               add LISTEN_PID with the own pid to this environment
+ *   listen=1               add LISTEN_PID, with the pid of this process, to the environment of env=
  *   traceme=1              ask the parent to trace this process (ptrace(2)): COMMAND stops at its start
  *   exit=CODE              exit with CODE
  */
@@ -223,7 +223,7 @@ static void mount_on(const char *source, const char *dir, const char *type, unsi
 
 /*
  * The system calls that the seccomp profiles of container runtimes forbid, and newer
- * system calls, which a program must replace by older ones if they fail.
+ * system calls. If a newer call fails, a program must use an older call.
  */
 static const int forbidden[] = {
 	SYS_pidfd_open, SYS_pidfd_send_signal, SYS_pidfd_getfd, SYS_ptrace, SYS_process_vm_readv,
@@ -286,7 +286,7 @@ static int launch(int argc, char **argv)
 			must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 			filter(forbidden, sizeof forbidden / sizeof *forbidden, SECCOMP_RET_ERRNO | number, 0);
 		} else if (!strcmp(key, "hang")) {
-			/* The call waits for a reply by the listener. COMMAND inherits the listener and never reads it. */
+			/* The call never returns: it waits for a reply by the listener, which COMMAND inherits and never reads. */
 			int listener = filter(&number, 1, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 			must(fcntl(listener, F_SETFD, 0) == 0);
 		} else if (!strcmp(key, "ignore")) each(value, ignore);
@@ -354,7 +354,7 @@ static int trace(char **argv)
 static int catch(int argc, char **argv)
 {
 	int last = argc > 3 ? atoi(argv[3]) : 0;
-	/* By system calls, because the C library excludes the two signals that it uses itself. */
+	/* Use system calls, because the C library excludes the two signals that it uses itself. */
 	unsigned long all = -1;
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof all);
 	struct pollfd fds[] = {{syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC), POLLIN, 0}, {0, POLLIN, 0}};

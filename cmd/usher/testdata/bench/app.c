@@ -65,8 +65,8 @@ static void launch(char **argv)
 
 	if (getpid() != 1)
 		_exit(96);
-	/* Every init passes the environment on. A write to a pipe would wake up
-	 * the benchmark. */
+	/* Every init passes the environment on to the app. A write to a pipe
+	 * would wake up the benchmark, and so disturb the measurement. */
 	snprintf(stamp, sizeof stamp, STAMP "=%lld", (long long)now());
 	putenv(stamp);
 	execv(argv[0], argv);
@@ -137,7 +137,8 @@ int main(int argc, char **argv)
 	if (argc < 2 || !stamp)
 		return 99;
 
-	/* Before the first record, after which the benchmark sends signals. */
+	/* Block SIGUSR1 before the first record is written, because the benchmark
+	 * sends signals once it has read that record. */
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &usr1, NULL);

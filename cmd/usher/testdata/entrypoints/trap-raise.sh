@@ -1,5 +1,5 @@
 #!/bin/bash
-# The shell ends by the same signal, so that its parent sees the reason.
+# The shell kills itself with the same signal, so that its exit status shows the reason.
 stop() {
 	kill -TERM "$child"
 	trap - TERM

@@ -1,5 +1,5 @@
 #!/bin/bash
-# As in Docker's documentation.
+# Two servers in one container, as in Docker's documentation.
 node server.js &
 node job.js &
 wait -n

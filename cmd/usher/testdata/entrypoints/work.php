@@ -2,7 +2,7 @@
 echo "started\n";
 ob_flush();
 flush();
-// A loop instead of one sleep, which a signal would interrupt.
+// This is a loop, because a signal would interrupt a single sleep.
 for ($end = microtime(true) + 1.2; microtime(true) < $end;) {
     usleep(10000);
 }
