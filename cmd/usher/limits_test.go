@@ -163,69 +163,68 @@ var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutin
 // A limit of 10 may be too low for usher itself. Then usher does not start the app.
 func TestAppTakesTheLastThread(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
-	for _, limit := range []int{10, 20, 45, 100} {
-		for _, takes := range []string{"threads", "processes"} {
-			for _, c := range []struct {
-				name   string
-				flags  string
-				each   string // a flag and its target, given twelve times
-				health bool
-				unread bool // stderr is full and never read
-			}{
-				{name: "plain"},
-				{name: "grace", flags: "--grace 5s"},
-				{name: "hooks", flags: "--grace 5s --drain http://127.0.0.1:1/ --drain file:///no/such --drain true --post-stop true"},
-				{name: "unread log", flags: "--grace 5s --verbose --ready http://127.0.0.1:1/ --drain true", unread: true},
-				{name: "health", flags: "--grace 5s --ready file:///", health: true},
-				{name: "commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms sh -c 'exit N'"},
-				{name: "slow files", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms file://SLOW/N"},
-				{name: "slow commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms SLOW/N"},
-				{name: "slow files before", flags: "--grace 5s", each: "--wait optional=0.2s timeout=0.1s file://SLOW/N"},
-			} {
-				t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
-					dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
-					args := append([]string{binary(t)}, strings.Fields(c.flags)...)
-					for i := 0; i < 12 && c.each != ""; i++ {
-						flag, target, _ := strings.Cut(c.each, " ")
-						target = strings.NewReplacer("SLOW", slow[i%len(slow)], "N", fmt.Sprint(i)).Replace(target)
-						args = append(args, flag, target)
+	for j, limit := range []int{10, 20, 45, 100} {
+		for i, c := range []struct {
+			name   string
+			flags  string
+			each   string // a flag and its target, given twelve times
+			health bool
+			unread bool // stderr is full and never read
+		}{
+			{name: "plain"},
+			{name: "grace", flags: "--grace 5s"},
+			{name: "hooks", flags: "--grace 5s --drain http://127.0.0.1:1/ --drain file:///no/such --drain true --post-stop true"},
+			{name: "unread log", flags: "--grace 5s --verbose --ready http://127.0.0.1:1/ --drain true", unread: true},
+			{name: "health", flags: "--grace 5s --ready file:///", health: true},
+			{name: "commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms sh -c 'exit N'"},
+			{name: "slow files", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms file://SLOW/N"},
+			{name: "slow commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms SLOW/N"},
+			{name: "slow files before", flags: "--grace 5s", each: "--wait optional=0.2s timeout=0.1s file://SLOW/N"},
+		} {
+			takes := []string{"threads", "processes"}[(i+j)%2]
+			t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
+				dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
+				args := append([]string{binary(t)}, strings.Fields(c.flags)...)
+				for n := 0; n < 12 && c.each != ""; n++ {
+					flag, target, _ := strings.Cut(c.each, " ")
+					target = strings.NewReplacer("SLOW", slow[n%len(slow)], "N", fmt.Sprint(n)).Replace(target)
+					args = append(args, flag, target)
+				}
+				address := freeAddress(t)
+				if c.health {
+					args = append(args, "--health", address)
+				}
+				argv := inGroup(dir, append(args, "--", puppet(t), "greedy", takes)...)
+				s := launcher{proc: true}
+				if c.unread {
+					argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
+					s.files = []*os.File{fullPipe(t)}
+				}
+				r := s.start(t, argv...)
+				defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // kill usher if it hangs
+				if _, started := r.stdout.next(); !started {
+					assert.Equal(t, 10, limit)
+					assert.Equal(t, 125, r.code())
+					if !c.unread {
+						assert.Regexp(t, `^usher: error: usher needs \d+ threads and .*, the container's pids limit is 10$`, r.stderr.rest())
 					}
-					address := freeAddress(t)
-					if c.health {
-						args = append(args, "--health", address)
+					return
+				}
+				if strings.HasPrefix(c.each, "--ready") {
+					for range 36 { // attempts
+						r.stderr.expect("usher: ready: ")
 					}
-					argv := inGroup(dir, append(args, "--", puppet(t), "greedy", takes)...)
-					s := launcher{proc: true}
-					if c.unread {
-						argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
-						s.files = []*os.File{fullPipe(t)}
+				}
+				if c.health {
+					for range 4 {
+						hammer(t, address, 60) // usher keeps at most 64 connections
 					}
-					r := s.start(t, argv...)
-					defer time.AfterFunc(patience/2, func() { r.cmd.Process.Kill() }).Stop() // kill usher if it hangs
-					if _, started := r.stdout.next(); !started {
-						assert.Equal(t, 10, limit)
-						assert.Equal(t, 125, r.code())
-						if !c.unread {
-							assert.Regexp(t, `^usher: error: usher needs \d+ threads and .*, the container's pids limit is 10$`, r.stderr.rest())
-						}
-						return
-					}
-					if strings.HasPrefix(c.each, "--ready") {
-						for range 36 { // attempts
-							r.stderr.expect("usher: ready: ")
-						}
-					}
-					if c.health {
-						for range 4 {
-							hammer(t, address, 60) // usher keeps at most 64 connections
-						}
-					}
-					r.signal(syscall.SIGTERM)
-					code, log := r.code(), r.stderr.rest()
-					assert.Equal(t, 143, code, lastLines(log))
-					assert.False(t, goTrace.MatchString(log), lastLines(log))
-				})
-			}
+				}
+				r.signal(syscall.SIGTERM)
+				code, log := r.code(), r.stderr.rest()
+				assert.Equal(t, 143, code, lastLines(log))
+				assert.False(t, goTrace.MatchString(log), lastLines(log))
+			})
 		}
 	}
 }
