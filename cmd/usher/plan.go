@@ -189,7 +189,11 @@ func (p *planner) shutdown() {
 		p.row(step(0), "drain-idle: %s keeps serving until no client has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
 	}
 	p.row(formatDuration(at), "stop: %s, which has at least %s to exit", p.stopSignal(), formatDuration(p.budget.Reserve))
-	p.row("", "leftovers: the same signal to the processes that %s left running, at once or after half of the time", p.app)
+	if p.StopSignal == supervisor.NoSignal {
+		p.row("", "leftovers: the received signal to the processes that %s left running", p.app)
+	} else {
+		p.row("", "leftovers: the same signal to the processes that %s left running, at once or after half of the time", p.app)
+	}
 	p.row(formatDuration(lastCall(at, p.budget.Kill)), "last call: SIGTERM to every process that has had no signal yet")
 	p.row(formatDuration(p.budget.Kill), "SIGKILL to %s and all leftover processes", p.app)
 	p.postStop(p.budget.Kill)

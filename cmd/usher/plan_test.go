@@ -24,6 +24,7 @@ func TestPlans(t *testing.T) {
 		"idle":               {"--grace", "25s", "--drain-idle", "2s", "app"},
 		"exec":               {"--wait", "tcp://db:5432", "--exec", "app"},
 		"no-drain":           {"--grace", "8s", "--post-stop", "report", "--group", "app"},
+		"no-stop-signal":     {"--grace", "8s", "--drain", "quit", "--stop-signal", "none", "app"},
 		"no-deadline":        {"--post-stop", "report", "sh", "-c", "first; second"},
 		"shell-that-execs":   {"--grace", "8s", "sh", "-c", "first; exec second"},
 		"too-much-to-drain":  {"--grace", "20s", "--drain-delay", "12s", "--drain", "a", "--drain", "timeout=0 b", "app"},
