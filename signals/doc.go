@@ -40,19 +40,19 @@
 // # How
 //
 // Package os/signal cannot do this. It merges signals that arrive fast, never delivers
-// signals 27 and 32 to 34, and does not report the sender. It receives nothing in the first
-// millisecond of a program, and a SIGTERM in that time ends the program with status 2,
-// as PID 1 too. So on amd64 and arm64 every signal has a handler of this package;
-// handlers.go explains it.
+// signals 27 and 32 to 34, and does not report the sender. It receives nothing in the
+// first millisecond of a program, and a SIGTERM in that time ends the program with status
+// 2, even if it is PID 1. So on amd64 and arm64 every signal has a handler of this
+// package; handlers.go explains it.
 //
 // A program that is linked by
 //
 //	go build -ldflags '-E github.com/usher-init/usher/signals.entry'
 //
-// starts at entry in this package. Signals that are sent between this first instruction
-// and [Open] are received too, except HUP, INT, QUIT and TERM, which end the program
-// with status 128+n, because there is nothing to shut down yet. The program also saves
-// the mask, the ignored signals and the closed descriptors that it was started with. A
+// starts at entry in this package. Signals that are sent between its first instruction
+// and [Open] are received too, except HUP, INT, QUIT and TERM. These end the program with
+// status 128+n, because there is nothing to shut down yet. The program also saves the
+// mask, the ignored signals and the closed descriptors that it was started with. A
 // program that is linked without that flag receives signals from Open on, and
 // [InheritedClosedFDs] returns false for all descriptors.
 //
@@ -68,5 +68,6 @@
 //   - [WithInheritedSignals] has no effect.
 //
 // On all processors a signal that was ignored when the process was started is received
-// after [Open]. A shell, for example, starts a command with "&" with INT and QUIT ignored.
+// after [Open]. For example, a shell ignores INT and QUIT in a command that it starts
+// with "&".
 package signals

@@ -53,8 +53,8 @@ func ExampleRewrite() {
 	// SIGUSR2 is forwarded as SIGUSR2
 }
 
-// CheckReceivable finds signals in settings that would have no effect, because the
-// signals cannot be received.
+// CheckReceivable rejects signals that cannot be received. A setting for such a signal
+// would have no effect.
 func ExampleCheckReceivable() {
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGCHLD} {
 		fmt.Println(signals.Name(sig), signals.CheckReceivable(sig))

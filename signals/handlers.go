@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each signal gets one of our own handlers, a few instructions in handlers_*.s, instead
-// of the runtime's handler. Our handler writes the beginning of the siginfo_t to a pipe,
-// and a goroutine reads it there. If the pipe is full, the handler counts the signal in
-// missed, and the goroutine delivers the counted signals too, so that no signal of a flood
-// is lost. A handler runs once for each signal that the kernel has queued, so signals are
-// merged only if the kernel merges them. A handler may run on any thread at any time, also
-// during a fork.
+// Each signal gets one of this package's handlers, a few instructions in handlers_*.s,
+// instead of the runtime's handler. The handler writes the beginning of the siginfo_t to
+// a pipe, and a goroutine reads the pipe. If the pipe is full, the handler counts the
+// signal in missed, and the goroutine delivers the counted signals too, so that no signal
+// of a flood is lost. A handler runs once for each signal that the kernel has queued, so
+// signals are merged only if the kernel merges them. A handler works on any thread and at
+// any time, also during a fork, so a fork loses no signal.
 //
 // usher's binary starts at entry in handlers_*.s, and not at the first instruction of
 // the Go runtime. entry blocks all signals, so that a signal that arrives before Open
@@ -30,14 +30,14 @@ import (
 //
 // The runtime unblocks some signals in every thread that it makes: the signals of faults,
 // and HUP, INT, QUIT and TERM, which end a program. Until the runtime has set its own
-// handlers, these four would have the default action. The kernel skips that action for
-// PID 1, so the signal would be lost. From then until Open, the runtime's handler would
-// exit with status 2. So entry gives the four a handler that exits with status 128+n. The
-// runtime saves this handler, and calls it instead of exiting with status 2, except for
-// QUIT.
+// handlers, these four would have the default action. For PID 1 the kernel does not apply
+// the default action, so the signal would be lost. After that and until Open, the
+// runtime's handlers would exit with status 2. So entry gives the four signals the
+// handler exitOnSignal, which exits with status 128+n. The runtime saves this handler,
+// and calls it instead of exiting with status 2. It does not do so for QUIT.
 
 // The state that entry has saved. In a program that was not linked with entry, such as a
-// test, all of it is 0, and inherited gets the mask and the actions from the kernel.
+// test, all of these are 0, and inherited gets the mask and the actions from the kernel.
 var (
 	entered       uint32        // 1: entry has run
 	enteredMask   uint64        // the signal mask; signal n is bit n-1
@@ -59,7 +59,7 @@ type action struct {
 //nolint:unused // pipes, runtimeHandler, self: read in handlers_*.s
 var (
 	pipes          [rtMax + 1]int32  // by signal: the descriptor to write to; 0: the signal is not received
-	missed         [rtMax + 1]uint32 // by signal: how many signals did not fit into the pipe
+	missed         [rtMax + 1]uint32 // by signal: the number of signals that did not fit into the pipe
 	runtimeHandler uintptr           // the Go runtime's own handler
 	self           int32             // the pid of this process
 )
@@ -107,16 +107,17 @@ const (
 )
 
 // Signals that the kernel sends to this process because of the process's own actions.
-// Other processes can send them too. The siginfo_t shows the sender: if it is the kernel,
-// si_code is greater than 0 or, for a failed write, si_pid is the pid of this process.
+// Other processes can send them too. The siginfo_t shows the sender: if the kernel has
+// sent the signal, si_code is greater than 0 or, for a failed write, si_pid is the pid of
+// this process.
 var (
-	// The kernel sends these for a fault of this process. The handler then calls the
-	// runtime's handler, which panics.
+	// The kernel sends these for a fault of this process. If the kernel has sent the
+	// signal, the handler calls the runtime's handler, which panics.
 	faults = []syscall.Signal{syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSTKFLT}
-	// The kernel sends these for a write of this process to a pipe without readers
-	// (write(2)) or beyond RLIMIT_FSIZE, and for exceeding RLIMIT_CPU (setrlimit(2)). The
-	// handler then drops the signal.
+	// The kernel sends these if this process writes to a pipe without readers (write(2)),
+	// writes beyond RLIMIT_FSIZE, or exceeds RLIMIT_CPU (setrlimit(2)). The handler drops
+	// the signal if the kernel has sent it.
 	own = []syscall.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 )
 
@@ -226,10 +227,9 @@ func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 // real-time signal as often as it was received. It delivers a standard signal only once,
 // because the kernel also merges standard signals that are pending (signal(7)).
 //
-// receive calls deliverMissed after every read. No counted signal is left waiting,
-// because there is always something to read after the count: the handler then writes a
-// record of zeros, and if there is no room for that one either, the pipe still holds
-// other records.
+// receive calls deliverMissed after every read. After the handler has counted a signal
+// there is always another read, because the handler then writes a record of zeros. If the
+// pipe has no room for that record, it still holds other records to read.
 func deliverMissed(signals []syscall.Signal, deliver func(os.Signal)) {
 	for _, sig := range signals {
 		n := atomic.SwapUint32(&missed[sig], 0)
@@ -257,9 +257,9 @@ func install() map[syscall.Signal]action {
 		before[sig] = setAction(sig, nil)
 		signal.Ignore(sig)
 	}
-	// Flags and mask are copied from the runtime's action: a handler runs on the signal
-	// stack of the thread with all signals blocked, and interrupted system calls are
-	// restarted (SA_ONSTACK, SA_RESTART).
+	// Flags and mask are copied from the runtime's action. So a handler runs on the
+	// thread's signal stack (SA_ONSTACK) with all signals blocked, and interrupted system
+	// calls are restarted (SA_RESTART).
 	model := setAction(syscall.SIGSEGV, nil)
 	runtimeHandler = model.handler
 	every, unlessFault, unlessPreemption, unlessOwn := handlers()
@@ -288,8 +288,8 @@ func install() map[syscall.Signal]action {
 }
 
 // keepUnblockedThread keeps one thread that blocks no signal, and returns when done is
-// closed. All other threads have the mask that the Go runtime began with, and entry blocks
-// all signals in that mask. Signals stay pending until this thread runs, so Open does not
+// closed. All other threads have the mask that the Go runtime began with, in which entry
+// has blocked all signals. Signals stay pending until this thread runs, so Open does not
 // wait for it.
 func keepUnblockedThread(done <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread exits with this goroutine
@@ -300,7 +300,7 @@ func keepUnblockedThread(done <-chan struct{}) {
 // ---- inherited state
 
 // inherited holds the signal mask and the ignored signals with which the process was
-// started. If entry has not run, they are not exact, because the runtime has already
+// started. If entry has not run, the two are not exact, because the runtime has already
 // replaced most ignored actions by its own, and unblocked some signals.
 var inherited = func() (was struct {
 	mask    uint64
@@ -328,10 +328,10 @@ var inherited = func() (was struct {
 // process was started with, except an ignored SIGCHLD. A program that f starts, by fork
 // or exec, inherits them.
 //
-// While f runs, this process ignores these signals too. If one of them arrives then, it is
-// lost, as it would be in the program that f starts. If f forks by package syscall, an
-// ignored ILL, TRAP, BUS, FPE, SEGV, STKFLT, PROF, SYS or 33 is reset to the default
-// action in the child. An exec without a fork does not reset them.
+// While f runs, this process ignores these signals too. Such a signal is lost if it
+// arrives in that time, just as it would be in the program that f starts. If f forks by
+// package syscall, an ignored ILL, TRAP, BUS, FPE, SEGV, STKFLT, PROF, SYS or 33 is reset
+// to the default action in the child. An exec without a fork does not reset them.
 func WithInheritedSignals(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -345,8 +345,8 @@ func WithInheritedSignals(f func()) {
 
 // InheritedClosedFDs reports which of the descriptors 0, 1 and 2 were closed when the
 // process was started. For a closed descriptor the Go runtime would open /dev/null, and
-// abort if there is no /dev. So entry, which runs before the runtime, fills the number with
-// a descriptor that can neither be read nor written.
+// abort if there is no /dev. So entry, which runs before the runtime, opens the
+// descriptor with O_PATH: it is in use, but can be neither read nor written.
 func InheritedClosedFDs() (closed [3]bool) {
 	for fd := range closed {
 		closed[fd] = enteredClosed&(1<<fd) != 0

@@ -23,10 +23,10 @@ DATA gomaxprocs<>+0(SB)/8, $"GOMAXPRO"
 DATA gomaxprocs<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
 GLOBL gomaxprocs<>(SB), RODATA|NOPTR, $16
 // With asyncpreemptoff=1 the runtime sends no SIGURG to preempt goroutines. usher does
-// not need preemption, because all its goroutines yield. forwardUnlessPreemption must not
-// forward such a SIGURG to the app, but cannot always recognise it: if the user's queue of
-// pending signals is full (RLIMIT_SIGPENDING), a signal of tgkill(2) arrives without its
-// siginfo_t.
+// not need preemption, because all its goroutines yield. Such a SIGURG must not be
+// forwarded to the app, but forwardUnlessPreemption cannot always recognise it. If the
+// user's queue of pending signals is full (RLIMIT_SIGPENDING), a signal of tgkill(2)
+// arrives without its siginfo_t.
 DATA godebug<>+0(SB)/8, $"GODEBUG="
 DATA godebug<>+8(SB)/8, $"asyncpre"
 DATA godebug<>+16(SB)/8, $"emptoff="

@@ -21,7 +21,7 @@ GLOBL exitAction<>(SB), RODATA|NOPTR, $32
 // The program starts at entry, because it is linked with the flag -E. The kernel has put
 // argc, the arguments, nil, the environment and nil on the stack.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
-	// Block all signals first: from here on they stay pending.
+	// Block all signals first, so that they stay pending from here on.
 	MOVL $SYS_rt_sigprocmask, AX
 	MOVL $SIG_BLOCK, DI
 	LEAQ everything<>(SB), SI
@@ -29,8 +29,8 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $8, R10
 	SYSCALL
 
-	// open(2) returns the lowest closed descriptor, so open / until it returns more than
-	// 2, and record in enteredClosed the descriptors that it has returned before.
+	// open(2) returns the lowest closed descriptor. So open / until the descriptor is
+	// above 2, and record the lower ones in enteredClosed.
 stdio:
 	MOVL $SYS_open, AX
 	LEAQ slash<>(SB), DI
@@ -38,7 +38,7 @@ stdio:
 	MOVL $0, DX
 	SYSCALL
 	CMPQ AX, $2
-	JHI  enough // the comparison is unsigned, so errors, which are negative, are greater too
+	JHI  enough // the comparison is unsigned, so a negative result (an error) is greater too
 	BTSL AX, ·enteredClosed(SB)
 	JMP  stdio
 
@@ -94,7 +94,8 @@ next:
 	JMP  _rt0_amd64_linux(SB)
 
 // exitOnSignal is the handler of the signals of FATAL until Open. It ends the process
-// with status 128+n. The Go runtime replaces it by its own handler, which calls it.
+// with status 128+n. The Go runtime replaces exitOnSignal by its own handler, which calls
+// exitOnSignal except for QUIT.
 TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
 	ADDL $128, DI
 	MOVL $SYS_exit_group, AX
@@ -145,14 +146,14 @@ drop:
 
 // forward writes a record, the beginning of the siginfo_t, to the pipe. If the pipe is
 // full, it counts the signal in missed and then writes a record of zeros, to wake the
-// reader. If the pipe is full again, its other records wake the reader.
+// reader. If the pipe is still full, its other records wake the reader.
 TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVLQSX DI, R8
 	LEAQ ·pipes(SB), AX
 	MOVL (AX)(R8*4), DI
 	MOVL $RECORD_SIZE, DX
 	MOVL $SYS_write, AX
-	SYSCALL // keeps all registers but AX, CX and R11
+	SYSCALL // changes only AX, CX and R11
 	TESTQ AX, AX
 	JGT  done
 	LEAQ ·missed(SB), AX

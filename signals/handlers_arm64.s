@@ -21,7 +21,7 @@ GLOBL exitAction<>(SB), RODATA|NOPTR, $32
 // The program starts at entry, because it is linked with the flag -E. The kernel has put
 // argc, the arguments, nil, the environment and nil on the stack.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
-	// Block all signals first: from here on they stay pending.
+	// Block all signals first, so that they stay pending from here on.
 	MOVD $SIG_BLOCK, R0
 	MOVD $everything<>(SB), R1
 	MOVD $·enteredMask(SB), R2
@@ -29,8 +29,8 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $SYS_rt_sigprocmask, R8
 	SVC
 
-	// openat(2) returns the lowest closed descriptor, so open / until it returns more than
-	// 2, and record in enteredClosed the descriptors that it has returned before.
+	// openat(2) returns the lowest closed descriptor. So open / until the descriptor is
+	// above 2, and record the lower ones in enteredClosed.
 	MOVD $0, R9
 	MOVD $1, R10
 
@@ -42,7 +42,7 @@ stdio:
 	MOVD $SYS_openat, R8
 	SVC
 	CMP  $2, R0
-	BHI  enough // the comparison is unsigned, so errors, which are negative, are greater too
+	BHI  enough // the comparison is unsigned, so a negative result (an error) is greater too
 	LSL  R0, R10, R11
 	ORR  R11, R9
 	B    stdio
@@ -111,7 +111,8 @@ fill:
 	B    _rt0_arm64_linux(SB)
 
 // exitOnSignal is the handler of the signals of FATAL until Open. It ends the process
-// with status 128+n. The Go runtime replaces it by its own handler, which calls it.
+// with status 128+n. The Go runtime replaces exitOnSignal by its own handler, which calls
+// exitOnSignal except for QUIT.
 TEXT ·exitOnSignal(SB), NOSPLIT|NOFRAME, $0-0
 	ADD  $128, R0
 	MOVD $SYS_exit_group, R8
@@ -167,7 +168,7 @@ drop:
 
 // forward writes a record, the beginning of the siginfo_t, to the pipe. If the pipe is
 // full, it counts the signal in missed and then writes a record of zeros, to wake the
-// reader. If the pipe is full again, its other records wake the reader.
+// reader. If the pipe is still full, its other records wake the reader.
 TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVW R0, R10
 	MOVD $·pipes(SB), R9
@@ -175,13 +176,13 @@ TEXT ·forward(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD R11, R0
 	MOVD $RECORD_SIZE, R2
 	MOVD $SYS_write, R8
-	SVC // keeps all registers but R0
+	SVC // changes only R0
 	CMP  $0, R0
 	BGT  done
 	MOVD $·missed(SB), R9
 	ADD  R10<<2, R9, R9
 
-count: // not by LDADDAL, which ARMv8.0 processors do not have
+count: // without LDADDAL, because ARMv8.0 processors do not have it
 	LDAXRW (R9), R12
 	ADDW $1, R12
 	STLXRW R12, (R9), R13

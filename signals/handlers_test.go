@@ -23,8 +23,8 @@ import (
 const notReceivable = "signal -1 signal 0 SIGKILL SIGCHLD SIGSTOP signal 65 signal 66"
 
 // sigqueue sends a signal as sigqueue(3) does. While the kernel's queue is full
-// (RLIMIT_SIGPENDING), the system call returns EAGAIN, and sigqueue repeats it until the
-// listener has received some signals.
+// (RLIMIT_SIGPENDING), the system call fails with EAGAIN. sigqueue then repeats the call
+// until the listener has received some signals.
 func (l *listener) sigqueue(sig syscall.Signal) {
 	l.Helper()
 	info := struct {
@@ -79,8 +79,8 @@ func unread() {
 	in := mustOpen()
 	// More signals are sent than fit into the channel and the pipe. The kernel may merge
 	// real-time signals if its queue is full (RLIMIT_SIGPENDING), so each signal must be
-	// handled before the next one is sent. This thread sends them to itself and blocks
-	// none, so it handles a signal before Tgkill returns.
+	// handled before the next one is sent. This thread sends the signals to itself and
+	// blocks no signal, so it handles each signal before Tgkill returns.
 	runtime.LockOSThread()
 	setMask(unix.SIG_SETMASK, 0)
 	for range total {
@@ -138,7 +138,7 @@ func TestPipesAreSmall(t *testing.T) {
 		sum += size
 	}
 	if sum > 84<<10 {
-		t.Errorf("%d KiB", sum>>10)
+		t.Errorf("the pipes have %d KiB, want at most 84", sum>>10)
 	}
 }
 
@@ -156,7 +156,7 @@ func playRole(t *testing.T, role string) string {
 	return string(out)
 }
 
-// A fault of this process must still cause a panic that it can recover from.
+// A fault of this process must still cause a panic, and recover must be able to stop it.
 func TestOwnFaultIsAPanic(t *testing.T) {
 	if got := playRole(t, "fault"); !strings.Contains(got, "nil pointer dereference") || strings.Contains(got, "received") {
 		t.Error(got)
@@ -178,8 +178,9 @@ func fault() {
 }
 
 // The runtime sends SIGURG to its threads to preempt goroutines that do not yield, and
-// these signals must not be received. If the runtime could not preempt, the test would
-// fail too, because the first endless loop would be the only goroutine that runs.
+// these signals must not be received. The test would also fail if the runtime could not
+// preempt, because the first endless loop would then never give way to the other
+// goroutines.
 func TestPreemptionIsNotReceived(t *testing.T) {
 	if got := playRole(t, "spin"); got != "other 10\n" {
 		t.Error(got)
@@ -203,8 +204,8 @@ func spin() {
 	fmt.Println("other", int((<-in.Other).(syscall.Signal)))
 }
 
-// A child must have the mask and the ignored signals with which this process was started,
-// and not those of this process's threads.
+// A child must have the signal mask and the ignored signals with which this process was
+// started, and not those of this process's threads now.
 func TestChildInheritsMaskAndIgnoredSignals(t *testing.T) {
 	const status = `grep -E "^Sig(Blk|Ign)" /proc/self/status`
 	direct, err := exec.Command("sh", "-c", `trap "" HUP; exec sh -c '`+status+`'`).Output()
@@ -228,7 +229,7 @@ func inherit() {
 			fmt.Println(err)
 		}
 	})
-	// SIGHUP was ignored only while the child was started.
+	// SIGHUP was ignored only while WithInheritedSignals ran, so it is received now.
 	syscall.Kill(os.Getpid(), syscall.SIGHUP)
 	<-in.Control
 }
@@ -260,8 +261,8 @@ func forks() {
 	fmt.Println(got, "of", each)
 }
 
-// sent receives, from another process, the signals that the kernel and the runtime send
-// too.
+// sent makes another process send the signals of faults, own and SIGURG, which must be
+// received although the kernel or the runtime also sends them.
 func sent() {
 	in := mustOpen()
 	for _, sig := range slices.Concat(faults, own, []syscall.Signal{syscall.SIGURG}) {

@@ -13,8 +13,8 @@ type Inbox struct {
 	// several, so the receiver must reap until no exited child is left.
 	Child <-chan os.Signal
 	// Control gets TERM, INT, QUIT, HUP and the signals given to [Open], because these
-	// end a wait or begin the shutdown. They have a channel of their own so that a flood
-	// of other signals cannot delay them.
+	// signals end a wait or begin the shutdown. They have a channel of their own, so that
+	// a flood of other signals cannot delay them.
 	Control <-chan os.Signal
 	// Other gets every other signal for which [CheckReceivable] returns nil.
 	Other <-chan os.Signal
@@ -45,7 +45,8 @@ func Open(stopOn ...syscall.Signal) (*Inbox, error) {
 }
 
 // Close stops receiving signals. Signals that have arrived can still be read from the
-// channels. Later signals have their default effect in a Go program: most of them end it.
+// channels. Later signals have their default effect in a Go program. Most of them end the
+// program.
 func (in *Inbox) Close() {
 	if in.stop != nil {
 		in.stop()

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleEnv is an environment variable. With it the test binary calls the function of that
-// name in roles, and runs no tests.
+// roleEnv is the name of an environment variable. If its value is a key of roles, the
+// test binary calls that function of roles and runs no tests.
 const roleEnv = "USHER_SIGNALS_TEST_ROLE"
 
 var roles = map[string]func(){"listener": listen, "limited": limited, "flooded": flooded}
@@ -42,8 +42,8 @@ func mustOpen(stopOn ...syscall.Signal) *Inbox {
 // listenerStop is the signal that a listener has given to Open.
 const listenerStop = syscall.Signal(rtMin + 3)
 
-// listen prints "ready", then a line with the channel and the number of each signal. It
-// returns at the end of its stdin, so that it never outlives its test.
+// listen prints "ready", then one line for each signal, with its channel and its number.
+// It returns at end of file on stdin, so that it never outlives its test.
 func listen() {
 	in := mustOpen(listenerStop)
 	closed := make(chan struct{})
@@ -97,7 +97,8 @@ func startListener(t *testing.T, command ...string) *listener {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// A listener that hangs fails its test instead of stopping the whole run.
+	// A listener that hangs is killed, so that its test fails and the other tests still
+	// run.
 	hung := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	l := &listener{T: t, cmd: cmd, stdout: bufio.NewScanner(stdout)}
 	t.Cleanup(func() {
@@ -133,7 +134,7 @@ func TestEverySignalArrivesOnce(t *testing.T) {
 		case sig == syscall.SIGCHLD:
 			l.send(sig)
 			l.expect("child 17")
-		case CheckReceivable(sig) != nil: // sig would end or stop the listener
+		case CheckReceivable(sig) != nil:
 		case slices.Contains(control, sig) || sig == listenerStop:
 			l.send(sig)
 			l.expect(fmt.Sprintf("control %d", sig))
@@ -276,5 +277,5 @@ func TestCloseEndsTheReceiving(t *testing.T) {
 		t.Errorf("a closed inbox received %v", s)
 	default:
 	}
-	(&Inbox{}).Close() // Close of an Inbox that was not made by Open has no effect
+	(&Inbox{}).Close() // Close has no effect on an Inbox that was not made by Open
 }

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// notDelivered returns an error if os/signal never delivers sig. It also returns an error
-// if os/signal delivers a sig that the kernel or the Go runtime has sent because of this
-// process's own actions, because such a signal is not for the app.
+// notDelivered returns an error with the reason if sig cannot be received. Either
+// os/signal never delivers sig, or the kernel or the Go runtime also sends sig because of
+// this process's own actions, and os/signal does not report the sender.
 func notDelivered(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGURG:
@@ -30,17 +30,17 @@ func notDelivered(sig syscall.Signal) error {
 func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
-	other := make(chan os.Signal, otherBuffer) // os/signal drops what does not fit
-	// dropped is never read. Because Notify is called for SIGPIPE and SIGXFSZ, a write to a
-	// closed stdout or stderr and a write beyond RLIMIT_FSIZE return an error instead of
-	// ending the program. signal.Ignore would do the same, but the app would inherit the
-	// ignored signals.
+	other := make(chan os.Signal, otherBuffer) // os/signal drops signals for which there is no room
+	// dropped is never read. Notify is called for SIGPIPE and SIGXFSZ so that a write to
+	// a closed stdout or stderr and a write beyond RLIMIT_FSIZE return an error instead
+	// of ending the program. After signal.Ignore they would too, but the app would
+	// inherit the ignored signals.
 	dropped := make(chan os.Signal, 1)
 	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
 	signal.Notify(child, syscall.SIGCHLD)
 
-	// os/signal drops a signal whose channel is full. So each control signal has a channel
-	// of its own, which is full only if it holds the same signal already.
+	// os/signal drops a signal whose channel is full. So each control signal has a
+	// channel of its own, which is full only if it already holds that signal.
 	done := make(chan struct{})
 	listening := []chan os.Signal{child, other, dropped}
 	for sig := syscall.Signal(1); sig <= rtMax; sig++ {

@@ -10,8 +10,8 @@ import (
 // the app gets none. A signal that is not in the map is forwarded unchanged.
 type Rewrite map[syscall.Signal]syscall.Signal
 
-// Apply returns the signal to send instead of sig, and false if sig is dropped. With A:B
-// and B:C, A becomes B, because the result is not rewritten again.
+// Apply returns the signal to send instead of sig, and false if sig is dropped. The
+// result is not rewritten again: with the rules A:B and B:C, A becomes B.
 func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 	to, ok := r[sig]
 	if !ok {
@@ -24,7 +24,7 @@ func (r Rewrite) Apply(sig syscall.Signal) (syscall.Signal, bool) {
 // the signal is dropped.
 //
 // FROM must be a signal that can be received (see [CheckReceivable]), because otherwise
-// the rule would have no effect. TO may be any signal, also SIGKILL or SIGSTOP.
+// the rule would have no effect. TO may be any signal, even SIGKILL or SIGSTOP.
 func ParseRewrite(s string) (from, to syscall.Signal, err error) {
 	left, right, ok := strings.Cut(s, ":")
 	if !ok {

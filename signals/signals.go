@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// The real-time signals as glibc numbers them. The kernel's first is 32, but glibc
-// uses two for its threads, so "SIGRTMIN+3" in a STOPSIGNAL means 37.
+// The first and the last real-time signal in glibc's numbering. The kernel's first
+// real-time signal is 32, but glibc uses 32 and 33 for its threads. So "SIGRTMIN+3" in a
+// STOPSIGNAL means 37.
 const (
 	rtMin = 34
 	rtMax = 64
@@ -58,8 +59,8 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime parses rest, the part of whole after RTMIN or RTMAX: it is empty, or sign
-// followed by a number.
+// parseRealTime parses rest, the part of whole after RTMIN or RTMAX. rest is empty, or it
+// is sign followed by a number.
 func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil
@@ -81,8 +82,8 @@ func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
 
 // Name returns a name of sig that [Parse] accepts: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
 // Real-time signals are counted from SIGRTMIN or SIGRTMAX, whichever is nearer, as in
-// bash's "kill -l". 32 and 33, which glibc uses itself, have no name: Name returns "signal
-// 32" and "signal 33".
+// bash's "kill -l". 32 and 33 have no name, because glibc uses them itself: Name returns
+// "signal 32" and "signal 33".
 func Name(sig syscall.Signal) string {
 	switch n := int(sig); {
 	case n >= 1 && n < len(names):
@@ -100,9 +101,10 @@ func Name(sig syscall.Signal) string {
 	}
 }
 
-// CheckReceivable returns nil if a sig that is sent to this process arrives in an [Inbox]
-// as a signal for the app. Otherwise it returns the reason, as a message for the user. A
-// setting with such a signal would have no effect, so it should be rejected.
+// CheckReceivable returns nil if this process can receive sig through an [Inbox] and sig
+// can be meant for the app. Otherwise it returns an error with the reason, as a message
+// for the user. A setting for a signal that cannot be received would have no effect, so
+// the program should reject it.
 func CheckReceivable(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGKILL, syscall.SIGSTOP:

@@ -55,7 +55,7 @@ func TestName(t *testing.T) {
 	}
 	for sig := syscall.Signal(1); sig < 32; sig++ {
 		if got, want := Name(sig), unix.SignalName(sig); got != want {
-			t.Errorf("Name(%d) = %q, the kernel's headers say %q", int(sig), got, want)
+			t.Errorf("Name(%d) = %q, unix.SignalName returns %q", int(sig), got, want)
 		}
 	}
 }

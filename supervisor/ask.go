@@ -7,13 +7,13 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Ask probes each target once, all at the same time. It returns nil if all are ready,
-// else the reasons, as [probes.Ask] does. It is meant for a HEALTHCHECK or an exec
-// probe. It returns early with a StopError if a stop signal is received, and with the
-// cause of ctx if ctx ends.
+// Ask probes all targets once, concurrently. It returns nil if all of them are ready,
+// else an error with the reasons (see [probes.Ask]). It is meant for a HEALTHCHECK or an
+// exec probe. It returns early with a StopError if a stop signal is received, and with
+// the cause of ctx if ctx ends.
 //
-// Ask uses only Env, Signals and Output of c. Like [Run] it reaps every child of the
-// process, so the two must not run at the same time.
+// Ask uses only Env, Signals and Output of c. Like [Run], it reaps every child of the
+// process. So Ask and Run must not run at the same time.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	if c.Signals == nil {
 		inbox, err := signals.Open()
@@ -30,8 +30,9 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
-	// Process groups that got SIGTERM after a timeout get SIGKILL now and not after
-	// hookKillDelay, because the program exits after this function.
+	// A process group in pending has got SIGTERM and would get SIGKILL after
+	// hookKillDelay. It gets SIGKILL already when Ask returns, because the program exits
+	// after Ask.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -7,12 +7,13 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// DefaultReserve is the upper limit of the default of Config.StopReserve. The default is
-// half of Grace.
+// DefaultReserve is an upper limit: if Config.StopReserve is not set, the reserve is half
+// of Grace, but at most DefaultReserve.
 const DefaultReserve = 10 * time.Second
 
-// Budget divides one grace period. Drain, Kill and Grace count from the start of the
-// shutdown. They are upper limits: each step ends as soon as its work is done.
+// Budget is the division of one grace period. Drain, Kill and Grace are times since the
+// start of the shutdown. They are upper limits, because each step ends as soon as its
+// work is done.
 //
 //	0            Drain                  Kill               Grace
 //	├── drain ───┼── the app's own time ─┼── post-stop ──────┤
@@ -39,10 +40,10 @@ func (c *Config) Budget() Budget {
 // budget is used up.
 const settleTime = 20 * time.Millisecond
 
-// settled returns how long after the start of the shutdown usher stops waiting for
-// processes that got SIGKILL. SIGKILL does not end a process in an uninterruptible sleep,
-// for example on a disk that does not respond, and the wait for such a process must not
-// use up the time of the post-stop hooks.
+// settled returns the time, since the start of the shutdown, at which usher stops waiting
+// for processes that got SIGKILL. SIGKILL does not end a process in an uninterruptible
+// sleep, for example on a disk that does not respond. The wait for such a process must
+// not use up the time of the post-stop hooks.
 func (b Budget) settled() time.Duration {
 	return b.Kill + max(settleTime, min(100*time.Millisecond, (b.Grace-b.Kill)/2))
 }
@@ -55,8 +56,8 @@ func (c *Config) reserve() time.Duration {
 	return min(c.Grace/2, DefaultReserve)
 }
 
-// postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth
-// of the grace period, because the app needs the time more. Default timeouts are
+// postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth of
+// the grace period, because the app needs most of that period. Default timeouts are
 // reduced so that all durations that the user wrote fit into the grace period.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
@@ -74,8 +75,9 @@ func (c *Config) postStopShare() time.Duration {
 	return min(add(written, unwritten), c.Grace/5)
 }
 
-// written returns the sum of all durations that the user wrote and that are part of
-// the grace period. Defaults do not count, because they are reduced to fit.
+// written returns the sum of all durations that the user wrote and that are part of the
+// grace period. Defaults are not included, because Budget reduces them if they do not
+// fit.
 func (c *Config) written() time.Duration {
 	return add(add(c.drainNeeds(), c.StopReserve), writtenOf(c.PostStop))
 }

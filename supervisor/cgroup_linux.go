@@ -8,8 +8,8 @@ import (
 
 // The kernel counts the processes that it has killed for lack of memory, separately for
 // each memory cgroup. The count is the line oom_kill of memory.events (cgroup v2) or of
-// memory.oom_control (v1, since Linux 4.13). It includes kills because of the limit of a
-// parent cgroup, or because the machine was out of memory.
+// memory.oom_control (v1, since Linux 4.13). The count includes kills because of the
+// limit of a parent cgroup, or because the machine was out of memory.
 
 // memoryCgroup is the memory cgroup of usher and its children.
 type memoryCgroup struct {
@@ -18,16 +18,16 @@ type memoryCgroup struct {
 	before int    // the count when the app was started
 }
 
-// outOfMemory reads files, so the loop calls it in a goroutine.
+// outOfMemory reads files, which can block, so the loop calls it in a goroutine.
 func (s *linux) outOfMemory() (killed int, limit int64) {
 	defer s.reads.take()()
 	return s.memory.killed()
 }
 
 // findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
-// container this may be the path on the host, although the container's cgroup is mounted
-// at the root, /sys/fs/cgroup. So the root is tried too, after the path. Tests put their
-// own proc and sys into a directory and pass it as root.
+// container this may be the path on the host, although the container's own cgroup is
+// mounted at /sys/fs/cgroup. So /sys/fs/cgroup itself is tried after that path. root is
+// put in front of all paths; it is empty except in tests.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"
@@ -60,8 +60,8 @@ func findMemoryCgroup(root string) memoryCgroup {
 	return memoryCgroup{}
 }
 
-// killed returns how many processes the kernel has killed for lack of memory since the
-// app was started, and the limit in bytes, 0 if there is none.
+// killed returns the number of processes that the kernel has killed for lack of memory
+// since the app was started, and the memory limit in bytes; 0: no limit.
 func (m memoryCgroup) killed() (n int, limit int64) {
 	count, ok := readKills(m.events)
 	if !ok {
@@ -95,9 +95,9 @@ func readKills(path string) (n int, ok bool) {
 	return 0, false
 }
 
-// readSmallFile reads at most one page. It does not use os.ReadFile, because the kernel
-// supports poll on a cgroup's files, and then the Go runtime registers the file with
-// epoll(7).
+// readSmallFile reads at most one page. It does not use os.ReadFile, because that makes
+// additional system calls: the kernel supports poll on a cgroup's files, so the Go
+// runtime registers the file with epoll(7).
 func readSmallFile(path string) (string, bool) {
 	if path == "" {
 		return "", false

@@ -13,9 +13,9 @@ import (
 // hookKillDelay is the time between SIGTERM and SIGKILL for a command that timed out.
 const hookKillDelay = time.Second
 
-// killedSoon is how long a process may take to exit after SIGKILL. A process that takes
-// longer is given up, because it may be in an uninterruptible sleep, for example on a
-// disk that does not respond.
+// killedSoon is the time that a process gets to exit after SIGKILL. After that usher no
+// longer waits for it, because the process may be in an uninterruptible sleep, for
+// example on a disk that does not respond.
 const killedSoon = 100 * time.Millisecond
 
 // command is a command of a hook or a probe. Only the loop uses its fields, except that
@@ -24,22 +24,24 @@ type command struct {
 	ctx    context.Context // when ctx ends the command is terminated
 	phase  Phase
 	name   string
-	target *string // the address of Argv[0], which identifies the target, because all attempts of a target share it
+	target *string // the address of Argv[0]; it identifies the target, because all attempts of a target share one Argv
 	child  child   // pid 0: not started yet
 
-	interrupted syscall.Signal // the signal that interrupt sent to it; 0: none
+	interrupted syscall.Signal // the signal that interrupt has sent, or will send after the start; 0: none
 	terminated  bool           // its group got SIGTERM, and gets SIGKILL after hookKillDelay
-	givenUp     bool           // it has survived SIGKILL, or cannot be signalled
-	groupOnly   bool           // it has exited; the other processes of its group have not
+	givenUp     bool           // usher no longer waits for it: it has survived SIGKILL, or usher may not signal it
+	groupOnly   bool           // its own process has exited, but other processes of its group have not
 
 	result chan error // capacity 1, so that the loop never blocks on sending
 }
 
-// runCommand runs a command for the goroutine of a probe or a hook. That goroutine
-// cannot use os/exec, because the loop reaps every child and would take the command's
-// exit status. runCommand returns when the command's own process has exited. When ctx
-// ends the command is terminated, and runCommand returns when the command has exited or
-// has survived SIGKILL.
+// runCommand runs a command for the goroutine of a probe or a hook. That goroutine cannot
+// use os/exec, because the loop reaps every child and would take the command's exit
+// status.
+//
+// runCommand returns when the command's own process has exited (commandExited describes
+// an exception). If ctx ends first, runCommand terminates the command and waits until it
+// has exited, or until killedSoon after SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
@@ -64,9 +66,9 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 	return context.Cause(ctx)
 }
 
-// startCommand starts cmd, unless an earlier command of the same target is still
-// running. Otherwise, if a command cannot be killed, each new attempt would add a process
-// that cannot be killed either.
+// startCommand starts cmd, unless an earlier command of the same target is still running.
+// If a command cannot be killed, each further attempt would otherwise add a process that
+// cannot be killed.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -101,10 +103,10 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has exited. interrupt has sent
-// its signal to that process only. If the process had no handler and was killed by the
-// signal, commandExited sends the signal to the rest of its process group. The command
-// has then finished when the group is empty.
+// commandExited is called when the command's own process has exited. interrupt signals
+// only that process. If that process was killed by the signal of interrupt, commandExited
+// sends the same signal to the other processes of its group. Such a command has finished
+// when its group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if _, pending := l.pending[pgid]; pending {
@@ -122,8 +124,8 @@ func (l *loop) commandExited(cmd *command, e Exit) {
 	l.finishCommand(cmd, err)
 }
 
-// finishCommand sends the result to runCommand, after the command's output has been
-// passed on.
+// finishCommand sends the result to runCommand, after all output of the command has been
+// passed to Config.Output.
 func (l *loop) finishCommand(cmd *command, err error) {
 	delete(l.commands, cmd)
 	flush := cmd.child.flush
@@ -139,8 +141,8 @@ func (l *loop) finishCommand(cmd *command, err error) {
 
 // interrupt sends sig once to each command of a phase, because a stop signal was
 // received. Unlike terminate it starts no timer for SIGKILL, so that the commands can
-// clean up. It reports whether any command of the phase is running that has not been
-// terminated.
+// clean up. It returns false if the phase has no running command, or if all its running
+// commands have been terminated already.
 func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	for cmd := range l.commands {
 		if cmd.phase != phase || cmd.terminated {
@@ -156,7 +158,7 @@ func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 }
 
 // signalCommand sends a signal to the command's own process, not to its process group.
-// SIGCONT follows, because a stopped process handles no signal but SIGKILL until it is
+// Then it sends SIGCONT, because a stopped process handles only SIGKILL until it is
 // continued.
 func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 	if cmd.child.pid == 0 { // startCommand calls signalCommand again when the command has started
@@ -170,7 +172,8 @@ func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 }
 
 // terminateEnded terminates every command whose context has ended. The goroutines in
-// runCommand would do that too, but only when the loop next handles their calls.
+// runCommand post the same calls to the loop, but the loop runs them only in its next
+// call of until.
 func (l *loop) terminateEnded() {
 	for cmd := range l.commands {
 		if cmd.ctx.Err() != nil {
@@ -238,10 +241,10 @@ func (l *loop) finishRunning(cmd *command) {
 
 var errCannotSignal = errors.New("it cannot be signalled")
 
-// forgetEmptyGroups removes empty process groups from pending and killed. The kernel may
-// reuse the number of a group that is empty and whose leader has been reaped, and the new
-// group must not get the SIGKILL. A command with groupOnly has finished when its group is
-// empty.
+// forgetEmptyGroups removes empty process groups from pending and killed. When a group is
+// empty and its leader has been reaped, the kernel may reuse the group's number. A new
+// group with that number must not get SIGKILL. A command with groupOnly has finished when
+// its group is empty, so forgetEmptyGroups finishes it.
 func (l *loop) forgetEmptyGroups() {
 	for pgid, leaderReaped := range l.pending {
 		if leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
@@ -267,7 +270,8 @@ func (l *loop) isEnding(pgid int) bool {
 	return pending || l.killed[pgid]
 }
 
-// commandsLeft reports whether any command is running that has not been given up.
+// commandsLeft returns false if no command is running, or if all running commands have
+// been given up (see givenUp).
 func (l *loop) commandsLeft() bool {
 	for cmd := range l.commands {
 		if !cmd.givenUp {

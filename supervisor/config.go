@@ -35,7 +35,7 @@ type Config struct {
 	DrainIdle  time.Duration
 	IdleExcept []uint16
 
-	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal received; NoSignal: none
+	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal that usher received; NoSignal: none
 	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT
 
 	Grace       time.Duration // the time limit of the whole shutdown; 0: none, and neither the app nor leftovers get SIGKILL
@@ -46,8 +46,8 @@ type Config struct {
 	Exec bool
 
 	Group       bool            // signals go to the app's whole process group
-	Rewrite     signals.Rewrite // changes signals that are forwarded outside the shutdown
-	SuccessExit []int           // exit codes that become 0 if a stop signal stopped the app
+	Rewrite     signals.Rewrite // changes the signals that are forwarded before the phase stop begins
+	SuccessExit []int           // exit codes of the app for which usher's exit status is 0, if a stop signal began the shutdown
 
 	// Readiness reports to other goroutines whether the app is ready; nil: not needed.
 	Readiness *Readiness
@@ -56,15 +56,15 @@ type Config struct {
 	// should open it in its first statement, because until then SIGTERM ends the program.
 	Signals *signals.Inbox
 	// Detach: after the start of the app usher changes to / and closes the descriptors
-	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process that
-	// reads a pipe from the app would get no end of file while usher runs. Set Detach only
-	// in a program that does nothing but Run.
+	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process
+	// that reads a pipe from the app would not get end of file until usher exits. Set
+	// Detach only in a program that does nothing but Run.
 	Detach bool
 
-	// Self is a command that runs this program with only Exec set, for example
-	// "/proc/self/exe --exec --". The app's command is appended to it. If LISTEN_PID
-	// (sd_listen_fds(3)) is this process's pid, Run starts the app by this command, which
-	// sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
+	// Self is a command that starts this program again with Exec and no other option, for
+	// example "/proc/self/exe --exec --". The app's command is appended to it. If
+	// LISTEN_PID (sd_listen_fds(3)) is this process's pid, Run starts the app by this
+	// command, which sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.
@@ -83,14 +83,14 @@ const NoSignal syscall.Signal = -1
 // A FieldError is one error in a Config.
 type FieldError struct {
 	Field string // the field that is wrong
-	text  string // the message, with $Name for each field that it mentions
+	text  string // the message, with $ in front of each field's name
 }
 
 // Error returns the message with the names of Config's fields.
 func (e *FieldError) Error() string { return e.Text(func(field string) string { return field }) }
 
-// Text returns the message with the result of name(field) in place of each field's name.
-// So a program that fills a Config from flags can print the names of its flags.
+// Text returns the message with name(field) in place of each field's name. So a program
+// that fills a Config from flags can print the names of its flags.
 func (e *FieldError) Text(name func(field string) string) string { return os.Expand(e.text, name) }
 
 // Fields returns Field and the names of all fields that the message mentions.
@@ -210,9 +210,9 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough returns a text, made with format, that has the shortest sufficient grace period
-// in whole seconds. That period has room for all durations that the user wrote and for the
-// defaults. If the written durations add up to more than a day, enough returns "".
+// enough formats, with format, the shortest grace period in whole seconds that has room
+// for all durations that the user wrote and for the defaults. If the written durations
+// add up to more than a day, enough returns "".
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

@@ -14,15 +14,16 @@
 //
 // The numbers in parentheses are exit statuses of usher.
 //
-//   - wait: WaitTimeout expires (124), or usher receives SIGTERM, SIGINT, SIGQUIT,
-//     SIGHUP or a StopOn signal (128+n). The app is never started.
+//   - wait: WaitTimeout expires (124), or usher receives SIGTERM, SIGINT, SIGQUIT, SIGHUP
+//     or a StopOn signal (128+n). In both cases the app is not started.
 //   - pre-start: a hook fails (125), or usher receives one of the same signals (128+n).
 //     After a signal the running hook gets SIGTERM and may run until Budget.Kill, or
 //     without Grace as long as it needs.
-//   - ready, post-start: the app exits; or a target's within= expires (124) or a hook
-//     fails (125), and the app is stopped as by a stop signal; or usher receives a stop
-//     signal. In the last case the probes are cancelled, and a running hook gets SIGTERM
-//     and may run until Budget.Drain, or without Grace for one second.
+//   - ready, post-start: the app exits, a target's within= expires (124), a hook fails
+//     (125), or usher receives a stop signal. If within= expires or a hook fails, usher
+//     stops the app as after a stop signal. After a stop signal the probes are cancelled.
+//     A running hook gets SIGTERM and may run until Budget.Drain, or without Grace for
+//     one second.
 //   - drain: the app exits, usher receives SIGINT, or Budget.Drain has passed.
 //   - stop: the app exits. At Budget.Kill all processes get SIGKILL.
 //   - leftovers: usher's last child exits. At Budget.Kill all processes get SIGKILL.
@@ -30,15 +31,15 @@
 //
 // # Processes may finish their work
 //
-// After the stop signal every process may work until Budget.Kill, and usher sends no
-// process two signals to stop it. The comment on the type leftovers in leftovers.go
-// lists which process gets which signal, and when.
+// After the stop signal every process may work until Budget.Kill, and usher sends each
+// process at most one signal to stop it. The comment on the type leftovers in
+// leftovers.go lists which process gets which signal, and when.
 //
 // # Exit status
 //
 //	the app's   the app exited by itself or on its stop signal
-//	128+n       the app was killed by signal n (137: the deadline), or usher was
-//	            stopped by signal n before the app started
+//	128+n       the app was killed by signal n (137: SIGKILL, for example at the
+//	            deadline), or usher was stopped by signal n before the app started
 //	124         Wait or Ready targets were not ready in time
 //	125         bad configuration, a failed pre-start or post-start hook
 //	126         the command cannot be run
@@ -54,14 +55,14 @@
 //
 // One goroutine owns all state and waits in one select, so there is no lock, and no
 // signal is sent to a pid that has been reaped. One wait4 in that goroutine reaps every
-// child. A program that runs this package must not use the Wait of os/exec: each of the
-// two would take exit statuses that the other needs.
+// child. A program that runs this package must not use the Wait of os/exec, because this
+// package and os/exec would take exit statuses from each other.
 //
-// Nothing may block that goroutine, or it would miss its deadline. Work that can block
-// on a file system, a lease or a debugger runs in another goroutine, which posts the
-// result to the loop: the start of a process (PATH lookup, fork, chdir and execve), and
-// every scan of /proc. The pid of a process is unknown until its start returns, so
-// statuses that wait4 reports meanwhile are kept until then.
+// Nothing may block that goroutine, or it would miss its deadline. Work that can block on
+// a file system, a lease or a debugger runs in another goroutine, which posts the result
+// to the loop. Examples are the start of a process (PATH lookup, fork, chdir and execve)
+// and every scan of /proc. The pid of a process is unknown until its start returns, so
+// the loop keeps the statuses that wait4 reports before that.
 //
 // fork blocks its thread until execve (vfork). The Go runtime cannot run other
 // goroutines meanwhile if GOMAXPROCS is 1, so Run raises GOMAXPROCS to 2 during a start.

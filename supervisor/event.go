@@ -38,7 +38,7 @@ type Kind int
 const (
 	Entered            Kind = iota // a phase begins
 	Warned                         // a warning about the configuration or the environment: Text
-	Subreaper                      // usher is not PID 1, and has become a subreaper: the parent of orphans among its descendants
+	Subreaper                      // usher is not PID 1, and has become a subreaper (PR_SET_CHILD_SUBREAPER in prctl(2))
 	TargetTried                    // one attempt of a probe has ended: Target, Attempts, Err (nil: it succeeded)
 	TargetReady                    // Target, Attempts, Took
 	TargetSkipped                  // an optional target was not ready in time: Target, Attempts, Took, Err
@@ -48,27 +48,27 @@ const (
 	HookInterrupted                // a stop signal was received, and the hook got Signal: Target, Took (how long it may still run; 0: no limit)
 	HookSkipped                    // Target, Err (the reason)
 	AppStarted                     // PID
-	AppExec                        // Config.Exec: usher is about to replace itself with the app: PID
+	AppExec                        // usher is about to replace itself by the app (Config.Exec): PID
 	AppExited                      // PID, Exit, Took (since its start)
 	OutOfMemory                    // the kernel killed processes for lack of memory: Count, Limit, Exit (the app's)
 	ReadinessChanged               // the result of probing the Ready targets has changed: Err (nil: ready)
 	StopRequested                  // a stop signal began the shutdown: Signal
-	StartupFailed                  // the shutdown begins because the startup failed: Err, a *PhaseError
+	StartupFailed                  // the shutdown begins because the startup failed: Err (*PhaseError)
 	SignalForwarded                // Signal (as received), Sent (as sent)
 	SignalDropped                  // a signal was not forwarded because of Config.Rewrite: Signal
 	SignalPending                  // a signal will be forwarded once the app has started: Signal
-	SignalIgnored                  // Signal, Err (nil: the shutdown has begun already)
-	SignalsLost                    // too many signals were received before the app started: Signal (the first one lost), Count (how many are pending)
+	SignalIgnored                  // a signal was not forwarded: Signal, Err (the reason; nil: the shutdown has begun already)
+	SignalsLost                    // too many signals were received before the app started: Signal (the first lost one), Count (of pending signals)
 	SignalFailed                   // kill(2) failed: PID, Name ("": the app), Signal, Err
 	DrainSkipped                   // a SIGINT ended the drain: Signal
-	DelayStarted                   // Took (its limit)
+	DelayStarted                   // Took (Config.DrainDelay)
 	DelayFinished                  // Took
 	IdleStarted                    // Took (Config.DrainIdle)
-	IdleFinished                   // Took, Count (connections that are still open), Err (why it ended early)
+	IdleFinished                   // Took, Count (connections that are still open), Err (the reason, if it ended early)
 	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
-	LastCall                       // the processes that had got no stop signal before got SIGTERM: Signal, Count, Names
+	LastCall                       // processes that usher had not signalled yet got SIGTERM: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
 	LeftoversFound                 // the app exited by itself, or Grace is 0, and other processes are still running: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit

@@ -70,9 +70,10 @@ func (s *linux) startApp(p process) func() (child, error) {
 		}
 		c := child{pid: pid, flush: func() {}}
 		if terminal >= 0 {
-			// The parent makes the app's group the foreground group, because the kernel would
-			// stop a child that tries to do that itself (SIGTTOU). The kernel also stops an
-			// app that uses the terminal before this call; childStopped continues it.
+			// The parent makes the app's group the foreground group, because the kernel
+			// would stop a child that tries to do that itself (SIGTTOU). The kernel also
+			// stops an app that uses the terminal before this call; childStopped then
+			// continues the app.
 			setForeground(terminal, pid)
 			c.terminal = true
 		}
@@ -84,8 +85,9 @@ func (s *linux) startApp(p process) func() (child, error) {
 }
 
 // maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one
-// more descriptor above the passed ones, and its number must be below RLIMIT_NOFILE.
-// Descriptors above the limit may be open, if the limit was lowered afterwards.
+// more descriptor above those, and RLIMIT_NOFILE must allow that one too. An inherited
+// descriptor may be above the limit, because the limit may have been lowered after it was
+// opened.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
@@ -199,9 +201,9 @@ func (s *linux) replace(p process) error {
 	})
 }
 
-// lookupAndExec executes argv as execvp(3) does: it searches PATH unless the name has a
-// slash, tries the next directory after a file that may not be executed, and runs a
-// script without "#!" by the shell.
+// lookupAndExec executes argv as execvp(3) does. It searches PATH unless the name has a
+// slash. If it may not execute a file, it tries the next directory. It runs a script
+// without "#!" by the shell.
 func (s place) lookupAndExec(argv, env []string, execute func(path string, argv []string) error) error {
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
@@ -242,10 +244,10 @@ const listenPID = "LISTEN_PID="
 
 // viaSelfExec returns the command and the environment with which the app is started. If
 // the app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before
-// the fork. Then usher starts itself as "usher --exec", which sets the variable to its
-// own pid and executes the app. The command is not changed if usher's own executable
-// cannot be found (no /proc). It is not changed either if the app's executable cannot be
-// found, so that this process reports the error as usual.
+// the fork. In that case usher starts itself as "usher --exec", which sets the variable
+// to its own pid and executes the app. viaSelfExec returns the app's own command if
+// usher's executable cannot be found (no /proc). It also does so if the app's executable
+// cannot be found, so that this process reports the error as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||
@@ -267,7 +269,7 @@ func (s place) candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{s.absolute(name)}
 	}
-	dirs := "/bin:/usr/bin" // the C libraries' default without a PATH
+	dirs := "/bin:/usr/bin" // the default of the C libraries if PATH is not set
 	for _, kv := range env {
 		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
 			dirs = value
@@ -296,9 +298,9 @@ func (s place) absolute(name string) string {
 // leaveDirectory changes to /, so that the file system of usher's working directory can
 // be unmounted. It returns the old directory; each command is started there, by chdir(2)
 // in the child. If the directory is on FUSE or on a network, usher stays in it and
-// leaveDirectory returns "": commands then inherit the directory without chdir(2), which
-// never returns if the file server does not respond. SIGKILL does not end that call
-// (fs/fuse/dev.c, request_wait_answer), so the container could not exit.
+// leaveDirectory returns "", so that commands inherit the directory without chdir(2).
+// chdir(2) never returns if the file server does not respond, and SIGKILL does not end
+// that call (fs/fuse/dev.c, request_wait_answer), so the container could not exit.
 func leaveDirectory() string {
 	cwd, err := syscall.Getwd()
 	if err != nil || !slices.Contains(localFileSystems, fileSystemOf(cwd)) || syscall.Chdir("/") != nil {
@@ -307,7 +309,8 @@ func leaveDirectory() string {
 	return cwd
 }
 
-// localFileSystems are the types that need no server in user space or on a network.
+// localFileSystems are the types of file systems that need no server in user space or on
+// a network.
 var localFileSystems = []string{"overlay", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "ext2", "ext3", "f2fs", "squashfs", "erofs", "ramfs", "rootfs", "aufs"}
 
 // fileSystemOf returns the type of the file system at an absolute path; "" if it is
@@ -336,12 +339,12 @@ func unescapeMount(path string) string {
 }
 
 // releaseFiles closes descriptors that only the app needs. Otherwise a process that reads
-// a pipe from the app would get no end of file while usher runs, because usher has the
-// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because other processes use
-// them through /proc/1/fd: for example a preStop hook runs "echo >/proc/1/fd/1", or a log
-// file is a symbolic link to /proc/1/fd/1. If usher is not PID 1, stdin and stdout are
-// replaced by /dev/null. The descriptors are closed in a goroutine, because close(2) can
-// block on a file system that does not respond.
+// a pipe from the app would not get end of file until usher exits, because usher has the
+// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because other processes
+// use them through /proc/1/fd: for example a preStop hook runs "echo >/proc/1/fd/1", or a
+// log file is a symbolic link to /proc/1/fd/1. If usher is not PID 1, stdin and stdout
+// are replaced by /dev/null. The descriptors are closed in a goroutine, because close(2)
+// can block on a file system that does not respond.
 func (s *linux) releaseFiles() {
 	inherited, pid1 := s.inherited, s.pid1
 	s.inherited = nil

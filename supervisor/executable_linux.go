@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions in this file find out why execve(2) has failed: ENOEXEC does not name
-// the processor that a program was built for, and ENOENT does not name a missing
-// interpreter. They read the beginning of the file, after execve has failed.
+// The functions in this file find out why execve(2) has failed: ENOEXEC does not name the
+// processor that a program was built for, and ENOENT does not name a missing interpreter.
+// The functions read the beginning of the file, after execve has failed.
 
 const (
 	// headSize is enough for the ELF header, the program headers and the loader's path,
 	// which linkers put close to the beginning.
 	headSize = 4 << 10
-	// scriptLine is how much of a script's first line the kernel reads
-	// (BINPRM_BUF_SIZE, 128 before Linux 5.1).
+	// scriptLine is the number of bytes of a script's first line that the kernel reads
+	// (BINPRM_BUF_SIZE; it was 128 before Linux 5.1).
 	scriptLine = 256
-	// interpreterDepth is the number of scripts in the longest chain that the kernel
-	// accepts, if the interpreter of a script is a script too (exec_binprm in fs/exec.c).
+	// interpreterDepth is the maximum length of a chain of scripts in which each script
+	// is the interpreter of the one before (exec_binprm in fs/exec.c).
 	interpreterDepth = 5
 )
 
@@ -113,8 +113,8 @@ func scriptInterpreter(head []byte) (path string, ok bool) {
 	return string(line), len(line) > 0
 }
 
-// carriageReturn returns a hint if the reason for a missing interpreter is that the script
-// has Windows line endings.
+// carriageReturn returns a hint if the path of a missing interpreter ends with a carriage
+// return, because then the script has Windows line endings.
 func carriageReturn(path string) string {
 	if strings.HasSuffix(path, "\r") {
 		return " (carriage return at the end of the line)"
@@ -141,8 +141,8 @@ const (
 	elfData       = 5  // offset of EI_DATA: 1 for little endian, 2 for big
 	elfMachineAt  = 18 // offset of e_machine
 	elfInterp     = 3  // PT_INTERP
-	elfSmallest   = 52 // size of the header with 32 bits
-	elfSmallest64 = 64 // size of the header with 64 bits
+	elfSmallest   = 52 // size of the ELF header in a 32-bit file
+	elfSmallest64 = 64 // size of the ELF header in a 64-bit file
 )
 
 // machines lists common processors. number is the value of e_machine (the kernel's

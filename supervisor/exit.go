@@ -59,13 +59,12 @@ func (e exitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Status)
 }
 
-// StopError is the reason for a shutdown that a stop signal began.
+// StopError is the reason for the shutdown if a stop signal began it.
 type StopError struct{ Signal syscall.Signal }
 
 func (e StopError) Error() string { return "stopped by " + signals.Name(e.Signal) }
 
-// PhaseError is the reason for a shutdown that usher began because a step of the startup
-// failed.
+// PhaseError is the reason for the shutdown if a step of the startup failed.
 type PhaseError struct {
 	Phase Phase
 	Err   error
@@ -76,9 +75,9 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 
 // StartError is the error for a command that could not be started.
 type StartError struct {
-	Name     string // the first word of the command; Error may shorten it, because after a typo it may be a secret
+	Name     string // the first word of the command; Error may shorten it, because after a typo in the flags this word may be a secret
 	Err      error
-	NotFound bool // usher's exit status is 127, else 126
+	NotFound bool // true: usher's exit status is 127; false: 126
 }
 
 func (e *StartError) Error() string {

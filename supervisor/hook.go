@@ -75,8 +75,8 @@ func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
 }
 
-// attempt returns the settings with which the targets of a phase are probed or run. They
-// are copies, because goroutines use them while the loop changes s.
+// attempt returns the settings for probing or running the targets of a phase. The
+// settings are copies, because other goroutines use them while the loop changes s.
 func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt {
 	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {
@@ -89,7 +89,7 @@ func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt 
 	return probes.Attempt{HookVars: vars, Run: run, Resolver: s.resolver}
 }
 
-// hookVars returns the USHER_ variables of a hook, which README.md describes.
+// hookVars returns the USHER_ variables of a hook (see README.md).
 func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.HookVar {
 	var vars []probes.HookVar
 	set := func(name, value string) { vars = append(vars, probes.HookVar{Name: name, Value: value}) }
@@ -113,7 +113,7 @@ func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Ho
 	return vars
 }
 
-// timeLeft returns how long a hook may take: its own timeout, or the time until ctx
+// timeLeft returns the time that a hook has left: its own timeout, or the time until ctx
 // ends if that is shorter. It returns false if there is no limit.
 func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) {
 	by, limited := ctx.Deadline()

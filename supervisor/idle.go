@@ -23,12 +23,13 @@ const (
 )
 
 const (
-	// pollInterval is the interval at which connections are counted. They are polled,
-	// because notification of closed sockets needs CAP_NET_ADMIN. A connection that lasts
-	// less than the interval may be missed.
+	// pollInterval is the usual pause between two counts of the connections. usher polls
+	// them, because notification of closed sockets needs CAP_NET_ADMIN. A connection that
+	// is opened and closed within a pause is not counted.
 	pollInterval = 100 * time.Millisecond
-	// pollPauseFactor bounds the CPU time of polling: the pause between two polls is at
-	// least this many times as long as the poll before it took.
+	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause
+	// is the duration of that poll times pollPauseFactor, or shorter if DrainIdle has
+	// passed before.
 	pollPauseFactor = 10
 )
 
@@ -71,8 +72,8 @@ func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
 	return all, j.err
 }
 
-// portsAtDrainStart returns the listening ports when the drain begins. Later the app
-// may have closed its listening sockets and still have clients.
+// portsAtDrainStart returns the listening ports when the drain begins, because later the
+// app may have closed its listening sockets and still have clients.
 func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
 	if s.cfg.DrainIdle == 0 {
 		return nil
@@ -115,12 +116,12 @@ func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
 
 const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
 
-// errPollAgain is the cause with which the context of a pause between two polls ends.
+// errPollAgain is the cause of pauseCtx when a pause between two polls is over.
 var errPollAgain = errors.New("time to poll again")
 
-// untilNextPoll waits for the pause and then returns errPollAgain. A pause that is not
-// positive means that DrainIdle has passed; then untilNextPoll returns nil. It returns
-// another error if the app has exited or drainCtx has ended.
+// untilNextPoll waits for the pause and then returns errPollAgain. If the pause is 0 or
+// negative, DrainIdle has passed, and untilNextPoll returns nil. It returns another error
+// if the app has exited or drainCtx has ended.
 func (s *supervisor) untilNextPoll(drainCtx context.Context, pause time.Duration) error {
 	if pause <= 0 {
 		return nil

@@ -11,38 +11,38 @@ import (
 // work after the first SIGTERM and exit at once on a second one.
 //
 //  1. The app gets its stop signal; with --group its whole process group gets it.
-//  2. When the app has exited, the roots get the app's stop signal. A root is a
-//     leftover that is usher's own child, because its parent has exited. Processes
-//     below a root, such as the workers of a prefork server, get no signal from
-//     usher: the root stops them. A root is signalled at once if the app cannot have
-//     signalled it, because the app exited by itself or was killed by the stop signal,
-//     or because the root was usher's child before the app got that signal. If the
-//     app handled its stop signal, it may have signalled its children; then the roots
-//     are signalled when half of the remaining time has passed. The same holds for
-//     the children of a root that exits. A root whose stdin is a pipe from another
+//  2. When the app has exited, the roots get the app's stop signal. A root is a leftover
+//     that is usher's own child, because its parent has exited. Processes below a root,
+//     such as the workers of a prefork server, get no signal from usher, because the root
+//     stops them. A root is signalled at once if the app cannot have signalled it. That
+//     is so if the app exited by itself, if the stop signal killed the app, or if the
+//     root was usher's child before the app got that signal. If the app handled its stop
+//     signal, it may have signalled its children. In that case the roots are signalled
+//     when half of the time from the app's exit to killAt has passed. When a root exits,
+//     the same rules apply to its children. A root whose stdin is a pipe from another
 //     leftover, such as tee, is not signalled while the writer is alive, because the
 //     writer would get SIGPIPE.
-//  3. The last call, after four fifths of the time from beganAt to killAt: every process
-//     that has not been signalled gets SIGTERM. An example is the foreground child of a
-//     shell with a trap: the shell runs the trap only after this child has exited, and
-//     the child may have got no signal before.
+//  3. After four fifths of the time from beganAt to killAt usher makes the last call: it
+//     sends SIGTERM to every process that has not been signalled. An example is the
+//     foreground child of a shell with a trap. The shell runs the trap only after this
+//     child has exited, and the child may not have been signalled yet.
 //  4. At killAt every process gets SIGKILL.
 //
-// Without a readable /proc usher cannot find out which processes are its children.
-// Then step 2 signals all processes that usher can reach, and there is no last call.
+// Without a readable /proc usher cannot find out which processes are its children. In
+// that case step 2 signals all processes that usher can reach, and there is no last call.
 type leftovers struct {
 	beganAt      time.Time      // when the app got its stop signal, or exited by itself
 	killAt       time.Time      // when all processes get SIGKILL
 	signal       syscall.Signal // the signal for the roots
 	appSignalled bool           // the app got its stop signal
-	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; it may have signalled its children
+	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; such a hook may have signalled its children
 	called       bool           // the last call has been made
 	appCaught    bool           // the app had a handler for its stop signal
 
-	before    map[procID]bool      // usher's children when the app got its signal
+	before    map[procID]bool      // usher's children just before the app got its stop signal
 	signalled map[procID]bool      // processes that got a signal to stop them
 	parents   map[procID]int       // by process: the pid of its last parent that was not usher
-	due       map[procID]time.Time // when to signal each root
+	due       map[procID]time.Time // when each root is signalled
 	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
 
@@ -52,15 +52,15 @@ const (
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
 	stopScanTime = 100 * time.Millisecond
-	// scanPauseFactor bounds the CPU time of scans: the pause between two scans of /proc
-	// is this many times as long as the scan before it took. Every exit causes a new
-	// scan, and there may be thousands of processes.
+	// scanPauseFactor bounds the CPU time of scans of /proc. The pause after a scan that
+	// an exit has ended is the duration of that scan times scanPauseFactor, because every
+	// exit causes a new scan, and there may be thousands of processes.
 	scanPauseFactor = 10
-	// reraiseTime is how long after the app's exit the roots are signalled, if the app had
-	// a handler for the stop signal and was killed by that signal nevertheless. Such an app
-	// may have signalled its children, reset the handler and raised the signal again. A
-	// child that has removed its own handler by then must have got the signal, so it is
-	// not signalled again.
+	// reraiseTime is the delay from the app's exit to the signal for the roots, if the
+	// app had a handler for the stop signal and was killed by that signal nevertheless.
+	// Such an app may have signalled its children, reset the handler and raised the
+	// signal again. If a child has removed its own handler by then, it must have got the
+	// signal, so usher does not signal it again.
 	reraiseTime = 100 * time.Millisecond
 )
 
@@ -79,7 +79,7 @@ func (s *supervisor) lastCallLimit(ctx context.Context) (context.Context, contex
 // processScan is the result of one scan of /proc.
 type processScan struct {
 	procs  []proc
-	ok     bool // false: /proc does not show our processes, or the scan timed out
+	ok     bool // false: /proc does not show usher's processes, or the scan timed out
 	reaped int  // loop.reaped when the scan began
 	took   time.Duration
 }
@@ -144,7 +144,7 @@ func (l *leftovers) remember(p proc) {
 	}
 }
 
-// endLeftovers stops the leftovers. Without --grace it signals none of them: the
+// endLeftovers stops the leftovers. Without --grace it signals none of them, because the
 // kernel kills them when PID 1 exits (pid_namespaces(7)).
 func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.untilCommandsExit()
@@ -245,7 +245,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.signalled[p.procID] = true // the process has removed its handler since, so it got the signal
+			l.signalled[p.procID] = true // the process has removed its handler since, so it must have got the signal
 		case !due.After(time.Now()):
 			names = s.signalLeftover(p, l.signal, names)
 		case due.Before(next):
@@ -297,8 +297,8 @@ func (s *supervisor) firstDue(p proc) (atOnce time.Time) {
 	return later(s.app.exited)
 }
 
-// signalLeftover signals p and appends its name to names. SIGCONT follows, because a
-// stopped process handles no signal but SIGKILL until it is continued.
+// signalLeftover signals p and appends its name to names. Then it sends SIGCONT, because
+// a stopped process handles only SIGKILL until it is continued.
 func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) []string {
 	if s.leftovers.signalled == nil {
 		s.leftovers.signalled = map[procID]bool{}
@@ -349,10 +349,11 @@ func (s *supervisor) callAll(scan processScan) {
 	}
 }
 
-// signalWithoutProc is called if /proc cannot be read. It waits until the roots would be
-// signalled, signals all processes that usher can reach, and then waits until usher has
-// no children or killCtx ends. If the app's group has already got the stop signal
-// (--group), it signals none, because it cannot exclude that group.
+// signalWithoutProc is called if /proc cannot be read. It waits for the time at which
+// usher would signal the roots if it knew them. It then signals all processes that usher
+// can reach, and waits until usher has no children or killCtx ends. If the app's group
+// has already got the stop signal (--group), no process is signalled, because that group
+// would get the signal a second time.
 func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }
@@ -408,26 +409,27 @@ func (s *supervisor) untilCommandsExit() {
 }
 
 // killOthers sends SIGKILL to all other processes. A subreaper must search /proc for its
-// descendants first, so this part runs in a goroutine.
+// descendants first, so killOthers does the work in a goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
 const (
-	// subreaperKillTime is the time after the deadline in which a subreaper may search for
-	// processes to kill and wait for their exits. There may be thousands of processes.
+	// subreaperKillTime is the time that a subreaper has, after the deadline, to find and
+	// kill its descendants and to wait for their exits. There may be thousands of them.
 	subreaperKillTime = 700 * time.Millisecond
-	// subreaperWait is how long a subreaper waits for an exit after it has sent SIGKILL.
-	// If no process exits, the next round searches all descendants and waits twice as long.
+	// subreaperWait is the time that a subreaper waits for an exit after it has sent
+	// SIGKILL. If no process exits in that time, the next round searches all descendants
+	// and waits twice as long.
 	subreaperWait = 50 * time.Millisecond
 )
 
 // killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped or
-// ctx ends. PID 1 sends it only once, because the kernel kills all other processes when
-// PID 1 exits. A subreaper must kill and reap all of them itself. So if atEnd is set, a
-// subreaper waits for subreaperKillTime and not until ctx ends, because a process on a
-// busy machine needs some time to exit.
+// ctx ends. PID 1 sends SIGKILL only once, because the kernel kills all other processes
+// when PID 1 exits. A subreaper must kill and reap all of them itself. atEnd means that
+// no step follows. In that case a subreaper has subreaperKillTime instead of the time
+// until ctx ends, because a process on a busy machine needs some time to exit.
 func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)
@@ -450,8 +452,8 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 }
 
 // killRound kills the processes that it finds, and reports whether any process exits
-// within wait after that. If one exits, another round is needed, because the process may
-// have had children.
+// before the time wait has passed. If a process exits, another round is needed, because
+// that process may have had children.
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)

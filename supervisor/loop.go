@@ -21,9 +21,9 @@ type loop struct {
 	questions <-chan chan<- error // calls of Readiness.Ask; nil if Config.Readiness is nil
 	done      chan struct{}       // closed when Run returns, so that post does not block for ever
 
-	owners     map[int]func(Exit)    // by pid: the function to call when a started process exits
-	starting   int                   // how many starts have not returned yet
-	forking    int                   // how many of these starts may be blocked in vfork
+	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; only processes that start has started
+	starting   int                   // the number of processes whose start has not returned yet
+	forking    int                   // the number of these starts that may be blocked in vfork
 	unclaimed  []status              // statuses of unknown pids that wait4 reported during a start
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
 	pending    map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
@@ -33,11 +33,11 @@ type loop struct {
 	noChildren bool                  // the last wait4 returned ECHILD: usher has no children
 	more       bool                  // reap stopped at its limit, so there may be more children to reap
 
-	reaped int             // how many processes have been reaped
+	reaped int             // the number of processes that have been reaped
 	exits  map[int]reaping // by pid: how and when each process exited; nil: not recorded yet
 
-	// responsive: the loop must handle signals and deadlines during a start. False for a
-	// plain init, which starts only the app and has no deadline.
+	// responsive: the loop must handle signals and deadlines during a start. It is false
+	// for a plain init, because that starts only the app and has no deadline.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -47,7 +47,8 @@ type loop struct {
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
-// status is the result of wait4 for a pid that no start had returned yet.
+// status is the result of wait4 for a pid that is not in owners, because its start has
+// not returned yet or because the process is an orphan.
 type status struct {
 	pid     int
 	exit    Exit
@@ -68,9 +69,9 @@ func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 	}
 }
 
-// until runs the loop until done returns true or ctx ends. In the first case it returns
-// nil, in the second ctx's cause. The goroutine of the loop waits nowhere else. Handlers
-// of signals and exits never call until.
+// until runs the loop until done returns true or ctx ends. It returns nil in the first
+// case, and ctx's cause in the second. The loop's goroutine waits only here. Handlers of
+// signals and exits never call until.
 func (l *loop) until(ctx context.Context, done func() bool) error {
 	for !done() {
 		var more chan struct{}
@@ -91,8 +92,9 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 		case reply := <-l.questions:
 			l.onQuestion(reply)
 		case <-ctx.Done():
-			// If a process exited just before the deadline, inbox.Child is ready too, and
-			// select may have picked this case. So reap the process before done is called.
+			// If a process exited just before the deadline, inbox.Child is ready too, but
+			// select may have picked this case. So reap the process before done is
+			// called.
 			l.reap()
 			if !done() {
 				return context.Cause(ctx)
@@ -116,8 +118,9 @@ func (l *loop) signal(sig os.Signal) {
 	l.onSignal(sig.(syscall.Signal))
 }
 
-// reapAtOnce bounds how many children one call of reap reaps. Thousands of processes can
-// exit at once, and signals and deadlines must not wait until all of them are reaped.
+// reapAtOnce is the maximum number of children that one call of reap reaps. Thousands of
+// processes can exit at once, and signals and deadlines must not wait until all of them
+// are reaped.
 const reapAtOnce = 256
 
 // reap reaps the children that have exited. It calls wait4 until no such child is left,
@@ -185,7 +188,7 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			l.starting--
 			if err == nil {
 				l.owners[c.pid] = exited
-				delete(l.pending, c.pid) // the old group of that number is empty, because the kernel has reused the number
+				delete(l.pending, c.pid) // the old group with this number is empty, because the kernel has reused the number
 				delete(l.killed, c.pid)
 				l.sys.started(p, c)
 			}
@@ -216,10 +219,10 @@ func (l *loop) claim(pid int) {
 	}
 }
 
-// duringFork calls fork in the goroutine of a start. Before fork it runs beginFork in the
-// loop, and after fork it runs endFork there. The lookup of the executable needs no
-// beginFork, because a thread that is blocked in stat(2) gives up its P (processor of the
-// Go scheduler), so the loop can run.
+// duringFork calls fork in the goroutine of a start. It makes the loop run beginFork
+// before fork, and endFork after it. The lookup of the executable needs no beginFork,
+// because a thread that is blocked in stat(2) gives up its P (processor of the Go
+// scheduler), so the loop can run.
 func (l *loop) duringFork(fork func()) {
 	prepared := make(chan struct{})
 	if l.post(func() { l.beginFork(); close(prepared) }) {
@@ -231,8 +234,9 @@ func (l *loop) duringFork(fork func()) {
 
 // beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
 // keeps its P, so with GOMAXPROCS=1 the loop could not run. The garbage collector has to
-// stop all threads and would wait for this one, so beginFork pauses the collector:
-// SetGCPercent prevents new collections and waits until a running one has ended.
+// stop all threads and would wait for the blocked thread, so beginFork pauses the
+// collector. SetGCPercent(-1) prevents new collections and waits until a running one has
+// ended.
 func (l *loop) beginFork() {
 	if l.forking++; l.forking > 1 {
 		return
