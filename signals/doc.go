@@ -24,8 +24,8 @@
 // SIGCHLD is not for the app, because it means that a child of this process has exited.
 //
 // The kernel and the Go runtime also send signals to this process because of its own
-// actions. These are not received. A signal with the same number is received if another
-// process sends it, by kill(2), tgkill(2) or sigqueue(3).
+// actions. This package does not receive those. A signal with the same number is received
+// if another process sends it, by kill(2), tgkill(2) or sigqueue(3).
 //
 //	SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGSTKFLT
 //	                   from the kernel for a fault: a Go panic, as usual

@@ -22,7 +22,7 @@ type Inbox struct {
 	stop func() // undoes Open; nil if the Inbox was not made by Open
 }
 
-// Capacities of the channels. A channel has to hold the signals that arrive while the
+// Capacities of the channels. A channel must hold the signals that arrive while the
 // receiver handles one signal.
 const (
 	childBuffer   = 1 // a second SIGCHLD has no further effect: see Inbox.Child

@@ -87,7 +87,7 @@ func (c *Config) drainNeeds() time.Duration {
 	return add(add(c.DrainDelay, c.DrainIdle), writtenOf(c.Drain))
 }
 
-// writtenOf returns the sum of the timeouts that the user wrote for hooks.
+// writtenOf returns the sum of the hooks' timeouts that the user wrote.
 func writtenOf(hooks []probes.Target) (sum time.Duration) {
 	for _, t := range hooks {
 		if t.TimeoutWritten {

@@ -16,18 +16,18 @@ import (
 // the app, forwards signals, reaps orphans and returns the app's exit status.
 type Config struct {
 	Command []string // the app and its arguments, passed on unchanged; empty: only wait
-	Env     []string // for the app and all hooks; nil: the caller's environment
+	Env     []string // the environment of the app and of all commands; nil: the caller's environment
 
 	Wait        []probes.Target // all must be ready before anything is started
-	WaitTimeout time.Duration   // for all of Wait together; 0: no limit
+	WaitTimeout time.Duration   // the limit for all of Wait together; 0: no limit
 
 	PreStart  []probes.Target // hooks, in order, before the app is started
 	Ready     []probes.Target // probed while the app runs
-	PostStart []probes.Target // hooks, in order, when all of Ready are ready
+	PostStart []probes.Target // hooks, in order, after all of Ready have become ready
 	Drain     []probes.Target // hooks, in order, after a stop signal, while the app serves
 	PostStop  []probes.Target // hooks, in order, before Run returns, also after a failure
 
-	DrainDelay time.Duration // how long the app keeps serving after the stop signal
+	DrainDelay time.Duration // the time for which the app keeps serving after the stop signal
 	// DrainIdle: after the drain hooks the app keeps serving until no client has been
 	// connected for this long; 0: the app is stopped after the hooks. A client is a TCP
 	// connection to a port on which any process in the network namespace was listening

@@ -153,9 +153,9 @@ func emptyInput() (int, error) {
 	return p[0], nil
 }
 
-// place is the directory in which commands start and relative names are looked up;
-// "": the working directory of this process. Goroutines get a copy, because the loop may
-// change linux.cwd meanwhile.
+// place holds cwd, the directory in which commands start and relative names are looked
+// up; "": the working directory of this process. Goroutines get a copy, because the loop
+// may change linux.cwd meanwhile.
 type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
@@ -333,18 +333,20 @@ func fileSystemOf(path string) (fsType string) {
 	return fsType
 }
 
-// unescapeMount decodes the octal escapes of space, tab, newline and backslash.
+// unescapeMount decodes the octal escapes of a path in mountinfo: space, tab, newline and
+// backslash.
 func unescapeMount(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// releaseFiles closes descriptors that only the app needs. Otherwise a process that reads
-// a pipe from the app would not get end of file until usher exits, because usher has the
-// writing end open too. If usher is PID 1 it keeps 0, 1 and 2, because other processes
-// use them through /proc/1/fd: for example a preStop hook runs "echo >/proc/1/fd/1", or a
-// log file is a symbolic link to /proc/1/fd/1. If usher is not PID 1, stdin and stdout
-// are replaced by /dev/null. The descriptors are closed in a goroutine, because close(2)
-// can block on a file system that does not respond.
+// releaseFiles closes the descriptors that usher inherited and only the app needs.
+// Otherwise a process that reads a pipe from the app would not get end of file until
+// usher exits, because usher has the writing end open too. If usher is PID 1 it keeps 0,
+// 1 and 2, because other processes use them through /proc/1/fd: for example a preStop
+// hook runs "echo >/proc/1/fd/1", or a log file is a symbolic link to /proc/1/fd/1. If
+// usher is not PID 1, stdin and stdout are replaced by /dev/null. The descriptors are
+// closed in a goroutine, because close(2) can block on a file system that does not
+// respond.
 func (s *linux) releaseFiles() {
 	inherited, pid1 := s.inherited, s.pid1
 	s.inherited = nil
@@ -361,8 +363,8 @@ func (s *linux) releaseFiles() {
 	}()
 }
 
-// emptyStdio replaces stdin and stdout by /dev/null. It does not close them, because
-// the next descriptors that are opened would get their numbers.
+// emptyStdio replaces stdin and stdout by /dev/null. It does not just close them, because
+// files that are opened later would get the descriptors 0 and 1.
 func emptyStdio() {
 	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {

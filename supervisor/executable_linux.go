@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions in this file find out why execve(2) has failed: ENOEXEC does not name the
-// processor that a program was built for, and ENOENT does not name a missing interpreter.
-// The functions read the beginning of the file, after execve has failed.
+// The functions in this file find out why execve(2) has failed, because ENOEXEC does not
+// name the processor that a program was built for, and ENOENT does not name a missing
+// interpreter. The functions read the beginning of the file, after execve has failed.
 
 const (
 	// headSize is enough for the ELF header, the program headers and the loader's path,
@@ -146,7 +146,8 @@ const (
 )
 
 // machines lists common processors. number is the value of e_machine (the kernel's
-// elf-em.h). arch is runtime.GOARCH on that processor; "": usher is not built for it.
+// elf-em.h). arch is the GOARCH of that processor; "": usher is not built for that
+// processor.
 var machines = []struct {
 	number     uint16
 	arch, name string

@@ -26,7 +26,7 @@ func (e *HookError) Unwrap() error { return e.Err }
 // when a stop signal was received.
 type InterruptedError struct {
 	Signal syscall.Signal // the signal that the hook got
-	Err    error          // how the hook ended; nil: it exited 0
+	Err    error          // the hook's own error; nil: it exited 0
 }
 
 func (e *InterruptedError) Error() string {
@@ -39,8 +39,8 @@ func (e *InterruptedError) Error() string {
 
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// startHook starts a hook in a goroutine. The hook is cancelled when ctx ends or when its
-// own timeout has passed. That timeout bounds all attempts together.
+// startHook starts a hook in a goroutine. The hook is cancelled when ctx ends or when the
+// hook's timeout has passed. The timeout bounds all attempts of the hook together.
 func (s *supervisor) startHook(ctx context.Context, t *probes.Target) *job {
 	s.emit(Event{Kind: HookStarted, Target: t})
 	attempt := s.attempt(s.phase, s.hookVars(ctx, t))
@@ -126,7 +126,8 @@ func timeLeft(ctx context.Context, timeout time.Duration) (time.Duration, bool) 
 	return max(0, time.Until(by)), true
 }
 
-// withVars returns env with vars added; they replace variables of the same names.
+// withVars returns env with vars added. A variable in vars replaces one of the same name
+// in env.
 func withVars(env []string, vars []probes.HookVar) []string {
 	all := make([]string, 0, len(env)+len(vars))
 	for _, kv := range env {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// socket is a TCP socket of the network namespace.
+// socket is a TCP socket in usher's network namespace.
 type socket struct {
 	state uint8  // include/net/tcp_states.h
 	port  uint16 // the local port

@@ -41,7 +41,7 @@ type leftovers struct {
 
 	before    map[procID]bool      // usher's children just before the app got its stop signal
 	signalled map[procID]bool      // processes that got a signal to stop them
-	parents   map[procID]int       // by process: the pid of its last parent that was not usher
+	parents   map[procID]int       // by process: its parent's pid in the last scan in which the parent was not usher
 	due       map[procID]time.Time // when each root is signalled
 	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
@@ -380,9 +380,9 @@ func (s *supervisor) scanAndReport(ctx context.Context) {
 	s.reportLeftovers(s.scanProcesses(scanCtx))
 }
 
-// reportLeftovers reports the processes that the app has left running. It omits processes
-// of commands that usher has terminated, because they are not the app's and may still
-// need some time to exit.
+// reportLeftovers reports the processes that the app has left running. It omits the
+// processes of commands that usher has terminated, because the app has not started them
+// and they may still need some time to exit.
 func (s *supervisor) reportLeftovers(scan processScan) {
 	e := Event{Kind: LeftoversFound, Count: -1}
 	if scan.ok {
@@ -400,7 +400,7 @@ func (s *supervisor) reportLeftovers(scan processScan) {
 }
 
 // untilCommandsExit waits at most cancelTime for usher's own commands, which have been
-// terminated. Otherwise a command that is still running, for example one that probes a
+// terminated before. Otherwise a command that is still running, for example a probe of a
 // Ready target, would be reported as a leftover of the app.
 func (s *supervisor) untilCommandsExit() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())

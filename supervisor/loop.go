@@ -19,12 +19,12 @@ type loop struct {
 	inbox     *signals.Inbox
 	calls     chan func()         // functions that other goroutines post; unbuffered
 	questions <-chan chan<- error // calls of Readiness.Ask; nil if Config.Readiness is nil
-	done      chan struct{}       // closed when Run returns, so that post does not block for ever
+	done      chan struct{}       // closed when Run or Ask returns, so that post does not block for ever
 
 	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; only processes that start has started
 	starting   int                   // the number of processes whose start has not returned yet
 	forking    int                   // the number of these starts that may be blocked in vfork
-	unclaimed  []status              // statuses of unknown pids that wait4 reported during a start
+	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
 	pending    map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
 	killed     map[int]bool          // process groups that got SIGKILL; they may still have processes
@@ -59,7 +59,7 @@ type status struct {
 type reaping struct {
 	Exit
 	at time.Time
-	n  int // loop.reaped after this exit: 1 for the first process that was reaped
+	n  int // the value of loop.reaped after this exit; 1: the first process that was reaped
 }
 
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
