@@ -21,7 +21,7 @@ func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		files  map[string]string // contents by path under /sys/fs/cgroup; the key "list" is /proc/self/cgroup
-		events string            // the file that must be found, which has the count; "": none
+		events string            // the file with the count that must be found; "": no file must be found
 		limit  int64
 	}{
 		"v2 in a container":  {map[string]string{"list": v2List, "memory.events": v2, "memory.max": "67108864\n"}, "memory.events", 64 << 20},

@@ -10,7 +10,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// targets parses texts that are known to be valid.
+// targets parses texts, and panics if one of them is not valid.
 func targets(use probes.Use, texts ...string) (list []probes.Target) {
 	for _, text := range texts {
 		target, err := probes.Parse(text, use)
@@ -59,8 +59,8 @@ func ExampleRun() {
 	// 3 <nil>
 }
 
-// When the context is cancelled the app is stopped as after a SIGTERM. It keeps serving
-// during the drain.
+// When the context is cancelled, the app is stopped as after a SIGTERM. The app keeps
+// serving while the drain hook runs.
 func ExampleRun_stop() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -136,7 +136,7 @@ func TestMissingInterpreter(t *testing.T) {
 
 	s := place{dir}
 	assert.EqualError(t, missingInterpreter(write("relative", "#!no/sh\n"), s.absolute), "no/sh: no such file")
-	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "the relative interpreter exists, but the interpreter of that script does not")
+	assert.EqualError(t, missingInterpreter(write("relative", "#!bash\n"), s.absolute), "/no/bash: no such file", "the interpreter bash exists, but it is a script whose own interpreter does not exist")
 }
 
 func TestBadFormat(t *testing.T) {
@@ -155,7 +155,7 @@ func TestBadFormat(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o755))
 		err := badFormat(file)
 		if machine, ok := elfMachine([]byte(text)); ok && otherProcessor(machine) == nil {
-			want = syscall.ENOEXEC.Error() // built for this processor, so the file must be damaged
+			want = syscall.ENOEXEC.Error() // the file is for this processor, so badFormat returns the error of execve(2)
 		}
 		if want == "" {
 			assert.NoError(t, err, "%q", text)

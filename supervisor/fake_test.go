@@ -23,18 +23,18 @@ type fakeProcess struct {
 	act                behaviour
 
 	handled int  // how many stop signals it has handled
-	exiting bool // it exits when its children have exited
+	exiting bool // it handled a stop signal, and exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started
-	execed  chan struct{}    // closed when its start has returned
+	execed  chan struct{}    // closed when it has been executed, or killed before that
 }
 
-// fake is a kernel whose processes are entries in a table. As in the real kernel a
-// SIGCHLD is lost while another one is pending.
+// fake implements kernel with a table of processes. As in the real kernel, a SIGCHLD is
+// lost while another SIGCHLD is pending.
 type fake struct {
-	mu    sync.Mutex // timers, the loop and other goroutines of usher use the fields
+	mu    sync.Mutex // protects the fields, which timers, the loop and other goroutines of usher use
 	log   func(format string, args ...any)
-	child chan os.Signal // capacity 1
+	child chan os.Signal // for SIGCHLD; capacity 1: at most one is pending
 	acts  map[string]behaviour
 	next  int
 	alive map[int]*fakeProcess
@@ -52,7 +52,7 @@ type fake struct {
 	oomKills  int                // how many processes the kernel has killed for lack of memory
 }
 
-// zombie is a status that wait4 will return.
+// zombie is a status that wait will return, of an exit or of a stop.
 type zombie struct {
 	pid int
 	ws  syscall.WaitStatus
@@ -83,7 +83,7 @@ func (k *fake) start(p process) func() (child, error) {
 		if act.startTakes > 0 {
 			select {
 			case <-time.After(act.startTakes):
-			case <-proc.execed: // SIGKILL
+			case <-proc.execed: // the process got SIGKILL
 			}
 		}
 		k.mu.Lock()
@@ -101,8 +101,8 @@ func (k *fake) replace(p process) error {
 	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // always fails, because a real exec would replace the test
 }
 
-// freePID returns a new number or, if pids are reused, the lowest free one. As in the
-// kernel the number of a process group that still has processes is not free.
+// freePID returns a new number or, if pids are reused, the lowest free number. As in the
+// real kernel, the number of a process group that still has processes is not free.
 func (k *fake) freePID() int {
 	taken := func(n int) bool {
 		return len(k.list(func(p *fakeProcess) bool { return p.pid == n || p.group == n })) > 0 ||
@@ -122,7 +122,7 @@ func (k *fake) freePID() int {
 // otherGroup is the number of a process group whose leader is not in the story.
 const otherGroup = 9999
 
-// fork creates a process in group; 0: in a group of its own.
+// fork creates a process in group, or in a new group if group is 0 or ownGroup is set.
 func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
 	if group == 0 || p.act.ownGroup {
@@ -398,9 +398,9 @@ func (k *fake) appExited()                            {}
 func (k *fake) flushOutput()                          {}
 func (k *fake) outOfMemory() (int, int64)             { return k.oomKills, 64 << 20 }
 
-// sockets lists the app's listening sockets on port 80 (IPv4 and IPv6) and its clients,
-// usher's own --health port with a client that is always connected, and an outgoing
-// connection.
+// sockets lists the app's listening sockets on port 80 (one for IPv4, one for IPv6) and
+// the clients of that port. It also lists two kinds of connections that must not count as
+// clients of the app: one to usher's own --health port, and an outgoing one.
 func (k *fake) sockets() ([]socket, error) {
 	if k.noSockets {
 		return nil, syscall.EPERM
@@ -418,7 +418,7 @@ func (k *fake) sockets() ([]socket, error) {
 	return all, nil
 }
 
-// eventLine returns an event as a line of a trace; "": the trace omits it.
+// eventLine returns the line of a trace for an event, or "" if traces omit the event.
 func eventLine(e Event) string {
 	name := ""
 	if e.Target != nil {

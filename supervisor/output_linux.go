@@ -11,22 +11,22 @@ import (
 // maxLine is the maximum length of a line in bytes. Longer lines are split.
 const maxLine = 16 << 10
 
-// flushOutput passes on everything that commands, and processes that they left running,
-// have printed so far.
+// flushOutput returns when everything that commands have printed so far has been passed
+// to Config.Output. That includes the output of processes that a command left running.
 func (s *linux) flushOutput() {
 	for _, c := range s.copiers {
 		c.flush()
 	}
 }
 
-// copier reads the output of a command as long as any process has the writing end of the
-// pipe open, because a process that a hook has left running must not be killed by
-// SIGPIPE.
+// copier reads the output of a command from a pipe and passes each line to output. It
+// reads as long as any process has the writing end of the pipe open. If the reading end
+// were closed earlier, SIGPIPE could kill a process that a hook has left running.
 type copier struct {
 	r        *os.File
 	output   func([]byte)
 	line     []byte
-	requests chan chan struct{} // one for each call of flush; capacity 2: one call when the command exits, one when usher exits
+	requests chan chan struct{} // a reply channel for each call of flush; capacity 2, because flush is called when the command exits and when usher exits
 	ended    chan struct{}      // closed at end of file
 }
 
@@ -43,9 +43,10 @@ func (c *copier) hasEnded() bool {
 	}
 }
 
-// flush returns when all data that was in the pipe has been passed on. It sends its
-// request before it sets the deadline that ends the reader's Read, and the reader resets
-// that deadline before it receives requests. So no request is missed.
+// flush returns when all data that was in the pipe has been passed to output. It sends a
+// request, and then sets a deadline in the past, which ends the Read in run. No request
+// is missed, because rest clears the deadline before it receives the requests: the
+// deadline of a later request is set after that.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {
@@ -79,9 +80,9 @@ func (c *copier) run() {
 	}
 }
 
-// rest reads until the pipe is empty, and then lets the calls of flush return. It reads
-// at most the capacity of a pipe, because data beyond that was written after the
-// request. It returns false at end of file.
+// rest reads until the pipe is empty, and then lets the calls of flush return. It stops
+// reading after pipeSize bytes, the default capacity of a pipe (pipe(7)), because data
+// beyond that was written after the request. It returns false at end of file.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})
@@ -138,7 +139,7 @@ func (c *copier) add(b []byte) {
 	}
 }
 
-// endLine passes on a line that has no newline yet.
+// endLine passes the text after the last newline to output, if there is any.
 func (c *copier) endLine() {
 	if len(c.line) > 0 {
 		c.output(c.line)

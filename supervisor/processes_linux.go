@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// wait contains the only wait4 of the program. With WUNTRACED and WCONTINUED it also
+// wait makes the only call of wait4 in the program. With WUNTRACED and WCONTINUED it also
 // reports that a child was stopped or continued, because an app that is stopped needs a
 // SIGCONT after its stop signal.
 func (s *linux) wait() (int, syscall.WaitStatus, error) {
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil) //nolint:forbidigo // the only one
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil) //nolint:forbidigo // the only call of wait4
 		if err != syscall.EINTR {
 			return pid, ws, err
 		}
@@ -43,8 +43,8 @@ func (s *linux) signalAll(sig syscall.Signal) {
 	}
 }
 
-// listProcesses reads /proc. As PID 1 it lists every process except usher itself. That
-// includes processes started by "docker exec", which are not descendants of usher.
+// listProcesses reads /proc. If usher is PID 1, the list has every process except usher.
+// So it includes processes started by "docker exec", which are not descendants of usher.
 func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
@@ -62,8 +62,9 @@ func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	}
 }
 
-// killOthers needs only one system call if usher is PID 1: the kernel holds tasklist_lock
-// during kill(-1), and fork(2) needs the same lock, so no process can escape by forking.
+// killOthers needs only one system call if usher is PID 1. No process can escape from
+// kill(-1) by forking, because the kernel holds tasklist_lock during kill(-1), and
+// fork(2) needs the same lock.
 func (s *linux) killOthers(thorough bool) func() {
 	switch {
 	case s.pid1 || !procIsOurs():
@@ -81,15 +82,16 @@ func (s *linux) killOthers(thorough bool) func() {
 	}
 }
 
-// killTime is the time limit of killChildren. It is reached if children fork and exit
-// faster than killChildren finds them. The caller then starts another round, because
-// processes have exited.
+// killTime is the time limit of one call of killChildren. The limit is reached if children
+// fork and exit faster than killChildren finds them. killLeftovers then starts another
+// round, because processes have exited.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new
-// ones. When a child has exited, its own children become children of this process, so
-// the caller starts another round until no children are left. A round reads only the
-// list of children, so other processes on the machine do not slow it down.
+// children. When a child has exited, its own children become children of this process, so
+// killLeftovers calls killChildren in rounds until no children are left. killChildren
+// reads only the kernel's list of children, so it stays fast if the machine has many
+// other processes.
 func killChildren() {
 	killed := map[int]bool{}
 	for began, found := time.Now(), true; found && time.Since(began) < killTime; {
@@ -103,10 +105,11 @@ func killChildren() {
 	}
 }
 
-// killDescendants searches all of /proc, and so kills processes that killChildren misses.
-// A kernel without CONFIG_PROC_CHILDREN has no list of children. The list may lack a child
-// while another child exits (proc(5)). The list never contains the children of a process
-// that survives SIGKILL, because they do not become children of this process.
+// killDescendants searches all of /proc, because killChildren can miss processes:
+//   - A kernel without CONFIG_PROC_CHILDREN has no list of children.
+//   - The list may lack a child while another child exits (proc(5)).
+//   - If a child survives SIGKILL, its own children do not become children of this
+//     process, so they are not in the list.
 func killDescendants() {
 	for _, p := range descendants(context.Background()) {
 		syscall.Kill(p.pid, syscall.SIGKILL)
@@ -134,7 +137,7 @@ func procIsOurs() bool {
 }
 
 // livingProcesses returns all processes in /proc that are not zombies. It stops when ctx
-// ends, because killOthers has to wait for a scan that is running.
+// ends, because killOthers must wait until a running scan has released linux.reads.
 func livingProcesses(ctx context.Context) []proc {
 	var all []proc
 	for _, pid := range numericEntries("/proc") {
@@ -148,8 +151,8 @@ func livingProcesses(ctx context.Context) []proc {
 	return all
 }
 
-// descendants returns the living descendants of this process. This process is a
-// subreaper, so orphans among them are its children and are found too.
+// descendants returns the living descendants of this process. It also finds orphans,
+// because this process is a subreaper, so orphans have become its children.
 func descendants(ctx context.Context) []proc {
 	children := map[int][]proc{}
 	for _, p := range livingProcesses(ctx) {
@@ -163,8 +166,8 @@ func descendants(ctx context.Context) []proc {
 	return all
 }
 
-// numericEntries returns the entries of a directory that are numbers, in ascending
-// order; none if the directory does not exist.
+// numericEntries returns the names in a directory that are numbers, in ascending order.
+// It returns nil if the directory cannot be read.
 func numericEntries(dir string) []int {
 	entries, _ := os.ReadDir(dir)
 	var all []int
@@ -177,12 +180,12 @@ func numericEntries(dir string) []int {
 	return all
 }
 
-// readStat reads /proc/PID/stat (proc(5)); ok is false if the process does not exist
-// or is a zombie. The name in parentheses may contain any character, so the fields are
-// counted from the last closing parenthesis: 0 is the state, 1 ppid, 2 pgrp, 19 the
-// start time, 31 the caught signals (only signals 1 to 32).
+// readStat reads /proc/PID/stat (proc(5)). It returns false if the process does not exist
+// or is a zombie. The process's name is in parentheses and may itself contain spaces and
+// parentheses, so fields holds the fields after the last closing parenthesis: 0 is the
+// state, 1 ppid, 2 pgrp, 19 the start time, 31 the caught signals (only signals 1 to 31).
 func readStat(pid int) (proc, bool) {
-	var buf [1024]byte // 52 fields: less than 900 bytes
+	var buf [1024]byte // the 52 fields need less than 900 bytes
 	stat := readOnce("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 0 || end < open {
@@ -202,7 +205,8 @@ func readStat(pid int) (proc, bool) {
 }
 
 // readOnce reads a file by one read(2), so that all of the content is from the same
-// moment. It is several times faster than os.ReadFile, and thousands of files may be read.
+// moment. os.ReadFile would also be several times slower, and a scan may read thousands
+// of files.
 func readOnce(path string, buf []byte) []byte {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -220,7 +224,7 @@ func readOnce(path string, buf []byte) []byte {
 // the stdout or stderr of another living process. Examples are tee and log formatters. A
 // process whose descriptors cannot be read is not marked.
 func markFilters(ctx context.Context, all []proc) []proc {
-	readers := map[string]int{} // from "pipe:[INODE]" to the reader's index in all
+	readers := map[string]int{} // key: a link such as "pipe:[4711]"; value: the index in all of the process that reads this pipe
 	for i, p := range all {
 		if ctx.Err() != nil {
 			break
@@ -245,8 +249,8 @@ func markFilters(ctx context.Context, all []proc) []proc {
 	return all
 }
 
-// descriptor returns the target of a process's descriptor in /proc, such as
-// "pipe:[4711]".
+// descriptor returns the text of the symbolic link /proc/PID/fd/FD, such as
+// "pipe:[4711]", or "" if the link cannot be read.
 func descriptor(pid int, fd string) string {
 	target, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + fd)
 	return target

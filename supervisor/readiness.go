@@ -10,10 +10,11 @@ import (
 )
 
 // Readiness reports to other goroutines whether the app of a [Run] is ready, for example
-// for a load balancer. It belongs to one Run, which gets it as Config.Readiness.
+// to an HTTP server that a load balancer polls. Set Config.Readiness to it, in one Run
+// only.
 type Readiness struct{ questions chan chan<- error }
 
-// NewReadiness returns a Readiness. If Ask is called before Run, it waits for Run.
+// NewReadiness returns a Readiness. If Ask is called before Run, Ask waits for Run.
 func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 
 // Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping],
@@ -22,7 +23,7 @@ func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 //
 // The app is ready when all Config.Ready targets are ready. Ask probes them again if the
 // last result is older than a second. Probing takes at most 10 s, and concurrent calls
-// share one result. From the beginning of the shutdown on the app is not ready.
+// share one result. When the shutdown has begun, the app is not ready any more.
 func (r *Readiness) Ask(ctx context.Context) error {
 	reply := make(chan error, 1) // capacity 1, so that the loop never blocks on sending
 	select {
@@ -62,11 +63,12 @@ type readiness struct {
 	err     error              // the last result; nil: all were ready
 	at      time.Time          // when err was set
 	waiting []chan<- error     // calls of Ask that get the result of the running probes
-	cancel  context.CancelFunc // cancels the last probes; nil: there were none
+	cancel  context.CancelFunc // cancels the latest probes; nil: there were none
 }
 
-// answerReadiness replies with the last result. If that is too old, it probes the targets
-// again, and calls of Ask that come meanwhile get the same result.
+// answerReadiness replies to a call of Ask with the last result. If that result is older
+// than readinessAge, it probes the targets again. All calls of Ask during these probes get
+// the new result.
 func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 	r := &s.readiness
 	switch {
@@ -106,8 +108,8 @@ func (s *supervisor) readinessKnown(err error) {
 	s.answerWaiting(err)
 }
 
-// stopReadiness makes every call of Ask return ErrStopping. It is called as soon as the
-// shutdown begins or the app has exited.
+// stopReadiness makes every waiting and later call of Ask return ErrStopping. It is called
+// as soon as the shutdown begins or the app has exited.
 func (s *supervisor) stopReadiness() {
 	s.readiness.stopped = true
 	s.answerWaiting(ErrStopping)

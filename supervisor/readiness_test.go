@@ -47,7 +47,7 @@ func TestReadinessWithoutARunReturnsWhenTheContextEnds(t *testing.T) {
 }
 
 // The loop may receive the stop signal before or after the result of the probe. In both
-// cases the app is not ready from then on.
+// cases Ask must return ErrStopping after the signal.
 func TestReadinessIsStoppingAfterAStopSignalThatCoincidesWithReady(t *testing.T) {
 	s := readStory(`
 -- usher --

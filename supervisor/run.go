@@ -12,15 +12,15 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// Run supervises one app: it waits, starts the app, acts as its init, and shuts it
-// down. It returns the exit status that the process should exit with, and the reason for
-// the shutdown: nil if the app exited by itself, StopError after a stop signal,
-// *PhaseError if a step of the startup failed. If c is not valid, or Run cannot open an
-// inbox, it starts nothing and returns CodeFault and the error.
+// Run supervises one app: it waits for the Wait targets, starts the app, acts as its
+// init, and shuts it down. It returns the exit status that the process should exit with,
+// and the reason for the shutdown: nil if the app exited by itself, StopError after a
+// stop signal, *PhaseError if a step of the startup failed. If c is not valid, or Run
+// cannot open an inbox, it starts nothing and returns CodeFault and the error.
 //
-// When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the
-// process, so a program can have one Run at a time, and no other code in it may wait for
-// children (os/exec does). During the start of a process Run pauses the garbage
+// When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the process.
+// So a program can have only one Run at a time, and its other code must not wait for
+// children, as os/exec does. During the start of a process Run pauses the garbage
 // collector and raises GOMAXPROCS from 1 to 2, unless c is a plain init; the
 // documentation of the package gives the reason.
 func Run(ctx context.Context, c Config) (int, error) {
@@ -51,20 +51,20 @@ type supervisor struct {
 	began          time.Time
 	phase          Phase
 	app            app
-	pendingSignals []syscall.Signal // signals received before the app was started, in order; a 0 at the end: later signals were lost
-	laterStops     []syscall.Signal // stop signals received after the first one, kept for the drain or the stop
+	pendingSignals []syscall.Signal // signals received before the app was started, in order; a 0 at the end means that later signals were lost
+	laterStops     []syscall.Signal // stop signals received after the first one; drain or stopApp handles them
 	readiness      readiness
 
 	stop          func(error) // cancels startCtx with a StopError
 	reason        error       // why the shutdown began; nil: the app exited by itself
-	shutdownStart time.Time   // the start of the shutdown, from which the times of the budget count
+	shutdownStart time.Time   // when the shutdown began; the times in budget count from it
 	leftovers     leftovers
 	pid1          bool
 
 	summary Summary
 }
 
-// app is the process that usher was asked to run.
+// app is the state of the process that executes Config.Command.
 type app struct {
 	pid       int
 	started   time.Time
@@ -75,8 +75,8 @@ type app struct {
 	terminal  bool // its process group became the terminal's foreground group
 	continued bool // childStopped has sent SIGCONT, and does not do so again
 
-	// The last forwarded signal that was not a stop signal. Its sender may have meant to
-	// stop the app; see hintStopOn.
+	// The last signal that was forwarded before stopApp. It was not a stop signal, but its
+	// sender may have meant to stop the app; see hintStopOn.
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer
@@ -86,8 +86,8 @@ type app struct {
 func (s *supervisor) appExited() bool { return !s.app.exited.IsZero() }
 
 // run goes through the timeline in doc.go from start to end. The first stop signal ends
-// startCtx, so that every wait of the startup ends. The waits of the shutdown are bounded
-// by parts of the budget.
+// startCtx, so that every wait before the shutdown ends. The waits of the shutdown are
+// bounded by parts of the budget.
 func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s := newSupervisor(c, sys)
 	defer close(s.loop.done)
@@ -105,7 +105,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.runStartHooks(startCtx, PreStart, c.PreStart, never)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // not nil if a stop signal was received while the last step succeeded
+		err = context.Cause(startCtx) // a stop signal may have been received although the last step returned nil
 	}
 	if err == nil && c.Exec {
 		err = s.execApp()
@@ -123,11 +123,11 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.loop.until(startCtx, s.appExited)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // not nil if a stop signal was received while the app exited
+		err = context.Cause(startCtx) // a stop signal may have been received just before the app exited
 	}
 
-	// The shutdown. Every step runs, even if others failed. One budget bounds all steps
-	// together. It counts from shutdownStart.
+	// The shutdown. Every step runs, even if another step failed. One budget, which counts
+	// from shutdownStart, bounds all steps together.
 	s.beginShutdown(err)
 	if s.app.pid != 0 && !s.appExited() {
 		s.drain(ctx)
@@ -140,8 +140,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	return s.finish(), s.reason
 }
 
-// stopOnEnd makes the end of ctx act as a SIGTERM. It returns a context for the shutdown,
-// which does not end with ctx.
+// stopOnEnd calls requestStop with SIGTERM when ctx ends. It returns a context for the
+// shutdown that does not end when ctx ends.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() { s.loop.post(func() { s.requestStop(syscall.SIGTERM) }) })
 	return context.WithoutCancel(ctx)
@@ -196,8 +196,8 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish sends every SIGKILL that is still due, reports the summary and returns the exit
-// status.
+// finish sends SIGKILL to the process groups in loop.pending without waiting for
+// hookKillDelay, emits the event Exited with the summary, and returns the exit status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)

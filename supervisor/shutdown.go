@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The reasons for which a step of the shutdown ends early or is skipped. The texts appear
-// in the log.
+// The reasons why a step of the shutdown ends early or is skipped. The texts appear in the
+// log.
 var (
 	errShare        = errors.New("its share of --grace is used up")
 	errNoTime       = errors.New("no time left")
@@ -38,8 +38,8 @@ func (s *supervisor) beginShutdown(reason error) {
 	}
 }
 
-// limit returns a context for a part of the budget: it ends d after the start of the
-// shutdown, or never without --grace.
+// limit returns a context that ends d after the start of the shutdown. Without --grace
+// the context has no deadline.
 func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if s.cfg.Grace == 0 {
 		return context.WithCancel(ctx)
@@ -47,8 +47,8 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 	return context.WithDeadlineCause(ctx, s.shutdownStart.Add(d), errShare)
 }
 
-// drain lets the app keep serving for the delay, during the drain hooks, and until it
-// is idle.
+// drain lets the app keep serving for DrainDelay, then while the drain hooks run, and
+// then until no client has been connected for DrainIdle.
 func (s *supervisor) drain(ctx context.Context) {
 	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
@@ -88,7 +88,7 @@ func (s *supervisor) delay(drainCtx context.Context) {
 	s.emit(Event{Kind: DelayFinished, Took: time.Since(began)})
 }
 
-// stopApp sends the app its stop signal, and SIGKILL if it has not exited at the
+// stopApp sends the app its stop signal, and SIGKILL if the app has not exited by the
 // deadline.
 func (s *supervisor) stopApp(ctx context.Context) {
 	s.loop.onSignal = s.signalInStop
@@ -148,7 +148,7 @@ func (s *supervisor) stopSignal() syscall.Signal {
 	case received != 0:
 		return received
 	}
-	return syscall.SIGTERM // no stop signal was received, because a step of the startup failed
+	return syscall.SIGTERM // the shutdown began because a step of the startup failed, so there is no received signal
 }
 
 // killApp sends SIGKILL to the app and to all other processes at the deadline.
@@ -168,9 +168,9 @@ func (s *supervisor) killApp(ctx context.Context) {
 	}
 }
 
-// shellHintDelay is the time from the stop signal to a hint in the log that suggests
-// "exec". The log has the hint if the app is a shell and is still running then, because
-// the shell is probably waiting for a child that got no signal.
+// shellHintDelay is the time from the stop signal to the event ShellHint, which makes the
+// log suggest "exec". The event is emitted if the app is a shell and is still running after
+// this time. Such a shell is probably waiting for a child that got no signal.
 const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}

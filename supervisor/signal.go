@@ -8,16 +8,18 @@ import (
 	"time"
 )
 
-// The effect of a signal depends on the phase: run and the steps of the shutdown assign
-// a handler to onSignal. A handler records or forwards the signal, and never waits.
+// The effect of a signal depends on the phase, so run and the steps of the shutdown
+// assign another handler to loop.onSignal. A handler never waits, because it runs in the
+// loop.
 
 // isStop reports whether sig is a stop signal: SIGTERM, SIGINT or a signal of --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(s.cfg.StopOn, sig)
 }
 
-// requestStop begins the shutdown at the first stop signal. The budget counts from this
-// time. Later stop signals are kept for the drain or the stop.
+// requestStop begins the shutdown at the first stop signal: it sets shutdownStart, from
+// which the budget counts, and cancels startCtx. Later stop signals are kept in laterStops
+// until drain or stopApp handles them.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -35,8 +37,8 @@ func (s *supervisor) requestStop(sig syscall.Signal) {
 // signals cannot use up the memory.
 const maxPending = 1024
 
-// signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end
-// the wait too, because without a handler they terminate a process.
+// signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end the
+// startup too, because these signals terminate any process that does not handle them.
 func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	if s.isStop(sig) || sig == syscall.SIGQUIT || sig == syscall.SIGHUP {
 		s.requestStop(sig)
@@ -46,7 +48,7 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	case len(s.pendingSignals) < maxPending:
 		s.pendingSignals = append(s.pendingSignals, sig)
 		s.emit(Event{Kind: SignalPending, Signal: sig})
-	case len(s.pendingSignals) == maxPending: // the 0 is appended so that this case happens once
+	case len(s.pendingSignals) == maxPending: // the 0 makes the list longer, so that this case happens once
 		s.pendingSignals = append(s.pendingSignals, 0)
 		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
 	}
@@ -63,7 +65,7 @@ func (s *supervisor) forwardPending() {
 	s.pendingSignals = nil
 }
 
-// takeLaterStops returns the stop signals that requestStop has kept for the next step.
+// takeLaterStops returns the signals in laterStops, and empties it.
 func (s *supervisor) takeLaterStops() []syscall.Signal {
 	later := s.laterStops
 	s.laterStops = nil
@@ -92,8 +94,8 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// signalInStop forwards every signal. With --stop-signal none it ignores stop signals,
-// because something else stops the app.
+// signalInStop forwards every signal unchanged, also if --rewrite names it. With
+// --stop-signal none it ignores stop signals, because something else stops the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)
@@ -163,8 +165,9 @@ const (
 )
 
 // hintStopOnLater suggests --stop-on if the app keeps running after a signal that images
-// use as STOPSIGNAL (nginx and php-fpm QUIT, httpd WINCH, haproxy USR1). The orchestrator
-// may then be waiting for an exit, but usher has not begun a shutdown.
+// use as STOPSIGNAL (QUIT: nginx, php-fpm; WINCH: httpd; USR1: haproxy). The orchestrator
+// may have sent that signal to stop the container, but usher has only forwarded it and has
+// not begun a shutdown.
 func (s *supervisor) hintStopOnLater(sig syscall.Signal) {
 	if s.cfg.Grace == 0 || s.app.stopOnTimed || !slices.Contains([]syscall.Signal{syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGUSR1}, sig) {
 		return
@@ -177,7 +180,7 @@ func (s *supervisor) hintStopOnLater(sig syscall.Signal) {
 	})
 }
 
-// hintStopOn suggests --stop-on, once.
+// hintStopOn emits the event StopOnHint, at most once.
 func (s *supervisor) hintStopOn(sig syscall.Signal) {
 	if !s.app.stopOnHinted {
 		s.app.stopOnHinted = true

@@ -15,8 +15,8 @@ import (
 )
 
 // sockets lists the TCP sockets of the network namespace by sock_diag(7), which works
-// without /proc and for every user. If that fails, it reads /proc/net/tcp, because
-// sandboxes such as gVisor may not implement sock_diag.
+// without /proc and for every user. If sock_diag fails, sockets reads /proc/net/tcp,
+// because sandboxes such as gVisor may not implement sock_diag.
 func (s *linux) sockets() ([]socket, error) {
 	defer s.reads.take()()
 	var all []socket
@@ -36,7 +36,7 @@ func (s *linux) sockets() ([]socket, error) {
 
 const (
 	diagTimeout = 100_000 // µs; the kernel usually replies at once
-	// The sizes of inet_diag_req_v2, and of the part of inet_diag_msg that is read.
+	// The size of inet_diag_req_v2, and of the part of inet_diag_msg that parseDump reads.
 	diagRequestSize, diagMessageSize = 56, 6
 )
 
@@ -63,7 +63,7 @@ func dumpTCP(family uint8) ([]socket, error) {
 	}
 
 	var all []socket
-	datagram := make([]byte, 32<<10) // the largest datagram that the kernel sends, netlink(7)
+	datagram := make([]byte, 32<<10) // the kernel sends no larger datagrams (netlink(7))
 	for {
 		n, err := syscall.Read(fd, datagram)
 		if err == syscall.EINTR {
@@ -82,7 +82,8 @@ func dumpTCP(family uint8) ([]socket, error) {
 	}
 }
 
-// parseDump parses the messages of one datagram.
+// parseDump parses the messages of one datagram. done reports whether this datagram ends
+// the dump.
 func parseDump(b []byte) (all []socket, done bool, err error) {
 	for len(b) >= unix.SizeofNlMsghdr {
 		size, kind := int(binary.NativeEndian.Uint32(b)), binary.NativeEndian.Uint16(b[4:])
@@ -92,7 +93,8 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
-			// NLMSG_DONE has an errno too, for example if the kernel has no tcp_diag.
+			// NLMSG_DONE too has an errno if the dump failed, for example if the kernel has no
+			// tcp_diag.
 			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
 				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 			}
@@ -106,7 +108,7 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 }
 
 // readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a
-// missing file if another one exists, because the kernel may lack an address family.
+// missing file if another of the files exists, because the kernel may lack IPv6.
 func readProcNetTCP(files ...string) ([]socket, error) {
 	var all []socket
 	var missing error

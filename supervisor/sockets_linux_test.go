@@ -59,8 +59,9 @@ func TestSocketsOfARealServerAreListed(t *testing.T) {
 				require.Equal(t, io.EOF, err)
 				one.Close()
 				check(false, 1)
-				// A connection that the server has closed is busy while its buffer holds data.
-				for n := 1; n > 0; { // until the buffer is full
+				// A connection that the server has closed is busy while the server's send buffer
+				// holds data.
+				for n := 1; n > 0; { // until the send buffer is full
 					require.NoError(t, twoAccepted.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
 					n, _ = twoAccepted.Write(make([]byte, 64<<10))
 				}

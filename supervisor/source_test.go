@@ -12,9 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Signals must be received in loop.until only. Every wait of the supervisor uses it, so
-// no wait can miss a signal. This is a test and not a rule of .golangci.yml, because a
-// linter's exceptions are files or lines, but here the exception is a function.
+// Signals must be received in loop.until only. Every wait of the supervisor calls
+// loop.until, so no wait can miss a signal. This is a test and not a rule of
+// .golangci.yml, because a linter's exceptions are files or lines, but here the exception
+// is a function.
 func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ var errAppExited = errors.New("the app has exited")
 
 func never() bool { return false }
 
-// wait probes all Wait targets concurrently until each is ready.
+// wait probes the Wait targets concurrently until all are ready.
 func (s *supervisor) wait(startCtx context.Context) error {
 	if len(s.cfg.Wait) == 0 {
 		return nil
@@ -27,8 +27,8 @@ func (s *supervisor) wait(startCtx context.Context) error {
 	return s.runUntil(startCtx, never, s.probing(s.cfg.Wait, s.cfg.WaitTimeout))
 }
 
-// probing returns a function that probes targets until all are ready, for at most
-// limit; 0: no limit.
+// probing returns a function that probes targets until all are ready or limit has passed.
+// A limit of 0 means that there is no limit.
 func (s *supervisor) probing(targets []probes.Target, limit time.Duration) func(context.Context) error {
 	phase, attempt := s.phase, s.attempt(s.phase, nil)
 	return func(ctx context.Context) error {
@@ -62,8 +62,8 @@ func targetEvent(u probes.Update) Event {
 }
 
 // runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
-// last two cases runUntil cancels the context of f. During the startup it then waits at
-// most cancelTime for f to return. During the shutdown it does not wait.
+// last two cases runUntil cancels the context of f. During the startup it also waits for f
+// to return, at most for cancelTime. During the shutdown it does not wait.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,20 +80,19 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 		}
 		return err
 	}
-	// If the context has ended, the job's error is only a consequence of that, so return
-	// the cause.
+	// If ctx has ended, the job probably failed because of that, so return ctx's cause.
 	if j.err == nil || ctx.Err() == nil {
 		return j.err
 	}
 	return context.Cause(ctx)
 }
 
-// cancelTime is how long a cancelled step of the startup may take to return. It is
-// longer than hookKillDelay, after which a command of the step gets SIGKILL.
+// cancelTime is how long a cancelled step of the startup may take to return. It is longer
+// than hookKillDelay, so that a command that ignores SIGTERM has been killed by then.
 const cancelTime = 2 * hookKillDelay
 
-// untilEnded waits at most cancelTime for a cancelled job, and not longer than the
-// drain's part of the budget, so that the app keeps its reserve.
+// untilEnded waits until a cancelled job has ended, at most for cancelTime. It does not
+// wait longer than until Budget.Drain, so that the app keeps its reserve.
 func (s *supervisor) untilEnded(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -166,8 +165,8 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 }
 
 // interruptHook sends SIGTERM to a hook's command and waits until the command has exited
-// or the context of interruptLimit ends. If the hook is still running then, the caller
-// cancels it with the returned cause.
+// or the context of interruptLimit ends. The caller cancels a hook that has not ended,
+// with the returned cause.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
@@ -185,9 +184,10 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 	return stop // the caller cancels the job, so there is no retry
 }
 
-// interruptResult returns the result of a hook that was interrupted. If the hook's command
-// handled the signal, it may have signalled its children. Then the time is recorded in
-// leftovers, so that usher does not signal these children at once.
+// interruptResult returns the result of a hook that was interrupted. A command that was
+// not killed by a signal may have handled SIGTERM and signalled its children. So
+// interruptResult records the time in leftovers.handledAt, and usher does not signal those
+// children at once.
 func (s *supervisor) interruptResult(err error) error {
 	var exit exitError
 	if killed := errors.As(err, &exit) && exit.Signal != 0; !killed {
@@ -199,10 +199,10 @@ func (s *supervisor) interruptResult(err error) error {
 	return &InterruptedError{syscall.SIGTERM, err}
 }
 
-// interruptLimit bounds an interrupted hook. A pre-start hook may run until Budget.Kill. A
-// post-start hook may run only until Budget.Drain, because the app must be stopped after
-// it. Without --grace a pre-start hook has no limit, and a post-start hook may run for one
-// second.
+// interruptLimit returns the context that bounds an interrupted hook. A pre-start hook
+// may run until Budget.Kill. A post-start hook may run only until Budget.Drain, because
+// the app must be stopped after it. Without --grace a pre-start hook has no limit, and a
+// post-start hook may run for one second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
 	case s.phase == PreStart:
@@ -244,10 +244,10 @@ func (s *supervisor) startApp(startCtx context.Context) error {
 	})
 	started := func() bool { return failed != nil || s.app.pid != 0 }
 	if err := s.loop.until(startCtx, started); err != nil {
-		// A stop signal was received during the start. The start usually takes a
-		// millisecond; then the app is stopped as usual. A start that does not return,
-		// because a file system does not respond, is abandoned, and the process that it
-		// may still create is a leftover.
+		// A stop signal was received during the start. A start usually takes a
+		// millisecond, so wait for its end, and then stop the app as usual. If the start
+		// does not return, for example because a file system does not respond, abandon it.
+		// If it has forked a process, that process is a leftover.
 		ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 		defer cancel()
 		if s.loop.until(ctx, started) != nil {
@@ -269,7 +269,7 @@ func (s *supervisor) recordAppExit(e Exit) {
 	s.emit(Event{Kind: AppExited, PID: s.app.pid, Exit: e, Took: s.app.exited.Sub(s.app.started)})
 }
 
-// execApp replaces usher with the app. It returns only if that fails.
+// execApp replaces usher with the app. It returns only if the app cannot be executed.
 func (s *supervisor) execApp() error {
 	s.enter(Start)
 	for _, sig := range s.pendingSignals {
@@ -283,8 +283,8 @@ func (s *supervisor) execApp() error {
 }
 
 // waitReady probes the Ready targets and then runs the post-start hooks, while the app
-// runs. If the app exits first, waitReady returns nil, because the app's exit is then the
-// reason for the shutdown.
+// runs. If the app exits during that, waitReady returns nil, because the reason for the
+// shutdown is the app's exit.
 func (s *supervisor) waitReady(startCtx context.Context) error {
 	if len(s.cfg.Ready) > 0 {
 		s.enter(Ready)
@@ -300,10 +300,10 @@ func (s *supervisor) waitReady(startCtx context.Context) error {
 	return s.runStartHooks(startCtx, PostStart, s.cfg.PostStart, s.appExited)
 }
 
-// childStopped records whether the app is stopped; sig is 0 if it was continued. If the
-// app used the terminal before it became the foreground group, the kernel has stopped it
-// by SIGTTIN or SIGTTOU, and childStopped continues it once. After any other stop it does
-// not continue the app, because the user or the app itself wanted the stop.
+// childStopped records whether the app is stopped. If the app was continued, sig is 0. If
+// the app uses the terminal before its group is the foreground group, the kernel stops it
+// by SIGTTIN or SIGTTOU. childStopped sends SIGCONT after the first such stop. It sends
+// none after any other stop, because the user or the app itself wanted that stop.
 func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
 	if pid != s.app.pid {
 		return

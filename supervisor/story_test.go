@@ -28,8 +28,8 @@ import (
 
 var update = flag.Bool("update", false, "write the current traces to the stories")
 
-// A story is one run of usher in fake time on a fake kernel. It is a text file in
-// testdata: a description, then sections that begin with "-- NAME --":
+// A story describes one run of usher in fake time on a fake kernel. It is a text file in
+// testdata: a description, and sections that begin with "-- NAME --":
 //
 //	usher      the command line
 //	machine    special conditions: "not PID 1", "no /proc", …
@@ -38,7 +38,8 @@ var update = flag.Bool("update", false, "write the current traces to the stories
 //	events     one line for each event: the time, and a signal or another event
 //	trace      the result: phases, events, and system calls (indented)
 //
-// clauses, setMachine, readTarget and schedule.add define what the lines may contain.
+// The lines that a section may have are defined by setMachine (machine), clauses
+// (processes), readTarget (targets) and schedule.add (events).
 type story map[string]string
 
 const (
@@ -59,7 +60,7 @@ func readStory(text string) story {
 	return s
 }
 
-// lines returns the lines of a section that are not empty.
+// lines returns the non-empty lines of a section.
 func (s story) lines(section string) []string {
 	return slices.DeleteFunc(strings.Split(s[section], "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
 }
@@ -87,11 +88,11 @@ func TestStories(t *testing.T) {
 
 // trace collects the lines of a trace.
 type trace struct {
-	mu    sync.Mutex // the loop and the timers of the fake kernel write lines
+	mu    sync.Mutex // both the loop and the timers of the fake kernel call line
 	began time.Time
 	text  strings.Builder
 	last  string // the last line, which is not in text yet
-	times int    // how often last was written in a row
+	times int    // how many lines in a row were equal to the last line, itself included
 }
 
 // attempts matches a number that is different in each run, because the delays between
@@ -160,7 +161,7 @@ func (s story) inFakeTime(t *testing.T) string {
 	return tr.text.String()
 }
 
-// config parses the command line. It has only the flags that stories use.
+// config parses the command line. It accepts only the flags that stories use.
 func (s story) config(t *testing.T) Config {
 	t.Helper()
 	args := shellWords(t, s["usher"])
@@ -238,17 +239,17 @@ func shellWords(t *testing.T, line string) []string {
 
 // behaviour describes a process of a story.
 type behaviour struct {
-	exitsAfter time.Duration // 0: it does not exit by itself
+	exitsAfter time.Duration // from its start until it exits by itself; 0: it does not
 	code       int           // the exit status after exitsAfter
-	stopsAfter time.Duration // when SIGSTOP stops it; 0: never
+	stopsAfter time.Duration // from its start until SIGSTOP stops it; 0: never
 
 	// The reaction to a stop signal. By default the signal kills the process.
-	handles   bool             // it has a handler, and exits
+	handles   bool             // it handles the signal, and then exits
 	stopTakes time.Duration    // from the signal to the exit
 	stopCode  int              // the exit status
 	forwards  bool             // it sends the signal to its children
 	waits     bool             // it exits when its children have exited
-	raises    bool             // after its handler has run, the signal kills it
+	raises    bool             // it handles the signal, then raises it again and is killed by it
 	once      bool             // a second stop signal kills it
 	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
 	extra     []syscall.Signal // stop signals besides TERM, INT and QUIT
@@ -261,21 +262,21 @@ type behaviour struct {
 	children, daemons, leaves, forks []string
 	forksAfter                       time.Duration
 
-	otherGroup                                 time.Duration // when it moves to another group; 0: never
+	otherGroup                                 time.Duration // from its start until it moves to another group; 0: never
 	killTakes                                  time.Duration // from SIGKILL to the exit
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
 	reads      string // the process whose output it reads; it exits when that process exits
 	startTakes time.Duration
-	startErr   error // why it cannot be started
+	startErr   error // the error of its start; nil: it can be started
 }
 
 func (b *behaviour) stopSignals() []syscall.Signal {
 	return append([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}, b.extra...)
 }
 
-// clauses are the clauses about a process. In a pattern D is a duration, N is a number,
-// and NAMES are the names of other processes.
+// clauses defines the clauses of the section "processes". In a pattern D stands for a
+// duration, N for a number, and NAMES for the names of other processes.
 var clauses = []struct {
 	pattern string
 	set     func(b *behaviour, d time.Duration, n int, names []string)
@@ -429,7 +430,7 @@ func readTarget(t *testing.T, text string) probes.Probe {
 	return nil
 }
 
-// slowProbe is a target whose probe takes some time and then returns err.
+// slowProbe is a probe that takes some time and then returns err.
 type slowProbe struct {
 	takes time.Duration
 	err   error
@@ -444,9 +445,9 @@ func (p slowProbe) Ask(ctx context.Context, _ probes.Attempt) error {
 	}
 }
 
-// outage is a target whose probe takes a tenth of a second. Between the times from and to
-// the probe fails or, if hangs is set, does not return. Both times count from the start of
-// the story.
+// outage is a probe that takes a tenth of a second. It succeeds except in the interval
+// between from and to, which count from the start of the story. In that interval it fails
+// or, if hangs is set, returns only when its context ends.
 type outage struct {
 	from, to time.Duration
 	hangs    bool
@@ -479,10 +480,10 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	asking         sync.WaitGroup
-	answers        []*string // the results of Readiness.Ask, for the end of the trace
+	answers        []*string // the results of Readiness.Ask, printed after the trace
 }
 
-// add adds a line. The possible lines are:
+// add starts the timer for a line of the section "events". The possible lines are:
 //
 //	10s TERM      a signal is sent
 //	10s 40 × 3    a signal is sent three times

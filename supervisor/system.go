@@ -5,20 +5,20 @@ import (
 	"syscall"
 )
 
-// kernel is everything that Run needs from the operating system. The type linux
-// implements it with system calls, the type fake for the tests in fake time.
+// kernel contains the operations that Run needs from the operating system. The type linux
+// implements them with system calls. The type fake implements them for tests in fake time.
 //
 // The loop calls the methods, and must not be blocked by them. So start, listProcesses and
 // killOthers return a function for the part that may block on a file system or take long
 // with many processes. The loop runs that function in a goroutine.
 type kernel interface {
-	// start returns a function that forks and executes p, and returns a *StartError if
-	// that fails.
+	// start returns a function that forks and executes p. If that fails, the function
+	// returns a *StartError, or the cause of p.ctx if p.ctx has ended.
 	start(p process) func() (child, error)
 	// started records that p has been started as the child c.
 	started(p process, c child)
-	// replace executes p in this process by execve(2). It returns only if that fails,
-	// with a *StartError.
+	// replace executes p in this process by execve(2). It returns only if execve fails,
+	// and the error is a *StartError.
 	replace(p process) error
 	// wait is wait4(2): it returns a child that has exited, was stopped or was continued.
 	// It returns pid 0 if no child has changed its state, and ECHILD if there are no
@@ -33,26 +33,27 @@ type kernel interface {
 	// descendants. That function returns false if /proc does not show these processes, or
 	// if ctx ends first.
 	listProcesses(ctx context.Context) func() ([]proc, bool)
-	// signalAll sends sig to all processes that can be reached without reading /proc: if
-	// usher is PID 1, to all other processes, else to the app's process group.
+	// signalAll sends sig without reading /proc: to all other processes if usher is PID 1,
+	// else to the app's process group.
 	signalAll(sig syscall.Signal)
 	// killOthers returns a function that sends SIGKILL to usher's children or, if thorough
-	// is set, to all descendants. If usher is PID 1, killOthers itself sends SIGKILL to all
-	// other processes, and the function does nothing.
+	// is set, to all descendants. If usher is PID 1 or /proc does not show the descendants,
+	// killOthers itself calls signalAll with SIGKILL, and the function does nothing.
 	killOthers(thorough bool) func()
-	// becomeSubreaper makes usher the parent of orphans among its descendants, unless it
-	// is PID 1, which is their parent anyway. seesAll reports whether usher can find every
-	// process that it may have to stop.
+	// becomeSubreaper makes usher the parent of orphans among its descendants (prctl(2)).
+	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
+	// seesAll reports whether usher can find every process that it may have to stop.
 	becomeSubreaper() (pid1, seesAll bool)
 	// sockets lists the TCP sockets of the network namespace that listen or are
-	// connected. It is slow if there are many, so the loop calls it in a goroutine.
+	// connected. Listing many sockets is slow, so the loop calls it in a goroutine.
 	sockets() ([]socket, error)
 	// outOfMemory returns how many processes of the container the kernel has killed for
 	// lack of memory since the app was started, and the container's limit in bytes; 0:
 	// no limit. It reads files, so the loop calls it in a goroutine.
 	outOfMemory() (killed int, limit int64)
-	// flushOutput passes on everything that commands, and processes that they left
-	// running, have printed so far.
+	// flushOutput returns when everything that commands have printed so far has been
+	// passed to Config.Output. That includes the output of processes that a command left
+	// running.
 	flushOutput()
 	// appExited makes usher's process group the terminal's foreground group again.
 	appExited()
@@ -63,9 +64,9 @@ type process struct {
 	ctx    context.Context // for a command only: the command is not started if ctx has ended
 	argv   []string
 	env    []string
-	app    bool     // it is the app, which gets the terminal, stdin, stdout, stderr and the inherited descriptors
-	detach bool     // with app: Config.Detach
-	self   []string // with app: Config.Self
+	app    bool     // the process is the app: it gets the terminal and usher's stdin, stdout, stderr and inherited descriptors
+	detach bool     // for the app only: Config.Detach
+	self   []string // for the app only: Config.Self
 	output func(line []byte)
 	// forking prepares the Go runtime for a thread that is blocked in vfork, and calls
 	// fork; nil: fork is called without preparation.
@@ -76,7 +77,7 @@ type process struct {
 type child struct {
 	pid      int
 	terminal bool   // its process group became the terminal's foreground group
-	left     string // with detach: usher's former working directory; "": it has not changed
+	left     string // usher's working directory before usher changed to /; "": usher did not change it
 	// flush returns when everything that the child printed before the call has been
 	// passed to output.
 	flush func()
@@ -89,11 +90,12 @@ type proc struct {
 	group  int
 	name   string // the name of its command, at most 15 bytes (comm in proc(5))
 	own    bool   // it is usher's child
-	caught uint64 // the signals that it has handlers for; signal n is bit n-1
-	filter bool   // its stdin is a pipe that is another living process's stdout or stderr
+	caught uint64 // the signals from 1 to 31 that it has handlers for; signal n is bit n-1
+	filter bool   // its stdin is a pipe, and another living process has that pipe as stdout or stderr
 }
 
-// procID identifies a process even if its pid is reused: the start times differ.
+// procID identifies a process even if the kernel reuses the pid, because the other process
+// has a later start time.
 type procID struct {
 	pid   int
 	start uint64 // clock ticks since boot

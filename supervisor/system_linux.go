@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linux is the real kernel. It works without /proc and /dev, which a container may
-// lack.
+// linux implements kernel with system calls. It works without /proc and /dev, because a
+// container may not have them.
 type linux struct {
 	pid1      bool
 	terminal  int    // a duplicated descriptor of the controlling terminal, or -1
-	cwd       string // after chdir("/"): usher's former working directory, in which hooks start
+	cwd       string // usher's working directory before chdir("/"), in which commands start; "": not changed
 	inherited []int  // inherited descriptors from 3 on, for the app
 	app       int    // the app's pid, which is also the number of its process group
 	copiers   []*copier
@@ -20,18 +20,18 @@ type linux struct {
 
 	// A goroutine in a system call that blocks occupies a thread, and usher creates all
 	// its threads before the app starts. To need few threads, usher starts one command at a
-	// time, and one goroutine at a time reads /proc, sockets and the cgroup's files. The
-	// start of the app takes no turn, so a command whose start blocks does not delay the
-	// app.
+	// time (commands), and one goroutine at a time reads /proc, sockets and the cgroup's
+	// files (reads). The start of the app waits for neither turn, so a command whose start
+	// blocks does not delay the app.
 	commands, reads turn
 }
 
-// turn lets one goroutine at a time continue.
+// turn is a lock that one goroutine at a time can hold.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits for the turn. end passes it to the next goroutine that waits.
+// take waits until no other goroutine holds the turn, and takes it. end releases it.
 func (t turn) take() (end func()) {
 	t <- struct{}{}
 	return func() { <-t }
@@ -58,7 +58,7 @@ func inheritedFiles() []int {
 }
 
 // openFiles returns the numbers of the open descriptors or, without /proc, all numbers
-// below the usual limit.
+// below the usual RLIMIT_NOFILE.
 func openFiles() []int {
 	const usualLimit = 1024
 	if fds := numericEntries("/proc/self/fd"); len(fds) > 0 {
@@ -75,7 +75,7 @@ func (s *linux) becomeSubreaper() (pid1, seesAll bool) {
 	if s.pid1 {
 		return true, true
 	}
-	// Before Linux 3.4 this fails, and orphans go to the real PID 1.
+	// This fails before Linux 3.4. Orphans then become children of PID 1.
 	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	return false, procIsOurs()
 }

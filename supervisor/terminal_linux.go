@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownTerminal returns a descriptor of the terminal whose foreground process group is
-// usher's own; -1 if there is none. Only a process in the foreground group may make
-// another group the foreground group.
+// ownTerminal returns a descriptor of the terminal if usher's process group is the
+// terminal's foreground group. Otherwise it returns -1, because an app that is started in
+// the background must not take the terminal from the foreground group.
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		// 0 is a group outside our PID namespace, which usher could not restore.
+		// 0 means a group outside our PID namespace. usher could not make that group the
+		// foreground group again.
 		if err != nil || pgrp <= 0 || pgrp != syscall.Getpgrp() {
 			continue
 		}
