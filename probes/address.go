@@ -15,12 +15,13 @@ func (p *targetParser) splitAuthority() (authority, rest string) {
 	return p.rest, ""
 }
 
-// parseHostPort parses HOST:PORT or [IPv6]:PORT. If authority has no port, the port is
-// defaultPort; if that is 0, a missing port is an error.
+// parseHostPort parses HOST:PORT or [IPv6]:PORT. If authority has no port, parseHostPort
+// returns defaultPort. If defaultPort is 0, a missing port is an error.
 //
 // An unescaped / or space in a password ends the authority early, so the first part of the
-// password is parsed as the port. Therefore messages never show a port that is not a
-// number. They show no part of a text that has an @ or more than one word.
+// password is parsed as the port. Therefore the error for a port that is not a number does
+// not show the port. If the URL contains an @, or more words follow the URL, no error shows
+// the authority.
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)
@@ -56,7 +57,7 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 		p.addError("%s://%s: an IPv6 address needs brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)
 	case bracketed:
 		host = strings.TrimSuffix(host[1:], "]")
-		host = strings.Replace(host, "%25", "%", 1) // RFC 6874: the zone's % is escaped in a URL
+		host = strings.Replace(host, "%25", "%", 1) // a URL has %25 for the % before an IPv6 zone (RFC 6874)
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || !strings.Contains(authority, "]") {
 			p.addError("%s://%s: not an IPv6 address in the brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)
 		}

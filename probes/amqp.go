@@ -7,25 +7,27 @@ import (
 
 const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 
-// askAMQP sends the protocol header and reads the server's answer. That is
-// Connection.Start, or the header of another version, if the server does not support this
-// one (AMQP 1.0, section 2.2, requires the same). Both answers mean that the server is up.
+// askAMQP sends the protocol header and reads the server's answer. The answer is
+// Connection.Start. If the server does not support AMQP 0-9-1, the answer is the header of
+// a version that it supports (AMQP 1.0, section 2.2, requires this too). Both answers mean
+// that the server is up.
 //
-// RabbitMQ logs every connection that ends before a login. It logs an error after a
-// Connection.Close. If the client only closes the connection, as the probe does, RabbitMQ
-// logs the warning "client unexpectedly closed TCP connection". There is one such line per
-// wait, because RabbitMQ opens its port last, so the first attempt that connects succeeds.
+// RabbitMQ logs every connection that ends before a login. If the client sends
+// Connection.Close, RabbitMQ logs an error. If the client only closes the connection, as
+// the probe does, RabbitMQ logs the warning "client unexpectedly closed TCP connection".
+// Each wait causes one such line, because RabbitMQ opens its port last, so the first
+// attempt that connects succeeds.
 func askAMQP(s *session) error {
 	s.write(amqpHeader)
 	head, err := s.read(8)
 	switch {
 	case err != nil:
 		return err
-	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // a server that sends back amqpHeader only echoes the request
+	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // a server that sends back amqpHeader only echoes the request, so it is not accepted
 		return nil
 	}
-	// A frame (section 4.2.3): type 1 (a method), channel 0, the size, then the class, the
-	// method, its arguments, and 0xCE at the end.
+	// A method frame (section 4.2.3) consists of the type 1, channel 0, the size, the
+	// class, the method, the method's arguments, and 0xCE at the end.
 	size := binary.BigEndian.Uint32(head[3:7])
 	if string(head[:3]) != "\x01\x00\x00" || size < 5 || size > maxServerBytes/2 {
 		return errWrongProtocol("AMQP")

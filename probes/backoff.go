@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// minDelay is the first delay, and without jitter the shortest one.
+// minDelay is the first delay, and also the shortest one, before jitter is applied.
 const minDelay = 10 * time.Millisecond
 
 // maxInterval is the largest value of interval=.
@@ -19,17 +19,18 @@ const maxInterval = time.Hour
 type failureKind int
 
 const (
-	wrongAnswer failureKind = iota // a status, an exit code, a body that does not match
+	wrongAnswer failureKind = iota // an unexpected answer: for example a status, an exit code or a body
 	refused                        // connection refused
-	notFound                       // no such file or socket
+	notFound                       // ENOENT: no such file or socket
 	unresolved                     // the name lookup failed
-	timedOut                       // a timeout
-	unreachable                    // any other error of the kernel, such as no route
+	timedOut                       // the timeout of the attempt, or ETIMEDOUT
+	unreachable                    // any other errno, such as EHOSTUNREACH
 	noFailure                      // the attempt succeeded, but successes= requires more successes
 )
 
-// isCheap reports whether a failure costs the target nothing, because a kernel detects it.
-// All other failures make a server work, or mean that it is too busy to respond.
+// isCheap reports whether attempts that fail in this way cost the target nothing, because
+// the kernel rejects them. Attempts that fail in any other way may cause work for a server,
+// or mean that the server is too busy to respond.
 func (k failureKind) isCheap() bool { return k == refused || k == notFound }
 
 func classify(err error) failureKind {
@@ -52,29 +53,31 @@ func classify(err error) failureKind {
 	return wrongAnswer
 }
 
-// computeDelay returns the delay before the next attempt. Failures of kind k have been
-// seen for since. The delay grows with since, up to interval. jitter, in [0,1), makes the
-// delay up to a quarter shorter or longer, so that pods that start together do not probe
-// together.
+// computeDelay returns the delay before the next attempt. since is the time since the first
+// failure of kind k. The delay grows with since, up to interval. jitter, in [0,1), makes
+// the delay up to a quarter shorter or longer, so that pods that start together do not
+// probe at the same moments.
 //
 // Short delays detect readiness early; long delays cost the target less. The table shows
-// the attempts a second and how late readiness is detected on average, if attempts take no
-// time. For waits of 10 s and more it shows only the attempts a second. With a fixed
-// interval of one second, readiness would be detected 480 ms late.
+// the average number of attempts per second in waits of different durations. For waits of
+// 0.5 to 6 s it also shows how late readiness is detected on average. It assumes that
+// attempts take no time. With a fixed interval of one second, readiness would be detected
+// 480 ms late.
 //
 //	                     waits of 0.5 to 6 s    10 s   20 s   60 s
 //	refused, notFound    19.3/s, 31 ms late     17.5   14.3   7.7/s
 //	every other kind      7.4/s, 92 ms late      5.1    3.4   1.8/s
 //
 // With a constant delay of 190 ms, readiness would be detected 97 ms late, at 5.4 attempts
-// a second. But the delays start at 10 ms, because a server that is ready soon should be
-// detected soon, and they keep growing, because a long wait should cost little.
+// per second, so the constant delay would be cheaper than the second row and about as fast.
+// But the delays start at 10 ms, because a server that is ready soon should be detected
+// soon, and they keep growing, because a long wait should cost little.
 //
-// For the second row the delay doubles until it is 165 ms, a third of a second after the
-// first failure. With since/2 in place of since, a server that is ready within 0.1 s would
-// be detected after 55 instead of 70 ms, but every wait would have two to four attempts
-// more. With since/8 alone, readiness would be detected 200 ms late, at 12 attempts a
-// second.
+// In the second row the delay doubles until it is 165 ms, a third of a second after the
+// first failure. If the code used since/2 in place of since, a server that is ready within
+// 0.1 s would be detected after 55 instead of 70 ms on average, but every wait would have
+// two to four more attempts. If the delay were since/8 without the other limits, readiness
+// would be detected 200 ms late, at 12 attempts per second.
 func computeDelay(k failureKind, since, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
@@ -92,7 +95,7 @@ func computeDelay(k failureKind, since, interval time.Duration, jitter float64) 
 // backoff computes the delays between the attempts of one target.
 type backoff struct {
 	interval    time.Duration
-	first, last [noFailure + 1]time.Time // when each kind of failure was seen; zero: never
+	first, last [noFailure + 1]time.Time // for each failureKind: when the current delays for it started, and when it was last seen; zero: never
 }
 
 // When a new kind of failure restarts the delays, next computes them as if the failure had
@@ -101,14 +104,15 @@ type backoff struct {
 // times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
-// next returns the delay after an attempt that ended now with err. A kind of failure that
-// has not been seen for ten intervals restarts the delays, because the target will
-// probably be ready soon. A comparison with the previous attempt alone is not enough,
-// because two backends behind one name may fail in different ways in turn. They would
-// restart the delays every time, and be probed a hundred times a second.
+// next returns the delay after an attempt that ended at now with err. A kind of failure
+// that has not been seen for ten intervals restarts the delays, because the target will
+// probably be ready soon. It is not enough to compare err with the error of the previous
+// attempt, because two backends behind one name may fail in different ways in turn. Every
+// attempt would then restart the delays, and the backends would be probed a hundred times a
+// second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
-		b.interval = DefaultInterval // a Target that Parse has not made may have no Interval
+		b.interval = DefaultInterval // a Target that was not made by Parse may have an Interval of 0
 	}
 	k := classify(err)
 	if now.Sub(b.last[k])/10 > b.interval { // also true for the zero time: k was never seen

@@ -20,7 +20,7 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 	defer cancel()
 	err := a.Run(ctx, Command{Name: c.name, Argv: c.argv, HookVars: a.HookVars})
 	if err != nil && ctx.Err() != nil {
-		// The command was terminated, so its error is not a result.
+		// Run terminates the command when ctx ends, so err is not the command's own result.
 		return context.Cause(ctx)
 	}
 	return err

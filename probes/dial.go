@@ -25,8 +25,8 @@ func (c *ctxConn) Close() error {
 	return c.Conn.Close()
 }
 
-// connect dials the addresses. Reads and writes on the connection fail once ctx has
-// ended.
+// connect dials the addresses and returns one connection. Reads and writes on the
+// connection fail once ctx has ended.
 func connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	conn, err := dial(ctx, dialTCP, addrs, port)
 	if err != nil {
@@ -36,8 +36,8 @@ func connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, er
 }
 
 const (
-	// stagger is the delay between the starts of two dials while neither has failed
-	// (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
+	// stagger is the delay from the start of one dial to the start of the next, unless a
+	// dial fails earlier (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
 	stagger = 300 * time.Millisecond
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
@@ -46,14 +46,14 @@ const (
 	keptDials = 4
 )
 
-// dial connects to the first address that accepts. It tries every address. The next dial
-// starts when a dial has failed, or after a delay, so that an address that drops packets
-// does not use up the whole timeout. The delay is stagger, or less when many addresses must
-// share a short timeout.
+// dial tries the addresses in order and returns the first connection that is established.
+// It starts the next dial when a dial has failed, or after a delay, so that an address that
+// drops packets does not use up the whole timeout. The delay is stagger, or less when many
+// addresses must share a short timeout.
 //
-// When maxDials dials are running, the next dial replaces one of them. The keptDials oldest
-// dials are not replaced, because a dial of a distant server takes time. The oldest of the
-// other dials is replaced.
+// When maxDials dials are running, dial stops one of them before it starts the next. The
+// keptDials oldest dials are never stopped, because a connection to a distant server takes
+// time to establish. The oldest of the other dials is stopped.
 //
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
@@ -145,10 +145,10 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 	return d
 }
 
-// moreSpecific returns the error to report when every address has failed. That is the first
-// error, because its address is the preferred one, unless a later error is a refused
-// connection. A refused connection is a response of the host, while "network is
-// unreachable" often means only that this pod has no IPv6.
+// moreSpecific returns the error to report when every address has failed. It prefers the
+// first error, because the first address is the preferred one. But if only the second error
+// is a refused connection, it returns the second, because a host has responded, while
+// "network is unreachable" often means only that this pod has no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

@@ -10,7 +10,7 @@ import (
 // timeout expires, the lookup continues, and the next attempt uses its result.
 type dnsProbe struct {
 	host    string
-	pending chan struct{} // closed when the lookup of an earlier attempt has ended; guarded by the resolver
+	pending chan struct{} // lookup.done of an earlier attempt that timed out, or nil; guarded by Resolver.mu
 }
 
 func (d *dnsProbe) Ask(ctx context.Context, a Attempt) error {

@@ -1,5 +1,5 @@
-// Package probes checks whether the things that an app needs are ready, and runs hooks.
-// Both are written as targets:
+// Package probes checks whether the services and files that an app depends on are ready,
+// and runs hooks. Probes and hooks are written as targets:
 //
 //	[option=value ...] TARGET
 //
@@ -7,44 +7,45 @@
 //	grpc://auth:50051   dns://db.prod.svc   file:///data/ready   postgres://db
 //	redis-cli -h cache ping
 //
-// A probe is a target that is tried again and again until it is ready. A hook is a target
-// that is run once. The grammar is the same for both; the [Use] passed to [Parse] decides
-// which of them the target is.
+// A probe is a target that is tried until it is ready. A hook is a target that is run once.
+// Both have the same grammar; the [Use] passed to [Parse] decides whether the target is a
+// probe or a hook.
 //
 // # Functions
 //
 //   - [Parse] parses a target. It reports all errors of the text at once.
 //   - [Wait] probes any number of targets at the same time until all are ready.
 //   - [Ask] probes each target once.
-//   - [RunHook] runs a hook, and retries it as often as its retries= allow.
-//   - [Hint] returns the usual cause of an error, or what to try.
+//   - [RunHook] runs a hook. If the hook fails, RunHook runs it again, up to retries=
+//     times.
+//   - [Hint] returns the usual cause of an error, or a possible fix.
 //
-// To wait for something else, make a [Target] with a [Probe] of your own. For commands,
-// provide a [Runner]: the package starts no process itself, because in an init one loop
-// reaps all processes.
+// To wait for something else, make a [Target] with a [Probe] of your own. To run commands,
+// provide a [Runner]. The package itself starts no process, because in an init a single
+// loop must reap all child processes.
 //
 // # Guarantees
 //
-//   - An attempt never hangs. Its timeout starts when an address is known and covers
-//     everything after that. At most 64 KiB of headers and 10 KiB of a body are read.
-//     Every address of a name is tried, at most 8 at a time.
-//   - A file system that does not respond does not hang an attempt either. One thread makes
-//     the system calls for file targets, unix sockets and the files of options, one after
-//     the other. When a call hangs, a second thread takes over and leaves out the mount on
-//     which the first one hangs. When the second thread hangs on another mount, the other
-//     calls wait.
+//   - An attempt never hangs. Its timeout starts when the address of the host is known and
+//     covers everything after that. At most 64 KiB of headers and 10 KiB of a body are
+//     read. Every address of a name is tried, at most 8 at a time.
+//   - An attempt does not hang on a file system that does not respond. One thread makes the
+//     system calls for file targets, unix sockets and the files of options, one after the
+//     other. When a call hangs, a second thread makes the other calls, except for those on
+//     the mount on which the first thread hangs. When the second thread hangs on another
+//     mount, all other calls wait.
 //   - The method, headers, user, body and client certificate of a target are sent only to
-//     the scheme, host and port of its URL, and after a redirect from http to https if both
-//     use their default ports. After a redirect to another scheme or port of the host, the
-//     request is a GET or HEAD without them.
+//     the scheme, host and port of its URL. They are also sent after a redirect from http
+//     to https if both use their default ports. After any other redirect to another scheme
+//     or port of the host, the request is a GET or HEAD without them.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time of the wait, with
 //     jitter. In waits of up to six seconds, a port that refused connections is detected as
-//     open 30 ms late on average, and a server that returned errors is detected as ready
-//     90 ms late. A new kind of error restarts the delays. Ten thousand clients that wait
-//     for the same server do not probe it together.
-//   - No descriptor and no goroutine is left after an attempt, except for a name lookup
+//     open 30 ms late on average, and a server that returned errors is detected as ready 90
+//     ms late. A new kind of error restarts the delays. If ten thousand clients wait for
+//     the same server, the jitter spreads their attempts over time.
+//   - An attempt leaves no descriptor and no goroutine behind, except for a name lookup
 //     (the next attempt uses its result) and a system call that hangs on a mount.
 //   - No error and no name contains the user, query or fragment of a URL, the value of a
 //     header, the body or the send= of a target, or the path of a hook's URL.

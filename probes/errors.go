@@ -12,7 +12,7 @@ import (
 // A probeError is an error whose text holds no secret.
 type probeError struct {
 	text  string
-	errno error // for errors.Is: usually an error of the kernel; may be nil
+	errno error // for errors.Is; usually an errno; may be nil
 }
 
 func (e probeError) Error() string { return e.text }
@@ -24,7 +24,8 @@ type timeoutError time.Duration
 func (t timeoutError) Error() string        { return "timed out after " + time.Duration(t).String() }
 func (t timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// withTimeout returns a context with the timeout of an attempt; 0 means no timeout.
+// withTimeout returns a context that ends after d, with a timeoutError as its cause. If d
+// is 0, there is no timeout.
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if d <= 0 {
 		return context.WithCancel(ctx)
@@ -43,8 +44,8 @@ func hasEnded(ctx context.Context) bool {
 }
 
 // errOrCause returns err. If ctx has ended, it returns the cause of ctx instead, because
-// err is only a consequence of that. A fileTimeoutError is returned in any case, because
-// it names the reason of the timeout.
+// err is then only a consequence of the end of ctx. It always returns a fileTimeoutError,
+// because that error names the reason for the timeout.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {
@@ -53,8 +54,9 @@ func errOrCause(ctx context.Context, err error) error {
 	return context.Cause(ctx)
 }
 
-// sanitizeErr reduces an error of the network to its reason. It drops the address, path or
-// URL that Go puts in front, because these may be secret and the caller names the target.
+// sanitizeErr returns only the reason of a network error. It drops the address, path or URL
+// that Go puts before the reason, because these may be secret. The caller adds the name of
+// the target.
 func sanitizeErr(err error) error {
 	var errno syscall.Errno
 	switch {

@@ -18,10 +18,10 @@ import (
 
 // An exchange is one HTTP/1.1 request on its own connection, and the response.
 //
-// net/http writes the request and parses the response, but its Transport is not used. It
-// rejects a response that is received before the request is written (such as the fixed
-// response of a server made with nc) and prints that response through package log. Its
-// goroutines outlive the request.
+// net/http writes the request and parses the response, but its Transport is not used,
+// because it rejects a response that is received before the request is written, and prints
+// that response through package log. (A server made with nc sends its fixed response at
+// once.) The goroutines of a Transport also outlive the request.
 type exchange struct {
 	conn     net.Conn
 	response *http.Response // its Body is never closed, because Close may read it to the end
@@ -94,7 +94,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 // readBody reads the beginning of the body, at most maxBodyBytes.
 func (e *exchange) readBody() ([]byte, error) {
 	if e.response.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // the data after the headers is in another protocol, not in HTTP
+		return nil, nil // the data after the headers is not HTTP
 	}
 	body, err := io.ReadAll(io.LimitReader(e.response.Body, maxBodyBytes))
 	if err != nil {
@@ -103,8 +103,9 @@ func (e *exchange) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// sanitizeHTTPErr reduces an error of HTTP to its reason. An error of an unknown type is
-// replaced by other, because its text may contain data from the server.
+// sanitizeHTTPErr returns only the reason of an HTTP error. It replaces an error of an
+// unknown type by other, because the text of such an error may contain data from the
+// server.
 func sanitizeHTTPErr(err, other error) error {
 	var (
 		hinted hintedError

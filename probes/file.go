@@ -22,8 +22,8 @@ func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
 	}, nil)
 }
 
-// sanitizeFileErr removes the path from an error, because the path of a hook must not be
-// printed.
+// sanitizeFileErr removes the path from an error, because logs must not show the path of a
+// hook.
 func sanitizeFileErr(err error) error {
 	switch {
 	case err == nil:
@@ -35,12 +35,12 @@ func sanitizeFileErr(err error) error {
 }
 
 func buildFile(p *targetParser) Probe {
-	p.rest = strings.TrimPrefix(p.rest, "localhost") // RFC 8089, section 2
+	p.rest = strings.TrimPrefix(p.rest, "localhost") // file://localhost/PATH means file:///PATH (RFC 8089, section 2)
 	return &fileProbe{p.parsePath("file:///PATH")}
 }
 
-// parsePath parses the absolute path of a file or unix URL, and names the target. As in
-// any URL, % starts an escape. A query or fragment is rejected.
+// parsePath parses the absolute path of a file or unix URL, and sets the name of the
+// target. As in any URL, % starts an escape. A query or fragment is an error.
 func (p *targetParser) parsePath(form string) string {
 	path, err := url.PathUnescape(p.rest)
 	switch {

@@ -16,11 +16,12 @@ import (
 // fileThreads makes the system calls that look up a path: for file targets, unix sockets
 // and the files of options.
 //
-// On a file system that does not respond (its NFS or FUSE server is gone) such a call sleeps
-// in the kernel and occupies its thread; no context can end the call. The attempt ends with its
-// timeout, but the thread stays blocked until the file system responds, and under a pids
-// limit the Go runtime crashes when it cannot create another thread. So one thread makes
-// all calls, one after the other:
+// If a file system does not respond (for example because its NFS or FUSE server is gone),
+// such a call sleeps in the kernel and blocks its thread. No context can end the call. The
+// attempt ends with its timeout, but the thread stays blocked until the file system
+// responds. If every attempt blocked another thread, the process would reach the pids limit
+// of its cgroup, and the Go runtime crashes when it cannot create a thread. Therefore one
+// thread makes all calls, one after the other:
 //
 //   - When a call has taken slowCall, another thread takes over the waiting calls.
 //   - A call on a mount on which another call hangs does not start. It waits until the other
@@ -28,11 +29,11 @@ import (
 //     one thread, however many targets are on it, and delays calls on other mounts once, by
 //     slowCall.
 //   - There are at most MaxFileThreads threads. When each of them hangs on a different
-//     mount, all calls wait.
+//     mount, all other calls wait.
 type fileThreads struct {
 	mu      sync.Mutex
 	waiting []*fileCall
-	serving *fileCall            // the call of the thread that takes calls from waiting; nil: no thread takes calls
+	serving *fileCall            // the running call of the thread that takes calls from waiting; nil: there is no such thread
 	hanging map[*fileCall]string // the calls of all other threads, and the mount on which each call hangs
 
 	mounts   mountTable // the mounts at the time mountsAt
@@ -59,9 +60,9 @@ type fileCall struct {
 	path      string
 	do        func() error
 	undo      func()
-	done      chan error // buffered, because run may return before the call
+	done      chan error // buffered, because run may return before the call ends
 	at        string     // the file or directory that is being looked up
-	abandoned bool       // the attempt has ended
+	abandoned bool       // run has returned, because the attempt has ended
 }
 
 // A fileTimeoutError reports that the timeout of an attempt has expired during run.
@@ -71,7 +72,7 @@ func (t fileTimeoutError) Error() string {
 	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls do, which looks up path, in the thread for files, and returns do's error. If ctx
+// run calls do, which looks up path, on a thread of f, and returns the error of do. If ctx
 // ends first, run returns a fileTimeoutError, or the cause of ctx if that cause is not a
 // timeout. If do succeeds after that, undo is called. undo may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
@@ -102,8 +103,8 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	return context.Cause(ctx)
 }
 
-// startThread starts a thread for the waiting calls if there is none, one of the calls may
-// start, and there are fewer than MaxFileThreads threads. The caller holds f.mu.
+// startThread starts a thread for the waiting calls if no thread takes calls, one of the
+// calls may start, and there are fewer than MaxFileThreads threads. The caller holds f.mu.
 func (f *fileThreads) startThread() {
 	if f.serving != nil || len(f.hanging) >= MaxFileThreads {
 		return
@@ -127,7 +128,7 @@ func (f *fileThreads) take() *fileCall {
 	return c
 }
 
-// isFree reports whether no call hangs on a mount. The caller holds f.mu.
+// isFree reports whether no call hangs on mount. The caller holds f.mu.
 func (f *fileThreads) isFree(mount string) bool {
 	for _, hangs := range f.hanging {
 		if hangs == mount {
@@ -137,7 +138,8 @@ func (f *fileThreads) isFree(mount string) bool {
 	return true
 }
 
-// serve makes the call next, and then the waiting calls.
+// serve makes the call next. It then makes each call that finish returns, until finish
+// returns nil.
 func (f *fileThreads) serve(next *fileCall) {
 	for next != nil {
 		c := next // the timer's function may run after next has changed
@@ -153,9 +155,10 @@ func (f *fileThreads) serve(next *fileCall) {
 	}
 }
 
-// finish sends the result of a call to run. If the call did not start, because it waits for
-// a mount, finish puts it back into waiting. It returns the thread's next call, or nil if
-// the thread must end.
+// finish sends the result of a call to run. If run has already returned and the call has
+// succeeded, finish calls undo instead. If the call did not start, because another call
+// hangs on its mount, finish puts it back into waiting. It returns the thread's next call,
+// or nil if the thread must end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -177,7 +180,8 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	return f.serving
 }
 
-// enter records that c is about to look up at, and reports whether it may.
+// enter records that c will look up the path at next, and reports whether c may do so. It
+// returns false if another call hangs on the mount of at.
 func (f *fileThreads) enter(c *fileCall, at string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,7 +192,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	mount := f.mounts.of(at)
 	on, slow := f.hanging[c]
 	if slow && on == mount {
-		return true // the call itself is the one that hangs on this mount
+		return true // c itself is the call that hangs on this mount
 	}
 	free := f.isFree(mount)
 	if slow && free {
@@ -197,13 +201,13 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	return free
 }
 
-// markHanging lets another thread take over the waiting calls, because c is slow. It reads
-// no file, because a read could block a further thread.
+// markHanging records that c hangs, and lets another thread take over the waiting calls. It
+// reads no file, because a read could block a further thread.
 func (f *fileThreads) markHanging(c *fileCall) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serving != c {
-		return // the call has returned in the meantime
+		return // c has returned in the meantime
 	}
 	if f.hanging == nil {
 		f.hanging = map[*fileCall]string{}
@@ -253,7 +257,7 @@ func parseMounts(text string) (t mountTable) {
 	return t
 }
 
-// unescapeOctal replaces the escapes of a mount point: \040 is a space.
+// unescapeOctal replaces the escapes in a mount point, such as \040 for a space.
 func unescapeOctal(s string) string {
 	var b []byte
 	for i := 0; i < len(s); i++ {
@@ -269,8 +273,8 @@ func unescapeOctal(s string) string {
 	return string(b)
 }
 
-// of returns the mount that contains path. If the table is empty, each directory in / counts
-// as one mount.
+// of returns the ID of the mount that contains path. If the table is empty, it returns the
+// first directory of path instead, as if each directory in / were a mount.
 func (t mountTable) of(path string) string {
 	if len(t) == 0 {
 		top, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -287,9 +291,9 @@ func (t mountTable) of(path string) string {
 }
 
 // followPath looks up path step by step. Before each step it calls enter with the file or
-// directory to be looked up. The targets of symbolic links are included, because a link may
-// lead to another mount. If enter returns false, followPath stops and returns false. It
-// ignores errors, because the following system call returns them.
+// directory to be looked up. It follows symbolic links, because a link may lead to another
+// mount. If enter returns false, followPath stops and returns false. It ignores errors,
+// because serve calls fileCall.do afterwards, and do returns them.
 func followPath(path string, enter func(at string) bool) bool {
 	const maxLinks = 40 // the kernel's limit, path_resolution(7)
 	dir, rest := "/", strings.Split(path, "/")
@@ -313,7 +317,7 @@ func followPath(path string, enter func(at string) bool) bool {
 			if filepath.IsAbs(to) {
 				dir = "/"
 			}
-		case errors.Is(err, syscall.EINVAL): // it is not a link
+		case errors.Is(err, syscall.EINVAL): // at is not a link
 			dir = at
 		default:
 			return true

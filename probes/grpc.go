@@ -14,9 +14,9 @@ import (
 
 const (
 	healthCheck = "/grpc.health.v1.Health/Check"
-	// maxService is the longest name of a service, in bytes. With it the request is far
-	// smaller than the frame size and the flow-control window that every server starts
-	// with.
+	// maxService is the maximum length of a service name, in bytes. Because of this limit
+	// the request is far smaller than the frame size and the flow-control window with which
+	// every server starts.
 	maxService = 1 << 10
 )
 
@@ -25,7 +25,7 @@ const (
 // (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
 type grpcProbe struct {
 	hook      bool
-	scheme    string // pseudo-header of the request: http or https
+	scheme    string // the pseudo-header :scheme of the request: http or https
 	authority string
 	host      string
 	port      uint16
@@ -48,7 +48,8 @@ func (g *grpcProbe) Ask(ctx context.Context, a Attempt) error {
 	return errOrCause(ctx, g.check(ctx, conn))
 }
 
-// check makes the call and checks the response.
+// check calls the method healthCheck on conn, with TLS if g.tls is set, and checks the
+// response.
 func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 	if g.tls != nil {
 		secure, err := g.tls.handshake(ctx, conn, g.host, "h2")
@@ -103,8 +104,9 @@ var statusCode = lazyRegexp(`^[1-9][0-9][0-9]$`)
 
 var errNoGRPC = hintedError{errors.New("not a valid gRPC response"), hintWrongProtocol}
 
-// unknownService returns the error for a service that the server does not know. The error
-// does not show the service of a hook: it is the path of the URL, which may be secret.
+// unknownService returns the error for a service for which the server has no health status.
+// For a hook the error does not contain the service, because the service is the path of the
+// URL, which may be secret.
 func (g *grpcProbe) unknownService() error {
 	switch {
 	case g.service == "":
@@ -122,8 +124,8 @@ var grpcCodes = [...]string{
 	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// healthRequest encodes a HealthCheckRequest. Its only field is number 1, a string. Before
-// a gRPC message come a compression flag of one byte and the length of the message.
+// healthRequest encodes a HealthCheckRequest. Its only field is number 1, a string. A gRPC
+// message starts with one byte for the compression flag and four bytes for the length.
 func healthRequest(service string) []byte {
 	var message []byte
 	if service != "" {
@@ -160,7 +162,7 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 			}
 		case 1: // 64 bits
 			skip = 8
-		case 2: // a length and that many bytes
+		case 2: // the length of the value, and then the value
 			length, n := binary.Uvarint(b)
 			if n <= 0 || length > uint64(len(b)-n) {
 				return 0, false
@@ -192,7 +194,7 @@ func buildGRPC(p *targetParser) Probe {
 		return nil
 	}
 	g.host, g.port = p.parseHostPort(authority, 0)
-	g.authority, _, _ = strings.Cut(authority, "%") // without the zone, which is valid on this machine only
+	g.authority, _, _ = strings.Cut(authority, "%") // the zone is removed, because it is valid on this machine only
 	if g.authority != authority {
 		g.authority = "[" + strings.Trim(g.authority, "[") + "]:" + strconv.Itoa(int(g.port))
 	}

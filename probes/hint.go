@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// A hintedError carries a hint: the usual cause, or what to try.
+// A hintedError is an error with a hint: its usual cause, or a possible fix.
 type hintedError struct {
 	error
 	hint string
@@ -13,8 +13,8 @@ type hintedError struct {
 
 func (h hintedError) Unwrap() error { return h.error }
 
-// The hints of errors. A person must understand each of them from a single line of a log.
-// No hint contains a part of the target.
+// The hints of errors. Each hint must be understandable in a single log line, without
+// context. No hint contains a part of the target.
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
@@ -40,7 +40,7 @@ const (
 	hintInvalid    = "openssl s_client -connect shows it"
 )
 
-// hintForStatus returns the hint for a status of HTTP, or "".
+// hintForStatus returns the hint for an HTTP status, or "" if there is none.
 func hintForStatus(status int) string {
 	switch status {
 	case 400:
@@ -65,7 +65,8 @@ func hintForStatus(status int) string {
 	return ""
 }
 
-// hintForGRPC returns the hint for a status of gRPC (google.golang.org/grpc/codes), or "".
+// hintForGRPC returns the hint for a gRPC status (google.golang.org/grpc/codes), or "" if
+// there is none.
 func hintForGRPC(code uint64) string {
 	switch code {
 	case 7: // PERMISSION_DENIED
@@ -78,8 +79,8 @@ func hintForGRPC(code uint64) string {
 	return ""
 }
 
-// Hint returns the usual cause of an error of this package, or what to try. It returns ""
-// if neither is known. The hint contains no part of the target.
+// Hint returns the usual cause of an error of this package, or a possible fix. It returns
+// "" if neither is known. The hint contains no part of the target.
 func Hint(err error) string {
 	var known hintedError
 	var lookup lookupError

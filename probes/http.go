@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Limits of a response. The kubelet has the same limit for the body.
+// Limits of an attempt. The kubelet has the same limit for the body.
 const (
 	maxHeaderBytes = 64 << 10
 	maxBodyBytes   = 10 << 10
@@ -31,9 +31,8 @@ var httpOptions = []option{
 	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB"},
 }
 
-// An httpProbe is ready when the status matches and, if there is a match=, the body
-// matches too. An httpProbe does not change after it is built: every attempt makes its own
-// request.
+// An httpProbe is ready when the status is accepted and, if there is a match=, the body
+// matches it. Attempts do not change the httpProbe: each makes its own request.
 type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
@@ -46,7 +45,7 @@ type httpProbe struct {
 	tls    tlsSettings
 }
 
-// A headerField is one header=, with its name in canonical form.
+// A headerField is one header= option, with the name of the header in canonical form.
 type headerField struct {
 	name, value string
 	file        *optionFile // the file that holds the value; nil: the value is in the field value
@@ -58,9 +57,8 @@ type statusRange struct{ from, to int }
 // A hop is one request of an attempt: the first one, or one after a redirect.
 type hop struct {
 	*http.Request
-	// trusted is true until a redirect leads to another scheme or port than that of the
-	// target's URL. Only a trusted hop gets the target's method, headers, user, body and
-	// client certificate.
+	// trusted is true until keepsTrust rejects a redirect. Only a trusted hop gets the
+	// target's method, headers, user, body and client certificate.
 	trusted bool
 }
 
@@ -130,15 +128,17 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 	return nil
 }
 
-// sendsMoreThanGet reports whether the first request is more than a GET or HEAD of a URL.
+// sendsMoreThanGet reports whether the first request differs from a plain GET or HEAD: by a
+// user, a header, a body, a client certificate or another method.
 func (h *httpProbe) sendsMoreThanGet() bool {
 	return h.user != nil || len(h.header) > 0 || h.body != "" || h.tls.cert != nil ||
 		h.method != http.MethodGet && h.method != http.MethodHead
 }
 
-// accepts reports whether a status counts as ready. With status=, only the listed statuses
-// do. Without it, a probe accepts 200 to 399, as the kubelet does. A hook accepts 200 to
-// 299, because a redirect means that the server has not done its work.
+// accepts reports whether a status counts as ready. If status= is given, only the listed
+// statuses count as ready. Otherwise a probe accepts 200 to 399, as the kubelet does, and a
+// hook accepts 200 to 299, because a redirect means that the server has not executed the
+// request.
 func (h *httpProbe) accepts(status int) bool {
 	if h.status == nil {
 		return 200 <= status && (status < 300 || !h.hook && status < 400)
@@ -149,7 +149,7 @@ func (h *httpProbe) accepts(status int) bool {
 // request makes the first request of an attempt.
 func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Request, error) {
 	req := &http.Request{Method: h.method, URL: h.url, Header: defaultHeader(), Close: true}
-	if h.user != nil { // RFC 7617; a header= for Authorization replaces it
+	if h.user != nil { // basic authentication, RFC 7617; a header= for Authorization replaces it
 		password, _ := h.user.Password()
 		req.SetBasicAuth(h.user.Username(), password)
 	}
@@ -165,8 +165,9 @@ func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Requ
 	return req, nil
 }
 
-// setHeader applies the header= options. The first option with a name replaces usher's own
-// header; further options with that name add values. An empty value removes the header.
+// setHeader applies the header= options. The first option for a name replaces the default
+// header with that name. Further options for that name add values. An empty value removes
+// the header.
 func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	seen := map[string]bool{}
 	for _, f := range h.header {
@@ -210,8 +211,9 @@ func (f headerField) invalidValue(value string) string {
 	return ""
 }
 
-// isInvalidInHostHeader reports whether net/http rejects a character in Host. With such a
-// character it would send an empty name, and another virtual host would respond.
+// isInvalidInHostHeader reports whether net/http rejects a character in the Host header. If
+// Host contains such a character, net/http sends an empty Host, and the server responds
+// with another virtual host.
 func isInvalidInHostHeader(c rune) bool {
 	return isInvalidInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
 }
@@ -253,8 +255,8 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	to.RawQuery = escapeQuery(to.RawQuery)
 	next := &hop{&http.Request{Method: req.Method, URL: to, Header: req.Header.Clone(), Close: true}, req.trusted}
 	if !keepsTrust(req.URL, to) {
-		// Another port may belong to another program, and without TLS the network can
-		// read the request.
+		// Another port may belong to another program, and without TLS the network can read
+		// the request. Therefore the new request contains nothing that may be secret.
 		next.trusted = false
 		next.Header = defaultHeader()
 		if next.Method != http.MethodHead {
@@ -263,7 +265,7 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 		return next, nil
 	}
 	if u, err := url.Parse(location); err == nil && u.Host == "" {
-		next.Host = req.Host // a relative redirect stays on the virtual host
+		next.Host = req.Host // after a relative redirect the Host header stays the same
 	}
 	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. After all other
 	// redirects, clients use GET.
@@ -280,7 +282,7 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 }
 
 // keepsTrust reports whether a redirect leads to the same scheme and port, or from http to
-// https on their default ports, as most redirects to TLS do. The caller has compared the
+// https on their default ports, as most redirects to https do. The caller has compared the
 // host names.
 func keepsTrust(from, to *url.URL) bool {
 	fromPort, err1 := portOf(from)
@@ -306,7 +308,7 @@ func buildHTTP(p *targetParser) Probe {
 	h := &httpProbe{hook: p.use.Hook(), method: http.MethodGet, body: p.value("body")}
 	authority, rest := p.splitAuthority()
 	if strings.Contains(rest, "@") {
-		// If the @ belongs to a password that contains a /, the part before the / would be
+		// The @ may belong to a password that contains a /. The part before that / would be
 		// parsed as the host, looked up, and shown in logs.
 		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}
@@ -339,8 +341,8 @@ func buildHTTP(p *targetParser) Probe {
 	return h
 }
 
-// mustEscape are the printable ASCII characters that are not allowed in a path or query
-// (RFC 3986, section 3). Servers reject them if they are sent unescaped.
+// mustEscape holds printable ASCII characters that are not allowed in a path or query (RFC
+// 3986, section 3). Servers reject requests that contain them unescaped.
 const mustEscape = "\"<>\\^`{|}"
 
 // rejectUnescaped reports a character in the path or query that must be escaped. It does

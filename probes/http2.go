@@ -19,14 +19,14 @@ import (
 // allows). It has no exported error for GOAWAY. And it adds 580 kB to the program, while
 // x/net adds 150 kB.
 const (
-	// maxFrameSize is the largest payload of a frame. It is the default of RFC 9113, and
-	// postHTTP2 announces no other value.
+	// maxFrameSize is the maximum size of a frame's payload. It is the default of RFC 9113,
+	// and postHTTP2 does not announce another value.
 	maxFrameSize = 1 << 14
-	// maxFrames is far more than a response needs. It bounds the work for a server that
-	// sends settings or pings without end.
+	// maxFrames is the maximum number of frames that are read. A response needs far fewer.
+	// The limit ends an attempt if the server sends settings or pings without end.
 	maxFrames = 1000
-	// streamID is the number of a client's first request. Each connection has only one
-	// request.
+	// streamID is the stream identifier of a client's first request. Each connection has
+	// only one request.
 	streamID = 1
 )
 
@@ -49,11 +49,12 @@ func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) 
 	r := bufio.NewReader(limit)
 	framer := http2.NewFramer(w, r)
 	framer.SetMaxReadFrameSize(maxFrameSize)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // the default size of the table
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // 4096 is the default size of the header table, RFC 9113, section 6.5.2
 	framer.MaxHeaderListSize = maxHeaderBytes
 
-	// Flush returns the errors of these writes. A server may respond and close the
-	// connection before it has read everything, so the response is read in any case.
+	// The errors of these writes are ignored, because Flush returns them. A server may
+	// respond and close the connection before it has read everything, so the response is
+	// read even if Flush fails.
 	_, _ = w.WriteString(http2.ClientPreface)
 	_ = framer.WriteSettings(
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
@@ -100,8 +101,8 @@ func requestFields(scheme, authority, path string) []byte {
 	return block.Bytes()
 }
 
-// checkProtocol returns an error if the first bytes of the response belong to another
-// protocol. That is the most common mistake in a target.
+// checkProtocol returns an error if the response begins with bytes of another protocol. A
+// wrong scheme or port is the most common mistake in a target.
 func checkProtocol(r *bufio.Reader) error {
 	begin, err := r.Peek(5)
 	switch {
@@ -113,9 +114,10 @@ func checkProtocol(r *bufio.Reader) error {
 	return err
 }
 
-// readResponse reads frames until the response is complete. The server's settings do not
-// matter, because the request is already sent. They are acknowledged, because a server may
-// close the connection otherwise. flush sends what framer has written.
+// readResponse reads frames until the response is complete. It ignores the values of the
+// server's settings, because the request is already sent. It acknowledges the settings,
+// because otherwise a server may close the connection. flush sends the frames that framer
+// has written.
 func readResponse(framer *http2.Framer, flush func() error) (*http2Response, error) {
 	a := new(http2Response)
 	for n := range maxFrames {
@@ -124,7 +126,7 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 			return nil, err
 		}
 		if settings, ok := f.(*http2.SettingsFrame); n == 0 && (!ok || settings.IsAck()) {
-			return nil, errNoHTTP2 // RFC 9113, section 3.4
+			return nil, errNoHTTP2 // the first frame must be SETTINGS, RFC 9113, section 3.4
 		}
 		done := false
 		switch f := f.(type) {
@@ -161,11 +163,12 @@ func readResponse(framer *http2.Framer, flush func() error) (*http2Response, err
 	return nil, probeError{fmt.Sprintf("more than %d frames", maxFrames), nil}
 }
 
-// hasHeaders reports whether the final headers have been read. Interim
-// responses (1xx) may come before them.
+// hasHeaders reports whether the final headers have been read. Interim responses (1xx) may
+// come before them.
 func (a *http2Response) hasHeaders() bool { return a.status != "" && a.status[0] != '1' }
 
-// addFields adds headers or trailers. Trailers end a response (RFC 9113, section 8.1).
+// addFields adds headers or trailers. Trailers must end the response (RFC 9113, section
+// 8.1).
 func (a *http2Response) addFields(f *http2.MetaHeadersFrame) error {
 	status := f.PseudoValue("status")
 	switch {

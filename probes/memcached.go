@@ -2,13 +2,13 @@ package probes
 
 import "strings"
 
-// askMemcached sends "version" twice, and "quit". The server's statistics of commands do
-// not count "version".
+// askMemcached sends "version" twice, and "quit". It uses "version", because the server's
+// statistics of commands do not count it.
 //
 // A server with SASL accepts only the binary protocol, whose header has 24 bytes. When such
-// a server has read 24 bytes of text, it closes the connection. With the second "version"
-// the request has 24 bytes. Then askMemcached probes the server again, with the binary
-// protocol.
+// a server has read 24 bytes of text, it closes the connection. The second "version" makes
+// the request exactly 24 bytes long. If the connection is closed without an answer,
+// askMemcached connects again and uses the binary protocol.
 func askMemcached(s *session) error {
 	s.write("version\r\nversion\r\nquit\r\n")
 	line, err := s.readLine()

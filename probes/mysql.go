@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// askMySQL reads the server's greeting, which means that the server is ready. MySQL and
-// MariaDB open their port after recovery, and do not open it while they initialize a data
-// directory.
+// askMySQL reads the server's greeting. A greeting means that the server is ready, because
+// MySQL and MariaDB open their port after recovery, and do not open it while they
+// initialize a data directory.
 //
-// The server may send an error packet instead. It counts as ready if the error is only about
-// this client: 1040, too many connections; 1129 and 1130, this host is blocked or not
-// allowed.
+// The server may send an error packet instead of the greeting. The server counts as ready
+// if the error concerns only this client: 1040, too many connections; 1129 and 1130, this
+// host is blocked or not allowed.
 func askMySQL(s *session) error {
 	packet, number, err := s.readMySQLPacket()
 	if err != nil {
@@ -28,8 +28,8 @@ func askMySQL(s *session) error {
 			return probeError{fmt.Sprintf("rejects clients with error %d", code), nil}
 		}
 	}
-	// A greeting of protocol 10 holds the server's version, NUL, and at least the fields of
-	// MySQL 4.1.
+	// A greeting of protocol version 10 holds the server's version, NUL, and at least the
+	// fields of MySQL 4.1.
 	end := bytes.IndexByte(packet, 0)
 	if packet[0] != 10 || number != 0 || end < 2 || len(packet) < end+32 {
 		return errWrongProtocol("MySQL")
@@ -52,8 +52,8 @@ func (s *session) readMySQLPacket() (packet []byte, number byte, err error) {
 	return packet, head[3], err
 }
 
-// Capabilities of a client: the passwords and the protocol of MySQL 4.1, and authentication
-// plugins.
+// Capability flags of a client. mysqlClient combines CLIENT_LONG_PASSWORD,
+// CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION. mysqlPlugins is CLIENT_PLUGIN_AUTH.
 const (
 	mysqlClient  = 0x1 | 0x200 | 0x8000
 	mysqlPlugins = 0x80000
@@ -62,11 +62,12 @@ const (
 // failMySQLLogin tries to log in as a user that does not exist, without a password, and
 // reads the refusal.
 //
-// If the probe closed the connection after the greeting, or sent COM_QUIT, the server
-// would count an interrupted handshake of this host. After max_connect_errors interrupted
-// handshakes without a success, the server blocks the host, and so the app. A refused
-// login is not counted. MariaDB logs a warning in both cases; the name usher-probe shows
-// its origin. The user of the URL is not used, because failed logins may lock the account.
+// If the probe closed the connection after the greeting, or sent COM_QUIT, the server would
+// count an interrupted handshake of this host. After max_connect_errors interrupted
+// handshakes without a success, the server blocks the host, and the app cannot connect any
+// more. A refused login is not counted. MariaDB logs a warning in both cases; for a refused
+// login the warning contains the user usher-probe, which shows its origin. The user of the
+// URL is not used, because failed logins may lock the account.
 func (s *session) failMySQLLogin(greeting []byte) {
 	plugin := "mysql_native_password"
 	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),

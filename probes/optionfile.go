@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// An optionFile is a file that an option names: a certificate, a key, a token. It is read
-// at every attempt and not when the target is parsed, because the file may be created
-// later and renewed at any time.
+// An optionFile is a file that an option names: a certificate, a key, or a header's value.
+// It is read at every attempt and not when the target is parsed, because the file may be
+// created later and renewed at any time.
 type optionFile struct {
-	option string // for messages: "ca="; the path is not printed
+	option string // the option in messages, such as "ca="; messages do not show the path
 	path   string
 }
 
@@ -42,11 +42,11 @@ func (f *optionFile) read(ctx context.Context, max int64) ([]byte, error) {
 }
 
 // readRegular reads a regular file of at most max bytes. It follows symbolic links, because
-// Kubernetes uses them for mounted Secrets. It rejects files of other types, because a FIFO
-// may never have a writer, and a device may never end.
+// Kubernetes uses them for mounted Secrets. It rejects files of other types, because a read
+// from a FIFO or a device may never end.
 func readRegular(path string, max int64) ([]byte, error) {
-	// A device is not opened, because that may have side effects (start a watchdog, rewind
-	// a tape).
+	// A device must not be opened, because opening it may have side effects (start a
+	// watchdog, rewind a tape).
 	if err := checkRegular(os.Stat(path)); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,8 @@ func readRegular(path string, max int64) ([]byte, error) {
 	return text, nil
 }
 
-// checkRegular returns an error unless the result of a stat is that of a regular file.
+// checkRegular checks the result of a stat. It returns an error unless the file is a
+// regular file.
 func checkRegular(info fs.FileInfo, err error) error {
 	if err != nil {
 		return sanitizeFileErr(err)

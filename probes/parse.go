@@ -13,8 +13,9 @@ import (
 	"unicode"
 )
 
-// A kind of target. To add a kind, add a file with its build function, and a row in the
-// table kinds. Parse, its messages and the documentation (see [Kinds]) use that table.
+// A kind describes one kind of target. To add a kind, add a file with its build function,
+// and an element of kinds. Parse, its messages and the documentation (see [Kinds]) use that
+// slice.
 type kind struct {
 	name    string // also the scheme, except for "command"
 	form    string // how to write a target of this kind
@@ -72,8 +73,8 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option of a target. If only some kinds have the option, set is nil, because the build
-// functions of these kinds read its value.
+// An option describes an option of a target. If only some kinds have the option, set is
+// nil, because the build functions of these kinds read the option's value.
 type option struct {
 	name    string
 	value   string // placeholder of its value
@@ -155,11 +156,12 @@ var options = []option{
 // characters that are special to a shell are an error, because no shell is used.
 //
 // Durations are Go durations or numbers of seconds; timeout=0 and within=0 mean no limit.
-// An HTTP request is a GET unless method= is given, even with body=. All errors of a text
-// are joined. Each error shows the wrong word and the right form. No error contains text
-// that may be secret: the user, query or fragment of a URL, a header's value, a body, a
-// command's arguments. After a typo a secret may be in the first word of a command: see
-// [CommandName].
+// An HTTP request is a GET unless method= is given, even with body=. The error of Parse
+// joins all errors of the text. Each of them shows the wrong word, if that is safe, and the
+// right form. No error contains text that may be secret: the user, query or fragment of a
+// URL, a header's value, a body, a command's arguments. After a typo the first word of a
+// command may contain a secret: [CommandName] returns the part of that word that errors
+// show.
 func Parse(text string, use Use) (Target, error) {
 	words, err := splitWords(text)
 	if err != nil {
@@ -198,14 +200,14 @@ func Parse(text string, use Use) (Target, error) {
 	return p.target, nil
 }
 
-// A targetParser is the state of Parse.
+// A targetParser holds the state of one call of Parse.
 type targetParser struct {
 	use           Use
 	scheme        string
 	rest          string              // the text after scheme://
 	hasExtraWords bool                // more words follow the URL, so it may contain an unquoted space
 	argv          []word              // the words of a command
-	order         []string            // options in the order of the text
+	order         []string            // the names of the options, in the order of the text
 	values        map[string][]string // the values of each option
 	name          string              // the name of the target, set by build
 	target        Target
@@ -216,11 +218,12 @@ func (p *targetParser) addError(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
-// canBuild reports whether there is a URL or a command to build from. Errors in options do
-// not make it false, so that the errors of the target are reported together with them.
+// canBuild reports whether there is a URL or a command to build from. It ignores errors in
+// options, so that Parse also reports the errors of the target.
 func (p *targetParser) canBuild() bool { return p.scheme != "" || len(p.argv) > 0 }
 
-// value returns the value of an option that is given once at most, or "".
+// value returns the value of an option that may be given only once. It returns "" if the
+// option is not given.
 func (p *targetParser) value(option string) string {
 	if v := p.values[option]; len(v) > 0 {
 		return v[0]
@@ -275,9 +278,9 @@ func (p *targetParser) takeOptions(words []word) []word {
 	return nil
 }
 
-// freeTextOption returns the last option so far whose value is free text, or "". Words after
-// it that are neither an option nor a URL are the rest of an unquoted value, which may be
-// secret.
+// freeTextOption returns the name of the last option so far whose value is free text, or
+// "". After such an option, a word that is neither an option nor a URL is the rest of an
+// unquoted value, which may be secret.
 func (p *targetParser) freeTextOption() string {
 	for _, name := range slices.Backward(p.order) {
 		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {
@@ -360,7 +363,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		p.addError("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
 		return kind{}, false
 	}
-	// A path may contain a blank, but a command that is found in PATH hardly ever does.
+	// A path may contain a space, but the name of a command in PATH hardly ever does.
 	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
 		p.addError("the command %s is one word with blanks: write its arguments as separate words, without quotes around them all", CommandName(first.text))
 		return kind{}, false
@@ -483,8 +486,8 @@ func useList(uses []Use) string {
 }
 
 // ParseDuration parses a Go duration ("1m30s", "200ms") or a bare number of seconds ("30",
-// "1.5"). In this package 0 means no limit. A negative duration, and one of more than 292
-// years, is an error.
+// "1.5"). In this package 0 means no limit. A duration that is negative or longer than 292
+// years is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	text := s
 	if s != "" && strings.Trim(s, "0123456789.") == "" {

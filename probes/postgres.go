@@ -14,9 +14,10 @@ type postgresParams struct {
 	encrypt        bool // sslmode= is require or stricter
 }
 
-// buildPostgres builds a probe that works like pg_isready. It sends the user and database
-// of the URL, because a server that requires no password logs unknown ones. Without a user
-// in the URL it sends postgres, without a database the name of the user.
+// buildPostgres builds a probe that works like pg_isready. It sends the user and the
+// database of the URL, because a server that requires no password logs an error if they do
+// not exist. If the URL has no user, the probe sends the user postgres. If the URL has no
+// database, the probe sends the name of the user as the database.
 func buildPostgres(p *targetParser) Probe {
 	var pg postgresParams
 	probe := buildServer(5432, pg.ask)(p)
@@ -42,11 +43,12 @@ func buildPostgres(p *targetParser) Probe {
 	return s
 }
 
-// ask sends a startup message and reads the server's first message. A request for
-// authentication means ready, and so does every error except 57P03, cannot_connect_now.
+// ask sends a startup message and reads the server's first message. If that message is a
+// request for authentication, or an error other than 57P03 (cannot_connect_now), the server
+// is ready.
 //
-// PostgreSQL logs each attempt while it starts, as it does for pg_isready. There is no way
-// to find out its state without these log lines.
+// While a PostgreSQL server starts, it logs each attempt, as it does for pg_isready. There
+// is no way to find out its state without these log lines.
 func (pg *postgresParams) ask(s *session) error {
 	if pg.encrypt {
 		if err := s.startPostgresTLS(); err != nil {
@@ -58,9 +60,8 @@ func (pg *postgresParams) ask(s *session) error {
 	if err != nil {
 		return err
 	}
-	// The limits of the size are those of libpq. A longer message does not come from a
-	// PostgreSQL server, or it is the text without a size that a PostgreSQL server sends
-	// when it cannot fork.
+	// The limits of size are the same as in libpq. If size is larger, either the server is
+	// not PostgreSQL, or it cannot fork and has sent a plain text without a size.
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] == 'R' && 8 <= size && size <= 2000:
@@ -107,8 +108,8 @@ func (s *session) startPostgresTLS() error {
 	return nil
 }
 
-// checkPostgresError reads an ErrorResponse: fields that are a letter and a text, each
-// ended by NUL. The text may be in any language and is not shown.
+// checkPostgresError parses an ErrorResponse. Each field consists of a letter, a text and
+// NUL. The server's text is not shown, because it may be in any language.
 func checkPostgresError(message []byte) error {
 	var code, text string
 	for field := range bytes.SplitSeq(message, []byte{0}) {

@@ -17,7 +17,7 @@ const (
 	ForProbe            // --probe: probed once, timeout 1 s by default
 )
 
-// Hook reports whether the target is a hook, which is run once, and not a probe.
+// Hook reports whether the target is a hook and not a probe.
 func (u Use) Hook() bool { return u == ForStart || u == ForEnd }
 
 // String returns the command-line flags whose targets have this use, for messages.
@@ -45,11 +45,11 @@ const (
 	DefaultInterval = 1 * time.Second  // Interval
 )
 
-// Target is one parsed target: what to probe or run, and how.
+// Target is one parsed target with its options.
 type Target struct {
 	Use   Use
-	Kind  string // the name of its kind: "tcp", "http", … or "command"
-	Name  string // its name in logs: the value of name=, or else a part of the text; never holds a secret
+	Kind  string // the name of the kind: "tcp", "http", … or "command"
+	Name  string // the name in logs: the value of name=, or else a part of the text; never contains a secret
 	Probe Probe
 	// ReadsFiles reports whether an attempt may read a file or a directory: the target
 	// itself, /etc/hosts for a name, certificates or the file of a header. Such a read may
@@ -61,8 +61,8 @@ type Target struct {
 	Interval       time.Duration // longest delay between attempts
 	Within         time.Duration // a wait fails if the target is not ready within this time; 0 means no limit
 	Optional       time.Duration // a wait skips the target if it is not ready within this time; 0 means not optional
-	Successes      int           // how many successes in a row count as ready; they are an Interval apart
-	Retries        int           // hooks: how often a failed hook is retried
+	Successes      int           // the number of successes in a row after which the target is ready; about one Interval passes between them
+	Retries        int           // for a hook: the maximum number of retries after a failure
 }
 
 // Probe makes one attempt. A nil error means ready (for a hook: success). The text of any
@@ -73,8 +73,8 @@ type Probe interface {
 
 // Attempt holds the parameters of one call of Probe.Ask.
 type Attempt struct {
-	// Timeout starts when an address is known (a lookup has the resolver's own
-	// limits) and covers everything after that; 0 means none.
+	// Timeout starts when an address is known (a lookup has the resolver's own limits) and
+	// covers everything after that; 0 means no timeout.
 	Timeout time.Duration
 	// HookVars are passed to hooks: to a command in its environment
 	// (USHER_REASON=signal), to a server as HTTP headers (Usher-Reason: signal).
@@ -89,9 +89,9 @@ type Attempt struct {
 // HookVar is one value for a hook, with the name of its environment variable.
 type HookVar struct{ Name, Value string }
 
-// Runner executes a command and returns nil when it exits 0. When ctx ends, it terminates
-// the process and returns. This package starts no process itself, because in an init one
-// loop reaps all processes.
+// Runner executes a command and returns nil when the command exits 0. When ctx ends, it
+// terminates the process and returns. This package starts no process itself, because in an
+// init a single loop must reap all child processes.
 type Runner func(ctx context.Context, c Command) error
 
 // Command is a command that a Runner executes.

@@ -8,9 +8,9 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. It cuts text before the first
-// character that is not a letter, a digit or one of also, and appends "…". Messages use it
-// to show a wrong word: after a typo any word may hold a password, usually after a blank,
-// = or colon.
+// character that is not a letter, a digit or one of also, and appends "…". Messages show
+// wrong words with Redact, because after a typo any word may contain a password, usually
+// after a space, = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
@@ -42,7 +42,8 @@ func CommandPath(word string) string {
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
-	// The word is USER@HOST, and the user may be a token. /opt/node@20/bin/node is a path.
+	// If there is no / before the @, the word may be USER@HOST, and the user may be a
+	// token. /opt/node@20/bin/node is a path.
 	if i := strings.IndexByte(shown, '@'); i >= 0 && !strings.Contains(shown[:i], "/") {
 		return "…"
 	}
@@ -77,7 +78,8 @@ func schemelessURL(word string) (host string, ok bool) {
 	if !ok || host == "localhost" {
 		return host, ok
 	}
-	// These conditions avoid compiling the pattern for most words, because that takes time.
+	// hostPattern takes time to compile, so the first two conditions exclude most words
+	// without it.
 	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostPattern().MatchString(host)
 }
 
@@ -88,8 +90,9 @@ var (
 	numberLike = lazyRegexp(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
 )
 
-// quoteNumber quotes the value of an option that takes a number or a duration. A value
-// that looks like neither is redacted, because it may belong to another option.
+// quoteNumber quotes the value of an option that takes a number or a duration. If the value
+// looks like neither, quoteNumber redacts it, because it may be the value of another
+// option.
 func quoteNumber(value string) string {
 	if len(value) > 40 || !numberLike().MatchString(value) {
 		value = Redact(value, ".-+")

@@ -2,12 +2,12 @@ package probes
 
 import "strings"
 
-// redisReplies lists the beginnings of the replies to PING. An empty reason means that the
+// redisReplies lists the beginnings of replies to PING. An empty reason means that the
 // server is ready.
 //
-// With LOADING, MASTERDOWN and BUSY the server serves no client. MISCONF means that the
-// server cannot save and therefore rejects writes. It rejects PING too, so that monitors
-// notice, but no other command that only reads.
+// A server that replies LOADING, MASTERDOWN or BUSY serves no client. A server that replies
+// MISCONF cannot save its data and therefore rejects writes. It also rejects PING, so that
+// monitors notice the error, but executes all other commands that only read.
 var redisReplies = []struct{ begins, reason, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},
@@ -31,7 +31,7 @@ func askRedis(s *session) error {
 	}
 	for _, a := range redisReplies {
 		switch {
-		case !strings.HasPrefix(line+" ", a.begins): // the blank is added for lines of a single word
+		case !strings.HasPrefix(line+" ", a.begins): // the space is added because a line may be a single word, such as +PONG
 		case a.reason != "":
 			return hintedError{probeError{a.reason, nil}, a.hint}
 		default:

@@ -13,10 +13,10 @@ import (
 // A Resolver looks up names, for all targets of a program. The zero value is ready for use,
 // by any number of goroutines.
 //
-// For each name one lookup runs at a time, and at most one starts in a second. In a pod a
-// lookup may cause ten queries, one for each search domain and address family. A lookup
-// runs in a goroutine, with the limits of the system's resolver. It continues even if the
-// attempt that has started it ends.
+// For each name at most one lookup runs at a time, and at most one starts in a second,
+// because in a pod a lookup may cause ten queries, one for each search domain and address
+// family. A lookup runs in a goroutine, with the timeouts of the system's resolver. It
+// continues even if the attempt that started it ends.
 type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
@@ -36,7 +36,7 @@ func (a Attempt) resolver() *Resolver {
 	return DefaultResolver
 }
 
-// A lookup is the state of a name. It is guarded by Resolver.mu.
+// A lookup holds the state of one name. It is guarded by Resolver.mu.
 type lookup struct {
 	startedAt  time.Time
 	done       chan struct{} // closed when the latest lookup has ended
@@ -51,24 +51,26 @@ type lookupError struct{ text string }
 
 func (e lookupError) Error() string { return e.text }
 
-// errNoName is the error for a name that does not exist, according to its name server.
+// errNoName is the error for a name that, according to the name server, does not exist.
 var errNoName = lookupError{"name does not resolve"}
 
 const (
 	// lookupInterval is the shortest time between the starts of two lookups of a name.
 	lookupInterval = time.Second
-	// Addresses that are not older than maxLookupAge, the usual TTL of cluster DNS, are used
-	// without waiting for a new lookup. If the addresses are older, Lookup waits for a new
-	// lookup for staleWait, so that a hook does not use an address that is hours old.
+	// Lookup returns addresses that are not older than maxLookupAge, the usual TTL of
+	// cluster DNS, without waiting for a new lookup. If the addresses are older, it first
+	// waits up to staleWait for a new lookup, so that a hook does not use an address that
+	// is hours old.
 	maxLookupAge = 30 * time.Second
 	staleWait    = time.Second
 )
 
 // Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
 // 6761, section 6.3) need no lookup. While a new lookup of a known name runs, Lookup
-// returns the addresses of the last successful lookup: at once, or after a second if they
-// are old. If no addresses are known and a lookup fails, all calls within a second after
-// the start of that lookup return its error. If ctx ends, Lookup returns the cause of ctx.
+// returns the addresses of the last successful lookup. If these are older than
+// maxLookupAge, it first waits up to staleWait for the new lookup. If no addresses are
+// known and a lookup fails, all calls within a second after the start of that lookup return
+// its error. If ctx ends, Lookup returns the cause of ctx.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
@@ -91,13 +93,13 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	return nil, l.err
 }
 
-// resolveNow reports whether host resolves now. It waits for a new lookup and ignores
+// resolveNow returns nil if host resolves now. It waits for a new lookup and ignores
 // earlier addresses.
 //
-// If ctx ends first, resolveNow sets *pending. The next call with the same pending uses
-// the result of that lookup, unless the result is old. If each call started its own
-// lookup, a name server that is slower than an attempt's timeout would never give a
-// result.
+// If ctx ends before the lookup, resolveNow sets *pending. The next call with the same
+// pending uses the result of that lookup, unless the lookup started more than maxLookupAge
+// ago. Otherwise, if a name server is slower than an attempt's timeout, no attempt would
+// ever get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -152,8 +154,8 @@ func literalAddrs(host string) []netip.Addr {
 	return nil
 }
 
-// startLookup returns the state of a name. It starts a lookup if none is running and
-// lookupInterval has passed. The caller holds r.mu.
+// startLookup returns the state of a name. It starts a lookup if none is running and the
+// last one started at least lookupInterval ago. The caller holds r.mu.
 func (r *Resolver) startLookup(name string) *lookup {
 	l, known := r.names[name]
 	if !known {
@@ -188,7 +190,7 @@ func (r *Resolver) refresh(name string, l *lookup) {
 		l.addrs, l.err = make([]netip.Addr, len(addrs)), nil
 		l.resolvedAt = time.Now()
 		for i, addr := range addrs {
-			l.addrs[i] = addr.Unmap() // the resolver gives IPv4 as ::ffff:a.b.c.d
+			l.addrs[i] = addr.Unmap() // the resolver may return IPv4 as ::ffff:a.b.c.d
 		}
 	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
 		l.addrs, l.err = nil, errNoName

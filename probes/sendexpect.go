@@ -32,8 +32,8 @@ func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 
 func (s sendExpect) exchange(conn io.ReadWriter) error {
 	if len(s.send) > 0 {
-		// A server may send its text and close the connection at once. With expect= that
-		// text is matched even if the write fails.
+		// A server may send its text and close the connection at once. If expect= is given,
+		// that text is matched even if the write fails.
 		if _, err := conn.Write(s.send); err != nil && s.expect == nil {
 			return sanitizeErr(err)
 		}
@@ -52,7 +52,7 @@ func (s sendExpect) exchange(conn io.ReadWriter) error {
 		more, err := conn.Read(received[n:])
 		n += more
 		switch {
-		case more > 0: // the next read returns the error again
+		case more > 0: // if err is set too, the next read returns it again
 		case errors.Is(err, io.EOF) && n == 0:
 			return hintedError{errors.New("the connection was closed before anything was received"), hintClosed}
 		case errors.Is(err, io.EOF):
@@ -75,8 +75,8 @@ func (p *targetParser) sendExpect() (s sendExpect) {
 	return s
 }
 
-// unescapeGo replaces the escapes of a Go string. It keeps all other bytes, quotes and
-// newlines too.
+// unescapeGo replaces the escapes of a Go string. It keeps all other bytes, including
+// quotes and newlines.
 func unescapeGo(s string) ([]byte, bool) {
 	var b []byte
 	for {

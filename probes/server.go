@@ -14,26 +14,27 @@ import (
 //
 // Only a server that reports itself as not ready (starting, loading, shutting down) fails
 // the probe. A server that answers "password required", "unknown user" or "too many
-// clients" counts as ready, because waiting does not change these answers, and because
-// pg_isready and "mysqladmin ping" treat them the same.
+// clients" counts as ready, because waiting does not change these answers. For pg_isready
+// and "mysqladmin ping" such a server is ready too.
 //
 // A pooler or proxy reports its own state, not that of the server behind it.
 type serverProbe struct {
 	host string
 	port uint16
 	ask  func(*session) error // returns nil if the server is ready
-	user string               // the user of the URL, still escaped
+	user string               // the user of the URL, with its %-escapes
 	rest string               // the part of the URL after the authority
 }
 
 const (
-	// maxServerBytes is the maximum that is read from a server on one connection.
+	// maxServerBytes is the maximum number of bytes that are read on one connection.
 	maxServerBytes = 64 << 10
-	// lingerTimeout limits closeGracefully.
+	// lingerTimeout is the maximum duration of closeGracefully.
 	lingerTimeout = time.Second
 )
 
-// A session is one attempt: the connection to a server, and the values to connect again.
+// A session is one attempt: the connection to a server, and the values that are needed to
+// connect again.
 type session struct {
 	*serverProbe
 	ctx   context.Context // reads and writes fail once ctx has ended
@@ -59,7 +60,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	return errOrCause(ctx, err)
 }
 
-// connect connects to the server. A previous connection is closed.
+// connect connects to the server. It closes the previous connection, if there is one.
 func (s *session) connect() error {
 	if s.tcp != nil {
 		s.tcp.Close()
@@ -73,13 +74,13 @@ func (s *session) connect() error {
 	return nil
 }
 
-// use makes conn the connection that is read from and written to.
+// use makes the session read from conn and write to conn.
 func (s *session) use(conn net.Conn) {
 	s.conn, s.r = conn, bufio.NewReader(io.LimitReader(conn, maxServerBytes))
 }
 
-// write sends data. It ignores errors, because a server may have sent the reason before it
-// closed the connection. The next read returns that reason, or fails too.
+// write sends data. It ignores errors, because a server may have sent an answer before it
+// closed the connection. The next read returns that answer, or an error.
 func (s *session) write(data string) { _, _ = io.WriteString(s.conn, data) }
 
 // read reads exactly n bytes. n must be less than maxServerBytes.
@@ -106,9 +107,9 @@ func (s *session) readLine() (string, error) {
 // reads the rest of the server's data, because closing a socket with unread data resets
 // the connection, and many servers log that as an error.
 //
-// logout, if not nil, first does the steps that the protocol requires at the end.
-// closeGracefully takes at most lingerTimeout. It ignores errors, because the server has
-// already proved to be ready.
+// closeGracefully first calls logout, if it is not nil, to end the session as the protocol
+// requires. It takes at most lingerTimeout in total. It ignores errors, because the server
+// is already known to be ready.
 func (s *session) closeGracefully(logout func()) {
 	expire := time.AfterFunc(lingerTimeout, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
 	defer expire.Stop()
@@ -130,8 +131,8 @@ func errWrongProtocol(kind string) error {
 	return hintedError{probeError{"the server does not speak the " + kind + " protocol", nil}, hintWrongProtocol}
 }
 
-// buildServer returns the build function of a kind. The URL may be the app's whole
-// connection URL; the build function drops its password.
+// buildServer returns the build function of a kind whose probe calls ask. The URL may be
+// the app's whole connection URL; the build function drops its password.
 func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
 	return func(p *targetParser) Probe {
 		authority, rest := p.splitAuthority()

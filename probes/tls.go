@@ -27,7 +27,7 @@ var tlsOptions = []option{
 	{name: "insecure", value: "true", form: "insecure=true", meaning: "do not verify the certificate"},
 }
 
-// maxPEM is the largest size of a PEM file. The bundle of all public authorities has a
+// maxPEM is the maximum size of a PEM file. The bundle of all public authorities is about a
 // fifth of that size.
 const maxPEM = 1 << 20
 
@@ -74,7 +74,7 @@ func (p *targetParser) tlsSettings() tlsSettings {
 
 // config reads the files and returns the configuration of one handshake.
 func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, error) {
-	host, _, _ = strings.Cut(host, "%") // certificates have no zone
+	host, _, _ = strings.Cut(host, "%") // the address in a certificate has no zone
 	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}
 	if s.serverName != "" {
 		config.ServerName = s.serverName
@@ -109,7 +109,7 @@ func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		// The reason is not shown, because it could quote a file that holds a secret.
+		// err is not shown, because it could quote a file that holds a secret.
 		return nil, errors.New("the files of cert= and key= are not a PEM certificate and its private key")
 	}
 	config.Certificates = []tls.Certificate{pair}
@@ -121,9 +121,9 @@ var systemRootPool atomic.Pointer[x509.CertPool]
 
 var errNoRoots = hintedError{errors.New("no CA certificates are installed on this system"), hintNoCA}
 
-// systemRoots returns the system's authorities, or those of SSL_CERT_FILE and
-// SSL_CERT_DIR. crypto/tls would read the same files during the handshake, where no context
-// can end a read.
+// systemRoots returns the system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+// It reads them by files.run, because crypto/tls would read them during the handshake,
+// where no context can end the read.
 func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
@@ -153,8 +153,7 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	return systemRootPool.Load(), nil
 }
 
-// handshake starts TLS on a connection. protocol is the only protocol that it offers by
-// ALPN.
+// handshake performs the TLS handshake on conn. It offers only the given protocol by ALPN.
 func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host, protocol string) (*tls.Conn, error) {
 	config, err := s.config(ctx, host)
 	if err != nil {
@@ -168,7 +167,7 @@ func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host, protoc
 	return secure, nil
 }
 
-// sanitizeErr reduces an error of a handshake to its reason.
+// sanitizeErr returns only the reason of a handshake error.
 func (s *tlsSettings) sanitizeErr(err error) error {
 	var (
 		errno     syscall.Errno
@@ -201,9 +200,10 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 	return hintedError{errors.New("the TLS handshake failed"), hintWrongProtocol}
 }
 
-// unknownAuthority returns the reason why the signer of a certificate is unknown: it is
-// not the authority of ca=, the certificate is self-signed, this system has no CA
-// certificates, or the signer is not among them.
+// unknownAuthority returns the error for a certificate whose signer is unknown. The error
+// names one of four reasons: the signer is not the authority of ca=, the certificate is
+// self-signed, this system has no CA certificates, or the signer is not among the system's
+// authorities.
 func (s *tlsSettings) unknownAuthority(cert *x509.Certificate) error {
 	switch {
 	case s.ca != nil:
@@ -217,8 +217,9 @@ func (s *tlsSettings) unknownAuthority(cert *x509.Certificate) error {
 	return hintedError{errors.New("the certificate is signed by an unknown authority"), hintAuthority}
 }
 
-// expiryError distinguishes a certificate that has expired from one that is not yet valid.
-// For the latter it shows the local time, because the local clock may be wrong.
+// expiryError returns the error for a certificate that has expired or is not yet valid. If
+// it is not yet valid, the error shows the local time, because the local clock may be
+// wrong.
 func expiryError(cert *x509.Certificate, now time.Time) error {
 	const day = "2006-01-02 15:04 MST"
 	switch {
@@ -231,8 +232,8 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 }
 
 // alertError returns the TLS alert with which the server closed the connection, or nil. The
-// text of the alert comes from crypto/tls ("tls: …"), so it holds no data from the server.
-// With TLS 1.3 an alert may arrive after the handshake.
+// text of the alert comes from crypto/tls ("tls: …"), so it contains no data from the
+// server. With TLS 1.3 an alert may arrive after the handshake.
 func alertError(err error) error {
 	var opErr *net.OpError
 	if !errors.As(err, &opErr) || opErr.Op != "remote error" {

@@ -29,7 +29,7 @@ func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	return u.sendExpect.run(ctx, watched)
 }
 
-// sanitizeUnixErr reduces an error of connect(2) on a unix socket to its reason.
+// sanitizeUnixErr returns only the reason of an error of connect(2) on a unix socket.
 func sanitizeUnixErr(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):

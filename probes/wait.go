@@ -74,7 +74,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("%s: %s (%d attempt%s in %v)", s.Target.Name, last, s.Attempts, plural, s.Since.Round(100*time.Millisecond))
 }
 
-// WithinError reports that a target was not ready within the time of its within=.
+// WithinError reports that a target was not ready within its within=.
 type WithinError struct{ Target *Target }
 
 func (e *WithinError) Error() string {
@@ -82,8 +82,8 @@ func (e *WithinError) Error() string {
 }
 
 var (
-	// errTargetLimit is the cause of a context that ends at a target's within= or
-	// optional=.
+	// errTargetLimit is the cause of a context that has ended because the within= or
+	// optional= of its target has expired.
 	errTargetLimit = errors.New("the target's own time limit has expired")
 	// errNoAnswer is Status.Last until an attempt of the target has a result.
 	errNoAnswer = errors.New("no answer yet")
@@ -97,9 +97,10 @@ var (
 // of a target expires, and a target is neither ready nor skipped, Wait returns a
 // [*PendingError].
 //
-// observe may be nil. Only the goroutine that called Wait calls it. While observe runs,
-// each target can finish at most one attempt. When Wait returns, no attempt is running,
-// because every probe returns soon after its context has ended.
+// observe may be nil. Wait calls it only on the goroutine of its caller. While observe
+// runs, each target can finish at most one attempt. When Wait returns, no attempt is
+// running. Wait can wait for the running attempts, because every probe returns soon after
+// its context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}

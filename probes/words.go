@@ -108,8 +108,9 @@ func (w word) startsUnquoted(set string) bool {
 	return w.text != "" && !w.quoted[0] && strings.IndexByte(set, w.text[0]) >= 0
 }
 
-// wouldExpand reports whether a shell would expand the word: $name, ${…}, $(…) or `…`. A
-// shell leaves a single $ as it is, so a regular expression may end in one without quotes.
+// wouldExpand reports whether a shell would expand the word, because it contains $name,
+// ${…}, $(…) or `…`. A shell does not change a $ without such text after it, so a regular
+// expression may end with an unquoted $.
 func (w word) wouldExpand() bool {
 	for i := range len(w.text) {
 		if w.quoted[i] {

@@ -1,14 +1,14 @@
-// Demo shows on this terminal what usher does, without Docker and without root. Each
-// part is one run of usher as PID 1 of a new PID namespace, and every line begins with
-// the time since the start of that run.
+// Demo runs usher twice on this terminal, without Docker and without root. Each run of
+// usher is PID 1 of a new PID namespace, and every line begins with the time since the
+// start of that run.
 //
 // Run this:
 //
 //	make demo
 //
-// Expect two runs: an app that starts once its dependency accepts connections, and is
-// drained and stopped in order; and an app that ignores its stop signal, and is killed
-// at the deadline.
+// Expect two runs. In the first, an app starts once its dependency accepts connections, and
+// is drained and stopped in order. In the second, an app ignores its stop signal, and is
+// killed at the deadline.
 package main
 
 import (
@@ -108,8 +108,8 @@ func (r *run) print(line string) {
 	fmt.Printf("%6.2fs  %s\n", time.Since(r.began).Seconds(), line)
 }
 
-// stopAfter waits until usher has printed line, and then for d. Then it sends SIGTERM, as
-// docker stop and the kubelet do.
+// stopAfter waits until usher or the app has printed line, and then for d. Then it sends
+// SIGTERM to usher, as docker stop and the kubelet do.
 func (r *run) stopAfter(line string, d time.Duration) {
 	for text := range r.seen {
 		if text == line {
@@ -157,7 +157,7 @@ func open(port string) {
 	}()
 }
 
-// quoted returns args as a user writes them in a shell.
+// quoted returns args as the text that a user would type in a shell.
 func quoted(args []string) string {
 	var all []string
 	for _, a := range args {

@@ -1,5 +1,5 @@
-// Embed runs a command with a time limit, like timeout(1), and with a drain. It uses the
-// packages supervisor, probes and signals.
+// Embed runs a command with a time limit, like timeout(1), and runs a drain hook before it
+// stops the command. It uses the packages supervisor, probes and signals.
 //
 // Run this:
 //
@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // first, because until then SIGTERM ends a Go program
+	inbox, err := signals.Open() // first, because until then SIGTERM terminates this process
 	if err != nil {
 		fail(err)
 	}
@@ -44,7 +44,7 @@ func main() {
 		fail(err)
 	}
 
-	// When the context ends, Run shuts down as on SIGTERM.
+	// When ctx ends, Run shuts down as it does after SIGTERM.
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	code, reason := supervisor.Run(ctx, supervisor.Config{
