@@ -20,7 +20,7 @@ type failureKind int
 
 const (
 	wrongAnswer failureKind = iota // an unexpected answer: for example a status, an exit code or a body
-	refused                        // connection refused
+	refused                        // ECONNREFUSED: connection refused
 	notFound                       // ENOENT: no such file or socket
 	unresolved                     // the name lookup failed
 	timedOut                       // the timeout of the attempt, or ETIMEDOUT
@@ -107,9 +107,9 @@ const restartAge = 40 * time.Millisecond
 // next returns the delay after an attempt that ended at now with err. A kind of failure
 // that has not been seen for ten intervals restarts the delays, because the target will
 // probably be ready soon. It is not enough to compare err with the error of the previous
-// attempt, because two backends behind one name may fail in different ways in turn. Every
-// attempt would then restart the delays, and the backends would be probed a hundred times a
-// second.
+// attempt, because two backends behind one name may fail in different ways in turn. With
+// such a comparison every attempt would restart the delays, and the backends would be
+// probed a hundred times a second.
 func (b *backoff) next(err error, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // a Target that was not made by Parse may have an Interval of 0
@@ -125,7 +125,7 @@ func (b *backoff) next(err error, now time.Time) time.Duration {
 	return computeDelay(k, now.Sub(b.first[k]), b.interval, rand.Float64())
 }
 
-// sleep waits for d. If ctx ends first, sleep returns its cause.
+// sleep waits for d. If ctx ends first, sleep returns the cause of ctx.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

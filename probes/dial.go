@@ -42,7 +42,7 @@ const (
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// The keptDials oldest dials are never replaced by later dials.
+	// dial never stops the keptDials oldest dials in order to start another dial.
 	keptDials = 4
 )
 
@@ -51,9 +51,9 @@ const (
 // drops packets does not use up the whole timeout. The delay is stagger, or less when many
 // addresses must share a short timeout.
 //
-// When maxDials dials are running, dial stops one of them before it starts the next. The
-// keptDials oldest dials are never stopped, because a connection to a distant server takes
-// time to establish. The oldest of the other dials is stopped.
+// When maxDials dials are running, dial stops one of them before it starts the next. It
+// does not stop the keptDials oldest dials, because a connection to a distant server takes
+// time to establish. It stops the oldest of the other dials.
 //
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
@@ -137,7 +137,7 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 	go func() {
 		conn, err := connect(ownCtx, to)
 		if err != nil && ownCtx.Err() != nil && ctx.Err() == nil {
-			err = os.ErrDeadlineExceeded // the dial was replaced by another one
+			err = os.ErrDeadlineExceeded // the dial was stopped in favour of another dial
 		}
 		stop()
 		results <- dialResult{d, conn, err}

@@ -36,7 +36,7 @@ var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWron
 type http2Response struct {
 	status      string
 	contentType string
-	grpcStatus  string // the status in the trailers, or in the headers if they are the whole response
+	grpcStatus  string // grpc-status from the trailers, or from the headers if the response has only headers
 	body        []byte // at most maxBodyBytes
 }
 

@@ -71,8 +71,8 @@ const (
 func (s *session) failMySQLLogin(greeting []byte) {
 	plugin := "mysql_native_password"
 	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),
-	// NUL, capabilities (2), character set, status (2), capabilities (2), a length,
-	// reserved (10), challenge and NUL, plugin and NUL.
+	// NUL (1), capabilities (2), character set (1), status (2), capabilities (2), length of
+	// the challenge (1), reserved (10), rest of the challenge, NUL, plugin, NUL.
 	if named := greeting[18]&(mysqlPlugins>>16) != 0; named {
 		_, name, _ := bytes.Cut(greeting[31:], []byte{0})
 		if name, _, _ = bytes.Cut(name, []byte{0}); len(name) < 64 {

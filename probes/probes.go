@@ -42,7 +42,7 @@ const (
 	ProbeTimeout    = 3 * time.Second  // Timeout for ForWait and ForReady
 	EndTimeout      = 10 * time.Second // Timeout for ForEnd
 	OnceTimeout     = 1 * time.Second  // Timeout for ForProbe
-	DefaultInterval = 1 * time.Second  // Interval
+	DefaultInterval = 1 * time.Second  // Interval for every use
 )
 
 // Target is one parsed target with its options.

@@ -8,9 +8,9 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. It cuts text before the first
-// character that is not a letter, a digit or one of also, and appends "…". Messages show
-// wrong words with Redact, because after a typo any word may contain a password, usually
-// after a space, = or colon.
+// character that is not a letter, a digit or a character of also, and appends "…". Messages
+// show wrong words with Redact, because after a typo any word may contain a password,
+// usually after a space, = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)

@@ -13,9 +13,9 @@ var redisReplies = []struct{ begins, reason, hint string }{
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
 	{"-DENIED ", "", ""},                     // protected mode
-	{"-ERR max number of clients ", "", ""},  // the end is "reached", or in a cluster "+ cluster connections reached"
+	{"-ERR max number of clients ", "", ""},  // continues with "reached", or in a cluster with "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends it in place of NOAUTH
-	{"-ERR unknown command", "", ""},         // the server has rename-command PING ""
+	{"-ERR unknown command", "", ""},         // the server's configuration disables PING with rename-command PING ""
 	{"-LOADING ", "still loading its data", hintStarting},
 	{"-MASTERDOWN ", "a replica without a connection to its master", hintOwnLog},
 	{"-BUSY ", "busy with a script", ""},

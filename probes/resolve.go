@@ -98,8 +98,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 //
 // If ctx ends before the lookup, resolveNow sets *pending. The next call with the same
 // pending uses the result of that lookup, unless the lookup started more than maxLookupAge
-// ago. Otherwise, if a name server is slower than an attempt's timeout, no attempt would
-// ever get a result.
+// ago. Without pending, if a name server is slower than an attempt's timeout, no attempt
+// would ever get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -129,7 +129,7 @@ func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan st
 }
 
 // wait waits until the running lookup has ended or stale fires. If ctx ends first, wait
-// returns its cause. The caller holds r.mu; wait releases it while it waits.
+// returns the cause of ctx. The caller holds r.mu; wait releases it while it waits.
 func (r *Resolver) wait(ctx context.Context, l *lookup, stale <-chan time.Time) error {
 	ended := l.done
 	r.mu.Unlock()

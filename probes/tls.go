@@ -36,7 +36,7 @@ const maxPEM = 1 << 20
 type tlsSettings struct {
 	ca, cert, key *optionFile // nil without the option
 	serverName    string      // the name to verify instead of the host name
-	insecure      bool        // the server is not verified
+	insecure      bool        // true: the server's certificate is not verified
 }
 
 // tlsSettings parses the TLS options.

@@ -74,7 +74,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("%s: %s (%d attempt%s in %v)", s.Target.Name, last, s.Attempts, plural, s.Since.Round(100*time.Millisecond))
 }
 
-// WithinError reports that a target was not ready within its within=.
+// WithinError reports that a target was not ready when its Within expired.
 type WithinError struct{ Target *Target }
 
 func (e *WithinError) Error() string {
@@ -97,10 +97,10 @@ var (
 // of a target expires, and a target is neither ready nor skipped, Wait returns a
 // [*PendingError].
 //
-// observe may be nil. Wait calls it only on the goroutine of its caller. While observe
-// runs, each target can finish at most one attempt. When Wait returns, no attempt is
-// running. Wait can wait for the running attempts, because every probe returns soon after
-// its context has ended.
+// observe may be nil. Wait calls observe only on the goroutine that called Wait. While
+// observe runs, each target can finish at most one attempt. When Wait returns, no attempt
+// is running. Wait can wait for the running attempts, because every probe returns soon
+// after its context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}
@@ -160,7 +160,7 @@ type result struct {
 	target    int
 	attempts  int   // how many attempts have started
 	attempted bool  // an attempt has ended with err
-	err       error // nil means a success
+	err       error // the error of that attempt; nil after a success
 	final     bool  // the last result of this goroutine
 	ready     bool  // the target is ready
 	expired   bool  // the target's within= or optional= has expired
@@ -181,7 +181,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 		r.attempts++
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
-			r.attempted = false // the attempt was interrupted, so its error is not a result
+			r.attempted = false // the end of ctx interrupted the attempt, so err is not a result
 			break
 		}
 		r.attempted, r.err = true, err

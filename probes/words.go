@@ -9,7 +9,7 @@ import (
 type word struct {
 	text   string
 	quoted []bool // for each byte of text: whether it was in quotes or after a backslash
-	line   int    // the line of the text in which the word starts; a command of several lines is an error
+	line   int    // the line of the text in which the word starts; buildCommand rejects a command of several lines
 }
 
 // splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2).
