@@ -43,16 +43,16 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// The test simulates waits. Attempts take no time, because then a wait has the most
-// attempts.
+// The test simulates waits whose attempts take no time, because such waits make the most
+// attempts per second.
 func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
 	ours := func(k failureKind, since time.Duration) time.Duration {
 		return computeDelay(k, since, time.Second, random.Float64())
 	}
-	// simulate simulates waits with lengths between from and to. It returns the attempts a
-	// second over all waits, and how late readiness is detected on average.
+	// simulate simulates waits for targets that become ready at times between from and to. It
+	// returns the attempts per second, and the mean time until an attempt detects readiness.
 	simulate := func(waits int, delay func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
@@ -71,9 +71,9 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	require.InDelta(t, time.Second/2, second, float64(25*time.Millisecond))
 	tests := []struct {
 		kinds    []failureKind
-		from, to time.Duration // the lengths of the waits
-		rate     float64       // attempts a second
-		late     float64       // how late readiness is detected, relative to a fixed interval of one second
+		from, to time.Duration // the first and the last time at which a target becomes ready
+		rate     float64       // the maximum attempts per second
+		late     float64       // the maximum mean time until readiness is detected; 1 is the mean with a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -95,19 +95,19 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		before := 1e9
 		for _, wait := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, time.Hour} {
 			rate, _ := simulate(100, ours, k, wait, wait+wait/100)
-			assert.Less(t, rate, before, "the rate of kind %d falls with the length of the wait, %v", k, wait)
+			assert.Less(t, rate, before, "the rate of kind %d must be lower in a longer wait (%v)", k, wait)
 			before = rate
 		}
 	}
 }
 
-// A herd records when many waiters probe the same server.
+// A herd is a group of waiters for the same server. It records when they probe the server.
 type herd struct {
-	attempts    []int           // how many attempts each window has
+	attempts    []int           // the number of attempts in each window
 	begun, done []time.Duration // when each waiter started and ended
 }
 
-// window is the length of time in which attempts are counted together.
+// window is the length of the intervals for which attempts are counted.
 const window = 100 * time.Millisecond
 
 func (h *herd) attempt(at time.Duration) {
@@ -118,10 +118,11 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// assertNoBursts asserts that all waiters ended within a second after up, the time at
-// which the server became ready. It also asserts, from a second after the last start on,
-// that no window has more than twice the average attempts of the ten windows around it.
-// For windows near or after up, the average is that of the last ten windows before up.
+// assertNoBursts asserts that every waiter has ended at most one second after up, the time
+// at which the server became ready. It also asserts that no window has more than twice the
+// mean number of attempts of the ten windows around it. For the last five windows before up
+// and all later ones, the mean is that of the last ten windows before up. The first window
+// that is checked is one second after the start of the last waiter.
 func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
@@ -144,7 +145,7 @@ func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
 	err503 := errors.New("status 503")
 	tests := []struct {
 		name   string
-		listen time.Duration // when the server begins to accept connections and to return errors
+		listen time.Duration // when the server begins to accept connections; until up it responds with an error
 		up     time.Duration // when the server becomes ready
 	}{
 		{"connections are refused", time.Hour, 5 * time.Second},
@@ -189,7 +190,7 @@ func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
 	assert.Less(t, delays.next(err503, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Two backends behind one name may fail in different ways in turn.
+// If a name has two backends, the attempts may fail alternately in two different ways.
 func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
 	delays := backoff{interval: time.Second}
 	var now time.Duration

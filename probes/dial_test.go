@@ -30,10 +30,11 @@ func numberedAddrs(n int) (list []netip.Addr) {
 	return list
 }
 
-// A fakeNetwork replaces dials by a table of addresses, and counts them.
+// A fakeNetwork simulates a network. Its method dial records the dialed addresses, and how
+// many dials run at the same time.
 type fakeNetwork struct {
-	acceptsAfter map[netip.Addr]time.Duration // how long a dial of the address takes; all other addresses drop packets
-	refuses      bool                         // other addresses refuse connections instead
+	acceptsAfter map[netip.Addr]time.Duration // the addresses that accept connections, and how long a dial of each takes
+	refuses      bool                         // true: all other addresses refuse connections; false: they drop packets
 
 	mu                   sync.Mutex
 	running, mostRunning int
@@ -62,7 +63,7 @@ func (n *fakeNetwork) dial(ctx context.Context, to netip.AddrPort) (net.Conn, er
 	return nil, ctx.Err()
 }
 
-// Only the last address accepts. All others drop packets.
+// Only the last address accepts a connection. All others drop packets.
 func TestDialTriesEveryAddressAndFewAtATime(t *testing.T) {
 	for _, count := range []int{1, 2, 7, 8, 9, 30, 1000, 4096} {
 		for _, timeout := range []time.Duration{0, time.Second, 3 * time.Second} {
@@ -90,7 +91,8 @@ func TestDialTriesEveryAddressAndFewAtATime(t *testing.T) {
 	}
 }
 
-// A distant server among the first addresses must be reached even if many others are down.
+// Only one of the first four addresses accepts a connection. Its dial takes a second, like
+// that of a distant server, and must not be replaced by the dials of later addresses.
 func TestDialDoesNotReplaceTheFirstFourAddresses(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
@@ -138,10 +140,10 @@ func TestDialEndsAllDialsWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-// One of a thousand real addresses accepts connections. The process may open only a few
-// descriptors.
+// One of a thousand addresses accepts a connection, and all others drop packets. The process
+// may open only about 20 more descriptors.
 func TestDialNeedsFewDescriptorsForAThousandAddresses(t *testing.T) {
-	if !runsInChild(t, 0) { // the limit applies to the whole process
+	if !runsInChild(t, 0) { // RLIMIT_NOFILE applies to the whole process
 		return
 	}
 	full := listenWithFullBacklog(t, [4]byte{}) // on 0.0.0.0, so that every address of 127.0.0.0/8 drops packets

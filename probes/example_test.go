@@ -39,7 +39,7 @@ func Example() {
 	// <nil>
 }
 
-// All errors of a text are reported at once, each with the form to write instead.
+// Parse reports all errors of a text at once.
 func ExampleParse() {
 	for _, text := range []string{"status=204 timeout=2s https://auth/healthz", "retries=3 timeout=soon db:5432"} {
 		target, err := probes.Parse(text, probes.ForWait)
@@ -56,7 +56,8 @@ func ExampleParse() {
 	// timeout= "soon" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s
 }
 
-// The error of a wait lists the targets that are not ready, each with its last error.
+// If the context ends first, the error of Wait lists the targets that are not ready, with the
+// error of each target's last attempt.
 func ExampleWait() {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,7 +92,7 @@ func ExampleWait() {
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 
-// A health check probes once.
+// Ask probes each target once. It is meant for health checks.
 func ExampleAsk() {
 	root, err := probes.Parse("name=root file:///", probes.ForProbe)
 	if err != nil {
@@ -107,7 +108,7 @@ func ExampleAsk() {
 	// Output: flag: no such file
 }
 
-// A hook is run once, and retried as often as its retries= allow.
+// RunHook runs a hook. A hook that fails is retried, at most as often as retries= says.
 func ExampleRunHook() {
 	hook, err := probes.Parse("retries=2 timeout=10s file:///no/such/flag", probes.ForEnd)
 	if err != nil {
@@ -118,8 +119,9 @@ func ExampleRunHook() {
 	// Output: no such file
 }
 
-// The package starts no process itself. A program that is not an init can run commands
-// with os/exec. HookVars are environment variables for the hook.
+// The package starts no process itself. It passes commands to a Runner, which the program
+// provides. A Runner can use os/exec, unless the program is an init that reaps all processes.
+// HookVars are environment variables for the command.
 func ExampleRunner() {
 	run := func(ctx context.Context, c probes.Command) error {
 		command := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
@@ -143,7 +145,7 @@ func ExampleRunner() {
 	// <nil>
 }
 
-// Wait accepts any Probe.
+// A program can implement Probe itself.
 func ExampleProbe() {
 	target := probes.Target{Name: "counter", Probe: &counter{}, Interval: time.Second, Successes: 1}
 	err := probes.Wait(context.Background(), []probes.Target{target}, probes.Attempt{}, func(u probes.Update) {
@@ -159,7 +161,7 @@ func ExampleProbe() {
 	// <nil>
 }
 
-// A counter is ready at the third attempt.
+// A counter is a Probe that is ready at the third attempt.
 type counter struct{ attempts int }
 
 func (c *counter) Ask(context.Context, probes.Attempt) error {

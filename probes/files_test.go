@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withMounts replaces the table of mounts by one with / and the given mount points.
+// withMounts makes readMounts return / and the given mount points until the test ends.
 func withMounts(t *testing.T, points ...string) {
 	t.Helper()
 	text := "1 0 0:1 / / rw - ext4 /dev/root rw\n"
@@ -51,7 +51,7 @@ func (d *deadMount) lookUp() error {
 	return nil
 }
 
-// lookUp calls do for path with a timeout, and returns how long that took.
+// lookUp calls f.run with path, do and a timeout. It returns how long run took, and its error.
 func lookUp(f *fileThreads, path string, timeout time.Duration, do func() error) (time.Duration, error) {
 	ctx, cancel := withTimeout(context.Background(), timeout)
 	defer cancel()
@@ -65,8 +65,8 @@ func found() error { return nil }
 
 const noResponseIn3s = "no response from the file system within 3s"
 
-// A hundred targets are on one mount that does not respond. Each attempt times out, and
-// targets on other mounts are not delayed.
+// A hundred targets are on one mount that does not respond. Each of their attempts must time
+// out. Attempts on another mount must succeed, after at most slowCall.
 func TestDeadMountBlocksOneThread(t *testing.T) {
 	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,8 @@ func TestCallsOnASlowMountAllSucceed(t *testing.T) {
 	})
 }
 
-// The call takes exactly slowCall, so it may end before its timer has called markHanging.
+// The call takes exactly slowCall. After the same time a timer calls markHanging, so the call
+// may end before or after markHanging.
 func TestFileCallThatEndsWhenItBecomesSlow(t *testing.T) {
 	withMounts(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -170,7 +171,7 @@ func TestSlowCallMayEnterMountsOnWhichNoOtherCallHangs(t *testing.T) {
 }
 
 // When a slow call returns, another thread already serves the waiting calls. The thread of
-// the slow call must end.
+// the slow call must end, because otherwise two waiting calls would run at the same time.
 func TestFileCallsRunOneAtATime(t *testing.T) {
 	withMounts(t, "/slow", "/alive")
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +199,8 @@ func TestFileCallsRunOneAtATime(t *testing.T) {
 	})
 }
 
-// With one mount that does not respond, calls on other mounts run. With two, no call
-// runs until one of the mounts responds again.
+// If one mount does not respond, calls on other mounts still run. If two mounts do not
+// respond, no further call runs until one of the two responds again.
 func TestAtMostTwoFileThreads(t *testing.T) {
 	var points []string
 	for i := range MaxFileThreads + 2 {
@@ -229,12 +230,12 @@ func TestAtMostTwoFileThreads(t *testing.T) {
 		assert.NoError(t, err)
 		assert.Zero(t, took)
 		synctest.Wait()
-		assert.EqualValues(t, len(points), dead.calls.Load(), "the waiting calls are made in the end")
+		assert.EqualValues(t, len(points), dead.calls.Load(), "all waiting calls must run after the mounts respond again")
 	})
 }
 
-// Only a call that succeeds after the end of its attempt is undone. unixProbe closes its
-// connection this way.
+// run calls undo only if do succeeds after the attempt has ended. unixProbe closes its
+// connection in undo.
 func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -338,7 +339,7 @@ func TestFollowPathVisitsTheSameFilesAsTheKernel(t *testing.T) {
 			case ok:
 				seen = append(seen, below)
 			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
-				seen = append(seen, "<up>") // a directory above dir, because of a link
+				seen = append(seen, "<up>") // a directory above dir: after an absolute link, followPath starts again at /
 			}
 			return true
 		}))
@@ -362,13 +363,13 @@ func TestMountTableFindsTheMountOfAPath(t *testing.T) {
 	} {
 		assert.Equal(t, want, table.of(path), path)
 	}
-	assert.Empty(t, parseMounts("5 1 0:1 / /data rw - nfs a:/ rw\n").of("/other"), "the table has no mount at /")
+	assert.Empty(t, parseMounts("5 1 0:1 / /data rw - nfs a:/ rw\n").of("/other"), "no mount of the table contains the path")
 	assert.Equal(t, "/data", mountTable(nil).of("/data/x/y"))
 	assert.NotEmpty(t, readMounts())
 }
 
-// deadFUSE mounts a FUSE file system at dir, whose server does not respond. disconnect
-// makes all calls fail with ENOTCONN.
+// deadFUSE mounts a FUSE file system at dir. No server responds to calls on this file system.
+// disconnect makes later calls on it fail with ENOTCONN.
 func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -383,8 +384,8 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// The targets are of every kind that looks up a path, and are on a real file system that
-// does not respond. Each attempt ends with its timeout, and all attempts together block only
+// The targets are of every kind that looks up a path, and the paths lead to a FUSE file system
+// that does not respond. Each attempt must time out, and all attempts together must block only
 // one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {
@@ -429,7 +430,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 			all.Go(func() {
 				target := parse(t, text, use)
 				target.Timeout = shortTimeout
-				if strings.Contains(text, "cert="+alive) { // this file must be read within the timeout
+				if strings.Contains(text, "cert="+alive) { // the file of cert= is readable and must be read before the timeout
 					target.Timeout, want = 3*time.Second, strings.Replace(want, "200ms", "3s", 1)
 				}
 				if use.Hook() {
@@ -444,12 +445,12 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 		all.Go(func() { assert.NoError(t, ask(t, text, ForWait), text) })
 	}
 	all.Wait()
-	assert.Less(t, threads(), before+20, "%d attempts", 2*len(hung))
+	assert.Less(t, threads(), before+20, "%d attempts must block only one thread", 2*len(hung))
 	files.mu.Lock()
 	assert.Len(t, files.hanging, 1)
 	files.mu.Unlock()
 
-	// A wait ends when its limit expires, although one of its attempts hangs.
+	// The limit within= ends the wait although an attempt hangs.
 	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait), parse(t, "file://"+alive+"/file", ForWait)}
 	var pending *PendingError
 	require.ErrorAs(t, Wait(t.Context(), targets, Attempt{}, nil), &pending)
@@ -481,13 +482,15 @@ func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
 	for range 2 {
 		assert.EqualError(t, ask(), "cannot read the system's CA certificates: no response from the file system within 200ms")
 	}
-	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the thread that reads the FIFO gets end of file
+	// When the FIFO is opened for writing and closed, the thread that reads it gets end of file.
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	require.NoError(t, err)
 	writer.Close()
 	assert.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}))
 }
 
-// Without O_NONBLOCK, open(2) would wait up to 45 s for the holder of the lease, fcntl(2).
+// Without O_NONBLOCK, open(2) would wait until the holder gives up the lease, for up to 45 s
+// (fcntl(2)).
 func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	writeFile(t, path, []byte("x"))
@@ -501,8 +504,9 @@ func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// Opening a device may have side effects. This terminal is locked, so opening it would
-// fail with EIO.
+// A device must not be opened, because that may have side effects. The slave of a new
+// pseudoterminal is locked (unlockpt(3)), so an open(2) would fail with EIO, and the error
+// would be another one.
 func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestGRPCIsReadyIfTheServerReportsServing(t *testing.T) {
 		}
 	}
 	url = serveGRPC(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/grpc+proto") // HPACK compresses this value
+		w.Header().Set("Content-Type", "application/grpc+proto") // a suffix such as +proto is allowed
 		w.Header().Set("Grpc-Status", "5")
 	})
 	assert.ErrorContains(t, ask(t, url, ForWait), "no health status for itself as a whole")
@@ -77,7 +77,7 @@ func TestGRPCRequestIsAHealthCheck(t *testing.T) {
 	assert.Equal(t, "\x00\x00\x00\x04\x03\x0a\x80\x08"+strings.Repeat("x", 1024), string(body))
 }
 
-// A zone is valid on this machine only, so it is not sent to the server.
+// The zone of an IPv6 address is valid on this machine only, so it is not sent to the server.
 func TestGRPCAuthorityHasNoZone(t *testing.T) {
 	for url, want := range map[string]string{
 		"grpc://[fe80::1%25eth0]:50051/x": "[fe80::1]:50051",
@@ -109,10 +109,10 @@ func TestGRPCErrorNamesTheProtocolOfAnotherServer(t *testing.T) {
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
 
-	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) }) // without HTTP/2
+	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) }) // this server does not offer HTTP/2
 	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), ForWait), "the server speaks another protocol over TLS")
 
-	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // servers with OpenSSL send this alert
+	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // the alert of an OpenSSL server to a client that does not speak TLS
 		conn.Read(make([]byte, 1024))
 		conn.Write([]byte{0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46})
 		conn.Close()

@@ -45,11 +45,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// noCA is an environment variable: if it is set, the tests trust no certificate.
+// noCA is the name of an environment variable. If it is set, the tests trust no certificate.
 const noCA = "USHER_TEST_NO_CA"
 
-// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has
-// everything that tests need, so a skip there means that its setup is broken.
+// skip skips a test that this machine cannot run. In CI, which sets USHER_TEST_ALL=1, the test
+// fails instead, because everything that the tests need is installed there.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -61,8 +61,8 @@ func skip(t testing.TB, reason string) {
 const (
 	// longTimeout is a limit that only a hanging test reaches.
 	longTimeout = 90 * time.Second
-	// shortTimeout is for attempts that are expected to time out. No test may expect
-	// anything else to happen within it, because the machine may be busy.
+	// shortTimeout is for attempts that must time out. On a busy machine nothing else is
+	// certain to happen within shortTimeout, so no test may depend on it.
 	shortTimeout = 200 * time.Millisecond
 )
 
@@ -97,7 +97,7 @@ func listen(t *testing.T, network, address string, handle func(net.Conn)) net.Li
 	return l
 }
 
-// readUntilClosed reads until the client has closed the connection, and closes it too.
+// readUntilClosed reads until the client has closed the connection, and then closes it too.
 func readUntilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
 
 // serveBytes starts a server that calls respond for each connection, and then reads until
@@ -110,9 +110,9 @@ func serveBytes(t *testing.T, respond func(io.Writer)) string {
 	}).Addr().String()
 }
 
-// startHTTP starts a server of net/http, which runs until the test ends or the caller
-// closes it. configure, if not nil, changes the server before it starts. If configure sets
-// TLS, the server uses TLS.
+// startHTTP starts a server of net/http. The server runs until the test ends or the caller
+// closes it. configure, if not nil, changes the server before the start. If configure sets the
+// field TLS, the server uses TLS.
 func startHTTP(t *testing.T, handler http.Handler, configure func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
@@ -178,7 +178,7 @@ func respondHealth(w http.ResponseWriter, r *http.Request) {
 		message = "\x00\x00\x00\x00\x02\x08\x03"
 	case "health-300":
 		message = "\x00\x00\x00\x00\x03\x08\xac\x02"
-	case "unknown-fields": // there are unknown fields of every wire type around the status
+	case "unknown-fields": // before and after the status are unknown fields of the wire types 1, 2 and 5
 		message = "\x00\x00\x00\x00\x14\x12\x02hi\x08\x01\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04"
 	case "compressed":
 		message = "\x01\x00\x00\x00\x02\x08\x01"
@@ -216,7 +216,7 @@ func respondHealth(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
 }
 
-// serveHealth starts a TLS server that is ready over HTTP/1 and gRPC, and returns its
+// serveHealth starts a server that counts as ready for https:// and grpcs://, and returns its
 // address.
 func serveHealth(t *testing.T, config *tls.Config) string {
 	t.Helper()
@@ -256,15 +256,16 @@ func listenWithFullBacklog(t *testing.T, address [4]byte) netip.AddrPort {
 	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
 	to := netip.AddrPortFrom(netip.AddrFrom4(address), uint16(name.(*syscall.SockaddrInet4).Port))
-	conn, err := net.Dial("tcp", to.String()) // the backlog of 0 holds one connection
+	conn, err := net.Dial("tcp", to.String()) // a backlog of 0 still holds one connection
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return to
 }
 
-// runsInChild runs the calling test again, in a new process with new namespaces and with
-// env added to the environment. It returns true in the new process, and false in the
-// process that has called it.
+// runsInChild runs the calling test again in a new process. namespaces are the flags of
+// clone(2) for new namespaces, and env is added to the environment. runsInChild returns true
+// in the new process. In the old process it returns false after the new process has passed
+// the test.
 func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 	t.Helper()
 	const variable = "USHER_TEST_CHILD"
@@ -272,7 +273,7 @@ func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 		return true
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	// the released usher is static, so it uses Go's resolver
+	// The released usher uses Go's resolver too, because it is statically linked.
 	child.Env = append(append(os.Environ(), variable+"="+t.Name(), "GODEBUG=netdns=go"), env...)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces != 0 && os.Getuid() != 0 {

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This is TestTenThousandWaitersMakeNoBursts with 500 concurrent calls of Wait in fake time.
-// With so many goroutines in one bubble the race detector crashes (a CHECK in tsan_rtl.cpp,
-// go1.26), so "make test" runs this test separately.
+// The test checks the same as TestTenThousandWaitersMakeNoBursts, but with 500 concurrent calls
+// of Wait. With so many goroutines in one bubble of synctest the race detector crashes (a CHECK
+// in tsan_rtl.cpp, go1.26). So "make test" runs this test separately, without the detector.
 func TestFiveHundredWaitersMakeNoBursts(t *testing.T) {
 	const waiters, up = 500, 6 * time.Second
 	for _, failure := range []error{errRefused, errors.New("status 503")} {

@@ -106,7 +106,7 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		}
 		assert.Contains(t, hint, test.hint, "%s: %v", test.text, err)
 		assert.Less(t, len(hint), 110, "a hint must fit at the end of a log line")
-		// Hint also finds the hint of an error that another one wraps.
+		// Hint also finds the hint of an error that is wrapped in another error.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
 	for _, hint := range []string{hintMount, hintRedirected} { // other tests check which errors have these hints

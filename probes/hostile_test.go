@@ -84,8 +84,8 @@ func TestHTTPHostileServersHaveTheRightError(t *testing.T) {
 	}
 }
 
-// hostileConfig returns a configuration with a certificate that no authority has signed. The
-// targets in these tests do not verify it.
+// hostileConfig returns a TLS configuration with a self-signed certificate. Only targets with
+// insecure=true accept it.
 func hostileConfig(t *testing.T) *tls.Config {
 	t.Helper()
 	return &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
@@ -114,7 +114,8 @@ func sendForever(conn net.Conn, begin, text string) {
 	}
 }
 
-// Errors must not contain data from the server.
+// Every attempt must fail. Its error must not contain data from the server or the server's
+// address.
 func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
@@ -172,7 +173,7 @@ func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 			l.Close()
 		}
 	}
-	assert.Empty(t, printed.String(), "nothing is printed through package log")
+	assert.Empty(t, printed.String(), "nothing may be printed through package log")
 }
 
 // The responses are invalid, too large, or valid but unusual. If want is "", the target must
@@ -251,8 +252,9 @@ func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	}
 }
 
-// truncatingProxy forwards connections to a server. It passes only the first *most bytes
-// of a response to the client, and sends the number of these bytes to seen.
+// truncatingProxy starts a proxy for the server at the address to, and returns the proxy's
+// address. The proxy forwards only the first *most bytes of each response, and sends the number
+// of forwarded bytes to seen.
 func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -284,8 +286,8 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 	secure := serveHealth(t, hostileConfig(t))
 	for _, test := range []struct {
 		text, to string
-		// The test tries lengths that are multiples of step. more is the maximum number of
-		// bytes at the end of a response without which the target is already ready.
+		// The test cuts the response after 0, step, 2*step, … bytes. The target may already be
+		// ready if at most more bytes at the end of the response are missing.
 		step, more int64
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A frame is a valid or invalid frame of HTTP/2. (The Framer of x/net writes only valid
-// ones.)
+// A frame is a frame of HTTP/2, which may be invalid. The tests do not use http2.Framer, because
+// by default it writes only valid frames.
 type frame struct {
 	kind    http2.FrameType
 	flags   http2.Flags
@@ -50,7 +50,7 @@ var (
 	okTrailers    = frame{http2.FrameHeaders, endHeaders | endStream, 1, []byte("\x00\x0bgrpc-status\x010")}
 )
 
-// readCanned makes a request to a server that ignores it and sends these bytes.
+// readCanned sends a request, which is discarded, and reads the bytes in server as the response.
 func readCanned(server string) (*http2Response, error) {
 	return postHTTP2(struct {
 		io.Reader
@@ -58,7 +58,7 @@ func readCanned(server string) (*http2Response, error) {
 	}{strings.NewReader(server), io.Discard}, "http", "auth:50051", healthCheck, healthRequest(""))
 }
 
-// The Transport of net/http would print some of these frames through package log.
+// For some of these frames the Transport of net/http would print a message through package log.
 func TestHTTP2AcceptsUnusualFramesAndPrintsNothing(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())
@@ -103,8 +103,8 @@ func TestHTTP2RejectsInvalidAndEndlessFrames(t *testing.T) {
 	const invalid = "not a valid HTTP/2 response"
 	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
-	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value of 127+0x21+0x1e<<7 bytes
-	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00: the decoder does not add the field to its table
+	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value whose length is 127 + 0x21 + 0x1e<<7 = 4000 (RFC 7541, section 5.1)
+	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00 means that the decoder does not add the field to its table
 	okStart := frame{http2.FrameHeaders, 0, 1, []byte(okFields)}
 	more := frame{http2.FrameContinuation, 0, 1, fields}
 	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, repeatFrame(f, n)...) }
@@ -156,8 +156,8 @@ func repeatFrame(f frame, n int) (list []frame) {
 	return list
 }
 
-// Whatever the server sends, reading the response ends, and only a response with the
-// status 1 counts as ready.
+// For any bytes from the server, readCanned returns, and only a response that contains the
+// status 1 (SERVING) counts as ready.
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte(frames(emptySettings, okHeaders, okData, okTrailers)))
 	f.Add([]byte(frames(emptySettings, frame{http2.FrameHeaders, http2.FlagDataPadded | http2.FlagHeadersPriority, 1, []byte{0, 0, 0, 0, 0, 0}}, frame{http2.FrameContinuation, endHeaders, 1, []byte{0xff, 0xff, 0x7f}})))

@@ -41,7 +41,8 @@ func TestHTTPStatusesThatCountAsReady(t *testing.T) {
 		check(hook, code < 300)
 		check(withStatus, code < 300 || code == 302 || code == 500)
 	}
-	// Interim responses are ignored; without a final response the attempt fails.
+	// The probe ignores interim responses, and fails if no final response follows. The only final
+	// status below 200 is 101.
 	status.Store(101)
 	assert.EqualError(t, ask(t, url, ForWait), "status 101")
 	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
@@ -84,14 +85,14 @@ func TestHTTPRequestIsMadeFromTheOptions(t *testing.T) {
 	require.NoError(t, RunHook(t.Context(), parse(t, url, ForEnd), attempt))
 	assert.Equal(t, []string{"signal", "12"}, []string{got.header.Get("Usher-Reason"), got.header.Get("Usher-Time-Left")})
 	require.NoError(t, parse(t, url, ForWait).Probe.Ask(t.Context(), attempt))
-	assert.NotContains(t, got.header, "Usher-Reason", "only hooks get the headers")
+	assert.NotContains(t, got.header, "Usher-Reason", "only requests of hooks have headers for HookVars")
 }
 
 func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var requested atomic.Bool
 	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { requested.Store(true) })
-	// net/http never uses a proxy for 127.0.0.1, but it would for the name auth.
+	// net/http never uses HTTP_PROXY for 127.0.0.1, but it would use it for the name auth.
 	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: resolverOf("127.0.0.1")}))
 	assert.True(t, requested.Load())
 }
@@ -111,7 +112,7 @@ func TestHTTPMatchReadsTheFirst10KiB(t *testing.T) {
 	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
 	})
-	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within the word")
+	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within \"yes\"")
 	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "body does not match match=")
 }
 
@@ -167,7 +168,7 @@ func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
 	assert.Equal(t, cause, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
 }
 
-// A token may be created after the start and renewed at any time.
+// The file may hold a token that is created after usher has started and renewed at any time.
 func TestHTTPHeaderFileIsReadAtEachAttempt(t *testing.T) {
 	var got http.Header
 	var host string
@@ -180,11 +181,11 @@ func TestHTTPHeaderFileIsReadAtEachAttempt(t *testing.T) {
 	for _, token := range []string{"Bearer x", " Bearer y\n", "Bearer z\r\n"} {
 		writeFile(t, path, []byte(token))
 		require.NoError(t, ask())
-		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "the header replaces the user of the URL")
+		assert.Equal(t, []string{strings.TrimSpace(token)}, got["Authorization"], "header= must replace the user of the URL")
 		assert.Equal(t, []string{"1", strings.TrimSpace(token)}, got["X"])
 	}
 	writeFile(t, path, []byte("CANARY\n\n"))
-	assert.EqualError(t, ask(), "header= X: a control character in its value", "one newline is trimmed, not two")
+	assert.EqualError(t, ask(), "header= X: a control character in its value", "only one newline is trimmed")
 	writeFile(t, path, make([]byte, maxHeaderBytes+1))
 	assert.EqualError(t, ask(), "cannot read the file of header= X: it has more than 64 KiB")
 

@@ -21,7 +21,8 @@ import (
 )
 
 // runsInNamespace works like runsInChild, with new namespaces for the network and the
-// mounts. The loopback device is up, and /etc/resolv.conf contains the text resolv.
+// mounts. In the new process the loopback device is up, and /etc/resolv.conf contains the text
+// resolv.
 func runsInNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -46,8 +47,8 @@ func run(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
-// The addresses are behind a network device that drops packets, or behind routes that reject
-// them.
+// A network device drops the packets to some of the addresses, routes reject the packets to
+// others, and one address has no route.
 func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
@@ -80,7 +81,8 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 }
 
 // A nameServer is a name server over UDP. respond returns the rcode and the addresses for a
-// name, or false if the server does not respond; query counts the queries for this name.
+// name. If the server must not respond, ok is false. query is the number of the query for this
+// name and type, from 1.
 type nameServer struct {
 	respond func(name string, query int) (rcode byte, addrs []string, ok bool)
 
@@ -107,8 +109,8 @@ func (s *nameServer) start(t *testing.T, address string) {
 	}()
 }
 
-// reply returns the response to a query in the format of RFC 1035, section 4, or nil for
-// no response.
+// reply returns the response to a query in the format of RFC 1035, section 4, or nil if the
+// server must not respond.
 func (s *nameServer) reply(question []byte) []byte {
 	end := 12
 	var labels []string
@@ -140,8 +142,9 @@ func (s *nameServer) reply(question []byte) []byte {
 	return b
 }
 
-// countLookups returns how often a name was looked up. A lookup sends a query for IPv4 and
-// one for IPv6, and may end between the two.
+// countLookups returns how often a name was looked up. Each lookup sends a query for IPv4 and
+// one for IPv6. The larger number of queries counts, because the current lookup may have sent
+// only one of its two queries.
 func (s *nameServer) countLookups(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,8 +270,9 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	assert.GreaterOrEqual(t, lookups, 3)
 	assert.LessOrEqual(t, lookups, seconds+1)
 
-	// When a name does not exist any more, all targets fail. When the name server fails,
-	// targets keep their addresses, but dns:// fails, because it checks the lookup.
+	// If a name does not exist any more, all its targets fail. If only the name server fails, a
+	// tcp:// target is still probed at its earlier address. A dns:// target fails, because it
+	// checks the lookup itself.
 	for text, want := range map[string]string{
 		tcp("goes.test", port4):   "name does not resolve",
 		"dns://goes.test":         "name does not resolve",
@@ -282,7 +286,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 		clear(first.queries)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // simulates that a second has passed
+		resolver.mu.Lock() // so that a new lookup may start, as after lookupInterval
 		resolver.names[name].startedAt = time.Time{}
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
@@ -295,8 +299,8 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	}
 }
 
-// Without a name server in resolv.conf the resolver sends queries to localhost, which refuses
-// them.
+// Without a name server in resolv.conf the resolver sends queries to localhost, where no name
+// server listens.
 func TestLookupsWithoutANameServerFail(t *testing.T) {
 	if !runsInNamespace(t, "options timeout:1 attempts:1\n") {
 		return

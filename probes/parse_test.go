@@ -356,8 +356,8 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	}
 }
 
-// For any text Parse does not panic, and an error names the wrong word. If every word of a
-// valid text is put in quotes, the target stays the same.
+// For any text Parse does not panic, and each error passes namesWord. If every word of a valid
+// text is put in quotes, Parse returns the same target.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -399,7 +399,7 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
-		require.NoError(t, err, "a name that Parse derives is valid for name=")
+		require.NoError(t, err, "the name of a target must be valid for name=")
 		require.Equal(t, target.Name, named.Name)
 	})
 }
@@ -412,8 +412,8 @@ func unwrapErrs(err error) []error {
 	return []error{err}
 }
 
-// namesWord reports whether a message contains a word of the text (an option, a scheme or
-// the name of the command), or is about the whole text.
+// namesWord reports whether a message names a part of the text (an option, a scheme or the
+// command), or is one of the messages about the whole text.
 func namesWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
@@ -438,7 +438,7 @@ func namesWord(message, text string) bool {
 	return false
 }
 
-// splitWords returns a quoted word unchanged.
+// splitWords removes the quotes that the function quote adds, and changes nothing else.
 func FuzzSplitQuotedWords(f *testing.F) {
 	f.Add("a b", "'")
 	f.Add(`\`, "\n")
@@ -460,7 +460,7 @@ func FuzzSplitQuotedWords(f *testing.F) {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // The test puts a secret at every place of a URL or an option that may hold a secret, next
-// to any text. No name or error may contain the secret.
+// to text from the fuzzer. No name or error may contain the secret.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x", 0)
@@ -496,7 +496,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // the space may be quoted, and so part of the path
+				continue // the space may be quoted and belong to the path, which names show
 			}
 			target, err := Parse(text, u)
 			if err != nil {

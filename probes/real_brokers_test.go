@@ -31,11 +31,11 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	}
 	d := startCommand(t, cmd)
 	d.waitForLine(0, "Ready to start client connection listeners")
-	w.waitFor("ready") // RabbitMQ opens its port last, so the wait sees no other error
+	w.waitFor("ready") // RabbitMQ opens its port last, so no attempt fails with another error
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
-	// The last action, see unusualLines, is a connection with a version that the server
-	// does not support.
+	// unusualLines waits for the log line of this last action: a connection with a version of
+	// AMQP that the server does not support.
 	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
 	logged := d.unusualLines(seen, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
@@ -57,7 +57,7 @@ func TestServerNATSLogsNothing(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "Server is ready")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the last action, see unusualLines
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // unusualLines waits for the log line of this last action
 		assert.Empty(t, d.unusualLines(seen, "Trapped|[Rr]eload"))
 		d.stop()
 	}
@@ -76,8 +76,8 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // the last action, see unusualLines
-		// Mosquitto logs the usual lines for every client.
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // unusualLines waits for the log line of this last action
+		// Mosquitto logs the lines that match usual for every client.
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

@@ -28,7 +28,7 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 		argv = append(argv, "-c", s)
 	}
 	d := c.account.start(t, argv...)
-	d.killSignal = syscall.SIGQUIT // the server's children are in other process groups; on SIGQUIT it ends them too
+	d.killSignal = syscall.SIGQUIT // the server's children are in other process groups; on SIGQUIT the server ends them
 	return d
 }
 
@@ -57,7 +57,7 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assert.Equal(t, "no response", c.pgIsready(t))
 
 	// The server starts with a recovery from an archive. The restore command reads the FIFO,
-	// and so blocks until the test opens it.
+	// which blocks until the test opens the FIFO for writing.
 	fifo := filepath.Join(c.dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
 	released := filepath.Join(c.dir, "released")
@@ -69,7 +69,7 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assertNotReady(t, url, "still starting up")
 	assertNotReady(t, strings.Replace(url, "postgres:", "postgresql:", 1)+"/app?sslmode=disable", "still starting up")
 	assert.Equal(t, "rejecting connections", c.pgIsready(t))
-	d.waitForLine(0, "FATAL: +the database system is starting up") // the server logs every attempt, including those of pg_isready
+	d.waitForLine(0, "FATAL: +the database system is starting up") // the server logs every attempt, as it logs every run of pg_isready
 
 	c.write(t, "released", "")
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
@@ -79,7 +79,7 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assert.Equal(t, "accepting connections", c.pgIsready(t))
 	d.waitForLine(0, "ready to accept connections")
 
-	// A smart shutdown waits until the open session ends.
+	// On SIGTERM the server waits until the open session ends (smart shutdown).
 	c.writeHBA(t, "host all all 127.0.0.1/32 trust")
 	seen := d.logLength()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
@@ -162,7 +162,7 @@ func TestServerPostgresThatRequiresTLSLogsNothing(t *testing.T) {
 	}
 	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	const plain = `no pg_hba.conf entry .* user "marker", .* no encryption`
-	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "the server logs only the last attempt, because it does not use TLS")
+	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "the server may log only the last attempt, which does not use TLS")
 }
 
 func TestServerPostgresWithTooManyClientsIsReady(t *testing.T) {

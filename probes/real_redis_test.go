@@ -25,13 +25,14 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	startWaiting(t, url).waitFor("ready", "connection refused")
 	seen := d.waitForLine(0, "Ready to accept connections")
 	probeSeveralTimes(t, url)
-	probeSeveralTimes(t, fmt.Sprintf("redis://%s:%s", host, port)) // the reply is -DENIED: protected mode
+	probeSeveralTimes(t, fmt.Sprintf("redis://%s:%s", host, port)) // the server replies -DENIED, because in protected mode it rejects remote clients
 	require.Contains(t, cli("DEBUG", "POPULATE", "50000"), "OK")
 	require.Contains(t, cli("SAVE"), "OK")
 	assert.Empty(t, d.unusualLines(seen, "DB saved on disk"))
 	d.stop()
 
-	// Loading takes a millisecond per key. After every KiB the server replies to clients.
+	// Loading takes a millisecond per key. Each time the server has loaded 1 KiB, it replies to
+	// clients.
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)

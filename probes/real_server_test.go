@@ -22,11 +22,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in real_*_test.go probe servers from Debian's packages in all their states: not
-// running, starting, ready. They also read the servers' logs, in which a probe must not
-// cause errors.
+// The tests in real_*_test.go probe servers from Debian's packages that are not running, are
+// starting, or are ready. They also check that a probe does not make a server log errors.
 
-// findProgram finds a server's program by its paths in Debian, which may be patterns.
+// findProgram returns the path of a server's program. patterns are its paths in Debian, in the
+// syntax of filepath.Glob.
 func findProgram(t *testing.T, name string, patterns ...string) string {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -62,7 +62,7 @@ func (a account) run(t *testing.T, argv ...string) string {
 	return string(out)
 }
 
-// write creates a file that the account can read.
+// write creates a file that the account can read, and returns the path of the file.
 func (a account) write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(a.dir, name)
@@ -78,8 +78,8 @@ func (a account) start(t *testing.T, argv ...string) *daemon {
 	return startCommand(t, a.command(argv...))
 }
 
-// accountOf returns the account that Debian's package uses for the server, or this user if
-// the test does not run as root.
+// accountOf returns the account with this name, which Debian's package creates for the server.
+// If the test does not run as root, accountOf returns the user of the test.
 func accountOf(t *testing.T, name string) account {
 	t.Helper()
 	a := account{os.Getuid(), os.Getgid(), t.TempDir()}
@@ -106,7 +106,7 @@ type daemon struct {
 	mu       sync.Mutex
 	lines    []string // the lines of the log
 	logEnded bool
-	changed  chan struct{} // closed and replaced after every line, and at the end of the log
+	changed  chan struct{} // closed and replaced after every line; closed at the end of the log
 }
 
 func (d *daemon) addLine(line string) {
@@ -138,7 +138,7 @@ func (d *daemon) stop() {
 
 func (d *daemon) logLength() int { return len(d.linesSince(0)) }
 
-// linesSince returns the lines of the log from index first on.
+// linesSince returns the lines of the log that have at least the index first.
 func (d *daemon) linesSince(first int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,8 +169,8 @@ func (d *daemon) waitForLogEnd() {
 	d.waitForLog(func(_ []string, ended bool) bool { return ended })
 }
 
-// waitForLine waits for a line of the log that matches pattern, from index first on. It
-// returns the index after that line.
+// waitForLine waits for a line of the log that matches pattern and has at least the index
+// first. It returns the index after that line.
 func (d *daemon) waitForLine(first int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
@@ -188,9 +188,10 @@ func (d *daemon) waitForLine(first int, pattern string) int {
 	return first + 1
 }
 
-// unusualLines returns the lines of the log from index first up to one that matches
-// pattern, without lines that match one of usual. The last action of the test must cause
-// the line that matches pattern. Then all earlier actions are logged before it.
+// unusualLines waits for a line of the log that matches pattern. It returns the lines from the
+// index first to the line before that, except those that match one of usual. The last action
+// of the test must cause the line that matches pattern, so that the lines of all earlier
+// actions come before it.
 func (d *daemon) unusualLines(first int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.waitForLine(first, pattern)
@@ -200,7 +201,7 @@ func (d *daemon) unusualLines(first int, pattern string, usual ...string) []stri
 }
 
 // startCommand starts a server and stops it at the end of the test. If the test has failed,
-// the log of the server is printed.
+// the log of the server is printed too.
 func startCommand(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	read, write, err := os.Pipe()
@@ -266,7 +267,7 @@ func startWaiting(t *testing.T, text string) *backgroundWait {
 	return w
 }
 
-// assertRefused asserts that a target refuses connections.
+// assertRefused asserts that a target's server refuses connections.
 func assertRefused(t *testing.T, text string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
@@ -274,8 +275,9 @@ func assertRefused(t *testing.T, text string) {
 	assert.True(t, classify(err).isCheap())
 }
 
-// assertNotReady asserts that a server reports that it is not ready. Such a server must be
-// probed less often than one that refuses connections.
+// assertNotReady asserts that an attempt fails with the error want, because the server reports
+// that it is not ready. The failure must be classified as wrongAnswer: such a server is probed
+// less often than a server that refuses connections.
 func assertNotReady(t *testing.T, text, want string) {
 	t.Helper()
 	err := ask(t, text, ForWait)
@@ -283,8 +285,8 @@ func assertNotReady(t *testing.T, text, want string) {
 	assert.Equal(t, wrongAnswer, classify(err))
 }
 
-// probeSeveralTimes probes a ready server five times, because some effects of an attempt
-// accumulate in the server.
+// probeSeveralTimes probes a ready server five times, because some servers block a client only
+// after several failed connections.
 func probeSeveralTimes(t *testing.T, text string) {
 	t.Helper()
 	for range 5 {

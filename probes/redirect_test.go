@@ -27,7 +27,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		var n int
 		fmt.Sscanf(r.URL.Path, "/%d", &n)
 		if n > 11 {
-			n = 0 // the path is a status
+			n = 0 // the path is /404, not a number of redirects
 		}
 		switch {
 		case n > 0:
@@ -67,7 +67,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		text string
 		use  Use
 		want string // the error
-		last string // the last request
+		last string // the last request; "": it is not checked
 	}{
 		{"%s/10", ForWait, "", "GET /0  " + host + " "},
 		{"%s/11", ForWait, "more than 10 redirects", "GET /1  " + host + " "},
@@ -106,12 +106,11 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 	}
 }
 
-// A receivedRequest is a request as a server has received it. The values of the target's
-// headers start with "mine", see userOptions.
+// A receivedRequest is a request as a server has received it.
 type receivedRequest struct {
 	method, path, body, host string
-	mine                     []string // names of headers with values of the target
-	certificate              bool
+	mine                     []string // the headers with a value of userOptions, and Authorization
+	certificate              bool     // whether the client sent a certificate
 }
 
 // A requestRecorder records requests.
@@ -148,9 +147,11 @@ func (c *requestRecorder) record(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// userOptions are a target's options for the request. All their values are "mine".
 const userOptions = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
 
-// A redirect to another port, or from https to http, is followed with a GET or HEAD.
+// The two servers have different ports, so the probe follows the redirect with a GET or HEAD
+// that contains nothing of the target's options.
 func TestRedirectToAnotherOriginSendsNothingOfTheTarget(t *testing.T) {
 	for _, scheme := range []string{"http to http", "http to https", "https to http", "https to https"} {
 		from, to, _ := strings.Cut(scheme, " to ")
@@ -205,8 +206,8 @@ func TestRedirectToTheSameOriginSendsTheWholeRequest(t *testing.T) {
 	}
 }
 
-// The second server redirects back to the scheme and port of the target. That server chose
-// the URL, so the request must not carry anything of the target.
+// The second server redirects back to the first one. Because the second server has chosen this
+// URL, the request must contain nothing of the target's options.
 func TestRedirectBackToTheFirstOriginSendsNothingOfTheTarget(t *testing.T) {
 	var first, second requestRecorder
 	var a, b string
@@ -317,7 +318,7 @@ func TestRedirectKeepsTrustOnTheSameOriginOrToTLSOnTheDefaultPorts(t *testing.T)
 	}
 }
 
-// The hint explains that parts of the request were not sent.
+// hintRedirected explains that after the redirect parts of the request were not sent.
 func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })
@@ -333,7 +334,8 @@ func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	assert.Equal(t, hintForStatus(401), Hint(ask(t, "header='Authorization: x' "+b, ForWait)))
 }
 
-// Browsers escape such characters too.
+// A server may leave characters in the Location header unescaped. The probe escapes them, as
+// browsers do.
 func TestRedirectToAnUnescapedURLIsEscaped(t *testing.T) {
 	var got requestRecorder
 	url := serveHTTP(t, got.record(func(w http.ResponseWriter, r *http.Request) {

@@ -90,9 +90,9 @@ func TestLookupReturnsTheLastAddressesWhileANewLookupRuns(t *testing.T) {
 			time.Sleep(2*time.Second - took)
 		}
 		look(300*time.Millisecond, "10.0.0.1")
-		look(0, "10.0.0.1")                                 // starts the second lookup
-		look(0, "10.0.0.2")                                 // starts the third lookup, which fails
-		look(0, "10.0.0.2")                                 // the failure has kept the addresses; this call starts the fourth lookup, in which the name does not exist
+		look(0, "10.0.0.1")                                 // starts the second lookup and does not wait for it
+		look(0, "10.0.0.2")                                 // the second lookup has ended; this call starts the third, which fails
+		look(0, "10.0.0.2")                                 // the addresses are kept after the failure; this call starts the fourth lookup, in which the name does not exist
 		look(300*time.Millisecond, "name does not resolve") // no addresses are left, so the call waits for the fifth lookup
 	})
 }
@@ -118,8 +118,8 @@ func TestLookupContinuesWhenTheAttemptEnds(t *testing.T) {
 	})
 }
 
-// A hook may run long after the wait. It uses an old address only if the resolver does not
-// respond within a second.
+// A hook may run hours after the wait. Lookup returns an old address only if a new lookup takes
+// longer than a second.
 func TestLookupWaitsIfTheAddressesAreOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, now := time.Duration(0), parseAddrs("10.0.0.1")
@@ -189,7 +189,8 @@ func TestDNSUsesTheResultOfTheLookupOfAnEarlierAttempt(t *testing.T) {
 	})
 }
 
-// An attempt for /readyz may be made hours after the one before.
+// Two attempts for /readyz may be hours apart. The second attempt must not use the result of the
+// lookup that the first attempt has started.
 func TestDNSUsesNoOldResultOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := false

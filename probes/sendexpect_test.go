@@ -61,7 +61,7 @@ func TestSendAndExpectOverTCPAndUnix(t *testing.T) {
 				assert.EqualError(t, err, test.want, test.options)
 			}
 		}
-		// The data of a hook arrives although the hook does not wait for a response.
+		// The server receives the data of a hook although the hook does not wait for a response.
 		require.NoError(t, RunHook(t.Context(), parse(t, `send='REPORT\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "REPORT", <-reported)
 	}

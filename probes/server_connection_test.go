@@ -31,7 +31,7 @@ func TestServerThatClosesWithinItsResponseIsNotReady(t *testing.T) {
 			response.Store(test.response[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects twice, so there are several errors
+				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects a second time, so the error may be another one
 				continue
 			}
 			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.response[:n])
@@ -66,7 +66,7 @@ func TestServerResponseIsReadUpToALimit(t *testing.T) {
 				}
 			})
 			assert.NoError(t, ask(t, test.scheme+"://"+address, ForWait), "%s %.80q", test.scheme, test.response)
-			assert.Less(t, sent.Load(), int64(64<<20), "%s: ten times what the kernel's buffers hold", test.scheme)
+			assert.Less(t, sent.Load(), int64(64<<20), "%s: the probe must stop reading; the kernel's buffers hold about a tenth of this limit", test.scheme)
 		}
 	}
 }
@@ -127,7 +127,8 @@ func TestServerConnectionIsNotReset(t *testing.T) {
 	}
 }
 
-// A server that closes a connection before it has read everything resets the connection.
+// If a server closes a connection before it has read all data, the kernel resets the
+// connection. The probe must still read the server's response.
 func TestServerResponseIsReadBeforeAReset(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		io.WriteString(conn, "-ERR max number of clients reached\r\n")

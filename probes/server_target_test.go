@@ -67,7 +67,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 	}
 }
 
-// Only PostgreSQL gets the user and the database.
+// No server may get the password. Only a PostgreSQL server gets the user and the database.
 func TestServerGetsNoPassword(t *testing.T) {
 	responses := map[string]string{"mysql": greeting("8.4.0"), "nats": "INFO {}\r\n"}
 	for _, test := range serverResponses {
@@ -92,8 +92,8 @@ func TestServerGetsNoPassword(t *testing.T) {
 	}
 }
 
-// recordBytes starts a server that responds at once. When a client has closed its
-// connection, received gets all that it has sent.
+// recordBytes starts a server that sends response to each client at once. When a client has
+// closed its side of the connection, received gets all bytes that the client has sent.
 func recordBytes(t *testing.T, response string) (address string, received <-chan string) {
 	t.Helper()
 	bytes := make(chan string, 1)
@@ -126,7 +126,8 @@ func TestServerPostgresGetsUserAndDatabaseAsFromLibpq(t *testing.T) {
 	}
 }
 
-// The URLs contain a password next to any text. No name or error may contain it.
+// The URLs contain a password next to text from the fuzzer. No name or error may contain the
+// password.
 func FuzzServerSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	f.Add("host:80", "/p", "x")

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting returns the greeting of a MariaDB server.
+// greeting returns the greeting of a MariaDB server with this version.
 func greeting(version string) string {
 	packet := "\x0a" + version + "\x00\x1d\x00\x00\x00oV@{m2P|\x00\xfe\xf7\x08\x02\x00\xff\x81\x15" + strings.Repeat("\x00", 6) +
 		"\x1d\x00\x00\x00D'.*P{Si7uh,\x00mysql_native_password\x00"
@@ -148,7 +148,8 @@ var serverResponses = []struct{ scheme, response, want string }{
 // serverSchemes are the schemes whose probe is a serverProbe.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
-// assertResult compares the result of an attempt with the expected one.
+// assertResult asserts that the error of an attempt is want. If want is "", the attempt must have
+// succeeded.
 func assertResult(t *testing.T, want string, err error, what ...any) {
 	t.Helper()
 	if want == "" {
@@ -197,8 +198,8 @@ func (c cannedConn) SetDeadline(time.Time) error { return nil }
 
 func (c cannedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// For any response a probe does not panic, its error contains no data from the server, and
-// only a response like those of ready servers counts as ready.
+// For any response a probe does not panic, and its error contains no data from the server. Only
+// a response that matches the scheme's pattern in ready may count as ready.
 func FuzzServerResponses(f *testing.F) {
 	for _, test := range serverResponses {
 		f.Add(test.response)

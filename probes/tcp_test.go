@@ -33,7 +33,8 @@ func TestTCPTimesOutOrTriesTheNextAddressIfPacketsAreDropped(t *testing.T) {
 	target := parse(t, "tcp://"+full.String(), ForWait)
 	assert.EqualError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}), "timed out after 200ms")
 
-	// 127.0.0.3, because on 127.0.0.1 another process may use this port.
+	// The second server listens on 127.0.0.3, because on 127.0.0.1 another process may use this
+	// port.
 	listen(t, "tcp", fmt.Sprintf("127.0.0.3:%d", full.Port()), func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.0 204 No Content\r\n\r\n")
 		readUntilClosed(conn)
@@ -48,7 +49,7 @@ func TestTCPTimesOutOrTriesTheNextAddressIfPacketsAreDropped(t *testing.T) {
 func TestTCPTriesEveryAddressOfAName(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0", readUntilClosed)
 	var list []string
-	for i := range 30 { // these refuse connections
+	for i := range 30 { // these addresses refuse connections
 		list = append(list, fmt.Sprintf("127.0.0.%d", 2+i))
 	}
 	target := parse(t, fmt.Sprintf("tcp://db:%d", l.Addr().(*net.TCPAddr).Port), ForWait)

@@ -31,8 +31,8 @@ type issuer struct {
 	key  *ecdsa.PrivateKey
 }
 
-// sign writes NAME.pem and NAME.key. If the issuer has no certificate, the new one is
-// self-signed.
+// sign writes a new certificate to NAME.pem and its key to NAME.key. If the issuer has no
+// certificate itself, the new certificate is self-signed.
 func (a *issuer) sign(name string, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
@@ -192,7 +192,7 @@ func TestOptionFilesAreReadAtEachAttemptIfTheyAreRegular(t *testing.T) {
 
 	err := ask()
 	assert.EqualError(t, err, "cannot read the file of ca=: no such file")
-	assert.True(t, classify(err).isCheap(), "no server is contacted")
+	assert.True(t, classify(err).isCheap(), "a failed read is cheap, because no server is contacted")
 	writeFile(t, path, readFile(t, a.path("ca.pem")))
 	assert.NoError(t, ask())
 	writeFile(t, path, readFile(t, newIssuer(t).path("ca.pem")))
@@ -213,11 +213,11 @@ func TestOptionFilesAreReadAtEachAttemptIfTheyAreRegular(t *testing.T) {
 	require.NoError(t, os.Symlink("/dev/zero", path))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink("ca.pem", path)) // as in a mounted Secret
+	require.NoError(t, os.Symlink("ca.pem", path)) // files of a Secret that Kubernetes mounts are symbolic links too
 	assert.NoError(t, ask())
 }
 
-// An image from scratch has no CA certificates.
+// A container image that is built FROM scratch has no CA certificates.
 func TestTLSWithoutCACertificatesHasItsOwnError(t *testing.T) {
 	if !runsInChild(t, 0, noCA+"=1") {
 		return

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fakeProbe calls result with the number of the attempt, from 1.
+// A fakeProbe is a Probe whose attempts return the error of result. The argument n of result is
+// the number of the attempt, from 1.
 type fakeProbe struct {
 	attempts int
 	result   func(ctx context.Context, n int) error
@@ -27,7 +28,7 @@ func (f *fakeProbe) Ask(ctx context.Context, a Attempt) error {
 	return f.result(ctx, f.attempts)
 }
 
-// fakeTarget returns a target with the defaults of Parse.
+// fakeTarget returns a target with a fakeProbe and the defaults of Parse.
 func fakeTarget(name string, result func(ctx context.Context, n int) error) Target {
 	return Target{Name: name, Probe: &fakeProbe{result: result}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
@@ -57,7 +58,8 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// recordUpdates returns a function that appends a line for each update except TargetTried.
+// recordUpdates returns a function that appends to lines a line for each update except
+// TargetTried.
 func recordUpdates(lines *[]string) func(Update) {
 	return func(u Update) {
 		at := u.Elapsed.Truncate(time.Second)
@@ -173,7 +175,7 @@ func TestWaitReturnsTheCauseOfItsContext(t *testing.T) {
 		assert.Equal(t, 2*time.Second, time.Since(begun))
 		var pending *PendingError
 		require.ErrorAs(t, err, &pending)
-		require.Len(t, pending.Pending, 3, "a signal skips no optional target")
+		require.Len(t, pending.Pending, 3, "a signal does not skip an optional target")
 		assert.Equal(t, 1, pending.Pending[0].Attempts)
 		assert.EqualError(t, pending.Pending[0].Last, "no answer yet")
 		assert.EqualError(t, pending.Pending[1].Last, "connection refused", "the error of an interrupted attempt is not recorded")
