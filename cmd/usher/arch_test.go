@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// buildFor builds usher for a processor, as the Makefile does.
+// buildFor builds usher for a processor (GOARCH), as the Makefile does.
 func buildFor(t *testing.T, arch string, ldflags string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "usher")
@@ -23,7 +23,8 @@ func buildFor(t *testing.T, arch string, ldflags string) string {
 }
 
 // The signal handlers and the entry point are assembly code, so arm64 has its own versions
-// of them. Usher runs under qemu's user mode, and the app on this machine's processor.
+// of them. qemu's user mode runs usher for arm64, and the app is a program for this
+// machine's processor.
 func TestArm64(t *testing.T) {
 	t.Parallel()
 	qemu, err := exec.LookPath("qemu-aarch64-static")
@@ -53,8 +54,9 @@ func TestArm64(t *testing.T) {
 	assert.Equal(t, 3, app.code())
 }
 
-// On other processors usher receives signals by os/signal. The test covers all processors
-// of a release except 386, because Go programs for 386 do not run under qemu's user mode.
+// On processors other than amd64 and arm64, usher receives signals by os/signal. The test
+// covers all other processors of a release except 386, because Go programs for 386 do not
+// run under qemu's user mode.
 func TestOtherProcessors(t *testing.T) {
 	t.Parallel()
 	for arch, emulator := range map[string]string{"arm": "qemu-arm-static", "ppc64le": "qemu-ppc64le-static",

@@ -18,9 +18,10 @@ import (
 // The tests in this file run usher without things that a container may lack: files,
 // mounts, capabilities, system calls, descriptors, memory or a reader of usher's log.
 
-// bare returns a launcher whose process has root, made by bareRoot, as its root directory.
-// mounts are names of options of "puppet launch": "proc" and "dev" mount a file system
-// below root, "readonly" makes root itself read-only. inherit are further options.
+// bare returns a launcher whose process has root, a directory made by bareRoot, as its root
+// directory. mounts holds names of options of "puppet launch": "proc" and "dev" mount a
+// file system below root, "readonly" makes root itself read-only. inherit holds further
+// options of "puppet launch".
 func bare(root string, mounts []string, inherit ...string) launcher {
 	options := []string{"bind=" + root}
 	for _, mount := range mounts {
@@ -30,7 +31,7 @@ func bare(root string, mounts []string, inherit ...string) launcher {
 	return launcher{mounts: true, inherit: append(options, inherit...), env: []string{"PATH=/bin:/usr/bin"}}
 }
 
-// mountPoints are the values of the options in mounts, relative to root.
+// mountPoints holds the mount point of each option in mounts, relative to root.
 var mountPoints = map[string]string{"proc": "proc", "dev": "dev", "readonly": ""}
 
 // bareRoot makes the root directory for bare: usher, a static busybox, and links for
@@ -137,8 +138,9 @@ func TestErrorsInABareContainer(t *testing.T) {
 	}
 }
 
-// The container has a limit of ten processes and threads, and of 16 MiB of memory. Usher
-// waits for many targets and copies much output. File targets need two threads more.
+// Usher waits for many targets and copies much output in a container with 16 MiB of memory
+// and a limit of ten processes and threads. With file targets the limit is twelve, because
+// they need two more threads.
 func TestDockerTightLimits(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

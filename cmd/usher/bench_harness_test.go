@@ -69,8 +69,9 @@ func newBench(t *testing.T) *bench {
 // candidate is one of the programs that the benchmark compares.
 type candidate struct{ name, path string }
 
-// argv returns the command line, up to the app's, with which the candidate waits for the
-// targets. It returns nil if the candidate cannot wait for them.
+// argv returns the command line with which the candidate waits for the targets. The caller
+// appends the command line of the app. argv returns nil if the candidate cannot wait for
+// the targets.
 func (c *candidate) argv(targets []string) []string {
 	args := []string{c.path}
 	for n, t := range targets {
@@ -82,7 +83,7 @@ func (c *candidate) argv(targets []string) []string {
 			args = append(args, "-timeout", "60s", "-wait", t)
 		case c.name == "wait-for-it" && isTCP && n == 0:
 			args = append(args, "-q", "-t", "60", addr)
-		case c.name == "wait-for-it" && isTCP: // it takes one target, so its command is another wait-for-it for the next target
+		case c.name == "wait-for-it" && isTCP: // it takes only one target, so it executes another wait-for-it, which waits for the next target
 			args = append(args, "--", c.path, "-q", "-t", "60", addr)
 		default:
 			return nil
@@ -145,11 +146,11 @@ func (b *bench) fail(row string, c *candidate, err error) {
 	}
 }
 
-// instance is a started candidate with an app.
+// instance is a candidate that runs as PID 1 and starts an app.
 type instance struct {
 	cmd             *exec.Cmd
 	in, out         *os.File // pipes to the app's stdin and from its stdout
-	executed, began int64    // times of the init's execve, and of the start of the app's main
+	executed, began int64    // the time of the init's execve, and the time at which the app's main started
 }
 
 // launch starts argv as PID 1, with the app and its arguments appended. how is the role of
@@ -201,8 +202,8 @@ func (i *instance) end() {
 	i.out.Close()
 }
 
-// number returns a number from a file in /proc/PID of the init, by its name. The number
-// follows the name, or is in the same column of the next line (net/snmp).
+// number returns the number with the given name from a file in /proc/PID of the init. The
+// number follows the name, or is in the same column of the next line (net/snmp).
 func (i *instance) number(file, name string) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", i.cmd.Process.Pid, file))
 	lines := strings.Split(string(text), "\n")
@@ -252,8 +253,8 @@ func now() int64 {
 	return t.Nano()
 }
 
-// dependency is a TCP port that refuses connections until listen is called. Then it is an
-// HTTP server that responds with 200 if ready is set, else with 503.
+// dependency is a TCP port that refuses connections until listen is called. From then on it
+// is an HTTP server that responds with 200 if ready is set, else with 503.
 type dependency struct {
 	t        *testing.T
 	fd       int
@@ -353,7 +354,7 @@ func (b *bench) verdict(row string, g benchGoal) string {
 	return text + ": no, " + about(is)
 }
 
-// about formats a number with three significant digits, and a large or whole number without
+// about formats a number with three significant digits. A large or whole number gets no
 // decimal places.
 func about(x float64) string {
 	switch {

@@ -86,7 +86,7 @@ const (
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
 	idleWindow  = 20 * time.Second // "20 s" is also a part of the rows' names
-	timeout     = 10 * time.Second // a candidate that takes longer is removed from the row
+	timeout     = 10 * time.Second // if the app writes no record for this long, its candidate is removed from the row
 )
 
 // benchRows are the rows of the table, in order.
@@ -115,7 +115,8 @@ var benchRows = []struct {
 	{"200 HTTP", "ms", []benchGoal{{0.8, "dockerize"}}},
 }
 
-// benchGoal is the maximum of usher's number, or if peer is set, of its ratio to peer's.
+// benchGoal is a maximum. If peer is empty, it limits usher's number, else the ratio of
+// usher's number to the number of peer.
 type benchGoal struct {
 	most float64
 	peer string
@@ -154,7 +155,7 @@ func (b *bench) start(row string) func(*candidate, *instance) error {
 	return func(c *candidate, i *instance) error {
 		b.add(row, c, float64(i.began-i.executed)/1e6)
 		if i.began-i.executed > int64(time.Second) {
-			b.removed[row+c.name] = true // too slow for more rounds
+			b.removed[row+c.name] = true // the candidate is too slow for more rounds
 		}
 		return nil
 	}
@@ -257,8 +258,9 @@ func (b *bench) idle() {
 	}
 }
 
-// waiting starts all candidates of a round at once, each with its own dependency, because
-// waiting candidates mostly sleep. Then it changes the dependencies at the planned times.
+// waiting starts all candidates of a round at the same time, each with its own dependency.
+// They do not disturb each other, because waiting candidates mostly sleep. Then waiting
+// changes the dependencies at the planned times.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent
@@ -289,7 +291,8 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts adds a number of attempts per second. A candidate without any attempt fails.
+// attempts adds the number of attempts per second if there were n attempts in the given
+// time. If there was no attempt, it removes the candidate from the row.
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
 		b.fail(row, c, errors.New("no attempt"))
@@ -309,8 +312,8 @@ type benchEvent struct {
 func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan []benchEvent, end func()) {
 	dep, how, ready := newDependency(b.t), "launch", int64(0)
 	if row == "attempts, refused" {
-		// In a new network namespace the kernel counts the connections of the
-		// candidate only.
+		// In a new network namespace the kernel counts only the connections of the
+		// candidate.
 		how = "launch-lo"
 	}
 	if row == "attempts, 503" {

@@ -16,8 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited holds the limits of a cgroup, which its processes share. A field that is
-// zero sets no limit.
+// limited holds the limits for all processes of a cgroup together. 0 means no limit.
 type limited struct {
 	pids   int // processes and threads; zombies count until they are reaped
 	memory int // bytes, and no swap
@@ -56,8 +55,8 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 	return g
 }
 
-// argv puts a shell before a command. The shell enters the cgroup and then executes
-// the command, so that the command never runs outside of the cgroup.
+// argv returns a command line that executes argv in the cgroup. A shell enters the cgroup
+// before it executes argv, so argv never runs outside the cgroup.
 func (g *cgroup) argv(argv ...string) []string {
 	all := []string{"/bin/sh", "-c", `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"`, "sh"}
 	for _, dir := range g.dirs {

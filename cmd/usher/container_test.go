@@ -25,18 +25,19 @@ func needDocker(t *testing.T) {
 	}
 }
 
-// engine is the command that runs containers, such as docker, with its first arguments.
+// engine is the beginning of a command line, such as docker with its global options.
 type engine []string
 
 var docker = engine{"docker"}
 
-// start starts a command. If merged, the reader of its stdout reads its stderr too.
+// start starts a command of the engine. If merged is true, the command writes stderr to the
+// same pipe as stdout.
 func (e engine) start(t *testing.T, merged bool, args ...string) *process {
 	t.Helper()
 	return launcher{hostPID: true, merged: merged}.start(t, slices.Concat(e, args)...)
 }
 
-// run runs a command that must succeed, and returns its stdout.
+// run runs a command of the engine, which must succeed, and returns its stdout.
 func (e engine) run(t *testing.T, stdin io.Reader, args ...string) string {
 	t.Helper()
 	stdout, stderr, code := e.output(t, stdin, args...)
@@ -44,20 +45,20 @@ func (e engine) run(t *testing.T, stdin io.Reader, args ...string) string {
 	return stdout
 }
 
-// output runs a command, and returns what it has printed and its exit code.
+// output runs a command of the engine, and returns its output and its exit code.
 func (e engine) output(t *testing.T, stdin io.Reader, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	return launcher{hostPID: true, stdin: stdin}.run(t, slices.Concat(e, args)...)
 }
 
-// succeeds runs a command, and reports whether it succeeded.
+// succeeds runs a command of the engine, and reports whether it exited with 0.
 func (e engine) succeeds(t *testing.T, args ...string) bool {
 	t.Helper()
 	_, _, code := e.output(t, nil, args...)
 	return code == 0
 }
 
-// cleanup runs a command at the end of the test. The command may fail.
+// cleanup runs a command of the engine at the end of the test. The command may fail.
 func (e engine) cleanup(t *testing.T, args ...string) {
 	t.Cleanup(func() { e.succeeds(t, args...) })
 }
@@ -69,10 +70,10 @@ type container struct {
 	id string
 }
 
-// createContainer makes a container from arguments of docker create, without a network,
-// and removes it at the end of the test. The container's log is not rotated, because
-// "docker logs --follow" of Docker 20.10 misses lines when a log is rotated twice while
-// the command reads it.
+// createContainer makes a container with the arguments words of docker create, and removes
+// it at the end of the test. The container has no network unless words has --network. Its
+// log is not rotated, because "docker logs --follow" of Docker 20.10 misses lines when a
+// log is rotated twice while the command reads it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
 	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}
@@ -140,13 +141,13 @@ func (c *container) exec(words ...string) string {
 	return c.run(c.T, nil, append([]string{"exec", c.id}, words...)...)
 }
 
-// try runs a command in the container, and reports whether it succeeds.
+// try runs a command in the container, and reports whether it exited with 0.
 func (c *container) try(words ...string) bool {
 	c.Helper()
 	return c.succeeds(c.T, append([]string{"exec", c.id}, words...)...)
 }
 
-// logs returns what the container has written so far.
+// logs returns the output of the container so far.
 func (c *container) logs() (stdout, stderr string) {
 	c.Helper()
 	stdout, stderr, code := c.output(c.T, nil, "logs", c.id)
@@ -156,8 +157,8 @@ func (c *container) logs() (stdout, stderr string) {
 	return stdout, stderr
 }
 
-// stdout returns a reader of the container's stdout, which continues until the container
-// exits. Each line begins with the time at which the engine received the line.
+// stdout returns a reader of the container's stdout. The reader gets end of file when the
+// container exits. Each line begins with the time at which the engine received it.
 func (c *container) stdout() *reader {
 	c.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // not a pipe, because an unread pipe would block the command
@@ -167,13 +168,13 @@ func (c *container) stdout() *reader {
 	return l.start(c.T, slices.Concat(c.engine, []string{"logs", "--follow", "--timestamps", c.id})...).stdout
 }
 
-// all returns a reader of the container's stdout and stderr, like stdout.
+// all returns a reader like that of stdout, for stdout and stderr of the container.
 func (c *container) all() *reader {
 	c.Helper()
 	return c.start(c.T, true, "logs", "--follow", "--timestamps", c.id).stdout
 }
 
-// timeOf returns the time at the beginning of a line from a reader of stdout or all.
+// timeOf returns the time at the beginning of a line that was read from stdout or all.
 func timeOf(t *testing.T, line string) time.Time {
 	t.Helper()
 	stamp, _, _ := strings.Cut(line, " ")
@@ -183,7 +184,8 @@ func timeOf(t *testing.T, line string) time.Time {
 }
 
 // waitUntilReaped waits until usher, sleep and ps are the only processes. It waits because
-// a child may still be exiting when its parent has exited. A zombie would never disappear.
+// a child may still be exiting when its parent has exited. If usher does not reap a zombie,
+// the test fails after patience.
 func (c *container) waitUntilReaped() {
 	c.Helper()
 	var list string

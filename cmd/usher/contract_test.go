@@ -37,7 +37,7 @@ func contract(t *testing.T) map[string][]string {
 // words returns the words of all rows.
 func words(rows []string) []string { return strings.Fields(strings.Join(rows, " ")) }
 
-// pages are the texts that describe usher and are written by hand, except their tables.
+// pages holds the texts that describe usher. They are written by hand, except their tables.
 type pages struct{ help, man, readme, supervisor string }
 
 func readPages(t *testing.T) pages {
@@ -52,7 +52,7 @@ func readPages(t *testing.T) pages {
 
 // ---- the flag table
 
-// samples are valid values of flags, by the placeholder of the flag table.
+// samples holds a valid value for each placeholder in the flag table.
 var samples = map[string]string{"TARGET": "true", "D": "1s", "SIG": "QUIT", "ADDR": ":8086", "FROM:TO": "HUP:USR1",
 	"N,...": "143", "text|json": "text", "FILE": "/x", "PATH": "/x", "": "true"}
 
@@ -102,7 +102,8 @@ func TestFlagTableMatchesTheProgram(t *testing.T) {
 	}
 }
 
-// The texts of the tables name only flags that exist, and the program's defaults.
+// The texts in the tables name only flags that exist, and give the defaults that the
+// program uses.
 func TestTextsOfTheTablesMatchTheProgram(t *testing.T) {
 	texts := []string{strings.Replace(usage(), "app --port 8080", "app", 1)}
 	for _, f := range flags {
@@ -143,15 +144,15 @@ func optionDoc(t *testing.T, name string) probes.OptionDoc {
 	return all[i]
 }
 
-// optionSamples are valid values of the options of targets.
+// optionSamples holds a valid value for each option of a target.
 var optionSamples = map[string]string{
 	"timeout": "2s", "name": "x", "interval": "500ms", "within": "30s", "optional": "30s", "successes": "2", "retries": "2",
 	"method": "POST", "status": "204", "header": "'K: V'", "body": "x", "match": "x",
 	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x",
 }
 
-// An option is accepted for the kinds of targets and the uses in the table, and refused
-// for all others.
+// An option is accepted for the kinds of targets and the uses that the table lists, and
+// refused for all others.
 func TestOptionTableMatchesTheProgram(t *testing.T) {
 	for _, o := range probes.Options() {
 		require.Contains(t, optionSamples, o.Name)
@@ -176,7 +177,8 @@ func exampleWithoutOptions(k probes.KindDoc) string {
 
 // ---- the texts that are written by hand
 
-// The pages name the program's phases, exit codes and environment variables of hooks.
+// The pages name the program's phases and exit codes, and the environment variables of
+// hooks with their values for the reason.
 func TestPagesMatchTheProgram(t *testing.T) {
 	tables, p := contract(t), readPages(t)
 	var phases []string

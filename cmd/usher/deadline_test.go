@@ -22,7 +22,7 @@ import (
 // machine, and shorter than any of the blocking calls in this file.
 const exitLimit = 30 * time.Second
 
-// needFUSE mounts a file system that stops answering when die is called.
+// needFUSE mounts a file system that stops responding when die is called.
 func needFUSE(t *testing.T) (dir string, die func()) {
 	flag := filepath.Join(t.TempDir(), "dead")
 	return mountFUSE(t, "deadfs", flag), func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
@@ -36,13 +36,13 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir = t.TempDir()
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // runs after the FUSE server has exited; its exit aborts all requests
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // cleanups run in reverse order, so the FUSE server has exited, which aborts all requests
 	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
 	return dir
 }
 
-// The working directory is on a file system that stops answering. Usher never leaves
-// the directory, so it starts a hook there without chdir(2), which would block.
+// The working directory is on a file system that stops responding. Usher never leaves the
+// directory, so it starts a hook there without chdir(2), which would block.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
@@ -56,7 +56,7 @@ func TestDeadlineInADeadDirectory(t *testing.T) {
 }
 
 // The app holds a lease on a hook's executable. So execve(2) blocks until the app releases
-// the lease, at most for /proc/sys/fs/lease-break-time, which is 45 s.
+// the lease or 45 s (/proc/sys/fs/lease-break-time) have passed.
 func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -73,9 +73,9 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	assertPrinted(t, log, "post-stop echo| reported")
 }
 
-// The app keeps sending SIGSTOP to all other processes. It also stops the child of usher
-// that is about to execute the hook, while a thread of usher waits in vfork(2) for the
-// child's execve.
+// The app keeps sending SIGSTOP to all other processes. It also stops the child that usher
+// has forked for the hook, before the child calls execve. A thread of usher waits in
+// vfork(2) for that execve.
 func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", "echo drained", "--", puppet(t), "stopall")
@@ -92,8 +92,8 @@ func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	assert.Equal(t, 137, launcher{hostPID: true}.start(t, blocked).codeWithin(exitLimit))
 }
 
-// A probe's command leaves its process group, so it does not receive a signal to the
-// group.
+// A probe's command leaves its process group, so a signal to the group does not terminate
+// it.
 func TestWaitTimeoutOfACommandThatLeavesItsGroup(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--wait-timeout", "2s", "--wait", "timeout=0.5s "+puppet(t)+" regroup sleep 1000", "--", "true")
@@ -111,9 +111,9 @@ func asOther(argv ...string) []string {
 	return append([]string{"setpriv", "--reuid", "65534", "--clear-groups"}, argv...)
 }
 
-// The app runs as another user, and usher lacks CAP_KILL. For each signal that it cannot
-// send usher logs an error with the cause, also with --quiet. At the deadline usher exits,
-// and the kernel kills the app, because PID 1 has exited.
+// The app runs as another user, and usher lacks CAP_KILL. If usher cannot send a signal, it
+// logs an error with the cause, even with --quiet. At the deadline usher exits, and the
+// kernel kills the app, because PID 1 has exited.
 func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	t.Parallel()
 	args := append([]string{binary(t), "--quiet", "--grace", "2s", "--"}, asOther(puppet(t), "catch", "app")...)
@@ -141,7 +141,7 @@ func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	assertPrinted(t, log, "the command of an earlier attempt is still running")
 }
 
-// Usher kills 500 leftovers by its deadline. If it is not PID 1, it has to find them in
+// Usher kills 500 leftovers by its deadline. If usher is not PID 1, it must find them in
 // /proc.
 func TestDeadlineWithManyLeftovers(t *testing.T) {
 	t.Parallel()
@@ -164,15 +164,15 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 				require.NoError(t, syscall.Kill(children[0], syscall.SIGTERM))
 				r.stdout.expect("code 137")
 			}
-			// All have been sent SIGKILL, but on a busy machine 500 processes may take longer
-			// to exit than usher waits as a subreaper.
+			// All leftovers have been sent SIGKILL, but on a busy machine they may take
+			// longer to exit than usher waits for them as a subreaper.
 			eventually(t, func() bool { return !own.isHeld() }, func() string { return "a leftover is still running" })
 		})
 	}
 }
 
-// A stop signal is not lost among thousands of other signals, which arrive faster than
-// usher forwards them. Usher has 1,000 children meanwhile.
+// A stop signal is not lost among thousands of other signals that arrive faster than usher
+// forwards them, while usher has 1,000 children.
 func TestStopDuringAFloodOfSignals(t *testing.T) {
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, 37} {
 		t.Run(signals.Name(stop), func(t *testing.T) {

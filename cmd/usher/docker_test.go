@@ -10,8 +10,8 @@ import (
 )
 
 // The tests in this file run usher as PID 1 of containers. The images are made from this
-// machine's Debian packages (busybox-static, nginx-light), and nothing is pulled. The
-// containers have only a loopback network, which some containers share as in a pod.
+// machine's Debian packages (busybox-static, nginx-light), so no image is pulled. The
+// containers have only a loopback network. Some containers share it, as in a pod.
 
 // Usher is the init of a container. The test covers exit codes, signals, zombies, hooks,
 // and containers with few rights or processes.
@@ -70,8 +70,8 @@ func TestDockerInit(t *testing.T) {
 		assertPrinted(t, stderr, "bye")
 	})
 
-	// A container may be stopped because its app leaks processes. If the limit is reached,
-	// no thread can be started either, and a Go program that needs a new thread crashes.
+	// The app fills the pids limit, as an app that leaks processes does. At the limit, no
+	// thread can be started either, and a Go program that needs a new thread crashes.
 	t.Run("pids limit filled by the app", func(t *testing.T) {
 		app := startContainer(t, "--pids-limit", "24", image,
 			"--grace", "8s", "--drain", "http://127.0.0.1:1/", "--drain", "echo bye", "--", "sh", "-c",
@@ -99,7 +99,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 		{"stop signal QUIT, as in nginx's images", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]` + "\nSTOPSIGNAL SIGQUIT", true, 0},
 		{"stop signal TERM", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]`, true, 0},
 		{"stop signal TERM, once it is idle", `ENTRYPOINT ["/usher", ` + drain + `, "--drain-idle", "1s", "--"]`, true, 0},
-		// The same stop without these flags interrupts the download.
+		// Without these flags, the same stop signal interrupts the download.
 		{"stop signal TERM, without flags", `ENTRYPOINT ["/usher", "--"]`, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 			got, wget := stopInDownload(t, nginx, image, "--time", "30")
 			assert.Equal(t, c.code, nginx.exitCode())
 			if !c.whole {
-				assert.Less(t, len(got), len(download), "the download was not interrupted, so the cases above prove nothing")
+				assert.Less(t, len(got), len(download), "the download finished without the flags, so the other cases do not test them")
 				return
 			}
 			assert.Equal(t, 0, wget)
@@ -125,7 +125,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
-	eventually(t, func() bool { // the small file is not throttled
+	eventually(t, func() bool { // index.html is small, and is not throttled
 		return client.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
 	}, func() string { return "nginx does not serve" })
 
@@ -178,8 +178,8 @@ func TestDockerSidecarWaits(t *testing.T) {
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
-	// The test does not compare started with served, because nginx logs a request after the
-	// response. So the sidecar may print its line before the time served.
+	// The test does not compare started with served. nginx logs a request after the
+	// response, so the sidecar may start before the time served.
 	assert.False(t, started.Before(nginxBegun), "the sidecar started at %v, nginx at %v or later", started, nginxBegun)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 

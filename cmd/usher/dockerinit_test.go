@@ -16,7 +16,7 @@ import (
 // The tests in this file use usher instead of tini as the init of Docker itself
 // ("init-path" in daemon.json).
 
-// dockerd runs its init with --version when dockerd starts, and waits until it has exited.
+// When dockerd starts, it runs its init with --version and waits until the init has exited.
 func TestVersionInAnyEnvironment(t *testing.T) {
 	want := outputOf(t, binary(t), "--version")
 	require.Regexp(t, `^usher \S+.*\n$`, want)
@@ -70,7 +70,7 @@ func TestUsherAsDockersInit(t *testing.T) {
 			docker.run(t, nil, "wait", app.id)
 			assert.Equal(t, want, app.exitCode())
 			stdout, stderr := app.logs()
-			assert.Empty(t, stdout+stderr, "an init that does nothing else prints nothing")
+			assert.Empty(t, stdout+stderr, "usher must print nothing if it is only an init")
 		}
 		app := start(t, "busybox", "/no/such/program")
 		docker.run(t, nil, "wait", app.id)
@@ -81,7 +81,7 @@ func TestUsherAsDockersInit(t *testing.T) {
 		app := start(t, "busybox", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().expect("up")
 		app.stop()
-		assert.Equal(t, 143, app.exitCode(), "without an init it would be killed: 137")
+		assert.Equal(t, 143, app.exitCode(), "137 would mean that SIGTERM did not end the app")
 	})
 
 	t.Run("flags from the environment", func(t *testing.T) {
@@ -109,8 +109,9 @@ func TestUsherAsDockersInit(t *testing.T) {
 	})
 }
 
-// startDockerd starts another Docker daemon, with usher as its init and all its files in
-// a directory of the test. It returns the docker command for it, and its log.
+// startDockerd starts another Docker daemon, with usher as its init and all its files in a
+// temporary directory. It returns the docker command for that daemon, and a reader of the
+// daemon's log.
 func startDockerd(t *testing.T) (engine, *reader) {
 	t.Helper()
 	needRoot(t)

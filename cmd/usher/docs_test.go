@@ -150,8 +150,8 @@ var (
 	codeSpan = regexp.MustCompile("([^\\s`]*)`([^`]*)`([^\\s`]*)")
 )
 
-// mdoc renders a text in mdoc(7): each sentence on a line of its own, and each text in
-// backquotes as a macro on a line of its own.
+// mdoc renders a text in mdoc(7). Each sentence gets its own line. Each text in backquotes
+// becomes a macro on its own line.
 func mdoc(text string) string {
 	var lines []string
 	for _, line := range strings.Split(sentenceEnd.ReplaceAllString(strings.Join(strings.Fields(text), " "), ".\n$1"), "\n") {
@@ -204,8 +204,8 @@ func mdocQuote(text string) string {
 	return text
 }
 
-// The example of each kind is a target of that kind. A shell splits it into arguments, as
-// on a user's command line.
+// Each example in the table of targets is a target of its kind. A shell splits the example
+// into arguments, as on a user's command line.
 func TestExamplesOfTargetsAreTargets(t *testing.T) {
 	for _, k := range probes.Kinds() {
 		out := outputOf(t, "sh", "-c", `printf '%s\0' --wait `+k.Example)

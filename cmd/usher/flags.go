@@ -19,11 +19,11 @@ import (
 
 // A flagRow is one row of the flag table. The table defines how the command line and the
 // environment are parsed, and the texts of --help and usher(1). To add a flag, add a row
-// and the code that acts on it, then run "make docs".
+// and the code that implements the flag, then run "make docs".
 type flagRow struct {
 	name    string
 	short   string // one letter, or ""
-	arg     string // placeholder of its value in --help and usher(1); "": the flag is a switch
+	arg     string // placeholder of the value in --help and usher(1); "": the flag is a switch
 	section string
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
@@ -33,12 +33,14 @@ type flagRow struct {
 	// that follows from a trait, such as "Needs --grace.", is generated.
 	help, more string
 
-	// set parses one value into the options. Its error is printed after the name of the
-	// flag or variable. The error contains no more of the value than probes.Redact returns.
+	// set parses one value and stores the result in the options. An error is printed after
+	// the name of the flag or variable. It contains no more of the value than probes.Redact
+	// returns, because the rest may be secret.
 	set func(o *options, value string) error
 }
 
-// A trait is a property that several flags have. A flag has a set of them.
+// A trait is a property that several flags share. Each trait is one bit, so that a flag can
+// have several.
 type trait int
 
 const (
@@ -46,9 +48,9 @@ const (
 	noVariable                     // has no environment variable
 	needsGrace                     // is refused without --grace
 	needsApp                       // is refused without a command
-	actsAfter                      // takes effect after the app's start; is refused with --exec
+	actsAfter                      // takes effect after the app's start, so it is refused with --exec
 	withAnything                   // may be combined with --probe and --install
-	anyText                        // its value may contain :// or =; in the value of another flag they show a misplaced target
+	anyText                        // its value may contain :// or =; without this trait, such a value is refused as a misplaced target
 )
 
 func (f *flagRow) is(t trait) bool { return f.traits&t != 0 }
@@ -68,8 +70,9 @@ const (
 	other       = "Other"
 )
 
-// defaultWaitTimeout limits the wait so that a missing dependency becomes visible as a
-// restart of the container.
+// defaultWaitTimeout is the default of --wait-timeout. If a dependency is missing, the
+// container exits after this time instead of waiting forever, and the platform shows the
+// restart.
 const defaultWaitTimeout = 60 * time.Second
 
 // flags is the flag table, in the order of the timeline. --help, usher(1) and the errors of
@@ -247,8 +250,8 @@ func setBool(field func(*options) *bool) func(*options, string) error {
 
 func isTrue(value string) bool { return value == "true" || value == "1" }
 
-// setHealth accepts an IP address, because a name would need a lookup, and no port 0,
-// because clients could not find out which port the kernel chose.
+// setHealth refuses a host name, because it would need a lookup, and port 0, because
+// clients could not find out which port the kernel chose.
 func setHealth(o *options, value string) error {
 	host, digits, err := net.SplitHostPort(value)
 	port, portErr := strconv.ParseUint(digits, 10, 16)
@@ -256,7 +259,7 @@ func setHealth(o *options, value string) error {
 		return fmt.Errorf("%s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", quoteAddress(value))
 	}
 	o.health, o.config.Readiness = value, supervisor.NewReadiness()
-	o.config.IdleExcept = []uint16{uint16(port)} // health checks are not clients of the app
+	o.config.IdleExcept = []uint16{uint16(port)} // so that --drain-idle does not count health checks as clients of the app
 	return nil
 }
 
@@ -283,7 +286,7 @@ func addStopOn(o *options, value string) error {
 	return err
 }
 
-// setStopReserve refuses 0, because in a Config it means the default.
+// setStopReserve refuses 0, because 0 in Config.StopReserve means the default.
 func setStopReserve(o *options, value string) error {
 	d, err := probes.ParseDuration(value)
 	if err == nil && d == 0 {
@@ -348,13 +351,13 @@ func setInstall(o *options, value string) error {
 	return nil
 }
 
-// quote quotes a wrong value for an error. It redacts the value, because it may be a
-// secret that belongs to another flag. allowed holds the characters, besides letters and
-// digits, that a correct value may contain.
+// quote quotes a wrong value for an error. It redacts the value, because the value may be a
+// secret that was meant for another flag. allowed holds the characters, besides letters and
+// digits, that a correct value may contain. They are not redacted.
 func quote(value, allowed string) string { return fmt.Sprintf("%.40q", probes.Redact(value, allowed)) }
 
-// quoteAddress quotes a wrong address. It keeps the text after the last colon only if
-// that is a number; otherwise it may be a password.
+// quoteAddress quotes a wrong address. If the text after the last colon is not a number, it
+// may be a password, so quoteAddress removes the text from the first colon on.
 func quoteAddress(value string) string {
 	const host = ".-_[]%"
 	if port := value[strings.LastIndexByte(value, ':')+1:]; strings.Trim(port, "0123456789") == "" {
@@ -369,8 +372,8 @@ func parseSignal(value string) (syscall.Signal, error) {
 	return signals.Parse(probes.Redact(value, "+-"))
 }
 
-// redactRewrite redacts FROM:TO. It removes TO if FROM is no signal, because the value
-// may then be USER:PASSWORD.
+// redactRewrite redacts FROM:TO. If FROM is not a signal, it removes TO, because the value
+// may be USER:PASSWORD.
 func redactRewrite(value string) string {
 	from, _, colon := strings.Cut(value, ":")
 	if _, err := signals.Parse(from); colon && err != nil {

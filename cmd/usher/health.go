@@ -16,9 +16,10 @@ import (
 )
 
 // health is the HTTP server of --health. A request for /livez gets 200 as long as usher
-// runs, a request for /readyz while the app is ready. The server implements the necessary
-// part of HTTP/1.1 (RFC 9112), with one request per connection, because the server of
-// net/http would add half a megabyte to the binary.
+// runs. A request for /readyz gets 200 while the app is ready, else 503. The server
+// implements only the part of HTTP/1.1 (RFC 9112) that these requests need, with one
+// request per connection, because the server of net/http would add half a megabyte to the
+// binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
@@ -42,8 +43,9 @@ const (
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections it pauses for evictPause, so that requests that have
-	// already arrived are read first. Without a pause they might not be read in time,
-	// because the runtime polls the sockets only every 10 ms as long as accept never blocks.
+	// already arrived are read first. Without the pause, the connections might be closed
+	// before their requests are read, because the runtime polls the sockets only every 10
+	// ms as long as accept never blocks.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of /readyz; further ones get a
 	// 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
@@ -61,8 +63,8 @@ const (
 	acceptRetryPause = 100 * time.Millisecond
 )
 
-// listenForHealth opens the listening socket. It is called before usher starts anything,
-// so that an address that cannot be used is an error of the command line.
+// listenForHealth opens the listening socket. It is called before usher starts anything. So
+// usher can report an unusable address like an error in the command line.
 func listenForHealth(address string, ready *supervisor.Readiness) (*health, error) {
 	listener, err := net.Listen("tcp", address)
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
@@ -187,9 +189,9 @@ func (h *health) wait(c *healthConn) {
 }
 
 // checkReadiness checks the readiness and responds, until no connection waits. A result is
-// only for connections that were waiting when the check began. A later request needs
-// another check, because it may have arrived after the start of the shutdown. That check
-// usually returns a cached result.
+// sent only to the connections that were waiting when the check began. A later request
+// needs another check, because the shutdown may have started after the first check.
+// Readiness usually has a cached result for the other check.
 func (h *health) checkReadiness() {
 	for {
 		h.mu.Lock()
@@ -214,8 +216,8 @@ func (h *health) checkReadiness() {
 
 var errCheckTimeout = errors.New("the check of the --ready targets timed out")
 
-// formatReadiness returns the response to /readyz. It does not name the target that
-// failed, because anybody may send the request. The log names that target.
+// formatReadiness returns the response to /readyz. The response does not name the target
+// that failed, because anybody can request /readyz. The log names the target.
 func formatReadiness(err error) (code int, text string) {
 	notReady := supervisor.NotReadyError{}
 	switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// usageText is --help without its tables.
+// usageText is the text of --help without the tables.
 //
 //go:embed usage.txt
 var usageText string
@@ -71,7 +71,7 @@ func formatTargets() string {
 	return b.String()
 }
 
-// groupKinds groups adjacent kinds of targets that have the same text for "ready when".
+// groupKinds groups adjacent kinds of targets that have the same text in the field Ready.
 func groupKinds() (groups [][]probes.KindDoc) {
 	for _, k := range probes.Kinds() {
 		last := len(groups) - 1
@@ -97,7 +97,7 @@ func formatOptions() string {
 	return b.String()
 }
 
-// formatScope lists the kinds of targets, or the uses, that have this option.
+// formatScope returns the kinds of targets, or the uses of targets, that accept the option.
 func formatScope(o probes.OptionDoc) string {
 	switch {
 	case len(o.Kinds) > 0:
@@ -112,8 +112,8 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns. The text second begins at the given column, and is
-// wrapped. If the text first is too wide, it gets lines of its own.
+// writeRow writes a row of two columns. second begins at the given column, and is wrapped.
+// If first is too wide for its column, it gets lines of its own.
 func writeRow(b *strings.Builder, column int, first, second string) {
 	if len(first)+3 > column {
 		for _, line := range wrap(first, usageWidth-2) {
@@ -142,7 +142,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// joinWords joins words as in "a, b and c".
+// joinWords joins words with commas and "and": a, b and c.
 func joinWords(words []string) string {
 	last := len(words) - 1
 	return strings.Join(slices.Concat(words[:last-1], []string{words[last-1] + " and " + words[last]}), ", ")

@@ -20,8 +20,9 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// After a stop signal, install waits cleanupTimeout for its goroutine, and then as long
-// again for the removal of the temporary file, because both may hang with the file system.
+// After a stop signal, install waits up to cleanupTimeout for the goroutine that copies the
+// program, and then up to cleanupTimeout for the removal of the temporary file. Both may
+// hang if the file system does not respond.
 const cleanupTimeout = time.Second
 
 // install copies the running program to path, or into path if that is a directory. It
@@ -44,8 +45,8 @@ func install(inbox *signals.Inbox, path string) (string, error) {
 		return i.path, err
 	case <-time.After(cleanupTimeout):
 	}
-	// A system call hangs, such as fsync on a slow disk. Unlinking the temporary file
-	// may still work, but may hang too.
+	// The goroutine hangs in a system call, such as fsync on a slow disk. Unlinking the
+	// temporary file may still work, but may hang too.
 	removed := make(chan struct{})
 	go func() {
 		i.remove()
@@ -82,8 +83,8 @@ func (i *installer) run(ctx context.Context) error {
 		return fmt.Errorf("cannot write in %s: %w", filepath.Dir(i.path), reason(err))
 	}
 	err = copyProgram(ctx, to, from)
-	// The file is closed before it is renamed, because execve fails with ETXTBSY
-	// while a file is open for writing. On NFS, close may report an error of a write.
+	// The file is closed before it is renamed, because execve fails with ETXTBSY while a
+	// file is open for writing. On NFS, close may report the error of an earlier write.
 	if closeErr := to.Close(); err == nil {
 		err = closeErr
 	}
@@ -108,9 +109,9 @@ func (i *installer) run(ctx context.Context) error {
 	return nil
 }
 
-// checkReplaceable returns an error unless path is a regular file or does not exist. A
-// symbolic link is refused even if it points to a regular file: another container that
-// shares the volume may have created it.
+// checkReplaceable returns an error unless path is a regular file or does not exist. It
+// refuses a symbolic link even if the link points to a regular file, because another
+// container that shares the volume may have created the link.
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {

@@ -13,8 +13,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// If the Go runtime cannot open a descriptor or start a thread that it needs, it ends the
-// process with a trace. So usher checks the limits before the runtime needs them.
+// If the Go runtime needs a descriptor or a thread and cannot get it, it prints a trace and
+// ends the process. So usher checks the limits first, and prints an error instead.
 
 // descriptorsNeeded is the number of descriptors that usher opens: three pipes for signals, the
 // runtime's epoll(7) instance and eventfd(2), and the pipe by which a child reports that
@@ -22,8 +22,9 @@ import (
 const descriptorsNeeded = 3*2 + 2 + 2
 
 // checkDescriptors returns an error if usher cannot open descriptorsNeeded descriptors, an
-// epoll instance or an eventfd. The runtime needs these two, but a sandbox may refuse
-// them, and the whole system may have too many open files (ENFILE).
+// epoll instance or an eventfd. The Go runtime needs the epoll instance and the eventfd. A
+// sandbox may refuse these two system calls, and they fail with ENFILE if the whole system
+// has too many open files.
 func checkDescriptors() error {
 	if err := checkFileLimit(); err != nil {
 		return err
@@ -61,9 +62,9 @@ func checkFileLimit() error {
 	return nil
 }
 
-// reportTooFew prints the error of a missing descriptor and returns the exit status. It
-// uses no timer and no file of package os, because for these the runtime would open its
-// epoll instance.
+// reportTooFew prints the error of checkDescriptors or signals.Open and returns the exit
+// status. It uses no timer and no os.File, because the runtime would open its epoll
+// instance for them.
 func reportTooFew(err error) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))
@@ -72,7 +73,8 @@ func reportTooFew(err error) int {
 }
 
 // reportLimit logs the error of checkPids and returns the exit status. It starts no
-// goroutine, because the runtime starts a thread when a goroutine blocks.
+// goroutine, because the runtime may start a thread to run a goroutine, and the limit may
+// not allow that thread.
 func reportLimit(o *options, err error) int {
 	out := &output{fd: 2, wake: make(chan struct{}, 1), notice: textNotice}
 	log := newLogger(out, *o)
@@ -84,7 +86,7 @@ func reportLimit(o *options, err error) int {
 	return supervisor.CodeFault
 }
 
-// writeUnlessFull writes to stderr if that does not block.
+// writeUnlessFull writes text to stderr, unless the write would block.
 func writeUnlessFull(text []byte) {
 	stderr := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
 	if n, _ := unix.Poll(stderr, 0); n == 1 {
@@ -92,10 +94,10 @@ func writeUnlessFull(text []byte) {
 	}
 }
 
-// inheritsFiles reports whether usher has inherited descriptors besides 0, 1 and 2. It
-// does not count descriptors that are close-on-exec, because the Go runtime has opened
-// them. It tries only the lowest numbers, because programs pass descriptors from 3 on
-// without large gaps.
+// inheritsFiles reports whether usher has inherited descriptors besides 0, 1 and 2. It does
+// not count descriptors that are close-on-exec, because the Go runtime has opened them. It
+// checks only the lowest numbers, because programs pass descriptors from 3 on without large
+// gaps.
 func inheritsFiles() bool {
 	for fd := uintptr(3); fd < 3+2*descriptorsNeeded; fd++ {
 		if flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
@@ -105,8 +107,9 @@ func inheritsFiles() bool {
 	return false
 }
 
-// checkPids returns an error unless the limits on processes have room for usher's own
-// threads, the app and, if commands is true, one command of a target.
+// checkPids returns an error unless the limits on processes allow the given number of
+// threads for usher, the process of the app and, if commands is true, the process of one
+// command that a target runs.
 func checkPids(threads int, commands bool) error {
 	others, what := 1, "the app's process"
 	if commands {
@@ -165,24 +168,25 @@ func pidsCgroups() []string {
 	return dirs
 }
 
-// countThreads returns how many threads this process has, at least one.
+// countThreads returns the number of threads of this process, or 1 without /proc.
 func countThreads() int {
 	var info unix.Stat_t
 	if unix.Stat("/proc/self/task", &info) != nil {
 		return 1
 	}
-	return max(1, int(info.Nlink)-2) // the directory has a link for each thread, one for "." and one for its name
+	return max(1, int(info.Nlink)-2) // one link is for each thread, one for ".", one for the entry "task"
 }
 
-// readNumber reads a file that holds one number. ok is false for any other content.
+// readNumber reads a file that holds one number. It returns false if the file holds
+// anything else or cannot be read.
 func readNumber(path string) (int, bool) {
 	number, err := strconv.Atoi(strings.TrimSpace(readText(path)))
 	return number, err == nil
 }
 
 // readText returns the text of a file, at most 4096 bytes, or "" if it cannot read the
-// file. os.ReadFile would register a file of a cgroup with epoll(7), because such a file
-// can be polled.
+// file. It does not use os.ReadFile, because that registers a file that can be polled, such
+// as a file of a cgroup, with epoll(7).
 func readText(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

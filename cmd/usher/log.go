@@ -29,11 +29,11 @@ import (
 // logRow defines how an event is logged.
 type logRow struct {
 	kind  supervisor.Kind
-	when  func(e *supervisor.Event) bool // nil: always; the first row whose kind and condition match is used
+	when  func(e *supervisor.Event) bool // condition; nil: none. The first row whose kind and condition match is used.
 	level slog.Level
 	event string // name in JSON records, which must never change; "": the event is not logged
-	text  string // {name} is the value of a field, {name noun} a number and its noun
-	more  string // names of further fields; "name?": only some records have the field
+	text  string // {name} stands for the value of a field, {name noun} for a number followed by the noun
+	more  string // names of further fields in JSON records; "name?": only some records have the field
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
@@ -79,8 +79,8 @@ var logRows = []logRow{
 	{kind: supervisor.HookStarted, level: levelDebug, event: "hook_started", text: "{phase}: hook {target} started"},
 	{kind: supervisor.HookFinished, when: interruptedAndFailed, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: interrupted, level: levelInfo, event: "interrupted_hook_finished", text: "{phase}: interrupted hook {target} finished after {seconds}"},
-	// During the startup this is only a debug line, because startup_failed reports the
-	// error.
+	// During the startup, a failed hook is logged with the level debug, because
+	// startup_failed reports the same error.
 	{kind: supervisor.HookFinished, when: failedInStartup, level: levelDebug, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, when: failed, level: levelWarning, event: "hook_failed", text: "{phase}: hook {target} failed after {seconds}: {error}"},
 	{kind: supervisor.HookFinished, level: levelInfo, event: "hook_finished", text: "{phase}: hook {target} finished in {seconds}"},
@@ -138,8 +138,8 @@ var logRows = []logRow{
 	{kind: supervisor.SignalFailed, level: levelError, event: "signal_failed", text: "{phase}: cannot send {signal} to {process} (pid {pid}): {error}", hint: signalHint},
 	{kind: supervisor.StopOnHint, level: levelWarning, event: "stop_on_hint", text: "forwarded {signal} to {app} without a drain", hint: stopOnHint},
 
-	// Errors before anything is started; --health, --install and --probe; lines that the
-	// log has lost.
+	// Errors before anything is started, messages of --health, --install and --probe, and
+	// notices of dropped lines.
 	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
 	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
 		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},
@@ -175,7 +175,8 @@ func failedInStartup(e *supervisor.Event) bool {
 
 func killedBySIGKILL(e *supervisor.Event) bool { return e.Exit.Signal == syscall.SIGKILL }
 
-// A shell exits with 137 if its child was killed by SIGKILL.
+// exited137 reports whether the app exited with 137. A shell does that if SIGKILL has
+// killed its child.
 func exited137(e *supervisor.Event) bool {
 	return e.Exit.Status == supervisor.Exit{Signal: syscall.SIGKILL}.Code()
 }
@@ -188,8 +189,8 @@ func memoryHint(_ *logger, e *supervisor.Event) string {
 	return "the container's limit is " + formatBytes(e.Limit)
 }
 
-// leftoversHint suggests how to avoid leftovers. Without --grace usher sends leftovers no
-// signal.
+// leftoversHint suggests how to avoid leftovers. If --grace is missing, it suggests --grace
+// too, because usher sends no signal to leftovers without it.
 func leftoversHint(l *logger, _ *supervisor.Event) string {
 	switch {
 	case l.grace > 0:
@@ -212,11 +213,11 @@ func stopOnHint(_ *logger, e *supervisor.Event) string {
 	return "if it is meant to stop the container, give --stop-on " + strings.TrimPrefix(signals.Name(e.Signal), "SIG")
 }
 
-// field is a fact of an event. The type of its value determines its format in the text
-// and in JSON; see formatValue and formatAttr.
+// field is a fact of an event. formatValue and formatAttr choose the format in the text and
+// in JSON by the type of the value.
 type field struct {
 	name  string
-	about string // description in usher(1); "": for the text only, not in JSON records
+	about string // description in usher(1); "": JSON records do not have the field
 	value func(l *logger, e *supervisor.Event) any
 }
 
@@ -278,5 +279,5 @@ var logFields = []field{
 	{"leftovers_seconds", "how long the leftovers took", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.Leftovers) }},
 	{"post_stop_seconds", "how long the post-stop hooks took", func(_ *logger, e *supervisor.Event) any { return nilIfZero(e.Summary.PostStop) }},
 	{"error", "the reason", func(_ *logger, e *supervisor.Event) any { return errorOf(e) }},
-	{"hint", "what to do about it", nil}, // the value comes from the row's hint
+	{"hint", "what to do about it", nil}, // the value comes from logRow.hint
 }

@@ -69,7 +69,7 @@ func findField(name string) *field {
 	return &logFields[i]
 }
 
-// fieldUse is a field of a row.
+// fieldUse is a field of the JSON records of a row.
 type fieldUse struct {
 	*field
 	optional bool // some records do not have the field
@@ -144,7 +144,7 @@ func countOf(e *supervisor.Event) any {
 	return e.Count
 }
 
-// errorOf returns the reason without the phase, the signal and the list of targets,
+// errorOf returns the event's error without the phase, the signal and the list of targets,
 // because these have fields of their own.
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
@@ -163,7 +163,7 @@ func errorOf(e *supervisor.Event) error {
 // processNames is a list of distinct names of processes.
 type processNames struct {
 	names []string
-	more  bool // names were left out, because the list has a maximum length
+	more  bool // true: names were left out, because the list has a maximum length
 }
 
 func newProcessNames(all []string) (p processNames) {
@@ -181,8 +181,8 @@ func newProcessNames(all []string) (p processNames) {
 	return p
 }
 
-// sanitizeName replaces unprintable characters, because a process can give itself any
-// name, also one with newlines or escape sequences.
+// sanitizeName replaces unprintable characters, because a process can set its name to any
+// text, for example with newlines or escape sequences.
 func sanitizeName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
@@ -192,7 +192,8 @@ func sanitizeName(name string) string {
 	}, name)
 }
 
-// formatValue formats a value for the text. noun, if not empty, is added to a number.
+// formatValue formats a value for the text. If noun is not empty, it is written after the
+// number.
 func formatValue(value any, noun string) string {
 	switch v := value.(type) {
 	case nil:

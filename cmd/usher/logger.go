@@ -31,7 +31,7 @@ type logger struct {
 }
 
 func newLogger(out *output, o options) *logger {
-	// Package log would write to stderr in its own format, and might block.
+	// Package log would write to stderr in its own format, and the write might block.
 	stdlog.SetOutput(io.Discard)
 	l := &logger{out: out, minLevel: levelWarning, grace: o.config.Grace, termination: terminationMessage{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {
@@ -55,8 +55,8 @@ func newLogger(out *output, o options) *logger {
 	return l
 }
 
-// hasDuties reports whether a flag adds to the duties of an init. Without such a flag
-// usher logs only warnings and errors.
+// hasDuties reports whether usher does more than a plain init, because it has targets,
+// --grace or --health. A plain init logs only warnings and errors by default.
 func hasDuties(c *supervisor.Config) bool {
 	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
 	return targets > 0 || c.Grace > 0 || c.Readiness != nil
@@ -192,15 +192,15 @@ func (l *logger) usageErrors(err error) {
 	l.log(supervisor.Event{Kind: notStarted})
 }
 
-// textNotice formats the notice that replaces n dropped lines. failure is the error of
-// the write; nil means that stderr was not read fast enough.
+// textNotice formats the notice that replaces n dropped lines. failure is the error of the
+// write, or nil if stderr was not read fast enough.
 func textNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
 	r := findRow(&e)
 	return []byte("usher: " + levelPrefix(r.level) + r.message(nil, &e) + "\n")
 }
 
-// jsonNotice formats the same notice as textNotice, but as a JSON record.
+// jsonNotice returns the notice of textNotice as a JSON record.
 func jsonNotice(n int, failure error) []byte {
 	e := supervisor.Event{Kind: linesDropped, Count: n, Err: failure}
 	r := findRow(&e)

@@ -25,8 +25,9 @@ import (
 )
 
 func main() {
-	// GODEBUG is meant for the app. If it contains http2debug=2, x/net/http2 would print the
-	// frames of usher's own probes through package log.
+	// With http2debug=2 in GODEBUG, x/net/http2 would print the frames of usher's own
+	// probes through package log. GODEBUG is meant for the app, so this output is
+	// discarded.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
@@ -34,8 +35,8 @@ func main() {
 	os.Exit(usher(os.Args[1:], environ()[signals.InjectedEnvVars():], os.Stdout))
 }
 
-// environ returns the environment that usher was executed with. os.Environ drops
-// duplicate names, but the app must get them too.
+// environ returns the environment that usher was executed with. os.Environ drops entries
+// with duplicate names, but the app must get these entries too.
 //
 //go:linkname environ syscall.runtime_envs
 func environ() []string
@@ -47,14 +48,14 @@ func usher(args, env []string, stdout io.Writer) int {
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// Until signals.Open returns, TERM, INT, HUP and QUIT end usher. If the binary starts at
-	// the entry point of package signals, it then exits with 128+n.
+	// Until signals.Open returns, TERM, INT, HUP and QUIT end usher. If the binary starts
+	// at the entry point of package signals, usher exits with 128+n for signal n.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
 	}
 	out := newOutput(os.Stderr)
-	deadline := false // becomes true before supervise, if there is a --grace
+	deadline := false // set to true before supervise if --grace is given
 	defer func() { out.flush(deadline) }()
 	switch {
 	case o.help:
@@ -130,8 +131,9 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Conf
 const guardMargin = 2 * time.Second
 
 // guardDeadline ends usher if a bug blocks the supervisor's goroutine beyond the deadline.
-// When the shutdown begins, it starts a timer that exits with the code of a process killed
-// by SIGKILL. If usher is PID 1, the kernel then kills all other processes of the container.
+// When the shutdown begins, guardDeadline starts a timer. When the timer expires, usher
+// exits with 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then
+// kills all other processes of the container.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	shutdownStarts := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 	if c.Grace > 0 && shutdownStarts {
@@ -159,7 +161,7 @@ func version() string {
 }
 
 // rearmNetpoll avoids a useless wake-up after the app has started. A thread of the runtime
-// sleeps in epoll_wait(2), perhaps until the timeout of the last probe, although the
-// probe's timer has been stopped. A new timer that expires earlier interrupts epoll_wait,
-// and the thread then sleeps without a timeout.
+// sleeps in epoll_wait(2), perhaps until the timeout of the last probe, although the timer
+// of that probe has been stopped. If a new timer expires earlier, the runtime interrupts
+// epoll_wait. After the new timer has expired, the thread sleeps without a timeout.
 func rearmNetpoll() { time.AfterFunc(time.Millisecond, func() {}) }

@@ -37,8 +37,8 @@ type options struct {
 // each, without secrets.
 //
 // --help and --version take effect before anything is checked, so that they work even if
-// another flag or a variable is wrong. Besides, dockerd runs its init with --version and
-// waits until it exits.
+// another flag or a variable is wrong. dockerd relies on this, because it runs its init
+// with --version and waits until the init has exited.
 func parseOptions(args, env []string) (options, error) {
 	r := newOptionReader(args)
 	command, dashes := r.readArgs()
@@ -69,9 +69,9 @@ type optionReader struct {
 	values map[string][]value // the values of each flag, in the order in which they were given
 	given  map[string]bool    // flags on the command line, even with a wrong or missing value
 	wrong  map[string]bool    // flags whose value could not be parsed
-	// lost is true after an unknown flag. The next argument may be that flag's value
-	// or the command, so no more errors are reported for the rest. In the rest only
-	// --help, --version, --install and --probe still count.
+	// lost is true after an unknown flag. The next argument may be the value of that flag
+	// or the command, so no errors are reported for the remaining arguments. Of these, only
+	// --help, --version, --install and --probe still have an effect.
 	lost bool
 	errs *multierror.Error
 }
@@ -133,8 +133,8 @@ func (v rawValue) Set(text string) error {
 	}
 	r.given[f.name] = true
 	if f.arg != "" && word == "--"+f.name {
-		// A value that begins with two dashes is taken for a flag: in "--wait --grace
-		// 25s" the target was forgotten, and "--wait --help" must print the help.
+		// Treat a value that begins with two dashes as a flag. In "--wait --grace 25s" the
+		// target was probably forgotten, and "--wait --help" must print the help.
 		if strings.HasPrefix(text, "--") || text == "-h" {
 			r.needsValue(f)
 			return errNoValue
@@ -158,8 +158,8 @@ func (r *optionReader) needsValue(f *flagRow) {
 
 // advance removes the arguments up to and including the first one that matches. pflag does
 // not report its position, but it parses the arguments in order. If other arguments come
-// before the match, pflag has ignored them, because they are unknown flags and r.lost is
-// true, or because they begin with -test.
+// before the match, pflag has ignored them. Either they are unknown flags and r.lost is
+// true, or they begin with -test.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
@@ -246,7 +246,8 @@ func (r *optionReader) unknownFlag(word string) {
 	}
 }
 
-// tiniFlags maps flags of tini, and of inits that copy it, to usher's.
+// tiniFlags maps the flags of tini to those of usher. Some other inits have the same flags
+// as tini.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
 // findNearestFlag returns the flag that is nearest to name, or nil. The flag may differ
@@ -286,7 +287,7 @@ func distance(a, b string) int {
 }
 
 // redact returns the beginning of an unknown argument: at most maxLength characters, up to
-// the first one that a flag's name cannot contain. The rest may be a secret.
+// the first character that a flag's name cannot contain. The rest may be a secret.
 func redact(word string, maxLength int) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	keep := min(maxLength, len(word)-len(strings.TrimLeft(word, letters)))
@@ -410,8 +411,8 @@ func (r *optionReader) checkFirstWord(first string) {
 	}
 }
 
-// isAddress reports whether a word has the form HOST:PORT or USER:PASSWORD@HOST. A
-// program with such a name can be started by its path.
+// isAddress reports whether a word has the form HOST:PORT or USER:PASSWORD@HOST. A program
+// with such a name can still be started by a path with a slash.
 func isAddress(word string) bool {
 	user, _, at := strings.Cut(word, "@")
 	i := max(strings.LastIndexByte(word, ':'), 0)
@@ -429,8 +430,8 @@ func isTargetOption(name string) bool {
 	return slices.ContainsFunc(probes.Options(), func(o probes.OptionDoc) bool { return o.Name == name })
 }
 
-// refuseWithoutApp refuses flags that need an app when usher only waits. It deletes
-// their values, so that there are no further errors for them.
+// refuseWithoutApp is called if there is no command. It refuses the flags that need an app,
+// and deletes their values, so that there are no further errors for them.
 func (r *optionReader) refuseWithoutApp() {
 	for i := range flags {
 		f := &flags[i]
@@ -454,7 +455,8 @@ func (r *optionReader) isTrue(name string) bool {
 	return slices.ContainsFunc(r.values[name], func(v value) bool { return isTrue(v.text) })
 }
 
-// evaluate parses the values of the included flags into o, in the order of the table.
+// evaluate parses the values of the flags for which include returns true, in the order of
+// the flag table, and stores them in o.
 func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 	for i := range flags {
 		f := &flags[i]

@@ -21,19 +21,19 @@ import (
 // calls. If lines are dropped, a notice in their place gives their number.
 type output struct {
 	fd      int
-	wake    chan struct{} // capacity 1: the queue may be non-empty
-	written chan struct{} // capacity 1: something was written, or the queue is empty
+	wake    chan struct{} // capacity 1; a value means that the queue may be non-empty
+	written chan struct{} // capacity 1; a value means that something was written or that the queue is empty
 
 	mu           sync.Mutex
 	queue        []chunk
 	size         int       // bytes in queue
-	progressLine string    // the text that a terminal shows as its last line
-	full         bool      // hook output has filled hookRoom; it is dropped until half of hookRoom is free
+	progressLine string    // the progress line that the terminal shows; "": none
+	full         bool      // hook output has filled hookRoom, so it is dropped until half of hookRoom is free
 	lost         int       // lines dropped since the last notice
-	cause        error     // the error of the write that failed and emptied the queue; nil: none
+	cause        error     // the error of the last failed write, for the next notice; nil: none
 	failedAt     time.Time // the time of the last failed write
-	torn         bool      // the last failed write stopped within a line
-	partial      bool      // the piece last taken from the queue ends within a line
+	torn         bool      // the last failed write has left an incomplete line
+	partial      bool      // the last piece taken from the queue does not end with a newline
 	writing      bool      // a piece was taken from the queue and is being written
 	notice       func(n int, failure error) []byte
 }
@@ -42,7 +42,7 @@ type output struct {
 type chunk struct {
 	kind chunkKind
 	text []byte
-	lost int // the number of lines that a notice replaces
+	lost int // the number of dropped lines, if kind is lossNotice
 }
 
 type chunkKind int
@@ -54,15 +54,16 @@ const (
 )
 
 const (
-	// With hook output added, the queue has at most hookRoom bytes. With usher's own lines
-	// added, it has at most ownRoom bytes. So hooks cannot fill the whole queue.
+	// Hook output is dropped if the queue would have more than hookRoom bytes with it.
+	// usher's own lines are dropped only if the queue would have more than ownRoom bytes.
+	// So hooks cannot fill the whole queue.
 	hookRoom = 1 << 20
 	ownRoom  = 2 << 20
 	// When a chunk has reached chunkSize, new text starts another chunk. So memory is freed
 	// chunk by chunk while the queue is written.
 	chunkSize = 64 << 10
-	// pieceSize is PIPE_BUF. A write of this size to a pipe is atomic (pipe(7)), so its
-	// bytes are not mixed with the bytes that the app writes to the same pipe.
+	// pieceSize is PIPE_BUF. A write of at most this size to a pipe is atomic (pipe(7)), so
+	// its bytes are not mixed with the bytes that the app writes to the same pipe.
 	pieceSize = 4 << 10
 	// After a failed write, hook output is dropped for retryPause. Otherwise an endless hook
 	// would make usher try to write to a full disk all the time. usher always tries to
@@ -87,7 +88,8 @@ func newOutput(f *os.File) *output {
 	return p
 }
 
-// Write queues whole lines of usher's own. It always succeeds.
+// Write queues lines of usher's own. Each of them must end with a newline. Write never
+// fails.
 func (p *output) Write(lines []byte) (int, error) { return p.enqueue(ownLines, lines) }
 
 // setNotice sets the function that formats a notice of dropped lines.
@@ -155,8 +157,8 @@ func (p *output) addNotice() {
 	p.cause = nil
 }
 
-// takeNotice returns a notice of the lines that have been dropped, and resets their
-// number. The caller must put it into the queue.
+// takeNotice returns a notice of the lines that have been dropped, and sets their count to
+// 0. The caller must put the notice into the queue.
 func (p *output) takeNotice() chunk {
 	c := chunk{kind: lossNotice, lost: p.lost}
 	if p.torn {
@@ -215,9 +217,10 @@ func (p *output) run() {
 }
 
 // blockSIGTTOU lets the calling goroutine write to a terminal while the app is in the
-// foreground. If the terminal has TOSTOP set, the kernel stops a background process that
-// writes, by SIGTTOU, unless the writing thread blocks that signal. blockSIGTTOU locks the
-// goroutine to its thread. That costs two threads, so run calls it only for a terminal.
+// foreground. If the terminal has TOSTOP set and a background process writes to it, the
+// kernel stops the process with SIGTTOU, unless the writing thread blocks that signal.
+// blockSIGTTOU locks the goroutine to its thread. That costs two threads, so run calls it
+// only for a terminal.
 func blockSIGTTOU() {
 	runtime.LockOSThread()
 	var set unix.Sigset_t
@@ -226,8 +229,9 @@ func blockSIGTTOU() {
 }
 
 // take removes the next piece from the queue: as many whole lines as fit, or a part of a
-// longer line. It returns false if the queue is empty. After a failed write, the notice is
-// not written before the next line is queued, because that write would fail too.
+// longer line. It returns false if the queue is empty. After a failed write, it does not
+// return the notice until another line is queued, because a write of the notice alone would
+// probably fail too.
 func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -257,11 +261,12 @@ func (p *output) take() (chunk, bool) {
 	return piece, true
 }
 
-// write writes a piece. It sets inLine to whether the output now ends within a line.
+// write writes a piece. It sets *inLine to true if the last byte written is not a newline,
+// else to false.
 func (p *output) write(piece chunk, inLine *bool) {
 	for len(piece.text) > 0 {
 		n, err := syscall.Write(p.fd, piece.text)
-		if n == 0 && err == nil { // write(2) allows this for some devices; do not retry forever
+		if n == 0 && err == nil { // write(2) may return 0 for some devices; treat that as an error, to not retry forever
 			err = syscall.EIO
 		}
 		switch {
@@ -280,9 +285,9 @@ func (p *output) write(piece chunk, inLine *bool) {
 	}
 }
 
-// fail empties the queue after a write has failed: the pipe has no reader, the disk is
-// full, or the file has reached its size limit (EPIPE, ENOSPC, EFBIG). usher still tries
-// to write later lines, because the cause may be gone by then.
+// fail empties the queue after a write has failed, for example because the pipe has no
+// reader (EPIPE), the disk is full (ENOSPC), or the file has reached its size limit
+// (EFBIG). usher still tries to write later lines, because the cause may be gone by then.
 func (p *output) fail(rest chunk, torn bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -362,7 +367,7 @@ func (p *output) dropHookOutput() {
 	p.queue = own
 }
 
-// signalTo sends to a channel of capacity 1, unless a value is pending there.
+// signalTo sends to a channel of capacity 1, unless the channel already holds a value.
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

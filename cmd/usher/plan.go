@@ -13,9 +13,9 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// plan returns the text that --plan prints: the timeline with the times that Run would
-// use, and warnings about likely problems. As in the log, the text contains only the names
-// of the targets and of the command, because the rest may be secret.
+// plan returns the text that --plan prints: the timeline with the times that supervisor.Run
+// would use, and warnings about likely problems. As in the log, targets and the command are
+// printed by their names only, because the rest may be secret.
 func plan(o *options) string {
 	c := &o.config
 	p := planner{Config: c, budget: c.Budget(), health: o.health, app: "nothing"}
@@ -112,7 +112,7 @@ func (p *planner) interruptedHooks() {
 }
 
 // formatProbe describes how long a target is probed. total is the limit of all targets
-// together; 0 means none. then describes the consequence of an expired limit.
+// together; 0 means none. The parameter then is the consequence of an expired limit.
 func formatProbe(t *probes.Target, total time.Duration, then string) string {
 	limit := total
 	if t.Within > 0 && (total == 0 || t.Within < total) {
@@ -168,8 +168,8 @@ func (p *planner) stopSignal() string {
 func (p *planner) shutdown() {
 	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
-	// step returns the latest start of a step of the drain and adds its limit to at. A
-	// step without a limit may use all of the drain's time.
+	// step returns the latest start of a step of the drain, and adds the limit of the step
+	// to at. A step without a limit may use all of the time that is left for the drain.
 	step := func(limit time.Duration) (start string) {
 		start = formatDuration(at)
 		if limit == 0 {
@@ -207,8 +207,8 @@ func (p *planner) shutdown() {
 	p.postStop(p.budget.Reserve)
 }
 
-// lastCall returns the time of the last call: when four fifths of the time from stop to
-// kill have passed.
+// lastCall returns the time of the last call. At that time, four fifths of the time from
+// stop to kill have passed.
 func lastCall(stop, kill time.Duration) time.Duration { return stop + (kill-stop)*4/5 }
 
 // leftoverSignal returns the name of the signal that leftovers get after the app has
@@ -230,7 +230,8 @@ func (p *planner) postStop(at time.Duration) {
 	}
 }
 
-// formatHookLimit describes the limit of a hook: its own timeout, or the time that is left.
+// formatHookLimit describes the limit of a hook, which is its own timeout, or the time that
+// is left if that is shorter.
 func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	switch {
 	case left <= 0:
@@ -244,8 +245,8 @@ func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	return formatLimit(t.Timeout)
 }
 
-// shutdownWithoutDeadline writes the phases after run if there is no --grace. Only the
-// hooks have time limits then.
+// shutdownWithoutDeadline writes the phases after run if there is no --grace. Without
+// --grace, only hooks have time limits.
 func (p *planner) shutdownWithoutDeadline() {
 	p.title("Shutdown after a stop signal, or after %s has exited by itself: no deadline without --grace", p.app)
 	p.row("stop", "%s, then usher waits until it has exited", p.stopSignal())
@@ -259,7 +260,7 @@ func (p *planner) shutdownWithoutDeadline() {
 // diagram is wider if the name of a short phase needs more columns.
 const diagramWidth = 64
 
-// diagram draws how --grace is divided, to scale.
+// diagram draws the latest start of each phase of the shutdown, to scale.
 func (p *planner) diagram() {
 	if p.budget.Grace == 0 || len(p.Command) == 0 {
 		return
@@ -294,8 +295,9 @@ func (p *planner) diagram() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// 2 s more than --grace, rounded up, because the kubelet counts in whole seconds and
-	// may send SIGKILL up to a second early.
+	// 2 s more than --grace, as usher(1) recommends, because the kubelet may send SIGKILL
+	// up to a second early. The sum is rounded up, because the kubelet counts in whole
+	// seconds.
 	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)
 }

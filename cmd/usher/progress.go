@@ -66,8 +66,8 @@ func formatPending(pending []probes.Status) string {
 	return strings.Join(all, ", ")
 }
 
-// errTooFewSuccesses stands in for the error of a target whose last attempt
-// succeeded, but which needs more successes in a row (successes=).
+// errTooFewSuccesses is the reason for a target whose last attempt succeeded. The target is
+// not ready yet, because successes= requires more successes in a row.
 var errTooFewSuccesses = errors.New("ready, but not yet often enough in a row")
 
 // lastError returns the reason why a target is not ready.

@@ -46,7 +46,7 @@ func formatSummary(s *supervisor.Summary) string {
 	return b.String()
 }
 
-// formatDeadline formats the deadline at the end of the line "shutting down".
+// formatDeadline formats the deadline, which is written after "shutting down".
 func formatDeadline(grace time.Duration) string {
 	if grace == 0 {
 		return ""

@@ -23,8 +23,8 @@ const (
 	terminationLogTimeout = 100 * time.Millisecond
 )
 
-// add adds a line, unless the message is full. Without that limit, errors that are repeated
-// without end would use up the memory.
+// add adds a line, unless the message is full. Without that limit, endlessly repeated
+// errors would use up the memory.
 func (w *terminationMessage) add(line string) {
 	if w.text.Len() > terminationLogSize {
 		return
@@ -55,9 +55,10 @@ func (w *terminationMessage) write() {
 }
 
 // writeIfEmpty writes text to an existing, empty, regular file. It does not create the
-// file: a platform that reads the message has created it. O_NONBLOCK keeps open(2) from
-// waiting for the reader of a FIFO. Package os is not used because it registers the file
-// with epoll(7), and the runtime exits if it has no descriptor left for that.
+// file, because a platform that reads the message has created it. O_NONBLOCK keeps open(2)
+// from waiting for the reader of a FIFO. Package os is not used, because it registers the
+// file with epoll(7), and the runtime ends the process if it has no descriptor left for
+// that.
 func writeIfEmpty(path, text string) {
 	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {

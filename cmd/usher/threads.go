@@ -15,9 +15,9 @@ import (
 
 // The Go runtime starts a thread when a goroutine stays in a system call, no other thread
 // is idle, and there are other goroutines to run. If clone(2) fails, the runtime ends the
-// process with a trace ("newosproc"). An app that uses up the pids limit would end usher
-// like that, so usher makes all threads that it may need before it starts the app. The
-// runtime keeps them.
+// process with a trace ("newosproc"). An app that uses up the pids limit could cause that.
+// So usher makes all threads that it may need before it starts the app. The runtime keeps
+// idle threads.
 
 // makeThreads makes all threads that usher may need, if usher will start an app and stay its
 // parent. It returns an error if a limit has no room for them.
@@ -37,8 +37,8 @@ const (
 	runThread      = 1 // runs goroutines
 	pollThread     = 1 // waits in epoll_wait(2)
 	signalThread   = 1 // receives signals, see package signals
-	monitorThread  = 1 // the runtime's own: it notices blocked system calls
-	templateThread = 1 // the runtime's own: it starts threads for goroutines that have locked theirs
+	monitorThread  = 1 // a thread of the runtime that notices blocked system calls
+	templateThread = 1 // a thread of the runtime that starts new threads on behalf of locked threads
 
 	otherThreads = runThread + pollThread + signalThread + monitorThread + templateThread
 )
@@ -78,9 +78,9 @@ func runsCommands(c *supervisor.Config) bool {
 }
 
 // spareThreads makes the runtime start n threads, besides the thread that runs goroutines.
-// (A goroutine that locks its thread later needs a further thread.) It must be called before
-// usher starts any goroutine, because such a goroutine would run before spareThreads
-// returns.
+// (A goroutine that locks its thread later needs a further thread.) It must be called
+// before usher starts any goroutine, because such a goroutine would run, and might block,
+// before spareThreads returns.
 //
 // spareThreads starts n goroutines. Each of them blocks in a system call until all n are
 // blocked, so the runtime needs n further threads. That takes about 30 µs a thread.
@@ -116,22 +116,22 @@ func spareThreads(n int) *spares {
 
 // spares holds the state of the threads that spareThreads makes.
 type spares struct {
-	open       uint32   // a futex; 1: blockUntilOpen does not block any longer
-	blocked    []uint32 // a futex for each thread; 1: the thread is still in its system call
+	open       uint32   // a futex; at the value 1, blockUntilOpen no longer waits
+	blocked    []uint32 // a futex for each thread; its value is 1 while the thread is in its system call
 	goroutines sync.WaitGroup
 }
 
-// settle returns when the runtime counts all threads as idle. If a goroutine blocks
-// before that, the runtime makes a further thread.
+// settle waits until the runtime counts all threads as idle. If a goroutine blocks before
+// that, the runtime makes a further thread.
 func (s *spares) settle() {
 	s.wait()
 	s.goroutines.Wait()
 }
 
-// blockUntilOpen waits in a system call, and announces to the runtime that the call
-// blocks. So the runtime lets another thread run goroutines at once. Between
-// entersyscallblock and exitsyscall no code may need more stack, or call the race detector
-// as functions of sync/atomic do.
+// blockUntilOpen waits in a system call, and announces to the runtime that the call blocks.
+// So the runtime lets another thread run goroutines at once. The code between
+// entersyscallblock and exitsyscall must not grow the stack. It must not call the race
+// detector either, so it does not use sync/atomic.
 //
 //go:nosplit
 //go:norace
@@ -144,12 +144,12 @@ func blockUntilOpen(open, blocked *uint32) {
 }
 
 // wait returns when all threads have left their system calls. It does not let other
-// goroutines run, because that would take longer. For a plain init, wait is enough and
-// settle is not needed, because a plain init blocks in no system call before the app runs.
+// goroutines run, because that would take longer. A plain init does not call settle,
+// because it blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
-		for errno == 0 || errno == syscall.EINTR { // EAGAIN once the value is not 1
+		for errno == 0 || errno == syscall.EINTR { // the error is EAGAIN once the value is not 1
 			errno = futex(&s.blocked[i], futexWait, 1)
 		}
 	}
