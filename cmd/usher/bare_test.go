@@ -61,8 +61,8 @@ func bareRoot(t *testing.T) string {
 // /dev/null as the child's stdin.
 const orphan = `(sh -c "kill -PIPE \$PPID; while kill -0 \$PPID 2>&-; do :; done"; :); `
 
-// Usher runs a probe or a hook in every phase. All of them work although the container
-// lacks files, rights or system calls.
+// Probes and hooks of every phase work although the container lacks files, rights or system
+// calls.
 func TestUsherInABareContainer(t *testing.T) {
 	needRoot(t)
 	forbid := func(errno syscall.Errno) string { return fmt.Sprintf("forbid=%d", errno) }
@@ -163,9 +163,9 @@ func testTightLimits(t *testing.T, image, limit string, files bool) {
 	app := startContainer(t, append(words, "--pre-start", fmt.Sprint("name=loud seq ", printed), "--drain", "http://127.0.0.1:1/", "--drain", "name=begin echo drained",
 		"--post-stop", "name=last echo last", "--", "sh", "-c", "echo up; exec sleep 100000")...)
 	app.stdout().expect("up")
-	// Usher buffers the lines that Docker has not read yet. It drops further lines when
-	// the buffer is full, and at its exit it does not wait long for Docker to read the
-	// rest. So the test stops the container once Docker has read everything: each line of
+	// Usher buffers the lines that Docker has not read yet. It drops further lines when the
+	// buffer is full, and at its exit it does not wait long for Docker to read the rest. So
+	// the test stops the container only when Docker has read everything. Then each line of
 	// the hook has been printed, or counted in a warning about dropped lines.
 	log, dropped := app.all(), regexp.MustCompile(`usher: warning: (\d+) lines? dropped`)
 	for seen := 0; seen < printed; {

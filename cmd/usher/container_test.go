@@ -184,8 +184,8 @@ func timeOf(t *testing.T, line string) time.Time {
 }
 
 // waitUntilReaped waits until usher, sleep and ps are the only processes. It waits because
-// a child may still be exiting when its parent has exited. If usher does not reap a zombie,
-// the test fails after patience.
+// a child may still be exiting when its parent has exited. If a zombie is never reaped, the
+// test fails after the time patience.
 func (c *container) waitUntilReaped() {
 	c.Helper()
 	var list string

@@ -84,7 +84,8 @@ func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	assert.Equal(t, 137, r.codeWithin(exitLimit))
 }
 
-// The process exits by its deadline even if the supervisor's goroutine is blocked.
+// If the supervisor's goroutine is blocked, guardDeadline ends the process soon after the
+// deadline.
 func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	t.Parallel()
 	blocked, err := linkTo("blocked")
@@ -130,7 +131,7 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	assertNotPrinted(t, r.stdout.rest(), "got")
 }
 
-// Usher cannot signal a probe's command, and still times out.
+// Usher cannot signal a probe's command. The wait still times out.
 func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")

@@ -85,7 +85,8 @@ func TestDockerInit(t *testing.T) {
 	})
 }
 
-// nginx is stopped in the middle of a download, and finishes it.
+// docker stop stops nginx in the middle of a download. With the right flags of usher, nginx
+// finishes the download before it exits.
 func TestDockerStopFinishesADownload(t *testing.T) {
 	needDocker(t)
 	base := nginxImage(t)

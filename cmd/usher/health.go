@@ -38,8 +38,8 @@ type healthConn struct {
 const (
 	// If maxSilent connections have not sent a complete request, the oldest evictCount of
 	// them are closed. So a client that opens connections and sends nothing does not lock
-	// out other clients. A connection that has sent its request is never closed in favour
-	// of a newer one.
+	// out other clients. A connection that has sent its request is never closed to make
+	// room for a newer one.
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections it pauses for evictPause, so that requests that have
@@ -47,15 +47,15 @@ const (
 	// before their requests are read, because the runtime polls the sockets only every 10
 	// ms as long as accept never blocks.
 	evictPause = time.Millisecond
-	// At most maxWaiting connections may wait for the result of /readyz; further ones get a
-	// 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
+	// At most maxWaiting connections may wait for the result of /readyz; other connections
+	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
 	maxWaiting = 256
 	// requestTimeout limits the time for reading a request, and the time for a readiness
 	// check. A check takes at most 10 s (supervisor.Readiness). Most clients time out
 	// earlier, the kubelet after 1 s by default.
 	requestTimeout = 15 * time.Second
-	// responseTimeout is a precaution: a response fits into the socket's send buffer, so
-	// the write does not block.
+	// responseTimeout is only a precaution, because a response fits into the socket's send
+	// buffer and the write does not block.
 	responseTimeout = time.Second
 	maxRequestSize  = 16 << 10
 	// After an error such as EMFILE, serve pauses for acceptRetryPause, because accept

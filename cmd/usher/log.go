@@ -201,7 +201,8 @@ func leftoversHint(l *logger, _ *supervisor.Event) string {
 	return "run the server in the foreground, with exec, or give --grace"
 }
 
-// signalHint explains EPERM: kill(2) needs the same user ID, or CAP_KILL.
+// signalHint explains EPERM. Without CAP_KILL, kill(2) can signal only processes with the
+// same user ID.
 func signalHint(_ *logger, e *supervisor.Event) string {
 	if errors.Is(e.Err, syscall.EPERM) {
 		return "it runs as another user: usher needs CAP_KILL"

@@ -210,9 +210,9 @@ func (r *optionReader) readArgs() (command []string, dashes bool) {
 	}
 }
 
-// unknownLongFlag reports a flag that pflag does not know. It may be a known flag with
-// its value in the same argument: --drain:CMD, or "--drain CMD" as one item of a YAML
-// list.
+// unknownLongFlag reports a flag that pflag does not know. It may be a known flag with its
+// value in the same argument, for example --drain:CMD, or "--drain CMD" as one item of a
+// YAML list.
 func (r *optionReader) unknownLongFlag(word string) {
 	if i := strings.IndexAny(word, ": \t\n"); i > 0 {
 		if f := findFlag(word[2:i]); f != nil {
@@ -250,8 +250,8 @@ func (r *optionReader) unknownFlag(word string) {
 // as tini.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
-// findNearestFlag returns the flag that is nearest to name, or nil. The flag may differ
-// from name by two edits, but by at most half the letters of name.
+// findNearestFlag returns the flag that is nearest to name, or nil. The distance is at most
+// two, and at most half the number of letters in name.
 func findNearestFlag(name string) (nearest *flagRow) {
 	best := min(2, len(name)/2) + 1
 	for i := range flags {
@@ -530,8 +530,8 @@ func (r *optionReader) isWrong(field string) bool {
 	return f != nil && r.wrong[f.name]
 }
 
-// nameOf returns the name that errors use for a field: the flag or variable that has
-// set it.
+// nameOf returns the name that errors use for a field: the flag or variable that has set
+// the field, or else the flag.
 func (r *optionReader) nameOf(field string) string {
 	f := flagOfField(field)
 	switch {

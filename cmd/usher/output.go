@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output writes the log to stderr and never blocks its caller. If PID 1 waited for the
-// reader of its log, it would miss signals and its deadline. Write appends to a queue of
+// output writes the log to stderr and never blocks its caller. If a write blocked usher,
+// usher would handle signals too late and miss its deadline. Write appends to a queue of
 // limited size, and one goroutine writes the queue to stderr.
 //
 // The output of hooks may be endless, so it can use only a part of the queue; the
@@ -73,7 +73,7 @@ const (
 
 // Before usher exits, it waits for the reader of the log, with these limits.
 const (
-	flushStalled = 40 * time.Millisecond  // the wait ends if nothing has been read for this long
+	flushStalled = 40 * time.Millisecond  // the wait ends if nothing could be written for this long
 	flushHooks   = 50 * time.Millisecond  // queued hook output is dropped after this time
 	flushLimit   = 100 * time.Millisecond // the wait ends after this time
 
@@ -342,7 +342,7 @@ func (p *output) dropHookOutput() {
 	for i, c := range queue {
 		if i == 0 && c.kind == hookOutput && p.partial {
 			end := bytes.IndexByte(c.text, '\n') + 1
-			if end == 0 { // the progress line, which has no newline
+			if end == 0 { // the rest of the progress line, which has no newline
 				end = len(c.text)
 			}
 			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})

@@ -8,12 +8,12 @@ import (
 	"unsafe"
 )
 
-// threadless is a TCP connection for which the runtime never starts a thread, however many
-// such connections are in use. A system call on a socket of package net never blocks. But
-// if the kernel runs another thread during read(2) or write(2), which is frequent on a busy
-// machine, the runtime counts the goroutine as blocked and starts a thread for the other
-// goroutines. So Read and Write use RawSyscall, which the runtime does not notice. Close
-// cannot do that, so only one connection is closed at a time.
+// threadless is a TCP connection. However many such connections are in use, the runtime
+// starts at most one thread for them. A system call on a socket of package net never
+// blocks. But if the kernel runs another thread during read(2) or write(2), which is
+// frequent on a busy machine, the runtime counts the goroutine as blocked and starts a
+// thread for the other goroutines. So Read and Write use RawSyscall, which the runtime does
+// not notice. Close cannot do that, so only one connection is closed at a time.
 type threadless struct {
 	net.Conn
 	raw syscall.RawConn

@@ -32,7 +32,7 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 	return spareThreads(blocked + pollThread + signalThread), nil
 }
 
-// The threads that usher has besides those in blocked system calls.
+// The threads that usher needs besides one for each goroutine in a blocked system call.
 const (
 	runThread      = 1 // runs goroutines
 	pollThread     = 1 // waits in epoll_wait(2)
@@ -48,7 +48,7 @@ const (
 // still hang when the app has started.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	targets := allTargets(c)
-	n := 1 // one goroutine starts the app; later one reads /proc, or writes the termination log
+	n := 1 // one goroutine starts the app; after that, one reads /proc or writes the termination log
 	if verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
 		// A write to the log may block. If none of these conditions holds, usher prints
 		// nothing between the start of the app and its exit.
