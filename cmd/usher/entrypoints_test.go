@@ -19,27 +19,28 @@ import (
 )
 
 // entrypoint is one way to start a server in a container. The test sends the stop signal
-// while a request (which takes 1.2 s) or a job (3 s) is running. Each of them prints
-// "started" and, if it is not interrupted, "finished". A request prints to its client, a
-// job to the app's stdout.
+// while a request (which takes 1.2 s) or a job (3 s) is running. Both print "started" at
+// the beginning and "finished" at the end. The text of a request is in the output of its
+// client, the text of a job in the stdout of the app.
 type entrypoint struct {
 	name    string
 	command string
 	flags   string         // usher's flags in addition to --grace and --group
-	stop    syscall.Signal // the signal that stops usher, like an image's STOPSIGNAL; 0 means SIGTERM
+	stop    syscall.Signal // the signal that the test sends to usher, like an image's STOPSIGNAL; 0 means SIGTERM
 	request *client        // nil: there is no request
 	job     bool           // the app starts a job
 	code    int            // usher's exit code
-	prints  string         // printed by the app if it shuts down in order
-	needs   string         // command of a server outside of the container
+	prints  string         // text on stdout if the shutdown is in order
+	needs   string         // the command of a server outside of the container, or ""
 
 	notGroup string // the reason why the entrypoint is not tested with --group, or ""
-	// If atLastCall is true and --group is not given, the server gets no signal before
-	// usher's last call, after four fifths of the time. So the test uses a shorter --grace.
+	// Without --group, the SIGTERM of usher's last call (supervisor/leftovers.go) is the
+	// first signal that the server gets. It comes after four fifths of the time until
+	// SIGKILL, so the test uses a shorter --grace.
 	atLastCall bool
 }
 
-// client is a command that makes a request, and the target that must be ready before.
+// client is a command that makes a request. Before it starts, target must be ready.
 type client struct{ target, command string }
 
 var (
@@ -77,7 +78,8 @@ var entrypoints = []entrypoint{
 	{name: "exec, nginx, --stop-signal", command: "./nginx.sh", flags: "--stop-signal QUIT", request: curl, notGroup: master},
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
-	// The app is a shell. The signal kills it, and its child does not get the signal.
+	// The app is a shell. The stop signal kills it. Without --group the child of the shell
+	// does not get that signal.
 	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
@@ -86,7 +88,7 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// SIGWINCH does not end a shell. Apache gets the SIGTERM of the last call, and sends it
+	// SIGWINCH does not end a shell. At the last call Apache gets SIGTERM, and sends SIGTERM
 	// to its process group, which includes the shell.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
@@ -109,7 +111,7 @@ var entrypoints = []entrypoint{
 	{name: "make run", command: "make run", request: curl, prints: "server closed", code: 143, notGroup: forwards},
 	{name: "npm start by bash", command: "npm start --script-shell bash", request: curl, prints: "server closed", notGroup: forwards},
 
-	// The app handles the signal only after its child has exited.
+	// The app is a shell. It runs its trap only after its foreground child has exited.
 	{name: "trap with a foreground server", command: "./trap-foreground.sh node server.js", request: curl, prints: "cleaned up", atLastCall: true},
 	{name: "trap with a foreground job", command: "./trap-foreground.sh ./job.sh", job: true, prints: "cleaned up", notGroup: noHandler},
 	{name: "trap with a foreground transaction", command: "./trap-foreground.sh " + psql.command, flags: "--wait postgres://127.0.0.1",
@@ -122,8 +124,8 @@ var entrypoints = []entrypoint{
 	{name: "setsid worker, no exec", command: "sh -c 'setsid node job.js & node server.js; echo exited'", request: curl, job: true, prints: "server closed", code: 143},
 }
 
-// Each entrypoint is stopped in the middle of its work, three times or ENTRYPOINT_RUNS
-// times. No work may be lost.
+// Each entrypoint is stopped while its request or job is running. It is started and stopped
+// ENTRYPOINT_RUNS times (default: 3). Each request and each job must finish.
 func TestEntrypointsFinishTheirWork(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"bash", "node", "npm", "curl", "gunicorn", "celery", "redis-server", "cgi-fcgi", "psql",
@@ -183,7 +185,7 @@ type stopping struct {
 	usher  *process
 	client *process      // nil without a request
 	exited chan int      // receives usher's exit code
-	took   time.Duration // from the signal to usher's exit; valid once exited has received the code
+	took   time.Duration // from the signal to usher's exit; may be read after a receive from exited
 }
 
 // stopAtWork starts the entrypoint, and stops it once its request and its job have started.
@@ -227,8 +229,8 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	return s
 }
 
-// enterNetwork starts a command in the network namespace of the entrypoint, but not in
-// its PID namespace.
+// enterNetwork starts a command in the network namespace of the entrypoint and in the PID
+// namespace of the test.
 func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 	t.Helper()
 	l := launcher{hostPID: true, dir: dir, env: s.usher.cmd.Env, merged: true}
@@ -236,7 +238,8 @@ func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 }
 
 // judge waits until usher has exited. work is an error if a request or a job was
-// interrupted, and order is an error if the shutdown was not in order.
+// interrupted. order is an error if usher's exit code or the app's output is not as
+// expected, or if usher sent SIGKILL.
 func (s *stopping) judge(e *entrypoint) (work, order error) {
 	code := <-s.exited
 	out := s.usher.stdout.rest()

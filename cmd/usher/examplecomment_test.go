@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// example is an example's file with its first comment. The first block of indented lines in
-// the comment contains the commands, and the other blocks contain their output.
+// example is an example's file. The file begins with a comment that has blocks of indented
+// lines: the first block contains commands, and the other blocks contain their output.
 type example struct {
 	*testing.T
 	engine
@@ -50,7 +50,7 @@ func readExample(t *testing.T, file string, engine engine) *example {
 		return e
 	}
 	// The names of images and containers get a suffix, so that two runs of the tests at the
-	// same time do not collide.
+	// same time do not use the same names.
 	for i, command := range e.commands {
 		e.commands[i] = regexp.MustCompile(`\busher-[a-z-]+`).ReplaceAllStringFunc(command, e.own)
 		for _, made := range regexp.MustCompile(`(-t|--name) (usher-\S+)`).FindAllStringSubmatch(e.commands[i], -1) {
@@ -60,7 +60,8 @@ func readExample(t *testing.T, file string, engine engine) *example {
 	return e
 }
 
-// own returns the name that the test uses instead of a name in the comment.
+// own returns the name that the test uses for an image or container that has this name in
+// the comment.
 func (e *example) own(name string) string {
 	if slices.Contains(e.engine, "podman") {
 		return name // no other run of the tests uses this podman
@@ -68,8 +69,8 @@ func (e *example) own(name string) string {
 	return fmt.Sprintf("%s-%d", name, os.Getpid())
 }
 
-// podman makes "podman" in the commands call the podman of this test, whose pods have
-// only a loopback network.
+// podman puts a directory first in PATH, with a script that is named podman. The script
+// runs the podman of this test, and gives pods only a loopback network.
 func (e *example) podman() {
 	e.engine.cleanup(e.T, "pod", "rm", "--all", "--force", "--time=0")
 	dir := e.TempDir()
@@ -82,8 +83,8 @@ func (e *example) podman() {
 	e.env = append(e.env, "PATH="+dir+":"+os.Getenv("PATH"))
 }
 
-// compose sets the name of the project, and replaces "docker compose" by docker-compose if
-// docker does not have the plugin.
+// compose sets and returns the name of the Compose project. If docker does not have the
+// compose plugin, compose replaces "docker compose" in the commands by "docker-compose".
 func (e *example) compose() (project string) {
 	e.Helper()
 	compose := "docker compose"
@@ -103,7 +104,8 @@ func (e *example) compose() (project string) {
 	return project
 }
 
-// command returns the next command of the comment, which begins with words.
+// command returns the comment's next command. It fails the test if the command does not
+// begin with words.
 func (e *example) command(words string) string {
 	e.Helper()
 	require.NotEmpty(e.T, e.commands, "the comment has no further command, such as %q", words)
@@ -119,7 +121,8 @@ func (e *example) start(command string) *process {
 	return launcher{hostPID: true, dir: "../..", env: e.env}.start(e.T, "sh", "-c", command)
 }
 
-// run runs the next command of the comment, which begins with words and must succeed.
+// run runs the comment's next command and returns its stdout. It fails the test if the
+// command does not begin with words, or does not exit with 0.
 func (e *example) run(words string) string {
 	e.Helper()
 	return e.shell(e.command(words))
@@ -146,9 +149,10 @@ func (e *example) expects(c *container) {
 	e.expected(c.logs())
 }
 
-// expected compares the next block with the output of a container: with all of usher's own
-// lines on stderr, and with the last lines of the app on stdout. It does not compare their
-// order, because they come from two pipes.
+// expected compares the next block with the output of a container. In the block, the lines
+// that begin with "usher: " or "embed: " must be usher's lines on stderr, and the other
+// lines must be the last lines on stdout. The order of stdout and stderr is not compared,
+// because they are two pipes.
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string
@@ -174,8 +178,8 @@ func (e *example) expected(stdout, stderr string) {
 	assert.Equal(e.T, apps, inOrder(lines[max(0, len(lines)-len(apps)):]), "%s", lastLines(stdout))
 }
 
-// inOrder removes the values that differ from run to run. It sorts the lines about targets,
-// because targets become ready in any order.
+// inOrder removes the values that differ from run to run. It sorts the lines about targets
+// at the beginning of the log, because targets become ready in any order.
 func inOrder(lines []string) []string {
 	var all []string
 	for _, line := range lines {
@@ -205,7 +209,7 @@ func longSteps(summary string) []string {
 	return names
 }
 
-// container returns a container that the comment's commands make.
+// container returns the container that has this name in the comment.
 func (e *example) container(name string) *container {
 	c := &container{e.T, e.engine, e.own(name)}
 	c.logsOnFailure(name)
@@ -213,8 +217,8 @@ func (e *example) container(name string) *container {
 }
 
 // stopInDownload runs the comment's stop command in the middle of a download. The client
-// reads one byte before the stop, and the rest after it. The rest does not fit into the
-// sockets' buffers, so nginx cannot have sent it before.
+// reads one byte before the stop, and the other bytes after it. The file is larger than the
+// buffers of the sockets, so nginx has to send a part of it after the stop.
 func (e *example) stopInDownload(nginx *container, client engine, host, stop string) {
 	e.Helper()
 	nginx.exec("truncate", "-s", "32M", "/usr/share/nginx/html/large")

@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lockImages waits until no other run of the tests on this machine uses the images that
-// the examples name, because each run removes the images that it has made. The lock is on
-// the directory for temporary files, so that there is no lock file to remove.
+// lockImages takes a lock, and holds it until the end of the test. Each run of the tests
+// removes the images that it has made, so only one run on this machine may use the images
+// of the examples at a time. The lock is on the directory for temporary files, so that
+// there is no lock file to remove.
 func lockImages(t *testing.T) {
 	t.Helper()
 	dir, err := os.Open(os.TempDir())
@@ -26,7 +27,7 @@ func lockImages(t *testing.T) {
 	require.NoError(t, syscall.Flock(int(dir.Fd()), syscall.LOCK_EX))
 }
 
-// images makes the images of the examples, each when it is first needed.
+// images makes an image of the examples when a test first needs it.
 type images struct {
 	parent *testing.T // the images are removed at the end of this test
 	mu     sync.Mutex
@@ -52,8 +53,8 @@ func (i *images) need(t *testing.T, names ...string) {
 	}
 }
 
-// usher makes usher's own image with "make image", as the examples say. At the end of the
-// test, an older image that had this name gets the name back.
+// usher makes usher's own image with "make image", as the examples say. If the name "usher"
+// belonged to another image before, that image gets the name back at the end of the test.
 func (i *images) usher(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
@@ -76,9 +77,9 @@ func (i *images) podman(t *testing.T, podman engine, names ...string) {
 	podman.run(t, nil, "load", "--input", archive)
 }
 
-// standIns are functions that make images from this machine's packages. The images have the
-// paths, users and stop signals of the real images, and their servers accept connections
-// at the same point of the start.
+// standIns are functions that make images from this machine's packages, by the names of the
+// real images. An image has the paths, users and stop signal of the real image. Its server
+// begins to accept connections at the same point of the start as in the real image.
 var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
 	"busybox:1.36":      standInBusybox,
 	"busybox:1.36-musl": standInBusybox,
@@ -100,8 +101,8 @@ func standInBusybox(t *testing.T) (*rootfs, string) {
 	return root, ""
 }
 
-// standInPostgres makes an image that, like the real image, first makes a database, and
-// then starts a server that accepts connections from other containers.
+// standInPostgres makes an image that, like the real image, first makes a database. After
+// that it starts a server that accepts connections from other containers.
 func standInPostgres(t *testing.T) (*rootfs, string) {
 	t.Helper()
 	servers, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")

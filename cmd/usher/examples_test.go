@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run the commands in the first comment of each example, with the
-// example's files, in containers and pods, and compare the output with the rest of the
-// comment. Images that this machine does not have are made from its Debian packages, and
-// removed at the end.
+// The tests in this file run the commands in the first comment of each example, in
+// containers and pods. They compare the output with the output in that comment. If this
+// machine does not have an image, the test makes it from the machine's Debian packages, and
+// removes it at the end.
 
 var dockerExamples = map[string]func(*testing.T, *images){
 	"nginx":       exampleNginx,
@@ -64,7 +64,7 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// Each directory in examples/ has a test, and a line in the README.
+// Each directory in examples/ has a test, and a row in a table of the README.
 func TestEveryExampleIsTested(t *testing.T) {
 	tested := []string{"demo", "embed"} // tested by TestReadmeShowsTheOutputOfTheDemo and TestExampleEmbed
 	for name := range dockerExamples {
@@ -105,8 +105,8 @@ func nginxInDocker(t *testing.T, images *images, file, name string) {
 	e.expects(nginx)
 }
 
-// imageForRegistry runs the README's "make image IMAGE=...". The README's pod must use that
-// image.
+// imageForRegistry runs the command "make image IMAGE=..." of the README. The image of the
+// pod in the README must have the same name.
 func imageForRegistry(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
@@ -195,9 +195,10 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().expect("writing")
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
-	// The time of nginx's log line proves nothing, because nginx logs a request after the
-	// response. The container makes the page 3 s before it starts nginx. The time at which
-	// the page was made is the modification time of its directory.
+	// The writer must start after nginx has started. nginx's log line does not show the time
+	// of nginx's start, because nginx logs a request after the response. But the container
+	// makes the page 3 s before it starts nginx, and the modification time of the page's
+	// directory is the time at which the page was made.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)
@@ -245,7 +246,7 @@ func exampleJob(t *testing.T, podman engine) {
 
 	e.shell("cd " + filepath.Dir(file) + " && podman kube play " + filepath.Base(file))
 	work, mesh := e.container("report-work"), e.container("report-mesh")
-	podman.run(t, nil, "wait", work.id, mesh.id) // the mesh exits only when the hook of work stops it
+	podman.run(t, nil, "wait", work.id, mesh.id) // the container mesh exits only after the post-stop hook of the container work has sent it /quitquitquit
 	assert.Equal(t, 0, work.exitCode())
 	assert.Equal(t, 0, mesh.exitCode())
 	e.expects(work)
@@ -272,8 +273,8 @@ func TestExampleEmbed(t *testing.T) {
 	_, stderr, code := launcher{hostPID: true}.run(t, "go", "build", "-o", program, "../../examples/embed")
 	require.Equal(t, 0, code, lastLines(stderr))
 
-	// The test runs the program directly, because "go run" exits with 1 if the program exits
-	// with another code than 0.
+	// The test runs the program directly, because "go run" exits with 1 whenever the program
+	// exits with a code other than 0.
 	command := strings.Replace(e.command("go run"), "go run ./examples/embed", program, 1)
 	embed := e.start(command)
 	assert.Equal(t, 143, embed.code())

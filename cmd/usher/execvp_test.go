@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Usher finds commands in PATH as execvp(3) does. The puppet executes each command with
-// execvp(3), and usher executes it too. The scripts print $0, which is the path by which
-// they were executed, and their arguments.
+// Usher finds commands in PATH as execvp(3) does. Each command is executed twice: by the
+// puppet, which calls execvp(3), and by usher. The scripts print their arguments and $0,
+// the path by which they were executed.
 func TestCommandIsFoundAsByExecvp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -23,8 +23,8 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 	for _, sig := range []int{1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 24, 31, 40, 64} {
 		t.Run(fmt.Sprint(sig), func(t *testing.T) {
 			t.Parallel()
-			// A shell sends a signal to itself. It is not PID 1, so each signal has its
-			// default action.
+			// A shell sends the signal to itself. The shell is not PID 1, so a signal
+			// without a handler kills it.
 			r := launcher{}.usher(t, "--", "sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig))
 			assert.Equal(t, 128+sig, r.code())
 		})
@@ -32,7 +32,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 }
 
 func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
-	t.Setenv("PATH", "/usr/bin:/bin") // if a directory in PATH cannot be searched, execvp(3) fails with EACCES and the code is 126
+	t.Setenv("PATH", "/usr/bin:/bin") // if a directory in the PATH of the test cannot be searched, execvp(3) fails with EACCES and the code is 126
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

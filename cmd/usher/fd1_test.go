@@ -18,16 +18,16 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // by default only the user of the test may enter them
+			for _, d := range []string{dir, filepath.Dir(dir)} { // by default only the user that runs the test may enter them
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
-			log := filepath.Join(dir, "app.log") // some images have such a link as their log file
+			log := filepath.Join(dir, "app.log") // in some images the log file is such a link
 			require.NoError(t, os.Symlink("/proc/1/fd/1", log))
 			script := `echo ready; read line; echo to the log >` + log + `; echo to stderr >/proc/1/fd/2; read more </proc/1/fd/0; echo "read $more"`
 			argv := []string{binary(t), "--", "sh", "-c", script}
 			if user != nil {
-				// Opening /proc/1/fd/1 opens the pipe again, so the user needs permission for
-				// it. chown gives the pipes to the user.
+				// open(2) of /proc/1/fd/1 opens the pipe again, and checks the pipe's mode. So
+				// chown makes the user the owner of the pipes.
 				argv = append(append([]string{"sh", "-c", `chown 1000 /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; exec "$@"`, "sh"}, user...), argv...)
 			}
 			r := launcher{proc: true}.start(t, argv...)

@@ -112,7 +112,8 @@ func TestProbeAndInstallIgnoreTheEnvironmentAndRefuseOtherFlags(t *testing.T) {
 	}
 }
 
-// The use of a target, which its flag sets, determines its options and their defaults.
+// A flag sets the field Use of its targets. Use determines a target's options and their
+// defaults.
 func TestFlagsSetTheUseOfTheirTargets(t *testing.T) {
 	c := parsed(t, []string{"--wait", "a", "--ready", "a", "--pre-start", "a", "--post-start", "a",
 		"--drain", "a", "--post-stop", "a", "--grace", "25s", "app"}, nil).config
@@ -246,7 +247,7 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 	}
 }
 
-// The texts of these errors are from other packages. This test checks only that each value
+// Other packages make the texts of these errors. So this test checks only that each value
 // is an error, and that the text begins with the name of the flag.
 func TestErrorsInOptionsNameTheFlag(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
@@ -310,7 +311,8 @@ USHER_LOG: "yaml" is not a format: write text or json
 	assert.Equal(t, want, strings.Join(gotLines, "\n"))
 }
 
-// The argument after an unknown flag may be its value, so nothing after it is reported.
+// The argument after an unknown flag may be its value. So errors in the arguments after an
+// unknown flag are not reported.
 func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -337,7 +339,8 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	}
 }
 
-// An error about two settings names each as the user has set it: by flag or variable.
+// An error about two settings names the flag or the variable by which the user has set each
+// of them.
 func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
 		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
@@ -374,7 +377,9 @@ func TestOptionsCanBeSetByVariables(t *testing.T) {
 	assert.NotNil(t, c.Env, "with a nil Env the app would get usher's own variables")
 }
 
-// The app does not inherit the environment variables of flags. A few flags have no variable.
+// Usher removes the environment variables of its flags from the app's environment. The
+// flags in the list below cannot be set by a variable, so a variable with such a name is
+// kept.
 func TestAppGetsNoVariableOfAFlag(t *testing.T) {
 	for _, f := range flags {
 		env := []string{f.variable() + "="}
@@ -397,7 +402,7 @@ func TestOtherVariablesAreForTheApp(t *testing.T) {
 	with = append(with, "USHER_GRACE=7s", "USHER_WAIT=")
 	o := parsed(t, []string{"app"}, with)
 	assert.Equal(t, env, o.config.Env)
-	assert.Equal(t, 5*time.Second, o.config.Grace, "the first of two entries counts, as for getenv(3)")
+	assert.Equal(t, 5*time.Second, o.config.Grace, "the first of two entries must count, as for getenv(3)")
 	assert.False(t, o.help || o.version)
 }
 
@@ -438,8 +443,7 @@ func TestErrorsInVariablesNameTheVariable(t *testing.T) {
 	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave the flag out", text)
 }
 
-// No error may repeat a secret of the command line, whether the secret is in a correct
-// place or not.
+// No error repeats a secret of the command line, even if the secret is in a wrong place.
 func TestErrorsInOptionsContainNoSecret(t *testing.T) {
 	const canary = "hunter2"
 	for _, words := range [][]string{
@@ -487,8 +491,8 @@ func TestUsageFitsATerminal(t *testing.T) {
 	}
 }
 
-// FuzzOptions parses arguments and environment entries, one per line. It checks that
-// there is no panic, and that accepted options have the properties below.
+// FuzzOptions parses arguments and environment entries, one per line. Parsing must not
+// panic, and options without an error must pass the checks below.
 func FuzzOptions(f *testing.F) {
 	f.Add("--wait\ntcp://db:5432\n--\napp\n-x", "USHER_GRACE=25s\nA=1\nA=2")
 	f.Add("--grace=abc\n--wiat\nx\n-g\n--=\n---\n--help=no", "USHER_GROUP=yes\nUSHER_WAIT=\x00a b")
@@ -496,7 +500,7 @@ func FuzzOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line, variables string) {
 		args, env := strings.Split(line, "\n"), strings.Split(variables, "\n")
 		for i := range env {
-			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // so that values can have several lines
+			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // so that the value of a variable can have several lines
 		}
 		o, err := parseOptions(args, env)
 		if err != nil {

@@ -30,15 +30,15 @@ func TestFewThreadsForTheUser(t *testing.T) {
 				assert.Empty(t, log)
 				return
 			}
-			// If Go's runtime itself has too few threads, it exits with 2.
+			// Go's runtime exits with 2 if it cannot start a thread that it needs.
 			assert.Contains(t, []int{7, 125, 126, 2}, code, lastLines(log))
 		})
 	}
 }
 
-// bareUser returns a launcher for a bare container. RLIMIT_NPROC limits the user to the
-// given number of threads. The limit is set after setuid(2), because execve(2) fails after
-// a setuid(2) that exceeds the limit.
+// bareUser returns a launcher for a bare container whose user may have the given number of
+// threads (RLIMIT_NPROC). The limit is set after setuid(2): if the user exceeded the limit
+// at setuid(2), the next execve(2) would fail.
 func bareUser(root string, user int, threads int) launcher {
 	return bare(root, nil, fmt.Sprint("user=", user), fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_NPROC, threads, threads))
 }
@@ -49,8 +49,8 @@ func freshUser() int { return 2_000_000_000 + os.Getpid()*100 + int(users.Add(1)
 
 var users atomic.Int64
 
-// Usher cannot fork, because another process of the same user has started as many
-// processes as usher's limit allows. The limit does not apply to that other process.
+// Usher cannot fork, because another process of the same user has started as many processes
+// as the RLIMIT_NPROC of usher allows. That other process has no such limit.
 func TestForkThatFails(t *testing.T) {
 	needRoot(t)
 	const eagain = "resource temporarily unavailable"

@@ -171,7 +171,8 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 
 // ---- --install
 
-// runInstall runs "usher --install path", with the words of wrapper before it.
+// runInstall runs "usher --install path". wrapper is empty, or a command that
+// executes the arguments after it.
 func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
 	out, _, code := launcher{hostPID: true, merged: true}.run(t, append(wrapper, binary(t), "--install", path)...)
@@ -249,7 +250,7 @@ func TestInstallIsAtomic(t *testing.T) {
 	}
 }
 
-// Files of other types are not changed.
+// --install replaces a regular file. It does not change a file of any other type.
 func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(dir+"/file", []byte("kept"), 0o644))
@@ -275,7 +276,8 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 		assert.Equal(t, 125, code)
 		assert.True(t, strings.HasPrefix(log, "usher: error: install: "+want), log)
 	}
-	// The device is on a tmpfs in a mount namespace, so that a bug damages nothing.
+	// The device is on a tmpfs in a new mount namespace, so a bug cannot damage the devices
+	// of the machine.
 	if os.Geteuid() == 0 {
 		out, _, code := launcher{hostPID: true, mounts: true, merged: true}.run(t, "sh", "-c",
 			`mount -t tmpfs tmpfs "$0" && cd "$0" && mknod null c 1 3 && $usher --install "$0/null"; code=$?; test -c null && exit $code`, dir+"/dir")
@@ -293,8 +295,8 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	assert.Equal(t, "kept", string(kept))
 }
 
-// A stop signal ends --install even if a system call on the file system hangs, and usher
-// removes the temporary file.
+// A stop signal ends --install even if a system call on the file system does not return.
+// usher removes the temporary file.
 func TestInstallIsStoppedByASignal(t *testing.T) {
 	needRoot(t)
 	whole, err := os.Stat(binary(t))
@@ -349,8 +351,8 @@ func TestInstallReportsTheReasonOfAFailure(t *testing.T) {
 	assert.Equal(t, []string{"usher"}, names(t, dir+"/taken"))
 
 	needRoot(t)
-	// mounted runs --install in a new mount namespace, after a script that mounts a full file
-	// system, a read-only one, or an empty one on /proc.
+	// mounted runs script and then "usher --install" in a new mount namespace. script
+	// mounts file systems.
 	mounted := func(script string) (int, string) {
 		out, _, code := launcher{hostPID: true, mounts: true, merged: true}.run(t, "sh", "-c",
 			script+`; cd "$0"; $usher --install "$1"; code=$?; ls -A "$1"; exit $code`, filepath.Dir(binary(t)), dir+"/dir")

@@ -20,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freeAddress returns a loopback address for usher to listen on. Until the end of the
-// test, a socket of the test is bound to the address without listening, so that the kernel
-// does not assign the port to another process. This socket and usher's both have
-// SO_REUSEADDR (package net sets it for usher), so usher can still listen on the port.
+// freeAddress returns a loopback address for usher to listen on. Until the end of the test,
+// a socket of the test is bound to the address and does not listen. So the kernel does not
+// assign the port to another process. Usher can still listen on the port, because the
+// test's socket and usher's socket have SO_REUSEADDR (package net sets it for usher).
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -104,7 +104,7 @@ func TestHealthAddressInUse(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// A client cannot prevent responses to other clients or the shutdown.
+// A client can prevent neither the responses to other clients nor the shutdown.
 func TestHealthSurvivesHostileClients(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
@@ -133,7 +133,7 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 	assert.Regexp(t, `\r\nDate: \w+, .* GMT\r\n`, string(head))
 
 	assert.Equal(t, "HTTP/1.1 400 Bad Request", statusLine("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n"))
-	assert.Contains(t, []string{"HTTP/1.1 400 Bad Request", ""}, statusLine("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)), "an error, or the connection is reset")
+	assert.Contains(t, []string{"HTTP/1.1 400 Bad Request", ""}, statusLine("GET /livez HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20)), "usher must respond with an error or reset the connection")
 	oldest := dial("GET /livez HTTP/1.1\r\n") // an incomplete request
 	for range maxSilent {
 		dial("")
@@ -150,8 +150,7 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// slowTarget is an HTTP server for a --ready target. It responds at once until hold is
-// set.
+// slowTarget is an HTTP server for a --ready target. If hold is false, it responds at once.
 type slowTarget struct {
 	url     string
 	hold    atomic.Bool
@@ -178,14 +177,14 @@ func newSlowTarget(t *testing.T) *slowTarget {
 	return s
 }
 
-// holdBack sets hold and requests /readyz until usher probes the target again. Then it
-// returns a channel, which receives the response to the last of these requests.
+// holdBack sets hold, and requests /readyz until usher's probe of the target is held back.
+// The returned channel receives the response to the last of these requests.
 func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	t.Helper()
 	s.hold.Store(true)
 	response := make(chan string, 1)
 	go func() {
-		for { // usher may respond with a cached result first
+		for { // usher may first respond with the cached result of an earlier probe
 			all := exchange(address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
 			if len(s.held) > 0 || !strings.HasSuffix(all, "\nok\n") {
 				response <- all
@@ -209,7 +208,7 @@ func exchange(address, request string) string {
 	return string(all)
 }
 
-// A connection that has sent its request gets a response, however many other clients
+// A client that has sent a whole request gets a response, even if many other clients
 // connect and send nothing, or wait for /readyz too.
 func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	t.Parallel()
@@ -242,7 +241,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // with the request above and the one of holdBack, maxWaiting + tooMany requests
+	requestReadyz(maxWaiting - 2 + tooMany) // two requests are waiting already: the one of holdBack and the one above
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {
@@ -282,18 +281,19 @@ func TestWaitingRequestsGet503WhenTheShutdownStarts(t *testing.T) {
 type brokenListener struct {
 	net.Listener
 	calls    atomic.Int32
-	maxCalls int32 // the last call ends the goroutine of serve
+	maxCalls int32 // the call with this number ends the goroutine of serve
 }
 
 func (l *brokenListener) Accept() (net.Conn, error) {
 	if l.calls.Add(1) == l.maxCalls {
-		runtime.Goexit() // serve never returns, but synctest needs its goroutine to end
+		runtime.Goexit() // serve never returns, but synctest.Test waits for the end of all goroutines
 	}
 	return nil, syscall.EMFILE
 }
 
-// If accept fails, usher pauses before it tries again. It closes the connections that have
-// not sent a request. If there are none, it closes the connections that wait for a response.
+// If accept fails, usher pauses before it calls accept again. Meanwhile it closes the
+// connections that have not sent a request. If there are none, it closes the connections
+// that wait for a response.
 func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &brokenListener{maxCalls: 100}
@@ -321,12 +321,12 @@ func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 		time.Sleep(97 * (evictPause + acceptRetryPause))
 		synctest.Wait()
 		assert.EqualValues(t, 99, l.calls.Load())
-		time.Sleep(evictPause + acceptRetryPause) // serve ends
+		time.Sleep(evictPause + acceptRetryPause) // the next call of Accept ends serve
 	})
 }
 
-// If clients use up all descriptors, their connections are closed, so that usher can run
-// its hooks.
+// If clients use up all descriptors, usher closes their connections, so that it can run its
+// hooks.
 func TestHealthFreesDescriptorsForHooks(t *testing.T) {
 	t.Parallel()
 	needBash(t)
@@ -362,8 +362,8 @@ func testWithoutDescriptors(t *testing.T, request string) {
 	assert.Equal(t, 0, r.code())
 }
 
-// The command of a --ready target that is running when the app exits is killed, and is
-// not reported as a process that the app left running.
+// If the command of a --ready target is running when the app exits, usher kills the
+// command. It does not report the command as a process that the app left running.
 func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	t.Parallel()
 	address, own, hang := freeAddress(t), hold(t), filepath.Join(t.TempDir(), "hang")
@@ -376,7 +376,7 @@ func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	client := http.Client{Timeout: patience}
 	responded := make(chan error, 1)
 	go func() {
-		for { // usher may respond with a cached result first
+		for { // usher may first respond with the cached result of an earlier probe
 			response, err := client.Get("http://" + address + "/readyz")
 			if err != nil || response.StatusCode != http.StatusOK {
 				responded <- err

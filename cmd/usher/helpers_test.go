@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// skip skips a test that this machine cannot run. CI sets USHER_TEST_ALL=1 and has
-// everything that tests need. There it fails the test instead, because a skip would hide
-// that the machine is broken.
+// skip skips a test that this machine cannot run. CI has everything that the tests need,
+// and sets USHER_TEST_ALL=1. With this variable skip fails the test, because something is
+// missing on the CI machine.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -43,10 +43,10 @@ var buildOnce = built("usher", func(path string) *exec.Cmd {
 	return cmd
 })
 
-// built returns a function that builds a program, once per test run, and returns the
-// program's path. The program is in a directory beside the test binary. "go test" removes
-// the test binary's directory, but "go test -c" makes the test binary in the source
-// directory. So the name of the new directory ends with .test, which git ignores.
+// built returns a function that builds a program, once per test run, and returns its path.
+// The program is in the directory built.test beside the test binary. "go test" removes the
+// parent directory after the test. With "go test -c" the test binary is in the source
+// directory, and git ignores names that end with .test.
 func built(name string, command func(path string) *exec.Cmd) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		test, err := os.Executable()
@@ -64,7 +64,8 @@ func built(name string, command func(path string) *exec.Cmd) func() (string, err
 	})
 }
 
-// unread returns the writing end of a pipe that is never read and stays open.
+// unread returns the writing end of a pipe. The reading end is open until the end of the
+// test, but nothing reads from it.
 func unread(t *testing.T) *os.File {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -116,8 +117,8 @@ func lastLines(printed string) string {
 	return strings.Join(append(parts, shorten(lines[left:])...), "\n")
 }
 
-// crash matches the first line of a Go program's trace or of a report of the race
-// detector. A container engine may put a time before it.
+// crash matches the first line of a trace of a Go program, or of a report of the race
+// detector. A container engine may write the time at the beginning of the line.
 var crash = regexp.MustCompile(`^(\S+Z )?(panic: |fatal error: |runtime: |SIG[A-Z]+: |unexpected fault |WARNING: DATA RACE)`)
 
 // shorten cuts lines after 500 bytes.
@@ -133,8 +134,8 @@ func shorten(lines []string) []string {
 	return all
 }
 
-// assertPrinted is assert.Contains for the output of programs, which may be long: its
-// message shows only lastLines. about is a format and its arguments.
+// assertPrinted is assert.Contains for the output of programs. The output may be long, so
+// the failure message shows only lastLines of it. about is a format and its arguments.
 func assertPrinted(t testing.TB, printed, text string, about ...any) bool {
 	t.Helper()
 	return strings.Contains(printed, text) || failPrinted(t, printed, fmt.Sprintf("%q was not printed", text), about)
@@ -198,7 +199,7 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	}
 }
 
-// recorded keeps the messages of failures instead of failing the test.
+// recorded records the messages of failures, and does not fail the test.
 type recorded struct {
 	testing.TB
 	messages []string

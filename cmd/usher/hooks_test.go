@@ -31,7 +31,7 @@ func TestHooksGetTheReasonAndTheirOutputIsMarked(t *testing.T) {
 	assert.Equal(t, "signal", got.Get("Usher-Reason"))
 	assert.Equal(t, "SIGTERM", got.Get("Usher-Signal"))
 	assertNotPrinted(t, log, "canary")
-	assert.Empty(t, strings.TrimPrefix(r.stdout.rest(), "ready"), "only the app writes to stdout")
+	assert.Empty(t, strings.TrimPrefix(r.stdout.rest(), "ready"), "only the app may write to stdout")
 }
 
 func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
@@ -42,12 +42,14 @@ func TestHookThatOverrunsIsKilledAsAGroup(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 	log := r.stderr.rest()
 	assertPrinted(t, log, "drain: hook sh failed after")
-	// A child of the hook that was not killed would ignore SIGTERM, and get SIGKILL at the
-	// deadline. SIGTERM would prove nothing, because a killed child may still be exiting.
+	// If usher does not kill the hook's child, the child ignores SIGTERM, and gets SIGKILL
+	// at the deadline. A SIGTERM to leftovers is not an error, because the child may still
+	// be exiting after it was killed.
 	assertNotPrinted(t, log, "leftovers: sent SIGKILL")
 }
 
-// Nothing reads stderr, and hooks print without end.
+// Usher runs its hooks and exits, although nothing reads stderr and a hook prints without
+// end.
 func TestNoOutputBlocksUsher(t *testing.T) {
 	r := launcher{stderr: unread(t)}.usher(t, "--verbose", "--grace", "20s", "--pre-start", "sh -c 'yes | head -c 1000000'",
 		"--drain", "timeout=0.3s yes", "--", "sh", "-c", exitOnTERM(8))

@@ -16,10 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests in this file start a program twice, without an init and as the app of usher,
-// and compare the program's state. Only its pid, parent and process group may differ.
+// The tests in this file start a program twice: directly, and as the app of usher. They
+// compare the program's state. Only its pid, its parent's pid and its process group may
+// differ.
 
-// ways are the ways to start the app: whether the command is PID 1, and usher's flags.
+// ways are the ways to start a command (the app, or usher with the app): as PID 1 or not,
+// and with different flags of usher.
 var ways = []struct {
 	name  string
 	pid1  bool // if false, the command is a child of PID 1
@@ -31,8 +33,8 @@ var ways = []struct {
 		"--ready", "file:///", "--post-start", "true", "--post-stop", "true", "--"}},
 }
 
-// stage holds the files and the terminal that both starts of a comparison share, so that
-// even the names of the open files are the same.
+// stage holds the files and the terminal for the two starts of a comparison. Both starts
+// use the same files, because the paths of the open files are compared too.
 type stage struct {
 	t                     *testing.T
 	pid1                  bool
@@ -67,7 +69,7 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	if !s.pid1 {
 		launch = append([]string{"fork=1"}, launch...)
 	}
-	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the launcher's parent-death signal, and fork(2) clears it, so the states would differ
+	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the parent-death signal that launcher sets, but fork(2) clears it: only the app of the direct start would have it
 	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
 	if s.tty != nil {
 		l.tty, l.stdin = s.tty, s.tty
@@ -82,7 +84,8 @@ func (s *stage) printed(f *os.File) string {
 	return string(text)
 }
 
-// own returns the numbers of a state that may differ between two states: pid, ppid and pgid.
+// own returns the numbers in a state that may be different at each start of the app: its
+// pid, ppid and pgid.
 func own(state string) map[string]string {
 	numbers := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^own (\w+) (\d+)$`).FindAllStringSubmatch(state, -1) {
@@ -91,9 +94,10 @@ func own(state string) map[string]string {
 	return numbers
 }
 
-// different returns the lines that differ between the states of an app that was started
-// directly and through usher. It leaves out the pid, the parent, the process group and the
-// PID namespace, because they are different at each start.
+// different returns the lines that differ between two states of an app: direct is from the
+// start without usher, and through is from the start by usher. It ignores the pid, the
+// parent, the process group and the PID namespace, because they are different at each
+// start.
 func different(direct, through string) (all []string) {
 	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)
 	lines := strings.Split(direct, "\n")
@@ -112,7 +116,8 @@ func different(direct, through string) (all []string) {
 }
 
 // sameState starts an app with options of "puppet launch", directly and through usher, once
-// for each element of ways. Both states must be the same. prepare may change the stage.
+// for each element of ways. Both states must be equal, except for the lines that different
+// ignores. prepare may change the stage.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {
@@ -130,8 +135,8 @@ func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 
 			assert.Empty(t, different(direct, through))
 			numbers := own(through)
-			assert.Equal(t, numbers["pid"], numbers["pgid"], "the app leads its process group")
-			assert.Equal(t, pidOf(way.pid1), numbers["ppid"], "usher is its parent")
+			assert.Equal(t, numbers["pid"], numbers["pgid"], "the app must lead its process group")
+			assert.Equal(t, pidOf(way.pid1), numbers["ppid"], "usher must be the parent of the app")
 		})
 	}
 }
@@ -234,8 +239,9 @@ func TestAppGetsItsSignalMask(t *testing.T) {
 	}
 }
 
-// The cases leave out the signals that signals.WithInheritedSignals resets to the default
-// action: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), signals of faults, SIGPROF and 33.
+// The cases leave out the signals that usher resets to the default action, although they
+// were ignored at its start: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of
+// faults, SIGPROF, and the real-time signal 33.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	for name, ignore := range map[string]string{
@@ -261,13 +267,14 @@ func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	}
 }
 
-// A program that inherits an ignored SIGCHLD cannot wait for its children, and does not
-// expect that. So usher starts the app with the default action.
+// If SIGCHLD is ignored, wait4(2) does not return the exit status of a child. Programs do
+// not expect that they inherit this, so usher starts the app with the default action of
+// SIGCHLD.
 func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, false)
 	through, code := s.run([]string{"ignore=17,10"}, binary(t), "--grace", "5s", "--pre-start", "true", puppet(t), "state")
-	assert.Equal(t, 0, code, "usher waits for its own children: %s", lastLines(s.printed(s.stderr)))
+	assert.Equal(t, 0, code, "usher must get the exit status of its own children: %s", lastLines(s.printed(s.stderr)))
 	assertPrintedMatch(t, through, `SigIgn:\t0000000000000200\n`, "USR1")
 }
 
@@ -279,7 +286,7 @@ func sequence(from, to int) string {
 	return strings.Join(all, ",")
 }
 
-// The descriptors of socket activation are for the process with the pid LISTEN_PID
+// A process uses the descriptors of socket activation only if LISTEN_PID is its pid
 // (sd_listen_fds(3)). If LISTEN_PID is usher's pid, usher sets it to the app's pid.
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
@@ -293,15 +300,15 @@ func TestSocketActivation(t *testing.T) {
 	t.Run("not a number", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=self"), nil, sockets) })
 }
 
-// Usher closes the descriptors that it passes to the app, so the reader of a pipe gets the
-// end of file when the app closes its descriptor. As PID 1 usher keeps descriptors 0, 1 and
-// 2, for /proc/1/fd. Usher also leaves the app's working directory.
+// Usher closes the descriptors that it passes to the app. So the reader of a pipe gets the
+// end of file when the app closes its descriptor. As PID 1, usher keeps the descriptors 0,
+// 1 and 2, for /proc/1/fd. Usher also leaves the app's working directory.
 func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	needBash(t)
 	for _, notPID1 := range []bool{false, true} {
 		extra, end := newReader(t)
 		var files []*os.File
-		for range 8 { // 3 to 10: if they were sorted as text, 10 would come first
+		for range 8 { // the descriptors 3 to 10: if usher sorted the numbers as text, 10 would be before 3
 			files = append(files, end)
 		}
 		r := launcher{files: files, hostPID: notPID1}.usher(t, "--", "bash", "-c",
@@ -322,14 +329,15 @@ func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	}
 }
 
-// execve(2) takes strings of up to 128 KiB each, and a quarter of the stack's limit
-// altogether. A hook gets more variables than usher, so execve(2) of the hook may fail.
+// execve(2) accepts arguments and variables of up to 128 KiB each. In total they may take up
+// a quarter of RLIMIT_STACK. A hook gets more variables than usher, so execve(2) of the hook
+// may fail.
 func TestLargeArgumentsAndEnvironment(t *testing.T) {
 	needRoot(t)
 	var stack unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_STACK, &stack))
 	room := int(min(stack.Cur/4, 6<<20)) - 2048 // for the other strings, their pointers, and the auxiliary vector
-	const longest = 128<<10 - 1                 // a string's NUL counts too
+	const longest = 128<<10 - 1                 // 128 KiB include the NUL at the end of a string
 	large := func(head string, i int) string {
 		size := min(longest, room-len("\x00")-8)
 		room -= size + len("\x00") + 8 // 8 bytes for the pointer to the string

@@ -16,9 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These types have the fields of Kubernetes' API that the examples use. With them the test
-// finds a field that is misspelt, has the wrong type or is in the wrong place. Podman
-// ignores such a field. The test does not run a cluster's admission control.
+// These types have the fields of Kubernetes' API that the examples use. The test fails if a
+// manifest has another field, or a field of the wrong type. So it finds fields that are
+// misspelt or in the wrong place, which podman ignores. It does not replace the admission
+// control of a cluster.
 type (
 	kubeJob struct {
 		APIVersion string   `json:"apiVersion"`
@@ -118,8 +119,8 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 	}
 }
 
-// decode fails if the type lacks a field of the manifest, because the field's value is then
-// lost in decoding and encoding.
+// decode decodes a manifest. It fails if the type lacks a field of the manifest, which it
+// finds by encoding the value again: the result lacks that field.
 func decode(t *testing.T, written map[string]any, into any) {
 	t.Helper()
 	before, err := json.Marshal(written)
@@ -130,8 +131,8 @@ func decode(t *testing.T, written map[string]any, into any) {
 	assert.JSONEq(t, string(before), string(after))
 }
 
-// check fails for values that the API server would refuse, and for a --grace that does not
-// fit into the pod's grace period.
+// check fails if the API server would reject a value, or if a --grace is longer than the
+// pod's grace period minus 2 s.
 func (s *kubePodSpec) check(t *testing.T) {
 	t.Helper()
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)

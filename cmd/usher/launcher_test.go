@@ -31,8 +31,8 @@ import (
 // A launcher holds the namespaces, environment and descriptors for a process. The zero
 // value starts a process as PID 1 of a new PID namespace. Three methods start processes:
 //
-//   - usher starts usher from the code of the test binary: it has the race detector,
-//     and needs neither root nor a build.
+//   - usher runs the code of usher in the test binary. It needs neither root nor a build,
+//     and has the race detector if the test binary has it.
 //   - start starts any command. binary(t) is the path of usher as it is shipped.
 //   - run starts a command, waits until it exits, and returns its output.
 //
@@ -47,10 +47,10 @@ import (
 
 // launcher describes how a process is started.
 type launcher struct {
-	hostPID bool     // in the PID namespace of the test, so not as PID 1 (Kubernetes' term)
-	mounts  bool     // in a mount namespace of its own; needs root
-	proc    bool     // like mounts, and /proc is that of the process's PID namespace
-	net     bool     // in a network namespace of its own; needs root
+	hostPID bool     // in the PID namespace of the test, so not as PID 1 (named after Kubernetes' hostPID)
+	mounts  bool     // in a new mount namespace; needs root
+	proc    bool     // like mounts, and with a new /proc for the PID namespace of the process
+	net     bool     // in a new network namespace; needs root
 	inherit []string // options of "puppet launch", which set the attributes that the process inherits
 	env     []string // the whole environment; nil means the environment of the test
 	vars    []string // variables that are added to the environment
@@ -61,20 +61,20 @@ type launcher struct {
 	stdout io.Writer  // instead of the reader p.stdout
 	stderr io.Writer  // instead of the reader p.stderr
 	merged bool       // stderr goes to p.stdout too
-	files  []*os.File // from descriptor 3 on
+	files  []*os.File // passed as the descriptors from 3 on
 }
 
 // process is a process that a launcher has started.
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	in     *os.File // the other end of stdin
+	in     *os.File // the writing end of the pipe that is stdin of the process
 	stdout *reader
 	stderr *reader
 	wait   func() // waits until the process has exited
 }
 
-// usher starts the test binary as usher.
+// usher starts the test binary by a link that makes it run as usher (see linkTo).
 func (l launcher) usher(t *testing.T, args ...string) *process {
 	t.Helper()
 	link, err := linkTo("usher")
@@ -82,8 +82,9 @@ func (l launcher) usher(t *testing.T, args ...string) *process {
 	return l.start(t, append([]string{link}, args...)...)
 }
 
-// linkTo makes a symbolic link to the test binary and returns its path. If the test binary
-// is executed by this path, TestMain runs the function of the role.
+// linkTo makes a symbolic link to the test binary and returns the link's path. If the test
+// binary is executed by this path, TestMain calls the function of the role and runs no
+// tests.
 func linkTo(role string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -104,7 +105,7 @@ func (l launcher) start(t *testing.T, argv ...string) *process {
 	t.Helper()
 	cmd := l.command(t, argv)
 	p := &process{t: t, cmd: cmd, wait: sync.OnceFunc(func() { _ = cmd.Wait() })}
-	var ends []*os.File // the ends of the pipes that the process gets
+	var ends []*os.File // the ends of the pipes that are passed to the process
 	output := func(instead io.Writer) (*reader, io.Writer) {
 		if instead != nil {
 			return noLines(t), instead
@@ -158,7 +159,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
-	cmd.WaitDelay = patience // if stdout is not a file, Wait also waits for the end of a pipe, which a descendant may keep open
+	cmd.WaitDelay = patience // if stdout is not a file, Wait also waits until the pipe is closed, and a descendant may keep it open
 	cmd.Env = slices.Clone(l.env)
 	if l.env == nil {
 		cmd.Env = os.Environ()
@@ -169,8 +170,8 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, name+"="+path(t))
 		}
 	}
-	// The process leads a process group, or a session if it has a terminal. So a bug in usher
-	// that signals its whole process group does not kill the test.
+	// The process leads a new process group, or a new session if it has a terminal. So if a
+	// bug makes usher signal its whole process group, the test is not killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: l.tty == nil, Setsid: l.tty != nil, Setctty: l.tty != nil}
 	if l.net {
 		needRoot(t)
@@ -178,7 +179,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	if l.mounts {
 		needRoot(t)
-		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike a clone flag, this also makes all mounts private
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike Cloneflags, Unshareflags make Go change all mounts to private
 	}
 	if l.hostPID {
 		return cmd
@@ -255,8 +256,9 @@ func (p *process) codeWithin(limit time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// enter starts a command in the PID and mount namespaces of the process. The command's
-// parent is outside of them, as with docker exec or another container of the same pod.
+// enter starts a command in the PID and mount namespaces of the process. The parent of the
+// command is outside of these namespaces, as with docker exec or with another container of
+// the same pod.
 func (p *process) enter(stdin io.Reader, argv ...string) *process {
 	p.t.Helper()
 	nsenter := []string{"nsenter", "-t", fmt.Sprint(p.pid()), "-p", "-m", "--"}

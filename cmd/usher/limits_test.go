@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// If an app or a hook cannot be executed, the error names the cause. The kernel's own
-// errors do not name it.
+// If an app or a hook cannot be executed, the error names the cause. The error number of
+// execve(2) alone does not show the cause.
 func TestExecErrorsNameTheirCause(t *testing.T) {
 	program, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
@@ -62,7 +62,8 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 }
 
 // limitedGroup makes a cgroup of version 1 or 2 for a controller, and returns its
-// directory. A setting is FILE=VALUE. Settings for files of the other version are ignored.
+// directory. A setting is FILE=VALUE. If FILE does not exist, the setting is for the other
+// version, and is ignored.
 func limitedGroup(t *testing.T, controller string, settings ...string) string {
 	t.Helper()
 	needRoot(t)
@@ -98,8 +99,7 @@ func inGroup(dir string, argv ...string) []string {
 	return append([]string{"/bin/sh", "-c", `echo 0 >"$0/cgroup.procs" && exec "$@"`, dir}, argv...)
 }
 
-// If the kernel kills the app for lack of memory, the log and the termination log give that
-// as the reason.
+// If the kernel kills the app for lack of memory, the log and the termination log say so.
 func TestOutOfMemoryIsReported(t *testing.T) {
 	dir := limitedGroup(t, "memory", "memory.limit_in_bytes=64M", "memory.memsw.limit_in_bytes=64M", "memory.max=64M", "memory.swap.max=0")
 	const limit = " (the container's limit is 64 MiB)"
@@ -141,7 +141,8 @@ func TestOutOfMemoryIsReported(t *testing.T) {
 	}
 }
 
-// In a container, the paths in /proc/self/cgroup may be the host's.
+// In a container, /proc/self/cgroup may contain paths of the host. These do not exist in the
+// container, but usher still finds the memory limit.
 func TestDockerOutOfMemoryIsReported(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -156,11 +157,11 @@ func TestDockerOutOfMemoryIsReported(t *testing.T) {
 // goTrace matches the trace that the Go runtime prints when it ends the process itself.
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
-// An app may take the last process or thread of the pids limit when it starts, and keep it.
-// Usher continues to run, stops the app, and exits with its code. In most cases usher's
-// probes, hooks or health checks block as many of its threads as possible.
+// When an app starts, it may use up the pids limit with processes or threads, and keep
+// them. Usher still runs, stops the app, and exits with the app's code. In most cases
+// usher's probes, hooks or health checks block as many of usher's threads as possible.
 //
-// A limit of 10 may be too low for usher itself. Then usher does not start the app.
+// A limit of 10 may be too low for usher itself. In that case usher does not start the app.
 func TestAppTakesTheLastThread(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
 	for j, limit := range []int{10, 20, 45, 100} {
@@ -217,7 +218,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				}
 				if c.health {
 					for range 4 {
-						hammer(t, address, 60) // usher keeps at most 64 connections
+						hammer(t, address, 60) // fewer than 64 (maxSilent), so usher closes none of the connections
 					}
 				}
 				r.signal(syscall.SIGTERM)
@@ -266,7 +267,7 @@ func hammer(t *testing.T, address string, n int) {
 }
 
 // Before usher starts the app, it starts all threads that it may need, and at most one
-// more. A new version of Go may need another number of threads.
+// more. With a new version of Go the number of threads may change.
 func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 	needRoot(t)
 	address := freeAddress(t)
@@ -285,16 +286,17 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
-		// On a busy machine there may be one more thread, because a thread that is about to
-		// become idle does not count as idle yet.
+		// On a busy machine there may be one more thread. The runtime starts a
+		// thread if none is idle, and a thread that is about to become idle does not count as
+		// idle yet.
 		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
 		r.in.Close()
 		r.code()
 	}
 }
 
-// Usher makes no thread while the app runs. The test only compares numbers of threads. That
-// is enough, because the runtime ends no threads.
+// Usher makes no thread while the app runs. The test compares the number of threads at the
+// start with the number later. That is enough, because the runtime ends no threads.
 func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200")}
 	for name, each := range map[string]string{
@@ -330,11 +332,11 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	}
 }
 
-// If there are too few descriptors, usher prints one line and exits with 125, and the
-// runtime prints no trace. With a few more the app runs.
+// If the limit of descriptors is too low, usher prints one line and exits with 125, and the
+// runtime prints no trace. With 16 or more descriptors the app runs.
 func TestTooFewDescriptors(t *testing.T) {
 	needRoot(t)
-	// Descriptors that "go test" has inherited must not count for usher.
+	// The processes must not inherit the descriptors that "go test" has passed to the test.
 	require.NoError(t, unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC))
 	refused := 0
 	for limit := 1; limit <= 24; limit++ {
@@ -350,7 +352,7 @@ func TestTooFewDescriptors(t *testing.T) {
 	}
 	assert.Less(t, refused, 16, "the highest limit at which usher does not run")
 
-	// Inherited descriptors count too.
+	// Inherited descriptors count for the limit too.
 	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
@@ -362,8 +364,8 @@ func TestTooFewDescriptors(t *testing.T) {
 	assert.Zero(t, r.code(), r.stderr.rest())
 }
 
-// If one of these calls fails, the runtime ends the process with a trace. So usher tries
-// them first, and reports an error.
+// If one of these system calls of the Go runtime fails, the runtime ends the process with a
+// trace. So usher first makes the calls itself, and reports an error.
 func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		skip(t, "needs strace")
@@ -376,9 +378,9 @@ func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
 	}
 }
 
-// A pids limit that is too low for usher itself is an error in the text log, the JSON log
-// and the termination log. With a limit below 4 the runtime may end the process before it
-// runs any code of usher.
+// If the pids limit is too low for usher itself, the text log, the JSON log and the
+// termination log contain an error. If the limit is below 4, the runtime may end the
+// process before it runs any code of usher.
 func TestPidsLimitTooLow(t *testing.T) {
 	for limit := 4; limit <= 6; limit++ {
 		g := limited{pids: limit}.cgroup(t)
@@ -398,7 +400,7 @@ func TestPidsLimitTooLow(t *testing.T) {
 	}
 }
 
-// The pids limit of a container may be too low for usher itself.
+// Usher prints the same error if --pids-limit of docker run is too low.
 func TestDockerPidsLimitTooLow(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

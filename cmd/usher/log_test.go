@@ -83,7 +83,8 @@ func manLog() string {
 	return b.String()
 }
 
-// manText renders the text of a row as usher prints it, with its fields in italics.
+// manText renders the text of a row as usher prints it, with the names of fields in
+// italics.
 func manText(r *logRow) string {
 	var b strings.Builder
 	italics := func(s string) { b.WriteString(`\fI` + s + `\fP`) }
@@ -116,8 +117,8 @@ func manText(r *logRow) string {
 var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
 	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
 
-// fieldsOf returns the fields of an event's records. Fields that only some records have are
-// in brackets.
+// fieldsOf returns the fields that the records of an event have. A field that not every
+// record has is in brackets.
 func fieldsOf(event string) (all []string) {
 	rows := 0
 	some, always := map[string]bool{}, map[string]int{}
@@ -143,7 +144,8 @@ func fieldsOf(event string) (all []string) {
 	return all
 }
 
-// The last row of each kind has no condition, so every event of the kind matches a row.
+// Each kind has a row without a condition, after its other rows. So every event matches a
+// row of its kind.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)
@@ -187,8 +189,8 @@ func kindNames(t *testing.T) (names []string) {
 	return names
 }
 
-// fullEvents returns an event for each row, with all fields set, except where the row's
-// condition needs another value.
+// fullEvents returns one event for each row. The event matches the row. All of its fields
+// are set, except where the condition of the row requires another value.
 func fullEvents() []supervisor.Event {
 	target := &probes.Target{Name: "db"}
 	refused := errors.New("connection refused")
@@ -234,8 +236,8 @@ func fullEvents() []supervisor.Event {
 	return all
 }
 
-// JSON records have the fields that the table and the manual list, with the types that
-// the manual gives for their names. msg is the text of the log line.
+// A JSON record has the fields that logRows and the manual list. The manual gives
+// the type that goes with a field's name. msg is the text of the log line.
 func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	for i, e := range fullEvents() {
 		r := &logRows[i]
@@ -269,7 +271,8 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	}
 }
 
-// logged returns what the logger prints for an event, as text and as JSON.
+// logged logs an event twice, and returns the line of the text log and the record of the
+// JSON log.
 func logged(t *testing.T, e supervisor.Event) (text string, record map[string]any) {
 	t.Helper()
 	print := func(json bool) string {
@@ -287,7 +290,8 @@ func logged(t *testing.T, e supervisor.Event) (text string, record map[string]an
 	return print(false), record
 }
 
-// Each record of a run has an event and the fields of the table.
+// In the JSON log of a whole run, each record has an event and the fields that logRows
+// lists for this event.
 func TestJSONLogOfARunHasOnlyRecordsOfTheTable(t *testing.T) {
 	t.Parallel()
 	r := launcher{}.usher(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=0.1s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // handleIgnoredSignals makes sure that the processes that tests start inherit no ignored
-// signal. Tests that are started by nohup or in the background of a shell ignore some.
+// signal. If nohup or a shell's & starts the tests, the tests inherit ignored signals.
 // execve(2) keeps ignored signals, but resets signals with a handler to their default
 // action. So each ignored signal gets a handler.
 func handleIgnoredSignals() {

@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run usher where it is not PID 1: in a PID namespace shared
-// with other programs, below another init, or below another usher. Usher must end all of
-// its own descendants, and must not signal any other process. Each test makes a PID
-// namespace, whose processes are killed at the end of the test.
+// The tests in this file run usher where it is not PID 1: in a PID namespace shared with
+// other programs, below another init, or below another usher. Usher must end all of its own
+// descendants, and must not signal any other process. Each test makes a PID namespace. At
+// the end of the test all processes of this namespace are killed.
 
-// below puts an init before argv, and skips the test if the init is not installed.
+// below returns a command that runs argv as the child of an init. It replaces "$usher" by
+// the path of usher. It skips the test if the init is not installed.
 func below(t *testing.T, init []string, argv ...string) []string {
 	t.Helper()
 	if _, err := exec.LookPath(init[0]); err != nil && init[0] != "$usher" {
@@ -35,8 +36,8 @@ func below(t *testing.T, init []string, argv ...string) []string {
 	return all
 }
 
-// pending returns the ends of a pipe. The processes that read stdin run until the test
-// closes end.
+// pending returns the two ends of a pipe. A process that reads stdin gets no end of file
+// until the test closes end.
 func pending(t *testing.T) (stdin, end *os.File) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -44,8 +45,8 @@ func pending(t *testing.T) (stdin, end *os.File) {
 	return r, w
 }
 
-// held is a named pipe by which a test finds out whether any of the processes that have
-// it open for writing is still running.
+// held is a named pipe that some processes have open for writing. A test uses it to find out
+// whether any of these processes is still running.
 type held struct {
 	t    *testing.T
 	path string
@@ -62,8 +63,8 @@ func hold(t *testing.T) held {
 	return held{t, path, fd}
 }
 
-// isHeld reports whether a process has the pipe open for writing. It need not wait, because
-// a process closes its files before its parent is notified of its exit.
+// isHeld reports whether a process has the pipe open for writing. No wait is needed after
+// an exit, because a process closes its files before its parent is notified of the exit.
 func (h held) isHeld() bool {
 	h.t.Helper()
 	var b [1]byte
@@ -76,8 +77,9 @@ func (h held) isHeld() bool {
 	return false
 }
 
-// Usher runs below the init of docker run --init, or of an image. The init forwards signals
-// to usher. Usher reaps its orphans, and runs the drain, the stop and the hooks.
+// Usher runs below another init, as in an image that has an init or with docker run --init.
+// The init forwards signals to usher. Usher reaps the orphans among its descendants, runs
+// the hooks, and stops the app.
 func TestBelowAnotherInit(t *testing.T) {
 	t.Parallel()
 	for name, init := range map[string][]string{
@@ -95,8 +97,8 @@ func TestBelowAnotherInit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stdin, _ := pending(t)
-			// The app has an orphan that exits, and one in a session of its own that runs
-			// until it gets SIGTERM.
+			// The app makes two orphans. The first orphan exits. The second orphan has its
+			// own session and runs until it gets SIGTERM.
 			r := launcher{proc: true, files: []*os.File{stdin}}.start(t, below(t, init,
 				"$usher", "--verbose", "--grace", "15s", "--drain", "echo drained", "--post-stop", "echo stopped", "--", "sh", "-c",
 				`$puppet daemon true; $puppet daemon $puppet catch leftover 15 <&3
@@ -105,7 +107,7 @@ func TestBelowAnotherInit(t *testing.T) {
 			r.stdout.expectAll("leftover ready", "app runs")
 			bystander := r.enter(stdin, puppet(t), "catch", "bystander")
 			bystander.stdout.expect("bystander ready")
-			r.stderr.expect("run: reaped orphan ") // usher reaps the orphan, and not the init above usher
+			r.stderr.expect("run: reaped orphan ") // usher reaps the orphan, and the init above usher does not
 			r.signal(syscall.SIGUSR1)
 			r.stdout.expect("app got USR1")
 			r.signal(syscall.SIGTERM)
@@ -119,14 +121,14 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace as PID 1 ends all processes, also the bystander
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace ends all processes if it is PID 1, and so the bystander too
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
 	}
 }
 
-// Three ushers, one below the other, exit with the app's exit code.
+// Each of three nested ushers exits with the exit code of the app.
 func TestThreeNestedUshers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -152,7 +154,7 @@ func TestThreeNestedUshers(t *testing.T) {
 			r.stdout.expectAll("app ready", "leftover ready")
 			r.stderr.expect("run: reaped orphan ")
 			if strings.Contains(c.app, "catch") {
-				r.signal(syscall.Signal(40)) // a real-time signal, so duplicates would not be merged
+				r.signal(syscall.Signal(40)) // the kernel does not merge pending real-time signals, so the app prints each that it gets
 				r.stdout.expect("app got 40")
 			}
 			r.signal(syscall.SIGTERM)
@@ -163,11 +165,11 @@ func TestThreeNestedUshers(t *testing.T) {
 			for _, atMostOnce := range []string{"app got 15", "app got 40"} {
 				assert.LessOrEqual(t, strings.Count(out, atMostOnce), 1, lastLines(out))
 			}
-			if c.code != 137 { // at the deadline SIGKILL may end the leftover before it prints a line
+			if c.code != 137 { // at the deadline SIGKILL may kill the leftover before it prints a line
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
 			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
-			if c.code == 137 { // with this exit code, the app has not exited before the last call
+			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets SIGTERM at the last call
 				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {
@@ -192,10 +194,10 @@ func TestThreeNestedUshers(t *testing.T) {
 	}
 }
 
-// Other processes run in places where usher could mistake them for its descendants: in its
-// process group, in its session, as its parent, as an orphan of the same PID 1, and entered
-// from outside with nsenter. They survive. Usher's descendants are killed, although some
-// are in another process group, session or PID namespace.
+// Usher does not signal processes that are not its descendants: its parent, other processes
+// of its process group and session, orphans that have the same PID 1 as parent, a process
+// in another session, and a process that nsenter has put into the PID namespace. Usher ends
+// its descendants, although some are in another process group, session or PID namespace.
 func TestOtherProcessesSurvive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -253,25 +255,24 @@ func TestOtherProcessesSurvive(t *testing.T) {
 				assert.Len(t, entered.stdout.all, 2, "lines other than ready and alive")
 				for _, name := range []string{"child", "deep", "apart", "hidden"} {
 					if c.code == 137 {
-						break // at the deadline SIGKILL may end them before they print a line
+						break // at the deadline SIGKILL may kill these processes before they print a line
 					}
-					assert.Equal(t, 1, strings.Count(out, name+" got 15"), "%s got SIGTERM before SIGKILL:\n%s", name, lastLines(out))
+					assert.Equal(t, 1, strings.Count(out, name+" got 15"), "%s must get SIGTERM before SIGKILL:\n%s", name, lastLines(out))
 				}
 			})
 		}
 	}
 }
 
-// Each process forks a successor in a new session and exits. This is faster than usher reads
-// /proc, so the processes that usher finds there have already exited. The number of zombies
-// depends on the machine. A cgroup limits it, because zombies could fill the machine's
-// process table.
+// Each process of a chain forks a successor in a new session and exits. A chain is faster
+// than usher reads /proc, so the processes that usher finds in /proc have already exited. A
+// cgroup limits the number of zombies, because they could fill the machine's process table.
 func TestForkersAreKilled(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ chains, crowd int }{
 		"one":                {1, 0},
 		"several":            {4, 0},
-		"several in a crowd": {4, 2000}, // usher has to read /proc for all of the crowd
+		"several in a crowd": {4, 2000}, // usher has to read the files of 2000 more processes in /proc
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -323,8 +324,8 @@ func TestSharedPIDNamespace(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log, "warning: "), lastLines(log))
 }
 
-// Without /proc usher cannot find descendants outside of the app's process group. It logs
-// one warning about that if it has a deadline.
+// Without /proc usher cannot find descendants outside of the app's process group. If usher
+// has a deadline, it logs one warning about that.
 func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]string{
@@ -354,7 +355,7 @@ func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 			out, log := r.stdout.rest(), r.stderr.rest()
 			assertNotPrinted(t, out, "sibling got")
 			assertNotPrinted(t, out, "apart got")
-			assertPrinted(t, out, "grouped got 15") // the process got SIGTERM before SIGKILL
+			assertPrinted(t, out, "grouped got 15") // usher sent SIGTERM before SIGKILL
 			assert.Equal(t, 1, strings.Count(log, "only the app's process group"), lastLines(log))
 			assertNotPrinted(t, log, "-1 process")
 		})

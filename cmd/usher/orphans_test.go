@@ -31,7 +31,7 @@ func TestOrphansAreReapedInEveryPhase(t *testing.T) {
 func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	// The orphans read a pipe, and exit together at its end.
+	// The orphans read a pipe, and all exit when they get end of file.
 	const orphans = 2000
 	r := launcher{}.start(t, binary(t), "--verbose", "--", "busybox", "sh", "-c", fmt.Sprintf(`
 		mkfifo "$0" && exec 3<>"$0" 4<"$0" && rm "$0"
@@ -55,9 +55,9 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	assert.Equal(t, 11, r.code())
 }
 
-// A program that calls wait4(-1) and also waits with os/exec loses exit statuses. usher
-// runs many hooks and probes while many orphans exit, and gets the exit status of each hook
-// and probe.
+// usher runs many hooks and probes while many orphans exit. It must get the exit status of
+// each hook and probe. A program that calls wait4(-1) and also waits with os/exec loses
+// some exit statuses.
 func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 	args := []string{"--quiet"}
 	for range 100 {
@@ -68,7 +68,8 @@ func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 }
 
 func TestLeftoversFinishTheirWork(t *testing.T) {
-	// The app exits at once; its child, in another session, prints a line before it exits.
+	// On SIGTERM the app exits at once. Its child, in another session, prints a line before
+	// it exits.
 	r := launcher{proc: true}.usher(t, "--grace", "20s", "--", "sh", "-c",
 		`setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
 		 trap "exit 4" TERM; while :; do wait; done`)
@@ -88,7 +89,7 @@ func TestOnlyTheDeadlineKills(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.signal(syscall.SIGINT)
 	assert.Equal(t, 137, r.code())
-	r.stdout.rest() // ends when no process has the app's stdout open
+	r.stdout.rest() // waits until no process has the app's stdout open
 	log := r.stderr.rest()
 	assertPrinted(t, log, "stop: sh did not exit within ")
 	assertPrinted(t, log, "post-stop echo| reported")
@@ -113,9 +114,9 @@ func TestAppThatDaemonizes(t *testing.T) {
 			r.stdout.expect("daemon")
 			r.in.Close()
 			assert.Equal(t, 3, r.code())
-			r.stdout.rest() // ends when the daemon has been killed with its PID namespace
-			// The daemon may still have another name than sleep: it is sh before it executes
-			// sleep, and exe because busybox executes sleep as /proc/self/exe.
+			r.stdout.rest() // waits until the daemon has been killed with its PID namespace
+			// The name of the daemon is sleep only after its last execve(2). Before that its
+			// name is sh, or exe, because busybox executes sleep as /proc/self/exe.
 			log := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")
 			assertPrinted(t, log, c.want+"\n")
 		})
@@ -125,7 +126,8 @@ func TestAppThatDaemonizes(t *testing.T) {
 // If usher is not PID 1 and has no --grace, it does not signal the app's leftovers, and
 // exits although they still have stdout and stderr open.
 func TestGrandchildHoldsStdout(t *testing.T) {
-	// The leftovers read this FIFO, and exit when the test closes it, also if the test fails.
+	// The leftovers read this FIFO, and exit when the test closes it. The test also closes
+	// it if it fails.
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o644))
 	fifo, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -27,8 +27,8 @@ func droppedIn(t *testing.T, log string) (sum int) {
 	return sum
 }
 
-// A hook prints more than the queue holds, and stderr is not read. usher's own lines are
-// not dropped, and come in the right order once stderr is read.
+// A hook prints more than the queue holds while nothing reads stderr. usher does not drop
+// its own lines. When the test reads stderr, these lines are in the right order.
 func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 	const lines = 200_000 // 4 MB in the log
 	for name, c := range map[string]struct {
@@ -48,7 +48,7 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			w.Close()
 			u.stdout.expect("up")
 			u.signal(syscall.SIGTERM)
-			u.stdout.expect("stopped") // the hook has exited
+			u.stdout.expect("stopped") // usher stops the app after the hook has exited
 			stderr := readLines(t, r)
 			for _, own := range c.own[:2] {
 				for line, ok := stderr.next(); !regexp.MustCompile("^" + own + "$").MatchString(line); line, ok = stderr.next() {
@@ -58,10 +58,10 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			u.in.Close()
 			log := stderr.rest()
 			assert.Equal(t, 0, u.code())
-			assertPrintedMatch(t, log, "\n"+c.own[2]+"$", "the summary is the last line")
+			assertPrintedMatch(t, log, "\n"+c.own[2]+"$", "the summary must be the last line")
 
 			dropped := droppedIn(t, log)
-			assert.Equal(t, lines, strings.Count(log, c.hookLine)+dropped, "each line is either printed or counted")
+			assert.Equal(t, lines, strings.Count(log, c.hookLine)+dropped, "each line must be either printed or counted")
 			assert.Greater(t, dropped, lines/2)
 			if name == "json" {
 				for _, line := range stderr.all {
@@ -86,13 +86,14 @@ func newPipeOutput(t *testing.T) (p *output, r, w *os.File) {
 	return newOutput(w), r, w
 }
 
-// Before the exit, a slow reader gets usher's own lines instead of queued hook output.
+// If the reader of stderr is slow, usher drops the queued output of hooks before it exits,
+// and writes its own lines.
 func TestFlushDropsHookOutputForASlowReader(t *testing.T) {
 	p, r, w := newPipeOutput(t)
 	var want []string
 	print := func(n int) {
 		for i := range n {
-			fmt.Fprintf(p.hooks(), "hook %d %s\n", i, strings.Repeat("x", 5000)) // longer than pieceSize
+			fmt.Fprintf(p.hooks(), "hook %d %s\n", i, strings.Repeat("x", 5000)) // longer than pieceSize, so usher writes it in parts
 		}
 		want = append(want, fmt.Sprintf("own %d", len(want)))
 		fmt.Fprintf(p, "own %d\n", len(want)-1)
@@ -135,8 +136,8 @@ func TestFlushDropsHookOutputForASlowReader(t *testing.T) {
 	assert.Equal(t, "own 2", l.all[len(l.all)-1], "the notice is not in the place of the dropped lines")
 }
 
-// The queue of usher's own lines is limited too, so that an unread log does not use up the
-// memory.
+// The queue of usher's own lines is limited too. Otherwise a log that nothing reads would
+// use up the memory.
 func TestQueueOfAnUnreadLogIsLimited(t *testing.T) {
 	p, r, w := newPipeOutput(t)
 	const lines = 50_000
@@ -178,7 +179,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	l.rest()
 	assert.Equal(t, []string{"usher: warning: 6 lines dropped: cannot write to stderr: no space left on device", "own 3"}, l.all)
 
-	// If a write has written a part of a line, the notice starts on a new line.
+	// If only a part of a line was written, the notice starts on a new line.
 	p.fail(chunk{text: []byte("rest\n")}, true, syscall.EFBIG)
 	p.mu.Lock()
 	p.addNotice()
@@ -186,9 +187,9 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	p.mu.Unlock()
 }
 
-// The log is a file that has reached RLIMIT_FSIZE. usher keeps working and does not retry
-// the write in a loop, and the SIGXFSZ that the kernel sends for its write does not reach
-// the app.
+// The log is a file that has reached RLIMIT_FSIZE. usher keeps working, and does not retry
+// the write in a loop. The kernel sends SIGXFSZ for usher's write, and usher does not
+// forward it to the app.
 func TestLogWithAFileSizeLimit(t *testing.T) {
 	t.Parallel()
 	logFile := filepath.Join(t.TempDir(), "log")
@@ -203,8 +204,8 @@ func TestLogWithAFileSizeLimit(t *testing.T) {
 	assert.Less(t, (r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()).Seconds(), 20.0)
 }
 
-// However many errors are added, the termination message is not longer than the text that
-// the kubelet reads.
+// The text of the termination message is limited, however many errors are added.
+// terminationLogSize is the number of bytes that the kubelet reads.
 func TestTerminationMessageIsLimited(t *testing.T) {
 	var w terminationMessage
 	for range 10_000 {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A failed wait logs exactly the pending targets, each with its last error, the number
-// of attempts, the time and a hint.
+// If a wait fails, the log has an error for each pending target, and for no other target.
+// The error gives the target's last error, the number of attempts, the time and a hint.
 func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	t.Parallel()
 	args := []string{

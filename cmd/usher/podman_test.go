@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test runs the README's pod, with restartPolicy OnFailure, by podman kube play. It
-// makes the images itself, with the names in the README.
+// The test runs the pod of the README with podman kube play, with restartPolicy OnFailure.
+// The test makes the images of the pod, with the names in the README.
 func TestReadmePod(t *testing.T) {
 	podman := needPodman(t)
 	t.Parallel()
@@ -25,7 +25,8 @@ func TestReadmePod(t *testing.T) {
 	busybox.busybox()
 	podman.run(t, busybox.tar(), "import", "--change", "ENV PATH=/bin", "-", "busybox:1.36")
 
-	// The default restartPolicy is Always. podman 4.3 applies it to the init container too.
+	// The default restartPolicy is Always. With Always, podman 4.3 also restarts the init
+	// container.
 	manifest := strings.Replace(readmeBlock(t, "pod"), "spec:\n", "spec:\n  restartPolicy: OnFailure\n", 1)
 	spec := filepath.Join(t.TempDir(), "pod.yaml")
 	require.NoError(t, os.WriteFile(spec, []byte(manifest), 0o644))
@@ -61,7 +62,7 @@ func TestReadmePod(t *testing.T) {
 	}
 }
 
-// needPodman returns a podman that has all its files in a directory of the test. It skips
+// needPodman returns a podman that keeps all its files in a directory of the test. It skips
 // the test if podman cannot run an empty pod.
 func needPodman(t *testing.T) engine {
 	t.Helper()
@@ -87,7 +88,8 @@ func needPodman(t *testing.T) engine {
 	podman := engine{"env", "CONTAINERS_CONF=" + conf, "podman", "--storage-driver=vfs", // vfs leaves no mounts behind
 		"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}
 
-	// Wait for conmon: it exits later than its container, and writes to dir until then.
+	// Wait until all processes of podman have exited. conmon exits later than its container,
+	// and writes to dir until it exits.
 	t.Cleanup(func() {
 		var left string
 		eventually(t, func() bool { left = mentioning(t, dir); return left == "" },

@@ -30,8 +30,8 @@ func childrenOf(t *testing.T, pid int) []int {
 	return children
 }
 
-// waitForApp polls /proc until usher's only child is in the state with this letter. It
-// cannot use wait4(2), because only the parent of a process can wait for it.
+// waitForApp polls /proc until usher's only child is in the state with this letter. It does
+// not call wait4(2), because wait4(2) works only for children of the caller.
 func (p *process) waitForApp(letter string) {
 	p.t.Helper()
 	children := childrenOf(p.t, p.pid())

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usher does not take a stop under ptrace(2) for an exit. It gets the exit of a traced
-// process after the tracer has reaped the process.
+// Usher does not treat a ptrace-stop (ptrace(2)) as an exit. If another process traces a
+// child of usher, usher is notified of the child's exit after the tracer has reaped the
+// child.
 func TestTracedProcesses(t *testing.T) {
 	needRoot(t)
 	t.Run("the app traces its descendants", func(t *testing.T) {
@@ -36,7 +37,7 @@ func TestTracedProcesses(t *testing.T) {
 		app := childrenOf(t, r.pid())
 		require.Len(t, app, 1)
 
-		runtime.LockOSThread() // all ptrace calls must come from the thread that has attached
+		runtime.LockOSThread() // all ptrace calls must come from the thread that called PTRACE_ATTACH
 		defer runtime.UnlockOSThread()
 		gone := false
 		defer time.AfterFunc(patience, func() { r.cmd.Process.Kill() }).Stop()
@@ -47,7 +48,7 @@ func TestTracedProcesses(t *testing.T) {
 			gone = ws.Exited() || ws.Signaled()
 			return ws
 		}
-		defer func() { // reap the app: its PID namespace ends only after that
+		defer func() { // reap the app, because the PID namespace exists until then
 			for !gone {
 				syscall.Kill(app[0], syscall.SIGKILL)
 				stops()
@@ -59,7 +60,8 @@ func TestTracedProcesses(t *testing.T) {
 		for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGTERM} {
 			r.signal(sig)
 			require.Equal(t, sig, stops().StopSignal())
-			// The app is stopped until the tracer continues it. Usher still forwards the signal.
+			// The app is stopped until the tracer continues it. Usher still forwards SIGWINCH
+			// to it.
 			r.signal(syscall.SIGWINCH)
 			r.stderr.expect("forwarded SIGWINCH")
 			require.NoError(t, syscall.PtraceCont(app[0], int(sig)))
@@ -76,9 +78,8 @@ func TestTracedProcesses(t *testing.T) {
 	})
 	t.Run("usher traces the app", func(t *testing.T) {
 		t.Parallel()
-		// A program that does not want to be debugged makes its parent the tracer
-		// (PTRACE_TRACEME). Its next execve(2) stops it with SIGTRAP, and usher does not
-		// continue it.
+		// A program can make its parent its tracer (PTRACE_TRACEME), so that no debugger can
+		// attach. Its next execve(2) stops it with SIGTRAP, and usher does not continue it.
 		r := launcher{}.start(t, binary(t), "--verbose", "--grace", "1s", "--", puppet(t), "launch", "traceme=1", "--", "sh", "-c", "exit 5")
 		r.stderr.expect("started, pid")
 		r.waitForApp("t")

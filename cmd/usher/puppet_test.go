@@ -23,8 +23,8 @@ var compilePuppet = built("puppet", func(path string) *exec.Cmd {
 	return exec.Command("cc", "-static", "-pthread", "-O1", "-Wall", "-Werror", "-o", path, "-x", "c", "testdata/puppet.c")
 })
 
-// catcher returns an app for usher's command line. It prints each signal that it gets, until
-// the end of its stdin.
+// catcher returns the arguments of usher for an app that prints each signal that it gets.
+// The app exits at the end of its stdin.
 func catcher(t testing.TB) []string {
 	t.Helper()
 	return []string{"--", puppet(t), "catch", "app"}

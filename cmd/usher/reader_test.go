@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is the time limit of a wait. Only a test that fails waits that long.
+// patience is the time limit of each wait. Only a test that fails takes so long.
 const patience = 2 * time.Minute
 
 // reader reads the lines of a pipe, a terminal or a file, without the newlines. Only
@@ -20,7 +20,7 @@ const patience = 2 * time.Minute
 type reader struct {
 	t   *testing.T
 	ch  chan string
-	all []string // all lines that the methods have read
+	all []string // all lines that next and soFar have read
 }
 
 // newReader returns a reader of a new pipe, and the end of the pipe that a process
@@ -58,14 +58,14 @@ func noLines(t *testing.T) *reader {
 	return l
 }
 
-// next returns the next line, and false at the end.
+// next waits for the next line and returns it. At the end of the output it returns false.
 func (l *reader) next() (string, bool) {
 	l.t.Helper()
 	var line string
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // no line is available yet; a timer for each available line would be slow
+	default: // no line is available yet, so a timer is needed; a timer for every line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):
@@ -84,8 +84,8 @@ func (l *reader) expect(text string) string {
 	return l.expectAll(text)[0]
 }
 
-// expectAll reads until there has been a line for each of texts, in any order, and
-// returns those lines in the order of texts.
+// expectAll reads until each of texts was found in a line of its own, in any order. It
+// returns these lines in the order of texts.
 func (l *reader) expectAll(texts ...string) []string {
 	l.t.Helper()
 	found := make([]string, len(texts))
@@ -118,10 +118,11 @@ func (l *reader) rest() string {
 	}
 }
 
-// text returns all lines that the methods have read so far.
+// text returns all lines that next and soFar have read.
 func (l *reader) text() string { return strings.Join(l.all, "\n") }
 
-// soFar reads the lines that are available without waiting, and returns text.
+// soFar reads the lines that are available now, does not wait, and returns all lines that
+// have been read.
 func (l *reader) soFar() string {
 	for {
 		select {

@@ -24,14 +24,14 @@ func readmeBlock(t *testing.T, marker string) string {
 	return block
 }
 
-// numbers matches the numbers that differ from run to run: times, ports, pids, attempts.
+// numbers matches all numbers. Times, ports, pids and attempts differ from run to run.
 var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 
-// shortSteps matches steps that are missing in the summary if they took less than 1 ms.
+// shortSteps matches the steps that the summary leaves out if they took less than 1 ms.
 var shortSteps = regexp.MustCompile(`, (leftovers|post-stop) N`)
 
-// normalized returns the lines of a session without numbers, sorted, because the lines
-// of the app and of usher come from different pipes.
+// normalized returns the lines of a session without numbers. The lines are sorted, because
+// the lines of the app and of usher come from different pipes.
 func normalized(session string) []string {
 	var all []string
 	for _, line := range strings.Split(strings.TrimSpace(session), "\n") {
@@ -49,8 +49,8 @@ func TestReadmeShowsTheOutputOfTheDemo(t *testing.T) {
 		skip(t, "needs PID namespaces")
 	}
 	want, got := normalized(readmeBlock(t, "demo")), normalized(out)
-	// SIGKILL at the deadline goes to all processes with one kill(2). If the app is the
-	// last of them to exit, no leftovers are reported.
+	// At the deadline one kill(2) sends SIGKILL to all processes. If the app is the last
+	// process that usher reaps after that, usher reports no leftovers.
 	if late := "N  usher: warning: leftovers: sent SIGKILL to all remaining processes"; !slices.Contains(got, late) {
 		want = slices.DeleteFunc(want, func(line string) bool { return line == late })
 	}
@@ -64,7 +64,8 @@ func TestReadmeShowsTheExampleDockerfile(t *testing.T) {
 	assert.Equal(t, strings.TrimSpace(withoutComments), readmeBlock(t, "Dockerfile.example"))
 }
 
-// parseOptions accepts each command line in the README, as the shell splits it.
+// A shell splits each command line in the README into words, and parseOptions must accept
+// the words.
 func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)

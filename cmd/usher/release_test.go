@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources copies the files that a build needs to a new directory.
+// sources makes a new directory, and copies the files to it that a build needs.
 func sources(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -21,7 +21,8 @@ import (
 
 var imageNumber atomic.Int64
 
-// imageName returns a name for a new image, which no other test run uses.
+// imageName returns a name that no other image has, also not in another run of the tests.
+// An image with this name is removed at the end of the test.
 func imageName(t *testing.T, kind string) string {
 	t.Helper()
 	name := fmt.Sprintf("usher-test/%s:%d-%d", kind, os.Getpid(), imageNumber.Add(1))
@@ -29,7 +30,7 @@ func imageName(t *testing.T, kind string) string {
 	return name
 }
 
-// usherImage builds an image with usher, by docker build, as a user does.
+// usherImage builds an image that contains usher. It uses docker build, as users do.
 func usherImage(t *testing.T, base, dockerfile string) string {
 	t.Helper()
 	name := imageName(t, "usher")
@@ -48,7 +49,8 @@ func busyboxImage(t *testing.T) string {
 	return root.image("busybox")
 }
 
-// download is the file that nginx serves at /download. A download takes about four seconds.
+// download is the file that nginx serves at /download. A download takes about four seconds,
+// because of limit_rate in nginxConf.
 var download = bytes.Repeat([]byte("0123456789abcde\n"), 64_000)
 
 const nginxConf = `
@@ -157,7 +159,7 @@ func (r *rootfs) libraries(program string) {
 	}
 }
 
-// once adds a file of this machine at its own path, unless it has been added.
+// once adds a file of this machine under the same path, unless it has been added already.
 func (r *rootfs) once(path string) {
 	r.Helper()
 	if !r.made[path] {

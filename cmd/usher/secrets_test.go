@@ -25,16 +25,18 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// The tests in this file use canary as the secret wherever a command line or a response
-// of a server may contain a secret. They fail if usher prints it.
+// The tests in this file put canary wherever a command line or a response of a server may
+// contain a secret. They fail if usher prints canary.
 const canary = "s3cr3t"
 
-// A secretTarget holds two targets of one kind, for a probe and for a hook. They contain
-// canary in each part that may be secret. In a hook the path may be secret too.
+// A secretTarget is two targets of the same kind, one for a probe and one for a hook. Each
+// part of them that may be secret contains canary. In the target of a hook, the path is
+// such a part too.
 type secretTarget struct{ probe, hook string }
 
-// readyReplies are the replies of servers that accept clients, by kind. A server may send
-// its reply before the request, because the probe reads only after it has sent the request.
+// readyReplies are replies that count as ready, by kind. A server may send its reply
+// without reading the request, because the probe reads the reply only after it has sent the
+// request.
 var readyReplies = map[string]string{
 	"tcp":        "+" + canary + "\r\n",
 	"postgres":   postgresError("3D000"),
@@ -54,8 +56,8 @@ func postgresError(code string) string {
 
 func mysqlPacket(packet string) string { return string(rune(len(packet))) + "\x00\x00\x00" + packet }
 
-// serveReply starts a server that sends reply to each client and then shuts down its side
-// of the connection.
+// serveReply starts a server that sends reply to each client and then calls shutdown(2) for
+// writing.
 func serveReply(t *testing.T, network, address, reply string) string {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -91,8 +93,8 @@ func respondReady(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, canary)
 }
 
-// respondNotReady is an HTTP and gRPC handler whose responses are failures and contain
-// secrets. Without TLS the response is a redirect to the same server.
+// respondNotReady is an HTTP and gRPC handler. Its responses are failures and contain
+// secrets. Over HTTP/1 without TLS, the response is a redirect to the same server.
 func respondNotReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", "/"+canary+"?token="+canary)
 	w.Header().Set("Grpc-Message", canary)
@@ -154,9 +156,9 @@ func (d *fixture) file(t *testing.T, name, text string) {
 
 const credentials = "user-" + canary + ":" + canary
 
-// targets returns targets of all kinds, whose servers send reply. If reply is "", they send
-// the reply of their kind in readyReplies, and all targets are ready. Otherwise there are
-// also targets that fail for other reasons than the reply.
+// targets starts servers, and returns targets of all kinds. If reply is "", each server
+// sends the reply of its kind in readyReplies, and all targets are ready. Otherwise each
+// server sends reply, and there are also targets that fail for other reasons.
 func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	t.Helper()
 	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: @" + d.dir + "/token' body=" + canary +
@@ -214,7 +216,8 @@ func (d *fixture) flags(t *testing.T, reply string, toFlags func(i int, s secret
 	return args
 }
 
-// The targets of these tests cover all kinds and options of package probes.
+// The targets of these tests include all kinds of targets and all options of package
+// probes.
 func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	d := newFixture(t, respondReady)
 	var texts strings.Builder
@@ -239,9 +242,9 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	}
 }
 
-// runWithSecrets runs usher until it exits and checks that its log, the termination log
-// and stdout do not contain the canary. It returns the exit status and the log. during,
-// which may be nil, is called while usher runs.
+// runWithSecrets runs usher until it exits, and checks that the log, the termination log
+// and stdout do not contain canary. It returns the exit status and the log. If during is
+// not nil, it is called while usher runs.
 func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...string) (int, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "termination-log")
@@ -307,8 +310,8 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// wrongReplies are sent to the probes of all kinds. For most kinds they are replies of
-// another protocol.
+// wrongReplies are replies that servers send to the probes of all kinds. A reply
+// fits one protocol at most, so for most kinds it is of another protocol.
 var wrongReplies = map[string]string{
 	"a line":                 canary + "\r\n",
 	"an error of PostgreSQL": postgresError("57P03"),
@@ -340,7 +343,7 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 
 				code, log = runWithSecrets(t, launcher{}, nil, probe...)
 				assert.Equal(t, 1, code)
-				assert.Equal(t, len(all)-1, strings.Count(log, "probe: "), "all targets except dns://localhost fail")
+				assert.Equal(t, len(all)-1, strings.Count(log, "probe: "), "all targets except dns://localhost must fail")
 			})
 		}
 	}
@@ -376,7 +379,7 @@ func TestNoSecretIsPrintedByPlan(t *testing.T) {
 	assert.Equal(t, 0, code, lastLines(log))
 }
 
-// Each target is changed so that it is wrong but still contains the secret.
+// Most changes make the target invalid. The secret is still in it.
 func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
 	d := newFixture(t, respondReady)
 	for _, s := range d.targets(t, "") {
@@ -402,7 +405,7 @@ func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
 			func(text string) string { return text + " && " + canary },
 			func(text string) string { return text + " $" + canary },
 		} {
-			// Some changes leave a valid target; --nope makes sure that there is an error.
+			// Some changes leave a valid target. So --nope makes sure that there is an error.
 			assert.NotContains(t, errorsIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
 			assert.NotContains(t, errorsIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
 		}
@@ -423,7 +426,7 @@ var mistypedTargets = []struct{ text, message string }{
 	{`timeout=2s body:` + canary + ` http://h`, "body: is not the form of an option: write body="},
 	{`send:'AUTH ` + canary + `' tcp://h:1`, "send: is not the form of an option: write send="},
 	{`match:` + canary, "match: is not the form of an option"},
-	// A header or a token without its option.
+	// A header or a token without header=.
 	{`'Authorization: Bearer ` + canary + `' http://h`, "the command Authorization… is one word with blanks"},
 	{`Authorization: Bearer ` + canary + ` http://h`, "cannot run Authorization…: not found"},
 	{`X-Api-Key:` + canary + ` http://h`, "cannot run X-Api-Key…: not found"},
@@ -479,8 +482,8 @@ var mistypedTargets = []struct{ text, message string }{
 	{`status='Bearer ` + canary + `' http://h`, "is not a status"},
 }
 
-// Usher refuses some of the mistyped targets, and runs others as commands, which do not
-// exist.
+// Usher rejects some of the mistyped targets. It tries to run the others as commands, which
+// are not found.
 func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	for _, c := range mistypedTargets {
 		t.Run(c.text, func(t *testing.T) {
@@ -504,8 +507,8 @@ func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	}
 }
 
-// The error about a command that cannot be run contains only the part of its name before a
-// possible secret.
+// The error about a command that cannot be run contains only the beginning of the command's
+// name, up to a part that may be a secret.
 func TestNoSecretIsPrintedAfterATypoInTheCommand(t *testing.T) {
 	for _, c := range []struct {
 		message string

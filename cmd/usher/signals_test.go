@@ -40,8 +40,8 @@ func TestEverySignalReachesTheApp(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// If usher is started with all signals blocked, it still receives them, and the app inherits
-// the mask.
+// If usher is started with all signals blocked, it still receives them. The app inherits
+// the signal mask.
 func TestStartedWithEverySignalBlocked(t *testing.T) {
 	blocked := launcher{inherit: []string{"block=" + sequence(1, 64)}}
 	r := blocked.start(t, append([]string{binary(t)}, catcher(t)...)...)
@@ -87,7 +87,7 @@ func TestSignalsBeforeTheAppAreKeptOrEndTheWait(t *testing.T) {
 	}
 }
 
-// SIGTERM stops usher, whenever it arrives after usher's start.
+// SIGTERM stops usher, even if it arrives while usher is starting.
 func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // the test varies the time of the signal; usher starts within 20 ms
+				<-time.After(after) // not a wait for usher: the test varies the time of the signal, and usher starts within 20 ms
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -116,13 +116,14 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 		}
 	})
 	if runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" {
-		assert.Less(t, early.Load(), int64(tries/2), "most signals were sent before usher's first instruction, so this proves little")
+		assert.Less(t, early.Load(), int64(tries/2), "most signals were sent before usher's first instruction, so this test proves little")
 	}
 }
 
-// hasBegun reports whether usher has begun to run. Its first instructions block the signals.
-// Handlers of signals would prove nothing: until execve(2) has finished, the process has the
-// handlers of the program that calls it.
+// hasBegun reports whether usher has begun to run. It checks whether signals are blocked,
+// because usher's first instructions block them. It does not check the signal handlers,
+// because until execve(2) has finished, the process has the handlers of the program that
+// called execve.
 func hasBegun(usher int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", usher))
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
@@ -131,8 +132,8 @@ func hasBegun(usher int) bool {
 	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher never unblocks SIGUSR1
 }
 
-// A stop signal has an effect although orphans exit all the time and another process keeps
-// sending SIGCHLD.
+// A stop signal takes effect even if orphans exit all the time and the test keeps sending
+// SIGCHLD.
 func TestTermAmongManySIGCHLD(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
@@ -159,8 +160,8 @@ func TestTermAmongManySIGCHLD(t *testing.T) {
 	assert.Equal(t, 9, code)
 }
 
-// Usher does not take a stop by SIGSTOP for an exit. A stopped app handles signals only once
-// it is continued, so usher continues it after the stop signal.
+// If SIGSTOP stops the app, usher does not treat that as an exit. A stopped app does not
+// handle signals until SIGCONT, so usher sends SIGCONT after the stop signal.
 func TestAppThatStopsItself(t *testing.T) {
 	needRoot(t)
 	const app = `trap 'echo USR1' USR1; trap "exit 5" TERM; echo up; kill -STOP $$; echo goes on; while :; do read line; done`
@@ -169,7 +170,7 @@ func TestAppThatStopsItself(t *testing.T) {
 		r.stdout.expect("up")
 		r.waitForApp("T")
 		r.signal(syscall.SIGUSR1)
-		r.stderr.expect("forwarded SIGUSR1") // usher has not taken the stop for an exit
+		r.stderr.expect("forwarded SIGUSR1") // usher has not treated the stop as an exit
 		return r
 	}
 	t.Run("continued by SIGCONT", func(t *testing.T) {

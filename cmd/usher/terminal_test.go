@@ -23,8 +23,8 @@ func TestAppIsInTheForegroundOfTheTerminal(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, r.pid(), group, "usher is in the foreground")
 
-	// Only the app gets the SIGINT of Ctrl-C, and only once. Usher does not get it, so there
-	// is no drain.
+	// Only the app gets the SIGINT of Ctrl-C, and it gets it once. Usher does not get it, so
+	// it does not run the drain.
 	typed(t, ptm, ctrlC)
 	screen.expect("got 2")
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
@@ -47,9 +47,9 @@ func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
 		"--wait-timeout", "2s", "--", "true")
 	failed := screen.expect("error: wait: timed out after 2s, 2 targets pending")
 	assert.Equal(t, 124, r.code())
-	assertPrintedMatch(t, failed, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, "a progress line comes first")
+	assertPrintedMatch(t, failed, `^\r\x1b\[Kusher: wait: [\d.ms]+: `, "a progress line must come first")
 	assertPrintedMatch(t, failed, `flag: no such file \(\d+ attempts?\)|db: connection refused \(\d+ attempts?\)`)
-	assertPrinted(t, failed, "\r\x1b[Kusher: error: wait: timed out", "the progress line is erased before the error")
+	assertPrinted(t, failed, "\r\x1b[Kusher: error: wait: timed out", "the progress line must be erased before the error")
 	drawn := strings.Split(failed, "\r\x1b[K")
 	for _, drawn := range drawn[:len(drawn)-1] {
 		assert.Less(t, len(strings.TrimSuffix(drawn, "\r")), 60, "columns")
@@ -89,8 +89,8 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 	return ptm, pts
 }
 
-// On a terminal the app's state is the same with and without usher, whether or not usher
-// leads the session. The app is in the foreground.
+// On a terminal, the app's state is the same with and without usher, and the app is in the
+// foreground. In some of the ways usher leads the session, in others it does not.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
@@ -99,11 +99,12 @@ func TestAppGetsItsTerminal(t *testing.T) {
 			s := newStage(t, way.pid1)
 			var texts [2]string
 			// The app first reads from the terminal, which only a foreground process can do.
-			// Without that, usher may not yet have made the app the foreground process group.
+			// Without the read, the app might print its state before usher has made it the
+			// foreground process group.
 			app := []string{"sh", "-c", `read line; exec "$0" state`, puppet(t)}
 			for i, argv := range [][]string{app, append(append([]string{binary(t)}, way.usher...), app...)} {
-				// Each start has its own terminal, because the exit of a session's leader hangs
-				// its terminal up.
+				// Each start has its own terminal, because the kernel hangs up the terminal
+				// when the leader of the session exits.
 				var ptm *os.File
 				ptm, s.tty = openPTY(t)
 				typed(t, ptm, "go\n")
@@ -166,9 +167,10 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
 			screen.expect("app got 28")
 			// Each signal above must come from the terminal only, and not from usher as well.
-			// Usher receives signals by two channels, and forwards those of a channel in order.
-			// HUP comes by one channel and USR1 by the other, so usher would have forwarded any
-			// earlier signal before them.
+			// Usher receives signals by the channels Inbox.Control and Inbox.Other, and
+			// forwards the signals of one channel in order. SIGHUP comes by Control and
+			// SIGUSR1 by Other. So when the app has got both, usher has forwarded all signals
+			// that it received before them.
 			usher := pidOf(pid1)
 			r.kill("HUP", usher)
 			screen.expect("app got 1")
@@ -207,8 +209,9 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 				screen.expect(prompt)
 			}
 			// If cat is in the foreground, a line appears twice: as the terminal's echo, and
-			// printed by cat. The shell's own message proves nothing, because the shell prints
-			// it before it makes cat the foreground process group.
+			// as the output of cat. The shell's message about cat does not show that cat is in
+			// the foreground, because the shell prints it before it makes cat the foreground
+			// process group.
 			expectTwice := func(line string) {
 				typed(t, ptm, line+"\n")
 				screen.expect(line)
@@ -223,8 +226,8 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 			typed(t, ptm, ctrlBackslash)
 			screen.expect("prompt-131")
 
-			// The kernel stops a background process that reads from the terminal, but neither
-			// the shell nor usher.
+			// The kernel stops cat, because cat reads from the terminal in the background
+			// (SIGTTIN). It does not stop the shell or usher.
 			typed(t, ptm, "cat & wait $!\n")
 			screen.expect("prompt-149")
 			r.kill("WINCH", pidOf(pid1))
@@ -240,9 +243,10 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 	}
 }
 
-// With TOSTOP the kernel stops background processes that write to the terminal. Usher is in
-// the background while its app runs. Below an interactive shell, the kernel would stop usher.
-// In an orphaned process group, as below a container runtime, usher's write would fail.
+// If the terminal has TOSTOP set, the kernel sends SIGTTOU to a background process that
+// writes to it. Usher is in the background while its app runs, but must not be stopped and
+// must write its log. Below an interactive shell, SIGTTOU would stop usher. In an orphaned
+// process group, as below a container runtime, usher's write would fail.
 func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	needBash(t)
 	t.Parallel()
@@ -290,8 +294,8 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	}
 }
 
-// A script starts usher in the script's own process group. The script can read the terminal
-// again once usher has exited.
+// A script starts usher in the script's own process group. After usher's exit, the script
+// can read the terminal again.
 func TestTerminalIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for name, app := range map[string]string{"after the app": "true", "after an app that was killed": "sh -c 'kill -KILL $$'", "after an app that does not start": "/no/such/app"} {
@@ -307,8 +311,8 @@ func TestTerminalIsGivenBack(t *testing.T) {
 	}
 }
 
-// The kernel stops a hook that reads the terminal, and a stopped process does not handle
-// SIGTERM. The hook still times out.
+// The kernel stops a hook that reads the terminal. A stopped process does not handle
+// SIGTERM, but the hook still times out.
 func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
 	t.Parallel()
 	ptm, pts := openPTY(t)
