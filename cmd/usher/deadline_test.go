@@ -125,7 +125,7 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.codeWithin(exitLimit))
 	log := r.stderr.rest()
-	for _, signal := range []string{"run: cannot send SIGUSR1", "stop: cannot send SIGTERM", "stop: cannot send SIGKILL"} {
+	for _, signal := range []string{"(start|run): cannot send SIGUSR1", "stop: cannot send SIGTERM", "stop: cannot send SIGKILL"} {
 		assertPrintedMatch(t, log, `usher: error: `+signal+` to setpriv \(pid \d+\): operation not permitted \(it runs as another user: usher needs CAP_KILL\)`)
 	}
 	assertNotPrinted(t, r.stdout.rest(), "got")

@@ -205,7 +205,7 @@ func exampleSidecar(t *testing.T, podman engine) {
 	require.NoError(t, err)
 	assert.False(t, started.Before(time.Unix(made+3, 0)), "the writer started at %v, nginx made its page at %v", started, time.Unix(made, 0))
 	_, out := writer.logs()
-	assertPrintedMatch(t, out, `^usher: wait: \S+ is ready after .*\nusher: start: `)
+	assertPrintedMatch(t, out, `(?m)^usher: wait: \S+ is ready after .*\nusher: start: `)
 	e.expects(writer)
 	assert.Regexp(t, `^Hello\n.* UTC .*\n`, nginx.exec("cat", "/usr/share/nginx/html/index.html"), "the writer has not written to the page")
 
