@@ -178,7 +178,7 @@ func respondHealth(w http.ResponseWriter, r *http.Request) {
 		message = "\x00\x00\x00\x00\x02\x08\x03"
 	case "health-300":
 		message = "\x00\x00\x00\x00\x03\x08\xac\x02"
-	case "unknown-fields": // before and after the status are unknown fields of the wire types 1, 2 and 5
+	case "unknown-fields": // there are unknown fields before and after the status, of the wire types 1, 2 and 5
 		message = "\x00\x00\x00\x00\x14\x12\x02hi\x08\x01\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04"
 	case "compressed":
 		message = "\x01\x00\x00\x00\x02\x08\x01"

@@ -156,8 +156,8 @@ func repeatFrame(f frame, n int) (list []frame) {
 	return list
 }
 
-// For any bytes from the server, readCanned returns, and only a response that contains the
-// status 1 (SERVING) counts as ready.
+// readCanned must return for any input. A response may count as ready only if it contains
+// the status 1 (SERVING).
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte(frames(emptySettings, okHeaders, okData, okTrailers)))
 	f.Add([]byte(frames(emptySettings, frame{http2.FrameHeaders, http2.FlagDataPadded | http2.FlagHeadersPriority, 1, []byte{0, 0, 0, 0, 0, 0}}, frame{http2.FrameContinuation, endHeaders, 1, []byte{0xff, 0xff, 0x7f}})))

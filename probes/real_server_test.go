@@ -232,7 +232,8 @@ type backgroundWait struct {
 	results chan string // each error that differs from the one before; "ready" after a success
 }
 
-// waitFor waits for the result want. Earlier results must be among before.
+// waitFor waits until the result is want. Each result that it reads until then must be an
+// element of before.
 func (w *backgroundWait) waitFor(want string, before ...string) {
 	w.t.Helper()
 	for {

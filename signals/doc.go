@@ -51,10 +51,13 @@
 //
 // starts at entry in this package. Signals that are sent between its first instruction
 // and [Open] are received too, except HUP, INT, QUIT and TERM. These end the program with
-// status 128+n, because there is nothing to shut down yet. The program also saves the
-// mask, the ignored signals and the closed descriptors that it was started with. A
-// program that is linked without that flag receives signals from Open on, and
-// [InheritedClosedFDs] returns false for all descriptors.
+// status 128+n, because there is nothing to shut down yet. One case is left: a QUIT that
+// arrives while the Go runtime starts, for a fraction of a millisecond, ends the program
+// with a stack trace and status 2.
+//
+// The program also saves the mask, the ignored signals and the closed descriptors that it
+// was started with. A program that is linked without that flag receives signals from Open
+// on, and [InheritedClosedFDs] returns false for all descriptors.
 //
 // # Other processors
 //

@@ -102,8 +102,8 @@ func unread() {
 	fmt.Printf("%d of 40, %d of SIGUSR2\n", got[syscall.Signal(40)], got[syscall.SIGUSR2])
 }
 
-// If another process sends a fault signal, the receiver has no fault, so the signal must
-// be received.
+// A signal such as SIGSEGV must be received if another process has sent it, because then no
+// fault has occurred in the receiver.
 func TestFaultsThatAreSentAreReceived(t *testing.T) {
 	all := append([]syscall.Signal{syscall.SIGURG}, append(faults, own...)...)
 	t.Run("sigqueue", func(t *testing.T) {

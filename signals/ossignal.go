@@ -31,10 +31,10 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
 	other := make(chan os.Signal, otherBuffer) // os/signal drops signals for which there is no room
-	// dropped is never read. Notify is called for SIGPIPE and SIGXFSZ so that a write to
-	// a closed stdout or stderr and a write beyond RLIMIT_FSIZE return an error instead
-	// of ending the program. After signal.Ignore they would too, but the app would
-	// inherit the ignored signals.
+	// dropped is never read. Because of Notify for SIGPIPE and SIGXFSZ, a write to a closed
+	// stdout or stderr, and a write beyond RLIMIT_FSIZE, return an error instead of ending
+	// the program. signal.Ignore would have the same effect, but the app would inherit the
+	// ignored signals.
 	dropped := make(chan os.Signal, 1)
 	signal.Notify(dropped, syscall.SIGPIPE, syscall.SIGXFSZ)
 	signal.Notify(child, syscall.SIGCHLD)

@@ -70,7 +70,7 @@ const (
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
 	LastCall                       // processes that usher had not signalled yet got SIGTERM: Signal, Count, Names
 	LeftoversKilled                // the leftovers got SIGKILL
-	LeftoversFound                 // the app exited by itself, or Grace is 0, and other processes are still running: Count (-1: unknown), Names
+	LeftoversFound                 // other processes are still running, and either the app exited by itself or Grace is 0: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
 	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
 	StopOnHint                     // the app got a signal that was perhaps meant to stop it: Signal

@@ -28,8 +28,8 @@ const (
 	// is opened and closed within a pause is not counted.
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause
-	// is the duration of that poll times pollPauseFactor, or shorter if DrainIdle has
-	// passed before.
+	// is the duration of that poll times pollPauseFactor, but at most the rest of
+	// DrainIdle.
 	pollPauseFactor = 10
 )
 

@@ -163,8 +163,9 @@ func (g *cgroup) remove() {
 				g.t.Errorf("cannot remove the cgroup: %v", err)
 				break
 			}
-			// A process leaves its cgroup some time after SIGKILL. Poll for that, because
-			// version 1 reports an empty cgroup only to the machine's release agent.
+			// A killed process leaves its cgroup some time after SIGKILL. The test polls
+			// instead of waiting for a notification, because cgroup version 1 notifies only
+			// the machine's release agent of an empty cgroup.
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -41,8 +41,9 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	return dir
 }
 
-// The working directory is on a file system that stops responding. Usher never leaves the
-// directory, so it starts a hook there without chdir(2), which would block.
+// The working directory is on a FUSE file system that stops responding. Usher does not
+// change to / if its working directory is on FUSE, so its hooks start there without
+// chdir(2), which would block.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)

@@ -28,9 +28,10 @@ type flagRow struct {
 	traits  trait
 	field   string // the field of supervisor.Config that set writes; "": none
 
-	// help is the description in --help, without a full stop. usher(1) prints help and
-	// then the sentences of the field more. Literal words are in backquotes. A sentence
-	// that follows from a trait, such as "Needs --grace.", is generated.
+	// help is the description in --help, without a full stop. In usher(1) it is the first
+	// sentence, and the text of more, which may be several sentences, follows it. Literal
+	// words are in backquotes. A sentence about a trait, such as "Needs --grace.", is
+	// generated.
 	help, more string
 
 	// set parses one value and stores the result in the options. An error is printed after

@@ -115,9 +115,10 @@ func different(direct, through string) (all []string) {
 	return all
 }
 
-// sameState starts an app with options of "puppet launch", directly and through usher, once
-// for each element of ways. Both states must be equal, except for the lines that different
-// ignores. prepare may change the stage.
+// sameState runs "puppet state", which prints its state, as the app: for each element of
+// ways once directly and once through usher. launch holds options of "puppet launch" for
+// both starts, and args are arguments of the app. The two states must be equal; the function
+// different compares them. The functions in prepare may change the stage.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {

@@ -30,8 +30,7 @@ import (
 const canary = "s3cr3t"
 
 // A secretTarget is two targets of the same kind, one for a probe and one for a hook. Each
-// part of them that may be secret contains canary. In the target of a hook, the path is
-// such a part too.
+// part that may be secret contains canary. The path of a hook's target may be secret.
 type secretTarget struct{ probe, hook string }
 
 // readyReplies are replies that count as ready, by kind. A server may send its reply

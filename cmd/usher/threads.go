@@ -116,7 +116,7 @@ func spareThreads(n int) *spares {
 
 // spares holds the state of the threads that spareThreads makes.
 type spares struct {
-	open       uint32   // a futex; at the value 1, blockUntilOpen no longer waits
+	open       uint32   // a futex; blockUntilOpen waits only while its value is 0
 	blocked    []uint32 // a futex for each thread; its value is 1 while the thread is in its system call
 	goroutines sync.WaitGroup
 }
