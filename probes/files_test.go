@@ -428,7 +428,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	for text, want := range hung {
 		for _, use := range []Use{ForWait, ForEnd} {
 			all.Go(func() {
-				target := parse(t, text, use)
+				target, want := parse(t, text, use), want
 				target.Timeout = shortTimeout
 				if strings.Contains(text, "cert="+alive) { // the file of cert= is readable and must be read before the timeout
 					target.Timeout, want = 3*time.Second, strings.Replace(want, "200ms", "3s", 1)

@@ -457,7 +457,8 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)
-	if s.loop.until(ctx, func() bool { return j.done || s.loop.noChildren }) != nil {
+	// Not only until there are no children: a hook that starts now would be killed too.
+	if s.loop.until(ctx, j.hasEnded) != nil {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)

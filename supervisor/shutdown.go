@@ -157,11 +157,14 @@ func (s *supervisor) killApp(ctx context.Context) {
 	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {
 		s.emit(Event{Kind: SignalFailed, PID: s.app.pid, Signal: syscall.SIGKILL, Err: err})
 	}
-	s.killOthers(false)
+	killing := s.killOthers(false)
 	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.beganAt)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
-	if s.loop.until(goneCtx, s.appExited) != nil {
+	// A post-stop hook that starts while a subreaper still kills its children would be
+	// killed too.
+	s.loop.until(goneCtx, func() bool { return s.appExited() && killing.hasEnded() })
+	if !s.appExited() {
 		// SIGKILL does not end a process in an uninterruptible sleep, for example on a disk
 		// that does not respond. Such an app is treated as if SIGKILL had ended it.
 		s.app.exit, s.app.exited = Exit{Signal: syscall.SIGKILL}, time.Now()
