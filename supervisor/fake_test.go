@@ -389,6 +389,12 @@ func (k *fake) signalAll(sig syscall.Signal) {
 }
 
 func (k *fake) killOthers(bool) func() {
+	if k.notPID1 && k.scanTime > 0 { // a subreaper searches /proc for the processes first
+		return func() {
+			time.Sleep(k.scanTime)
+			k.signalAll(syscall.SIGKILL)
+		}
+	}
 	k.signalAll(syscall.SIGKILL)
 	return func() {}
 }
