@@ -1,12 +1,15 @@
 package main
 
 import (
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/usher-init/usher/supervisor"
 )
@@ -26,6 +29,9 @@ func TestMain(m *testing.M) {
 		role()
 	}
 	handleIgnoredSignals()
+	// The processes that tests start must not inherit descriptors of the shell that runs the
+	// tests, because usher passes them on and needs a thread more to close them.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(m.Run())
 }
 
