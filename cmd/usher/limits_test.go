@@ -61,52 +61,14 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 	}
 }
 
-// limitedGroup makes a cgroup of version 1 or 2 for a controller, and returns its
-// directory. A setting is FILE=VALUE. If FILE does not exist, the setting is for the other
-// version, and is ignored.
-func limitedGroup(t *testing.T, controller string, settings ...string) string {
-	t.Helper()
-	needRoot(t)
-	parent := "/sys/fs/cgroup"
-	if _, err := os.Stat(filepath.Join(parent, controller)); err == nil {
-		parent = filepath.Join(parent, controller) // v1
-	} else {
-		_ = os.WriteFile(parent+"/cgroup.subtree_control", []byte("+"+controller), 0o644)
-	}
-	dir, err := os.MkdirTemp(parent, "usher-test-")
-	if err != nil {
-		skip(t, "no cgroup can be made: "+err.Error())
-	}
-	t.Cleanup(func() {
-		eventually(t, func() bool { return os.Remove(dir) == nil }, func() string { return "processes are left in " + dir })
-	})
-	for _, setting := range settings {
-		file, value, _ := strings.Cut(setting, "=")
-		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
-		if os.IsNotExist(err) {
-			continue
-		}
-		require.NoError(t, err)
-		_, err = f.WriteString(value)
-		f.Close()
-		require.NoError(t, err, setting)
-	}
-	return dir
-}
-
-// inGroup returns a command that enters a cgroup and then executes argv.
-func inGroup(dir string, argv ...string) []string {
-	return append([]string{"/bin/sh", "-c", `echo 0 >"$0/cgroup.procs" && exec "$@"`, dir}, argv...)
-}
-
 // If the kernel kills the app for lack of memory, the log and the termination log say so.
 func TestOutOfMemoryIsReported(t *testing.T) {
-	dir := limitedGroup(t, "memory", "memory.limit_in_bytes=64M", "memory.memsw.limit_in_bytes=64M", "memory.max=64M", "memory.swap.max=0")
+	g := limited{memory: 64 << 20}.cgroup(t)
 	const limit = " (the container's limit is 64 MiB)"
 	runLimited := func(args ...string) (r *process, code int, message string) {
 		file := filepath.Join(t.TempDir(), "termination-log")
 		require.NoError(t, os.WriteFile(file, nil, 0o644))
-		r = launcher{}.start(t, inGroup(dir, append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
+		r = launcher{}.start(t, g.argv(append([]string{binary(t), "--termination-log", file, "--"}, args...)...)...)
 		code = r.code()
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -184,7 +146,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 		} {
 			takes := []string{"threads", "processes"}[(i+j)%2]
 			t.Run(fmt.Sprint(limit, " ", takes, " ", c.name), func(t *testing.T) {
-				dir := limitedGroup(t, "pids", fmt.Sprint("pids.max=", limit))
+				g := limited{pids: limit}.cgroup(t)
 				args := append([]string{binary(t)}, strings.Fields(c.flags)...)
 				for n := 0; n < 12 && c.each != ""; n++ {
 					flag, target, _ := strings.Cut(c.each, " ")
@@ -195,7 +157,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				if c.health {
 					args = append(args, "--health", address)
 				}
-				argv := inGroup(dir, append(args, "--", puppet(t), "greedy", takes)...)
+				argv := g.argv(append(args, "--", puppet(t), "greedy", takes)...)
 				s := launcher{proc: true}
 				if c.unread {
 					argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)

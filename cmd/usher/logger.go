@@ -58,8 +58,7 @@ func newLogger(out *output, o options) *logger {
 // hasDuties reports whether usher does more than a plain init, because it has targets,
 // --grace or --health. A plain init logs only warnings and errors by default.
 func hasDuties(c *supervisor.Config) bool {
-	targets := len(c.Wait) + len(c.PreStart) + len(c.Ready) + len(c.PostStart) + len(c.Drain) + len(c.PostStop)
-	return targets > 0 || c.Grace > 0 || c.Readiness != nil
+	return len(allTargets(c)) > 0 || c.Grace > 0 || c.Readiness != nil
 }
 
 func newJSONLog(to io.Writer) *slog.Logger {
