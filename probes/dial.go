@@ -117,8 +117,11 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 // A dialFunc connects to one address.
 type dialFunc func(context.Context, netip.AddrPort) (net.Conn, error)
 
+// dialTCP connects without TCP keep-alive, because every attempt has a time limit of its
+// own. Keep-alive would cost four system calls a connection (SO_KEEPALIVE, TCP_KEEPIDLE,
+// TCP_KEEPINTVL, TCP_KEEPCNT).
 func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", to.String())
 }
 
 // A pendingDial is a dial of one address.
