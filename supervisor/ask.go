@@ -30,9 +30,8 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
-	// A process group in pending has got SIGTERM and would get SIGKILL after
-	// hookKillDelay. It gets SIGKILL already when Ask returns, because the program exits
-	// after Ask.
+	// The groups of commands that timed out have got SIGTERM, and SIGKILL would follow
+	// after hookKillDelay. Send it now, because the program exits after Ask.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -7,8 +7,8 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// DefaultReserve is an upper limit: if Config.StopReserve is not set, the reserve is half
-// of Grace, but at most DefaultReserve.
+// DefaultReserve limits Budget.Reserve if Config.StopReserve is not set: Reserve is then
+// half of Grace, but at most DefaultReserve.
 const DefaultReserve = 10 * time.Second
 
 // Budget is the division of one grace period. Drain, Kill and Grace are times since the
@@ -36,8 +36,8 @@ func (c *Config) Budget() Budget {
 	return Budget{Drain: kill - reserve, Kill: kill, Grace: c.Grace, Reserve: reserve}
 }
 
-// settleTime is the minimum wait for processes to disappear after SIGKILL when the
-// budget is used up.
+// settleTime is the minimum time that usher waits, after SIGKILL, for processes to exit.
+// It waits that long even if nothing of the grace period is left.
 const settleTime = 20 * time.Millisecond
 
 // settled returns the time, since the start of the shutdown, at which usher stops waiting
@@ -57,8 +57,9 @@ func (c *Config) reserve() time.Duration {
 }
 
 // postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth of
-// the grace period, because the app needs most of that period. Default timeouts are
-// reduced so that all durations that the user wrote fit into the grace period.
+// the grace period, because the app needs most of that period. If the default timeouts
+// and the durations that the user wrote exceed the grace period, the default timeouts are
+// reduced.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {

@@ -25,7 +25,7 @@ func (s *linux) outOfMemory() (killed int, limit int64) {
 }
 
 // findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
-// container this may be the path on the host, although the container's own cgroup is
+// container that path may be one of the host, although the container's own cgroup is
 // mounted at /sys/fs/cgroup. So /sys/fs/cgroup itself is tried after that path. root is
 // put in front of all paths; it is empty except in tests.
 func findMemoryCgroup(root string) memoryCgroup {
@@ -61,7 +61,7 @@ func findMemoryCgroup(root string) memoryCgroup {
 }
 
 // killed returns the number of processes that the kernel has killed for lack of memory
-// since the app was started, and the memory limit in bytes; 0: no limit.
+// since the app was started, and the memory limit in bytes (0: there is no limit).
 func (m memoryCgroup) killed() (n int, limit int64) {
 	count, ok := readKills(m.events)
 	if !ok {
@@ -69,15 +69,16 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	}
 	text, _ := readSmallFile(m.limit)
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	// Without a limit the file holds "max" in v2, and the largest value in v1.
+	// Without a limit the file holds "max" in v2, which is no number, and a value above
+	// noLimit in v1.
 	if err != nil || limit >= noLimit {
 		limit = 0
 	}
 	return max(0, count-m.before), limit
 }
 
-// A limit of noLimit or more means that there is no limit. Without a limit, cgroup v1
-// reports an even higher value, which depends on the page size.
+// noLimit is 1 EiB, more than any machine has. If there is no limit, cgroup v1 reports a
+// higher value, which depends on the page size.
 const noLimit = 1 << 60
 
 // readKills returns N from the line "oom_kill N" of a file.

@@ -19,15 +19,15 @@ const hookKillDelay = time.Second
 const killedSoon = 100 * time.Millisecond
 
 // command is a command of a hook or a probe. Only the loop uses its fields, except that
-// the goroutine in runCommand receives from result.
+// the goroutine that called runCommand receives from result.
 type command struct {
 	ctx    context.Context // when ctx ends the command is terminated
 	phase  Phase
 	name   string
-	target *string // the address of Argv[0]; it identifies the target, because all attempts of a target share one Argv
+	target *string // identifies the target: the address of Argv[0], because all attempts of a target share one Argv
 	child  child   // pid 0: not started yet
 
-	interrupted syscall.Signal // the signal that interrupt has sent, or will send after the start; 0: none
+	interrupted syscall.Signal // the signal that interrupt has sent, or that the command gets once it has started; 0: none
 	terminated  bool           // its group got SIGTERM, and gets SIGKILL after hookKillDelay
 	givenUp     bool           // usher no longer waits for it: it has survived SIGKILL, or usher may not signal it
 	groupOnly   bool           // its own process has exited, but other processes of its group have not
@@ -67,8 +67,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still running.
-// If a command cannot be killed, each further attempt would otherwise add a process that
-// cannot be killed.
+// Otherwise, if SIGKILL does not end a target's command, each further attempt would add
+// another such process.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -103,10 +103,10 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has exited. interrupt signals
-// only that process. If that process was killed by the signal of interrupt, commandExited
-// sends the same signal to the other processes of its group. Such a command has finished
-// when its group is empty.
+// commandExited is called when the command's own process has exited. If the signal of
+// interrupt killed that process, it cannot have passed the signal on to its children, and
+// interrupt has not signalled them either. So commandExited sends the signal to the rest
+// of the group. Such a command has finished when its group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if _, pending := l.pending[pgid]; pending {
@@ -172,8 +172,8 @@ func (l *loop) signalCommand(cmd *command, sig syscall.Signal) {
 }
 
 // terminateEnded terminates every command whose context has ended. The goroutines in
-// runCommand post the same calls to the loop, but the loop runs them only in its next
-// call of until.
+// runCommand post the same calls to the loop, but the loop runs those only in the next
+// call of until, and usher may exit without another call of until.
 func (l *loop) terminateEnded() {
 	for cmd := range l.commands {
 		if cmd.ctx.Err() != nil {

@@ -53,13 +53,14 @@
 //
 // # One goroutine
 //
-// One goroutine owns all state and waits in one select, so there is no lock, and no
-// signal is sent to a pid that has been reaped. One wait4 in that goroutine reaps every
-// child. A program that runs this package must not use the Wait of os/exec, because this
-// package and os/exec would take exit statuses from each other.
+// One goroutine, the loop, owns all state and waits in one select, so there is no lock.
+// It reaps every child by the only wait4. It also sends the signals to the app and to
+// commands, so it never signals one of them after it has been reaped, when its pid may
+// belong to another process. A program that runs this package must not use the Wait of
+// os/exec, because this package and os/exec would take exit statuses from each other.
 //
 // Nothing may block that goroutine, or it would miss its deadline. Work that can block on
-// a file system, a lease or a debugger runs in another goroutine, which posts the result
+// a file system, a file lease or a debugger runs in another goroutine, which posts the result
 // to the loop. Examples are the start of a process (PATH lookup, fork, chdir and execve)
 // and every scan of /proc. The pid of a process is unknown until its start returns, so
 // the loop keeps the statuses that wait4 reports before that.

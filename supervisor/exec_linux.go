@@ -110,7 +110,7 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	return func() (child, error) {
 		defer syscall.Close(w)
 		defer s.commands.take()()
-		if p.ctx.Err() != nil { // ctx ended while the command waited for its turn
+		if p.ctx.Err() != nil { // ctx ended while the start of another command was running
 			return child{}, context.Cause(p.ctx)
 		}
 		in, err := emptyInput()
@@ -203,11 +203,12 @@ func (s *linux) replace(p process) error {
 
 // lookupAndExec executes argv as execvp(3) does. It searches PATH unless the name has a
 // slash. If it may not execute a file, it tries the next directory. It runs a script
-// without "#!" by the shell.
+// without "#!" with the shell.
 func (s place) lookupAndExec(argv, env []string, execute func(path string, argv []string) error) error {
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
-		// stat(2) is cheaper than a fork, and most directories of PATH lack the file.
+		// Most directories of PATH do not have the file, and stat(2) is a cheaper way to
+		// find that out than a fork.
 		var file syscall.Stat_t
 		err := syscall.Stat(path, &file)
 		exists := err == nil

@@ -29,8 +29,8 @@ type fakeProcess struct {
 	execed  chan struct{}    // closed when it has been executed, or killed before that
 }
 
-// fake implements kernel with a table of processes. As in the real kernel, a SIGCHLD is
-// lost while another SIGCHLD is pending.
+// fake implements the interface kernel with a table of processes. As in the real kernel, a
+// SIGCHLD is lost while another SIGCHLD is pending.
 type fake struct {
 	mu    sync.Mutex // protects the fields, which timers, the loop and other goroutines of usher use
 	log   func(format string, args ...any)
@@ -52,7 +52,7 @@ type fake struct {
 	oomKills  int                // how many processes the kernel has killed for lack of memory
 }
 
-// zombie is a status that wait will return, of an exit or of a stop.
+// zombie is a status that wait has not returned yet: a process has exited or was stopped.
 type zombie struct {
 	pid int
 	ws  syscall.WaitStatus

@@ -41,7 +41,7 @@ type leftovers struct {
 
 	before    map[procID]bool      // usher's children just before the app got its stop signal
 	signalled map[procID]bool      // processes that got a signal to stop them
-	parents   map[procID]int       // by process: its parent's pid in the last scan in which the parent was not usher
+	parents   map[procID]int       // the pid of each process's parent, before the process became a child of usher
 	due       map[procID]time.Time // when each root is signalled
 	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
@@ -52,15 +52,15 @@ const (
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
 	stopScanTime = 100 * time.Millisecond
-	// scanPauseFactor bounds the CPU time of scans of /proc. The pause after a scan that
-	// an exit has ended is the duration of that scan times scanPauseFactor, because every
-	// exit causes a new scan, and there may be thousands of processes.
+	// scanPauseFactor bounds the CPU time of scans of /proc. Every exit causes a new scan,
+	// and there may be thousands of exits. So after an exit usher first waits for the
+	// duration of the last scan times scanPauseFactor.
 	scanPauseFactor = 10
 	// reraiseTime is the delay from the app's exit to the signal for the roots, if the
 	// app had a handler for the stop signal and was killed by that signal nevertheless.
 	// Such an app may have signalled its children, reset the handler and raised the
-	// signal again. If a child has removed its own handler by then, it must have got the
-	// signal, so usher does not signal it again.
+	// signal again. A child that got the signal may remove its own handler in that time.
+	// If so, usher knows that the child got the signal, and does not signal it again.
 	reraiseTime = 100 * time.Millisecond
 )
 
@@ -245,7 +245,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.signalled[p.procID] = true // the process has removed its handler since, so it must have got the signal
+			l.signalled[p.procID] = true // it has removed the handler that it had before, so it must have got the signal
 		case !due.After(time.Now()):
 			names = s.signalLeftover(p, l.signal, names)
 		case due.Before(next):
@@ -316,7 +316,8 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 	return append(names, p.name)
 }
 
-// lastCall makes the last call, unless the app exits during the scan.
+// lastCall makes the last call while the app is still running. If the app exits during the
+// scan, signalLeftovers makes the last call.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
 		s.callAll(scan)
@@ -457,7 +458,8 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)
-	// Not only until there are no children: a hook that starts now would be killed too.
+	// Wait for killOthers to end even if no children are left, because otherwise it could
+	// find and kill a hook that usher starts next.
 	if s.loop.until(ctx, j.hasEnded) != nil {
 		return false
 	}

@@ -13,7 +13,7 @@ import (
 
 // loop owns all state: it receives signals, reaps children and runs functions that
 // other goroutines post. Code runs in the loop's goroutine unless its comment says
-// otherwise, so it needs no locks.
+// otherwise, so no locks are needed.
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox

@@ -44,9 +44,9 @@ func (c *copier) hasEnded() bool {
 }
 
 // flush returns when all data that was in the pipe has been passed to output. It sends a
-// request, and then sets a deadline in the past, which ends the Read in run. No request
-// is missed, because rest clears the deadline before it receives the requests: the
-// deadline of a later request is set after that.
+// request and then sets a deadline in the past, so that the Read in run ends and run calls
+// rest. rest clears the deadline and then receives the requests. A request that comes too
+// late for this is not lost, because its own deadline is set later and ends the next Read.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {
@@ -81,8 +81,8 @@ func (c *copier) run() {
 }
 
 // rest reads until the pipe is empty, and then lets the calls of flush return. It stops
-// reading after pipeSize bytes, the default capacity of a pipe (pipe(7)), because data
-// beyond that was written after the request. It returns false at end of file.
+// reading after pipeSize bytes, the default capacity of a pipe (pipe(7)), because the pipe
+// cannot have held more when flush was called. It returns false at end of file.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})

@@ -92,7 +92,7 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 const cancelTime = 2 * hookKillDelay
 
 // untilEnded waits until a cancelled job has ended, at most for cancelTime. It does not
-// wait longer than until Budget.Drain, so that the app keeps its reserve.
+// wait longer than until Budget.Drain, so that the app still has Budget.Reserve.
 func (s *supervisor) untilEnded(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -181,7 +181,7 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 	if t.Retries == 0 {
 		s.untilEnded(j) // the command has exited, so the job ends soon
 	}
-	return stop // the caller cancels the job, so there is no retry
+	return stop // the caller cancels the job, so the hook is not retried
 }
 
 // interruptResult returns the result of a hook that was interrupted. A command that was

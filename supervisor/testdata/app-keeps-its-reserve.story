@@ -1,5 +1,5 @@
 A drain hook and the app ignore signals. The drain ends when its share of the budget is used
-up, and the app still has its reserve of 10s until SIGKILL.
+up. The app still has 10s (its reserve) until SIGKILL.
 
 -- usher --
 usher --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app

@@ -1,5 +1,5 @@
 A SIGINT is received after the stop signal and before the drain, while usher waits for the
-command of a ready probe. It skips the drain.
+command of a ready probe. The SIGINT skips the drain.
 
 -- usher --
 usher --ready 'timeout=30s check' --grace 25s --drain-delay 5s --drain leave --drain flush -- app

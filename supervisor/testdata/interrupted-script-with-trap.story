@@ -1,6 +1,6 @@
-A pre-start hook is a script whose trap forwards SIGTERM to its child. The child becomes a
-root when the script exits. It gets usher's own signal only when half of the remaining time
-has passed.
+A pre-start hook is a script whose trap forwards SIGTERM to its child. When the script
+exits, that child becomes usher's child. usher would signal it only when half of the
+remaining time has passed.
 
 -- usher --
 usher --grace 20s --pre-start script -- app

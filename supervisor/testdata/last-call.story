@@ -1,6 +1,6 @@
-A shell with a trap runs it only after its foreground child has exited, and the child has
-got no signal. At the last call the child gets SIGTERM, so that the shell can exit before
-the deadline.
+A shell runs its trap only after its foreground child has exited, and that child has got no
+signal. At the last call the child gets SIGTERM, so that the shell can exit before the
+deadline.
 
 -- usher --
 usher --grace 10s -- bash

@@ -1,5 +1,4 @@
-The app exits by itself. A leftover that ignores signals gets SIGKILL after the reserve of
-10s.
+The app exits by itself. A leftover that ignores signals gets SIGKILL after 10s, the reserve.
 
 -- usher --
 usher --grace 25s -- app

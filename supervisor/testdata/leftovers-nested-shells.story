@@ -1,5 +1,5 @@
-Two nested shells without a trap. Each is killed by its signal, and so the child of each is
-signalled at once.
+Two nested shells without a trap. The signal kills each of them, so neither can have passed
+it on. The child of each is signalled at once.
 
 -- usher --
 usher --grace 10s -- outer

@@ -1,5 +1,5 @@
-A root that handles its signal may have signalled its children, like an app. Its child gets
-no second signal.
+A root (a leftover that is usher's child) handles its signal, so it may have signalled its
+children. Its child gets no second signal.
 
 -- usher --
 usher --grace 12s -- sh

@@ -1,5 +1,5 @@
-A root handles its signal and does not forward it. Its child is signalled when half of the
-remaining time has passed.
+A root (a leftover that is usher's child) handles its signal and does not forward it. Its
+child is signalled when half of the remaining time has passed.
 
 -- usher --
 usher --grace 12s -- sh

@@ -1,5 +1,5 @@
-A prefork server runs behind a shell without a trap. Its master becomes a root and is
-signalled; its workers are not.
+A prefork server runs behind a shell without a trap. Its master becomes usher's child (a
+root) and is signalled; its workers are not.
 
 -- usher --
 usher --grace 20s -- sh

@@ -1,5 +1,6 @@
-Reading /proc takes long. The stop signal is sent after a tenth of a second nevertheless,
-and the app is then treated as if it may have signalled its children.
+Reading /proc takes longer than the tenth of a second that usher waits for it before the
+stop signal. The app handles that signal and may have signalled its children, so they are
+not signalled at once.
 
 -- usher --
 usher --grace 10s -- sh

@@ -1,5 +1,6 @@
-Without /proc all processes are signalled at the time at which roots would be signalled.
-That is after half of the time here, because the app has handled its signal.
+Without /proc usher does not know which processes are its children. It signals all processes
+at the time at which it would signal its children. That is after half of the remaining time
+here, because the app has handled its signal.
 
 -- usher --
 usher --grace 10s -- sh

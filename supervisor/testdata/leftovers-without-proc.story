@@ -1,6 +1,6 @@
-Without /proc usher does not know which processes are its children, so all processes are
-signalled at the time at which roots would be signalled. That is at once here, because the
-shell has no trap.
+Without /proc usher does not know which processes are its children. It signals all processes
+at the time at which it would signal its children. That is at once here, because the shell
+has no trap.
 
 -- usher --
 usher --grace 10s -- sh

@@ -1,4 +1,5 @@
-Several children exit at once, for which the kernel may send one SIGCHLD. All are reaped.
+Several children exit at once. The kernel may send a single SIGCHLD for all of them. All are
+reaped.
 
 -- usher --
 usher --grace 10s -- app

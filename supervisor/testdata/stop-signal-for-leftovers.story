@@ -1,4 +1,4 @@
-Roots get the app's stop signal, here SIGWINCH.
+The leftovers that are usher's children (the roots) get the app's stop signal, here SIGWINCH.
 
 -- usher --
 usher --grace 10s --stop-on WINCH -- sh

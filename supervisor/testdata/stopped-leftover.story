@@ -1,4 +1,4 @@
-A root gets SIGCONT after its signal, because it may be stopped.
+A leftover gets SIGCONT after its signal, because it may be stopped.
 
 -- usher --
 usher --grace 10s -- sh
