@@ -59,25 +59,24 @@ func classify(err error) failureKind {
 // probe at the same moments.
 //
 // Short delays detect readiness early; long delays cost the target less. The table shows
-// the average number of attempts per second in waits of different durations. For waits of
-// 0.5 to 6 s it also shows how late readiness is detected on average. It assumes that
-// attempts take no time. With a fixed interval of one second, readiness would be detected
-// 480 ms late.
+// the average number of attempts per second in waits of different durations and, for the
+// short waits, how late readiness is detected on average. The figures are from a simulation
+// in which attempts take no time. With a fixed interval of one second, readiness would be
+// detected 480 ms late.
 //
 //	                     waits of 0.5 to 6 s    10 s   20 s   60 s
 //	refused, notFound    19.3/s, 31 ms late     17.5   14.3   7.7/s
 //	every other kind      7.4/s, 92 ms late      5.1    3.4   1.8/s
 //
-// With a constant delay of 190 ms, readiness would be detected 97 ms late, at 5.4 attempts
-// per second, so the constant delay would be cheaper than the second row and about as fast.
-// But the delays start at 10 ms, because a server that is ready soon should be detected
-// soon, and they keep growing, because a long wait should cost little.
+// In waits of 0.5 to 6 s a constant delay of 190 ms would be about as good as the second
+// row: 97 ms late, at 5.4 attempts per second. But a server that is ready soon should be
+// detected soon, so the delays start at 10 ms. And a long wait should cost little, so the
+// delays keep growing.
 //
-// In the second row the delay doubles until it is 165 ms, a third of a second after the
-// first failure. If the code used since/2 in place of since, a server that is ready within
-// 0.1 s would be detected after 55 instead of 70 ms on average, but every wait would have
-// two to four more attempts. If the delay were since/8 without the other limits, readiness
-// would be detected 200 ms late, at 12 attempts per second.
+// Other formulas for the second row are worse. With since/2 in place of since, a server
+// that is ready within 0.1 s would be detected after 55 instead of 70 ms on average, but
+// every wait would have two to four more attempts. With since/8 and no other limits,
+// readiness would be detected 200 ms late, at 12 attempts per second.
 func computeDelay(k failureKind, since, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {

@@ -120,9 +120,9 @@ func (h *herd) attempt(at time.Duration) {
 
 // assertNoBursts asserts that every waiter has ended at most one second after up, the time
 // at which the server became ready. It also asserts that no window has more than twice the
-// mean number of attempts of the ten windows around it. For the last five windows before up
-// and all later ones, the mean is that of the last ten windows before up. The first window
-// that is checked is one second after the start of the last waiter.
+// mean number of attempts of the ten windows around it. Only windows before up count for the
+// mean, because after up the waiters end. The check begins one second after the start of the
+// last waiter.
 func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)

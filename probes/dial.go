@@ -42,7 +42,8 @@ const (
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// dial never stops the keptDials oldest dials in order to start another dial.
+	// When dial must stop one of its dials to start another, it spares the keptDials oldest
+	// ones.
 	keptDials = 4
 )
 
@@ -102,7 +103,7 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 			}
 		case <-ctx.Done():
 			addrs = nil
-			ctx = context.WithoutCancel(ctx) // disables this case; dialCtx has ended too, so the dials end
+			ctx = context.WithoutCancel(ctx) // select does not choose this case again; the dials end, because dialCtx has ended too
 		}
 	}
 	if winner != nil {

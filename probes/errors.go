@@ -44,8 +44,8 @@ func hasEnded(ctx context.Context) bool {
 }
 
 // errOrCause returns err. If ctx has ended, it returns the cause of ctx instead, because
-// err is then only a consequence of the end of ctx. It always returns a fileTimeoutError,
-// because that error names the reason for the timeout.
+// err is then only a consequence of the end of ctx. But if err is a fileTimeoutError, it
+// returns err, because that error also names the reason for the timeout.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {

@@ -54,7 +54,7 @@ const (
 // of the process.
 var files fileThreads
 
-// A fileCall is one call of run. The fields at and abandoned are guarded by
+// A fileCall is one call of fileThreads.run. The fields at and abandoned are guarded by
 // fileThreads.mu.
 type fileCall struct {
 	path      string
@@ -74,7 +74,8 @@ func (t fileTimeoutError) Error() string {
 
 // run calls do, which looks up path, on a thread of f, and returns the error of do. If ctx
 // ends first, run returns a fileTimeoutError, or the cause of ctx if that cause is not a
-// timeout. If do succeeds after that, undo is called. undo may be nil and must not block.
+// timeout. If do succeeds after run has returned, undo is called. undo may be nil and must
+// not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
 	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
 	f.mu.Lock()

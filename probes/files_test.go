@@ -234,8 +234,8 @@ func TestAtMostTwoFileThreads(t *testing.T) {
 	})
 }
 
-// run calls undo only if do succeeds after the attempt has ended. unixProbe closes its
-// connection in undo.
+// A system call may succeed after its attempt has ended. fileThreads.run must then call undo,
+// in which a unixProbe closes its connection. In all other cases it must not call undo.
 func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -504,9 +504,9 @@ func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// A device must not be opened, because that may have side effects. The slave of a new
-// pseudoterminal is locked (unlockpt(3)), so an open(2) would fail with EIO, and the error
-// would be another one.
+// A device must not be opened, because that may have side effects. The test uses the slave of
+// a new pseudoterminal, which is locked (unlockpt(3)): open(2) would fail with EIO, which
+// would give another error.
 func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

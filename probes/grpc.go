@@ -14,9 +14,9 @@ import (
 
 const (
 	healthCheck = "/grpc.health.v1.Health/Check"
-	// maxService is the maximum length of a service name, in bytes. Because of this limit
-	// the request is far smaller than the frame size and the flow-control window with which
-	// every server starts.
+	// maxService is the maximum length of a service name, in bytes. With this limit the
+	// request fits into one frame and into the flow-control window with which every server
+	// starts, so it can be sent at once.
 	maxService = 1 << 10
 )
 

@@ -61,8 +61,8 @@ func skip(t testing.TB, reason string) {
 const (
 	// longTimeout is a limit that only a hanging test reaches.
 	longTimeout = 90 * time.Second
-	// shortTimeout is for attempts that must time out. On a busy machine nothing else is
-	// certain to happen within shortTimeout, so no test may depend on it.
+	// shortTimeout is for attempts that must time out. No test may expect that something
+	// else happens within that time, because the machine may be busy.
 	shortTimeout = 200 * time.Millisecond
 )
 
@@ -273,7 +273,7 @@ func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 		return true
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	// The released usher uses Go's resolver too, because it is statically linked.
+	// netdns=go: the released usher uses Go's resolver too, because it is statically linked.
 	child.Env = append(append(os.Environ(), variable+"="+t.Name(), "GODEBUG=netdns=go"), env...)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces != 0 && os.Getuid() != 0 {

@@ -289,8 +289,8 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 	const closing = 39 + 24
 	for _, test := range []struct {
 		text, to string
-		// The test cuts the response after 0, step, 2*step, … bytes. The target may already be
-		// ready if at most more bytes at the end of the response are missing.
+		// The test cuts the response after 0, step, 2*step, … bytes. more is the number of
+		// bytes at the end of the response that the probe does not need.
 		step, more int64
 	}{
 		{"match=^hello$ http://%s/", strings.TrimPrefix(plain, "http://"), 1, 0},

@@ -104,7 +104,7 @@ func TestHTTP2RejectsInvalidAndEndlessFrames(t *testing.T) {
 	const closed = "the connection was closed before the response was complete"
 	huge := make([]byte, maxFrameSize)
 	field := "\x01a\x7f\xa1\x1e" + strings.Repeat("x", 4000) // the name a, and a value whose length is 127 + 0x21 + 0x1e<<7 = 4000 (RFC 7541, section 5.1)
-	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00 means that the decoder does not add the field to its table
+	fields := []byte(strings.Repeat("\x00"+field, 4))        // \x00: the decoder does not add the field to its table (RFC 7541, section 6.2.2)
 	okStart := frame{http2.FrameHeaders, 0, 1, []byte(okFields)}
 	more := frame{http2.FrameContinuation, 0, 1, fields}
 	many := func(f frame, n int) []frame { return append([]frame{emptySettings}, repeatFrame(f, n)...) }

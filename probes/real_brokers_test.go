@@ -31,7 +31,7 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	}
 	d := startCommand(t, cmd)
 	d.waitForLine(0, "Ready to start client connection listeners")
-	w.waitFor("ready") // RabbitMQ opens its port last, so no attempt fails with another error
+	w.waitFor("ready") // no other result comes before this one, because RabbitMQ opens its port last
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
 	// unusualLines waits for the log line of this last action: a connection with a version of
@@ -77,7 +77,7 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
 		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // unusualLines waits for the log line of this last action
-		// Mosquitto logs the lines that match usual for every client.
+		// Mosquitto logs the last four of these lines for every client.
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

@@ -37,7 +37,7 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	// The first server was killed, so the second server has to recover. --max-connect-errors=1
 	// makes it block a host after a single interrupted handshake.
 	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10")...)
-	w.waitFor("ready") // MariaDB opens its port after the recovery, so no attempt fails with another error
+	w.waitFor("ready") // no other result comes before this one, because MariaDB opens its port after the recovery
 	d.waitForLine(0, "recovery")
 	seen := d.waitForLine(0, "ready for connections")
 	probeSeveralTimes(t, url)

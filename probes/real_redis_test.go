@@ -59,7 +59,7 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// One connection is open, so the connection of the probe exceeds the limit.
+	// The test's own connection uses up the limit, so the server rejects that of the probe.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := sendAndReceive(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)

@@ -78,8 +78,8 @@ func (a account) start(t *testing.T, argv ...string) *daemon {
 	return startCommand(t, a.command(argv...))
 }
 
-// accountOf returns the account with this name, which Debian's package creates for the server.
-// If the test does not run as root, accountOf returns the user of the test.
+// accountOf returns the account that Debian's package of a server has created under this name.
+// If the tests do not run as root, accountOf returns the user that runs them.
 func accountOf(t *testing.T, name string) account {
 	t.Helper()
 	a := account{os.Getuid(), os.Getgid(), t.TempDir()}
@@ -232,8 +232,7 @@ type backgroundWait struct {
 	results chan string // each error that differs from the one before; "ready" after a success
 }
 
-// waitFor waits until the result is want. Each result that it reads until then must be an
-// element of before.
+// waitFor waits for the result want. Only the results in before may come before it.
 func (w *backgroundWait) waitFor(want string, before ...string) {
 	w.t.Helper()
 	for {

@@ -96,10 +96,10 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 // resolveNow returns nil if host resolves now. It waits for a new lookup and ignores
 // earlier addresses.
 //
-// If ctx ends before the lookup, resolveNow sets *pending. The next call with the same
-// pending uses the result of that lookup, unless the lookup started more than maxLookupAge
-// ago. Without pending, if a name server is slower than an attempt's timeout, no attempt
-// would ever get a result.
+// If ctx ends before the lookup has ended, resolveNow sets *pending. The next call with the
+// same pending uses the result of that lookup, unless the lookup started more than
+// maxLookupAge ago. Without pending, if a name server is slower than an attempt's timeout,
+// no attempt would ever get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil

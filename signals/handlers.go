@@ -31,8 +31,8 @@ import (
 // The runtime unblocks some signals in every thread that it makes: the signals of faults,
 // and HUP, INT, QUIT and TERM, which end a program. Until the runtime has set its own
 // handlers, these four would have the default action. For PID 1 the kernel does not apply
-// the default action, so the signal would be lost. After that and until Open, the
-// runtime's handlers would exit with status 2. So entry gives the four signals the
+// the default action, so the signal would be lost. Between the runtime's start and Open,
+// the runtime's handlers would exit with status 2. So entry gives the four signals the
 // handler exitOnSignal, which exits with status 128+n. The runtime saves this handler,
 // and calls it instead of exiting with status 2. It does not do so for QUIT.
 
@@ -45,8 +45,8 @@ var (
 	enteredAction [rtMax]action // the action of signal n is at n-1
 )
 
-// action is the kernel's struct sigaction, which is the same on both processors
-// (rt_sigaction(2)).
+// action is the kernel's struct sigaction (rt_sigaction(2)), which is the same on amd64
+// and arm64.
 type action struct {
 	handler  uintptr
 	flags    uint64
@@ -248,10 +248,10 @@ const firstRealTime = 32
 
 // install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
-	// After signal.Ignore the Go runtime does not change the action of a signal. Otherwise
-	// the runtime would reset the inherited ignored signals to the default action in every
-	// child, and os.File would end the process by SIGPIPE after a write to a closed stdout
-	// or stderr.
+	// After signal.Ignore the Go runtime does not change the action of a signal any more.
+	// Without it, the runtime would reset an inherited ignored signal to the default action
+	// in every child. And after a write to a closed stdout or stderr, os.File would raise
+	// SIGPIPE, which would end the process.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)
