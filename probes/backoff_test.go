@@ -43,8 +43,8 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// The test simulates waits whose attempts take no time, because such waits make the most
-// attempts per second.
+// The attempts of the simulated waits take no time, because this gives the highest rate of
+// attempts.
 func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }

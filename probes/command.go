@@ -26,8 +26,9 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// buildCommand rejects unquoted characters that are special to a shell. Messages do not
-// show the arguments, because these may be secret.
+// buildCommand builds the probe of a command. It rejects unquoted characters that are special
+// to a shell, because no shell runs the command. Messages do not show the arguments, because
+// these may be secret.
 func buildCommand(p *targetParser) Probe {
 	p.name = CommandName(p.argv[0].text)
 	if p.name == "" {

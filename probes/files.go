@@ -181,8 +181,8 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	return f.serving
 }
 
-// enter records that c will look up the path at next, and reports whether c may do so. It
-// returns false if another call hangs on the mount of at.
+// enter records at as the path that c looks up next. It returns false if c must not look it
+// up, because another call hangs on the mount of at.
 func (f *fileThreads) enter(c *fileCall, at string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

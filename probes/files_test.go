@@ -339,7 +339,7 @@ func TestFollowPathVisitsTheSameFilesAsTheKernel(t *testing.T) {
 			case ok:
 				seen = append(seen, below)
 			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
-				seen = append(seen, "<up>") // a directory above dir: after an absolute link, followPath starts again at /
+				seen = append(seen, "<up>") // at is above dir, because followPath starts again at / after an absolute link
 			}
 			return true
 		}))

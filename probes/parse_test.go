@@ -42,7 +42,7 @@ func TestParseFindsKindAndName(t *testing.T) {
 		{"dns://my_db/", ForEnd, "dns", "dns://my_db"},
 		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, ForWait, "tcp", "tcp://db:1"},
 		{`send=\\x00 unix:///s`, ForEnd, "unix", "unix://"},
-		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // the file is read at each attempt
+		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // the file may be missing, because only an attempt reads it
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
@@ -496,7 +496,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // the space may be quoted and belong to the path, which names show
+				continue // a quote in host may make the space and the secret a part of the path, and names show the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

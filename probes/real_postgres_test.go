@@ -56,8 +56,8 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assertRefused(t, url)
 	assert.Equal(t, "no response", c.pgIsready(t))
 
-	// The server starts with a recovery from an archive. The restore command reads the FIFO,
-	// which blocks until the test opens the FIFO for writing.
+	// The server starts with a recovery from an archive. The restore command opens a FIFO for
+	// reading, and blocks until the test opens the FIFO for writing.
 	fifo := filepath.Join(c.dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
 	released := filepath.Join(c.dir, "released")

@@ -169,7 +169,7 @@ type result struct {
 // probeUntilReady probes one target until it is ready or ctx ends.
 func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	t := w.status[i].Target
-	if own := t.Within + t.Optional; own > 0 { // Parse accepts only one of them
+	if own := t.Within + t.Optional; own > 0 { // one of the two is 0, because Parse rejects a target with both
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, own, errTargetLimit)
 		defer cancel()

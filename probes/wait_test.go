@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fakeProbe is a Probe whose attempts return the error of result. The argument n of result is
-// the number of the attempt, from 1.
+// A fakeProbe is a Probe that calls result at each attempt and returns its error. n is the
+// number of the attempt, from 1.
 type fakeProbe struct {
 	attempts int
 	result   func(ctx context.Context, n int) error
@@ -33,13 +33,13 @@ func fakeTarget(name string, result func(ctx context.Context, n int) error) Targ
 	return Target{Name: name, Probe: &fakeProbe{result: result}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
 
-// always returns a result function for a probe that returns err in every attempt.
+// always returns a function for fakeProbe.result that always returns err.
 func always(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// failsUntil returns a result function for a probe that returns err until d has passed,
-// and then succeeds.
+// failsUntil returns a function for fakeProbe.result that returns err until d has passed,
+// and then nil.
 func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
@@ -50,7 +50,7 @@ func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	}
 }
 
-// hangs is a result function for a probe that returns only when its context ends.
+// hangs is a function for fakeProbe.result that returns only when the context ends.
 func hangs(ctx context.Context, _ int) error {
 	<-ctx.Done()
 	return context.Cause(ctx)

@@ -39,9 +39,10 @@ type command struct {
 // use os/exec, because the loop reaps every child and would take the command's exit
 // status.
 //
-// runCommand returns when the command's own process has exited (commandExited describes
-// an exception). If ctx ends first, runCommand terminates the command and waits until it
-// has exited, or until killedSoon after SIGKILL.
+// runCommand returns when the command's own process has exited or, if the signal of
+// interrupt has killed that process, when its whole process group has exited. If ctx ends
+// first, runCommand terminates the command and waits until it has exited, or until
+// killedSoon after SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}

@@ -46,8 +46,8 @@ type Config struct {
 	Exec bool
 
 	Group       bool            // signals go to the app's whole process group
-	Rewrite     signals.Rewrite // changes the signals that are forwarded before the phase stop begins
-	SuccessExit []int           // exit codes of the app for which usher's exit status is 0, if a stop signal began the shutdown
+	Rewrite     signals.Rewrite // applied to the signals that are forwarded before the phase stop begins
+	SuccessExit []int           // exit codes of the app that Run turns into 0 if a stop signal began the shutdown
 
 	// Readiness reports to other goroutines whether the app is ready; nil: not needed.
 	Readiness *Readiness

@@ -12,10 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Signals must be received in loop.until only. Every wait of the supervisor calls
-// loop.until, so no wait can miss a signal. This is a test and not a rule of
-// .golangci.yml, because a linter's exceptions are files or lines, but here the exception
-// is a function.
+// Only loop.until may receive signals. Every wait of the supervisor calls loop.until, so
+// signals are handled during every wait. This is a test and not a rule of .golangci.yml,
+// because such a rule can except a file or a line, but not a function.
 func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)
