@@ -73,7 +73,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the first and the last time at which a target becomes ready
 		rate     float64       // the maximum attempts per second
-		late     float64       // the maximum mean time until readiness is detected; 1 is the mean with a fixed interval of one second
+		late     float64       // the maximum of the mean time until readiness is detected, as a fraction of that with a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},

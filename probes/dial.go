@@ -102,8 +102,10 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 				r.conn.Close()
 			}
 		case <-ctx.Done():
+			// The dials end, because dialCtx has ended too. The loop receives their results. A
+			// context that never ends prevents this case from being chosen again.
 			addrs = nil
-			ctx = context.WithoutCancel(ctx) // select does not choose this case again; the dials end, because dialCtx has ended too
+			ctx = context.WithoutCancel(ctx)
 		}
 	}
 	if winner != nil {
@@ -151,8 +153,8 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 
 // moreSpecific returns the error to report when every address has failed. It prefers the
 // first error, because the first address is the preferred one. But if only the second error
-// is a refused connection, it returns the second, because a host has responded, while
-// "network is unreachable" often means only that this pod has no IPv6.
+// is a refused connection, it returns the second, because it came from a host. The first is
+// then often "network is unreachable", only because the pod has no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

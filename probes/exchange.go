@@ -24,7 +24,7 @@ import (
 // once.) The goroutines of a Transport also outlive the request.
 type exchange struct {
 	conn     net.Conn
-	response *http.Response // its Body is never closed, because Close may read it to the end
+	response *http.Response // its Body is never closed, because Close may read the rest of it, which may be endless
 	limit    *io.LimitedReader
 }
 

@@ -48,7 +48,7 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	probeSeveralTimes(t, url)
 	d.stop()
 
-	// The server is busy until the script is killed.
+	// A script without end keeps the server busy until the script is killed.
 	d = a.start(t, append(argv, "--lua-time-limit", "1")...)
 	seen = d.waitForLine(0, "Ready to accept connections")
 	endless := a.command("redis-cli", "-h", "127.0.0.1", "-p", port, "EVAL", "while true do end", "0")

@@ -109,7 +109,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 // A receivedRequest is a request as a server has received it.
 type receivedRequest struct {
 	method, path, body, host string
-	mine                     []string // the headers with a value of userOptions, and Authorization
+	mine                     []string // the headers with the value "mine" (see userOptions), and Authorization
 	certificate              bool     // whether the client sent a certificate
 }
 

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linux implements kernel with system calls. It works without /proc and /dev, because a
-// container may not have them.
+// linux implements the interface kernel with system calls. It works without /proc and
+// /dev, because a container may not have them.
 type linux struct {
 	pid1      bool
 	terminal  int    // a duplicated descriptor of the controlling terminal, or -1

@@ -13,8 +13,8 @@ import (
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		// 0 means a group outside our PID namespace. usher could not make that group the
-		// foreground group again.
+		// 0 means a group outside our PID namespace. After the app's exit usher could not
+		// make that group the foreground group again.
 		if err != nil || pgrp <= 0 || pgrp != syscall.Getpgrp() {
 			continue
 		}
