@@ -42,8 +42,7 @@ const (
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// When dial must stop one of its dials to start another, it spares the keptDials oldest
-	// ones.
+	// When dial must stop a dial to start another, it stops none of the keptDials oldest.
 	keptDials = 4
 )
 
@@ -153,8 +152,8 @@ func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results
 
 // moreSpecific returns the error to report when every address has failed. It prefers the
 // first error, because the first address is the preferred one. But if only the second error
-// is a refused connection, it returns the second, because it came from a host. The first is
-// then often "network is unreachable", only because the pod has no IPv6.
+// is a refused connection, it returns the second, because it came from a host. The first
+// error is then often "network is unreachable", because many pods have no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

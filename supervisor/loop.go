@@ -21,7 +21,7 @@ type loop struct {
 	questions <-chan chan<- error // calls of Readiness.Ask; nil if Config.Readiness is nil
 	done      chan struct{}       // closed when Run or Ask returns, so that post does not block for ever
 
-	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; only processes that start has started
+	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; orphans are not in the map
 	starting   int                   // the number of processes whose start has not returned yet
 	forking    int                   // the number of these starts that may be blocked in vfork
 	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
