@@ -68,8 +68,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still running.
-// Otherwise, if SIGKILL does not end a target's command, each further attempt would add
-// another such process.
+// Without this check, if SIGKILL does not end a target's command, each further attempt
+// would add another such process.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {

@@ -161,8 +161,8 @@ func (s *supervisor) killApp(ctx context.Context) {
 	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.beganAt)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
-	// A post-stop hook that starts while a subreaper still kills its children would be
-	// killed too.
+	// Wait for the end of killOthers too, because a subreaper that is still killing its
+	// children could kill a post-stop hook that starts now.
 	s.loop.until(goneCtx, func() bool { return s.appExited() && killing.hasEnded() })
 	if !s.appExited() {
 		// SIGKILL does not end a process in an uninterruptible sleep, for example on a disk
