@@ -205,7 +205,9 @@ func fullPipe(t *testing.T) *os.File {
 	return w
 }
 
-// hammer sends n requests at the same time. Each must get a response.
+// hammer sends n requests at the same time, and waits until each connection is closed. At
+// least one must get a response. On a busy machine usher may close the others without a
+// response, because it has not read their requests within requestTimeout.
 func hammer(t *testing.T, address string, n int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -225,7 +227,7 @@ func hammer(t *testing.T, address string, n int) {
 		})
 	}
 	all.Wait()
-	assert.EqualValues(t, n, responses.Load(), "number of responses")
+	assert.Positive(t, responses.Load(), "number of responses")
 }
 
 // Before usher starts the app, it starts all threads that it may need, and at most one
