@@ -57,8 +57,8 @@ func bareRoot(t *testing.T) string {
 }
 
 // orphan is a shell command that makes an orphan: a process that kills its own parent,
-// and exits once the parent is gone. There is no "&", because the shell would open
-// /dev/null as the child's stdin.
+// and exits once the parent is gone. It does not use "&", because with "&" the shell opens
+// /dev/null as the child's stdin, and the container may have no /dev.
 const orphan = `(sh -c "kill -PIPE \$PPID; while kill -0 \$PPID 2>&-; do :; done"; :); `
 
 // Probes and hooks of every phase work although the container lacks files, rights or system

@@ -39,7 +39,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	needRoot(t)
-	// A candidate is killed when the thread that has started it exits (Pdeathsig).
+	// The kernel kills a candidate when the thread that started it exits (Pdeathsig in
+	// launch). So one thread starts all candidates, and it runs until the end of the test.
 	runtime.LockOSThread()
 	b := &bench{t: t, app: filepath.Join(t.TempDir(), "app"), factor: 1, removed: map[string]bool{}, numbers: map[string][]float64{}}
 	load, err := os.ReadFile("/proc/loadavg")
@@ -98,7 +99,7 @@ func (c *candidate) argv(targets []string) []string {
 	return append(args, "--")
 }
 
-// rounds returns n multiplied by USHER_BENCH_ROUNDS.
+// rounds returns n multiplied by USHER_BENCH_ROUNDS, but at least 1.
 func (b *bench) rounds(n int) int { return max(1, int(math.Round(float64(n)*b.factor))) }
 
 // shuffled returns, in random order, the candidates that can wait for the targets and have
@@ -181,8 +182,8 @@ func (i *instance) started() error {
 	return err
 }
 
-// record reads a record of the app: two numbers. It blocks in read(2) instead of the Go
-// runtime's poller, because the runtime's threads would spin on the processor that the
+// record reads a record of the app: two numbers. It blocks in read(2). If it waited by
+// the Go runtime's poller, threads of the runtime would spin on the processor that the
 // candidate needs.
 func (i *instance) record(limit time.Duration) (r [2]int64, err error) {
 	watch := time.AfterFunc(limit, func() { i.cmd.Process.Kill() })

@@ -86,7 +86,7 @@ const (
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
 	idleWindow  = 20 * time.Second // "20 s" is also a part of the rows' names
-	timeout     = 10 * time.Second // if the app writes no record for this long, its candidate is removed from the row
+	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate is removed from the row
 )
 
 // benchRows are the rows of the table, in order.
@@ -171,8 +171,8 @@ func (b *bench) many(row, scheme string) {
 
 func (b *bench) signals(c *candidate, i *instance) error {
 	for range signalsEach {
-		// Wait until the init sleeps, because the threads of a Go program spin for a while
-		// after work, and would handle a signal faster in that time.
+		// Wait until the init sleeps. After work, the threads of a Go program spin for a
+		// while, and in that time they handle a signal faster.
 		<-time.After(signalGap)
 		sent := now()
 		if err := syscall.Kill(i.cmd.Process.Pid, syscall.SIGUSR1); err != nil {
@@ -215,7 +215,7 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 }
 
 // idle measures all candidates at the same time, because idle processes do not disturb
-// each other. It also measures the row "attempts, 503 for 20 s", which takes as long.
+// each other. In the same 20 s it measures the row "attempts, 503 for 20 s".
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance
@@ -258,9 +258,9 @@ func (b *bench) idle() {
 	}
 }
 
-// waiting starts all candidates of a round at the same time, each with its own dependency.
-// They do not disturb each other, because waiting candidates mostly sleep. Then waiting
-// changes the dependencies at the planned times.
+// waiting measures candidates that wait. All candidates of a round start at the same time,
+// each with a dependency of its own. They hardly disturb each other, because they mostly
+// sleep. Then each dependency becomes ready at its planned time.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent

@@ -76,8 +76,8 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes a cgroup for a controller, directly below the root cgroup. In version 2
-// only the root cgroup can both have processes and enable controllers for the cgroups
+// make makes a cgroup for a controller. It makes it directly below the root cgroup. In
+// version 2, any other cgroup that has processes cannot enable controllers for the cgroups
 // below it (cgroups(7), "no internal processes").
 func (g *cgroup) make(controller string) (dir string, version int) {
 	g.t.Helper()

@@ -86,7 +86,8 @@ func createContainer(t *testing.T, words ...string) *container {
 	return c
 }
 
-// begin starts the container. It is not called start, because engine has that method.
+// begin starts the container. It is not called start, because container embeds engine,
+// which has a method of that name.
 func (c *container) begin() {
 	c.Helper()
 	c.run(c.T, nil, "start", c.id)
@@ -183,9 +184,9 @@ func timeOf(t *testing.T, line string) time.Time {
 	return at
 }
 
-// waitUntilReaped waits until usher, sleep and ps are the only processes. It waits because
-// a child may still be exiting when its parent has exited. If a zombie is never reaped, the
-// test fails after the time patience.
+// waitUntilReaped waits until usher, sleep and ps are the only processes. The others may
+// still be exiting when it is called. If a zombie is never reaped, the wait fails the test
+// after patience.
 func (c *container) waitUntilReaped() {
 	c.Helper()
 	var list string

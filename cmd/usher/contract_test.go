@@ -177,8 +177,8 @@ func exampleWithoutOptions(k probes.KindDoc) string {
 
 // ---- the texts that are written by hand
 
-// The pages name the program's phases and exit codes, and the environment variables of
-// hooks with their values for the reason.
+// The pages name the phases, the exit codes, and the environment variables of hooks with
+// all values of USHER_REASON.
 func TestPagesMatchTheProgram(t *testing.T) {
 	tables, p := contract(t), readPages(t)
 	var phases []string

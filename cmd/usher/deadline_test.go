@@ -36,14 +36,16 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir = t.TempDir()
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) // cleanups run in reverse order, so the FUSE server has exited, which aborts all requests
+	// Cleanups run in reverse order, so the FUSE server has exited before the unmount. Its
+	// exit aborts all requests, so the unmount does not block.
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
 	return dir
 }
 
-// The working directory is on a FUSE file system that stops responding. Usher does not
-// change to / if its working directory is on FUSE, so its hooks start there without
-// chdir(2), which would block.
+// Usher's working directory is on a FUSE file system that stops responding. If usher had
+// changed to /, the child for a hook would have to change back, and that chdir(2) would
+// block. So usher stays in a directory on FUSE, and hooks inherit it.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
@@ -166,8 +168,8 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 				require.NoError(t, syscall.Kill(children[0], syscall.SIGTERM))
 				r.stdout.expect("code 137")
 			}
-			// All leftovers have been sent SIGKILL, but on a busy machine they may take
-			// longer to exit than usher waits for them as a subreaper.
+			// Usher has sent SIGKILL to all leftovers. As a subreaper it waits for their
+			// exits for a limited time only, which may be too short on a busy machine.
 			eventually(t, func() bool { return !own.isHeld() }, func() string { return "a leftover is still running" })
 		})
 	}

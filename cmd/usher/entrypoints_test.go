@@ -34,9 +34,9 @@ type entrypoint struct {
 	needs   string         // the command of a server outside of the container, or ""
 
 	notGroup string // the reason why the entrypoint is not tested with --group, or ""
-	// Without --group, the SIGTERM of usher's last call (supervisor/leftovers.go) is the
-	// first signal that the server gets. It comes after four fifths of the time until
-	// SIGKILL, so the test uses a shorter --grace.
+	// Without --group, the server gets its first signal late: when four fifths of the time
+	// until SIGKILL have passed, usher sends SIGTERM to each process that has had no stop
+	// signal (the last call, supervisor/leftovers.go). So the test uses a shorter --grace.
 	atLastCall bool
 }
 
@@ -88,8 +88,8 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// SIGWINCH does not end a shell. At the last call Apache gets SIGTERM, and sends SIGTERM
-	// to its process group, which includes the shell.
+	// SIGWINCH does not end a shell. When Apache gets the SIGTERM of the last call, it sends
+	// SIGTERM to its process group, which includes the shell.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, prints: "server closed", code: 143},

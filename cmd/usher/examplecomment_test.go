@@ -60,8 +60,8 @@ func readExample(t *testing.T, file string, engine engine) *example {
 	return e
 }
 
-// own returns the name that the test uses for an image or container that has this name in
-// the comment.
+// own returns the name that the test uses for an image or container. name is its name in
+// the example's comment.
 func (e *example) own(name string) string {
 	if slices.Contains(e.engine, "podman") {
 		return name // no other run of the tests uses this podman
@@ -69,8 +69,8 @@ func (e *example) own(name string) string {
 	return fmt.Sprintf("%s-%d", name, os.Getpid())
 }
 
-// podman puts a directory first in PATH, with a script that is named podman. The script
-// runs the podman of this test, and gives pods only a loopback network.
+// podman makes a script named podman and puts it first in PATH. The script runs the podman
+// of this test, and gives pods only a loopback network.
 func (e *example) podman() {
 	e.engine.cleanup(e.T, "pod", "rm", "--all", "--force", "--time=0")
 	dir := e.TempDir()
@@ -209,7 +209,7 @@ func longSteps(summary string) []string {
 	return names
 }
 
-// container returns the container that has this name in the comment.
+// container returns a container by its name in the example's comment.
 func (e *example) container(name string) *container {
 	c := &container{e.T, e.engine, e.own(name)}
 	c.logsOnFailure(name)

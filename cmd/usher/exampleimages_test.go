@@ -79,7 +79,7 @@ func (i *images) podman(t *testing.T, podman engine, names ...string) {
 
 // standIns are functions that make images from this machine's packages, by the names of the
 // real images. An image has the paths, users and stop signal of the real image. Its server
-// begins to accept connections at the same point of the start as in the real image.
+// begins to accept connections after the same steps as in the real image.
 var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
 	"busybox:1.36":      standInBusybox,
 	"busybox:1.36-musl": standInBusybox,

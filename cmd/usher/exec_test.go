@@ -63,9 +63,9 @@ func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	assertPrinted(t, r.stderr.rest(), "usher: warning: processes that the hooks have left running become children of the app")
 }
 
-// usher changes LISTEN_PID (sd_listen_fds(3)) only if its value is usher's own pid. If an
-// app with socket activation cannot be executed, the error is reported as for any other
-// app.
+// usher changes LISTEN_PID (sd_listen_fds(3)) only if its value is usher's own pid. In that
+// case usher starts the app by "usher --exec", which sets LISTEN_PID to the app's pid. If
+// the app is not found, the error and the exit code are still those of any other app.
 func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 	out := outputOf(t, "sh", "-c", `export LISTEN_PID=$$; $usher --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`)
 	assert.Equal(t, "the parent\n", out)

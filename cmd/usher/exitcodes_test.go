@@ -32,7 +32,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 }
 
 func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
-	t.Setenv("PATH", "/usr/bin:/bin") // if a directory in the PATH of the test cannot be searched, execvp(3) fails with EACCES and the code is 126
+	t.Setenv("PATH", "/usr/bin:/bin") // with a directory in PATH that usher may not search, the error would be EACCES, and the code 126 instead of 127
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

@@ -18,10 +18,10 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // by default only the user that runs the test may enter them
+			for _, d := range []string{dir, filepath.Dir(dir)} { // "go test" makes them with mode 0700, so another user could not open the log
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
-			log := filepath.Join(dir, "app.log") // in some images the log file is such a link
+			log := filepath.Join(dir, "app.log") // in some images the app's log file is a link to /proc/1/fd/1
 			require.NoError(t, os.Symlink("/proc/1/fd/1", log))
 			script := `echo ready; read line; echo to the log >` + log + `; echo to stderr >/proc/1/fd/2; read more </proc/1/fd/0; echo "read $more"`
 			argv := []string{binary(t), "--", "sh", "-c", script}

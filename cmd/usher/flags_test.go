@@ -247,8 +247,8 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 	}
 }
 
-// Other packages make the texts of these errors. So this test checks only that each value
-// is an error, and that the text begins with the name of the flag.
+// The texts of these errors come from other packages, which test them. So this test checks
+// only that each value is an error, and that the text begins with the name of the flag.
 func TestErrorsInOptionsNameTheFlag(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
 		{"--grace", "abc"}, {"--grace", ""}, {"--grace", "-5s"}, {"--wait-timeout", "5 minutes"},
@@ -500,7 +500,7 @@ func FuzzOptions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line, variables string) {
 		args, env := strings.Split(line, "\n"), strings.Split(variables, "\n")
 		for i := range env {
-			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // so that the value of a variable can have several lines
+			env[i] = strings.ReplaceAll(env[i], "\x00", "\n") // in the fuzzer's input, NUL stands for a newline in the value of a variable
 		}
 		o, err := parseOptions(args, env)
 		if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// If GODEBUG is set, libraries may print through package log. The user sets GODEBUG for the
-// app, so usher must not print that. The test uses a binary without the entry point of
-// package signals, because the entry point hides GODEBUG from the runtime.
+// If GODEBUG is set, libraries may print through package log. Users set GODEBUG for the
+// app, so usher must not print these lines. The binary of this test lacks the entry point
+// of package signals, because that would hide GODEBUG from the runtime.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))

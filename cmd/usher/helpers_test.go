@@ -44,9 +44,9 @@ var buildOnce = built("usher", func(path string) *exec.Cmd {
 })
 
 // built returns a function that builds a program, once per test run, and returns its path.
-// The program is in the directory built.test beside the test binary. "go test" removes the
-// parent directory after the test. With "go test -c" the test binary is in the source
-// directory, and git ignores names that end with .test.
+// The program is in the directory built.test beside the test binary. "go test" removes
+// both after the tests. With "go test -c" both stay in the source directory, where git
+// ignores names that end with .test.
 func built(name string, command func(path string) *exec.Cmd) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		test, err := os.Executable()

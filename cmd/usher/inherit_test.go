@@ -69,7 +69,10 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	if !s.pid1 {
 		launch = append([]string{"fork=1"}, launch...)
 	}
-	inherit := append(slices.Clip(launch), "nodeathsignal=1") // execve(2) keeps the parent-death signal that launcher sets, but fork(2) clears it: only the app of the direct start would have it
+	// The launcher sets a parent-death signal. execve(2) keeps it, and fork(2) clears it. So
+	// without nodeathsignal, an app that is started directly would have it, and an app that
+	// usher starts would not.
+	inherit := append(slices.Clip(launch), "nodeathsignal=1")
 	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
 	if s.tty != nil {
 		l.tty, l.stdin = s.tty, s.tty
@@ -84,8 +87,8 @@ func (s *stage) printed(f *os.File) string {
 	return string(text)
 }
 
-// own returns the numbers in a state that may be different at each start of the app: its
-// pid, ppid and pgid.
+// own returns the numbers in the output of "puppet state" that may be different at each
+// start: pid, ppid and pgid.
 func own(state string) map[string]string {
 	numbers := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^own (\w+) (\d+)$`).FindAllStringSubmatch(state, -1) {
@@ -240,9 +243,9 @@ func TestAppGetsItsSignalMask(t *testing.T) {
 	}
 }
 
-// The cases leave out the signals that usher resets to the default action, although they
-// were ignored at its start: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of
-// faults, SIGPROF, and the real-time signal 33.
+// Usher sets some signals to the default action for the app, even if usher inherited them
+// as ignored: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of faults, SIGPROF,
+// and the real-time signal 33. The cases below leave these signals out.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	for name, ignore := range map[string]string{
@@ -268,9 +271,9 @@ func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	}
 }
 
-// If SIGCHLD is ignored, wait4(2) does not return the exit status of a child. Programs do
-// not expect that they inherit this, so usher starts the app with the default action of
-// SIGCHLD.
+// If a process ignores SIGCHLD, wait4(2) does not return the exit status of its children.
+// Programs do not expect to be started with SIGCHLD ignored. So usher starts the app with
+// the default action of SIGCHLD.
 func TestAppDoesNotIgnoreItsChildren(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, false)

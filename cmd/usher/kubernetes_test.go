@@ -119,8 +119,8 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 	}
 }
 
-// decode decodes a manifest. It fails if the type lacks a field of the manifest, which it
-// finds by encoding the value again: the result lacks that field.
+// decode decodes a manifest into a value, and encodes the value again. If the result
+// differs, the value's type lacks a field of the manifest, and the test fails.
 func decode(t *testing.T, written map[string]any, into any) {
 	t.Helper()
 	before, err := json.Marshal(written)

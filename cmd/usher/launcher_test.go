@@ -159,7 +159,9 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
-	cmd.WaitDelay = patience // if stdout is not a file, Wait also waits until the pipe is closed, and a descendant may keep it open
+	// If stdout is not an *os.File, Wait also waits for the end of a pipe, which a
+	// descendant may keep open. WaitDelay limits that wait.
+	cmd.WaitDelay = patience
 	cmd.Env = slices.Clone(l.env)
 	if l.env == nil {
 		cmd.Env = os.Environ()
@@ -179,7 +181,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	if l.mounts {
 		needRoot(t)
-		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // unlike Cloneflags, Unshareflags make Go change all mounts to private
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // with CLONE_NEWNS in Unshareflags, but not in Cloneflags, Go makes all mounts private
 	}
 	if l.hostPID {
 		return cmd

@@ -63,8 +63,8 @@ func checkFileLimit() error {
 }
 
 // reportTooFew prints the error of checkDescriptors or signals.Open and returns the exit
-// status. It uses no timer and no os.File, because the runtime would open its epoll
-// instance for them.
+// status. It uses no timer and no os.File. For these the runtime opens an epoll instance,
+// and if that fails, the runtime ends the process with a trace.
 func reportTooFew(err error) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))
@@ -174,7 +174,7 @@ func countThreads() int {
 	if unix.Stat("/proc/self/task", &info) != nil {
 		return 1
 	}
-	return max(1, int(info.Nlink)-2) // one link is for each thread, one for ".", one for the entry "task"
+	return max(1, int(info.Nlink)-2) // the links are one for each thread, one for ".", and one for the entry "task"
 }
 
 // readNumber reads a file that holds one number. It returns false if the file holds
@@ -185,8 +185,8 @@ func readNumber(path string) (int, bool) {
 }
 
 // readText returns the text of a file, at most 4096 bytes, or "" if it cannot read the
-// file. It does not use os.ReadFile, because that registers a file that can be polled, such
-// as a file of a cgroup, with epoll(7).
+// file. It does not use os.ReadFile, which registers files of a cgroup with epoll(7). If
+// the runtime cannot open its epoll instance, it ends the process with a trace.
 func readText(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -120,10 +120,11 @@ func TestDockerOutOfMemoryIsReported(t *testing.T) {
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
 // When an app starts, it may use up the pids limit with processes or threads, and keep
-// them. Usher still runs, stops the app, and exits with the app's code. In most cases
-// usher's probes, hooks or health checks block as many of usher's threads as possible.
+// them. Usher still runs, stops the app, and exits with the app's code. In most of the cases
+// below, probes, hooks or health checks block as many of usher's threads as possible.
 //
-// A limit of 10 may be too low for usher itself. In that case usher does not start the app.
+// With a limit of 10, some cases leave too few threads for usher. Then usher does not start
+// the app.
 func TestAppTakesTheLastThread(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
 	for j, limit := range []int{10, 20, 45, 100} {

@@ -144,8 +144,8 @@ func fieldsOf(event string) (all []string) {
 	return all
 }
 
-// Each kind has a row without a condition, after its other rows. So every event matches a
-// row of its kind.
+// Each kind of event has a row without a condition, after the kind's other rows. So every
+// event matches a row.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)
@@ -236,8 +236,8 @@ func fullEvents() []supervisor.Event {
 	return all
 }
 
-// A JSON record has the fields that logRows and the manual list. The manual gives
-// the type that goes with a field's name. msg is the text of the log line.
+// A JSON record has the fields that logRows and the manual list. The name of a field
+// determines its type, as the manual says. msg is the text of the log line.
 func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	for i, e := range fullEvents() {
 		r := &logRows[i]
@@ -271,8 +271,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	}
 }
 
-// logged logs an event twice, and returns the line of the text log and the record of the
-// JSON log.
+// logged logs an event as text and as JSON, and returns the line and the record.
 func logged(t *testing.T, e supervisor.Event) (text string, record map[string]any) {
 	t.Helper()
 	print := func(json bool) string {

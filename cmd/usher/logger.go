@@ -31,7 +31,8 @@ type logger struct {
 }
 
 func newLogger(out *output, o options) *logger {
-	// Package log would write to stderr in its own format, and the write might block.
+	// A library that uses package log would write to stderr in another format, and the write
+	// might block.
 	stdlog.SetOutput(io.Discard)
 	l := &logger{out: out, minLevel: levelWarning, grace: o.config.Grace, termination: terminationMessage{path: o.terminationLog}}
 	if len(o.config.Command) > 0 {

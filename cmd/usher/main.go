@@ -25,9 +25,8 @@ import (
 )
 
 func main() {
-	// With http2debug=2 in GODEBUG, x/net/http2 would print the frames of usher's own
-	// probes through package log. GODEBUG is meant for the app, so this output is
-	// discarded.
+	// With http2debug=2 in GODEBUG, x/net/http2 prints the frames of usher's own probes
+	// through package log. Users set GODEBUG for the app, so usher discards this output.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
 		os.Exit(reportTooFew(err))
@@ -48,8 +47,9 @@ func usher(args, env []string, stdout io.Writer) int {
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// Until signals.Open returns, TERM, INT, HUP and QUIT end usher. If the binary starts
-	// at the entry point of package signals, usher exits with 128+n for signal n.
+	// A TERM, INT or HUP before signals.Open returns ends usher. Usher then exits with
+	// 128+n for signal n, if it is linked with the entry point of package signals, as the
+	// Makefile does.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
@@ -144,9 +144,9 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 // The Makefile sets these variables.
 var versionTag, commit string
 
-// version returns the line that --version prints. It has the same form as tini's, because
-// dockerd runs its init with --version and shows the text after " - git." as the commit in
-// "docker info".
+// version returns the line that --version prints. It has the form of tini's line, because
+// usher can replace tini as the init of "docker run --init". dockerd runs that init with
+// --version, and "docker info" shows the text after " - git." as its commit.
 func version() string {
 	tag, revision := versionTag, commit
 	if info, ok := debug.ReadBuildInfo(); ok && tag == "" {
@@ -160,8 +160,8 @@ func version() string {
 	return fmt.Sprintf("usher %s - git.%s", cmp.Or(tag, "unknown"), cmp.Or(revision, "unknown"))
 }
 
-// rearmNetpoll avoids a useless wake-up after the app has started. A thread of the runtime
-// sleeps in epoll_wait(2), perhaps until the timeout of the last probe, although the timer
-// of that probe has been stopped. If a new timer expires earlier, the runtime interrupts
-// epoll_wait. After the new timer has expired, the thread sleeps without a timeout.
+// rearmNetpoll avoids a useless wake-up while the app runs. After a probe, a thread of the
+// runtime may sleep in epoll_wait(2) until the probe's timeout, although the timer for it
+// has been stopped. A new timer that expires earlier interrupts that epoll_wait. Once the
+// new timer has expired, no timer is left, and the thread sleeps without a timeout.
 func rearmNetpoll() { time.AfterFunc(time.Millisecond, func() {}) }

@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	}
 	handleIgnoredSignals()
 	// The processes that tests start must not inherit descriptors of the shell that runs the
-	// tests, because usher passes them on and needs a thread more to close them.
+	// tests. With them usher needs one more thread, to close them (blockedAtOnce), and some
+	// tests limit or count threads.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(m.Run())
 }

@@ -121,7 +121,7 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace ends all processes if it is PID 1, and so the bystander too
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // as PID 1, usher --grace ends all processes, also the bystander
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
@@ -169,7 +169,7 @@ func TestThreeNestedUshers(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
 			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
-			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets SIGTERM at the last call
+			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets SIGTERM when four fifths of the time until SIGKILL have passed
 				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {

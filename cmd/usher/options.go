@@ -157,9 +157,9 @@ func (r *optionReader) needsValue(f *flagRow) {
 }
 
 // advance removes the arguments up to and including the first one that matches. pflag does
-// not report its position, but it parses the arguments in order. If other arguments come
-// before the match, pflag has ignored them. Either they are unknown flags and r.lost is
-// true, or they begin with -test.
+// not report its position, but it parses the arguments in order. So if other arguments come
+// before the match, pflag has ignored them. pflag ignores flags that begin with -test.,
+// because "go test" defines them, and all unknown flags once r.lost is true.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {

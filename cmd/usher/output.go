@@ -219,8 +219,9 @@ func (p *output) run() {
 // blockSIGTTOU lets the calling goroutine write to a terminal while the app is in the
 // foreground. If the terminal has TOSTOP set and a background process writes to it, the
 // kernel stops the process with SIGTTOU, unless the writing thread blocks that signal.
-// blockSIGTTOU locks the goroutine to its thread. That costs two threads, so run calls it
-// only for a terminal.
+// blockSIGTTOU locks the goroutine to its thread. That costs two threads: the locked one,
+// and one from which the runtime then starts new threads. So run calls it only for a
+// terminal.
 func blockSIGTTOU() {
 	runtime.LockOSThread()
 	var set unix.Sigset_t
@@ -342,7 +343,7 @@ func (p *output) dropHookOutput() {
 	for i, c := range queue {
 		if i == 0 && c.kind == hookOutput && p.partial {
 			end := bytes.IndexByte(c.text, '\n') + 1
-			if end == 0 { // the rest of the progress line, which has no newline
+			if end == 0 { // c.text is the rest of a progress line, which has no newline
 				end = len(c.text)
 			}
 			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})

@@ -13,8 +13,8 @@ import (
 )
 
 // Usher does not treat a ptrace-stop (ptrace(2)) as an exit. If another process traces a
-// child of usher, usher is notified of the child's exit after the tracer has reaped the
-// child.
+// child of usher, wait4(2) in usher reports the child's exit only after the tracer has
+// reaped the child.
 func TestTracedProcesses(t *testing.T) {
 	needRoot(t)
 	t.Run("the app traces its descendants", func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestTracedProcesses(t *testing.T) {
 			gone = ws.Exited() || ws.Signaled()
 			return ws
 		}
-		defer func() { // reap the app, because the PID namespace exists until then
+		defer func() { // reap the app: until then usher, PID 1 of the app's namespace, cannot exit
 			for !gone {
 				syscall.Kill(app[0], syscall.SIGKILL)
 				stops()

@@ -30,8 +30,9 @@ var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 // shortSteps matches the steps that the summary leaves out if they took less than 1 ms.
 var shortSteps = regexp.MustCompile(`, (leftovers|post-stop) N`)
 
-// normalized returns the lines of a session without numbers. The lines are sorted, because
-// the lines of the app and of usher come from different pipes.
+// normalized returns the lines of a terminal session, with N for each number and without
+// short steps. It sorts the lines, because those of the app and of usher come from
+// different pipes.
 func normalized(session string) []string {
 	var all []string
 	for _, line := range strings.Split(strings.TrimSpace(session), "\n") {

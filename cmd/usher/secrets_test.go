@@ -378,7 +378,8 @@ func TestNoSecretIsPrintedByPlan(t *testing.T) {
 	assert.Equal(t, 0, code, lastLines(log))
 }
 
-// Most changes make the target invalid. The secret is still in it.
+// Each function in the list below changes a target that contains canary. Most changes make
+// the target invalid.
 func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
 	d := newFixture(t, respondReady)
 	for _, s := range d.targets(t, "") {
@@ -404,7 +405,8 @@ func TestNoSecretIsPrintedInAnErrorAboutATarget(t *testing.T) {
 			func(text string) string { return text + " && " + canary },
 			func(text string) string { return text + " $" + canary },
 		} {
-			// Some changes leave a valid target. So --nope makes sure that there is an error.
+			// Some changes leave the target valid. So the unknown flag --nope makes sure that
+			// there is an error.
 			assert.NotContains(t, errorsIn(t, []string{"--wait", wrong(s.probe), "--nope", "--", "app"}, nil), canary, "%q", wrong(s.probe))
 			assert.NotContains(t, errorsIn(t, []string{"--nope", "--", "app"}, []string{"USHER_DRAIN=" + wrong(s.hook)}), canary, "%q", wrong(s.hook))
 		}

@@ -23,8 +23,8 @@ func TestAppIsInTheForegroundOfTheTerminal(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, r.pid(), group, "usher is in the foreground")
 
-	// Only the app gets the SIGINT of Ctrl-C, and it gets it once. Usher does not get it, so
-	// it does not run the drain.
+	// The terminal sends the SIGINT of Ctrl-C to the app only, once. Usher gets no stop
+	// signal, so it does not run the drain.
 	typed(t, ptm, ctrlC)
 	screen.expect("got 2")
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
@@ -90,7 +90,7 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 }
 
 // On a terminal, the app's state is the same with and without usher, and the app is in the
-// foreground. In some of the ways usher leads the session, in others it does not.
+// foreground. Usher leads the session if it is PID 1, and not in the other cases.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {

@@ -8,12 +8,13 @@ import (
 	"unsafe"
 )
 
-// threadless is a TCP connection. However many such connections are in use, the runtime
-// starts at most one thread for them. A system call on a socket of package net never
-// blocks. But if the kernel runs another thread during read(2) or write(2), which is
-// frequent on a busy machine, the runtime counts the goroutine as blocked and starts a
-// thread for the other goroutines. So Read and Write use RawSyscall, which the runtime does
-// not notice. Close cannot do that, so only one connection is closed at a time.
+// threadless is a TCP connection. All such connections together need at most one thread.
+//
+// The sockets of package net are non-blocking. But on a busy machine the kernel often runs
+// another thread during a read(2) or write(2). The runtime then takes the call for a
+// blocked one, and starts a thread to run the other goroutines. Read and Write avoid that by
+// RawSyscall, which the runtime does not notice. Close cannot use RawSyscall. So that it
+// needs one thread at most, only one connection is closed at a time.
 type threadless struct {
 	net.Conn
 	raw syscall.RawConn

@@ -78,15 +78,14 @@ func runsCommands(c *supervisor.Config) bool {
 }
 
 // spareThreads makes the runtime start n threads, besides the thread that runs goroutines.
-// (A goroutine that locks its thread later needs a further thread.) It must be called
-// before usher starts any goroutine, because such a goroutine would run, and might block,
-// before spareThreads returns.
+// It must be called before usher starts any goroutine. Such a goroutine would run before
+// spareThreads returns, and the runtime might start a further thread for it.
 //
 // spareThreads starts n goroutines. Each of them blocks in a system call until all n are
 // blocked, so the runtime needs n further threads. That takes about 30 µs a thread.
-// runtime.LockOSThread would have the same effect without internals of the runtime, but
-// would take several times as long, because the runtime would start each thread from
-// another thread.
+// If the goroutines called runtime.LockOSThread instead, no internals of the runtime would
+// be needed. But that takes several times as long, because the runtime then starts each
+// thread from another thread.
 //
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
@@ -143,9 +142,9 @@ func blockUntilOpen(open, blocked *uint32) {
 	exitsyscall()
 }
 
-// wait returns when all threads have left their system calls. It does not let other
-// goroutines run, because that would take longer. A plain init does not call settle,
-// because it blocks in no system call before the app runs.
+// wait returns when all threads have left their system calls. Unlike settle, it does not
+// let other goroutines run, so it takes less time. It is enough for usher without targets,
+// --grace or --health, which blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)

@@ -5,7 +5,7 @@
 //
 //	go run ./examples/embed 1s sh -c 'echo serving; exec sleep 1000'
 //
-// Expect this after a second, and exit status 143:
+// Expect this, with the line "shutting down" after a second, and exit status 143:
 //
 //	embed: sh started, pid 4711
 //	serving
