@@ -45,8 +45,8 @@
 //
 // A goal in the last column is a maximum of usher's number, or of its ratio to another
 // program's number. The benchmark does not fail if usher misses a goal, because numbers
-// vary by a few percent, and by much more on a busy machine (see the load in the first
-// line). It fails if usher cannot be measured.
+// vary by a few percent. On a busy machine they vary by much more (see the load in the
+// first line). The benchmark fails if usher cannot be measured.
 package main
 
 import (

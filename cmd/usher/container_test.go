@@ -184,9 +184,9 @@ func timeOf(t *testing.T, line string) time.Time {
 	return at
 }
 
-// waitUntilReaped waits until usher, sleep and ps are the only processes. The others may
-// still be exiting when it is called. If a zombie is never reaped, the wait fails the test
-// after patience.
+// waitUntilReaped waits until usher, sleep and ps are the only processes. At first other
+// processes may still be exiting. If a zombie is never reaped, the test fails after the
+// time limit patience.
 func (c *container) waitUntilReaped() {
 	c.Helper()
 	var list string

@@ -14,9 +14,9 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// In the tests in this file, usher is blocked by a file system that does not respond, by a
-// lease on the file that it executes, by a child that is stopped between fork and exec, or
-// by commands that it cannot signal. Usher still exits by its deadline.
+// In most tests in this file, something blocks usher: a file system that does not respond, a
+// lease on the file that it executes, a child that is stopped between fork and exec, or a
+// command that it cannot signal. Usher still exits by its deadline.
 
 // exitLimit limits how long a test waits for usher's exit. It is long enough for a busy
 // machine, and shorter than any of the blocking calls in this file.
@@ -36,8 +36,8 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 		skip(t, "needs /dev/fuse")
 	}
 	dir = t.TempDir()
-	// Cleanups run in reverse order, so the FUSE server has exited before the unmount. Its
-	// exit aborts all requests, so the unmount does not block.
+	// Cleanups run in reverse order. So the FUSE server is killed first, which aborts all
+	// requests to it, and then the directory is unmounted.
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	launcher{hostPID: true}.start(t, puppet(t), role, dir, arg).stdout.expect("fuse ready")
 	return dir

@@ -15,9 +15,9 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The lists of flags, targets and options in usher(1), and the README's table of targets,
-// are made from the flag table and from the tables of package probes. "make docs" runs this
-// test with -update, which writes these parts of the pages.
+// Parts of the pages are made from the flag table and the tables of package probes: in
+// usher(1) the lists of flags, targets and options, in the README the table of targets.
+// "make docs" runs this test with -update, which writes these parts.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
 		file, begin, end string

@@ -30,8 +30,8 @@ type entrypoint struct {
 	request *client        // nil: there is no request
 	job     bool           // the app starts a job
 	code    int            // usher's exit code
-	prints  string         // text on stdout if the shutdown is in order
-	needs   string         // the command of a server outside of the container, or ""
+	prints  string         // text that the app prints only if it is stopped in order
+	needs   string         // the command of a further server that the entrypoint needs, or ""
 
 	notGroup string // the reason why the entrypoint is not tested with --group, or ""
 	// Without --group, the server gets its first signal late: when four fifths of the time

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lockImages takes a lock, and holds it until the end of the test. Each run of the tests
-// removes the images that it has made, so only one run on this machine may use the images
-// of the examples at a time. The lock is on the directory for temporary files, so that
+// lockImages takes a lock, and holds it until the end of the test. Only one run of the tests
+// on this machine may use the images of the examples at a time, because each run removes
+// the images that it has made. The lock is on the directory for temporary files, so that
 // there is no lock file to remove.
 func lockImages(t *testing.T) {
 	t.Helper()

@@ -195,9 +195,9 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().expect("writing")
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
-	// The writer must start after nginx has started. nginx's log line does not show the time
-	// of nginx's start, because nginx logs a request after the response. But the container
-	// makes the page 3 s before it starts nginx, and the modification time of the page's
+	// The writer must start after nginx. nginx logs a request after it has sent the
+	// response, so its log line may be later than the writer's start. But the container
+	// makes the page 3 s before it starts nginx. The modification time of the page's
 	// directory is the time at which the page was made.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64

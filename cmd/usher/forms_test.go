@@ -56,7 +56,7 @@ func TestProbeProbesEachTargetOnce(t *testing.T) {
 	assert.EqualValues(t, 3, requests.Load())
 }
 
-// A probe that hangs times out after 1s. The children of its command are killed too.
+// Both probes hang: one waits for a response, the other for a child of its shell.
 func TestProbeTimesOutAfterASecond(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and no process responds
 	require.NoError(t, err)

@@ -20,9 +20,9 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// After a stop signal, install waits up to cleanupTimeout for the goroutine that copies the
-// program, and then up to cleanupTimeout for the removal of the temporary file. Both may
-// hang if the file system does not respond.
+// cleanupTimeout limits two waits of install after a stop signal: for the goroutine that
+// copies the program, and then for the removal of the temporary file. Both may hang if the
+// file system does not respond.
 const cleanupTimeout = time.Second
 
 // install copies the running program to path, or into path if that is a directory. It

@@ -107,9 +107,9 @@ func inheritsFiles() bool {
 	return false
 }
 
-// checkPids returns an error unless the limits on processes allow the given number of
-// threads for usher, the process of the app and, if commands is true, the process of one
-// command that a target runs.
+// checkPids returns an error if a limit on processes is too low. The limit must allow the
+// given number of threads for usher, and one process for the app. If commands is true, it
+// must allow one process more, for the command of a probe or hook.
 func checkPids(threads int, commands bool) error {
 	others, what := 1, "the app's process"
 	if commands {

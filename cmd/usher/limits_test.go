@@ -175,7 +175,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 					return
 				}
 				if strings.HasPrefix(c.each, "--ready") {
-					for range 36 { // attempts
+					for range 36 { // attempts: on average three of each of the twelve targets
 						r.stderr.expect("usher: ready: ")
 					}
 				}
@@ -251,9 +251,8 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, threads, blocked+otherThreads, flags)
-		// On a busy machine there may be one more thread. The runtime starts a
-		// thread if none is idle, and a thread that is about to become idle does not count as
-		// idle yet.
+		// On a busy machine there may be one more thread. The runtime starts a thread if
+		// none is idle, and a thread that is about to become idle does not count as idle.
 		assert.LessOrEqual(t, threads, blocked+otherThreads+1, flags)
 		r.in.Close()
 		r.code()
@@ -284,7 +283,7 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 				for range 100 {
 					r.signal(syscall.SIGUSR1)
 				}
-				for i := 0; i < 36 && each != ""; i++ { // attempts
+				for i := 0; i < 36 && each != ""; i++ { // attempts: on average three of each target
 					r.stderr.expect("usher: ready: ")
 				}
 			}

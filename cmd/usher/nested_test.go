@@ -195,9 +195,9 @@ func TestThreeNestedUshers(t *testing.T) {
 }
 
 // Usher does not signal processes that are not its descendants: its parent, other processes
-// of its process group and session, orphans that have the same PID 1 as parent, a process
-// in another session, and a process that nsenter has put into the PID namespace. Usher ends
-// its descendants, although some are in another process group, session or PID namespace.
+// of its process group and session, orphans whose parent is PID 1, a process in another
+// session, and a process that nsenter has put into the PID namespace. Usher ends its
+// descendants, although some are in another process group, session or PID namespace.
 func TestOtherProcessesSurvive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

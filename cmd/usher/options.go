@@ -125,7 +125,7 @@ func (v rawValue) Set(text string) error {
 			f.short != "" && strings.HasPrefix(word, "-"+f.short)
 	})
 	if !found {
-		return nil // pflag found the letter in an unknown flag, such as -xh
+		return nil // pflag took a letter of an unknown flag for this flag, such as the h of -xh
 	}
 	if !strings.HasPrefix(word, "--") && word != "-"+f.short { // an argument such as -health, which pflag takes for -h
 		r.unknownFlag(word)

@@ -62,8 +62,8 @@ const (
 	// When a chunk has reached chunkSize, new text starts another chunk. So memory is freed
 	// chunk by chunk while the queue is written.
 	chunkSize = 64 << 10
-	// pieceSize is PIPE_BUF. A write of at most this size to a pipe is atomic (pipe(7)), so
-	// its bytes are not mixed with the bytes that the app writes to the same pipe.
+	// pieceSize is PIPE_BUF. A write of at most this size to a pipe is atomic (pipe(7)). So
+	// output of the app to the same pipe does not appear in the middle of a line of usher.
 	pieceSize = 4 << 10
 	// After a failed write, hook output is dropped for retryPause. Otherwise an endless hook
 	// would make usher try to write to a full disk all the time. usher always tries to
@@ -123,9 +123,9 @@ func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// accepts reports whether the queue has room for size bytes. After hook output was
-// dropped, hook output is accepted again only when half of hookRoom is free, because
-// otherwise there would be a notice after every few lines.
+// accepts reports whether the queue has room for size bytes. Once hook output has been
+// dropped, it is accepted again only when half of hookRoom is free. Otherwise there would
+// be a notice after every few lines.
 func (p *output) accepts(kind chunkKind, size int) bool {
 	if kind == ownLines {
 		return p.size+size <= ownRoom

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// terminationMessage collects the errors of the log and writes them to the file
-// whose content the kubelet shows as the reason of the container's termination
-// (terminationMessagePath in the pod; "kubectl describe pod").
+// terminationMessage collects the errors of the log and writes them to a file. The kubelet
+// reads the file when the container has exited (terminationMessagePath in the pod), and
+// "kubectl describe pod" shows its content as the reason.
 type terminationMessage struct {
 	path string
 	text strings.Builder
