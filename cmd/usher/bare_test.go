@@ -188,9 +188,9 @@ func testTightLimits(t *testing.T, image, limit string, files bool) {
 	assert.Equal(t, "false\n", killed)
 }
 
-// exitWithOpen is a shell command. Its exit code is 64, plus 1, 2 and 4 if the descriptors
-// 0, 1 and 2 are open. To find out, it tries to duplicate each descriptor, because that
-// needs no /dev.
+// exitWithOpen is a shell command. Its exit code is 64, plus 1 if descriptor 0 is open, plus
+// 2 for descriptor 1, plus 4 for descriptor 2. The command tries to duplicate each
+// descriptor, because that needs no /dev.
 const exitWithOpen = `n=64; true 9<&0 && n=$((n+1)); true 9<&1 && n=$((n+2)); true 9<&2 && n=$((n+4)); exit $n`
 
 func TestClosedDescriptorsStayClosed(t *testing.T) {

@@ -76,9 +76,9 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes a cgroup for a controller. It makes it directly below the root cgroup. In
-// version 2, any other cgroup that has processes cannot enable controllers for the cgroups
-// below it (cgroups(7), "no internal processes").
+// make makes a cgroup for a controller. The cgroup is directly below the root cgroup,
+// because in version 2 any other cgroup with processes cannot enable controllers for the
+// cgroups below it (cgroups(7), "no internal processes").
 func (g *cgroup) make(controller string) (dir string, version int) {
 	g.t.Helper()
 	root, version := hierarchy(g.t, controller)
@@ -184,7 +184,7 @@ func TestCgroupLimits(t *testing.T) {
 	})
 	require.Len(t, dirs, 2)
 	for _, dir := range dirs {
-		assert.NoDirExists(t, dir, "the sleeping processes are killed and the cgroup is removed")
+		assert.NoDirExists(t, dir, "the cgroup was not removed")
 	}
 	t.Run("memory", func(t *testing.T) {
 		argv := limited{memory: 16 << 20}.cgroup(t).argv("sh", "-c", `x=$(head -c 200000000 /dev/zero | tr '\0' x); echo has it all`)

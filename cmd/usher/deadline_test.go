@@ -43,9 +43,9 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	return dir
 }
 
-// Usher's working directory is on a FUSE file system that stops responding. If usher had
-// changed to /, the child for a hook would have to change back, and that chdir(2) would
-// block. So usher stays in a directory on FUSE, and hooks inherit it.
+// Usher's working directory is on a FUSE file system that stops responding. From most
+// directories usher changes to /, and the child for a hook changes back. On this file
+// system that chdir(2) would block. So usher stays in a directory on FUSE.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)

@@ -151,8 +151,8 @@ func (e *example) expects(c *container) {
 
 // expected compares the next block with the output of a container. In the block, the lines
 // that begin with "usher: " or "embed: " must be usher's lines on stderr, and the other
-// lines must be the last lines on stdout. The order of stdout and stderr is not compared,
-// because they are two pipes.
+// lines must be the last lines on stdout. A line on stdout may come before or after a line
+// on stderr, because these are two pipes.
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string

@@ -164,7 +164,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	for _, file := range []string{filepath.Join(dir, "missing"), dir, fifo, "/proc/version", "/dev/full"} {
 		r := launcher{}.usher(t, "--termination-log", file, "no-such-command")
 		assert.Equal(t, 127, r.code(), file)
-		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "no error about %s", file)
+		assert.Equal(t, "usher: error: cannot run no-such-command: not found", r.stderr.rest(), "there must be no error about %s", file)
 	}
 	assert.NoFileExists(t, filepath.Join(dir, "missing"))
 }

@@ -11,7 +11,7 @@ import (
 
 // If GODEBUG is set, libraries may print through package log. Users set GODEBUG for the
 // app, so usher must not print these lines. The binary of this test lacks the entry point
-// of package signals, because that would hide GODEBUG from the runtime.
+// of package signals, because that entry point hides GODEBUG from the runtime.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))

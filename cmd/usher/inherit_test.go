@@ -118,10 +118,10 @@ func different(direct, through string) (all []string) {
 	return all
 }
 
-// sameState runs "puppet state", which prints its state, as the app: for each element of
-// ways once directly and once through usher. launch holds options of "puppet launch" for
-// both starts, and args are arguments of the app. The two states must be equal; the function
-// different compares them. The functions in prepare may change the stage.
+// sameState starts "puppet state", which prints its state, twice for each element of ways:
+// directly, and as the app of usher. The two states must be equal; the function different
+// compares them. launch holds options of "puppet launch" for both starts, args are arguments
+// of "puppet state", and the functions in prepare may change the stage.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {

@@ -185,8 +185,8 @@ func readNumber(path string) (int, bool) {
 }
 
 // readText returns the text of a file, at most 4096 bytes, or "" if it cannot read the
-// file. It does not use os.ReadFile, which registers files of a cgroup with epoll(7). If
-// the runtime cannot open its epoll instance, it ends the process with a trace.
+// file. It does not use os.ReadFile, because the runtime would open an epoll(7) instance for
+// a file of a cgroup. If that fails, the runtime ends the process with a trace.
 func readText(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

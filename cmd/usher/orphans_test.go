@@ -45,7 +45,7 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	r.stdout.expect("ended")
 	for reaped := 0; reaped < orphans; {
 		line, ok := r.stderr.next()
-		require.True(t, ok, "usher exited after it had reaped %d", reaped)
+		require.True(t, ok, "usher exited after it had reaped %d orphans", reaped)
 		if strings.Contains(line, ": reaped orphan ") {
 			reaped++
 		}

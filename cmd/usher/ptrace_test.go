@@ -79,7 +79,8 @@ func TestTracedProcesses(t *testing.T) {
 	t.Run("usher traces the app", func(t *testing.T) {
 		t.Parallel()
 		// A program can make its parent its tracer (PTRACE_TRACEME), so that no debugger can
-		// attach. Its next execve(2) stops it with SIGTRAP, and usher does not continue it.
+		// attach. At the program's next execve(2) the kernel stops it with SIGTRAP. Usher does
+		// not continue it.
 		r := launcher{}.start(t, binary(t), "--verbose", "--grace", "1s", "--", puppet(t), "launch", "traceme=1", "--", "sh", "-c", "exit 5")
 		r.stderr.expect("started, pid")
 		r.waitForApp("t")

@@ -57,8 +57,8 @@ func (w *terminationMessage) write() {
 // writeIfEmpty writes text to an existing, empty, regular file. It does not create the
 // file, because a platform that reads the message has created it. O_NONBLOCK keeps open(2)
 // from waiting for the reader of a FIFO. Package os is not used, because it registers the
-// file with epoll(7), and the runtime ends the process if it has no descriptor left for
-// that.
+// file with epoll(7). If no descriptor is left for the epoll instance, the runtime ends the
+// process.
 func writeIfEmpty(path, text string) {
 	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {

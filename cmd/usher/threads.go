@@ -143,8 +143,8 @@ func blockUntilOpen(open, blocked *uint32) {
 }
 
 // wait returns when all threads have left their system calls. Unlike settle, it does not
-// let other goroutines run, so it takes less time. It is enough for usher without targets,
-// --grace or --health, which blocks in no system call before the app runs.
+// let other goroutines run, so it takes less time. Without targets, --grace and --health
+// wait is enough, because usher then blocks in no system call before the app runs.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
