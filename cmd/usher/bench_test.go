@@ -215,7 +215,7 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 }
 
 // idle measures all candidates at the same time, because idle processes do not disturb
-// each other. In the same 20 s it measures the row "attempts, 503 for 20 s".
+// each other. At the same time it measures the row "attempts, 503 for 20 s".
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance

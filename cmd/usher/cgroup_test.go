@@ -49,7 +49,7 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 			g.writeIfThere(dir, "memory.swap.max", 0)
 		} else {
 			g.write(dir, "memory.limit_in_bytes", l.memory)
-			g.writeIfThere(dir, "memory.memsw.limit_in_bytes", l.memory) // memory and swap
+			g.writeIfThere(dir, "memory.memsw.limit_in_bytes", l.memory) // the sum of memory and swap
 		}
 	}
 	return g

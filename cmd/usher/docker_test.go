@@ -126,7 +126,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
-	eventually(t, func() bool { // nginx limits the rate of /download only
+	eventually(t, func() bool { // by a request for index.html, because /download takes seconds
 		return client.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
 	}, func() string { return "nginx does not serve" })
 

@@ -246,7 +246,7 @@ func exampleJob(t *testing.T, podman engine) {
 
 	e.shell("cd " + filepath.Dir(file) + " && podman kube play " + filepath.Base(file))
 	work, mesh := e.container("report-work"), e.container("report-mesh")
-	podman.run(t, nil, "wait", work.id, mesh.id) // mesh exits only when the post-stop hook of work has requested its /quitquitquit
+	podman.run(t, nil, "wait", work.id, mesh.id) // mesh exits when the post-stop hook of work sends it a request for /quitquitquit
 	assert.Equal(t, 0, work.exitCode())
 	assert.Equal(t, 0, mesh.exitCode())
 	e.expects(work)

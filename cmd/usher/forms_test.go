@@ -134,7 +134,8 @@ func TestTerminationLogContainsTheErrorsOfUsher(t *testing.T) {
 	}
 }
 
-// usher does not overwrite the app's own message, and does not create the file.
+// usher does not overwrite a message of the app in the termination log, and does not create
+// the termination log.
 func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "log")

@@ -57,9 +57,9 @@ type launcher struct {
 	dir     string
 
 	tty    *os.File   // the controlling terminal, and stdin, stdout and stderr
-	stdin  io.Reader  // instead of the pipe p.in
-	stdout io.Writer  // instead of the reader p.stdout
-	stderr io.Writer  // instead of the reader p.stderr
+	stdin  io.Reader  // stdin, instead of the pipe p.in
+	stdout io.Writer  // stdout, instead of the reader p.stdout
+	stderr io.Writer  // stderr, instead of the reader p.stderr
 	merged bool       // stderr goes to p.stdout too
 	files  []*os.File // passed as the descriptors from 3 on
 }

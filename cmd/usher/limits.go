@@ -13,7 +13,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// If the Go runtime needs a descriptor or a thread and cannot get it, it prints a trace and
+// If the Go runtime cannot get a descriptor or a thread that it needs, it prints a trace and
 // ends the process. So usher checks the limits first, and prints an error instead.
 
 // descriptorsNeeded is the number of descriptors that usher opens: three pipes for signals, the

@@ -68,8 +68,8 @@ func TestManyHooksAndOrphansAtOnce(t *testing.T) {
 }
 
 func TestLeftoversFinishTheirWork(t *testing.T) {
-	// On SIGTERM the app exits at once. Its child, in another session, prints a line before
-	// it exits.
+	// On SIGTERM the app exits at once. Its child, in another session, prints a line and
+	// then exits.
 	r := launcher{proc: true}.usher(t, "--grace", "20s", "--", "sh", "-c",
 		`setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
 		 trap "exit 4" TERM; while :; do wait; done`)

@@ -204,8 +204,8 @@ func TestLogWithAFileSizeLimit(t *testing.T) {
 	assert.Less(t, (r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()).Seconds(), 20.0)
 }
 
-// The text of the termination message is limited, however many errors are added.
-// terminationLogSize is the number of bytes that the kubelet reads.
+// However many errors are added, the message has little more than the terminationLogSize
+// bytes that the kubelet reads.
 func TestTerminationMessageIsLimited(t *testing.T) {
 	var w terminationMessage
 	for range 10_000 {

@@ -55,8 +55,8 @@ func postgresError(code string) string {
 
 func mysqlPacket(packet string) string { return string(rune(len(packet))) + "\x00\x00\x00" + packet }
 
-// serveReply starts a server that sends reply to each client and then calls shutdown(2) for
-// writing.
+// serveReply starts a server that sends reply to each client. Then the client gets the end
+// of the stream, and the server keeps reading.
 func serveReply(t *testing.T, network, address, reply string) string {
 	t.Helper()
 	l, err := net.Listen(network, address)

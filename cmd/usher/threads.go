@@ -44,7 +44,7 @@ const (
 )
 
 // blockedAtOnce returns how many goroutines may be in a system call at the same time once
-// the app runs. It counts the --wait targets too, because a system call of an attempt may
+// the app runs. It counts the --wait targets too, because a system call of their probes may
 // still hang when the app has started.
 func blockedAtOnce(c *supervisor.Config, verbose bool) int {
 	targets := allTargets(c)
