@@ -319,7 +319,8 @@ func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 			`for fd in 3 4 5 6 7 8 9 10; do eval "echo $fd >&$fd; exec $fd>&-"; done; exec 1>&-; echo closed >&2; read line`)
 		end.Close()
 		r.stderr.expect("closed")
-		// The reader gets the end of file while usher and the app still run.
+		// The reader gets the end of file although usher and the app still run, so both have
+		// closed the descriptors.
 		assert.Equal(t, "3\n4\n5\n6\n7\n8\n9\n10", extra.rest())
 		if notPID1 {
 			assert.Empty(t, r.stdout.rest())

@@ -53,7 +53,7 @@ type held struct {
 	fd   int
 }
 
-// hold makes a named pipe.
+// hold makes a named pipe, and opens it for reading.
 func hold(t *testing.T) held {
 	path := filepath.Join(t.TempDir(), "held")
 	require.NoError(t, syscall.Mkfifo(path, 0o600))

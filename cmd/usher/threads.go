@@ -83,9 +83,9 @@ func runsCommands(c *supervisor.Config) bool {
 //
 // spareThreads starts n goroutines. Each of them blocks in a system call until all n are
 // blocked, so the runtime needs n further threads. That takes about 30 µs a thread.
-// If the goroutines called runtime.LockOSThread instead, no internals of the runtime would
-// be needed. But that takes several times as long, because the runtime then starts each
-// thread from another thread.
+// runtime.LockOSThread in each goroutine would have the same effect without go:linkname.
+// But it takes several times as long, because the runtime then starts each thread from
+// another thread.
 //
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
