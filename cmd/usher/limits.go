@@ -16,17 +16,32 @@ import (
 // If the Go runtime cannot get a descriptor or a thread that it needs, it prints a trace and
 // ends the process. So usher checks the limits first, and prints an error instead.
 
-// descriptorsNeeded is the number of descriptors that usher opens: three pipes for signals, the
-// runtime's epoll(7) instance and eventfd(2), and the pipe by which a child reports that
-// its exec failed.
-const descriptorsNeeded = 3*2 + 2 + 2
+// minDescriptors is the number of descriptors that usher opens without any flags: three
+// pipes for signals, the runtime's epoll(7) instance and eventfd(2), and the pipe by which
+// a child reports that its exec failed.
+const minDescriptors = 3*2 + 2 + 2
 
-// checkDescriptors returns an error if usher cannot open descriptorsNeeded descriptors, an
+// neededDescriptors returns how many descriptors usher opens with these options, if at most
+// one target at a time is probed or run.
+func neededDescriptors(o *options) int {
+	n := minDescriptors
+	if o.health != "" {
+		n += 2 // the listening socket and one connection
+	}
+	if runsCommands(&o.config) {
+		n += 4 // the pipe for the command's output, /dev/null, and the working directory
+	} else if len(allTargets(&o.config)) > 0 {
+		n++ // a socket or a file
+	}
+	return n
+}
+
+// checkDescriptors returns an error if usher cannot open minDescriptors descriptors, an
 // epoll instance or an eventfd. The Go runtime needs the epoll instance and the eventfd. A
 // sandbox may refuse these two system calls, and they fail with ENFILE if the whole system
 // has too many open files.
 func checkDescriptors() error {
-	if err := checkFileLimit(); err != nil {
+	if err := checkFileLimit(minDescriptors); err != nil {
 		return err
 	}
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -45,15 +60,16 @@ func checkDescriptors() error {
 	return nil
 }
 
-func checkFileLimit() error {
+// checkFileLimit returns an error unless usher can open the given number of descriptors.
+func checkFileLimit(needed int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil
 	}
 	free := 0
-	for fd := 0; free < descriptorsNeeded; fd++ {
+	for fd := 0; free < needed; fd++ {
 		if uint64(fd) >= limit.Cur {
-			return fmt.Errorf("usher needs %d file descriptors, the limit of %d leaves %d (RLIMIT_NOFILE, ulimit -n)", descriptorsNeeded, limit.Cur, free)
+			return fmt.Errorf("usher needs %d file descriptors, the limit of %d leaves %d (RLIMIT_NOFILE, ulimit -n)", needed, limit.Cur, free)
 		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
 			free++
@@ -72,7 +88,7 @@ func reportTooFew(err error) int {
 	return supervisor.CodeFault
 }
 
-// reportLimit logs the error of checkPids and returns the exit status. It starts no
+// reportLimit logs the error of makeThreads and returns the exit status. It starts no
 // goroutine, because the runtime may start a thread to run a goroutine, and the limit may
 // not allow that thread.
 func reportLimit(o *options, err error) int {
@@ -99,7 +115,7 @@ func writeUnlessFull(text []byte) {
 // checks only the lowest numbers, because programs pass descriptors from 3 on without large
 // gaps.
 func inheritsFiles() bool {
-	for fd := uintptr(3); fd < 3+2*descriptorsNeeded; fd++ {
+	for fd := uintptr(3); fd < 3+2*minDescriptors; fd++ {
 		if flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
 			return true
 		}

@@ -316,6 +316,28 @@ func TestTooFewDescriptors(t *testing.T) {
 	}
 	assert.Less(t, refused, 16, "the highest limit at which usher does not run")
 
+	// Some flags need more descriptors. Either the app and the hook run, or usher prints one
+	// line.
+	for flags, needed := range map[string]int{
+		"--health ADDRESS":                             12,
+		"--pre-start true":                             14,
+		"--pre-start file:///":                         11,
+		"--grace 5s --post-stop true --health ADDRESS": 16,
+		"--grace 5s --post-stop file:///":              11,
+	} {
+		for limit := 14; limit <= 24; limit++ {
+			args := strings.Fields(strings.ReplaceAll(flags, "ADDRESS", freeAddress(t)) + " -- true")
+			r := launcher{}.start(t, append([]string{"/bin/sh", "-c", `ulimit -n "$1" && shift && exec "$0" "$@"`, binary(t), fmt.Sprint(limit)}, args...)...)
+			code, log := r.code(), r.stderr.rest()
+			if code == 0 {
+				assertNotPrinted(t, log, "too many open files", "%s, ulimit -n %d", flags, limit)
+				continue
+			}
+			assert.Equal(t, 125, code, "%s, ulimit -n %d:\n%s", flags, limit, log)
+			assertPrintedMatch(t, log, fmt.Sprintf(`^usher: error: usher needs (10|%d) file descriptors, the limit of %d leaves \d+ \(.*\)$`, needed, limit))
+		}
+	}
+
 	// Inherited descriptors count for the limit too.
 	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())

@@ -25,6 +25,9 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 	if !valid || o.help || o.version || o.otherForm || o.plan || o.config.Exec || len(o.config.Command) == 0 {
 		return &spares{}, nil
 	}
+	if err := checkFileLimit(neededDescriptors(o)); err != nil {
+		return &spares{}, err
+	}
 	blocked := blockedAtOnce(&o.config, o.verbose)
 	if err := checkPids(blocked+otherThreads, runsCommands(&o.config)); err != nil {
 		return &spares{}, err
