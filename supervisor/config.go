@@ -49,7 +49,8 @@ type Config struct {
 	Rewrite     signals.Rewrite // applied to the signals that are forwarded before the phase stop begins
 	SuccessExit []int           // exit codes of the app that Run turns into 0 if a stop signal began the shutdown
 
-	// Readiness reports to other goroutines whether the app is ready; nil: not needed.
+	// Readiness reports to other goroutines whether the app is ready, and whether it serves;
+	// nil: not needed.
 	Readiness *Readiness
 
 	// Signals is an inbox that the caller has opened; nil: Run opens one. A program

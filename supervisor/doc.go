@@ -7,8 +7,8 @@
 //	                        └──────────────────── shutdown: one deadline, Grace ────────────────────┘
 //
 // [Run] does this once, as a [Config] describes, and reports each step as an [Event].
-// While it runs, a [Readiness] reports whether the app is ready. [Ask] probes targets
-// once, for a health check in a process of its own.
+// While it runs, a [Readiness] reports whether the app is ready, and whether it serves.
+// [Ask] probes targets once, for a health check in a process of its own.
 //
 // # What ends a phase early
 //
@@ -34,6 +34,15 @@
 // After the stop signal every process may work until Budget.Kill, and usher sends each
 // process at most one signal to stop it. The comment on the type leftovers in
 // leftovers.go lists which process gets which signal, and when.
+//
+// # Ready and serving
+//
+// [Readiness.Ask] is for load balancers that poll the app: it returns an error from the
+// start of the shutdown, so that they send requests elsewhere while the app still serves.
+// [Readiness.AskServing] is for a readinessProbe of Kubernetes: it returns an error only from
+// the app's stop signal on. Kubernetes takes a pod that is being deleted out of its Services,
+// and sends requests to it only if no other pod is left and this one is still ready
+// (KEP-1669). A livenessProbe needs neither: it passes if the process responds at all.
 //
 // # Exit status
 //

@@ -17,9 +17,9 @@ import (
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
-	calls     chan func()         // functions that other goroutines post; unbuffered
-	questions <-chan chan<- error // calls of Readiness.Ask; nil if Config.Readiness is nil
-	done      chan struct{}       // closed when Run or Ask returns, so that post does not block for ever
+	calls     chan func()     // functions that other goroutines post; unbuffered
+	questions <-chan question // calls of Readiness.Ask and AskServing; nil if Config.Readiness is nil
+	done      chan struct{}   // closed when Run or Ask returns, so that post does not block for ever
 
 	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; orphans are not in the map
 	starting   int                   // the number of processes whose start has not returned yet
@@ -41,7 +41,7 @@ type loop struct {
 	responsive bool
 
 	onSignal   func(syscall.Signal)
-	onQuestion func(reply chan<- error)
+	onQuestion func(question)
 	onOrphan   func(pid int, e Exit)
 	onStopped  func(pid int, sig syscall.Signal) // sig 0: the child was continued
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
@@ -89,8 +89,8 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 			l.signal(sig)
 		case call := <-l.calls:
 			call()
-		case reply := <-l.questions:
-			l.onQuestion(reply)
+		case q := <-l.questions:
+			l.onQuestion(q)
 		case <-ctx.Done():
 			// If a process exited just before the deadline, inbox.Child is ready too, but
 			// select may have picked this case. So reap the process before done is

@@ -9,13 +9,20 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Readiness reports to other goroutines whether the app of a [Run] is ready, for example
-// to an HTTP server that a load balancer polls. Set Config.Readiness to it, in one Run
-// only.
-type Readiness struct{ questions chan chan<- error }
+// Readiness reports to other goroutines whether the app of a [Run] is ready, and whether
+// it serves, for example to an HTTP server that a load balancer polls. Set
+// Config.Readiness to it, in one Run only.
+type Readiness struct{ questions chan question }
 
-// NewReadiness returns a Readiness. If Ask is called before Run, Ask waits for Run.
-func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
+// question is a call of Ask or AskServing.
+type question struct {
+	serving bool         // the call is AskServing
+	reply   chan<- error // capacity 1, so that the loop never blocks on sending
+}
+
+// NewReadiness returns a Readiness. If Ask or AskServing is called before Run, the call
+// waits for Run.
+func NewReadiness() *Readiness { return &Readiness{make(chan question)} }
 
 // Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping],
 // or the error of a Ready target. It returns ctx's error if ctx ends before the result is
@@ -24,10 +31,23 @@ func NewReadiness() *Readiness { return &Readiness{make(chan chan<- error)} }
 // The app is ready when all Config.Ready targets are ready. Ask probes them again if the
 // last result is older than a second. Probing takes at most 10 s, and concurrent calls
 // share one result. When the shutdown has begun, the app is not ready any more.
-func (r *Readiness) Ask(ctx context.Context) error {
-	reply := make(chan error, 1) // capacity 1, so that the loop never blocks on sending
+func (r *Readiness) Ask(ctx context.Context) error { return r.ask(ctx, false) }
+
+// AskServing returns nil if the app serves, else the reason. Until the shutdown begins, it
+// returns the same as Ask. During the drain it returns the last result from before the
+// shutdown. It returns [ErrStopping] when the drain is over and the app is about to get its
+// stop signal, when the app has exited, and during the shutdown of an app that was never
+// ready.
+//
+// During the drain the targets are not probed again. Such a probe would be a connection to
+// the app, and DrainIdle would wait for it as for a client. The app's own health check may
+// also fail on purpose in the drain, while the app still serves.
+func (r *Readiness) AskServing(ctx context.Context) error { return r.ask(ctx, true) }
+
+func (r *Readiness) ask(ctx context.Context, serving bool) error {
+	reply := make(chan error, 1)
 	select {
-	case r.questions <- reply:
+	case r.questions <- question{serving, reply}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -42,47 +62,55 @@ func (r *Readiness) Ask(ctx context.Context) error {
 const (
 	// readinessAge is how long a result is used before the targets are probed again.
 	readinessAge = time.Second
-	// readinessTimeout bounds the probes of one call of Ask. A target may have no timeout
-	// of its own, and a probe that hangs must end so that the target is probed again later.
+	// readinessTimeout bounds the probes for one question. A target may have no timeout of
+	// its own, and a probe that hangs must end so that the target is probed again later.
 	readinessTimeout = 10 * time.Second
 )
 
-// ErrStopping is returned by [Readiness.Ask] when the shutdown has begun.
+// ErrStopping is returned by [Readiness.Ask] when the shutdown has begun, and by
+// [Readiness.AskServing] when the app serves no more.
 var ErrStopping = errors.New("stopping")
 
-// NotReadyError is returned by [Readiness.Ask] until the app has been ready for the
-// first time. Phase is the current phase.
+// NotReadyError is returned by [Readiness.Ask] and [Readiness.AskServing] until the app has
+// been ready for the first time. Phase is the current phase.
 type NotReadyError struct{ Phase Phase }
 
 func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
 // readiness is the state that the loop keeps for Config.Readiness.
 type readiness struct {
-	reached bool               // all targets were ready once
-	stopped bool               // the shutdown has begun
-	err     error              // the last result; nil: all were ready
-	at      time.Time          // when err was set
-	waiting []chan<- error     // calls of Ask that get the result of the running probes
-	cancel  context.CancelFunc // cancels the latest probes; nil: there were none
+	reached      bool               // all targets were ready once
+	stopping     bool               // the shutdown has begun
+	servingEnded bool               // the app has exited, or the drain is over
+	err          error              // the last result; nil: all were ready
+	at           time.Time          // when err was set
+	waiting      []question         // questions that get the result of the running probes
+	cancel       context.CancelFunc // cancels the latest probes; nil: there were none
 }
 
-// answerReadiness replies to a call of Ask with the last result. If that result is older
-// than readinessAge, it probes the targets again. All calls of Ask during these probes get
-// the new result.
-func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
+// answer returns the answer to a question, unless the targets must be probed first. It
+// returns known = false in that case.
+func (s *supervisor) answer(q question) (err error, known bool) {
 	r := &s.readiness
 	switch {
-	case r.stopped:
-		reply <- ErrStopping
-		return
+	case r.servingEnded, r.stopping && !q.serving, r.stopping && !r.reached:
+		return ErrStopping, true
 	case !r.reached:
-		reply <- NotReadyError{s.phase}
-		return
-	case len(s.cfg.Ready) == 0 || time.Since(r.at) < readinessAge:
-		reply <- r.err
+		return NotReadyError{s.phase}, true
+	}
+	return r.err, r.stopping || len(s.cfg.Ready) == 0 || time.Since(r.at) < readinessAge
+}
+
+// answerReadiness answers a question, with the last result if that is recent enough.
+// Otherwise it probes the targets again. All questions during these probes get the new
+// result.
+func (s *supervisor) answerReadiness(ctx context.Context, q question) {
+	if err, known := s.answer(q); known {
+		q.reply <- err
 		return
 	}
-	r.waiting = append(r.waiting, reply)
+	r := &s.readiness
+	r.waiting = append(r.waiting, q)
 	if len(r.waiting) > 1 {
 		return
 	}
@@ -97,7 +125,7 @@ func (s *supervisor) answerReadiness(ctx context.Context, reply chan<- error) {
 func (s *supervisor) readinessKnown(err error) {
 	r := &s.readiness
 	r.cancel()
-	if r.stopped {
+	if r.stopping {
 		return
 	}
 	changed := (err == nil) != (r.err == nil)
@@ -105,23 +133,32 @@ func (s *supervisor) readinessKnown(err error) {
 	if changed {
 		s.emit(Event{Kind: ReadinessChanged, Err: err})
 	}
-	s.answerWaiting(err)
+	s.answerWaiting()
 }
 
 // stopReadiness makes every waiting and later call of Ask return ErrStopping. It is called
-// as soon as the shutdown begins or the app has exited.
+// as soon as the shutdown begins. The waiting calls of AskServing get the last result,
+// because the running probes are cancelled.
 func (s *supervisor) stopReadiness() {
-	s.readiness.stopped = true
-	s.answerWaiting(ErrStopping)
+	s.readiness.stopping = true
+	s.answerWaiting()
 	if s.readiness.cancel != nil {
 		s.readiness.cancel()
 		s.loop.terminateEnded()
 	}
 }
 
-func (s *supervisor) answerWaiting(err error) {
-	for _, reply := range s.readiness.waiting {
-		reply <- err
+// stopServing makes every waiting and later call of Ask and AskServing return ErrStopping.
+// It is called as soon as the app has exited, and before it gets its stop signal.
+func (s *supervisor) stopServing() {
+	s.readiness.servingEnded = true
+	s.stopReadiness()
+}
+
+func (s *supervisor) answerWaiting() {
+	for _, q := range s.readiness.waiting {
+		err, _ := s.answer(q)
+		q.reply <- err
 	}
 	s.readiness.waiting = nil
 }

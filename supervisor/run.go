@@ -96,7 +96,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	startCtx, stop := context.WithCancelCause(ctx)
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
-	s.loop.onQuestion = func(reply chan<- error) { s.answerReadiness(startCtx, reply) }
+	s.loop.onQuestion = func(q question) { s.answerReadiness(startCtx, q) }
 	s.emitStartupWarnings()
 
 	// The startup. Each step runs only if the step before it succeeded.

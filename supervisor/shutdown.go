@@ -95,6 +95,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	if s.appExited() {
 		return
 	}
+	s.stopServing()
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)

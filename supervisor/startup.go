@@ -264,7 +264,7 @@ func (s *supervisor) startApp(startCtx context.Context) error {
 // recordAppExit is called in the loop when the app has been reaped.
 func (s *supervisor) recordAppExit(e Exit) {
 	s.app.exit, s.app.exited = e, time.Now()
-	s.stopReadiness()
+	s.stopServing()
 	s.loop.sys.appExited()
 	s.emit(Event{Kind: AppExited, PID: s.app.pid, Exit: e, Took: s.app.exited.Sub(s.app.started)})
 }

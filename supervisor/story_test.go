@@ -480,7 +480,7 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	asking         sync.WaitGroup
-	answers        []*string // the results of Readiness.Ask, printed after the trace
+	answers        []*string // the results of Ask and AskServing, printed after the trace
 }
 
 // add starts the timer for a line of the section "events". The possible lines are:
@@ -488,6 +488,7 @@ type schedule struct {
 //	10s TERM      a signal is sent
 //	10s 40 × 3    a signal is sent three times
 //	5s ready?     Readiness.Ask is called
+//	5s serving?   Readiness.AskServing is called
 //	5s exec NAME  a process is started as by "docker exec"
 //	5s cancel     the context of Run ends
 func (e *schedule) add(line string) {
@@ -498,7 +499,9 @@ func (e *schedule) add(line string) {
 	word, name, _ := strings.Cut(what, " ")
 	switch {
 	case word == "ready?":
-		e.ask(when)
+		e.ask(when, word, (*Readiness).Ask)
+	case word == "serving?":
+		e.ask(when, word, (*Readiness).AskServing)
 	case word == "cancel":
 		time.AfterFunc(when, e.cancel)
 	case word == "exec":
@@ -520,7 +523,7 @@ func (e *schedule) add(line string) {
 	}
 }
 
-func (e *schedule) ask(when time.Duration) {
+func (e *schedule) ask(when time.Duration, word string, call func(*Readiness, context.Context) error) {
 	if e.config.Readiness == nil {
 		e.config.Readiness = NewReadiness()
 	}
@@ -528,8 +531,8 @@ func (e *schedule) ask(when time.Duration) {
 	e.answers = append(e.answers, answer)
 	e.asking.Go(func() {
 		time.Sleep(when)
-		err := e.config.Readiness.Ask(e.t.Context())
-		*answer = fmt.Sprintf("%8v ready? answered at %v: %s", when, time.Since(e.trace.began), errText(err))
+		err := call(e.config.Readiness, e.t.Context())
+		*answer = fmt.Sprintf("%8v %s answered at %v: %s", when, word, time.Since(e.trace.began), errText(err))
 	})
 }
 

@@ -1,5 +1,5 @@
 The app exits while a probe for Readiness and a post-start hook are running. Readiness is
-"stopping" as soon as the app has exited.
+"stopping" as soon as the app has exited, also for AskServing.
 
 -- usher --
 usher --ready tcp://self:1 --post-start register -- app
@@ -10,8 +10,11 @@ register: on a stop signal exits 0 after 500ms
 tcp://self:1: ready after 1s
 -- events --
 1.5s ready?
+1.5s serving?
 2.5s ready?
+2.5s serving?
 3.2s ready?
+3.2s serving?
 -- trace --
       0s start
       0s   fork app
@@ -26,5 +29,8 @@ tcp://self:1: ready after 1s
     3.5s shutdown took 500ms: drain 0s, stop 0s, leftovers 0s, post-stop 0s
     3.5s exit code 0: <nil>
     1.5s ready? answered at 1.5s: ok
+    1.5s serving? answered at 1.5s: ok
     2.5s ready? answered at 3s: stopping
+    2.5s serving? answered at 3s: stopping
     3.2s ready? answered at 3.2s: stopping
+    3.2s serving? answered at 3.2s: stopping

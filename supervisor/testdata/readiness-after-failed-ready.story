@@ -1,5 +1,5 @@
 A ready target is not ready in time, so usher stops the app. Readiness is "not ready yet"
-before that and "stopping" after it.
+before that and "stopping" after it, also for AskServing, because the app was never ready.
 
 -- usher --
 usher --ready 'within=2s tcp://self:1' --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app
@@ -12,7 +12,9 @@ report: exits 0 after 1s
 tcp://self:1: never ready
 -- events --
 1s ready?
+1s serving?
 2.5s ready?
+2.5s serving?
 -- trace --
       0s start
       0s   fork app
@@ -34,4 +36,6 @@ tcp://self:1: never ready
      12s shutdown took 10s: drain 7s, stop 2s, leftovers 0s, post-stop 1s
      12s exit code 124: ready: tcp://self:1 was not ready within 2s; tcp://self:1: no answer yet (1 attempt in 2s)
       1s ready? answered at 1s: not ready yet: ready
+      1s serving? answered at 1s: not ready yet: ready
     2.5s ready? answered at 2.5s: stopping
+    2.5s serving? answered at 2.5s: stopping
