@@ -101,8 +101,12 @@ var flags = []flagRow{
 		help: "hook, run in order once the `--ready` targets are ready; if one fails: stop the app, exit 125"},
 	{name: "health", arg: "ADDR", section: whileApp, traits: needsApp | actsAfter, field: "Readiness",
 		set:  setHealth,
-		help: "serve HTTP at `:PORT` or `IP:PORT`: `/livez` 200; `/readyz` 200 while the `--ready` targets are ready, 503 before that and from the start of the shutdown",
-		more: "The targets are probed when `/readyz` is requested, at most once a second, however many requests there are. " +
+		help: "serve HTTP at `:PORT` or `IP:PORT`: `/livez` 200; `/readyz` 200 while the `--ready` targets are ready, 503 before that and from the start of the shutdown; `/servingz` the same, but 503 only from the app's stop signal on",
+		more: "`/livez` is for a livenessProbe: it is 200 as long as usher runs, also while it waits. " +
+			"`/readyz` is for load balancers that request it themselves: from the start of the shutdown its 503 tells them to send requests elsewhere, while the app still serves. " +
+			"`/servingz` is for a readinessProbe of Kubernetes, which takes a pod out of its Services when it deletes the pod, and sends requests to it only if no other pod is left and this one is still ready: so it is 200 until the app gets its stop signal or exits. " +
+			"The targets are probed when `/readyz` or `/servingz` is requested, at most once a second, however many requests there are. " +
+			"During the drain they are not probed, because a probe would be a client for `--drain-idle`; `/servingz` keeps the last result from before. " +
 			"The body of a 503 gives the reason: the app has not started, is not ready, a target failed, or the shutdown has started. Only the log names the target. " +
 			"If 64 open connections have not sent a request, the oldest of them are closed."},
 

@@ -16,23 +16,25 @@ import (
 )
 
 // health is the HTTP server of --health. A request for /livez gets 200 as long as usher
-// runs. A request for /readyz gets 200 while the app is ready, else 503. The server
-// implements only the part of HTTP/1.1 (RFC 9112) that these requests need, with one
-// request per connection, because the server of net/http would add half a megabyte to the
-// binary.
+// runs. A request for /readyz gets 200 while the app is ready, else 503. /servingz is the
+// same as /readyz until the shutdown begins, and turns 503 only when the app gets its stop
+// signal or has exited. The server implements only the part of HTTP/1.1 (RFC 9112) that
+// these requests need, with one request per connection, because the server of net/http
+// would add half a megabyte to the binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
 
 	mu      sync.Mutex
 	silent  []*healthConn // the connections that have not sent a complete request, oldest first
-	waiting []*healthConn // the connections that have requested /readyz since the current check began
+	waiting []*healthConn // the connections that have requested /readyz or /servingz since the current check began
 	checked []*healthConn // the connections that will get the result of the current check
 }
 
 type healthConn struct {
 	net.Conn
-	method string
+	method  string
+	serving bool // the request is for /servingz, not for /readyz
 }
 
 const (
@@ -47,7 +49,7 @@ const (
 	// before their requests are read, because the runtime polls the sockets only every 10
 	// ms as long as accept never blocks.
 	evictPause = time.Millisecond
-	// At most maxWaiting connections may wait for the result of /readyz; other connections
+	// At most maxWaiting connections may wait for the result of a check; other connections
 	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
 	maxWaiting = 256
 	// requestTimeout limits the time for reading a request, and the time for a readiness
@@ -158,13 +160,14 @@ func (h *health) serveConn(c *healthConn) {
 
 func (h *health) route(c *healthConn, path string) {
 	switch {
-	case path != "/livez" && path != "/readyz":
-		c.respond(http.StatusNotFound, "not found (try /livez or /readyz)")
+	case path != "/livez" && path != "/readyz" && path != "/servingz":
+		c.respond(http.StatusNotFound, "not found (try /livez, /readyz or /servingz)")
 	case c.method != http.MethodGet && c.method != http.MethodHead:
 		c.respond(http.StatusMethodNotAllowed, "use GET or HEAD")
 	case path == "/livez":
 		c.respond(http.StatusOK, "ok")
 	default:
+		c.serving = path == "/servingz"
 		h.wait(c)
 	}
 }
@@ -182,7 +185,7 @@ func (h *health) wait(c *healthConn) {
 	h.mu.Unlock()
 	switch {
 	case tooMany:
-		c.respond(http.StatusServiceUnavailable, "not ready: too many requests are waiting")
+		c.respond(formatReadiness(errTooManyWaiting, c.serving))
 	case first:
 		h.checkReadiness()
 	}
@@ -201,40 +204,57 @@ func (h *health) checkReadiness() {
 		if len(checked) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-		err := h.ready.Ask(ctx)
-		if ctx.Err() != nil {
-			err = errCheckTimeout
-		}
-		cancel()
-		code, text := formatReadiness(err)
-		for _, c := range checked {
-			c.respond(code, text)
-		}
+		h.check(checked, false, h.ready.Ask)
+		h.check(checked, true, h.ready.AskServing) // needs no further probes, because the result of Ask is new
 	}
 }
 
-var errCheckTimeout = errors.New("the check of the --ready targets timed out")
+// check calls ask and responds to the connections of one of the two paths.
+func (h *health) check(checked []*healthConn, serving bool, ask func(context.Context) error) {
+	otherPath := func(c *healthConn) bool { return c.serving != serving }
+	conns := slices.DeleteFunc(slices.Clone(checked), otherPath)
+	if len(conns) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	err := ask(ctx)
+	if ctx.Err() != nil {
+		err = errCheckTimeout
+	}
+	code, text := formatReadiness(err, serving)
+	for _, c := range conns {
+		c.respond(code, text)
+	}
+}
 
-// formatReadiness returns the response to /readyz. The response does not name the target
-// that failed, because anybody can request /readyz. The log names the target.
-func formatReadiness(err error) (code int, text string) {
+var (
+	errCheckTimeout   = errors.New("the check of the --ready targets timed out")
+	errTooManyWaiting = errors.New("too many requests are waiting")
+)
+
+// formatReadiness returns the response to /readyz or /servingz. The response does not name
+// the target that failed, because anybody can send a request. The log names the target.
+func formatReadiness(err error, serving bool) (code int, text string) {
 	notReady := supervisor.NotReadyError{}
 	switch {
 	case err == nil:
 		return http.StatusOK, "ok"
 	case errors.Is(err, supervisor.ErrStopping):
-		text = "not ready: shutting down"
+		text = "shutting down"
 	case errors.As(err, &notReady) && notReady.Phase < supervisor.Ready:
-		text = "not ready: the app has not started"
+		text = "the app has not started"
 	case errors.As(err, &notReady):
-		text = "not ready: waiting for the --ready targets"
-	case err == errCheckTimeout:
-		text = "not ready: " + errCheckTimeout.Error()
+		text = "waiting for the --ready targets"
+	case err == errCheckTimeout, err == errTooManyWaiting:
+		text = err.Error()
 	default:
-		text = "not ready: a --ready target failed"
+		text = "a --ready target failed"
 	}
-	return http.StatusServiceUnavailable, text
+	if serving {
+		return http.StatusServiceUnavailable, "not serving: " + text
+	}
+	return http.StatusServiceUnavailable, "not ready: " + text
 }
 
 // respond sends a response and closes the connection.

@@ -48,7 +48,7 @@ func get(t *testing.T, address, path string) string {
 	return fmt.Sprint(response.StatusCode, " ", strings.TrimSpace(string(body)))
 }
 
-// The test requests /livez and /readyz in each phase from the wait to the drain.
+// The test requests all paths in each phase from the wait to the stop.
 func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()
@@ -57,38 +57,66 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	touch := func(file string) { require.NoError(t, os.WriteFile(file, nil, 0o644)) }
 
 	r := launcher{}.usher(t, "--health", address, "--wait", "file://"+dependency, "--ready", "name=self file://"+ready,
-		"--grace", "20s", "--drain", "cat "+fifo, "--", "sh", "-c", "echo up; read line; exit 0")
+		"--grace", "20s", "--drain", "cat "+fifo, "--", puppet(t), "catch", "app")
 	r.stderr.expect("usher: listening for health checks on " + address)
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	assert.Equal(t, "503 not ready: the app has not started", get(t, address, "/readyz"))
+	assert.Equal(t, "503 not serving: the app has not started", get(t, address, "/servingz"))
 
 	touch(dependency)
-	r.stdout.expect("up")
-	r.stderr.expect("start: sh started, pid ") // usher may log this after the app has printed its line
+	r.stdout.expect("ready")
+	r.stderr.expect("start: puppet started, pid ") // usher may log this after the app has printed its line
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
+	assert.Equal(t, "503 not serving: waiting for the --ready targets", get(t, address, "/servingz"))
 	touch(ready)
 	r.stderr.expect("ready: self is ready")
 	var last string
-	expectReadyz := func(want string) {
-		eventually(t, func() bool { last = get(t, address, "/readyz"); return last == want }, func() string { return last })
+	expect := func(path, want string) {
+		eventually(t, func() bool { last = get(t, address, path); return last == want }, func() string { return last })
 	}
-	expectReadyz("200 ok")
+	expect("/readyz", "200 ok")
+	expect("/servingz", "200 ok")
 	require.NoError(t, os.Remove(ready))
-	expectReadyz("503 not ready: a --ready target failed")
-	r.stderr.expect("usher: warning: sh is no longer ready: self: no such file")
+	expect("/servingz", "503 not serving: a --ready target failed")
+	expect("/readyz", "503 not ready: a --ready target failed")
+	r.stderr.expect("usher: warning: puppet is no longer ready: self: no such file")
 	touch(ready)
-	expectReadyz("200 ok")
-	r.stderr.expect("usher: sh is ready again")
+	expect("/servingz", "200 ok")
+	expect("/readyz", "200 ok")
+	r.stderr.expect("usher: puppet is ready again")
 
 	r.signal(syscall.SIGTERM)
 	r.stderr.expect("shutting down") // the drain lasts until the test opens the FIFO of its hook
 	assert.Equal(t, "503 not ready: shutting down", get(t, address, "/readyz"))
+	assert.Equal(t, "200 ok", get(t, address, "/servingz"))
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	end, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	require.NoError(t, err)
 	end.Close()
 	r.stderr.expect("drain: hook cat finished")
-	assert.Equal(t, 143, r.code())
+	r.stdout.expect("got 15") // the app is still running, but has got its stop signal
+	assert.Equal(t, "503 not serving: shutting down", get(t, address, "/servingz"))
+	assert.Equal(t, "503 not ready: shutting down", get(t, address, "/readyz"))
+	assert.Equal(t, "200 ok", get(t, address, "/livez"))
+	r.in.Close()
+	assert.Equal(t, 0, r.code())
+}
+
+// If the app exits by itself, /servingz returns 503 as long as usher still runs.
+func TestServingzAfterTheAppHasExited(t *testing.T) {
+	t.Parallel()
+	address, fifo := freeAddress(t), filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	r := launcher{}.usher(t, append([]string{"--health", address, "--post-stop", "cat " + fifo}, catcher(t)...)...)
+	r.stdout.expect("ready")
+	r.stderr.expect("start: puppet started, pid ")
+	assert.Equal(t, "200 ok", get(t, address, "/servingz"))
+	r.in.Close()
+	end, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the hook has opened the FIFO
+	require.NoError(t, err)
+	assert.Equal(t, "503 not serving: shutting down", get(t, address, "/servingz"))
+	end.Close()
+	assert.Equal(t, 0, r.code())
 }
 
 // If usher cannot listen on the address, it exits before it starts anything.
@@ -126,7 +154,10 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 	assert.Equal(t, "HTTP/1.1 200 OK", statusLine("GET /readyz?verbose HTTP/1.1\r\n"+host))
 	assert.Equal(t, "HTTP/1.1 200 OK", statusLine("GET /livez HTTP/1.0\r\n\r\n"))
 	assert.Equal(t, "HTTP/1.1 405 Method Not Allowed", statusLine("POST /livez HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 405 Method Not Allowed", statusLine("POST /servingz HTTP/1.1\r\n"+host))
+	assert.Equal(t, "HTTP/1.1 200 OK", statusLine("HEAD /servingz HTTP/1.1\r\n"+host))
 	assert.Equal(t, "HTTP/1.1 404 Not Found", statusLine("GET / HTTP/1.1\r\n"+host))
+	assert.Equal(t, "404 not found (try /livez, /readyz or /servingz)", get(t, address, "/healthz"))
 	head, _ := io.ReadAll(dial("HEAD /livez HTTP/1.1\r\n" + host))
 	assert.True(t, strings.HasSuffix(string(head), "\r\n\r\n"), "%q", head)
 	assert.Contains(t, string(head), "\r\nContent-Length: 3\r\n")
@@ -257,22 +288,25 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// Requests of /readyz that are waiting when the shutdown starts get a 503.
-func TestWaitingRequestsGet503WhenTheShutdownStarts(t *testing.T) {
+// When the shutdown starts, waiting requests of /readyz get a 503. Waiting requests of
+// /servingz get the last result, because the app still serves.
+func TestWaitingRequestsGetResponsesWhenTheShutdownStarts(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)
 	r := launcher{}.usher(t, "--health", address, "--ready", "timeout=0 "+target.url, "--grace", "100s", "--drain-delay", "90s", "--", "sh", "-c", "echo up; read line; exit 0")
 	r.stdout.expect("up")
 	r.stderr.expect("ready: ")
 	first := target.holdBack(t, address)
-	later := make(chan string, 1)
+	later, serving := make(chan string, 1), make(chan string, 1)
 	go func() { later <- exchange(address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n") }()
+	go func() { serving <- exchange(address, "GET /servingz HTTP/1.1\r\nHost: x\r\n\r\n") }()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	r.signal(syscall.SIGTERM)
 	for _, response := range []string{<-first, <-later} {
 		assert.Contains(t, response, "HTTP/1.1 503 ")
 		assert.Contains(t, response, "\nnot ready: shutting down\n")
 	}
+	assert.Contains(t, <-serving, "HTTP/1.1 200 OK\r\n")
 	r.in.Close()
 	assert.Equal(t, 0, r.code())
 }

@@ -61,7 +61,7 @@ func (p *planner) row(first, format string, a ...any) {
 func (p *planner) startup() {
 	p.title("Startup")
 	if p.health != "" {
-		p.row("health", "/livez and /readyz on %s", p.health)
+		p.row("health", "/livez, /readyz and /servingz on %s", p.health)
 	}
 	for _, t := range p.Wait {
 		p.row("wait", "%s", formatProbe(&t, p.WaitTimeout, "exit 124"))
