@@ -95,7 +95,8 @@ var flags = []flagRow{
 
 	{name: "ready", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "Ready",
 		set:  addTarget(probes.ForReady, func(c *supervisor.Config) *[]probes.Target { return &c.Ready }),
-		help: "probe until it is ready; if its `within=` expires: stop the app, exit 124"},
+		help: "probe until it is ready; if its `within=` expires: stop the app, exit 124",
+		more: "If NOTIFY_SOCKET is set, usher also notifies systemd or podman, and the app does not get this variable."},
 	{name: "post-start", arg: "TARGET", section: whileApp, traits: repeatable | needsApp | actsAfter | anyText, field: "PostStart",
 		set:  addTarget(probes.ForStart, func(c *supervisor.Config) *[]probes.Target { return &c.PostStart }),
 		help: "hook, run in order once the `--ready` targets are ready; if one fails: stop the app, exit 125"},

@@ -28,6 +28,9 @@ func neededDescriptors(o *options) int {
 	if o.health != "" {
 		n += 2 // the listening socket and one connection
 	}
+	if o.notifySocket != "" {
+		n++ // the socket of a message to the service manager
+	}
 	if runsCommands(&o.config) {
 		n += 4 // the pipe for the command's output, /dev/null, and the working directory
 	} else if len(allTargets(&o.config)) > 0 {

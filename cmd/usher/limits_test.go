@@ -133,7 +133,8 @@ func TestAppTakesTheLastThread(t *testing.T) {
 			flags  string
 			each   string // a flag and its target, given twelve times
 			health bool
-			unread bool // stderr is full and never read
+			notify string // NOTIFY_SOCKET
+			unread bool   // stderr is full and never read
 		}{
 			{name: "plain"},
 			{name: "grace", flags: "--grace 5s"},
@@ -143,6 +144,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 			{name: "commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms sh -c 'exit N'"},
 			{name: "slow files", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms file://SLOW/N"},
 			{name: "slow commands", flags: "--grace 5s --verbose", each: "--ready timeout=0.2s interval=10ms SLOW/N"},
+			{name: "slow socket", flags: "--grace 5s --ready file:/// --drain true", notify: slow[0] + "/socket"},
 			{name: "slow files before", flags: "--grace 5s", each: "--wait optional=0.2s timeout=0.1s file://SLOW/N"},
 		} {
 			takes := []string{"threads", "processes"}[(i+j)%2]
@@ -160,6 +162,9 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				}
 				argv := g.argv(append(args, "--", puppet(t), "greedy", takes)...)
 				s := launcher{proc: true}
+				if c.notify != "" {
+					s.vars = []string{"NOTIFY_SOCKET=" + c.notify}
+				}
 				if c.unread {
 					argv = append([]string{"/bin/sh", "-c", `exec "$@" 2>&3 3>&-`, "sh"}, argv...)
 					s.files = []*os.File{fullPipe(t)}
@@ -244,8 +249,14 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 		"--grace 5s --drain file:///": 4,
 		"--health " + address:         3,
 		"--health " + address + " --ready file:///": 5,
+		"NOTIFY_SOCKET --ready file:///":            5,
 	} {
-		r := launcher{proc: true}.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
+		flags, notify := strings.CutPrefix(flags, "NOTIFY_SOCKET")
+		l := launcher{proc: true}
+		if notify {
+			l.vars = []string{"NOTIFY_SOCKET=/no/such/socket"}
+		}
+		r := l.start(t, append(append([]string{binary(t)}, strings.Fields(flags)...), "--", "sh", "-c",
 			`grep Threads /proc/$PPID/status; read line`)...)
 		line := r.stdout.expect("Threads:")
 		threads, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
@@ -324,10 +335,11 @@ func TestTooFewDescriptors(t *testing.T) {
 		"--pre-start file:///":                         11,
 		"--grace 5s --post-stop true --health ADDRESS": 16,
 		"--grace 5s --post-stop file:///":              11,
+		"--ready true":                                 15, // with NOTIFY_SOCKET
 	} {
 		for limit := 14; limit <= 24; limit++ {
 			args := strings.Fields(strings.ReplaceAll(flags, "ADDRESS", freeAddress(t)) + " -- true")
-			r := launcher{}.start(t, append([]string{"/bin/sh", "-c", `ulimit -n "$1" && shift && exec "$0" "$@"`, binary(t), fmt.Sprint(limit)}, args...)...)
+			r := launcher{vars: []string{"NOTIFY_SOCKET=/no/such/socket"}}.start(t, append([]string{"/bin/sh", "-c", `ulimit -n "$1" && shift && exec "$0" "$@"`, binary(t), fmt.Sprint(limit)}, args...)...)
 			code, log := r.code(), r.stderr.rest()
 			if code == 0 {
 				assertNotPrinted(t, log, "too many open files", "%s, ulimit -n %d", flags, limit)

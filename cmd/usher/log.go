@@ -50,6 +50,7 @@ const (
 	hookLine        // Phase, Target; hookOutput adds the text of the line
 	linesDropped    // Count, Err
 	limitTooLow     // Err
+	notifyFailed    // Err
 )
 
 const (
@@ -138,13 +139,14 @@ var logRows = []logRow{
 	{kind: supervisor.SignalFailed, level: levelError, event: "signal_failed", text: "{phase}: cannot send {signal} to {process} (pid {pid}): {error}", hint: signalHint},
 	{kind: supervisor.StopOnHint, level: levelWarning, event: "stop_on_hint", text: "forwarded {signal} to {app} without a drain", hint: stopOnHint},
 
-	// Errors before anything is started, messages of --health, --install and --probe, and
+	// Errors before anything is started, messages of --health, sd_notify, --install and --probe, and
 	// notices of dropped lines.
 	{kind: usageError, level: levelError, event: "usage_error", text: "{error}"},
 	{kind: notStarted, level: levelError, event: "not_started", text: "nothing was started",
 		hint: func(*logger, *supervisor.Event) string { return "usher --help shows the flags" }},
 	{kind: limitTooLow, level: levelError, event: "limit_too_low", text: "{error}"},
 	{kind: healthListening, level: levelInfo, event: "health_listening", text: "listening for health checks on {address}"},
+	{kind: notifyFailed, level: levelWarning, event: "notify_failed", text: "no notification of the service manager: {error}"},
 	{kind: installed, level: levelInfo, event: "installed", text: "installed {path}"},
 	{kind: installFailed, level: levelError, event: "install_failed", text: "install: {error}"},
 	{kind: probeFailed, level: levelError, event: "probe_failed", text: "probe: {error}"},

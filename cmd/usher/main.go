@@ -96,16 +96,28 @@ func usher(args, env []string, stdout io.Writer) int {
 		go h.serve()
 		log.log(supervisor.Event{Kind: healthListening, Text: o.health})
 	}
+	var n *notifier
+	if o.notifyErr != nil {
+		log.log(supervisor.Event{Kind: notifyFailed, Err: o.notifyErr})
+	}
+	if o.notifySocket != "" {
+		n = newNotifier(o.notifySocket, log, &o.config)
+		go n.run()
+		defer n.flush()
+	}
 	deadline = o.config.Grace > 0
-	return supervise(inbox, out, log, o.config, threads)
+	return supervise(inbox, out, log, n, o.config, threads)
 }
 
 // supervise runs the whole timeline, from the wait to the exit, and returns the
 // exit status.
-func supervise(inbox *signals.Inbox, out *output, log *logger, c supervisor.Config, threads *spares) int {
+func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c supervisor.Config, threads *spares) int {
 	c.Signals = inbox
 	c.Observe = func(e supervisor.Event) {
 		log.observe(e)
+		if n != nil {
+			n.observe(&e)
+		}
 		guardDeadline(&c, e)
 		if e.Kind == supervisor.Entered && e.Phase == supervisor.Start {
 			threads.wait()
@@ -135,10 +147,15 @@ const guardMargin = 2 * time.Second
 // exits with 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then
 // kills all other processes of the container.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
-	shutdownStarts := e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
-	if c.Grace > 0 && shutdownStarts {
+	if c.Grace > 0 && shutdownStarts(&e) {
 		time.AfterFunc(c.Grace+guardMargin, func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) })
 	}
+}
+
+// shutdownStarts reports whether the shutdown begins with an event. Several events of one
+// run may be the first or come later, such as the exit of an app that was stopped.
+func shutdownStarts(e *supervisor.Event) bool {
+	return e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 }
 
 // The Makefile sets these variables.

@@ -22,6 +22,8 @@ type options struct {
 
 	health         string // address to listen on; "": none
 	terminationLog string // path of the termination log; "": the default
+	notifySocket   string // address of the service manager's socket; "": usher does not use it
+	notifyErr      error  // why NOTIFY_SOCKET cannot be used; only a warning, because it is no variable of usher
 
 	// otherForm is true for --install and --probe, even if their values are wrong.
 	otherForm bool
@@ -59,6 +61,7 @@ func parseOptions(args, env []string) (options, error) {
 	o.config.Command, o.config.Env = command, rest
 	r.checkVerbosity(o)
 	r.validate(&o.config)
+	o.notifySocket, o.config.Env, o.notifyErr = readNotifySocket(&o.config)
 	return o, r.errs.ErrorOrNil()
 }
 

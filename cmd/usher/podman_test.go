@@ -62,6 +62,37 @@ func TestReadmePod(t *testing.T) {
 	}
 }
 
+// With podman run --sdnotify=container, conmon makes a socket for the container, and sends
+// READY=1 to the service manager when usher has sent it. It does not forward other states.
+// The name of this test is short, because podman's runroot is in a directory of the test and
+// may have at most 50 characters.
+func TestPodmanNotify(t *testing.T) {
+	podman := needPodman(t)
+	t.Parallel()
+	root := newRootfs(t)
+	root.busybox()
+	root.copy(binary(t), "usher")
+	podman.run(t, root.tar(), "import", "--change", "ENV PATH=/bin", "-", "notify:1.0")
+
+	m := listening(t)
+	underSystemd := append(engine{"env", "NOTIFY_SOCKET=" + m.address}, podman...)
+	id := strings.TrimSpace(underSystemd.run(t, nil, "run", "--detach", "--sdnotify=container", "--network=none", "notify:1.0",
+		"/usher", "--ready", "test -e /ready", "--grace", "60s", "--", "sh", "-c", `echo "socket: $NOTIFY_SOCKET."; `+exitOnTERM(3)))
+	c := &container{t, podman, id}
+	c.logsOnFailure("notify")
+	m.expect("MAINPID=") // podman has started the container
+	c.stdout().expect("ready")
+	assertNotPrinted(t, m.soFar(), "READY=1")
+	podman.run(t, nil, "exec", id, "touch", "/ready")
+	m.expect("READY=1")
+	podman.run(t, nil, "stop", "--time=60", id)
+	assert.Equal(t, 3, c.exitCode())
+	stdout, stderr := c.logs()
+	assertPrinted(t, stdout, "socket: .\n")
+	assertNotPrinted(t, stderr, "service manager")
+	podman.run(t, nil, "rm", id)
+}
+
 // needPodman returns a podman that keeps all its files in a directory of the test. It skips
 // the test if podman cannot run an empty pod.
 func needPodman(t *testing.T) engine {

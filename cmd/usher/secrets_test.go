@@ -241,14 +241,15 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	}
 }
 
-// runWithSecrets runs usher until it exits, and checks that the log, the termination log
-// and stdout do not contain canary. It returns the exit status and the log. If during is
+// runWithSecrets runs usher until it exits, and checks that the log, the termination log,
+// the messages to the service manager and stdout do not contain canary. It returns the exit status and the log. If during is
 // not nil, it is called while usher runs.
 func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...string) (int, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "termination-log")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	l.env = append(l.env, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
+	manager := listening(t)
+	l.env = append(l.env, "NOTIFY_SOCKET="+manager.address, "PATH="+os.Getenv("PATH"), "PASSWORD="+canary, "USHER_UNRELATED="+canary)
 	if !slices.Contains(args, "--probe") {
 		args = append([]string{"--termination-log", file}, args...)
 	}
@@ -261,7 +262,9 @@ func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...str
 	message, err := os.ReadFile(file)
 	require.NoError(t, err)
 	log := strings.Join(r.stderr.all, "\n")
-	for _, printed := range []string{log, r.stdout.rest(), string(message)} {
+	eventually(t, func() bool { return manager.send("END=1") == nil }, func() string { return "the queue is full" })
+	manager.expect("END=1")
+	for _, printed := range []string{log, r.stdout.rest(), string(message), manager.text()} {
 		for _, line := range strings.Split(printed, "\n") {
 			assertNotPrinted(t, line, canary)
 		}

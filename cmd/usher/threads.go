@@ -28,7 +28,7 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 	if err := checkFileLimit(neededDescriptors(o)); err != nil {
 		return &spares{}, err
 	}
-	blocked := blockedAtOnce(&o.config, o.verbose)
+	blocked := blockedAtOnce(o)
 	if err := checkPids(blocked+otherThreads, runsCommands(&o.config)); err != nil {
 		return &spares{}, err
 	}
@@ -49,16 +49,20 @@ const (
 // blockedAtOnce returns how many goroutines may be in a system call at the same time once
 // the app runs. It counts the --wait targets too, because a system call of their probes may
 // still hang when the app has started.
-func blockedAtOnce(c *supervisor.Config, verbose bool) int {
+func blockedAtOnce(o *options) int {
+	c := &o.config
 	targets := allTargets(c)
 	n := 1 // one goroutine starts the app; after that, one reads /proc or writes the termination log
-	if verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
+	if o.verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
 		// A write to the log may block. If none of these conditions holds, usher prints
 		// nothing between the start of the app and its exit.
 		n++
 	}
 	if c.Readiness != nil {
 		n++ // one goroutine is in accept(2) or close(2) for --health; see threadless
+	}
+	if o.notifySocket != "" {
+		n++ // one goroutine sends to the service manager, and the path of the socket may hang
 	}
 	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
 		n += probes.MaxFileThreads
