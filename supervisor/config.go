@@ -28,12 +28,17 @@ type Config struct {
 	PostStop  []probes.Target // hooks, in order, before Run returns, also after a failure
 
 	DrainDelay time.Duration // the time for which the app keeps serving after the stop signal
-	// DrainIdle: after the drain hooks the app keeps serving until no client has been
-	// connected for this long; 0: the app is stopped after the hooks. A client is a TCP
-	// connection to a port on which any process in the network namespace was listening
-	// when the drain began, except the ports of IdleExcept.
-	DrainIdle  time.Duration
-	IdleExcept []uint16
+	// DrainIdle: after the drain hooks the app keeps serving until no client waits for an
+	// answer or for bytes, and none has moved a byte or opened a connection for this long;
+	// 0: the app is stopped after the hooks. A client is a TCP connection to a port on
+	// which a process of the container listened when the drain began. So a client that is
+	// connected and idle does not count.
+	DrainIdle time.Duration
+	// The connections to the ports of IdleExcept are not clients of the app, because this
+	// program itself listens there. IdleAccepted returns how many connections they have
+	// accepted; other goroutines call it. nil: none.
+	IdleExcept   []uint16
+	IdleAccepted func() int64
 
 	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal that usher received; NoSignal: none
 	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT

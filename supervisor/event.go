@@ -64,7 +64,10 @@ const (
 	DelayStarted                   // Took (Config.DrainDelay)
 	DelayFinished                  // Took
 	IdleStarted                    // Took (Config.DrainIdle)
-	IdleFinished                   // Took, Count (connections that are still open), Err (the reason, if it ended early)
+	IdlePortsUnknown               // DrainIdle counts the clients of all ports, because it is unknown on which ports the container listens: Err (the reason)
+	IdleBytesUnknown               // DrainIdle waits until no client is connected, because the kernel does not count the bytes of connections
+	IdleOpensUnknown               // DrainIdle misses short connections, because it is unknown how many connections were opened: Err (the reason)
+	IdleFinished                   // Took, Count (connections whose clients still wait), Active (other connections that have moved a byte within DrainIdle), Err (the reason, if it ended early)
 	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
@@ -90,6 +93,7 @@ type Event struct {
 	Took     time.Duration
 	PID      int
 	Count    int
+	Active   int
 	Exit     Exit
 	Limit    int64 // bytes; 0: none
 	Signal   syscall.Signal

@@ -45,11 +45,9 @@ type fake struct {
 	reusePIDs bool
 	scanTime  time.Duration // how long reading /proc takes
 
-	began     time.Time
-	clients   [][2]time.Duration // clients of port 80: when each connects and disconnects
-	closesAt  time.Duration      // when the app closes its listening socket; 0: never
-	noSockets bool               // sockets cannot be listed
-	oomKills  int                // how many processes the kernel has killed for lack of memory
+	began    time.Time
+	tcp      fakeTCP
+	oomKills int // how many processes the kernel has killed for lack of memory
 }
 
 // zombie is a status that wait has not returned yet: a process has exited or was stopped.
@@ -404,26 +402,6 @@ func (k *fake) appExited()                            {}
 func (k *fake) flushOutput()                          {}
 func (k *fake) outOfMemory() (int, int64)             { return k.oomKills, 64 << 20 }
 
-// sockets lists the app's listening sockets on port 80 (one for IPv4, one for IPv6) and
-// the clients of that port. It also lists two kinds of connections that must not count as
-// clients of the app: one to usher's own --health port, and an outgoing one.
-func (k *fake) sockets() ([]socket, error) {
-	if k.noSockets {
-		return nil, syscall.EPERM
-	}
-	at := time.Since(k.began)
-	all := []socket{{tcpListen, 8086}, {1, 8086}, {1, 43210}}
-	if k.closesAt == 0 || at < k.closesAt {
-		all = append(all, socket{tcpListen, 80}, socket{tcpListen, 80})
-	}
-	for _, c := range k.clients {
-		if c[0] <= at && at < c[1] {
-			all = append(all, socket{1, 80})
-		}
-	}
-	return all, nil
-}
-
 // eventLine returns the line of a trace for an event, or "" if traces omit the event.
 func eventLine(e Event) string {
 	name := ""
@@ -474,9 +452,15 @@ func eventLine(e Event) string {
 	case DelayFinished:
 		return "delay over"
 	case IdleStarted:
-		return fmt.Sprintf("wait until no client is connected for %v", e.Took)
+		return fmt.Sprintf("wait until the clients are idle for %v", e.Took)
+	case IdlePortsUnknown:
+		return fmt.Sprintf("the clients of all ports count: %v", e.Err)
+	case IdleBytesUnknown:
+		return "every connected client counts"
+	case IdleOpensUnknown:
+		return fmt.Sprintf("short connections do not count: %v", e.Err)
 	case IdleFinished:
-		return fmt.Sprintf("wait for clients over: %d connected, %s", e.Count, errText(e.Err))
+		return fmt.Sprintf("wait for clients over: %d owed, %d active, %s", e.Count, e.Active, errText(e.Err))
 	case Warned:
 		return "warning: " + e.Text
 	case StopSignalSent:

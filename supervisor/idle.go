@@ -2,134 +2,165 @@ package supervisor
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
 
-// socket is a TCP socket in usher's network namespace.
-type socket struct {
-	state uint8  // include/net/tcp_states.h
-	port  uint16 // the local port
-}
-
-// TCP states as the kernel numbers them (include/net/tcp_states.h).
 const (
-	tcpListen = 10
-	// busyStates are the states in which data may still have to be received or sent:
-	// ESTABLISHED, FIN_WAIT1, CLOSE_WAIT, LAST_ACK and CLOSING. In the other states the
-	// connection is not established yet, or the client has acknowledged all data.
-	busyStates = 1<<1 | 1<<4 | 1<<8 | 1<<9 | 1<<11
-)
-
-const (
-	// pollInterval is the usual pause between two counts of the connections. usher polls
-	// them, because notification of closed sockets needs CAP_NET_ADMIN. A connection that
-	// is opened and closed within a pause is not counted.
+	// pollInterval is the usual pause between two looks at the connections. usher polls
+	// them, because notification of closed sockets needs CAP_NET_ADMIN.
 	pollInterval = 100 * time.Millisecond
-	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause
-	// is the duration of that poll times pollPauseFactor, but at most the rest of
-	// DrainIdle.
+	// pollPauseFactor bounds the CPU time of polling. If a look took long, the next pause is
+	// the duration of that look times pollPauseFactor, but at most the rest of DrainIdle.
 	pollPauseFactor = 10
+	// ownersTime bounds the search for the processes that listen on a port.
+	ownersTime = 500 * time.Millisecond
 )
 
-// listeningPorts returns the ports with a listening socket, except those of IdleExcept.
-func (s *supervisor) listeningPorts(all []socket) []uint16 {
-	var ports []uint16
-	for _, k := range all {
-		if k.state == tcpListen && !slices.Contains(s.cfg.IdleExcept, k.port) && !slices.Contains(ports, k.port) {
-			ports = append(ports, k.port)
-		}
-	}
-	return ports
+// idleWatch looks at the connections from the beginning of the drain on, so that it knows
+// their state when the drain hooks have finished. All methods run in the loop.
+type idleWatch struct {
+	s       *supervisor
+	clients clients
+	began   time.Time // when waitIdle began; zero: not yet
+	looks   int       // how many looks have ended; with it a timer recognises that it is outdated
+	looking bool      // a look is in progress
+	isIdle  bool      // the last look showed that nothing has been under way for DrainIdle
+	err     error     // why the last look failed
+	stopped bool
+	warned  map[Kind]bool
 }
 
-// busyConnections counts the connections whose local port is one of ports and whose state
-// is one of busyStates.
-func busyConnections(all []socket, ports []uint16) int {
-	n := 0
-	for _, k := range all {
-		if busyStates&(1<<k.state) != 0 && slices.Contains(ports, k.port) {
-			n++
-		}
-	}
-	return n
-}
-
-// sockets lists the sockets in a goroutine, because listing many of them is slow.
-func (s *supervisor) sockets(ctx context.Context) ([]socket, error) {
-	var all []socket
-	j := s.loop.spawn(func() (err error) {
-		all, err = s.loop.sys.sockets()
-		return err
-	})
-	if err := s.loop.until(ctx, func() bool { return j.done || s.appExited() }); err != nil {
-		return nil, err
-	}
-	if !j.done {
-		return nil, errAppExited
-	}
-	return all, j.err
-}
-
-// portsAtDrainStart returns the listening ports when the drain begins, because later the
-// app may have closed its listening sockets and still have clients.
-func (s *supervisor) portsAtDrainStart(drainCtx context.Context) []uint16 {
+// watchConnections starts to look at the connections, and waits for the first look. It
+// finds the ports of the app, because later the app may have closed its listening
+// sockets and still have clients. It returns nil without DrainIdle.
+func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	if s.cfg.DrainIdle == 0 {
 		return nil
 	}
-	all, _ := s.sockets(drainCtx)
-	return s.listeningPorts(all)
+	w := &idleWatch{s: s, warned: map[Kind]bool{}}
+	w.clients.idleTime, w.clients.longest = s.cfg.DrainIdle, max(longestAnswer, s.budget.Drain)
+	w.look()
+	s.loop.until(drainCtx, func() bool { return !w.looking || s.appExited() })
+	return w
 }
 
-// waitIdle lets the app keep serving until no client has been connected to ports for
-// DrainIdle.
-func (s *supervisor) waitIdle(drainCtx context.Context, ports []uint16) {
-	if s.cfg.DrainIdle == 0 || drainCtx.Err() != nil || s.appExited() {
+// look looks at the connections in a goroutine, because listing many of them is slow. The
+// goroutine reads the number of accepted health checks last; clients.update says why.
+func (w *idleWatch) look() {
+	var (
+		n         network
+		owned     map[uint32]bool
+		accepted  int64
+		ownersErr error
+		first     = w.clients.ports == nil
+		began     = time.Now()
+	)
+	w.looking = true
+	w.s.loop.spawnThen(func() (err error) {
+		if n, err = w.s.loop.sys.network(); err != nil {
+			return err
+		}
+		if w.s.cfg.IdleAccepted != nil {
+			accepted = w.s.cfg.IdleAccepted()
+		}
+		if first {
+			ctx, cancel := context.WithTimeout(context.Background(), ownersTime)
+			defer cancel()
+			owned, ownersErr = w.s.loop.sys.socketInodes(ctx)
+		}
+		return nil
+	}, func(err error) {
+		w.looking = false
+		w.looks++
+		if w.err = err; err == nil && !w.stopped {
+			if first {
+				w.findPorts(n.sockets, owned, ownersErr)
+			}
+			w.evaluate(n, accepted)
+		}
+		w.lookLater(time.Since(began))
+	})
+}
+
+// findPorts finds the ports on which a process of the container listens. If a process's
+// descriptors cannot be read, that process may have any of the other listening sockets.
+func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
+	ports := []uint16{} // not nil, so that the ports are not searched again
+	others := false
+	for _, k := range all {
+		if k.state != tcpListen || slices.Contains(w.s.cfg.IdleExcept, k.port) || slices.Contains(ports, k.port) {
+			continue
+		}
+		if owned[k.inode] || err != nil {
+			ports = append(ports, k.port)
+		}
+		others = others || !owned[k.inode]
+	}
+	if w.clients.ports = ports; err != nil && others {
+		w.warn(Event{Kind: IdlePortsUnknown, Err: err})
+	}
+}
+
+func (w *idleWatch) evaluate(n network, accepted int64) {
+	now := time.Now()
+	w.clients.update(n, accepted, now)
+	if n.opensErr != nil {
+		w.warn(Event{Kind: IdleOpensUnknown, Err: n.opensErr})
+	}
+	if w.clients.uncounted {
+		w.warn(Event{Kind: IdleBytesUnknown})
+	}
+	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, now) <= 0
+}
+
+// warn emits an event unless an event of this kind has been emitted.
+func (w *idleWatch) warn(e Event) {
+	if !w.warned[e.Kind] {
+		w.warned[e.Kind] = true
+		w.s.emit(e)
+	}
+}
+
+// lookLater starts the next look after a pause.
+func (w *idleWatch) lookLater(took time.Duration) {
+	pause := max(pollInterval, pollPauseFactor*took)
+	if !w.began.IsZero() && w.clients.owed == 0 {
+		pause = min(pause, max(w.clients.rest(w.began, time.Now()), time.Millisecond))
+	}
+	looks := w.looks
+	w.s.loop.after(pause, func() {
+		if !w.stopped && !w.isIdle && !w.looking && w.looks == looks {
+			w.look()
+		}
+	})
+}
+
+// waitIdle lets the app keep serving until no client waits for an answer, and none has
+// moved a byte or opened a connection for DrainIdle.
+func (s *supervisor) waitIdle(drainCtx context.Context, w *idleWatch) {
+	if w == nil {
 		return
 	}
-	began := time.Now()
-	s.emit(Event{Kind: IdleStarted, Took: s.cfg.DrainIdle})
-	open, err := 0, errPollAgain
-	for since := began; err == errPollAgain; {
-		polled := time.Now()
-		all, failed := s.sockets(drainCtx)
-		if drainCtx.Err() != nil || s.appExited() {
-			err = failed
-			break
-		}
-		if failed != nil {
-			s.warn(cannotCount + failed.Error())
-			return
-		}
-		if ports == nil { // portsAtDrainStart failed or found none
-			ports = s.listeningPorts(all)
-		}
-		if open = busyConnections(all, ports); open > 0 {
-			since = time.Now()
-		}
-		pause := max(pollInterval, pollPauseFactor*time.Since(polled))
-		err = s.untilNextPoll(drainCtx, min(pause, s.cfg.DrainIdle-time.Since(since)))
+	defer func() { w.stopped = true }()
+	if drainCtx.Err() != nil || s.appExited() {
+		return
 	}
-	s.emit(Event{Kind: IdleFinished, Took: time.Since(began), Count: open, Err: err})
+	w.began = time.Now()
+	s.emit(Event{Kind: IdleStarted, Took: s.cfg.DrainIdle})
+	if !w.looking {
+		w.look()
+	}
+	err := s.loop.until(drainCtx, func() bool { return w.isIdle || s.appExited() || w.err != nil && !w.looking })
+	switch {
+	case err == nil && s.appExited():
+		err = errAppExited
+	case err == nil && w.err != nil:
+		s.warn(fmt.Sprint(cannotCount, w.err))
+		return
+	}
+	s.emit(Event{Kind: IdleFinished, Took: time.Since(w.began), Count: w.clients.owed, Active: w.clients.active, Err: err})
 }
 
 const cannotCount = "--drain-idle: connections cannot be counted here, and are not waited for: "
-
-// errPollAgain is the cause of pauseCtx when a pause between two polls is over.
-var errPollAgain = errors.New("time to poll again")
-
-// untilNextPoll waits for the pause and then returns errPollAgain. If the pause is 0 or
-// negative, DrainIdle has passed, and untilNextPoll returns nil. It returns another error
-// if the app has exited or drainCtx has ended.
-func (s *supervisor) untilNextPoll(drainCtx context.Context, pause time.Duration) error {
-	if pause <= 0 {
-		return nil
-	}
-	pauseCtx, cancel := context.WithTimeoutCause(drainCtx, pause, errPollAgain)
-	defer cancel()
-	if err := s.loop.until(pauseCtx, s.appExited); err != nil {
-		return err
-	}
-	return errAppExited
-}

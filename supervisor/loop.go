@@ -285,9 +285,14 @@ func (j *job) hasEnded() bool { return j.done }
 // spawn runs f in a goroutine, and returns its job at once.
 func (l *loop) spawn(f func() error) *job {
 	j := &job{}
+	l.spawnThen(f, func(err error) { j.done, j.err = true, err })
+	return j
+}
+
+// spawnThen runs f in a goroutine, and then runs the function then in the loop.
+func (l *loop) spawnThen(f func() error, then func(error)) {
 	go func() {
 		err := f()
-		l.post(func() { j.done, j.err = true, err })
+		l.post(func() { then(err) })
 	}()
-	return j
 }

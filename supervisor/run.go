@@ -173,7 +173,7 @@ func (s *supervisor) emitStartupWarnings() {
 		s.warn("usher is not PID 1, and /proc does not show its PID namespace: at the deadline it can kill only the app's process group")
 	}
 	if s.cfg.DrainIdle > 0 {
-		if _, err := s.loop.sys.sockets(); err != nil {
+		if _, err := s.loop.sys.network(); err != nil {
 			s.warn(cannotCount + err.Error())
 		}
 	}

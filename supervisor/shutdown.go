@@ -48,7 +48,7 @@ func (s *supervisor) limit(ctx context.Context, d time.Duration) (context.Contex
 }
 
 // drain lets the app keep serving for DrainDelay, then while the drain hooks run, and
-// then until no client has been connected for DrainIdle.
+// then until its clients have been idle for DrainIdle.
 func (s *supervisor) drain(ctx context.Context) {
 	if s.cfg.DrainDelay == 0 && len(s.cfg.Drain) == 0 && s.cfg.DrainIdle == 0 {
 		return
@@ -64,7 +64,7 @@ func (s *supervisor) drain(ctx context.Context) {
 		s.loop.onSignal(sig)
 	}
 
-	ports := s.portsAtDrainStart(drainCtx)
+	watch := s.watchConnections(drainCtx)
 	s.delay(drainCtx)
 	for i := range s.cfg.Drain {
 		if drainCtx.Err() != nil || s.appExited() {
@@ -73,7 +73,7 @@ func (s *supervisor) drain(ctx context.Context) {
 		}
 		s.runHook(drainCtx, &s.cfg.Drain[i])
 	}
-	s.waitIdle(drainCtx, ports)
+	s.waitIdle(drainCtx, watch)
 }
 
 func (s *supervisor) delay(drainCtx context.Context) {

@@ -2,42 +2,45 @@ package supervisor
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// sockets lists the TCP sockets of the network namespace by sock_diag(7), which works
-// without /proc and for every user. If sock_diag fails, sockets reads /proc/net/tcp,
+// network lists the TCP sockets of the network namespace by sock_diag(7), which works
+// without /proc and for every user. If sock_diag fails, network reads /proc/net/tcp,
 // because sandboxes such as gVisor may not implement sock_diag.
-func (s *linux) sockets() ([]socket, error) {
+func (s *linux) network() (n network, err error) {
 	defer s.reads.take()()
-	var all []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		some, err := dumpTCP(family)
-		if err != nil {
-			all, missing := readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6")
-			if missing != nil {
-				return nil, fmt.Errorf("sock_diag: %w; %w", err, missing)
+		some, failed := dumpTCP(family)
+		if failed != nil {
+			if n.sockets, err = readProcNetTCP("/proc/net/tcp", "/proc/net/tcp6"); err != nil {
+				return n, fmt.Errorf("sock_diag: %w; %w", failed, err)
 			}
-			return all, nil
+			break
 		}
-		all = append(all, some...)
+		n.sockets = append(n.sockets, some...)
 	}
-	return all, nil
+	n.opens, n.opensErr = passiveOpens("/proc/net/snmp")
+	return n, nil
 }
 
 const (
 	diagTimeout = 100_000 // µs; the kernel usually replies at once
-	// The size of inet_diag_req_v2, and of the part of inet_diag_msg that parseDump reads.
-	diagRequestSize, diagMessageSize = 56, 6
+	// The size of inet_diag_req_v2 and of inet_diag_msg.
+	diagRequestSize, diagMessageSize = 56, 72
 )
 
 // dumpTCP lists the sockets of an address family by sock_diag(7).
@@ -56,8 +59,8 @@ func dumpTCP(family uint8) ([]socket, error) {
 	binary.NativeEndian.PutUint16(request[4:], unix.SOCK_DIAG_BY_FAMILY)
 	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	body := request[unix.SizeofNlMsghdr:]
-	body[0], body[1] = family, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(body[4:], busyStates|1<<tcpListen)
+	body[0], body[1], body[2] = family, unix.IPPROTO_TCP, 1<<(diagInfo-1)
+	binary.NativeEndian.PutUint32(body[4:], openStates|closingStates|1<<tcpListen)
 	if _, err := syscall.Write(fd, request); err != nil {
 		return nil, err
 	}
@@ -100,11 +103,153 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 			}
 			return all, true, nil
 		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagMessageSize:
-			all = append(all, socket{state: body[1], port: binary.BigEndian.Uint16(body[4:])})
+			all = append(all, parseSocket(body))
 		}
 		b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 	}
 	return all, false, nil
+}
+
+// diagInfo is the type of the attribute that holds a tcp_info (INET_DIAG_INFO).
+const diagInfo = 2
+
+// parseSocket parses an inet_diag_msg and the attributes that follow it
+// (linux/inet_diag.h).
+func parseSocket(b []byte) socket {
+	u32 := binary.NativeEndian.Uint32
+	k := socket{
+		state: b[1], port: binary.BigEndian.Uint16(b[4:]), inode: u32(b[68:]),
+		cookie: uint64(u32(b[44:])) | uint64(u32(b[48:]))<<32,
+		unread: u32(b[56:]), unsent: u32(b[60:]),
+	}
+	for b = b[diagMessageSize:]; len(b) >= unix.SizeofNlAttr; {
+		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if size < unix.SizeofNlAttr || size > len(b) {
+			break
+		}
+		if kind == diagInfo {
+			k.parseInfo(b[unix.SizeofNlAttr:size])
+		}
+		b = b[min(len(b), (size+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
+	}
+	k.ignoreFIN()
+	return k
+}
+
+// parseInfo parses a tcp_info (linux/tcp.h). Its size depends on the kernel, which only
+// adds fields at the end.
+func (k *socket) parseInfo(b []byte) {
+	var info unix.TCPInfo
+	has := func(offset uintptr, size int) bool { return len(b) >= int(offset)+size }
+	if !has(unsafe.Offsetof(info.Bytes_received), 8) { // before Linux 4.1
+		return
+	}
+	u32 := func(offset uintptr) uint32 { return binary.NativeEndian.Uint32(b[offset:]) }
+	u64 := func(offset uintptr) uint64 { return binary.NativeEndian.Uint64(b[offset:]) }
+	k.counted = true
+	k.lastSent = time.Duration(u32(unsafe.Offsetof(info.Last_data_sent))) * time.Millisecond
+	k.lastRecv = time.Duration(u32(unsafe.Offsetof(info.Last_data_recv))) * time.Millisecond
+	k.received = u64(unsafe.Offsetof(info.Bytes_received))
+	k.sent = u64(unsafe.Offsetof(info.Bytes_acked))
+	if has(unsafe.Offsetof(info.Data_segs_out), 4) { // from Linux 4.6 on
+		k.acks = u32(unsafe.Offsetof(info.Segs_out)) - u32(unsafe.Offsetof(info.Data_segs_out))
+	}
+	if has(unsafe.Offsetof(info.Bytes_retrans), 8) { // from Linux 4.19 on
+		k.sent = u64(unsafe.Offsetof(info.Bytes_sent)) - u64(unsafe.Offsetof(info.Bytes_retrans))
+	}
+}
+
+// ignoreFIN corrects the numbers of a connection that one side has closed, because the
+// kernel counts the FIN of each side as a byte.
+func (k *socket) ignoreFIN() {
+	switch k.state {
+	case tcpCloseWait, tcpLastAck, tcpClosing:
+		k.unread -= min(k.unread, 1)
+		k.received -= min(k.received, 1)
+	}
+	if closingStates&(1<<k.state) != 0 {
+		k.unsent -= min(k.unsent, 1)
+	}
+}
+
+// passiveOpens returns how many TCP connections clients have opened in the network
+// namespace. A file in the format of /proc/net/snmp has two lines for each protocol: the
+// names of the counters, and their values (RFC 4022 calls this one tcpPassiveOpens).
+func passiveOpens(file string) (int64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != "Tcp:" {
+			continue
+		}
+		i := slices.Index(names, "PassiveOpens")
+		if i < 0 {
+			names = fields
+			continue
+		}
+		if i < len(fields) {
+			return strconv.ParseInt(fields[i], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no Tcp PassiveOpens", file)
+}
+
+// socketInodes reads the links in /proc/PID/fd (proc(5)). The links of a process can be
+// read only by its own user, or with CAP_SYS_PTRACE.
+func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
+	list := s.listProcesses(ctx)
+	procs, ok := list()
+	defer s.reads.take()()
+	if !ok {
+		if ctx.Err() != nil {
+			return nil, errScanTimeout
+		}
+		return nil, errors.New("/proc does not show the processes of the container")
+	}
+	all := map[uint32]bool{}
+	var unreadable error
+	for _, pid := range append([]int{os.Getpid()}, pidsOf(procs)...) {
+		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+		f, err := os.Open(dir)
+		if errors.Is(err, os.ErrNotExist) { // it has exited
+			continue
+		}
+		var names []string
+		if err == nil {
+			names, err = f.Readdirnames(-1)
+			f.Close()
+		}
+		for _, name := range names {
+			if ctx.Err() != nil {
+				return nil, errScanTimeout
+			}
+			link, failed := os.Readlink(dir + "/" + name)
+			inode, isSocket := strings.CutPrefix(link, "socket:[")
+			if n, invalid := strconv.ParseUint(strings.TrimSuffix(inode, "]"), 10, 32); isSocket && invalid == nil {
+				all[uint32(n)] = true
+			}
+			if errors.Is(failed, os.ErrPermission) {
+				err = failed
+			}
+		}
+		if err != nil && unreadable == nil {
+			unreadable = err
+		}
+	}
+	return all, unreadable
+}
+
+var errScanTimeout = errors.New("reading /proc took too long")
+
+func pidsOf(procs []proc) (pids []int) {
+	for _, p := range procs {
+		pids = append(pids, p.pid)
+	}
+	return pids
 }
 
 // readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a
@@ -134,7 +279,8 @@ func readProcNetTCP(files ...string) ([]socket, error) {
 }
 
 // parseProcNetTCP parses one line for each socket. The first fields of a line are the
-// socket's number, its local address, its remote address and its state.
+// socket's number, its local address, its remote address, its state, its queues, two fields
+// for timers, the user, the timeouts and the inode.
 func parseProcNetTCP(r io.Reader) (all []socket, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -148,7 +294,11 @@ func parseProcNetTCP(r io.Reader) (all []socket, err error) {
 		if err1 != nil || err2 != nil {
 			return nil, errors.New("invalid line")
 		}
-		all = append(all, socket{state: uint8(state), port: uint16(port)})
+		var inode uint64
+		if len(fields) > 9 {
+			inode, _ = strconv.ParseUint(fields[9], 10, 32)
+		}
+		all = append(all, socket{state: uint8(state), port: uint16(port), inode: uint32(inode)})
 	}
 	return all, lines.Err()
 }

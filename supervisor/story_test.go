@@ -38,7 +38,7 @@ var update = flag.Bool("update", false, "write the current traces to the stories
 //	events     one line for each event: the time, and a signal or another event
 //	trace      the result: phases, events, and system calls (indented)
 //
-// The lines that a section may have are defined by setMachine (machine), clauses
+// The lines that a section may have are defined by setMachine and setTCP (machine), clauses
 // (processes), readTarget (targets) and schedule.add (events).
 type story map[string]string
 
@@ -142,6 +142,9 @@ func (s story) inFakeTime(t *testing.T) string {
 		if text := eventLine(e); text != "" {
 			tr.line("%s", text)
 		}
+	}
+	if c.Readiness != nil {
+		c.IdleAccepted = k.accepted
 	}
 	require.NoError(t, c.Validate())
 
@@ -372,7 +375,7 @@ func duration(t *testing.T, text string) time.Duration {
 // setMachine applies a line of the section "machine".
 func setMachine(t *testing.T, k *fake, line string) {
 	t.Helper()
-	var a, b string
+	var a string
 	switch {
 	case line == "not PID 1":
 		k.notPID1 = true
@@ -383,14 +386,9 @@ func setMachine(t *testing.T, k *fake, line string) {
 	case scan(line, "%s processes are killed for lack of memory", &a):
 		_, err := fmt.Sscan(a, &k.oomKills)
 		require.NoError(t, err)
-	case line == "sockets cannot be listed":
-		k.noSockets = true
+	case setTCP(t, &k.tcp, line):
 	case scan(line, "reading /proc takes %s", &a):
 		k.scanTime = duration(t, a)
-	case scan(line, "the app closes port 80 at %s", &a):
-		k.closesAt = duration(t, a)
-	case scan(line, "a client is connected from %s to %s", &a, &b):
-		k.clients = append(k.clients, [2]time.Duration{duration(t, a), duration(t, b)})
 	default:
 		t.Fatalf("unknown condition of the machine: %q", line)
 	}

@@ -44,9 +44,14 @@ type kernel interface {
 	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
 	// seesAll reports whether usher can find every process that it may have to stop.
 	becomeSubreaper() (pid1, seesAll bool)
-	// sockets lists the TCP sockets of the network namespace that listen or are
-	// connected. Listing many sockets is slow, so the loop calls it in a goroutine.
-	sockets() ([]socket, error)
+	// network lists the TCP sockets of the network namespace that listen or are connected,
+	// and then reads how many connections clients have opened. Listing many sockets is
+	// slow, so the loop calls it in a goroutine.
+	network() (network, error)
+	// socketInodes returns the inodes of the sockets that usher and the processes of
+	// listProcesses have. It returns an error too if it cannot read the descriptors of all of
+	// them, or if ctx ends first. It reads files, so the loop calls it in a goroutine.
+	socketInodes(ctx context.Context) (map[uint32]bool, error)
 	// outOfMemory returns how many processes of the container the kernel has killed for
 	// lack of memory since the app was started, and the container's limit in bytes; 0:
 	// no limit. It reads files, so the loop calls it in a goroutine.

@@ -120,10 +120,10 @@ var flags = []flagRow{
 		help: "hook, run in order while the app still serves"},
 	{name: "drain-idle", arg: "D", section: afterStop, traits: needsGrace | needsApp | actsAfter, field: "DrainIdle",
 		set:  setDuration(func(c *supervisor.Config) *time.Duration { return &c.DrainIdle }),
-		help: "after the hooks, the app keeps serving until no client has been connected (TCP) for this long",
+		help: "after the hooks, the app keeps serving until no request is open and no client has been active for this long",
 		more: "It lasts at most until the end of the drain's share of `--grace`. " +
-			"A client is a connection to a port on which a process in the container's network namespace was listening when the drain started; the containers of a pod share that namespace. The port of `--health` does not count. " +
-			"Idle connections count, and so do connections that the client has closed and the app has not. Connections are counted ten times a second, so shorter ones may be missed."},
+			"A request is open until the client has received the whole answer. A client is active if it sends or receives a byte, or opens a connection. " +
+			"Connections that are only kept open do not count. The section IDLE CLIENTS says how usher sees that, which clients count, and which time to choose."},
 	{name: "stop-signal", arg: "SIG", section: afterStop, traits: needsApp | actsAfter, field: "StopSignal",
 		set:  setStopSignal,
 		help: "the signal that stops the app; default: the stop signal that usher received; `none`: no signal",

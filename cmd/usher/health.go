@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-init/usher/supervisor"
@@ -24,6 +25,7 @@ import (
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
+	accepted atomic.Int64 // how many connections have been accepted
 
 	mu      sync.Mutex
 	silent  []*healthConn // the connections that have not sent a complete request, oldest first
@@ -92,6 +94,7 @@ func (h *health) serve() {
 			<-time.After(acceptRetryPause)
 			continue
 		}
+		h.accepted.Add(1)
 		_ = conn.SetDeadline(time.Now().Add(requestTimeout))
 		c := &healthConn{Conn: newThreadless(conn)}
 		h.mu.Lock()

@@ -108,9 +108,12 @@ var logRows = []logRow{
 	{kind: supervisor.StartupFailed, level: levelError, event: "startup_failed", text: "{phase}: {error}"},
 	{kind: supervisor.DelayStarted, level: levelInfo, event: "drain_delay_started", text: "{phase}: {app} keeps serving for {limit_seconds}"},
 	{kind: supervisor.DelayFinished, level: levelDebug, event: "drain_delay_finished", text: "{phase}: delay finished after {seconds}"},
-	{kind: supervisor.IdleStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no client has been connected for {limit_seconds}"},
-	{kind: supervisor.IdleFinished, when: connectionsOpen, level: levelWarning, event: "drain_not_idle", text: "{phase}: {count connection} still open after {seconds}: {error}"},
-	{kind: supervisor.IdleFinished, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle connections after {seconds}: {error}"},
+	{kind: supervisor.IdlePortsUnknown, level: levelWarning, event: "drain_ports_unknown", text: "{phase}: waiting for the clients of all ports, because the ports of {app} are unknown: {error}", hint: portsHint},
+	{kind: supervisor.IdleBytesUnknown, level: levelWarning, event: "drain_bytes_unknown", text: "{phase}: waiting until no client is connected, because the kernel does not count the bytes of connections"},
+	{kind: supervisor.IdleOpensUnknown, level: levelWarning, event: "drain_connections_unknown", text: "{phase}: connections shorter than 0.1s are not noticed: {error}"},
+	{kind: supervisor.IdleStarted, level: levelInfo, event: "drain_idle_started", text: "{phase}: {app} keeps serving until no request is open and no client has been active for {limit_seconds}"},
+	{kind: supervisor.IdleFinished, when: notIdle, level: levelWarning, event: "drain_not_idle", text: "{phase}: not idle after {seconds}, {count connection} waiting for an answer, {active} more active: {error}"},
+	{kind: supervisor.IdleFinished, when: failed, level: levelInfo, event: "drain_idle_finished", text: "{phase}: stopped waiting for idle clients after {seconds}: {error}"},
 	{kind: supervisor.IdleFinished, level: levelInfo, event: "drain_idle_finished", text: "{phase}: idle after {seconds}"},
 	{kind: supervisor.DrainSkipped, level: levelInfo, event: "drain_skipped", text: "{phase}: received {signal}, skipping the rest of the drain"},
 	{kind: supervisor.StopSignalSent, when: noSignal, level: levelInfo, event: "stop_without_signal", text: "{phase}: waiting for {app} to exit (--stop-signal none)"},
@@ -155,16 +158,16 @@ var logRows = []logRow{
 }
 
 // These functions are conditions of rows: values of logRow.when.
-func failed(e *supervisor.Event) bool          { return e.Err != nil }
-func killed(e *supervisor.Event) bool          { return e.Exit.Signal != 0 }
-func hasLimit(e *supervisor.Event) bool        { return e.Took > 0 }
-func connectionsOpen(e *supervisor.Event) bool { return e.Err != nil && e.Count > 0 }
-func countUnknown(e *supervisor.Event) bool    { return e.Count < 0 }
-func noSignal(e *supervisor.Event) bool        { return e.Signal == supervisor.NoSignal }
-func rewritten(e *supervisor.Event) bool       { return e.Sent != e.Signal }
-func inStart(e *supervisor.Event) bool         { return e.Phase == supervisor.Start }
-func inDrain(e *supervisor.Event) bool         { return e.Phase == supervisor.Drain }
-func targetsPending(e *supervisor.Event) bool  { return errors.As(e.Err, new(*probes.PendingError)) }
+func failed(e *supervisor.Event) bool         { return e.Err != nil }
+func killed(e *supervisor.Event) bool         { return e.Exit.Signal != 0 }
+func hasLimit(e *supervisor.Event) bool       { return e.Took > 0 }
+func notIdle(e *supervisor.Event) bool        { return e.Err != nil && e.Count+e.Active > 0 }
+func countUnknown(e *supervisor.Event) bool   { return e.Count < 0 }
+func noSignal(e *supervisor.Event) bool       { return e.Signal == supervisor.NoSignal }
+func rewritten(e *supervisor.Event) bool      { return e.Sent != e.Signal }
+func inStart(e *supervisor.Event) bool        { return e.Phase == supervisor.Start }
+func inDrain(e *supervisor.Event) bool        { return e.Phase == supervisor.Drain }
+func targetsPending(e *supervisor.Event) bool { return errors.As(e.Err, new(*probes.PendingError)) }
 func interrupted(e *supervisor.Event) bool {
 	return errors.As(e.Err, new(*supervisor.InterruptedError))
 }
@@ -212,6 +215,15 @@ func signalHint(_ *logger, e *supervisor.Event) string {
 	return ""
 }
 
+// portsHint explains EACCES. Without CAP_SYS_PTRACE, the files in /proc/PID/fd can be read
+// only for processes with the same user ID (proc(5)).
+func portsHint(_ *logger, e *supervisor.Event) string {
+	if errors.Is(e.Err, syscall.EACCES) {
+		return "a process runs as another user: usher needs CAP_SYS_PTRACE"
+	}
+	return ""
+}
+
 func stopOnHint(_ *logger, e *supervisor.Event) string {
 	return "if it is meant to stop the container, give --stop-on " + strings.TrimPrefix(signals.Name(e.Signal), "SIG")
 }
@@ -252,6 +264,7 @@ var logFields = []field{
 	{"seconds", "how long it took, or has taken so far", func(_ *logger, e *supervisor.Event) any { return e.Took }},
 	{"limit_seconds", "the time limit, or the delay", func(_ *logger, e *supervisor.Event) any { return e.Took }},
 	{"count", "the number of targets, connections, processes, signals or lines", func(_ *logger, e *supervisor.Event) any { return countOf(e) }},
+	{"active", "the number of connections whose clients wait for nothing, but have been active within the time of --drain-idle", func(_ *logger, e *supervisor.Event) any { return e.Active }},
 	{"processes", "the names of the processes, without duplicates, at most 10", func(_ *logger, e *supervisor.Event) any { return newProcessNames(e.Names) }},
 	{"pending", "the targets that are not ready: an object with target, attempts and error for each", func(_ *logger, e *supervisor.Event) any { return e.Pending }},
 	{"limit_bytes", "the container's memory limit, if it has one", func(_ *logger, e *supervisor.Event) any {

@@ -261,7 +261,7 @@ func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 		for name, value := range record {
 			kind := "string"
 			switch {
-			case strings.HasSuffix(name, "seconds"), strings.HasSuffix(name, "exit_code"), name == "pid", name == "limit_bytes", name == "count", name == "attempts":
+			case strings.HasSuffix(name, "seconds"), strings.HasSuffix(name, "exit_code"), name == "pid", name == "limit_bytes", name == "count", name == "active", name == "attempts":
 				kind = "float64" // a number
 			case name == "processes", name == "pending":
 				kind = "[]interface {}"

@@ -93,6 +93,7 @@ func usher(args, env []string, stdout io.Writer) int {
 			log.usageErrors(err)
 			return supervisor.CodeFault
 		}
+		o.config.IdleAccepted = h.accepted.Load
 		go h.serve()
 		log.log(supervisor.Event{Kind: healthListening, Text: o.health})
 	}

@@ -186,7 +186,7 @@ func (p *planner) shutdown() {
 		p.row(step(t.Timeout), "drain: hook %s, %s", t.Name, p.formatHookLimit(&t, left))
 	}
 	if left := p.budget.Drain - at; p.DrainIdle > 0 {
-		p.row(step(0), "drain-idle: %s keeps serving until no client has been connected for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
+		p.row(step(0), "drain-idle: %s keeps serving until no request is open and no client has been active for %s, %s at most", p.app, formatDuration(p.DrainIdle), formatDuration(left))
 	}
 	p.row(formatDuration(at), "stop: %s, which has at least %s to exit", p.stopSignal(), formatDuration(p.budget.Reserve))
 	if p.StopSignal == supervisor.NoSignal {

@@ -1,9 +1,9 @@
-A SIGINT ends --drain-idle although a client is connected.
+A SIGINT ends --drain-idle although a request is not answered.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client is connected from 9s to 99s
+a client connects at 9s, sends a request at 9s, is answered at 20s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
@@ -18,9 +18,9 @@ leave: exits 0 after 1s
      10s drain
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
+     11s wait until the clients are idle for 2s
      12s the rest of the drain is skipped
-     12s wait for clients over: 1 connected, SIGINT skipped the drain
+     12s wait for clients over: 1 owed, 0 active, SIGINT skipped the drain
      12s stop
      12s   kill app SIGTERM
      14s app exited 0

@@ -1,10 +1,10 @@
-Two clients stay connected. --drain-idle ends when the drain's share of --grace is used up.
+Two requests are not answered. --drain-idle ends when the drain's share of --grace is used up.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client is connected from 9s to 99s
-a client is connected from 9s to 99s
+a client connects at 9s, sends a request at 9s
+a client connects at 9s, sends a request at 9s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
@@ -18,8 +18,8 @@ leave: exits 0 after 1s
      10s drain
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
-     25s wait for clients over: 2 connected, its share of --grace is used up
+     11s wait until the clients are idle for 2s
+     25s wait for clients over: 2 owed, 0 active, its share of --grace is used up
      25s stop
      25s   kill app SIGTERM
      27s app exited 0

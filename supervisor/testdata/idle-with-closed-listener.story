@@ -4,7 +4,7 @@ client.
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client is connected from 9s to 14s
+a client connects at 9s, sends a request at 9s, is answered at 14s
 the app closes port 80 at 10.5s
 -- processes --
 app: on a stop signal exits 0 after 2s
@@ -19,11 +19,11 @@ leave: exits 0 after 1s
      10s drain
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
-   15.9s wait for clients over: 0 connected, ok
-   15.9s stop
-   15.9s   kill app SIGTERM
-   17.9s app exited 0
-   17.9s exit
-   17.9s shutdown took 7.9s: drain 5.9s, stop 2s, leftovers 0s, post-stop 0s
-   17.9s exit code 0: stopped by SIGTERM
+     11s wait until the clients are idle for 2s
+     16s wait for clients over: 0 owed, 0 active, ok
+     16s stop
+     16s   kill app SIGTERM
+     18s app exited 0
+     18s exit
+     18s shutdown took 8s: drain 6s, stop 2s, leftovers 0s, post-stop 0s
+     18s exit code 0: stopped by SIGTERM

@@ -3,7 +3,7 @@ With --drain-idle and no client the app is stopped 2s after the drain hooks.
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client is connected from 1s to 9s
+a client connects at 1s, sends a request at 1s, is answered at 1s, disconnects at 9s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
@@ -17,8 +17,8 @@ leave: exits 0 after 1s
      10s drain
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
-     13s wait for clients over: 0 connected, ok
+     11s wait until the clients are idle for 2s
+     13s wait for clients over: 0 owed, 0 active, ok
      13s stop
      13s   kill app SIGTERM
      15s app exited 0

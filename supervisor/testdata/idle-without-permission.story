@@ -19,7 +19,7 @@ leave: exits 0 after 1s
      10s drain
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
+     11s wait until the clients are idle for 2s
      11s warning: --drain-idle: connections cannot be counted here, and are not waited for: operation not permitted
      11s stop
      11s   kill app SIGTERM

@@ -1,11 +1,11 @@
-With --drain-idle 2s the app is stopped 2s after the last client has disconnected.
+The kernel does not count the bytes of connections, as in gVisor. Every connected client
+counts, and usher warns.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
 -- machine --
-a client is connected from 9s to 12.34s
-a client is connected from 11s to 13s
-a client is connected from 13.5s to 14s
+the kernel does not count the bytes of connections
+a client connects at 1s, disconnects at 14s
 -- processes --
 app: on a stop signal exits 0 after 2s
 leave: exits 0 after 1s
@@ -17,10 +17,11 @@ leave: exits 0 after 1s
       0s run
      10s received SIGTERM
      10s drain
+     10s every connected client counts
      10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
      11s hook leave finished: ok
-     11s wait until no client is connected for 2s
-   15.9s wait for clients over: 0 connected, ok
+     11s wait until the clients are idle for 2s
+   15.9s wait for clients over: 0 owed, 0 active, ok
    15.9s stop
    15.9s   kill app SIGTERM
    17.9s app exited 0

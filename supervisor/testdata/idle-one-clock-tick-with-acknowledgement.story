@@ -1,0 +1,28 @@
+An answer and the next request are moved within the same tick of the kernel's clock during the
+drain. The kernel has acknowledged the request without an answer, so usher waits for it.
+
+-- usher --
+usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
+-- machine --
+a client connects at 1s, is answered at 11.05s, sends a request at 11.05s, gets an acknowledgement without data at 11.09s, is answered at 15s, stays connected
+-- processes --
+app: on a stop signal exits 0 after 2s
+leave: exits 0 after 1s
+-- events --
+10s TERM
+-- trace --
+      0s start
+      0s   fork app
+      0s run
+     10s received SIGTERM
+     10s drain
+     10s   fork leave REASON=signal SIGNAL=SIGTERM APP_PID=2 TIME_LEFT=10
+     11s hook leave finished: ok
+     11s wait until the clients are idle for 2s
+     17s wait for clients over: 0 owed, 0 active, ok
+     17s stop
+     17s   kill app SIGTERM
+     19s app exited 0
+     19s exit
+     19s shutdown took 9s: drain 7s, stop 2s, leftovers 0s, post-stop 0s
+     19s exit code 0: stopped by SIGTERM
