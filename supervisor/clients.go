@@ -29,6 +29,7 @@ type socket struct {
 	counted            bool
 	received, sent     uint64        // bytes, without retransmissions
 	lastRecv, lastSent time.Duration // since the last byte was received or sent, else since the connection was opened; in steps of the kernel's clock tick
+	lastAck            time.Duration // since the client last acknowledged bytes, or sent bytes that did
 	acks               uint32        // segments without data that the kernel has sent
 }
 
@@ -213,7 +214,8 @@ func (c *connection) update(k *socket, now time.Time) {
 	}
 	// All data is acknowledged after ackTime. If that took no segment without data since
 	// the look before, the app has sent data after it had received the last byte.
-	if c.exchange == unclearTick && int64(c.acks) == c.acksBefore && k.lastRecv > ackTime {
+	acknowledgedWithData := int64(c.acks) == c.acksBefore && k.lastRecv > ackTime
+	if c.exchange == unclearTick && (acknowledgedWithData || k.lastAck < k.lastRecv) {
 		c.exchange = answered
 	}
 }
@@ -224,13 +226,16 @@ func (c *connection) record(k *socket, now time.Time) {
 
 // compareTimes sets exchange if both sides have moved bytes. tail is the number of bytes
 // that were received. If the times are equal, a fast app has probably answered a request,
-// but the next request may also have followed an answer at once.
+// but the next request may also have followed an answer at once. Such a request also
+// acknowledges the answer. So if the client has acknowledged something later, without
+// sending bytes, that was the answer.
 func (c *connection) compareTimes(k *socket, tail uint64) {
 	c.exchange, c.tail = answered, tail
-	if k.lastRecv == k.lastSent {
-		c.exchange = unclearTick
-	} else if k.lastRecv < k.lastSent {
+	switch {
+	case k.lastRecv < k.lastSent:
 		c.receivedLast()
+	case k.lastRecv == k.lastSent && k.lastAck >= k.lastRecv:
+		c.exchange = unclearTick
 	}
 }
 

@@ -36,6 +36,7 @@ type fakeClient struct {
 	readsAll time.Duration // until then the client has not read all of the last answer
 	halfAt   time.Duration // when the client shuts down its side; 0: never
 	bareAck  time.Duration // when the kernel acknowledges a request without an answer
+	ackAt    time.Duration // when the client acknowledges an answer later than at once
 }
 
 type fakeBytes struct {
@@ -116,6 +117,8 @@ func readClient(t *testing.T, line string) fakeClient {
 			c.readsAll = duration(t, a)
 		case scan(clause, "shuts down its side at %s", &a):
 			c.halfAt = duration(t, a)
+		case scan(clause, "acknowledges the answer at %s", &a):
+			c.ackAt = duration(t, a)
 		case scan(clause, "gets an acknowledgement without data at %s", &a):
 			c.bareAck = duration(t, a)
 		default:
@@ -142,6 +145,10 @@ func (c *fakeClient) socket(at time.Duration, cookie uint64) socket {
 	s := socket{state: tcpEstablished, port: c.port, inode: 1, cookie: cookie, counted: true}
 	s.received, s.lastRecv = sumAt(c.sends, at, c.opens)
 	s.sent, s.lastSent = sumAt(c.answers, at, c.opens)
+	s.lastAck = min(s.lastRecv, s.lastSent)
+	if c.ackAt > 0 && at >= c.ackAt {
+		s.lastAck = min(s.lastAck, at-c.ackAt)
+	}
 	if s.sent > 0 && at < c.readsAll {
 		s.unsent = 500
 	}

@@ -149,6 +149,7 @@ func (k *socket) parseInfo(b []byte) {
 	k.counted = true
 	k.lastSent = time.Duration(u32(unsafe.Offsetof(info.Last_data_sent))) * time.Millisecond
 	k.lastRecv = time.Duration(u32(unsafe.Offsetof(info.Last_data_recv))) * time.Millisecond
+	k.lastAck = time.Duration(u32(unsafe.Offsetof(info.Last_ack_recv))) * time.Millisecond
 	k.received = u64(unsafe.Offsetof(info.Bytes_received))
 	k.sent = u64(unsafe.Offsetof(info.Bytes_acked))
 	if has(unsafe.Offsetof(info.Data_segs_out), 4) { // from Linux 4.6 on

@@ -447,7 +447,7 @@ func TestPassiveOpensThatCannotBeRead(t *testing.T) {
 // The size of tcp_info depends on the kernel.
 func TestParseInfoOfOlderKernels(t *testing.T) {
 	info := make([]byte, 248)
-	for offset, n := range map[int]uint32{44: 5, 52: 7, 136: 17, 156: 2} {
+	for offset, n := range map[int]uint32{44: 5, 52: 7, 56: 3, 136: 17, 156: 2} {
 		binary.NativeEndian.PutUint32(info[offset:], n)
 	}
 	for offset, n := range map[int]uint64{120: 11, 128: 13, 200: 30, 208: 1} {
@@ -459,10 +459,10 @@ func TestParseInfoOfOlderKernels(t *testing.T) {
 		parsed socket
 	}{
 		{"2.6", 104, socket{}},
-		{"4.1", 136, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, sent: 11, received: 13}},
-		{"4.6", 160, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, sent: 11, received: 13, acks: 15}},
-		{"4.19", 232, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, sent: 29, received: 13, acks: 15}},
-		{"6.6", 248, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, sent: 29, received: 13, acks: 15}},
+		{"4.1", 136, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, lastAck: 3e6, sent: 11, received: 13}},
+		{"4.6", 160, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, lastAck: 3e6, sent: 11, received: 13, acks: 15}},
+		{"4.19", 232, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, lastAck: 3e6, sent: 29, received: 13, acks: 15}},
+		{"6.6", 248, socket{counted: true, lastSent: 5e6, lastRecv: 7e6, lastAck: 3e6, sent: 29, received: 13, acks: 15}},
 	} {
 		var k socket
 		k.parseInfo(info[:c.size])
