@@ -199,58 +199,60 @@ func passiveOpens(file string) (int64, error) {
 	return 0, fmt.Errorf("%s has no Tcp PassiveOpens", file)
 }
 
-// socketInodes reads the links in /proc/PID/fd (proc(5)). The links of a process can be
-// read only by its own user, or with CAP_SYS_PTRACE.
+// socketInodes reads the links in /proc/PID/fd (proc(5)). For a process of another user
+// that needs CAP_SYS_PTRACE.
 func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
-	list := s.listProcesses(ctx)
-	procs, ok := list()
+	procs, ok := s.listProcesses(ctx)()
 	defer s.reads.take()()
-	if !ok {
-		if ctx.Err() != nil {
-			return nil, errScanTimeout
-		}
-		return nil, errors.New("/proc does not show the processes of the container")
-	}
 	all := map[uint32]bool{}
-	var unreadable error
-	for _, pid := range append([]int{os.Getpid()}, pidsOf(procs)...) {
-		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
-		f, err := os.Open(dir)
-		if errors.Is(err, os.ErrNotExist) { // it has exited
-			continue
-		}
-		var names []string
-		if err == nil {
-			names, err = f.Readdirnames(-1)
-			f.Close()
-		}
-		for _, name := range names {
-			if ctx.Err() != nil {
-				return nil, errScanTimeout
-			}
-			link, failed := os.Readlink(dir + "/" + name)
-			inode, isSocket := strings.CutPrefix(link, "socket:[")
-			if n, invalid := strconv.ParseUint(strings.TrimSuffix(inode, "]"), 10, 32); isSocket && invalid == nil {
-				all[uint32(n)] = true
-			}
-			if errors.Is(failed, os.ErrPermission) {
-				err = failed
-			}
-		}
-		if err != nil && unreadable == nil {
+	unreadable := addSocketInodes(ctx, all, "/proc/self/fd")
+	for _, p := range procs {
+		err := addSocketInodes(ctx, all, "/proc/"+strconv.Itoa(p.pid)+"/fd")
+		if unreadable == nil {
 			unreadable = err
 		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return all, errScanTimeout
+	case !ok:
+		return all, errors.New("/proc does not show the processes of the container")
 	}
 	return all, unreadable
 }
 
 var errScanTimeout = errors.New("reading /proc took too long")
 
-func pidsOf(procs []proc) (pids []int) {
-	for _, p := range procs {
-		pids = append(pids, p.pid)
+// addSocketInodes adds the inodes of the sockets among the links in dir. A link's text is
+// "socket:[4711]". A process that has exited has no sockets.
+func addSocketInodes(ctx context.Context, inodes map[uint32]bool, dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return ignoreNotExist(err)
 	}
-	return pids
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		link, err := os.Readlink(dir + "/" + name)
+		if errors.Is(err, syscall.EACCES) {
+			return fmt.Errorf("read %s: %w", dir, syscall.EACCES)
+		}
+		digits, isSocket := strings.CutPrefix(strings.TrimSuffix(link, "]"), "socket:[")
+		if inode, err := strconv.ParseUint(digits, 10, 32); isSocket && err == nil {
+			inodes[uint32(inode)] = true
+		}
+	}
+	return ignoreNotExist(err)
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
 }
 
 // readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a

@@ -17,7 +17,8 @@ import (
 // roles are functions that the test binary runs instead of the tests. The key is the name
 // by which the test binary is executed.
 var roles = map[string]func(){
-	"usher": main,
+	"usher":            main,
+	"answer-on-demand": answerOnDemand,
 	"blocked": func() { // a supervisor that is blocked when its shutdown begins
 		guardDeadline(&supervisor.Config{Grace: time.Second}, supervisor.Event{Kind: supervisor.StopRequested})
 		select {}

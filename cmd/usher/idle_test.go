@@ -1,0 +1,352 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// The tests in this file run usher with --drain-idle as PID 1 of a container with its own
+// network, and real clients.
+
+// idleTime is the value of --drain-idle.
+const idleTime = 300 * time.Millisecond
+
+// answerOnDemand is a role of the test binary: an HTTP server on :8080, or on the port in
+// its first argument.
+//
+//	/now    answers at once
+//	/wait   answers when the server gets a line on stdin, and prints "waiting" before
+//	/large  answers with largeAnswer bytes
+func answerOnDemand() {
+	address := ":8080"
+	if len(os.Args) > 1 {
+		address = os.Args[1]
+	}
+	lines := make(chan bool)
+	go func() {
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			lines <- true
+		}
+	}()
+	http.HandleFunc("/now", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "now") })
+	http.HandleFunc("/wait", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Println("waiting")
+		<-lines
+		io.WriteString(w, "answer")
+	})
+	http.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(make([]byte, largeAnswer))
+	})
+	server, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("serving")
+	fmt.Println(http.Serve(server, nil))
+	os.Exit(1)
+}
+
+// largeAnswer does not fit into the buffers of a connection on the loopback device.
+const largeAnswer = 64 << 20
+
+// idleTest is usher as PID 1, with an app and a network of its own.
+type idleTest struct {
+	*process
+	t       *testing.T
+	network *os.File
+}
+
+// startWithNetwork starts usher with the flags, and the command as the app.
+func startWithNetwork(t *testing.T, flags string, command ...string) *idleTest {
+	t.Helper()
+	p := launcher{proc: true, net: true}.start(t, append([]string{"sh", "-c", `ip link set lo up; echo network ready; exec ` + flags + ` -- "$@"`, "sh"}, command...)...)
+	p.stdout.expect("network ready")
+	network, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.pid()))
+	require.NoError(t, err)
+	t.Cleanup(func() { network.Close() })
+	return &idleTest{p, t, network}
+}
+
+// startServer starts usher with answerOnDemand as the app.
+func startServer(t *testing.T, flags string) *idleTest {
+	t.Helper()
+	needRoot(t)
+	server, err := linkTo("answer-on-demand")
+	require.NoError(t, err)
+	c := startWithNetwork(t, fmt.Sprintf("$usher --drain-idle %v %s", idleTime, flags), server)
+	c.stdout.expect("serving")
+	return c
+}
+
+// startOutside starts a process in the network of the container, but outside of its PID
+// namespace, as another container of the same pod.
+func (c *idleTest) startOutside(argv ...string) *process {
+	c.t.Helper()
+	return launcher{hostPID: true}.start(c.t, append([]string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", c.pid()), "--"}, argv...)...)
+}
+
+// dial connects to an address in the network of the container.
+func (c *idleTest) dial(address string) (net.Conn, error) {
+	// The thread must return to its network namespace and must not end, because then the
+	// kernel would kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	if err := unix.Setns(int(c.network.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(err)
+		}
+	}()
+	return net.Dial("tcp4", address)
+}
+
+// client returns an HTTP client in the network of the container, which keeps its
+// connections open.
+func (c *idleTest) client() *http.Client {
+	transport := &http.Transport{DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return c.dial(address) }}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// answer is the result of a request.
+type answer struct {
+	body string
+	err  error
+}
+
+func getBody(client *http.Client, url string) answer {
+	response, err := client.Get(url)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return answer{string(body), err}
+}
+
+// getLater sends a request that the server has received when getLater returns.
+func (c *idleTest) getLater(url string, server *process) <-chan answer {
+	c.t.Helper()
+	got := make(chan answer, 1)
+	client := c.client()
+	go func() { got <- getBody(client, url) }()
+	server.stdout.expect("waiting")
+	return got
+}
+
+// expectNotIdle checks that the app keeps serving for some multiples of idleTime.
+func (c *idleTest) expectNotIdle() {
+	c.t.Helper()
+	c.stderr.expect("keeps serving until no request is open")
+	<-time.After(5 * idleTime)
+	assertNotPrinted(c.t, c.stderr.soFar(), "idle after")
+}
+
+// frontends are the programs between the client and the app. The connections to the app are
+// theirs. They keep these open for later requests. Their port is not one of the container.
+var frontends = map[string]struct{ url, program, config string }{
+	"none": {url: "http://127.0.0.1:8080"},
+	"nginx": {"http://127.0.0.1:8081", "nginx", `
+		daemon off; master_process off; pid DIR/pid; error_log DIR/error.log; events {}
+		http { access_log off;
+			client_body_temp_path DIR; proxy_temp_path DIR; fastcgi_temp_path DIR; uwsgi_temp_path DIR; scgi_temp_path DIR;
+			upstream app { server 127.0.0.1:8080; keepalive 8; }
+			server { listen 8081; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } } }`},
+	"haproxy": {"http://127.0.0.1:8081", "haproxy", `
+defaults
+  mode http
+  timeout connect 5m
+  timeout client 5m
+  timeout server 5m
+  http-reuse always
+listen front
+  bind :8081
+  server app 127.0.0.1:8080
+`},
+}
+
+func eachFrontend(t *testing.T, test func(t *testing.T, c *idleTest, url string)) {
+	for name, f := range frontends {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := exec.LookPath(f.program); f.program != "" && err != nil {
+				skip(t, "needs "+f.program)
+			}
+			c := startServer(t, "--grace 60s")
+			if f.program != "" {
+				dir := t.TempDir()
+				config := filepath.Join(dir, "config")
+				require.NoError(t, os.WriteFile(config, []byte(strings.ReplaceAll(f.config, "DIR", dir)), 0o600))
+				option := map[string]string{"nginx": "-c", "haproxy": "-f"}[f.program]
+				c.startOutside(f.program, option, config)
+			}
+			client := c.client()
+			require.Eventually(t, func() bool { return getBody(client, f.url+"/now").body == "now" }, patience, 10*time.Millisecond)
+			test(t, c, f.url)
+		})
+	}
+}
+
+func TestIdleConnectionsDoNotDelayTheStop(t *testing.T) {
+	t.Parallel()
+	eachFrontend(t, func(t *testing.T, c *idleTest, url string) {
+		client := c.client()
+		for range 20 {
+			require.Equal(t, answer{body: "now"}, getBody(client, url+"/now"))
+		}
+		c.signal(syscall.SIGTERM)
+		c.stderr.expect("drain: idle after")
+		assert.Equal(t, 143, c.code())
+		assertNotPrinted(t, c.stderr.rest(), "warning")
+	})
+}
+
+func TestOpenRequestsDelayTheStop(t *testing.T) {
+	t.Parallel()
+	eachFrontend(t, func(t *testing.T, c *idleTest, url string) {
+		got := c.getLater(url+"/wait", c.process)
+		c.signal(syscall.SIGTERM)
+		c.expectNotIdle()
+		c.write("answer\n")
+		assert.Equal(t, answer{body: "answer"}, <-got)
+		c.stderr.expect("drain: idle after")
+		assert.Equal(t, 143, c.code())
+	})
+}
+
+// A client that reads slowly gets the whole answer.
+func TestUnreadAnswersDelayTheStop(t *testing.T) {
+	t.Parallel()
+	c := startServer(t, "--grace 60s")
+	response, err := c.client().Get("http://127.0.0.1:8080/large")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	c.signal(syscall.SIGTERM)
+	c.expectNotIdle()
+	n, err := io.Copy(io.Discard, response.Body)
+	require.NoError(t, err)
+	assert.EqualValues(t, largeAnswer, n)
+	c.stderr.expect("drain: idle after")
+	assert.Equal(t, 143, c.code())
+}
+
+// Each request has a connection of its own, which is shorter than the pause between two
+// looks at the connections. Health checks do not count.
+func TestShortConnectionsDelayTheStop(t *testing.T) {
+	t.Parallel()
+	c := startServer(t, "--grace 60s --health :8086")
+	requests := func(url string) (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan bool)
+		client := c.client()
+		client.Transport.(*http.Transport).DisableKeepAlives = true
+		go func() {
+			defer close(ended)
+			for ctx.Err() == nil {
+				if got := getBody(client, url); got.err != nil {
+					t.Error(url, got.err)
+					return
+				}
+				<-time.After(20 * time.Millisecond)
+			}
+		}()
+		return func() {
+			cancel()
+			<-ended
+		}
+	}
+	stopChecks := requests("http://127.0.0.1:8086/livez")
+	stopRequests := requests("http://127.0.0.1:8080/now")
+	c.signal(syscall.SIGTERM)
+	c.expectNotIdle()
+	stopRequests()
+	c.stderr.expect("drain: idle after")
+	stopChecks()
+}
+
+// A client that sends a byte now and then cannot delay the stop beyond the drain.
+func TestDrippingClientDoesNotDelayTheDeadline(t *testing.T) {
+	t.Parallel()
+	c := startServer(t, "--grace 4s")
+	conn, err := c.dial("127.0.0.1:8080")
+	require.NoError(t, err)
+	defer conn.Close()
+	go func() {
+		for {
+			if _, err := conn.Write([]byte("G")); err != nil {
+				return
+			}
+			<-time.After(idleTime / 3)
+		}
+	}()
+	c.signal(syscall.SIGTERM)
+	c.stderr.expect("warning: drain: not idle after 2.0s, 1 connection waiting for an answer, 0 more active: its share of --grace is used up")
+	assert.Equal(t, 143, c.code())
+}
+
+// Another container of the pod has an open request. It delays the stop only if usher cannot
+// find out on which ports its own container listens.
+func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
+	t.Parallel()
+	server, err := linkTo("answer-on-demand")
+	require.NoError(t, err)
+	otherRequest := func(c *idleTest) (answered func()) {
+		other := c.startOutside(server, ":9000")
+		other.stdout.expect("serving")
+		got := c.getLater("http://127.0.0.1:9000/wait", other)
+		return func() {
+			other.write("answer\n")
+			assert.Equal(t, answer{body: "answer"}, <-got)
+		}
+	}
+	t.Run("known ports", func(t *testing.T) {
+		t.Parallel()
+		c := startServer(t, "--grace 60s")
+		answered := otherRequest(c)
+		c.signal(syscall.SIGTERM)
+		c.stderr.expect("drain: idle after")
+		answered()
+		assert.Equal(t, 143, c.code())
+		assertNotPrinted(t, c.stderr.rest(), "warning")
+	})
+	// Without CAP_SYS_PTRACE usher cannot read the descriptors of a process that runs as
+	// another user.
+	t.Run("unknown ports", func(t *testing.T) {
+		t.Parallel()
+		needRoot(t)
+		c := startWithNetwork(t, fmt.Sprintf("setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace $usher --grace 60s --drain-idle %v", idleTime),
+			"setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", "echo serving; exec sleep 1000")
+		c.stdout.expect("serving")
+		answered := otherRequest(c)
+		c.signal(syscall.SIGTERM)
+		line := c.stderr.expect("ports of setpriv are unknown")
+		assert.Regexp(t, `^usher: warning: drain: waiting for the clients of all ports, because the ports of setpriv are unknown: read /proc/\d+/fd: permission denied \(a process runs as another user: usher needs CAP_SYS_PTRACE\)$`, line)
+		c.expectNotIdle()
+		answered()
+		c.stderr.expect("drain: idle after")
+	})
+}
