@@ -212,12 +212,19 @@ func (c *connection) update(k *socket, now time.Time) {
 		c.tail += uint64(received)
 		c.receivedLast()
 	}
-	// All data is acknowledged after ackTime. If that took no segment without data since
-	// the look before, the app has sent data after it had received the last byte.
-	acknowledgedWithData := int64(c.acks) == c.acksBefore && k.lastRecv > ackTime
-	if c.exchange == unclearTick && (acknowledgedWithData || k.lastAck < k.lastRecv) {
+	if c.exchange == unclearTick && c.answerWasLast(k) {
 		c.exchange = answered
 	}
+}
+
+// answerWasLast reports whether acknowledgements show that the app sent the last byte:
+//   - The client has acknowledged something after it had sent its last byte. That was the
+//     answer. A next request would have acknowledged the answer itself.
+//   - ackTime has passed, so that the kernel has acknowledged the last byte of the client.
+//     Since the look before that byte, it has sent no segment without data. So it has
+//     acknowledged the byte together with an answer.
+func (c *connection) answerWasLast(k *socket) bool {
+	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime
 }
 
 func (c *connection) record(k *socket, now time.Time) {
@@ -226,16 +233,13 @@ func (c *connection) record(k *socket, now time.Time) {
 
 // compareTimes sets exchange if both sides have moved bytes. tail is the number of bytes
 // that were received. If the times are equal, a fast app has probably answered a request,
-// but the next request may also have followed an answer at once. Such a request also
-// acknowledges the answer. So if the client has acknowledged something later, without
-// sending bytes, that was the answer.
+// but the next request may also have followed an answer at once.
 func (c *connection) compareTimes(k *socket, tail uint64) {
 	c.exchange, c.tail = answered, tail
-	switch {
-	case k.lastRecv < k.lastSent:
-		c.receivedLast()
-	case k.lastRecv == k.lastSent && k.lastAck >= k.lastRecv:
+	if k.lastRecv == k.lastSent {
 		c.exchange = unclearTick
+	} else if k.lastRecv < k.lastSent {
+		c.receivedLast()
 	}
 }
 

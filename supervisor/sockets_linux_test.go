@@ -216,13 +216,19 @@ func realExchange(t *testing.T, a *realApp) {
 	}
 }
 
+// The app has answered, but has not read all bytes: the next request may be among them.
 func unreadRequest(t *testing.T, a *realApp) {
 	client, app := a.connect()
-	send(t, app, client, answer)
-	_, err := io.WriteString(client, "few") // would not be owed for longer than unclearTime if the app had read it
+	_, err := io.WriteString(client, request+request)
 	require.NoError(t, err)
-	a.clients.update(a.network(), 0, time.Now().Add(time.Hour))
-	assert.Equal(t, 1, a.clients.owed)
+	_, err = io.ReadFull(app, make([]byte, len(request)))
+	require.NoError(t, err)
+	a.expectTick()
+	send(t, app, client, answer)
+	a.expectOwed(1)
+	_, err = io.ReadFull(app, make([]byte, len(request)))
+	require.NoError(t, err)
+	a.expectOwed(0)
 }
 
 // The client does not read the answer, which fills the buffers of both sides.
