@@ -350,3 +350,48 @@ func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 		c.stderr.expect("drain: idle after")
 	})
 }
+
+// Clients of a database: one is idle, one has subscribed, and one waits for a value.
+func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		skip(t, "needs redis-server")
+	}
+	c := startWithNetwork(t, fmt.Sprintf("$usher --grace 60s --drain-idle %v", idleTime), "redis-server", "--save", "", "--port", "8080")
+	c.stdout.expect("Ready to accept connections")
+	connect := func(command, reply string) *bufio.ReadWriter {
+		conn, err := c.dial("127.0.0.1:8080")
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		client := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+		redisCall(t, client, command, reply)
+		return client
+	}
+	idle := connect("PING", "+PONG")
+	connect("SUBSCRIBE news", "*3")
+	blocked := connect("PING", "+PONG")
+	redisCall(t, blocked, "BLPOP "+strings.Repeat("a", 40)+" key 0", "")
+	c.signal(syscall.SIGTERM)
+	c.expectNotIdle()
+	redisCall(t, idle, "RPUSH key value", ":1")
+	redisCall(t, blocked, "", "*2")
+	c.stderr.expect("drain: idle after")
+	assert.Equal(t, 0, c.code())
+}
+
+// redisCall sends a command, unless it is empty, and reads a line, unless it is to be empty.
+func redisCall(t *testing.T, client *bufio.ReadWriter, command, reply string) {
+	t.Helper()
+	if command != "" {
+		_, err := client.WriteString(command + "\r\n")
+		require.NoError(t, err)
+		require.NoError(t, client.Flush())
+	}
+	if reply != "" {
+		line, err := client.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, reply+"\r\n", line)
+	}
+}
