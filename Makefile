@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test check fmt vet lint docs fuzz vuln bench demo clean help FORCE
+.PHONY: build release image test check fmt vet lint docs fuzz vuln bench rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -113,6 +113,11 @@ $(LINT):
 bench: ## measure usher beside the other inits that are installed; as root, 2 to 8 minutes
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 20m
+
+# TMPDIR: the test removes its directories only if it is not interrupted.
+rollout: ## measure the requests that fail in rolling updates; as root, 45 minutes; ROLLS=1: 6
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
+	cd cmd/usher && TMPDIR=$$dir "$$dir/bench.test" -test.run '^TestRolloutBench$$' -test.timeout 5h
 
 demo: build ## show what usher does, on this terminal
 	go run ./examples/demo ./usher

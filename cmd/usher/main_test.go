@@ -19,6 +19,7 @@ import (
 var roles = map[string]func(){
 	"usher":            main,
 	"answer-on-demand": answerOnDemand,
+	"rollout":          rolloutMain,
 	"blocked": func() { // a supervisor that is blocked when its shutdown begins
 		guardDeadline(&supervisor.Config{Grace: time.Second}, supervisor.Event{Kind: supervisor.StopRequested})
 		select {}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// How many requests fail in a rolling update? "make rollout" measures that
+// (rollout_bench_test.go), and TestRollout makes sure that the measurement works.
+//
+// A job is one app, in one way to start and stop it (an arm), behind one front. Three
+// backends run under load and are replaced one after the other, as a Deployment of
+// Kubernetes does it: a new backend is started; once it responds, the old one is stopped;
+// the front learns of both changes later (the lag), because kube-proxy and load balancers
+// learn of them later.
+//
+// The files:
+//
+//	rollout_test.go        jobs, apps and arms
+//	rollout_node_test.go   backends, and the steps of a rolling update
+//	rollout_front_test.go  the fronts
+//	rollout_load_test.go   the clients
+//	rollout_bench_test.go  the measurement, and its table
+//	testdata/rollout       the apps
+
+// rolloutPlan is what rolloutMain is to do.
+type rolloutPlan struct {
+	Dir            string // for logs and configurations
+	Jobs           []rolloutJob
+	Parallel       int // number of jobs at the same time
+	Rolls          int // rolling updates of each job
+	Rate           int // requests a second
+	KeepAlive      bool
+	LagMin, LagMax time.Duration
+}
+
+// rolloutJob is one measurement.
+type rolloutJob struct {
+	Front   string        // "direct", "nginx" or "haproxy"
+	Init    []string      // the command line in front of the app's
+	App     []string      // the command line of the app
+	Sleep   time.Duration // from the begin of the stop to SIGTERM: the preStop hook
+	Control bool          // old backends are not stopped, so no request may fail
+	Fault   bool          // the front gets the address of a new backend for a moment before the app is started, so requests must fail
+}
+
+// rolloutResult is the result of a job.
+type rolloutResult struct {
+	Job      int            // its index
+	Error    string         // the reason why the job could not be measured
+	Sent     int            // requests
+	Failed   map[string]int // requests that failed, by reason
+	Gone     []float64      // seconds from the begin of a stop to the exit of PID 1
+	P50, P99 time.Duration  // latencies
+}
+
+func (r rolloutResult) failed() (n int) {
+	for _, count := range r.Failed {
+		n += count
+	}
+	return n
+}
+
+// rolloutApps are the apps, by the names that "make rollout" uses.
+var rolloutApps = []struct {
+	name, title string
+	command     func(dir, server string) []string
+}{
+	{"exits", "exits at once on SIGTERM", func(_, server string) []string { return []string{server, "exit"} }},
+	{"go", "Go, `Shutdown`", func(_, server string) []string { return []string{server} }},
+	{"script", "Go, `Shutdown`, started by a shell without exec", func(_, server string) []string {
+		return []string{"sh", "-c", server + "; true"}
+	}},
+	{"gunicorn", "gunicorn", func(dir, _ string) []string {
+		return []string{"gunicorn", "--chdir", dir, "--bind", ":8080", "--worker-class", "gthread", "--threads", "64",
+			"--keep-alive", "75", "--worker-tmp-dir", "/dev/shm", "--log-level", "warning", "app"}
+	}},
+	{"node", "node, `server.close()`", func(dir, _ string) []string { return []string{"node", filepath.Join(dir, "server.js")} }},
+	{"nodeclose", "node, `server.close()` and `Connection: close`", func(dir, _ string) []string {
+		return []string{"node", filepath.Join(dir, "server.js"), "close"}
+	}},
+}
+
+// rolloutArm is a way to start and stop an app.
+type rolloutArm struct {
+	name, title string
+	init        []string // "usher" stands for its path
+	job         rolloutJob
+}
+
+func usherArm(name string, flags ...string) rolloutArm {
+	arm := rolloutArm{name: name, title: "`usher", init: []string{"usher"}}
+	for _, flag := range flags {
+		arm.title += " " + flag
+		arm.init = append(arm.init, flag)
+	}
+	arm.title += " -- ./app`"
+	arm.init = append(arm.init, "--")
+	return arm
+}
+
+func sleepArm(text string) rolloutArm {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		panic(err)
+	}
+	return rolloutArm{name: "sleep" + text, title: "tini, preStop: sleep " + text, init: []string{"tini", "--"}, job: rolloutJob{Sleep: d}}
+}
+
+// rolloutArms are the arms that each app is measured with.
+var rolloutArms = []rolloutArm{
+	{name: "control", title: "control: the old ones are not stopped", job: rolloutJob{Control: true}},
+	{name: "none", title: "no init"},
+	{name: "tini", title: "tini", init: []string{"tini", "--"}},
+	sleepArm("5s"),
+	sleepArm("15s"),
+	usherArm("delay3s", "--grace", "25s", "--drain-delay", "3s"),
+	usherArm("delay5s", "--grace", "25s", "--drain-delay", "5s"),
+	usherArm("idle", "--grace", "25s", "--drain-delay", "1s", "--drain-idle", "1s"),
+}
+
+// newRolloutJob returns the job of an app, an arm and a front. usher is the path of usher.
+func newRolloutJob(t *testing.T, usher, app string, arm rolloutArm, front string) rolloutJob {
+	t.Helper()
+	dir, err := filepath.Abs("testdata/rollout")
+	require.NoError(t, err)
+	server, err := buildRolloutServer()
+	require.NoError(t, err)
+	job := arm.job
+	job.Front = front
+	for _, word := range arm.init {
+		if word == "usher" {
+			word = usher
+		}
+		job.Init = append(job.Init, word)
+	}
+	for _, a := range rolloutApps {
+		if a.name == app {
+			job.App = a.command(dir, server)
+		}
+	}
+	require.NotEmpty(t, job.App, "no app %q", app)
+	return job
+}
+
+var buildRolloutServer = built("rollout-server", func(path string) *exec.Cmd {
+	return exec.Command("go", "build", "-o", path, "testdata/rollout/server.go")
+})
+
+// runRollout runs the jobs of a plan, and calls done with each result.
+func runRollout(t *testing.T, plan rolloutPlan, done func(rolloutResult)) {
+	t.Helper()
+	needRoot(t)
+	for _, command := range []string{"nginx", "haproxy", "ip", "tini"} {
+		if _, err := exec.LookPath(command); err != nil {
+			skip(t, "needs "+command)
+		}
+	}
+	plan.Dir = t.TempDir()
+	text, err := json.Marshal(plan)
+	require.NoError(t, err)
+	file := filepath.Join(plan.Dir, "plan")
+	require.NoError(t, os.WriteFile(file, text, 0o644))
+	link, err := linkTo("rollout")
+	require.NoError(t, err)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	// Debian's programs come first in PATH, because only Debian's Python has gunicorn.
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH"), "HOME=" + plan.Dir, "PYTHONDONTWRITEBYTECODE=1"}
+	p := launcher{proc: true, net: true, env: env, stdout: w}.start(t, link, file)
+	w.Close()
+	missing := len(plan.Jobs)
+	for results := json.NewDecoder(r); ; missing-- {
+		var result rolloutResult
+		err := results.Decode(&result)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		done(result)
+	}
+	require.Equal(t, 0, p.code())
+	require.Equal(t, 0, missing, "jobs without a result")
+}
+
+// The measurement shows failures where there must be some, and none where there must be
+// none. Clients do not keep connections open here: a request that a client sends on an open
+// connection in the moment in which the app closes it is lost, and on a busy machine this
+// moment is long. The delay is longer than the lag by so much that the fronts learn of a
+// stop before the app does.
+func TestRollout(t *testing.T) {
+	t.Parallel()
+	var jobs []rolloutJob
+	var lost []bool
+	for _, front := range []string{"direct", "nginx", "haproxy"} {
+		add := func(app string, arm rolloutArm, losesRequests bool) {
+			jobs = append(jobs, newRolloutJob(t, binary(t), app, arm, front))
+			lost = append(lost, losesRequests)
+		}
+		add("go", rolloutArm{job: rolloutJob{Control: true}}, false)
+		add("go", rolloutArm{job: rolloutJob{Control: true, Fault: true}}, true)
+		add("exits", rolloutArm{}, true)
+		add("go", usherArm("", "--grace", "25s", "--drain-delay", "6s"), false)
+	}
+	plan := rolloutPlan{Jobs: jobs, Parallel: len(jobs), Rolls: 1, Rate: 50, LagMin: time.Second, LagMax: time.Second}
+	runRollout(t, plan, func(r rolloutResult) {
+		job := jobs[r.Job]
+		if !assert.Empty(t, r.Error, "%+v", job) {
+			return
+		}
+		t.Logf("%s %q %q: %d of %d failed %v, gone %.1f", job.Front, job.Init, job.App, r.failed(), r.Sent, r.Failed, r.Gone)
+		assert.NotZero(t, r.Sent)
+		assert.Equal(t, lost[r.Job], r.failed() > 0, "%s %q %q: %v", job.Front, job.Init, job.App, r.Failed)
+		if !job.Control {
+			assert.Len(t, r.Gone, replicas)
+		}
+	})
+}
