@@ -191,7 +191,7 @@ func (tab *rolloutTable) expected(app string, arm rolloutArm, front string) time
 		gone = 25 * time.Second // the connections that clients keep busy stay open
 	case arm.name == "delay3s":
 		gone = 4 * time.Second
-	case arm.name == "delay5s", arm.name == "idle":
+	case arm.name == "delay5s", strings.HasPrefix(arm.name, "idle"):
 		gone = 6 * time.Second
 	}
 	step := 500*time.Millisecond + lag

@@ -126,6 +126,7 @@ var rolloutArms = []rolloutArm{
 	usherArm("delay3s", "--grace", "25s", "--drain-delay", "3s"),
 	usherArm("delay5s", "--grace", "25s", "--drain-delay", "5s"),
 	usherArm("idle", "--grace", "25s", "--drain-delay", "1s", "--drain-idle", "1s"),
+	usherArm("idle500ms", "--grace", "25s", "--drain-idle", "500ms"),
 }
 
 // newRolloutJob returns the job of an app, an arm and a front. usher is the path of usher.
