@@ -312,7 +312,10 @@ func (p *planner) warnings() {
 	if len(p.late) > 0 {
 		all = append(all, fmt.Sprintf("%s may never run, because the hooks before may use all of the time: give each hook a timeout=", strings.Join(p.late, " and ")))
 	}
-	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() {
+	// With --grace, a shell that exits on the stop signal is no problem: its children get the
+	// signal next. A shell with a trap runs it only after its child has exited, and the child
+	// gets a signal only at the last call.
+	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() && (p.Grace == 0 || strings.Contains(p.script(), "trap ")) {
 		all = append(all, fmt.Sprintf("%s is a shell and may not forward signals to its child: end the script with exec", p.app))
 	}
 	if len(all) == 0 {
@@ -337,9 +340,15 @@ func (p *planner) isShellWithChild() bool {
 	if len(c) < 2 {
 		return true
 	}
-	script := c[len(c)-1]
-	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {
-		script = c[i+1]
-	}
+	script := p.script()
 	return !slices.Contains(strings.Fields(script), "exec") && strings.ContainsAny(script, ";&|\n")
+}
+
+// script returns the script of "sh -c SCRIPT", or else the last argument.
+func (p *planner) script() string {
+	c := p.Command
+	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {
+		return c[i+1]
+	}
+	return c[len(c)-1]
 }

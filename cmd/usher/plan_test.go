@@ -27,6 +27,8 @@ func TestPlans(t *testing.T) {
 		"no-stop-signal":     {"--grace", "8s", "--drain", "quit", "--stop-signal", "none", "app"},
 		"no-deadline":        {"--post-stop", "report", "sh", "-c", "first; second"},
 		"shell-that-execs":   {"--grace", "8s", "sh", "-c", "first; exec second"},
+		"shell-with-grace":   {"--grace", "8s", "sh", "-c", "first; second"},
+		"shell-with-trap":    {"--grace", "8s", "sh", "-c", "trap 'exit 3' TERM; first; second"},
 		"too-much-to-drain":  {"--grace", "20s", "--drain-delay", "12s", "--drain", "a", "--drain", "timeout=0 b", "app"},
 		"hooks-with-no-time": {"--grace", "10s", "--drain", "a", "--drain", "b", "--post-stop", "c", "--post-stop", "timeout=1s d", "app"},
 	} {
