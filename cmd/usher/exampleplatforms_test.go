@@ -155,6 +155,34 @@ func examplePostStart(t *testing.T, podman engine) {
 	assertPrinted(t, stderr, "error: wait: tcp://localhost:8081 is not ready after 1")
 }
 
+// podman 4.3 would run the livenessProbe with curl, which the image does not have. The test
+// requests the paths of the probes itself.
+func exampleProbes(t *testing.T, podman engine) {
+	e := readExample(t, "probes/pod.yaml", podman)
+	e.commands = nil
+	pod := e.pod()
+	parts := pod["spec"].(map[string]any)
+	parts["restartPolicy"] = "Never" // podman restarts a container that "podman kill" has stopped
+	web := parts["containers"].([]any)[0].(map[string]any)
+	delete(web, "readinessProbe")
+	delete(web, "livenessProbe")
+	e.play(pod)
+	c := e.container("probes-web")
+	lines := c.all()
+	lines.expect("usher: ready: ")
+	spec := readKube(t, e.content).Containers[0]
+	succeeds := func(p *kubeProbe) bool {
+		return c.try("/shared/usher", "--probe", fmt.Sprintf("http://localhost:%d%s", p.HTTPGet.Port, p.HTTPGet.Path))
+	}
+	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe))
+	podman.run(t, nil, "kill", "--signal=TERM", c.id) // during "podman stop", podman runs no other command in the container
+	lines.expect("usher: drain: ")
+	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe), "the pod must stay ready in the drain")
+	podman.run(t, nil, "wait", c.id)
+	assert.Equal(t, 143, c.exitCode())
+	e.expects(c)
+}
+
 // playJob makes a pod from the template of a Job, as Kubernetes' controller does, because
 // podman 4.3 does not support Jobs.
 func (e *example) playJob(name string) {

@@ -39,6 +39,7 @@ var podExamples = map[string]func(*testing.T, engine){
 	"image-volume":   exampleImageVolume,
 	"restart-policy": exampleRestartPolicy,
 	"post-start":     examplePostStart,
+	"probes":         exampleProbes,
 	"quadlet":        exampleQuadlet,
 }
 
