@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,8 +59,8 @@ func exampleCloudRun(t *testing.T, images *images) {
 		[]string{"--entrypoint=" + c.Command[0], fmt.Sprintf("--env=PORT=%d", port), "--add-host=metadata.google.internal:169.254.169.254", "--stop-timeout=10"}, c.Args)
 }
 
-// The test starts the command of ExecStart as a child, so usher is not PID 1, and sends
-// SIGTERM to it alone, as systemd does with KillMode=mixed.
+// The test starts the command of ExecStart as a child, so usher is not PID 1, with a socket for
+// its notifications, and sends SIGTERM to it alone, as systemd does with KillMode=mixed.
 func exampleSystemd(t *testing.T, _ *images) {
 	needRoot(t)
 	e := readExample(t, "systemd/usher-app.service", nil)
@@ -67,26 +68,29 @@ func exampleSystemd(t *testing.T, _ *images) {
 	argv := strings.Fields(readUnit(t, string(e.content))["Service.ExecStart"])
 	argv[0] = binary(t)
 	script := `ip link set lo up; exec "$@"` // a network of its own, in which the port is free
-	app := launcher{hostPID: true, net: true}.start(t, append([]string{"sh", "-c", script, "sh"}, argv...)...)
-	app.stderr.expect("usher: ready: ")
+	systemd := listening(t)
+	app := launcher{hostPID: true, net: true, vars: []string{"NOTIFY_SOCKET=" + systemd.address}}.start(t, append([]string{"sh", "-c", script, "sh"}, argv...)...)
+	systemd.expect("READY=1")
 	app.signal(syscall.SIGTERM)
+	systemd.expect("STOPPING=1")
 	assert.Equal(t, 143, app.code())
 	e.expected(app.stdout.rest(), app.stderr.rest())
 }
 
 // podman 4.3 has no Quadlet. The test runs the command that Quadlet would write into the
-// unit, without --sdnotify.
+// unit, and has the socket that systemd would have.
 func exampleQuadlet(t *testing.T, podman engine) {
 	e := readExample(t, "quadlet/usher-app.container", podman)
 	e.commands = nil
 	unit := readUnit(t, string(e.content))
 	podman.run(t, nil, "build", "--pull=never", "--tag", unit["Container.Image"], "../../examples/compose")
-	run := []string{"run", "--network=none", "--name=systemd-usher-app", "--replace", "--stop-timeout", unit["Container.StopTimeout"],
+	run := []string{"run", "--network=none", "--name=systemd-usher-app", "--replace", "--sdnotify=container", "--stop-timeout", unit["Container.StopTimeout"],
 		"--entrypoint", unit["Container.Entrypoint"], "-d", unit["Container.Image"]}
-	podman.run(t, nil, append(run, strings.Fields(unit["Container.Exec"])...)...)
+	systemd := listening(t)
+	engine{"env", "NOTIFY_SOCKET=" + systemd.address}.run(t, nil, slices.Concat(podman, run, strings.Fields(unit["Container.Exec"]))...)
 	podman.cleanup(t, "rm", "--force", "--time=0", "systemd-usher-app")
 	web := e.container("systemd-usher-app")
-	web.all().expect("usher: ready: ")
+	systemd.expect("READY=1")
 	podman.run(t, nil, "stop", web.id) // waits for the container's --stop-timeout
 	assert.Equal(t, 143, web.exitCode())
 	e.expects(web)

@@ -241,10 +241,12 @@ var unitKeys = map[string]string{
 	"Unit.Description":                 `.+`,
 	"Unit.Wants":                       `network-online\.target`,
 	"Unit.After":                       `network-online\.target`,
-	"Service.Type":                     `exec`,
+	"Service.Type":                     `notify`,
+	"Service.NotifyAccess":             `main`,
 	"Service.ExecStart":                `/[^"'\\$%]+`,
 	"Service.KillMode":                 `mixed`,
 	"Service.TimeoutStopSec":           `\d+`,
+	"Service.TimeoutStartSec":          `\d+`,
 	"Service.Restart":                  `on-failure`,
 	"Service.RestartPreventExitStatus": `(\d+ )*\d+`,
 	"Service.SuccessExitStatus":        `(\d+ )*\d+`,
@@ -253,6 +255,7 @@ var unitKeys = map[string]string{
 	"Container.Image":                  `\S+`,
 	"Container.Entrypoint":             `/\S+`,
 	"Container.Exec":                   `[^"'\\$%]+`,
+	"Container.Notify":                 `true`,
 	"Container.StopTimeout":            `\d+`,
 }
 
@@ -288,13 +291,13 @@ func systemdUses(t *testing.T, file string) []use {
 	argv := strings.Fields(unit["Service.ExecStart"])
 	require.Equal(t, "usher", filepath.Base(argv[0]))
 	assert.Equal(t, "mixed", unit["Service.KillMode"])
-	return []use{{args: argv[1:], kill: seconds(t, unit["Service.TimeoutStopSec"])}}
+	return []use{{args: argv[1:], kill: seconds(t, unit["Service.TimeoutStopSec"]), start: seconds(t, unit["Service.TimeoutStartSec"])}}
 }
 
 func quadletUses(t *testing.T, file string) []use {
 	t.Helper()
 	unit := readUnit(t, file)
-	for _, key := range []string{"Service.Type", "Service.ExecStart", "Service.KillMode"} {
+	for _, key := range []string{"Service.Type", "Service.NotifyAccess", "Service.ExecStart", "Service.KillMode"} {
 		assert.NotContains(t, unit, key, "Quadlet writes it")
 	}
 	require.Equal(t, "/usher", unit["Container.Entrypoint"])
@@ -303,7 +306,7 @@ func quadletUses(t *testing.T, file string) []use {
 		kill = seconds(t, stop)
 	}
 	assert.Greater(t, seconds(t, unit["Service.TimeoutStopSec"]), kill, "systemd kills the container before podman does")
-	return []use{{args: strings.Fields(unit["Container.Exec"]), kill: kill}}
+	return []use{{args: strings.Fields(unit["Container.Exec"]), kill: kill, start: seconds(t, unit["Service.TimeoutStartSec"])}}
 }
 
 // systemd reads the unit of the example without an error or a warning. In the copy that the
