@@ -117,6 +117,7 @@ type Summary struct {
 	Code    int   // usher's exit status
 	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself
 	Started bool  // the app was started
+	NoApp   bool  // Config.Command is empty: Run only waited
 	App     Exit
 	Killed  bool // the app got SIGKILL at the deadline
 

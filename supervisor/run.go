@@ -212,6 +212,7 @@ func (s *supervisor) finish() int {
 	s.enter(Done)
 	sum := &s.summary
 	sum.Code, sum.Reason, sum.Started, sum.App, sum.Killed = s.code(), s.reason, s.app.pid != 0, s.app.exit, s.app.killed
+	sum.NoApp = len(s.cfg.Command) == 0
 	sum.AppLifetime, sum.Grace, sum.Shutdown = s.app.exited.Sub(s.app.started), s.cfg.Grace, time.Since(s.shutdownStart)
 	s.emit(Event{Kind: Exited, Summary: sum})
 	return sum.Code

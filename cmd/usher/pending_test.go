@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -56,4 +57,18 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	r = launcher{}.usher(t, append([]string{"--verbose"}, args...)...)
 	assert.Equal(t, 124, r.code())
 	assertNotPrinted(t, r.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
+}
+
+// Without a command there is no app, so the last line speaks of the targets.
+func TestLastLineOfAWaitWithoutAnApp(t *testing.T) {
+	r := launcher{}.usher(t, "--wait-timeout", "0.1s", "--wait", "file:///no/such/file")
+	assert.Equal(t, 124, r.code())
+	assert.Contains(t, lastLines(r.stderr.rest()), "usher: not all targets are ready")
+	assertNotPrinted(t, strings.Join(r.stderr.all, "\n"), "the app")
+
+	r = launcher{}.usher(t, "--verbose", "--wait", "file:///no/such/file")
+	r.stderr.expect("attempt 1")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 143, r.code())
+	assert.Contains(t, lastLines(r.stderr.rest()), "usher: stopped by SIGTERM during the wait")
 }

@@ -17,6 +17,10 @@ func formatSummary(s *supervisor.Summary) string {
 	switch stop := (supervisor.StopError{}); {
 	case s.Started:
 		fmt.Fprintf(&b, "app %v after %s", s.App, formatDuration(s.AppLifetime))
+	case s.NoApp && errors.As(s.Reason, &stop):
+		fmt.Fprintf(&b, "stopped by %s during the wait", signals.Name(stop.Signal))
+	case s.NoApp && s.Reason != nil:
+		b.WriteString("not all targets are ready")
 	case errors.As(s.Reason, &stop):
 		fmt.Fprintf(&b, "stopped by %s before the app was started", signals.Name(stop.Signal))
 	case s.Reason != nil:
