@@ -64,7 +64,7 @@ FORCE:
 test: ## all tests, under the race detector if there is a C compiler
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector")
 	go test $(RACE) -count=1 -timeout 60m ./...
-	$(if $(RACE),go test -count=1 -run TestFiveHundredWaiters ./probes)
+	$(if $(RACE),go test -count=1 -run TestHerd ./probes)
 	go test $(RACE) -count=1 -tags purego ./signals # as on processors other than amd64 and arm64
 
 # go test fuzzes one target at a time. It writes the inputs that fail to testdata/fuzz.

@@ -1,11 +1,12 @@
 package probes
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -33,13 +34,36 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 		{noFailure, 0, 2 * time.Second, 2 * time.Second},
 	}
 	for _, test := range tests {
-		assert.Equal(t, test.want, computeDelay(test.kind, test.since, test.interval, 0.5), "%+v", test)
-		for _, jitter := range []float64{0, 0.25, 0.999} {
-			d := computeDelay(test.kind, test.since, test.interval, jitter)
-			assert.GreaterOrEqual(t, d, test.want*3/4)
-			assert.LessOrEqual(t, d, min(test.want*5/4, test.interval))
-			assert.GreaterOrEqual(t, d, 7500*time.Microsecond)
+		for _, jitter := range []float64{0, 0.25, 0.5, 0.999} {
+			d := computeDelay(test.kind, test.since, 0, test.interval, jitter)
+			assert.GreaterOrEqual(t, d, test.want*3/4, "%+v", test)
+			assert.LessOrEqual(t, d, min(test.want*5/4, test.interval), "%+v", test)
 		}
+		mean := (test.want*3/4 + min(test.want*5/4, test.interval)) / 2
+		assert.Equal(t, mean, computeDelay(test.kind, test.since, 0, test.interval, 0.5), "%+v", test)
+	}
+}
+
+// Attempts that take long must not stay in step with those of other waiters, so the delay after
+// such an attempt varies by up to half of its duration.
+func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
+	tests := []struct {
+		since, took, interval time.Duration
+		shortest, longest     time.Duration
+	}{
+		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // a quarter of 208 ms is more
+		{3 * time.Second, 200 * time.Millisecond, time.Second, 65 * time.Millisecond, 265 * time.Millisecond},
+		{0, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
+		{time.Hour, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
+		{time.Hour, time.Second, 10 * time.Second, 7500 * time.Millisecond, 10 * time.Second},
+		{0, time.Hour, time.Millisecond, time.Millisecond, time.Millisecond},
+	}
+	for _, test := range tests {
+		delay := func(jitter float64) time.Duration {
+			return computeDelay(wrongAnswer, test.since, test.took, test.interval, jitter)
+		}
+		assert.InDelta(t, test.shortest, delay(0), 1, "%+v", test)
+		assert.InDelta(t, test.longest, delay(1), 1, "%+v", test)
 	}
 }
 
@@ -49,7 +73,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fixed := func(failureKind, time.Duration) time.Duration { return time.Second }
 	ours := func(k failureKind, since time.Duration) time.Duration {
-		return computeDelay(k, since, time.Second, random.Float64())
+		return computeDelay(k, since, 0, time.Second, random.Float64())
 	}
 	// simulate simulates waits for targets that become ready at times between from and to. It
 	// returns the attempts per second, and the mean time until an attempt detects readiness.
@@ -101,93 +125,64 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 	}
 }
 
-// A herd is a group of waiters for the same server. It records when they probe the server.
-type herd struct {
-	attempts    []int           // the number of attempts in each window
-	begun, done []time.Duration // when each waiter started and ended
-}
-
-// window is the length of the intervals for which attempts are counted.
-const window = 100 * time.Millisecond
-
-func (h *herd) attempt(at time.Duration) {
-	i := int(at / window)
-	for len(h.attempts) <= i {
-		h.attempts = append(h.attempts, 0)
-	}
-	h.attempts[i]++
-}
-
-// assertNoBursts asserts that every waiter has ended at most one second after up, the time
-// at which the server became ready. It also asserts that no window has more than twice the
-// mean number of attempts of the ten windows around it. Only windows before up count for the
-// mean, because after up the waiters end. The check begins one second after the start of the
-// last waiter.
-func (h *herd) assertNoBursts(t *testing.T, up time.Duration) {
-	t.Helper()
-	assert.LessOrEqual(t, slices.Max(h.done)-up, time.Second)
-	first, end := int((slices.Max(h.begun)+time.Second)/window), int(up/window)
-	for i := first; i < len(h.attempts); i++ {
-		from := max(first, min(i-5, end-10))
-		to := min(from+10, end)
-		sum := 0
-		for _, n := range h.attempts[from:to] {
-			sum += n
-		}
-		mean := float64(sum) / float64(to-from)
-		require.LessOrEqual(t, float64(h.attempts[i]), 2*mean, "too many attempts in the window at %v", time.Duration(i)*window)
-	}
-}
-
-// The waiters do not influence each other, so the test simulates one after the other.
-func TestTenThousandWaitersMakeNoBursts(t *testing.T) {
-	const pods = 10000
-	err503 := errors.New("status 503")
-	tests := []struct {
-		name   string
-		listen time.Duration // when the server begins to accept connections; until up it responds with an error
-		up     time.Duration // when the server becomes ready
-	}{
-		{"connections are refused", time.Hour, 5 * time.Second},
-		{"the server returns errors", 0, 5 * time.Second},
-		{"the server returns errors for long", 0, 20 * time.Second},
-		{"connections are refused, then errors", 4 * time.Second, 6 * time.Second},
-		{"connections are refused for long, then errors", 12 * time.Second, 14 * time.Second},
-	}
-	for _, test := range tests {
-		for _, spread := range []time.Duration{0, 2 * time.Second} {
-			t.Run(test.name+", waiters start within "+spread.String(), func(t *testing.T) {
-				h := herd{begun: make([]time.Duration, pods), done: make([]time.Duration, pods)}
-				for i := range pods {
-					delays := backoff{interval: DefaultInterval}
-					now := spread * time.Duration(i) / pods
-					h.begun[i] = now
-					for h.attempt(now); now < test.up; h.attempt(now) {
-						err := error(errRefused)
-						if now >= test.listen {
-							err = err503
-						}
-						now += delays.next(err, time.Unix(0, 0).Add(now))
-					}
-					h.done[i] = now
-				}
-				h.assertNoBursts(t, test.up)
-			})
-		}
-	}
-}
-
 func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
 	delays := backoff{interval: time.Second}
 	now := time.Unix(0, 0)
 	err503 := errors.New("status 503")
 	for range 60 {
-		delays.next(errRefused, now)
+		delays.next(errRefused, 0, now)
 		now = now.Add(time.Second)
 	}
-	assert.Greater(t, delays.next(errRefused, now), 200*time.Millisecond)
-	assert.Less(t, delays.next(err503, now), 51*time.Millisecond)
-	assert.Less(t, delays.next(err503, now.Add(20*time.Millisecond)), 76*time.Millisecond)
+	assert.Greater(t, delays.next(errRefused, 0, now), 200*time.Millisecond)
+	assert.Less(t, delays.next(err503, 0, now), 51*time.Millisecond)
+	assert.Less(t, delays.next(err503, 0, now.Add(20*time.Millisecond)), 76*time.Millisecond)
+}
+
+// Wait and RunHook tell backoff how long the attempt took: callers whose first attempts last
+// three seconds make their second attempts within a second, not all at once.
+func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
+	for name, call := range map[string]func(context.Context, Target) error{
+		"Wait":    func(ctx context.Context, target Target) error { return Wait(ctx, []Target{target}, Attempt{}, nil) },
+		"RunHook": func(ctx context.Context, target Target) error { return RunHook(ctx, target, Attempt{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers, took = 50, 3 * time.Second
+				begun, seconds := time.Now(), make(chan time.Duration, callers)
+				for range callers {
+					target := fakeTarget("slow", func(ctx context.Context, n int) error {
+						if n > 1 {
+							seconds <- time.Since(begun) - took
+							return nil
+						}
+						time.Sleep(took)
+						return timeoutError(took)
+					})
+					target.Timeout, target.Retries = time.Minute, 1
+					go func() { assert.NoError(t, call(t.Context(), target)) }()
+				}
+				first, last := time.Hour, time.Duration(0)
+				for range callers {
+					at := <-seconds
+					first, last = min(first, at), max(last, at)
+				}
+				assert.Less(t, first, time.Second/2)
+				assert.Greater(t, last, time.Second/2)
+				assert.LessOrEqual(t, last, time.Second)
+			})
+		})
+	}
+}
+
+// A timeout= may be longer than ten intervals.
+func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
+	const took = time.Minute
+	delays := backoff{interval: time.Second}
+	now := time.Unix(0, 0).Add(took)
+	now = now.Add(delays.next(timeoutError(took), took, now) + took)
+	first := delays.first
+	delays.next(timeoutError(took), took, now)
+	assert.Equal(t, first, delays.first)
 }
 
 // If a name has two backends, the attempts may fail alternately in two different ways.
@@ -197,7 +192,7 @@ func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
 	errs := []error{errRefused, errors.New("status 503")}
 	n := 0
 	for ; now < time.Minute; n++ {
-		now += delays.next(errs[n%2], time.Unix(0, 0).Add(now))
+		now += delays.next(errs[n%2], 0, time.Unix(0, 0).Add(now))
 	}
 	assert.Less(t, n, 300)
 }

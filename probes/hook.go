@@ -18,6 +18,7 @@ func RunHook(ctx context.Context, t Target, a Attempt) error {
 	delays := backoff{interval: t.Interval}
 	var last error
 	for tries := 0; ; tries++ {
+		begun := time.Now()
 		err := t.Probe.Ask(ctx, a)
 		if err == nil {
 			return nil
@@ -31,7 +32,7 @@ func RunHook(ctx context.Context, t Target, a Attempt) error {
 		if last = err; tries >= t.Retries {
 			return last
 		}
-		if sleep(ctx, delays.next(err, time.Now())) != nil {
+		if now := time.Now(); sleep(ctx, delays.next(err, now.Sub(begun), now)) != nil {
 			break
 		}
 	}

@@ -179,6 +179,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	r := result{target: i}
 	for inARow := 0; ; {
 		r.attempts++
+		begun := time.Now()
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
 			r.attempted = false // the end of ctx interrupted the attempt, so err is not a result
@@ -192,7 +193,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 			break
 		}
 		w.results <- r
-		if sleep(ctx, delays.next(err, time.Now())) != nil {
+		if now := time.Now(); sleep(ctx, delays.next(err, now.Sub(begun), now)) != nil {
 			r.attempted = false
 			break
 		}
