@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -294,6 +295,72 @@ func TestHerdOfFiveHundredOnARealPort(t *testing.T) {
 				window, rates, waiters, (last - up).Round(time.Millisecond))
 			assert.LessOrEqual(t, total, waiters*int64(test.most)*int64(up)/int64(outage))
 			assert.Less(t, last-up, longTimeout)
+		})
+	}
+}
+
+// lookups simulates processes that start at the same instant and whose two targets are probed
+// by one name, with a resolver for each process. It returns the number of lookups in each
+// window. The lookups fail with lookupErr; if lookupErr is nil, the targets refuse connections.
+func lookups(t *testing.T, processes int, outage time.Duration, lookupErr error) (counts []int) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		counts = make([]int, outage/window)
+		begun := time.Now()
+		var all sync.WaitGroup
+		for i := range processes {
+			random := rand.New(rand.NewPCG(uint64(i), 3))
+			var last time.Time
+			r := &Resolver{random: random.Float64, LookupNetIP: func(context.Context, string) ([]netip.Addr, error) {
+				if now := time.Now(); !last.IsZero() && now.Sub(last) < time.Second {
+					t.Errorf("two lookups within %v", now.Sub(last))
+				}
+				last = time.Now()
+				mu.Lock()
+				defer mu.Unlock()
+				counts[time.Since(begun)/window]++
+				return parseAddrs("10.0.0.1"), lookupErr
+			}}
+			for n := range 2 {
+				random := rand.New(rand.NewPCG(uint64(i), uint64(n)))
+				all.Go(func() {
+					delays := backoff{interval: DefaultInterval, random: random.Float64}
+					for {
+						_, err := r.Lookup(t.Context(), "db")
+						if err == nil {
+							err = errRefused
+						}
+						d := delays.next(err, 0, time.Now())
+						if time.Since(begun)+d >= outage {
+							return
+						}
+						time.Sleep(d)
+					}
+				})
+			}
+		}
+		all.Wait()
+	})
+	return counts
+}
+
+// A process looks up a name at most once a second, however many targets use it, and processes
+// that start at the same instant do not stay in step.
+func TestHerdOfProcessesSpreadsItsLookups(t *testing.T) {
+	const processes, outage = 1000, 20 * time.Second
+	for _, test := range []struct {
+		name  string
+		err   error
+		start time.Duration
+	}{
+		{"name resolves", nil, time.Second},
+		{"name does not resolve", errNoSuchHost, 12 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := herd{up: outage, longest: 2 * time.Second, attempts: lookups(t, processes, outage, test.err)}
+			at, burst := h.settled()
+			t.Logf("lookups in each window of %v: %v; settled after %v, largest burst then %.1f", window, h.attempts, at, burst)
+			assert.LessOrEqual(t, at, test.start)
 		})
 	}
 }

@@ -287,7 +287,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
 		resolver.mu.Lock() // so that a new lookup may start, as after lookupInterval
-		resolver.names[name].startedAt = time.Time{}
+		resolver.names[name].nextAt = time.Time{}
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
 		err := target.Probe.Ask(t.Context(), Attempt{Resolver: resolver})

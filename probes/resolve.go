@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -15,12 +16,15 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts in a second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. A lookup runs in a goroutine, with the timeouts of the system's resolver. It
+// family. The first lookup after a successful one starts up to a second later still, at
+// random, so that pods that start together do not look up the name together. A lookup runs in a goroutine, with the timeouts of the system's resolver. It
 // continues even if the attempt that started it ends.
 type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
 	LookupNetIP func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	random func() float64 // returns a number in [0,1); nil: rand.Float64
 
 	mu    sync.Mutex
 	names map[string]*lookup
@@ -39,6 +43,7 @@ func (a Attempt) resolver() *Resolver {
 // A lookup holds the state of one name. It is guarded by Resolver.mu.
 type lookup struct {
 	startedAt  time.Time
+	nextAt     time.Time     // no lookup starts before
 	done       chan struct{} // closed when the latest lookup has ended
 	running    bool
 	addrs      []netip.Addr // the addresses of the last successful lookup
@@ -154,8 +159,8 @@ func literalAddrs(host string) []netip.Addr {
 	return nil
 }
 
-// startLookup returns the state of a name. It starts a lookup if none is running and the
-// last one started at least lookupInterval ago. The caller holds r.mu.
+// startLookup returns the state of a name. It starts a lookup if none is running and
+// nextAt has passed. The caller holds r.mu.
 func (r *Resolver) startLookup(name string) *lookup {
 	l, known := r.names[name]
 	if !known {
@@ -165,8 +170,8 @@ func (r *Resolver) startLookup(name string) *lookup {
 		l = new(lookup)
 		r.names[name] = l
 	}
-	if now := time.Now(); !l.running && (!known || now.Sub(l.startedAt) >= lookupInterval) {
-		l.running, l.startedAt, l.done = true, now, make(chan struct{})
+	if now := time.Now(); !l.running && !now.Before(l.nextAt) {
+		l.running, l.startedAt, l.nextAt, l.done = true, now, now.Add(lookupInterval), make(chan struct{})
 		go r.refresh(name, l)
 	}
 	return l
@@ -187,6 +192,11 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	var dns *net.DNSError
 	switch {
 	case err == nil && len(addrs) > 0:
+		if l.addrs == nil {
+			// Once is enough, because all later lookups are lookupInterval apart. While the name
+			// does not resolve there is no such delay, because it would delay the app.
+			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
+		}
 		l.addrs, l.err = make([]netip.Addr, len(addrs)), nil
 		l.resolvedAt = time.Now()
 		for i, addr := range addrs {
@@ -201,6 +211,13 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	}
 	l.running = false
 	close(l.done)
+}
+
+func (r *Resolver) jitter() float64 {
+	if r.random != nil {
+		return r.random()
+	}
+	return rand.Float64()
 }
 
 // describeDNSError returns the reason of a failed lookup. The whole text of the error
