@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test check fmt vet lint docs fuzz vuln bench rollout demo clean help FORCE
+.PHONY: build release image test check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -100,6 +100,9 @@ vet: ## run go vet, and check that go.mod and go.sum are tidy
 
 docs: ## write the parts of usher(1) and the README that are made from tables; needs mandoc
 	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManualListsTheEventsAndFieldsOfTheLog|TestManualForTheWeb)$$' ./cmd/usher -update
+
+herd: ## write probes/herd.md and herd.svg: 10,000 waiters at one dependency, simulated
+	go test -count=1 -run '^TestHerdPageIsUpToDate$$' ./probes -update
 
 lint: $(LINT) ## run the linter; .golangci.yml gives the reason of each rule
 	$(LINT) run

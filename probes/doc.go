@@ -44,7 +44,7 @@
 //     jitter. In waits of up to six seconds, a port that refused connections is detected as
 //     open 30 ms late on average, and a server that returned errors is detected as ready 90
 //     ms late. A new kind of error restarts the delays. If ten thousand clients wait for
-//     the same server, the jitter spreads their attempts over time.
+//     the same server, the jitter spreads their attempts over time; herd.md shows how.
 //   - An attempt leaves no descriptor and no goroutine behind, except for a name lookup
 //     (the next attempt uses its result) and a system call that hangs on a mount.
 //   - No error and no name contains the user, query or fragment of a URL, the value of a

@@ -53,6 +53,9 @@ var (
 		}
 		return ProbeTimeout, timeoutError(ProbeTimeout)
 	}, ProbeTimeout}
+	slow503 = failure{"503 after 200 ms", func(_, _ time.Duration) (time.Duration, error) {
+		return 200 * time.Millisecond, err503
+	}, 200 * time.Millisecond}
 	// A server that starts: for the last fifth of the outage the port is open.
 	refusesThen503 = failure{"refused, then 503", func(at, up time.Duration) (time.Duration, error) {
 		if at < up*4/5 {
@@ -159,6 +162,7 @@ func outages() (list []outage) {
 			}
 		}
 	}
+	list = append(list, outage{slow503, 0, 10 * time.Second})
 	for _, up := range []time.Duration{10 * time.Second, time.Minute} {
 		list = append(list, outage{refusesThen503, 0, up})
 	}
@@ -177,10 +181,10 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 // startTime is how long the bursts last that follow from the common start of all waiters.
 // With a timeout of 3 s it takes seven attempts until the delays have spread the attempts.
 func (o outage) startTime() time.Duration {
-	if o.longest > 0 {
+	if o.longest > time.Second {
 		return 28 * time.Second
 	}
-	return 200 * time.Millisecond
+	return o.longest + 200*time.Millisecond
 }
 
 func TestHerdOfTenThousandMakesNoBursts(t *testing.T) {
