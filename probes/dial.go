@@ -55,8 +55,20 @@ const (
 // does not stop the keptDials oldest dials, because a connection to a distant server takes
 // time to establish. It stops the oldest of the other dials.
 //
+// A single address, the usual case, needs no goroutine and no timer.
+//
 // All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
+	if len(addrs) == 1 {
+		conn, err := connect(ctx, netip.AddrPortFrom(addrs[0], port))
+		switch {
+		case err == nil:
+			return conn, nil
+		case hasEnded(ctx):
+			return nil, context.Cause(ctx)
+		}
+		return nil, sanitizeErr(err)
+	}
 	gap := stagger
 	if deadline, ok := ctx.Deadline(); ok {
 		turns := len(addrs) + 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -274,4 +275,24 @@ func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancel(cause) })
 		assert.Equal(t, cause, RunHook(ctx, fakeTarget("a", hangs), Attempt{}))
 	})
+}
+
+// BenchmarkWaitForTwoHundredTargets waits for 200 ports that accept connections. The kernel
+// accepts them: no process does, so the benchmark measures the client only. Each port can
+// hold somaxconn connections (proc_sys_net_core(5), 4096 by default), so -benchtime must be
+// below 4000x.
+func BenchmarkWaitForTwoHundredTargets(b *testing.B) {
+	var targets []Target
+	for range 200 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(b, err)
+		defer l.Close()
+		target, err := Parse("tcp://"+l.Addr().String(), ForWait)
+		require.NoError(b, err)
+		targets = append(targets, target)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, Wait(b.Context(), targets, Attempt{}, nil))
+	}
 }
