@@ -204,11 +204,19 @@ func (p *output) isTerminal() bool {
 
 // run writes the queue. It never returns.
 func (p *output) run() {
-	if p.isTerminal() {
+	terminal := p.isTerminal()
+	if terminal {
 		blockSIGTTOU()
 	}
 	inLine := false
 	for range p.wake {
+		// If many lines follow at once, such as those of 200 targets that are ready, let their
+		// goroutine queue them first, so that they need about 5 calls of write(2) instead of
+		// 200. Not on a terminal, because a goroutine that is locked to its thread yields only
+		// by a switch of threads.
+		if !terminal {
+			runtime.Gosched()
+		}
 		for piece, ok := p.take(); ok; piece, ok = p.take() {
 			p.write(piece, &inLine)
 		}
