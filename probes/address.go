@@ -8,11 +8,13 @@ import (
 
 // splitAuthority splits the text after the scheme into the authority (RFC 3986, section
 // 3.2) and the rest.
-func (p *targetParser) splitAuthority() (authority, rest string) {
-	if i := strings.IndexAny(p.rest, "/?#"); i >= 0 {
-		return p.rest[:i], p.rest[i:]
+func (p *targetParser) splitAuthority() (authority, rest string) { return splitAuthority(p.rest) }
+
+func splitAuthority(text string) (authority, rest string) {
+	if i := strings.IndexAny(text, "/?#"); i >= 0 {
+		return text[:i], text[i:]
 	}
-	return p.rest, ""
+	return text, ""
 }
 
 // parseHostPort parses HOST:PORT or [IPv6]:PORT. If authority has no port, parseHostPort
@@ -20,15 +22,16 @@ func (p *targetParser) splitAuthority() (authority, rest string) {
 //
 // An unescaped / or space in a password ends the authority early, so the first part of the
 // password is parsed as the port. Therefore the error for a port that is not a number does
-// not show the port. If the URL contains an @, or more words follow the URL, no error shows
-// the authority.
+// not show the port. If the URL contains an @ or a character that no host has, or more words
+// follow the URL, no error shows the authority.
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)
 		return "", 0
 	}
 	form, shown := p.scheme+"://HOST:PORT", authority
-	if p.hasExtraWords || strings.Contains(p.rest, "@") || strings.Contains(authority, "%") && !strings.HasPrefix(authority, "[") {
+	if p.hidesHosts || p.hasExtraWords || strings.Contains(p.rest, "@") || strings.Contains(authority, "%") && !strings.HasPrefix(authority, "[") ||
+		strings.ContainsAny(authority, "()=;&") { // a list of parameters, as in jdbc:mysql://(host=db,password=x)/
 		shown = "…"
 	}
 	host, digits, written := authority, "", false

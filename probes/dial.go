@@ -41,91 +41,124 @@ const (
 	stagger = 300 * time.Millisecond
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
-	maxDials = 8
-	// When dial must stop a dial to start another, it stops none of the keptDials oldest.
-	keptDials = 4
+	maxDials  = 8
+	keptDials = 4 // tries.kept of dial
 )
 
 // dial tries the addresses in order and returns the first connection that is established.
 // It starts the next dial when a dial has failed, or after a delay, so that an address that
 // drops packets does not use up the whole timeout. The delay is stagger, or less when many
-// addresses must share a short timeout.
-//
-// When maxDials dials are running, dial stops one of them before it starts the next. It
-// does not stop the keptDials oldest dials, because a connection to a distant server takes
-// time to establish. It stops the oldest of the other dials.
-//
-// A single address, the usual case, needs no goroutine and no timer.
-//
-// All dials have ended when dial returns.
+// addresses must share a short timeout. All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
-	if len(addrs) == 1 {
-		conn, err := connect(ctx, netip.AddrPortFrom(addrs[0], port))
-		switch {
-		case err == nil:
-			return conn, nil
-		case hasEnded(ctx):
-			return nil, context.Cause(ctx)
-		}
-		return nil, sanitizeErr(err)
-	}
 	gap := stagger
 	if deadline, ok := ctx.Deadline(); ok {
-		turns := len(addrs) + 1
-		if len(addrs) > maxDials {
-			turns = len(addrs) + maxDials - keptDials // so that the last dials get as much time as the others
-		}
-		gap = min(gap, time.Until(deadline)/time.Duration(turns))
+		gap = staggerWithin(time.Until(deadline), len(addrs), maxDials, keptDials)
 	}
-	dialCtx, stop := context.WithCancel(ctx)
+	conn, errs := tryInOrder(ctx, tries{
+		count: len(addrs), gap: gap, most: maxDials, kept: keptDials,
+		try: func(ctx context.Context, i int) (net.Conn, error) {
+			return connect(ctx, netip.AddrPortFrom(addrs[i], port))
+		},
+	})
+	if errs == nil {
+		return conn, nil
+	}
+	if hasEnded(ctx) {
+		return nil, context.Cause(ctx)
+	}
+	failure := errs[0]
+	for _, err := range errs[1:] {
+		failure = moreSpecific(failure, err)
+	}
+	return nil, sanitizeErr(failure)
+}
+
+// staggerWithin returns the delay from the start of one try to the start of the next, if
+// count tries must share timeout: stagger, or less. most and kept are those of tries.
+func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
+	turns := count + 1
+	if count > most {
+		turns = count + most - kept // so that the last tries get as much time as the others
+	}
+	return min(stagger, timeout/time.Duration(turns))
+}
+
+// tries are calls of try with 0 to count-1, of which only one has to succeed.
+type tries struct {
+	count int
+	gap   time.Duration                                      // delay from the start of one call to the start of the next, unless a call fails earlier
+	most  int                                                // at most so many calls run at a time
+	kept  int                                                // so many of the oldest calls are never stopped in favour of the next call
+	try   func(ctx context.Context, i int) (net.Conn, error) // a call that succeeds may return a nil net.Conn
+}
+
+// tryInOrder makes the calls in order, and returns the result of the first one that
+// succeeds. If none succeeds, errs has the error of each call.
+//
+// When t.most calls are running, tryInOrder stops one of them before it starts the next. It
+// does not stop the t.kept oldest calls, because a connection to a distant server takes time
+// to establish. It stops the oldest of the other calls.
+//
+// A single call, the usual case, needs no goroutine and no timer.
+//
+// All calls have ended when tryInOrder returns.
+func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
+	if t.count == 1 {
+		won, err := t.try(ctx, 0)
+		if err != nil {
+			errs = []error{err}
+		}
+		return won, errs
+	}
+	callCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var (
-		winner  net.Conn
-		failure error
-		results = make(chan dialResult)
-		running []*pendingDial // oldest first
-		next    = time.NewTimer(0)
+		next    int
+		success bool
+		running []*pendingTry // oldest first
+		results = make(chan tryResult)
+		timer   = time.NewTimer(0)
 	)
-	defer next.Stop()
-	for len(addrs) > 0 || len(running) > 0 {
+	defer timer.Stop()
+	errs = make([]error, t.count)
+	for next < t.count || len(running) > 0 {
 		select {
-		case <-next.C:
+		case <-timer.C:
 			switch {
-			case len(addrs) == 0:
-			case len(running) == maxDials:
-				running[keptDials].stop() // the result of the stopped dial starts the next dial
+			case next == t.count:
+			case len(running) == t.most:
+				running[t.kept].stop() // the result of the stopped call starts the next call
 			default:
-				running = append(running, startDial(dialCtx, connect, netip.AddrPortFrom(addrs[0], port), results))
-				addrs = addrs[1:]
-				next.Reset(gap)
+				running = append(running, startTry(callCtx, t.try, next, results))
+				next++
+				timer.Reset(t.gap)
 			}
 		case r := <-results:
-			running = slices.DeleteFunc(running, func(d *pendingDial) bool { return d == r.pendingDial })
+			running = slices.DeleteFunc(running, func(p *pendingTry) bool { return p == r.pendingTry })
 			switch {
 			case r.err != nil:
-				failure = moreSpecific(failure, r.err)
-				next.Reset(0)
-			case winner == nil:
-				winner = r.conn
-				addrs = nil
+				errs[r.index] = r.err
+				timer.Reset(0)
+			case !success:
+				won, success = r.conn, true
+				next = t.count
 				stop()
-			default:
+			case r.conn != nil:
 				r.conn.Close()
 			}
 		case <-ctx.Done():
-			// The dials end, because dialCtx has ended too. The loop receives their results. A
+			for ; next < t.count; next++ {
+				errs[next] = context.Cause(ctx)
+			}
+			// The calls end, because callCtx has ended too. The loop receives their results. A
 			// context that never ends prevents this case from being chosen again.
-			addrs = nil
 			ctx = context.WithoutCancel(ctx)
 		}
 	}
-	if winner != nil {
-		return winner, nil
+	if success {
+		return won, nil
 	}
-	if hasEnded(dialCtx) {
-		return nil, context.Cause(dialCtx)
-	}
-	return nil, sanitizeErr(failure)
+	return won, errs
 }
 
 // A dialFunc connects to one address.
@@ -138,28 +171,31 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", to.String())
 }
 
-// A pendingDial is a dial of one address.
-type pendingDial struct{ stop context.CancelFunc }
+// A pendingTry is one running call of tryInOrder.
+type pendingTry struct {
+	index int
+	stop  context.CancelFunc
+}
 
-type dialResult struct {
-	*pendingDial
+type tryResult struct {
+	*pendingTry
 	conn net.Conn
 	err  error
 }
 
-// startDial dials one address in a goroutine, which sends the result.
-func startDial(ctx context.Context, connect dialFunc, to netip.AddrPort, results chan<- dialResult) *pendingDial {
+// startTry makes one call in a goroutine, which sends the result.
+func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, error), i int, results chan<- tryResult) *pendingTry {
 	ownCtx, stop := context.WithCancel(ctx)
-	d := &pendingDial{stop}
+	p := &pendingTry{i, stop}
 	go func() {
-		conn, err := connect(ownCtx, to)
+		conn, err := try(ownCtx, i)
 		if err != nil && ownCtx.Err() != nil && ctx.Err() == nil {
-			err = os.ErrDeadlineExceeded // the dial was stopped in favour of another dial
+			err = sanitizeErr(os.ErrDeadlineExceeded) // the call was stopped in favour of another call
 		}
 		stop()
-		results <- dialResult{d, conn, err}
+		results <- tryResult{p, conn, err}
 	}()
-	return d
+	return p
 }
 
 // moreSpecific returns the error to report when every address has failed. It prefers the

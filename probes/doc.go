@@ -28,7 +28,8 @@
 //
 //   - An attempt never hangs. Its timeout starts when the address of the host is known and
 //     covers everything after that. At most 64 KiB of headers and 10 KiB of a body are
-//     read. Every address of a name is tried, at most 8 at a time.
+//     read. Every address of a name is tried, at most 8 at a time. If the URL of a server
+//     has several hosts, 4 of them are probed at a time, until one is ready.
 //   - An attempt does not hang on a file system that does not respond. One thread makes the
 //     system calls for file targets, unix sockets and the files of options, one after the
 //     other. When a call hangs, a second thread makes the other calls, except for those on

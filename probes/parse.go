@@ -206,6 +206,7 @@ type targetParser struct {
 	scheme        string
 	rest          string              // the text after scheme://
 	hasExtraWords bool                // more words follow the URL, so it may contain an unquoted space
+	hidesHosts    bool                // no error shows the host, because it is a part of the query
 	argv          []word              // the words of a command
 	order         []string            // the names of the options, in the order of the text
 	values        map[string][]string // the values of each option
@@ -233,7 +234,7 @@ func (p *targetParser) value(option string) string {
 
 var (
 	optionPrefix  = lazyRegexp(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
-	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
+	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*|(?i:jdbc):[A-Za-z0-9+.-]*(?::[A-Za-z-]+)?)://`)
 	bareHostPort  = lazyRegexp(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
 	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
 )
@@ -304,12 +305,15 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if m := schemePrefix().FindStringSubmatch(first.text); m != nil {
 		p.rejectExtraWords(words)
 		scheme := strings.ToLower(m[1])
-		k, known := findKind(scheme)
+		k, known := findScheme(scheme)
 		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns"}, base) && isScheme(base) {
 			p.addError("unknown scheme %s://: TLS is supported for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
 			return kind{}, false
 		}
-		if !isScheme(scheme) {
+		if parts := strings.SplitN(scheme, ":", 3); !known && len(parts) > 2 {
+			scheme = parts[0] + ":" + parts[1]
+		}
+		if !known {
 			p.addError("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
 			return kind{}, false
 		}
@@ -320,6 +324,10 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		return k, true
 	}
 	if scheme, _, ok := strings.Cut(first.text, ":"); ok {
+		if strings.EqualFold(scheme, "jdbc") {
+			p.addError("jdbc: without //: write jdbc:postgresql://HOST/DATABASE or jdbc:mysql://HOST/DATABASE")
+			return kind{}, false
+		}
 		if k, known := findKind(strings.ToLower(scheme)); known {
 			p.addError("%s: without //: write %s", scheme, k.form)
 			return kind{}, false

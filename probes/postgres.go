@@ -25,22 +25,26 @@ func buildPostgres(p *targetParser) Probe {
 	if !ok {
 		return nil
 	}
-	path, query, _ := strings.Cut(s.rest, "?")
-	query, _, _ = strings.Cut(query, "#")
-	path, _, _ = strings.Cut(path, "#")
-	values, _ := url.ParseQuery(query) // an invalid parameter is ignored
-	user, err1 := url.PathUnescape(s.user)
-	database, err2 := url.PathUnescape(strings.TrimPrefix(path, "/"))
-	pg.user = cmp.Or(values.Get("user"), user, "postgres")
-	pg.database = cmp.Or(database, pg.user)
-	if err1 != nil || err2 != nil || strings.Contains(pg.user+pg.database, "\x00") {
-		p.addError("%s:// with a %% in its user or path that is not an escape: write %%25", p.scheme)
+	values := s.url.query
+	pg.user = cmp.Or(values.Get("user"), unescapeIfValid(s.url.user), "postgres")
+	pg.database = cmp.Or(values.Get("dbname"), unescapeIfValid(strings.TrimPrefix(s.url.path, "/")), pg.user)
+	if strings.Contains(pg.user+pg.database, "\x00") {
+		p.addError("%s:// with a NUL byte in its user or database", p.scheme)
 	}
 	switch values.Get("sslmode") {
 	case "require", "verify-ca", "verify-full":
 		pg.encrypt = true
 	}
 	return s
+}
+
+// unescapeIfValid replaces the %-escapes of text. If text has a % that is no escape, it
+// returns text, as SQLAlchemy does.
+func unescapeIfValid(text string) string {
+	if unescaped, err := url.PathUnescape(text); err == nil {
+		return unescaped
+	}
+	return text
 }
 
 // ask sends a startup message and reads the server's first message. If that message is a
@@ -50,7 +54,7 @@ func buildPostgres(p *targetParser) Probe {
 // While a PostgreSQL server starts, it logs each attempt, as it does for pg_isready. There
 // is no way to find out its state without these log lines.
 func (pg *postgresParams) ask(s *session) error {
-	if pg.encrypt {
+	if pg.encrypt && s.socket == "" { // libpq does not use TLS on a socket either
 		if err := s.startPostgresTLS(); err != nil {
 			return err
 		}

@@ -3,10 +3,12 @@ package probes
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,15 +20,20 @@ import (
 // and "mysqladmin ping" such a server is ready too.
 //
 // A pooler or proxy reports its own state, not that of the server behind it.
+//
+// If the URL has several hosts, the probe succeeds when one of them is ready.
 type serverProbe struct {
-	host string
-	port uint16
-	ask  func(*session) error // returns nil if the server is ready
-	user string               // the user of the URL, with its %-escapes
-	rest string               // the part of the URL after the authority
+	hosts []serverHost
+	ask   func(*session) error // returns nil if the server is ready
+	url   serverURL
 }
 
 const (
+	// At most maxHosts of the hosts of a URL are probed at a time.
+	maxHosts  = 4
+	keptHosts = 2 // see tries.kept
+	// maxShownHosts is the maximum number of hosts whose errors are shown.
+	maxShownHosts = 4
 	// maxServerBytes is the maximum number of bytes that are read on one connection.
 	maxServerBytes = 64 << 10
 	// lingerTimeout is the maximum duration of closeGracefully.
@@ -37,26 +44,102 @@ const (
 // connect again.
 type session struct {
 	*serverProbe
+	serverHost
 	ctx   context.Context // reads and writes fail once ctx has ended
 	addrs []netip.Addr
-	tcp   net.Conn
+	tcp   net.Conn      // for a host with a socket: the connection to that socket
 	conn  net.Conn      // tcp, or TLS over it
 	r     *bufio.Reader // reads at most maxServerBytes from conn
 }
 
 func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
-	addrs, err := a.resolver().Lookup(ctx, probe.host)
-	if err != nil {
-		return err
+	if len(probe.hosts) == 1 {
+		return probe.askHost(ctx, a, probe.hosts[0], func() {})
 	}
+	// The timeout of the whole attempt starts when the address of the first host is known.
+	listCtx, cancel := context.WithCancelCause(ctx)
+	var (
+		start sync.Once
+		timer *time.Timer
+	)
+	startTimeout := func() {
+		start.Do(func() {
+			if a.Timeout > 0 {
+				timer = time.AfterFunc(a.Timeout, func() { cancel(timeoutError(a.Timeout)) })
+			}
+		})
+	}
+	gap := stagger
+	if a.Timeout > 0 {
+		gap = staggerWithin(a.Timeout, len(probe.hosts), maxHosts, keptHosts)
+	}
+	_, errs := tryInOrder(listCtx, tries{
+		count: len(probe.hosts), gap: gap, most: maxHosts, kept: keptHosts,
+		try: func(ctx context.Context, i int) (net.Conn, error) {
+			return nil, probe.askHost(ctx, a, probe.hosts[i], startTimeout)
+		},
+	})
+	cancel(nil)
+	start.Do(func() {}) // so that timer is not set any more
+	if timer != nil {
+		timer.Stop()
+	}
+	switch {
+	case errs == nil:
+		return nil
+	case hasEnded(ctx):
+		return context.Cause(ctx)
+	}
+	return probe.joinHostErrs(errs)
+}
+
+// joinHostErrs returns the error of an attempt in which no host is ready. It wraps the error
+// of one host, for Hint and for the delay before the next attempt. That is the first error
+// that may have cost its server work, because the next attempt will cost as much.
+func (probe *serverProbe) joinHostErrs(errs []error) error {
+	shown := errs[0]
+	same := true
+	var text []string
+	for i, err := range errs {
+		if classify(shown).isCheap() && !classify(err).isCheap() {
+			shown = err
+		}
+		same = same && err.Error() == errs[0].Error()
+		label := probe.hosts[i].label
+		if label == "" {
+			label = fmt.Sprintf("host %d", i+1)
+		}
+		if i < maxShownHosts {
+			text = append(text, label+": "+err.Error())
+		}
+	}
+	switch more := len(errs) - maxShownHosts; {
+	case same:
+		return probeError{fmt.Sprintf("%v (all %d hosts)", errs[0], len(errs)), shown}
+	case more > 0:
+		text = append(text, fmt.Sprintf("and %d more", more))
+	}
+	return probeError{"no host is ready: " + strings.Join(text, ", "), shown}
+}
+
+// askHost probes one host. It calls startTimeout when the address of the host is known.
+func (probe *serverProbe) askHost(ctx context.Context, a Attempt, h serverHost, startTimeout func()) error {
+	var addrs []netip.Addr
+	if h.socket == "" {
+		var err error
+		if addrs, err = a.resolver().Lookup(ctx, h.host); err != nil {
+			return err
+		}
+	}
+	startTimeout()
 	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	s := &session{serverProbe: probe, ctx: ctx, addrs: addrs}
-	if err = s.connect(); err != nil {
-		return err
+	s := &session{serverProbe: probe, serverHost: h, ctx: ctx, addrs: addrs}
+	err := s.connect()
+	if err == nil {
+		err = probe.ask(s)
+		s.tcp.Close()
 	}
-	err = probe.ask(s)
-	s.tcp.Close()
 	return errOrCause(ctx, err)
 }
 
@@ -65,7 +148,13 @@ func (s *session) connect() error {
 	if s.tcp != nil {
 		s.tcp.Close()
 	}
-	tcp, err := connect(s.ctx, s.addrs, s.port)
+	var tcp net.Conn
+	var err error
+	if s.socket != "" {
+		tcp, err = connectUnix(s.ctx, s.socket)
+	} else {
+		tcp, err = connect(s.ctx, s.addrs, s.port)
+	}
 	if err != nil {
 		return err
 	}
@@ -135,17 +224,21 @@ func errWrongProtocol(kind string) error {
 // the app's whole connection URL; the build function drops its password.
 func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
 	return func(p *targetParser) Probe {
-		authority, rest := p.splitAuthority()
-		if strings.Contains(rest, "@") {
-			// The @ may belong to a password that contains a /, see buildHTTP.
-			p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
+		p.joinURLs()
+		u := p.parseServerURL()
+		probe := &serverProbe{ask: ask, url: u}
+		switch p.target.Kind {
+		case "postgres", "postgresql":
+			probe.hosts = p.parsePostgresHosts(u, defaultPort)
+		case "mysql":
+			probe.hosts = p.parseMySQLHosts(u, defaultPort)
+		default:
+			probe.hosts = p.parseHosts(u.hosts, defaultPort)
 		}
-		at := strings.LastIndexByte(authority, '@')
-		user, _, _ := strings.Cut(authority[:max(at, 0)], ":")
-		address := authority[at+1:]
-		probe := &serverProbe{ask: ask, user: user, rest: rest}
-		probe.host, probe.port = p.parseHostPort(address, defaultPort)
-		p.name = p.scheme + "://" + address
+		p.name = p.scheme + "://" + u.hosts
+		if len(probe.hosts) > 0 && probe.hosts[0].isHidden() {
+			p.name = p.scheme + "://…"
+		}
 		return probe
 	}
 }

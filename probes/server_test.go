@@ -222,7 +222,7 @@ func FuzzServerResponses(f *testing.F) {
 		cancel() // so that askMemcachedInBinary cannot connect
 		for _, scheme := range serverSchemes {
 			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
-			s := &session{serverProbe: probe, ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
+			s := &session{serverProbe: probe, serverHost: probe.hosts[0], ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}
 			s.tcp = newCtxConn(context.Background(), cannedConn{Reader: strings.NewReader(response)})
 			s.use(s.tcp)
 			err := probe.ask(s)

@@ -16,17 +16,30 @@ type unixProbe struct {
 func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	ctx, cancel := withTimeout(ctx, a.Timeout)
 	defer cancel()
-	var conn net.Conn
-	err := files.run(ctx, u.path, func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, "unix", u.path)
-		return sanitizeUnixErr(err)
-	}, func() { conn.Close() })
+	conn, err := connectUnix(ctx, u.path)
 	if err != nil {
 		return errOrCause(ctx, err)
 	}
-	watched := newCtxConn(ctx, conn)
-	defer watched.Close()
-	return u.sendExpect.run(ctx, watched)
+	defer conn.Close()
+	return u.sendExpect.run(ctx, conn)
+}
+
+// maxSocketPath is the maximum length of the path of a socket, because sun_path has 108
+// bytes, one of them for the NUL.
+const maxSocketPath = 107
+
+// connectUnix connects to a unix socket. Reads and writes on the connection fail once ctx has
+// ended.
+func connectUnix(ctx context.Context, path string) (net.Conn, error) {
+	var conn net.Conn
+	err := files.run(ctx, path, func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
+		return sanitizeUnixErr(err)
+	}, func() { conn.Close() })
+	if err != nil {
+		return nil, err
+	}
+	return newCtxConn(ctx, conn), nil
 }
 
 // sanitizeUnixErr returns only the reason of an error of connect(2) on a unix socket.
@@ -44,8 +57,8 @@ func sanitizeUnixErr(err error) error {
 
 func buildUnix(p *targetParser) Probe {
 	path := p.parsePath("unix:///PATH")
-	if len(path) > 107 { // sun_path has 108 bytes, one of them for the NUL
-		p.addError("unix:// path of %d bytes: the path of a socket has at most 107", len(path))
+	if len(path) > maxSocketPath {
+		p.addError("unix:// path of %d bytes: the path of a socket has at most %d", len(path), maxSocketPath)
 	}
 	return &unixProbe{path, p.sendExpect()}
 }

@@ -1,0 +1,242 @@
+package probes
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// schemeAliases are other names that drivers have for the scheme of a kind.
+var schemeAliases = map[string]string{
+	"mariadb": "mysql",    // SQLAlchemy, MariaDB's drivers
+	"mysql2":  "mysql",    // Rails, Node
+	"trilogy": "mysql",    // Rails
+	"pgsql":   "postgres", // PHP
+	"postgis": "postgres", // Django
+	"pyamqp":  "amqp",     // Celery
+	"valkey":  "redis",
+	"valkeys": "rediss",
+}
+
+// sqlKinds are the kinds whose URLs may name a driver: postgresql+asyncpg:// and
+// jdbc:postgresql://.
+var sqlKinds = []string{"postgres", "postgresql", "mysql"}
+
+// findScheme returns the kind of a lower-case scheme, which may be an alias, name a driver,
+// or begin with jdbc:.
+func findScheme(scheme string) (kind, bool) {
+	if isScheme(scheme) {
+		return findKind(scheme)
+	}
+	base, _, driver := strings.Cut(scheme, "+")
+	rest, jdbc := strings.CutPrefix(scheme, "jdbc:")
+	if jdbc {
+		// jdbc:mysql:loadbalance:// and the like choose how the driver uses several hosts.
+		base, _, _ = strings.Cut(rest, ":")
+	}
+	if alias, ok := schemeAliases[base]; ok {
+		base = alias
+	}
+	if (driver || jdbc) && !slices.Contains(sqlKinds, base) || !isScheme(base) {
+		return kind{}, false
+	}
+	return findKind(base)
+}
+
+// A serverHost is one of the hosts in the URL of a server, or a unix socket.
+type serverHost struct {
+	label  string // the host in errors; "": it is not shown, because it is a part of the query
+	host   string
+	port   uint16
+	socket string // the path of the socket; "" for a host
+}
+
+// isHidden reports whether the host is not shown in names and errors.
+func (h serverHost) isHidden() bool { return h.label == "" }
+
+// A serverURL is the app's connection URL in its parts. The password is dropped.
+type serverURL struct {
+	user  string // with its %-escapes
+	hosts string // the part between the user and the path: HOST[:PORT], separated by commas
+	path  string // with its %-escapes, and with the / in front of it
+	query url.Values
+}
+
+// parseServerURL splits the app's connection URL. It accepts what drivers accept and RFC
+// 3986 does not, if there is one way to read it.
+func (p *targetParser) parseServerURL() (u serverURL) {
+	authority, rest := p.splitAuthority()
+	jdbc := strings.HasPrefix(p.scheme, "jdbc:")
+	switch before, query, _ := strings.Cut(rest, "?"); {
+	case !strings.Contains(rest, "@"):
+	case jdbc && strings.Contains(query, "@") && !strings.Contains(before, "@"):
+		// JDBC drivers end the authority at the first / or ?, and the query may hold a password.
+	case isUserWithPassword(authority, rest):
+		// libpq and SQLAlchemy accept ? and # in a password, and SQLAlchemy a /.
+		at := strings.IndexByte(p.rest, '@')
+		user, _, _ := strings.Cut(authority, ":")
+		authority, rest = splitAuthority(p.rest[at+1:])
+		authority = user + "@" + authority
+	default:
+		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
+	}
+	if jdbc {
+		authority, _, _ = strings.Cut(authority, ";")
+	}
+	at := strings.LastIndexByte(authority, '@')
+	u.user, _, _ = strings.Cut(authority[:max(at, 0)], ":")
+	u.hosts = authority[at+1:]
+	rest, _, _ = strings.Cut(rest, "#")
+	path, query, _ := strings.Cut(rest, "?")
+	if jdbc {
+		path, _, _ = strings.Cut(path, ";")
+	}
+	u.path = path
+	u.query, _ = url.ParseQuery(query) // an invalid parameter is ignored
+	return u
+}
+
+// isUserWithPassword reports whether authority is USER: and the beginning of a password, of
+// which rest has the remainder, up to the @. It returns false for any text that might also
+// be HOST:PORT with an @ in its path or query, because errors and logs show hosts.
+func isUserWithPassword(authority, rest string) bool {
+	user, begin, found := strings.Cut(authority, ":")
+	password, _, _ := strings.Cut(rest, "@")
+	_, query, _ := strings.Cut(password, "?")
+	return found && user != "" && begin != "" && strings.Trim(begin, "0123456789") != "" &&
+		!strings.ContainsAny(authority, "@[") && strings.Count(rest, "@") == 1 && !strings.Contains(query, "=")
+}
+
+// joinURLs turns nats://A,nats://B into nats://A,B: clients of some servers take a list of
+// URLs. It drops the users of all URLs but the first.
+func (p *targetParser) joinURLs() {
+	first, more, found := strings.Cut(p.rest, ","+p.scheme+"://")
+	if !found {
+		return
+	}
+	p.rest = strings.TrimSuffix(first, "/")
+	for _, next := range strings.Split(more, ","+p.scheme+"://") {
+		authority, rest := splitAuthority(next)
+		p.rest += "," + authority[strings.LastIndexByte(authority, '@')+1:]
+		if rest != "/" {
+			p.rest += rest
+		}
+	}
+}
+
+// parseHosts returns the hosts of a URL, each HOST[:PORT].
+func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serverHost) {
+	for _, text := range strings.Split(list, ",") {
+		h := serverHost{label: text}
+		h.host, h.port = p.parseHostPort(text, defaultPort)
+		hosts = append(hosts, h)
+	}
+	return hosts
+}
+
+// newSocket returns the host for a unix socket that a URL names.
+func (p *targetParser) newSocket(path string) serverHost {
+	if len(path) > maxSocketPath || strings.ContainsRune(path, 0) {
+		p.addError("%s:// with the path of a socket that is longer than %d bytes or contains a NUL byte", p.scheme, maxSocketPath)
+	}
+	p.target.ReadsFiles = true
+	return serverHost{socket: path}
+}
+
+// parseMySQLHosts returns the hosts of a URL, or the socket that its query names.
+func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []serverHost {
+	// SQLAlchemy and PHP; Rails and Node; MariaDB's JDBC driver.
+	for _, name := range []string{"unix_socket", "socket", "localSocket"} {
+		switch path := u.query.Get(name); {
+		case strings.HasPrefix(path, "/"):
+			return []serverHost{p.newSocket(path)}
+		case path != "":
+			p.addError("%s:// with a %s= that is not an absolute path: write %[2]s=/run/mysqld/mysqld.sock", p.scheme, name)
+		}
+	}
+	if u.hosts == "" {
+		p.addError("%s:// has no host: write %[1]s://HOST, or %[1]s:///DATABASE?unix_socket=/PATH for a socket", p.scheme)
+		return nil
+	}
+	return p.parseHosts(u.hosts, defaultPort)
+}
+
+// parsePostgresHosts returns the hosts of a URL as libpq does: the parameters host=,
+// hostaddr= and port= of the query replace the hosts and ports of the URL, and a host that
+// begins with / is the directory of a socket. As in SQLAlchemy, host= may be repeated, and
+// be HOST:PORT.
+func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
+	list := strings.Join(u.query["host"], ",")
+	if addrs := u.query.Get("hostaddr"); addrs != "" {
+		list = addrs
+	}
+	fromQuery := list != ""
+	if !fromQuery {
+		list = u.hosts
+	}
+	if list == "" {
+		p.addError("%s:// has no host: write %[1]s://HOST, or %[1]s:///DATABASE?host=/var/run/postgresql for a socket", p.scheme)
+		return nil
+	}
+	ports := p.parsePorts(u.query.Get("port"))
+	all := strings.Split(list, ",")
+	if len(ports) > 1 && len(ports) != len(all) {
+		p.addError("%s:// with %d hosts and %d ports: write one port, or one for each host", p.scheme, len(all), len(ports))
+		return nil
+	}
+	for i, text := range all {
+		port := defaultPort
+		if len(ports) > 0 {
+			port = ports[min(i, len(ports)-1)]
+		}
+		h := p.parsePostgresHost(text, port, fromQuery)
+		if len(ports) > 0 {
+			h.port = port
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts
+}
+
+// parsePostgresHost parses HOST[:PORT], or the directory of a socket, which in the host of a
+// URL has its / written as %2F.
+func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery bool) serverHost {
+	dir := text
+	if !fromQuery && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
+		dir, _, _ = strings.Cut(text, ":")
+		if own := strings.TrimPrefix(text[len(dir):], ":"); own != "" {
+			port = slices.Concat(p.parsePorts(own), []uint16{port})[0]
+		}
+		dir, _ = url.PathUnescape(dir)
+	}
+	switch _, err := netip.ParseAddr(text); {
+	case strings.HasPrefix(dir, "/"):
+		return p.newSocket(dir + "/.s.PGSQL." + strconv.Itoa(int(port)))
+	case fromQuery && err == nil: // an IPv6 address has no brackets here
+		return serverHost{host: text, port: port}
+	}
+	h := serverHost{label: text}
+	if fromQuery {
+		h.label, p.hidesHosts = "", true
+	}
+	h.host, h.port = p.parseHostPort(text, port)
+	return h
+}
+
+// parsePorts parses port= of a URL: numbers, separated by commas.
+func (p *targetParser) parsePorts(list string) (ports []uint16) {
+	if list == "" {
+		return nil
+	}
+	for _, text := range strings.Split(list, ",") {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			p.addError("%s:// with a port that is not in 1-65535: write for example port=5432", p.scheme)
+			continue
+		}
+		ports = append(ports, uint16(port))
+	}
+	return ports
+}
