@@ -103,6 +103,19 @@ func (e *exchange) readBody() ([]byte, error) {
 	return body, nil
 }
 
+// isLongerThan reports whether the response has more data after body, which readBody has
+// returned.
+func (e *exchange) isLongerThan(body []byte) bool {
+	if len(body) < maxBodyBytes {
+		return false
+	}
+	if length := e.response.ContentLength; length >= 0 {
+		return length > maxBodyBytes
+	}
+	n, _ := e.response.Body.Read(make([]byte, 1))
+	return n > 0
+}
+
 // sanitizeHTTPErr returns only the reason of an HTTP error. It replaces an error of an
 // unknown type by other, because the text of such an error may contain data from the
 // server.

@@ -29,6 +29,7 @@ const (
 	hintStarting      = "it is starting: allow more time, or see its log"
 	hintOwnLog        = "see its log"
 	hintRedirected    = "it redirects to another scheme or port, where header=, body=, cert= and user are not sent: write that URL"
+	hintLonger        = "ask for a shorter response: match= sees only its beginning"
 	hintService       = "is this the name under which the server registers the service?"
 
 	hintAuthority  = "set ca= to the PEM file of the authority to trust"
@@ -46,7 +47,7 @@ func hintForStatus(status int) string {
 	case 400:
 		return "does it want https://, or another header='Host: NAME'?"
 	case 401:
-		return "does it need credentials (header='Authorization: @/path'), or is there a path that needs none?"
+		return "does it need credentials (header='Authorization: Bearer @/path'), or is there a path that needs none?"
 	case 403:
 		return "is this client allowed, or is there a path that needs no permission?"
 	case 404:
@@ -63,6 +64,13 @@ func hintForStatus(status int) string {
 		return "it is not ready, or it is a proxy without a server behind it: " + hintOwnLog
 	}
 	return ""
+}
+
+// hintsForKubernetes are the hints for statuses of the Kubernetes API server, which sends
+// the header Audit-Id with each response.
+var hintsForKubernetes = map[int]string{
+	401: "the API server does not accept the token: is it that of the pod's service account?",
+	403: "RBAC: bind a Role with the verb get (for a list: list) on that resource to the service account",
 }
 
 // hintForGRPC returns the hint for a gRPC status (google.golang.org/grpc/codes), or "" if

@@ -25,10 +25,11 @@ var httpOptions = []option{
 	{name: "method", value: "METHOD", form: "method=POST", meaning: "method of the request (GET)"},
 	{name: "status", value: "LIST", form: "status=200-299,401", meaning: "statuses that count as ready, such as `200-299,401`"},
 	{name: "header", value: "'NAME: VALUE'", form: "header='Accept: text/plain'", repeat: true,
-		meaning: "header; a VALUE `@/PATH` is read from that file",
-		details: "`Host` may be set. The file is read at each attempt. It must be a regular file, or a symbolic link to one, of at most 64 KiB."},
+		meaning: "header; if the last word of VALUE is `@/PATH`, it is replaced by the content of that file",
+		details: "For example `header='Authorization: Bearer @/run/secrets/token'`. White space around the content is dropped. `Host` may be set. The file is read at each attempt. It must be a regular file, or a symbolic link to one, of at most 64 KiB."},
 	{name: "body", value: "TEXT", form: "body='{}'", meaning: "body of the request"},
-	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB"},
+	{name: "match", value: "REGEXP", form: "match='^ok'", meaning: "regular expression on the answer's first 10 KiB",
+		details: "If it does not match, the error says whether the answer is longer."},
 }
 
 // An httpProbe is ready when the status is accepted and, if there is a match=, the body
@@ -48,7 +49,7 @@ type httpProbe struct {
 // A headerField is one header= option, with the name of the header in canonical form.
 type headerField struct {
 	name, value string
-	file        *optionFile // the file that holds the value; nil: the value is in the field value
+	file        *optionFile // the file whose content follows value; nil: value is the whole value
 }
 
 // A statusRange includes both ends.
@@ -113,19 +114,24 @@ func (h *httpProbe) sendHop(ctx context.Context, addrs []netip.Addr, req *hop) (
 func (h *httpProbe) check(e *exchange, trusted bool) error {
 	if status := e.response.StatusCode; !h.accepts(status) {
 		hint := hintForStatus(status)
+		if own := hintsForKubernetes[status]; own != "" && e.response.Header.Get("Audit-Id") != "" {
+			hint = own
+		}
 		if !trusted && h.sendsMoreThanGet() {
 			hint = hintRedirected
 		}
 		return hintedError{fmt.Errorf("status %d", status), hint}
 	}
 	body, err := e.readBody()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case h.match == nil || h.match.Match(body):
+		return nil
+	case e.isLongerThan(body):
+		return hintedError{fmt.Errorf("the first %d KiB do not match match=, and the response is longer", maxBodyBytes>>10), hintLonger}
 	}
-	if h.match != nil && !h.match.Match(body) {
-		return errors.New("body does not match match=")
-	}
-	return nil
+	return errors.New("body does not match match=")
 }
 
 // sendsMoreThanGet reports whether the first request differs from a plain GET or HEAD: by a
@@ -178,7 +184,11 @@ func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 				return err
 			}
 			// Editors put a newline at the end of a file. It is not part of the value.
-			value = strings.Trim(strings.TrimSuffix(string(text), "\n"), " \t\r")
+			content := strings.Trim(strings.TrimSuffix(string(text), "\n"), " \t\r")
+			if content == "" && value != "" {
+				return fmt.Errorf("the file of header= %s is empty", f.name)
+			}
+			value += content
 			if reason := f.invalidValue(value); reason != "" {
 				return fmt.Errorf("header= %s: %s", f.name, reason)
 			}
@@ -419,6 +429,15 @@ func (h *httpProbe) setHeaders(p *targetParser) {
 			continue
 		}
 		f := headerField{name: textproto.CanonicalMIMEHeaderKey(name), value: strings.Trim(value, " \t")}
+		// A value that begins with @/ is a path as a whole, which may contain spaces.
+		path := f.value
+		if i := strings.LastIndexAny(path, " \t"); !strings.HasPrefix(path, "@/") {
+			path = path[i+1:]
+		}
+		if strings.HasPrefix(path, "@/") {
+			f.file = p.newOptionFile("header= "+f.name, path[1:])
+			f.value = strings.TrimSuffix(f.value, path)
+		}
 		if f.name == "Host" {
 			hosts++
 		}
@@ -427,8 +446,7 @@ func (h *httpProbe) setHeaders(p *targetParser) {
 			p.addError("header= %s: usher sets this header itself", f.name)
 		case hosts > 1:
 			p.addError("header= Host: write it once, as header='Host: NAME[:PORT]'")
-		case strings.HasPrefix(f.value, "@/"):
-			f.file = p.newOptionFile("header= "+f.name, f.value[1:])
+		case f.file != nil && f.value == "": // the value is known at each attempt
 		case f.invalidValue(f.value) != "":
 			p.addError("header= %s: %s", f.name, f.invalidValue(f.value))
 		}

@@ -113,7 +113,66 @@ func TestHTTPMatchReadsTheFirst10KiB(t *testing.T) {
 		io.WriteString(w, strings.Repeat("x", 10<<10-2)+"yes")
 	})
 	assert.NoError(t, ask(t, "match=x.e?ye?$ "+url, ForWait), "the first 10 KiB end within \"yes\"")
-	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "body does not match match=")
+	assert.EqualError(t, ask(t, "match=yes "+url, ForWait), "the first 10 KiB do not match match=, and the response is longer")
+}
+
+func TestHTTPMatchSaysWhetherTheResponseIsLonger(t *testing.T) {
+	const longer = "the first 10 KiB do not match match=, and the response is longer"
+	for size, want := range map[int]string{0: "body does not match match=", 10<<10 - 1: "body does not match match=", 10 << 10: "body does not match match=", 10<<10 + 1: longer, 1 << 20: longer} {
+		for _, chunked := range []bool{false, true} {
+			url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+				if !chunked {
+					w.Header().Set("Content-Length", fmt.Sprint(size))
+				}
+				w.WriteHeader(200)
+				http.NewResponseController(w).Flush()
+				io.WriteString(w, strings.Repeat("x", size))
+			})
+			assert.EqualError(t, ask(t, "match=yes "+url, ForWait), want, "%d bytes, chunked: %v", size, chunked)
+		}
+	}
+}
+
+func TestHTTPHeaderEndsWithTheContentOfAFile(t *testing.T) {
+	var got []string
+	url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { got = r.Header.Values("X") })
+	dir := t.TempDir()
+	writeFile(t, dir+"/token", []byte("c2VjcmV0 \r\n"))
+	writeFile(t, dir+"/with space", []byte("s"))
+	writeFile(t, dir+"/empty", []byte("\n"))
+	writeFile(t, dir+"/lines", []byte("a\nCANARY\n"))
+	for value, want := range map[string]string{
+		"@" + dir + "/token":             "c2VjcmV0",
+		"Bearer @" + dir + "/token":      "Bearer c2VjcmV0",
+		"Bearer\t@" + dir + "/token":     "Bearer\tc2VjcmV0",
+		"a  b @/x  @" + dir + "/token  ": "a  b @/x  c2VjcmV0",
+		"@" + dir + "/with space":        "s",
+		"@" + dir + "/token x":           "error: cannot read the file of header= X: no such file",
+		"Bearer @" + dir + "/missing":    "error: cannot read the file of header= X: no such file",
+		"Bearer @" + dir + "/empty":      "error: the file of header= X is empty",
+		"Bearer @" + dir + "/lines":      "error: header= X: a control character in its value",
+		"Bearer @token":                  "Bearer @token",
+		"a@" + dir + "/token":            "a@" + dir + "/token",
+		"@" + dir + "/empty":             "", // an empty value removes the header
+	} {
+		got = nil
+		target := parse(t, "header="+quote("X: "+value)+" "+url, ForWait)
+		assert.Equal(t, strings.Contains(value, "@"), target.ReadsFiles, value)
+		err := target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout})
+		if text, failed := strings.CutPrefix(want, "error: "); failed {
+			assert.EqualError(t, err, text, value)
+			continue
+		}
+		assert.NoError(t, err, value)
+		assert.Equal(t, want, strings.Join(got, ","), value)
+	}
+	// The file is read at each attempt, because tokens are renewed.
+	target := parse(t, "header='X: Bearer @"+dir+"/token' "+url, ForWait)
+	for _, token := range []string{"one", "two"} {
+		writeFile(t, dir+"/token", []byte(token))
+		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout}))
+		assert.Equal(t, []string{"Bearer " + token}, got)
+	}
 }
 
 func TestHTTPSVerifiesTheCertificate(t *testing.T) {

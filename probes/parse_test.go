@@ -238,6 +238,8 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"header='X: a\nCANARY' http://a/", ForWait, "header= X|control character"},
 		{"header='Content-Length: 5' http://a/", ForWait, "Content-Length"},
 		{"match='(CANARY' http://a/", ForWait, "match="},
+		{"header='Host: a @/b' http://a/", ForWait, "header= Host: write it once"},
+		{"header='X: CANARY\t\n @/b' http://a/", ForWait, "header= X: a control character"},
 		{"header='Host: @/a' header='Host: b' http://a/", ForWait, "header= Host: write it once"},
 		{"grpc://auth", ForWait, "no port"},
 		{"grpc://:1", ForWait, "no host"},

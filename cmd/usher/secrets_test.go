@@ -160,7 +160,7 @@ const credentials = "user-" + canary + ":" + canary
 // server sends reply, and there are also targets that fail for other reasons.
 func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	t.Helper()
-	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: @" + d.dir + "/token' body=" + canary +
+	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: Token " + canary + " @" + d.dir + "/token' body=" + canary +
 		" match='x|" + canary + "' "
 	url := func(scheme, addr, path string) string {
 		return scheme + "://" + credentials + "@" + addr + path + "?token=" + canary + "&x=" + canary + "#" + canary
@@ -190,7 +190,7 @@ func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 			secretTarget{"ca=" + d.dir + "/token https://" + d.tls, "ca=" + d.dir + "/missing https://" + d.tls + "/" + canary},
 			secretTarget{fmt.Sprintf("cert=%[1]s/token key=%[1]s/token grpcs://", d.dir) + d.tls, fmt.Sprintf("cert=%[1]s/cert key=%[1]s/token https://", d.dir) + d.tls},
 			secretTarget{"insecure=true status=401 match=not-" + canary + " https://" + d.tls, "insecure=true body=" + canary + " " + url("https", d.tls, "/"+canary)},
-			secretTarget{"insecure=true " + url("https", d.plain, "/health"), "header='A: @" + d.dir + "/missing' http://" + d.plain})
+			secretTarget{"insecure=true " + url("https", d.plain, "/health"), "header='A: " + canary + " @" + d.dir + "/missing' http://" + d.plain})
 	}
 	for kind, kindReply := range readyReplies {
 		if !ready {
