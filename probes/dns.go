@@ -23,6 +23,10 @@ func buildDNS(p *targetParser) Probe {
 	authority, rest := p.splitAuthority()
 	host := authority
 	p.name = "dns://" + host
+	shown := host
+	if p.hidesHosts {
+		shown = "…"
+	}
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	switch {
 	case strings.Contains(p.rest, "@"):
@@ -32,11 +36,11 @@ func buildDNS(p *targetParser) Probe {
 	case host == "":
 		p.addError("dns:// has no name: write dns://NAME")
 	case err == nil:
-		p.addError("dns://%s is an address, not a name: write dns://NAME", host)
+		p.addError("dns://%s is an address, not a name: write dns://NAME", shown)
 	case strings.Contains(host, ":"):
 		p.addError("dns:// takes no port: write dns://NAME")
 	case strings.ContainsFunc(host, isInvalidInHost):
-		p.addError("dns://%s: a character that is not allowed in a host name (write non-ASCII names as xn--…)", host)
+		p.addError("dns://%s: a character that is not allowed in a host name (write non-ASCII names as xn--…)", shown)
 	}
 	return &dnsProbe{host: host}
 }

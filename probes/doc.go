@@ -13,7 +13,7 @@
 //
 // # Functions
 //
-//   - [Parse] parses a target. It reports all errors of the text at once.
+//   - [Parse] parses a target; a [Parser] also parses env:NAME, a target in a variable. It reports all errors of the text at once.
 //   - [Wait] probes any number of targets at the same time until all are ready.
 //   - [Ask] probes each target once.
 //   - [RunHook] runs a hook. If the hook fails, RunHook runs it again, up to retries=

@@ -364,6 +364,8 @@ func (p *targetParser) rejectUnescaped(rest string) {
 		return
 	}
 	switch c := rest[i]; {
+	case p.env != "":
+		p.addError("%s:// with a character in its path or query that must be written as %%XX", p.scheme)
 	case c == ' ':
 		p.addError("%s:// with a space in its path or query: write %%20, or + in a query", p.scheme)
 	case c < ' ' || c == 0x7f:

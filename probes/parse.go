@@ -17,7 +17,7 @@ import (
 // and an element of kinds. Parse, its messages and the documentation (see [Kinds]) use that
 // slice.
 type kind struct {
-	name    string // also the scheme, except for "command"
+	name    string // also the scheme, except for "command" and "env"
 	form    string // how to write a target of this kind
 	ready   string // when a target of this kind is ready
 	details string // more sentences for the manual
@@ -27,7 +27,7 @@ type kind struct {
 }
 
 // hasScheme reports whether the kind is written as name://.
-func (k kind) hasScheme() bool { return k.name != "command" }
+func (k kind) hasScheme() bool { return k.name != "command" && k.name != "env" }
 
 const (
 	readyAccepts = "a connection is accepted"
@@ -69,6 +69,8 @@ var kinds = []kind{
 		details: "The default port is 1883."},
 	{name: "memcached", form: "memcached://HOST[:PORT]", ready: readyServer, build: buildServer(11211, askMemcached), example: "memcached://cache",
 		details: "The default port is 11211."},
+	{name: "env", form: "env:NAME", ready: "the target that the variable NAME holds is ready", example: "'timeout=2s env:DATABASE_URL'",
+		details: "The value is a URL. Options are written before `env:`. If the variable is not set or empty, usher starts nothing. The value is never printed, and the log calls the target `env:NAME`."},
 	{name: "command", form: "a command", ready: "it exits 0; no shell: write `sh -c '...'` for one", build: buildCommand, example: "'redis-cli -h cache ping'",
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
@@ -162,12 +164,15 @@ var options = []option{
 // URL, a header's value, a body, a command's arguments. After a typo the first word of a
 // command may contain a secret: [CommandName] returns the part of that word that errors
 // show.
-func Parse(text string, use Use) (Target, error) {
+func Parse(text string, use Use) (Target, error) { return Parser{}.Parse(text, use) }
+
+// Parse is like the function Parse, and also accepts the target env:NAME.
+func (parser Parser) Parse(text string, use Use) (Target, error) {
 	words, err := splitWords(text)
 	if err != nil {
 		return Target{}, err
 	}
-	p := targetParser{use: use, values: map[string][]string{}}
+	p := targetParser{use: use, lookupEnv: parser.LookupEnv, values: map[string][]string{}}
 	p.target.Use, p.target.Interval, p.target.Successes = use, DefaultInterval, 1
 	switch use {
 	case ForWait, ForReady:
@@ -186,7 +191,14 @@ func Parse(text string, use Use) (Target, error) {
 		if slices.Contains(fileKinds, k.name) || slices.ContainsFunc(p.values["header"], func(h string) bool { return strings.Contains(h, "@") }) {
 			p.target.ReadsFiles = true
 		}
+		before := len(p.errs)
 		p.target.Probe = k.build(&p)
+		if p.env != "" {
+			p.name = "env:" + p.env
+			for i, err := range p.errs[before:] {
+				p.errs[before+i] = fmt.Errorf("env:%s: %w", p.env, err)
+			}
+		}
 	}
 	if p.target.Within > 0 && p.target.Optional > 0 {
 		p.addError("within= and optional= cannot be combined: a target that is not ready in time is fatal with within=, a warning with optional=")
@@ -203,14 +215,17 @@ func Parse(text string, use Use) (Target, error) {
 // A targetParser holds the state of one call of Parse.
 type targetParser struct {
 	use           Use
-	scheme        string
-	rest          string              // the text after scheme://
-	hasExtraWords bool                // more words follow the URL, so it may contain an unquoted space
-	hidesHosts    bool                // no error shows the host, because it is a part of the query
-	argv          []word              // the words of a command
-	order         []string            // the names of the options, in the order of the text
-	values        map[string][]string // the values of each option
-	name          string              // the name of the target, set by build
+	lookupEnv     func(name string) (value string, found bool) // nil: there is no environment
+	env           string                                       // the variable whose value is the URL; "" if the text is the URL
+	scheme        string                                       // for messages; lower-case
+	written       string                                       // the scheme of the URL, lower-case
+	rest          string                                       // the text after scheme://
+	hasExtraWords bool                                         // more words follow the URL, so it may contain an unquoted space
+	hidesHosts    bool                                         // no error shows the host, because it is in the query or in a variable
+	argv          []word                                       // the words of a command
+	order         []string                                     // the names of the options, in the order of the text
+	values        map[string][]string                          // the values of each option
+	name          string                                       // the name of the target, set by build
 	target        Target
 	errs          []error
 }
@@ -302,6 +317,9 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		return kind{}, false
 	}
 	first := words[0]
+	if strings.HasPrefix(first.text, "env:") {
+		return p.takeEnv(words)
+	}
 	if m := schemePrefix().FindStringSubmatch(first.text); m != nil {
 		p.rejectExtraWords(words)
 		scheme := strings.ToLower(m[1])
@@ -320,7 +338,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		if first.wouldExpand() {
 			p.addError("%s://: variables and commands are not expanded: quote a $ or ` that is part of the text", scheme)
 		}
-		p.scheme, p.rest = scheme, first.text[len(m[0]):]
+		p.scheme, p.written, p.rest = scheme, scheme, first.text[len(m[0]):]
 		return k, true
 	}
 	if scheme, _, ok := strings.Cut(first.text, ":"); ok {

@@ -129,6 +129,7 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"jdbc:redis://h/x", ForWait, "unknown scheme jdbc:redis://"},
 		{"mysql:x://u:CANARY@h/x", ForWait, "mysql: without //"},
 		{"redis+sentinel://u:CANARY@h/x", ForWait, "unknown scheme redis+sentinel://"},
+		{"env:DATABASE_URL", ForWait, "env:DATABASE_URL: there are no environment variables here"},
 		{"http+unix://CANARY", ForWait, "unknown scheme http+unix://"},
 		{"command://x", ForWait, "unknown scheme command://"},
 		{"--timeout=2s http://a/", ForWait, "start with a dash|tcp://HOST:PORT"},

@@ -47,7 +47,7 @@ func findScheme(scheme string) (kind, bool) {
 
 // A serverHost is one of the hosts in the URL of a server, or a unix socket.
 type serverHost struct {
-	label  string // the host in errors; "": it is not shown, because it is a part of the query
+	label  string // the host in errors; "": it is not shown
 	host   string
 	port   uint16
 	socket string // the path of the socket; "" for a host
@@ -68,7 +68,7 @@ type serverURL struct {
 // 3986 does not, if there is one way to read it.
 func (p *targetParser) parseServerURL() (u serverURL) {
 	authority, rest := p.splitAuthority()
-	jdbc := strings.HasPrefix(p.scheme, "jdbc:")
+	jdbc := strings.HasPrefix(p.written, "jdbc:")
 	switch before, query, _ := strings.Cut(rest, "?"); {
 	case !strings.Contains(rest, "@"):
 	case jdbc && strings.Contains(query, "@") && !strings.Contains(before, "@"):
@@ -112,12 +112,12 @@ func isUserWithPassword(authority, rest string) bool {
 // joinURLs turns nats://A,nats://B into nats://A,B: clients of some servers take a list of
 // URLs. It drops the users of all URLs but the first.
 func (p *targetParser) joinURLs() {
-	first, more, found := strings.Cut(p.rest, ","+p.scheme+"://")
+	first, more, found := strings.Cut(p.rest, ","+p.written+"://")
 	if !found {
 		return
 	}
 	p.rest = strings.TrimSuffix(first, "/")
-	for _, next := range strings.Split(more, ","+p.scheme+"://") {
+	for _, next := range strings.Split(more, ","+p.written+"://") {
 		authority, rest := splitAuthority(next)
 		p.rest += "," + authority[strings.LastIndexByte(authority, '@')+1:]
 		if rest != "/" {
@@ -130,6 +130,9 @@ func (p *targetParser) joinURLs() {
 func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serverHost) {
 	for _, text := range strings.Split(list, ",") {
 		h := serverHost{label: text}
+		if p.hidesHosts {
+			h.label = ""
+		}
 		h.host, h.port = p.parseHostPort(text, defaultPort)
 		hosts = append(hosts, h)
 	}
@@ -218,8 +221,9 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 		return serverHost{host: text, port: port}
 	}
 	h := serverHost{label: text}
-	if fromQuery {
-		h.label, p.hidesHosts = "", true
+	p.hidesHosts = p.hidesHosts || fromQuery
+	if p.hidesHosts {
+		h.label = ""
 	}
 	h.host, h.port = p.parseHostPort(text, port)
 	return h

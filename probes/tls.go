@@ -37,11 +37,12 @@ type tlsSettings struct {
 	ca, cert, key *optionFile // nil without the option
 	serverName    string      // the name to verify instead of the host name
 	insecure      bool        // true: the server's certificate is not verified
+	hidesHost     bool        // true: no error shows the host of the URL
 }
 
 // tlsSettings parses the TLS options.
 func (p *targetParser) tlsSettings() tlsSettings {
-	var s tlsSettings
+	s := tlsSettings{hidesHost: p.hidesHosts}
 	for _, o := range []struct {
 		name string
 		file **optionFile
@@ -185,6 +186,8 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 		return errNoRoots
 	case errors.As(err, &unknownCA):
 		return s.unknownAuthority(unknownCA.Cert)
+	case errors.As(err, &wrongName) && s.hidesHost && s.serverName == "":
+		return hintedError{errors.New("the certificate is not for the host of the URL"), hintServerName}
 	case errors.As(err, &wrongName):
 		return hintedError{fmt.Errorf("the certificate is not for the name %s", wrongName.Host), hintServerName}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

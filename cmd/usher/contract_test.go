@@ -154,11 +154,12 @@ var optionSamples = map[string]string{
 // An option is accepted for the kinds of targets and the uses that the table lists, and
 // refused for all others.
 func TestOptionTableMatchesTheProgram(t *testing.T) {
+	parser := probes.Parser{LookupEnv: func(string) (string, bool) { return "memcached://cache", true }}
 	for _, o := range probes.Options() {
 		require.Contains(t, optionSamples, o.Name)
 		for _, k := range probes.Kinds() {
 			for use := probes.ForWait; use <= probes.ForProbe; use++ {
-				_, err := probes.Parse(o.Name+"="+optionSamples[o.Name]+" "+strings.Trim(exampleWithoutOptions(k), "'"), use)
+				_, err := parser.Parse(o.Name+"="+optionSamples[o.Name]+" "+strings.Trim(exampleWithoutOptions(k), "'"), use)
 				allowed := (o.Kinds == nil || slices.Contains(o.Kinds, k.Name)) && (o.Uses == nil || slices.Contains(o.Uses, use))
 				assert.Equal(t, allowed, err == nil, "%s= of %s for %s: %v", o.Name, k.Name, use, err)
 			}

@@ -176,13 +176,13 @@ var flags = []flagRow{
 		help: "print the timeline with its times, and warnings, and start nothing"},
 	{name: "probe", arg: "TARGET", section: other, traits: repeatable | noVariable | anyText,
 		set: func(o *options, value string) error {
-			target, err := probes.Parse(value, probes.ForProbe)
+			target, err := o.parseTarget(value, probes.ForProbe)
 			o.probe = append(o.probe, target)
 			return err
 		},
 		help: "probe once, for 1s at most: exit 0 if it is ready, else 1 with the reason",
 		more: "Several targets are probed at the same time, and all must be ready. `timeout=` changes the limit. " +
-			"It is for a HEALTHCHECK, or for an exec probe in an image without a shell. It can be combined only with the flags of the log, and reads no environment variables."},
+			"It is for a HEALTHCHECK, or for an exec probe in an image without a shell. It can be combined only with the flags of the log, and ignores the variables of the flags."},
 	{name: "install", arg: "PATH", section: other, traits: noVariable | anyText,
 		set:  setInstall,
 		help: "copy usher to PATH, or into it if it is a directory",
@@ -228,7 +228,7 @@ func flagsWith(t trait) (names []string) {
 // addTarget returns a set function that appends a target to a list of the config.
 func addTarget(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
 	return func(o *options, value string) error {
-		target, err := probes.Parse(value, use)
+		target, err := o.parseTarget(value, use)
 		if err == nil {
 			all := list(&o.config)
 			*all = append(*all, target)

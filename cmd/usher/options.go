@@ -32,6 +32,21 @@ type options struct {
 	install   string
 	probe     []probes.Target
 	plan      bool
+
+	env []string // usher's environment, for targets env:NAME
+}
+
+// parseTarget parses a target.
+func (o *options) parseTarget(text string, use probes.Use) (probes.Target, error) {
+	lookup := func(name string) (string, bool) {
+		for _, entry := range o.env { // the first of several entries with the same name counts, as for getenv(3)
+			if value, found := strings.CutPrefix(entry, name+"="); found {
+				return value, true
+			}
+		}
+		return "", false
+	}
+	return probes.Parser{LookupEnv: lookup}.Parse(text, use)
 }
 
 // parseOptions parses the command line, then the environment variables of the flags
@@ -49,13 +64,13 @@ func parseOptions(args, env []string) (options, error) {
 	}
 	for _, form := range []string{"probe", "install"} {
 		if r.given[form] {
-			return r.otherForm(form, command, dashes), r.errs.ErrorOrNil()
+			return r.otherForm(form, command, dashes, env), r.errs.ErrorOrNil()
 		}
 	}
 	rest := r.readEnv(env)
 	r.checkCommand(command, dashes)
 
-	var o options
+	o := options{env: env}
 	o.config.WaitTimeout = defaultWaitTimeout
 	r.evaluate(&o, func(*flagRow) bool { return true })
 	o.config.Command, o.config.Env = command, rest
@@ -360,9 +375,9 @@ func splitVariable(f *flagRow, text string) (values []value) {
 }
 
 // otherForm parses the options of --install and --probe, which start no app. They can
-// be combined only with the flags of the log. The environment variables are ignored,
+// be combined only with the flags of the log. The variables of the flags are ignored,
 // because in a container they are set for the usher that runs the app.
-func (r *optionReader) otherForm(form string, command []string, dashes bool) options {
+func (r *optionReader) otherForm(form string, command []string, dashes bool, env []string) options {
 	allowed := func(f *flagRow) bool { return f.name == form || f.is(withAnything) }
 	for i := range flags {
 		if f := &flags[i]; r.given[f.name] && !allowed(f) {
@@ -372,7 +387,7 @@ func (r *optionReader) otherForm(form string, command []string, dashes bool) opt
 	if (len(command) > 0 || dashes) && !r.lost {
 		r.addError("a command cannot be combined with --%s: leave the command out", form)
 	}
-	o := options{otherForm: true}
+	o := options{otherForm: true, env: env}
 	r.evaluate(&o, allowed)
 	r.checkVerbosity(o)
 	return o
@@ -405,6 +420,8 @@ func (r *optionReader) checkFirstWord(first string) {
 		r.addError("the command is JSON in one argument: write each of its words as a separate argument")
 	case url && isScheme(scheme):
 		r.addError("the command %s://… is a target: %s", scheme, advice)
+	case strings.HasPrefix(first, "env:"):
+		r.addError("the command env:… is a target: " + advice)
 	case url && !strings.Contains(scheme, "/"):
 		r.addError("the command is a URL: " + advice)
 	case isAddress(first):

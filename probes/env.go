@@ -1,0 +1,52 @@
+package probes
+
+import "strings"
+
+// A Parser parses targets. The zero value rejects env:NAME.
+type Parser struct {
+	// LookupEnv returns the value of an environment variable, and whether it is set.
+	LookupEnv func(name string) (value string, found bool)
+}
+
+var envName = lazyRegexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+
+// takeEnv takes the target env:NAME. The value of the variable NAME is one URL. It is not
+// split into words, because a password may contain spaces and quotes.
+//
+// No message shows any part of the value, and the target is called env:NAME. Therefore
+// p.scheme is the name of the kind, and not the text before ://, which may name a driver.
+func (p *targetParser) takeEnv(words []word) (kind, bool) {
+	p.rejectExtraWords(words)
+	name := strings.TrimPrefix(words[0].text, "env:")
+	switch {
+	case !envName().MatchString(name): // after env:$DATABASE_URL in a shell, name is the value
+		p.addError("env: is not followed by the name of a variable: write for example env:DATABASE_URL, without a $")
+		return kind{}, false
+	case p.lookupEnv == nil:
+		p.addError("env:%s: there are no environment variables here", name)
+		return kind{}, false
+	}
+	value, found := p.lookupEnv(name)
+	value = strings.TrimSpace(value) // a value that comes from a file often ends with a newline
+	switch {
+	case !found:
+		p.addError("env:%s: the variable is not set", name)
+		return kind{}, false
+	case value == "":
+		p.addError("env:%s: the variable is empty", name)
+		return kind{}, false
+	}
+	m := schemePrefix().FindStringSubmatch(value)
+	var k kind
+	known := false
+	if m != nil {
+		k, known = findScheme(strings.ToLower(m[1]))
+	}
+	if !known {
+		p.addError("env:%s: the value of the variable is not a URL of a known scheme (%s): options are written before env:, and a command is not possible", name, schemeList())
+		return kind{}, false
+	}
+	p.env, p.hidesHosts = name, true
+	p.scheme, p.written, p.rest = k.name, strings.ToLower(m[1]), value[len(m[0]):]
+	return k, true
+}
