@@ -50,16 +50,7 @@ const (
 // drops packets does not use up the whole timeout. The delay is stagger, or less when many
 // addresses must share a short timeout. All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
-	gap := stagger
-	if deadline, ok := ctx.Deadline(); ok {
-		gap = staggerWithin(time.Until(deadline), len(addrs), maxDials, keptDials)
-	}
-	conn, errs := tryInOrder(ctx, tries{
-		count: len(addrs), gap: gap, most: maxDials, kept: keptDials,
-		try: func(ctx context.Context, i int) (net.Conn, error) {
-			return connect(ctx, netip.AddrPortFrom(addrs[i], port))
-		},
-	})
+	conn, errs := dialInOrder(ctx, connect, addrs, port)
 	if errs == nil {
 		return conn, nil
 	}
@@ -71,6 +62,21 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 		failure = moreSpecific(failure, err)
 	}
 	return nil, sanitizeErr(failure)
+}
+
+// dialInOrder is like dial. If no connection is established, it returns the error of each
+// address.
+func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, []error) {
+	gap := stagger
+	if deadline, ok := ctx.Deadline(); ok {
+		gap = staggerWithin(time.Until(deadline), len(addrs), maxDials, keptDials)
+	}
+	return tryInOrder(ctx, tries{
+		count: len(addrs), gap: gap, most: maxDials, kept: keptDials,
+		try: func(ctx context.Context, i int) (net.Conn, error) {
+			return connect(ctx, netip.AddrPortFrom(addrs[i], port))
+		},
+	})
 }
 
 // staggerWithin returns the delay from the start of one try to the start of the next, if

@@ -30,6 +30,8 @@ const (
 	hintOwnLog        = "see its log"
 	hintRedirected    = "it redirects to another scheme or port, where header=, body=, cert= and user are not sent: write that URL"
 	hintLonger        = "ask for a shorter response: match= sees only its beginning"
+	hintGone          = "a timeout does not show that it is gone; a refused connection or a missing name does"
+	hintPresent       = "it has not been stopped or removed yet"
 	hintService       = "is this the name under which the server registers the service?"
 
 	hintAuthority  = "set ca= to the PEM file of the authority to trust"

@@ -38,20 +38,20 @@ const (
 )
 
 var kinds = []kind{
-	{name: "tcp", form: "tcp://HOST:PORT", ready: readyAccepts, options: sendExpectOptions, build: buildTCP, example: "tcp://db:5432",
+	{name: "tcp", form: "tcp://HOST:PORT", ready: readyAccepts, options: slices.Concat(sendExpectOptions, goneOptions), build: buildTCP, example: "tcp://db:5432",
 		details: "Behind a proxy that accepts every connection, such as a service mesh or docker-proxy, it is always ready: probe http, grpc or the server's own scheme there."},
-	{name: "unix", form: "unix:///PATH", ready: readyAccepts, options: sendExpectOptions, build: buildUnix, example: "unix:///run/app.sock"},
-	{name: "http", form: "http://HOST[:PORT]/PATH", ready: readyStatus, options: httpOptions, build: buildHTTP, example: "'status=204 timeout=2s http://auth/healthz'",
+	{name: "unix", form: "unix:///PATH", ready: readyAccepts, options: slices.Concat(sendExpectOptions, goneOptions), build: buildUnix, example: "unix:///run/app.sock"},
+	{name: "http", form: "http://HOST[:PORT]/PATH", ready: readyStatus, options: slices.Concat(httpOptions, goneOptions), build: buildHTTP, example: "'status=204 timeout=2s http://auth/healthz'",
 		details: "A probe follows redirects on the same host name, 10 at most; one to another host counts as ready. " +
 			"What was written for the URL (method, headers, user, body, client certificate) is sent to the same scheme and port only, or from http to https on their default ports; any other redirect is followed with a plain GET, or HEAD if `method=` is HEAD. " +
 			"A hook follows no redirect: a 3xx is a failure. " +
 			"Spaces, control characters, characters that are not ASCII, backquotes and `\"<>\\^{|}` in the path or query are refused: write `%20` for a space."},
-	{name: "https", form: "https://HOST[:PORT]/PATH", ready: readyStatus, options: slices.Concat(httpOptions, tlsOptions), build: buildHTTP, example: "'ca=/etc/tls/ca.pem https://auth/healthz'", details: sameOnTLS},
+	{name: "https", form: "https://HOST[:PORT]/PATH", ready: readyStatus, options: slices.Concat(httpOptions, goneOptions, tlsOptions), build: buildHTTP, example: "'ca=/etc/tls/ca.pem https://auth/healthz'", details: sameOnTLS},
 	{name: "grpc", form: "grpc://HOST:PORT[/SERVICE]", ready: readyServing, build: buildGRPC, example: "grpc://auth:50051",
 		details: "Without SERVICE the health of the whole server is requested."},
 	{name: "grpcs", form: "grpcs://HOST:PORT[/SERVICE]", ready: readyServing, options: tlsOptions, build: buildGRPC, example: "'server-name=auth.example grpcs://auth:50051/users'", details: sameOnTLS},
-	{name: "file", form: "file:///PATH", ready: "it exists", build: buildFile, example: "file:///shared/ready"},
-	{name: "dns", form: "dns://NAME", ready: "it resolves", build: buildDNS, example: "dns://db.prod.svc",
+	{name: "file", form: "file:///PATH", ready: "it exists", options: goneOptions, build: buildFile, example: "file:///shared/ready"},
+	{name: "dns", form: "dns://NAME", ready: "it resolves", options: goneOptions, build: buildDNS, example: "dns://db.prod.svc",
 		details: "Here `timeout=` covers the lookup."},
 	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
 		details: "The default port is 5432. The user and the database are sent, over TLS if `sslmode=` is require, verify-ca or verify-full, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`."},
@@ -199,6 +199,7 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 				p.errs[before+i] = fmt.Errorf("env:%s: %w", p.env, err)
 			}
 		}
+		p.target.Probe = p.applyGone(p.target.Probe)
 	}
 	if p.target.Within > 0 && p.target.Optional > 0 {
 		p.addError("within= and optional= cannot be combined: a target that is not ready in time is fatal with within=, a warning with optional=")

@@ -181,9 +181,14 @@ func (r *Resolver) startLookup(name string) *lookup {
 // lookup fails in another way, refresh keeps them.
 func (r *Resolver) refresh(name string, l *lookup) {
 	lookupNetIP := r.LookupNetIP
+	system := net.DefaultResolver
+	name, strict := strings.CutPrefix(name, strictPrefix)
+	if strict {
+		system = strictResolver
+	}
 	if lookupNetIP == nil {
 		lookupNetIP = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+			return system.LookupNetIP(ctx, "ip", host)
 		}
 	}
 	addrs, err := lookupNetIP(context.Background(), name)

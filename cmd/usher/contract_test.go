@@ -148,7 +148,7 @@ func optionDoc(t *testing.T, name string) probes.OptionDoc {
 var optionSamples = map[string]string{
 	"timeout": "2s", "name": "x", "interval": "500ms", "within": "30s", "optional": "30s", "successes": "2", "retries": "2",
 	"method": "POST", "status": "204", "header": "'K: V'", "body": "x", "match": "x",
-	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x",
+	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x", "gone": "true",
 }
 
 // An option is accepted for the kinds of targets and the uses that the table lists, and

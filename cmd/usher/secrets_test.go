@@ -231,7 +231,7 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	for _, kind := range kinds {
 		assert.Contains(t, texts.String(), " "+kind)
 	}
-	withoutSecret := " timeout= interval= within= optional= successes= retries= name= status= "
+	withoutSecret := " timeout= interval= within= optional= successes= retries= name= status= gone= "
 	options := regexp.MustCompile(`[a-z-]+=`).FindAllString(regexp.MustCompile(`known are ([a-z=\- ]+)`).FindString(err.Error()), -1)
 	require.Greater(t, len(options), 17)
 	for _, option := range options {
