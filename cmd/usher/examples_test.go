@@ -74,7 +74,7 @@ func TestExamples(t *testing.T) {
 
 // Each directory in examples/ has a test, and a row in a table of the README.
 func TestEveryExampleIsTested(t *testing.T) {
-	tested := []string{"demo", "embed"} // tested by TestReadmeShowsTheOutputOfTheDemo and TestExampleEmbed
+	tested := []string{"demo", "embed", "wait-for-job"} // tested by TestReadmeShowsTheOutputOfTheDemo, TestExampleEmbed and TestExampleWaitForJob
 	for name := range dockerExamples {
 		tested = append(tested, name)
 	}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/assert/yaml"
+	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/supervisor"
+)
+
+// A waitForJob has the manifests of the example wait-for-job, and a stand-in for the API
+// server of Kubernetes.
+type waitForJob struct {
+	*testing.T
+	role    kubeRole
+	pod     kubeWaitingPod
+	dir     string // stands for /var/run/secrets/kubernetes.io/serviceaccount
+	address string
+
+	mu          sync.Mutex
+	token       string   // the token that the server accepts
+	responses   []string // completions of the Job in the next responses, such as "0/1"; "": there is no Job; the last one is repeated
+	largestSize int      // size of the largest table
+}
+
+type kubeRole struct {
+	Metadata kubeMeta
+	Rules    []struct{ APIGroups, Resources, ResourceNames, Verbs []string }
+}
+
+type kubeWaitingPod struct {
+	Metadata kubeMeta
+	Spec     struct {
+		ServiceAccountName string
+		Containers         []struct{ Command, Args []string }
+	}
+}
+
+func newWaitForJob(t *testing.T) *waitForJob {
+	t.Helper()
+	w := &waitForJob{T: t, dir: t.TempDir(), token: "t0k3n"}
+	content, err := os.ReadFile("../../examples/wait-for-job/manifests.yaml")
+	require.NoError(t, err)
+	documents := strings.Split(string(content), "\n---\n")
+	require.Len(t, documents, 4)
+	var account struct{ Metadata kubeMeta }
+	var binding struct {
+		RoleRef  struct{ Kind, Name string }
+		Subjects []struct{ Kind, Name string }
+	}
+	for i, into := range []any{&account, &w.role, &binding, &w.pod} {
+		var written map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(documents[i]), &written))
+		text, err := json.Marshal(written)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, into))
+	}
+	// The binding gives the role to the service account of the pod.
+	assert.Equal(t, "Role "+w.role.Metadata.Name, binding.RoleRef.Kind+" "+binding.RoleRef.Name)
+	require.Len(t, binding.Subjects, 1)
+	assert.Equal(t, "ServiceAccount "+account.Metadata.Name, binding.Subjects[0].Kind+" "+binding.Subjects[0].Name)
+	assert.Equal(t, account.Metadata.Name, w.pod.Spec.ServiceAccountName)
+
+	server := httptest.NewUnstartedServer(http.HandlerFunc(w.serve))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	w.address = server.Listener.Addr().String()
+	w.write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	w.write("token", "t0k3n")
+	return w
+}
+
+func (w *waitForJob) write(name, text string) {
+	require.NoError(w, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
+}
+
+// args returns the arguments of the pod's container, with the paths and the address of the
+// test. The test's certificate is for example.com.
+func (w *waitForJob) args() (args []string) {
+	for _, arg := range w.pod.Spec.Containers[0].Args {
+		assert.NotContains(w, arg, "server-name=")
+		args = append(args, strings.NewReplacer(
+			"$(NAMESPACE)", "default", "/var/run/secrets/kubernetes.io/serviceaccount", w.dir,
+			"https://kubernetes.default.svc/", "server-name=example.com https://"+w.address+"/").Replace(arg))
+	}
+	return args
+}
+
+// serve responds like the API server: 401 without a valid token, 403 without a rule that
+// allows the request, 404 if there is no Job, and else with the Job, as a table or in full.
+func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rw.Header().Set("Audit-Id", "5cb5d8d8-0e6f-4a3e-9f0c-0a1ab1cb1f3e")
+	rw.Header().Set("Content-Type", "application/json")
+	failure := func(code int, reason string) {
+		rw.WriteHeader(code)
+		fmt.Fprintf(rw, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"%s","reason":"%[1]s","code":%d}`, reason, code)
+	}
+	// /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME
+	path := strings.Split(r.URL.Path, "/")
+	allowed := len(path) == 8 && r.Method == http.MethodGet && path[5] == "default"
+	for _, rule := range w.role.Rules {
+		allowed = allowed && slices.Contains(rule.APIGroups, path[2]) && slices.Contains(rule.Resources, path[6]) &&
+			slices.Contains(rule.ResourceNames, path[7]) && slices.Contains(rule.Verbs, "get")
+	}
+	completions := w.responses[0]
+	switch {
+	case r.Header.Get("Authorization") != "Bearer "+w.token:
+		failure(http.StatusUnauthorized, "Unauthorized")
+		return
+	case !allowed:
+		failure(http.StatusForbidden, "Forbidden")
+		return
+	case len(w.responses) > 1:
+		w.responses = w.responses[1:]
+	}
+	switch accept := r.Header.Get("Accept"); {
+	case completions == "":
+		failure(http.StatusNotFound, "NotFound")
+	case strings.HasPrefix(accept, "application/json;as=Table;v=v1;g=meta.k8s.io"):
+		assert.Equal(w, "None", r.URL.Query().Get("includeObject"))
+		table := jobAsTable(path[7], completions)
+		w.largestSize = max(w.largestSize, len(table))
+		rw.Write(table)
+	default:
+		rw.Write(jobInFull(path[7], completions))
+	}
+}
+
+// jobAsTable returns a Job as a table. The descriptions of the columns are about as long as
+// those of Kubernetes.
+func jobAsTable(name, completions string) []byte {
+	var columns []map[string]any
+	for _, column := range []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"} {
+		columns = append(columns, map[string]any{"name": column, "type": "string", "format": "", "priority": 0, "description": strings.Repeat("words about the column ", 20)})
+	}
+	table, _ := json.Marshal(map[string]any{
+		"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": map[string]any{"resourceVersion": "4711"}, "columnDefinitions": columns,
+		"rows": []any{map[string]any{"cells": []string{name, "Running", completions, "6s", "6s", name, "registry.example/app:1.0", "batch.kubernetes.io/controller-uid=0a1ab1cb"}, "object": nil}},
+	})
+	return table
+}
+
+// jobInFull returns a Job with a long pod template. The status comes last.
+func jobInFull(name, completions string) []byte {
+	return []byte(fmt.Sprintf(`{"kind":"Job","apiVersion":"batch/v1","metadata":{"name":%q},"spec":{"template":{"spec":{"containers":[{"name":"app","args":[%q]}]}}},"status":{"succeeded":%q}}`,
+		name, strings.Repeat("x", 11<<10), completions))
+}
+
+// runUsher runs usher, waits until it exits, and returns its output and its exit code.
+func runUsher(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	link, err := linkTo("usher")
+	require.NoError(t, err)
+	return launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.run(t, append([]string{link}, args...)...)
+}
+
+func TestExampleWaitForJob(t *testing.T) {
+	w := newWaitForJob(t)
+	w.responses = []string{"", "0/1", "0/1", "1/1"}
+	out, log, code := runUsher(t, append([]string{"--verbose"}, w.args()...)...)
+	assert.Equal(t, 0, code, log)
+	assert.Equal(t, "the app starts\n", out)
+	for _, want := range []string{
+		"usher: wait: job/migrate: attempt 1 failed: status 404", "usher: wait: job/migrate: attempt 2 failed: body does not match match=",
+		"usher: wait: job/migrate: attempt 4 succeeded", "usher: wait: job/migrate is ready after ",
+	} {
+		assertPrinted(t, log, want)
+	}
+	assertNotPrinted(t, log, w.token)
+	assert.Less(t, w.largestSize, 10<<10, "match= sees only the first 10 KiB")
+	assert.Greater(t, w.largestSize, 2<<10)
+}
+
+// The kubelet renews the token in its file.
+func TestExampleWaitForJobUsesTheRenewedToken(t *testing.T) {
+	w := newWaitForJob(t)
+	w.responses = []string{"1/1"}
+	w.token = "r3n3w3d"
+	r := launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.usher(t, append([]string{"--verbose"}, w.args()...)...)
+	r.stderr.expect("attempt 1 failed: status 401")
+	w.write("token", w.token+"\n")
+	assert.Equal(t, 0, r.code())
+}
+
+func TestExampleWaitForJobNamesTheCauseOfAFailure(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(w *waitForJob, args []string) []string
+		want   string
+	}{
+		"a token that is not valid": {func(w *waitForJob, args []string) []string { w.token = "other"; return args },
+			"status 401 (the API server does not accept the token"},
+		"no Role": {func(w *waitForJob, args []string) []string { w.role.Rules[0].Verbs = []string{"list"}; return args },
+			"status 403 (RBAC: bind a Role with the verb get"},
+		"a Role for another Job": {func(w *waitForJob, args []string) []string {
+			w.role.Rules[0].ResourceNames = []string{"other"}
+			return args
+		},
+			"status 403 (RBAC"},
+		"no token file": {func(w *waitForJob, args []string) []string { os.Remove(w.dir + "/token"); return args },
+			"cannot read the file of header= Authorization: no such file"},
+		"an empty token file": {func(w *waitForJob, args []string) []string { w.write("token", "\n"); return args },
+			"the file of header= Authorization is empty"},
+		"another authority": {func(w *waitForJob, args []string) []string { w.write("ca.crt", "x"); return args },
+			"the file of ca= has no PEM certificate"},
+		"the whole object": {func(w *waitForJob, args []string) []string {
+			return []string{args[0], strings.Replace(args[1], ";as=Table;v=v1;g=meta.k8s.io", "", 1)}
+		}, "the first 10 KiB do not match match=, and the response is longer (ask for a shorter response"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWaitForJob(t)
+			w.responses = []string{"1/1"}
+			args := test.change(w, w.args()[:2])
+			args[0] = "--wait-timeout=0.3s"
+			_, log, code := runUsher(t, args...)
+			assert.Equal(t, supervisor.CodeTimeout, code)
+			assertPrinted(t, log, test.want)
+			assertNotPrinted(t, log, "t0k3n")
+		})
+	}
+}
