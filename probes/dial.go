@@ -61,7 +61,11 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 	for _, err := range errs[1:] {
 		failure = moreSpecific(failure, err)
 	}
-	return nil, sanitizeErr(failure)
+	failure = sanitizeErr(failure)
+	if classify(failure) == refused && !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+		failure = hintedError{failure, hintLocalhost}
+	}
+	return nil, failure
 }
 
 // dialInOrder is like dial. If no connection is established, it returns the error of each

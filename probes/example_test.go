@@ -88,7 +88,7 @@ func ExampleWait() {
 	}
 	// Output:
 	// 100ms have passed
-	// db: connection refused: is it listening on that port, and not only on its own localhost?
+	// db: connection refused: is it listening on that port, and in this container or pod, as localhost means?
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 

@@ -71,6 +71,9 @@ func (e *exchange) roundTrip(req *http.Request) error {
 	written := req.Write(e.conn)
 	e.limit = &io.LimitedReader{R: e.conn, N: maxHeaderBytes}
 	r := bufio.NewReader(e.limit)
+	if head, _ := r.Peek(len(tlsAlert)); string(head) == tlsAlert { // ReadResponse returns the error of the read, if there is one
+		return errWantsTLS
+	}
 	for {
 		resp, err := http.ReadResponse(r, req)
 		switch {
@@ -139,5 +142,11 @@ func sanitizeHTTPErr(err, other error) error {
 	}
 	return other
 }
+
+// tlsAlert is the beginning of an alert (RFC 8446, section 5.1), with which many TLS servers
+// answer a request that is not TLS.
+const tlsAlert = "\x15\x03"
+
+var errWantsTLS = probeError{"the server wants TLS: write https://", nil}
 
 var errNoHTTP = hintedError{errors.New("not a valid HTTP response"), hintWrongProtocol}

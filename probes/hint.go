@@ -18,7 +18,8 @@ func (h hintedError) Unwrap() error { return h.error }
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
-	hintRefused       = "is it listening on that port, and not only on its own localhost?"
+	hintRefused       = "is it listening on that port, and not only on its own localhost? a Service without endpoints refuses too"
+	hintLocalhost     = "is it listening on that port, and in this container or pod, as localhost means?"
 	hintTimeout       = "does a firewall or network policy drop packets, or is the server too busy? timeout= allows more time"
 	hintRoute         = "is the address right, and is there a route to it?"
 	hintNotFound      = "is the path right, and its volume mounted here?"
@@ -26,6 +27,7 @@ const (
 	hintDenied        = "does this user have the permission?"
 	hintClosed        = "are port and scheme right, and is the server behind a proxy up?"
 	hintWrongProtocol = "are port and scheme right?"
+	hintWithoutTLS    = "has that port no TLS? then write the scheme without its last s"
 	hintStarting      = "it is starting: allow more time, or see its log"
 	hintOwnLog        = "see its log"
 	hintRedirected    = "it redirects to another scheme or port, where header=, body=, cert= and user are not sent: write that URL"
@@ -39,6 +41,7 @@ const (
 	hintOtherCA    = "does ca= name the authority that signs this server's certificates?"
 	hintServerName = "set server-name= to a name in the certificate"
 	hintTime       = "renew it, or correct the clock"
+	hintClock      = "is the clock of this machine right?"
 	hintClientCert = "set cert= and key= to the client's"
 	hintInvalid    = "openssl s_client -connect shows it"
 )

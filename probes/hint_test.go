@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +23,8 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 	serveText := func(t *testing.T, text string) string {
 		return serveBytes(t, func(w io.Writer) { io.WriteString(w, text) })
 	}
-	closed := "127.0.0.1:" + unusedPort(t)
+	closedPort := unusedPort(t)
+	closed := "127.0.0.1:" + closedPort
 	status := func(code int) string {
 		return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) })
 	}
@@ -32,6 +34,7 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 	a.sign("good", &x509.Certificate{IPAddresses: here})
 	a.sign("named", &x509.Certificate{DNSNames: []string{"db.example"}})
 	a.sign("expired", &x509.Certificate{IPAddresses: here, NotAfter: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)})
+	a.sign("early", &x509.Certificate{IPAddresses: here, NotBefore: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)})
 	secure := func(cert string) string {
 		return "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair(cert)}})
 	}
@@ -51,7 +54,10 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"dns://db.prod", lookup(&net.DNSError{IsNotFound: true}), "name does not resolve", "namespace"},
 		{"tcp://db.prod:1", lookup(&net.DNSError{IsTimeout: true}), "the name server timed out", "/etc/resolv.conf"},
-		{"tcp://" + closed, nil, "connection refused", "listening on that port"},
+		{"tcp://" + closed, nil, "connection refused", "in this container or pod"},
+		{"http://localhost:" + closedPort, nil, "connection refused", "in this container or pod"},
+		{"http://other:" + closedPort, resolverOf("127.0.0.1"), "connection refused", "in this container or pod"},
+		{"redis://" + closed, nil, "connection refused", "in this container or pod"},
 		{"http://" + closed, nil, "connection refused", "listening on that port"},
 		{"timeout=0.1 tcp://" + listenWithFullBacklog(t, [4]byte{127, 0, 0, 2}).String(), nil, "timed out", "firewall"},
 		{"file:///no/such/file", nil, "no such file", "volume"},
@@ -77,8 +83,11 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{"ca=" + other.path("ca.pem") + " " + secure("good"), nil, "not signed by the authority of ca=", "authority that signs"},
 		{ca + secure("named"), nil, "not for the name", "server-name="},
 		{ca + secure("expired"), nil, "expired", "renew it"},
+		{ca + secure("early"), nil, "and the local time is", "clock"},
 		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
-		{"https://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "scheme"},
+		{"https://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "without its last s"},
+		{"http://" + serveText(t, "\x15\x03\x03\x00\x02\x02\x46"), nil, "the server wants TLS: write https://", ""},
+		{"http://" + strings.TrimPrefix(secure("good"), "https://"), nil, "status 400", "https://"}, // Go's server notices that the request is not TLS
 
 		{"postgres://" + serveText(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
 		{"postgres://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},
@@ -109,11 +118,12 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		// Hint also finds the hint of an error that is wrapped in another error.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintRedirected} { // other tests check which errors have these hints
+	for _, hint := range []string{hintMount, hintRedirected, hintRefused, hintGone, hintPresent, hintLonger, hintsForKubernetes[401], hintsForKubernetes[403]} { // other tests check which errors have these hints
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")
 	assert.Contains(t, Hint(sanitizeErr(syscall.EHOSTUNREACH)), "route")
+	assert.Contains(t, Hint(sanitizeErr(syscall.ECONNREFUSED)), "Service without endpoints")
 	assert.Empty(t, Hint(nil))
 	assert.Empty(t, Hint(errors.New("exit status 1")))
 }

@@ -108,7 +108,7 @@ func checkProtocol(r *bufio.Reader) error {
 	switch {
 	case bytes.HasPrefix(begin, []byte("HTTP/")):
 		return hintedError{probeError{"the server speaks HTTP/1, not HTTP/2", nil}, hintWrongProtocol}
-	case bytes.HasPrefix(begin, []byte{0x15, 0x03}): // an alert, RFC 8446, section 5.1
+	case bytes.HasPrefix(begin, []byte(tlsAlert)):
 		return probeError{"the server wants TLS: write grpcs://", nil}
 	}
 	return err

@@ -195,7 +195,7 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 	case errors.As(err, &badCert):
 		return hintedError{errors.New("the certificate is not valid"), hintInvalid}
 	case errors.As(err, &record):
-		return hintedError{errors.New("the server does not speak TLS"), hintWrongProtocol}
+		return hintedError{errors.New("the server does not speak TLS"), hintWithoutTLS}
 	}
 	if alert := alertError(err); alert != nil {
 		return alert
@@ -229,7 +229,7 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 	case cert == nil:
 		return hintedError{errors.New("the certificate has expired or is not yet valid"), hintTime}
 	case now.Before(cert.NotBefore):
-		return hintedError{fmt.Errorf("the certificate is not valid before %s, and the local time is %s", cert.NotBefore.UTC().Format(day), now.UTC().Format(day)), hintTime}
+		return hintedError{fmt.Errorf("the certificate is not valid before %s, and the local time is %s", cert.NotBefore.UTC().Format(day), now.UTC().Format(day)), hintClock}
 	}
 	return hintedError{fmt.Errorf("the certificate expired at %s", cert.NotAfter.UTC().Format(day)), hintTime}
 }
