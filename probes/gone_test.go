@@ -160,7 +160,7 @@ func TestGoneIsRefusedWhereItHasNoMeaning(t *testing.T) {
 		"gone=yes tcp://a:1":                                 "gone= is neither true nor false: write gone=true",
 		"gone= file:///a":                                    "gone= is neither true nor false",
 		"gone=true gone=true file:///a":                      "gone= is given twice",
-		"gone=true redis://a":                                "gone= is for tcp and unix and http and https and file and dns, not for redis",
+		"gone=true redis://a":                                "gone= is for tcp, unix, http, https, file and dns, not for redis",
 		"gone=true grpc://a:1":                               "not for grpc",
 		"gone=true pgrep app":                                "not for command",
 	} {

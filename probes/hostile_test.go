@@ -131,6 +131,11 @@ func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 		{"https://%s", nil},
 		{"grpc://%s", nil},
 		{"grpcs://%s", nil},
+		{"rediss://%s", nil},
+		{"postgres://%s?sslmode=require", nil},
+		{"insecure=true rediss://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
+		{"insecure=true amqps://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
+		{"insecure=true mqtts://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true https://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true grpcs://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 	}

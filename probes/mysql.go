@@ -6,14 +6,34 @@ import (
 	"fmt"
 )
 
-// askMySQL reads the server's greeting. A greeting means that the server is ready, because
+// mysqlParams holds the parameters of a connection URL.
+type mysqlParams struct{ tls *tlsSettings }
+
+// buildMySQL builds a probe that uses TLS if the URL requires it: by ssl-mode= of MySQL's
+// own clients, sslMode= or useSSL= of the JDBC drivers, ssl_mode= or ssl= of Python's, or
+// tls= of Go's.
+func buildMySQL(p *targetParser) Probe {
+	var my mysqlParams
+	probe := buildServer(3306, my.ask)(p)
+	if s, ok := probe.(*serverProbe); ok {
+		params := lowerNames(s.url.query)
+		mode := modeOf(params, "ssl-mode", "sslmode", "ssl_mode", "tls", "ssl", "usessl")
+		if params["tls"] == "true" {
+			mode = tlsVerified // Go's driver verifies the certificate and its name
+		}
+		my.tls = p.serverTLS(mode, params)
+	}
+	return probe
+}
+
+// ask reads the server's greeting. A greeting means that the server is ready, because
 // MySQL and MariaDB open their port after recovery, and do not open it while they
 // initialize a data directory.
 //
 // The server may send an error packet instead of the greeting. The server counts as ready
 // if the error concerns only this client: 1040, too many connections; 1129 and 1130, this
 // host is blocked or not allowed.
-func askMySQL(s *session) error {
+func (my *mysqlParams) ask(s *session) error {
 	packet, number, err := s.readMySQLPacket()
 	if err != nil {
 		return err
@@ -34,8 +54,36 @@ func askMySQL(s *session) error {
 	if packet[0] != 10 || number != 0 || end < 2 || len(packet) < end+32 {
 		return errWrongProtocol("MySQL")
 	}
-	s.closeGracefully(func() { s.failMySQLLogin(packet[end+1:]) })
-	return nil
+	login := mysqlLogin{greeting: packet[end+1:], flags: mysqlClient | mysqlPlugins, number: 1}
+	if my.tls != nil && s.socket == "" {
+		if err = s.startMySQLTLS(my.tls, &login); err != nil && login.number == 0 {
+			return err
+		}
+	}
+	s.closeGracefully(func() { s.failMySQLLogin(login) })
+	return err
+}
+
+// startMySQLTLS switches the connection to TLS, and adapts the login to it. If the handshake
+// fails, startMySQLTLS sets login.number to 0, because no login is possible any more.
+func (s *session) startMySQLTLS(settings *tlsSettings, login *mysqlLogin) error {
+	if login.greeting[14]&(mysqlTLS>>8) == 0 {
+		return errNoTLS
+	}
+	if s.r.Buffered() > 0 {
+		login.number = 0
+		return errNotTLS
+	}
+	login.flags |= mysqlTLS
+	s.writeMySQL(1, login.head()) // the request for TLS
+	secure, verify, err := settings.handshakeBeforeVerification(s.ctx, s.tcp, s.host)
+	if err != nil {
+		login.number = 0
+		return err
+	}
+	s.use(secure)
+	login.number = 2
+	return verify()
 }
 
 // readMySQLPacket reads a packet and its sequence number. An empty packet is an error.
@@ -53,11 +101,29 @@ func (s *session) readMySQLPacket() (packet []byte, number byte, err error) {
 }
 
 // Capability flags of a client. mysqlClient combines CLIENT_LONG_PASSWORD,
-// CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION. mysqlPlugins is CLIENT_PLUGIN_AUTH.
+// CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION. mysqlTLS is CLIENT_SSL, and mysqlPlugins
+// is CLIENT_PLUGIN_AUTH.
 const (
 	mysqlClient  = 0x1 | 0x200 | 0x8000
+	mysqlTLS     = 0x800
 	mysqlPlugins = 0x80000
 )
+
+// A mysqlLogin holds what is needed to log in.
+type mysqlLogin struct {
+	greeting []byte // the fields of the server's greeting after its version
+	flags    uint32 // the capability flags of the client
+	number   byte   // the number of the login's packet
+}
+
+// head returns the first 32 bytes of a login. With mysqlTLS they are also the packet that
+// requests TLS.
+func (l *mysqlLogin) head() string {
+	head := binary.LittleEndian.AppendUint32(nil, l.flags)
+	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size
+	head = append(head, 45)                              // utf8mb4
+	return string(append(head, make([]byte, 23)...))
+}
 
 // failMySQLLogin tries to log in as a user that does not exist, without a password, and
 // reads the refusal.
@@ -68,23 +134,22 @@ const (
 // more. A refused login is not counted. MariaDB logs a warning in both cases; for a refused
 // login the warning contains the user usher-probe, which shows its origin. The user of the
 // URL is not used, because failed logins may lock the account.
-func (s *session) failMySQLLogin(greeting []byte) {
+//
+// An invalid certificate is reported only after the login, because a handshake that the
+// client ends is counted too.
+func (s *session) failMySQLLogin(l mysqlLogin) {
 	plugin := "mysql_native_password"
 	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),
 	// NUL (1), capabilities (2), character set (1), status (2), capabilities (2), length of
 	// the challenge (1), reserved (10), rest of the challenge, NUL, plugin, NUL.
-	if named := greeting[18]&(mysqlPlugins>>16) != 0; named {
-		_, name, _ := bytes.Cut(greeting[31:], []byte{0})
+	if named := l.greeting[18]&(mysqlPlugins>>16) != 0; named {
+		_, name, _ := bytes.Cut(l.greeting[31:], []byte{0})
 		if name, _, _ = bytes.Cut(name, []byte{0}); len(name) < 64 {
 			plugin = string(name)
 		}
 	}
-	head := binary.LittleEndian.AppendUint32(nil, mysqlClient|mysqlPlugins)
-	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size
-	head = append(head, 45)                              // utf8mb4
-	head = append(head, make([]byte, 23)...)
 	// The packet ends with the user, an empty response to the challenge, and the plugin.
-	s.writeMySQL(1, string(head)+"usher-probe\x00\x00"+plugin+"\x00")
+	s.writeMySQL(l.number, l.head()+"usher-probe\x00\x00"+plugin+"\x00")
 	for {
 		packet, number, err := s.readMySQLPacket()
 		switch {

@@ -53,20 +53,30 @@ var kinds = []kind{
 	{name: "file", form: "file:///PATH", ready: "it exists", options: goneOptions, build: buildFile, example: "file:///shared/ready"},
 	{name: "dns", form: "dns://NAME", ready: "it resolves", options: goneOptions, build: buildDNS, example: "dns://db.prod.svc",
 		details: "Here `timeout=` covers the lookup."},
-	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
-		details: "The default port is 5432. The user and the database are sent, over TLS if `sslmode=` is require, verify-ca or verify-full, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`."},
-	{name: "postgresql", form: "postgresql://HOST[:PORT]", ready: readyServer, build: buildPostgres, example: "postgresql://db",
+	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
+		details: "The default port is 5432. The user and the database are sent, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`. " +
+			"TLS is used as libpq does for `sslmode=` require, verify-ca and verify-full, with `ca=` or `sslrootcert=` or the system's authorities. " +
+			"Without these a server that wants TLS is ready, but logs that this client is not allowed."},
+	{name: "postgresql", form: "postgresql://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildPostgres, example: "'postgresql://db?sslmode=verify-full'",
 		details: "The same as `postgres://`."},
-	{name: "mysql", form: "mysql://HOST[:PORT]", ready: readyServer, build: buildServer(3306, askMySQL), example: "mysql://db",
-		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready; without a login the attempt would count towards `max_connect_errors`, and the server would block the host."},
+	{name: "mysql", form: "mysql://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildMySQL, example: "mysql://db",
+		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready; without a login the attempt would count towards `max_connect_errors`, and the server would block the host. " +
+			"TLS is used if the URL requires it, as by `ssl-mode=REQUIRED`, VERIFY_CA or VERIFY_IDENTITY, `tls=true` or `useSSL=true`."},
 	{name: "redis", form: "redis://HOST[:PORT]", ready: readyServer, build: buildServer(6379, askRedis), example: "redis://cache",
 		details: "The default port is 6379. It must answer PING and not be loading its data. A server that wants a password counts as ready even while it loads its data: use `redis-cli` as a command then."},
+	{name: "rediss", form: "rediss://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(6379, askRedis), example: "'ca=/etc/tls/ca.pem rediss://cache'",
+		details: "The same as `redis://` over TLS, and the certificate is verified."},
 	{name: "amqp", form: "amqp://HOST[:PORT]", ready: readyServer, build: buildServer(5672, askAMQP), example: "amqp://queue",
 		details: "The default port is 5672. RabbitMQ logs one connection that the client closed each time it is ready."},
-	{name: "nats", form: "nats://HOST[:PORT]", ready: readyServer, build: buildServer(4222, askNATS), example: "nats://bus",
-		details: "The default port is 4222. A server that requires TLS logs one failed handshake each time it is ready."},
+	{name: "amqps", form: "amqps://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(5671, askAMQP), example: "amqps://queue",
+		details: "The same as `amqp://` over TLS, and the certificate is verified. The default port is 5671."},
+	{name: "nats", form: "nats://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildNATS, example: "nats://bus",
+		details: "The default port is 4222. If the server requires TLS, the probe performs the handshake; the certificate is verified if one of the options for TLS is given. " +
+			"A server with `handshake_first: true` is never ready, because it sends nothing before TLS: probe its monitoring port, `http://bus:8222/healthz`."},
 	{name: "mqtt", form: "mqtt://HOST[:PORT]", ready: readyServer, build: buildServer(1883, askMQTT), example: "mqtt://broker",
 		details: "The default port is 1883."},
+	{name: "mqtts", form: "mqtts://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(8883, askMQTT), example: "mqtts://broker",
+		details: "The same as `mqtt://` over TLS, and the certificate is verified. The default port is 8883."},
 	{name: "memcached", form: "memcached://HOST[:PORT]", ready: readyServer, build: buildServer(11211, askMemcached), example: "memcached://cache",
 		details: "The default port is 11211."},
 	{name: "env", form: "env:NAME", ready: "the target that the variable NAME holds is ready", example: "'timeout=2s env:DATABASE_URL'",
@@ -326,7 +336,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		scheme := strings.ToLower(m[1])
 		k, known := findScheme(scheme)
 		if base := strings.TrimSuffix(scheme, "s"); !known && !slices.Contains([]string{"file", "unix", "dns"}, base) && isScheme(base) {
-			p.addError("unknown scheme %s://: TLS is supported for https:// and grpcs:// only: write tcp://HOST:PORT", scheme)
+			p.addError("unknown scheme %s://: over TLS there are %s: write tcp://HOST:PORT", scheme, tlsSchemeList())
 			return kind{}, false
 		}
 		if parts := strings.SplitN(scheme, ":", 3); !known && len(parts) > 2 {
@@ -494,12 +504,26 @@ func schemeList() string {
 	return strings.Join(names, " ")
 }
 
+// tlsSchemeList returns the schemes that are another scheme over TLS.
+func tlsSchemeList() string {
+	var names []string
+	for _, k := range kinds {
+		if base, ok := strings.CutSuffix(k.name, "s"); ok && isScheme(base) {
+			names = append(names, k.name+"://")
+		}
+	}
+	return strings.Join(names, " ")
+}
+
 func kindsWith(name string) string {
 	var names []string
 	for _, k := range kinds {
 		if slices.ContainsFunc(k.options, func(o option) bool { return o.name == name }) {
 			names = append(names, k.name)
 		}
+	}
+	if last := len(names) - 1; last > 1 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
 	}
 	return strings.Join(names, " and ")
 }

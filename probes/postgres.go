@@ -11,7 +11,7 @@ import (
 // postgresParams holds the parameters of a connection URL, parsed as libpq does.
 type postgresParams struct {
 	user, database string
-	encrypt        bool // sslmode= is require or stricter
+	tls            *tlsSettings // nil: the probe does not use TLS
 }
 
 // buildPostgres builds a probe that works like pg_isready. It sends the user and the
@@ -31,10 +31,8 @@ func buildPostgres(p *targetParser) Probe {
 	if strings.Contains(pg.user+pg.database, "\x00") {
 		p.addError("%s:// with a NUL byte in its user or database", p.scheme)
 	}
-	switch values.Get("sslmode") {
-	case "require", "verify-ca", "verify-full":
-		pg.encrypt = true
-	}
+	params := lowerNames(values)
+	pg.tls = p.serverTLS(modeOf(params, "sslmode", "ssl"), params) // ssl= is a parameter of JDBC, asyncpg and node-postgres
 	return s
 }
 
@@ -54,8 +52,8 @@ func unescapeIfValid(text string) string {
 // While a PostgreSQL server starts, it logs each attempt, as it does for pg_isready. There
 // is no way to find out its state without these log lines.
 func (pg *postgresParams) ask(s *session) error {
-	if pg.encrypt && s.socket == "" { // libpq does not use TLS on a socket either
-		if err := s.startPostgresTLS(); err != nil {
+	if pg.tls != nil && s.socket == "" { // libpq does not use TLS on a socket either
+		if err := s.startPostgresTLS(pg.tls); err != nil {
 			return err
 		}
 	}
@@ -90,26 +88,19 @@ func (pg *postgresParams) startup() string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4))) + body
 }
 
-// startPostgresTLS switches the connection to TLS if the server supports it. It does not
-// verify the server, because nothing secret is sent.
-func (s *session) startPostgresTLS() error {
+// startPostgresTLS switches the connection to TLS.
+func (s *session) startPostgresTLS(settings *tlsSettings) error {
 	s.write("\x00\x00\x00\x08\x04\xd2\x16\x2f") // SSLRequest
 	reply, err := s.read(1)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case reply[0] == 'S':
+		return s.startTLS(settings, "postgresql")
+	case reply[0] == 'N':
+		return errNoTLS
 	}
-	switch reply[0] {
-	case 'S':
-		conn, err := (&tlsSettings{insecure: true}).handshake(s.ctx, s.tcp, s.host, "postgresql")
-		if err != nil {
-			return err
-		}
-		s.use(conn)
-	case 'N':
-	default:
-		return errWrongProtocol("PostgreSQL")
-	}
-	return nil
+	return errWrongProtocol("PostgreSQL")
 }
 
 // checkPostgresError parses an ErrorResponse. Each field consists of a letter, a text and

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -26,14 +27,20 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	cmd := a.command(server)
 	cmd.Env = append(cmd.Env, "RABBITMQ_NODENAME=usher@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT="+port,
 		"RABBITMQ_DIST_PORT="+unusedPort(t), "ERL_EPMD_PORT="+epmdPort, "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_LOGS=-")
-	for variable, file := range map[string]string{"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "CONFIG_FILE": "none", "ENABLED_PLUGINS_FILE": "plugins", "CONF_ENV_FILE": "env", "PID_FILE": "pid"} {
+	cert, key, ca := a.writeCertificate(t)
+	tlsPort := unusedPort(t)
+	a.write(t, "none.conf", fmt.Sprintf("listeners.ssl.1 = 127.0.0.1:%s\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s\nssl_options.verify = verify_none\n", tlsPort, ca, cert, key))
+	for variable, file := range map[string]string{"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "CONFIG_FILE": "none.conf", "ENABLED_PLUGINS_FILE": "plugins", "CONF_ENV_FILE": "env", "PID_FILE": "pid"} {
 		cmd.Env = append(cmd.Env, "RABBITMQ_"+variable+"="+filepath.Join(a.dir, file))
 	}
 	d := startCommand(t, cmd)
 	d.waitForLine(0, "Ready to start client connection listeners")
 	w.waitFor("ready") // no other result comes before this one, because RabbitMQ opens its port last
+	overTLS := "ca=" + ca + " amqps://guest:hunter2@127.0.0.1:" + tlsPort
+	startWaiting(t, overTLS).waitFor("ready", "connection refused")
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
+	probeSeveralTimes(t, overTLS)
 	// unusualLines waits for the log line of this last action: a connection with a version of
 	// AMQP that the server does not support.
 	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
@@ -63,6 +70,24 @@ func TestServerNATSLogsNothing(t *testing.T) {
 	}
 }
 
+func TestServerNATSThatRequiresTLSLogsNothing(t *testing.T) {
+	nats := findProgram(t, "NATS", "/usr/sbin/nats-server", "/usr/bin/nats-server")
+	a := accountOf(t, "nats")
+	cert, key, ca := a.writeCertificate(t)
+	port := unusedPort(t)
+	url := "nats://127.0.0.1:" + port
+	w := startWaiting(t, url)
+	w.waitFor("connection refused")
+	d := a.start(t, nats, "--addr", "127.0.0.1", "--port", port, "--tls", "--tlscert", cert, "--tlskey", key, "--tlscacert", ca)
+	w.waitFor("ready", "connection refused")
+	seen := d.waitForLine(0, "Server is ready")
+	probeSeveralTimes(t, url)
+	probeSeveralTimes(t, "ca="+ca+" "+url)
+	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
+	assert.Empty(t, d.unusualLines(seen, "Trapped|[Rr]eload"))
+	assertNotReady(t, "ca="+ca+" server-name=other.example "+url, "the certificate is not for the name other.example")
+}
+
 func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 	mosquitto := findProgram(t, "Mosquitto", "/usr/sbin/mosquitto")
 	a := accountOf(t, "mosquitto")
@@ -82,4 +107,20 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()
 	}
+}
+
+func TestServerMosquittoWithTLSLogsOnlyConnections(t *testing.T) {
+	mosquitto := findProgram(t, "Mosquitto", "/usr/sbin/mosquitto")
+	a := accountOf(t, "mosquitto")
+	cert, key, ca := a.writeCertificate(t)
+	port := unusedPort(t)
+	url := "ca=" + ca + " mqtts://u:hunter2@127.0.0.1:" + port
+	w := startWaiting(t, url)
+	w.waitFor("connection refused")
+	d := a.start(t, mosquitto, "-c", a.write(t, "conf", "listener "+port+" 127.0.0.1\nallow_anonymous true\ncertfile "+cert+"\nkeyfile "+key+"\n"))
+	w.waitFor("ready", "connection refused")
+	seen := d.waitForLine(0, "running")
+	probeSeveralTimes(t, url)
+	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
+	assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `, `Client usher[0-9a-f]{16} disconnected\.$`))
 }

@@ -20,6 +20,7 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	url := "mysql://app:hunter2@127.0.0.1:" + port + "/app?charset=utf8mb4"
 	remote := "mysql://" + host + ":" + port // the server treats clients with this address as remote
 	data, socket := filepath.Join(a.dir, "data"), filepath.Join(a.dir, "s")
+	cert, key, ca := a.writeCertificate(t)
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	a.run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
@@ -36,12 +37,24 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 
 	// The first server was killed, so the second server has to recover. --max-connect-errors=1
 	// makes it block a host after a single interrupted handshake.
-	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10")...)
+	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10",
+		"--ssl-cert="+cert, "--ssl-key="+key)...)
 	w.waitFor("ready") // no other result comes before this one, because MariaDB opens its port after the recovery
 	d.waitForLine(0, "recovery")
 	seen := d.waitForLine(0, "ready for connections")
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, remote)
+	probeSeveralTimes(t, url+"&ssl-mode=REQUIRED")
+	probeSeveralTimes(t, remote+"?ssl-mode=REQUIRED")
+	probeSeveralTimes(t, "ca="+ca+" "+url)
+	assertNotReady(t, "ca="+ca+" "+remote, "the certificate is not for the name "+host)
+	assertNotReady(t, url+"&tls=true", "the certificate is signed by an unknown authority")
+	// A server that allows no connection without TLS refuses the login of a probe without TLS.
+	a.run(t, append(client, "--execute=set global require_secure_transport=on")...)
+	probeSeveralTimes(t, url)
+	probeSeveralTimes(t, remote)
+	probeSeveralTimes(t, remote+"?ssl-mode=REQUIRED")
+	a.run(t, append(client, "--execute=set global require_secure_transport=off")...)
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 

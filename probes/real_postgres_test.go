@@ -1,8 +1,6 @@
 package probes
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,10 +30,11 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 	return d
 }
 
-// pgIsready returns the state that pg_isready reports.
-func (c *cluster) pgIsready(t *testing.T) string {
+// pgIsready returns the state that pg_isready reports. parameters are of libpq, as in
+// "sslmode=require".
+func (c *cluster) pgIsready(t *testing.T, parameters ...string) string {
 	t.Helper()
-	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port).CombinedOutput()
+	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port, "-d", strings.Join(parameters, " ")).CombinedOutput()
 	_, state, _ := strings.Cut(strings.TrimSpace(string(out)), " - ")
 	return state
 }
@@ -84,7 +83,7 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	seen := d.logLength()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
 	d.waitForLine(seen, "reloading configuration files")
-	sendAndReceive(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
+	sendAndReceive(t, c.port, (&postgresParams{"postgres", "postgres", nil}).startup())
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM))
 	d.waitForLine(seen, "received smart shutdown request")
 	assertNotReady(t, url, "shutting down")
@@ -147,22 +146,38 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 
 func TestServerPostgresThatRequiresTLSLogsNothing(t *testing.T) {
 	c := newCluster(t)
-	pair := selfSigned(t)
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	require.NoError(t, err)
-	c.write(t, "data/server.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
-	c.write(t, "data/server.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	cert, key, ca := c.writeCertificate(t)
 	c.writeHBA(t, "hostssl all all 127.0.0.1/32 scram-sha-256")
-	d := c.start(t, "ssl=on")
+	d := c.start(t, "ssl=on", "ssl_cert_file="+cert, "ssl_key_file="+key)
 	url := "postgres://127.0.0.1:" + c.port
 	startWaiting(t, url+"?sslmode=require").waitFor("ready", "connection refused", "still starting up")
 	seen := d.waitForLine(0, "ready to accept connections")
 	for _, mode := range []string{"require", "verify-ca", "verify-full"} {
-		probeSeveralTimes(t, url+"/app?x=y&sslmode="+mode)
+		probeSeveralTimes(t, "'"+url+"/app?x=y&sslrootcert="+ca+"&sslmode="+mode+"'")
+		probeSeveralTimes(t, "ca="+ca+" "+url+"/app?sslmode="+mode)
 	}
+	probeSeveralTimes(t, url+"?sslmode=require")
+	probeSeveralTimes(t, "ca="+ca+" "+url)
 	require.NoError(t, ask(t, "postgres://marker@127.0.0.1:"+c.port, ForWait))
 	const plain = `no pg_hba.conf entry .* user "marker", .* no encryption`
 	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "the server may log only the last attempt, which does not use TLS")
+
+	// A certificate that is not trusted ends the handshake, which the server logs.
+	seen = d.logLength()
+	assertNotReady(t, url+"?sslmode=verify-ca", "the certificate is signed by an unknown authority")
+	d.waitForLine(seen, "could not accept SSL connection: .*(bad certificate|unknown ca)")
+}
+
+func TestServerPostgresWithoutTLSIsNotReadyIfTheURLRequiresIt(t *testing.T) {
+	c := newCluster(t)
+	d := c.start(t)
+	url := "postgres://127.0.0.1:" + c.port
+	startWaiting(t, url).waitFor("ready", "connection refused", "still starting up")
+	seen := d.waitForLine(0, "ready to accept connections")
+	assertNotReady(t, url+"?sslmode=require", "the server does not offer TLS")
+	assert.Equal(t, "no response", c.pgIsready(t, "sslmode=require"))
+	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
+	assert.Empty(t, d.unusualLines(seen, "reloading configuration files", "the database system is starting up"))
 }
 
 func TestServerPostgresWithTooManyClientsIsReady(t *testing.T) {
@@ -173,7 +188,7 @@ func TestServerPostgresWithTooManyClientsIsReady(t *testing.T) {
 	d.waitForLine(0, "ready to accept connections")
 	var full bool
 	for range 20 {
-		_, first := sendAndReceive(t, c.port, (&postgresParams{"postgres", "postgres", false}).startup())
+		_, first := sendAndReceive(t, c.port, (&postgresParams{"postgres", "postgres", nil}).startup())
 		if full = first[0] == 'E' && strings.Contains(first, "C53300\x00"); full {
 			break
 		}

@@ -84,3 +84,35 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	require.Contains(t, cli("REPLICAOF", "127.0.0.1", "1"), "OK")
 	assertNotReady(t, url, "a replica without a connection to its master")
 }
+
+func TestServerRedisWithTLSLogsNothing(t *testing.T) {
+	redis := findProgram(t, "Redis", "/usr/bin/redis-server")
+	a := accountOf(t, "redis")
+	cert, key, ca := a.writeCertificate(t)
+	port := unusedPort(t)
+	url := "ca=" + ca + " rediss://:hunter2@127.0.0.1:" + port + "/0"
+	for _, clients := range []string{"no", "yes"} { // whether clients need a certificate
+		assertRefused(t, url)
+		w := startWaiting(t, url)
+		if clients == "yes" {
+			w = startWaiting(t, "cert="+cert+" key="+key+" "+url)
+		}
+		w.waitFor("connection refused")
+		d := a.start(t, redis, "--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", a.dir, "--save", "",
+			"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", clients)
+		w.waitFor("ready", "connection refused")
+		seen := d.waitForLine(0, "Ready to accept connections")
+		if clients == "yes" {
+			assertNotReady(t, url, "the server requires a client certificate")
+			d.waitForLine(seen, "Error accepting a client connection: .*did not return a certificate")
+			seen = d.logLength()
+			probeSeveralTimes(t, "cert="+cert+" key="+key+" "+url)
+		} else {
+			probeSeveralTimes(t, url)
+			probeSeveralTimes(t, "rediss://127.0.0.1:"+port+"?ssl_cert_reqs=none")
+		}
+		assert.Error(t, ask(t, "redis://127.0.0.1:"+port, ForWait))
+		assert.Empty(t, d.unusualLines(seen, "Error accepting a client connection: .*wrong version number"))
+		d.stop()
+	}
+}

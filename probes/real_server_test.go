@@ -3,6 +3,7 @@ package probes
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"os"
@@ -71,6 +72,18 @@ func (a account) write(t *testing.T, name, text string) string {
 		require.NoError(t, os.Chown(path, a.uid, a.gid))
 	}
 	return path
+}
+
+// writeCertificate creates a certificate for 127.0.0.1. It returns the paths of the
+// certificate, of its key, and of the authority's certificate, which the account can read.
+func (a account) writeCertificate(t *testing.T) (cert, key, ca string) {
+	t.Helper()
+	authority := newIssuer(t)
+	authority.sign("server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	for _, file := range []string{"server.pem", "server.key", "ca.pem"} {
+		a.write(t, file, string(readFile(t, authority.path(file))))
+	}
+	return filepath.Join(a.dir, "server.pem"), filepath.Join(a.dir, "server.key"), filepath.Join(a.dir, "ca.pem")
 }
 
 func (a account) start(t *testing.T, argv ...string) *daemon {

@@ -3,6 +3,7 @@ package probes
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +27,7 @@ type serverProbe struct {
 	hosts []serverHost
 	ask   func(*session) error // returns nil if the server is ready
 	url   serverURL
+	tls   *tlsSettings // not nil: the connection uses TLS from its first byte
 }
 
 const (
@@ -138,15 +140,16 @@ func (probe *serverProbe) askHost(ctx context.Context, a Attempt, h serverHost, 
 	err := s.connect()
 	if err == nil {
 		err = probe.ask(s)
-		s.tcp.Close()
+		s.close()
 	}
 	return errOrCause(ctx, err)
 }
 
-// connect connects to the server. It closes the previous connection, if there is one.
+// connect connects to the server, with TLS if the kind is one over TLS. It closes the
+// previous connection, if there is one.
 func (s *session) connect() error {
 	if s.tcp != nil {
-		s.tcp.Close()
+		s.close()
 	}
 	var tcp net.Conn
 	var err error
@@ -160,7 +163,37 @@ func (s *session) connect() error {
 	}
 	s.tcp = tcp
 	s.use(tcp)
+	if s.tls == nil {
+		return nil
+	}
+	if err := s.startTLS(s.tls); err != nil {
+		s.close()
+		return errOrCause(s.ctx, err)
+	}
 	return nil
+}
+
+// startTLS performs the TLS handshake. From then on the session uses TLS. Data that the
+// server has sent before the handshake is an error, because it is not protected by TLS.
+func (s *session) startTLS(settings *tlsSettings, protocols ...string) error {
+	if s.r.Buffered() > 0 {
+		return errNotTLS
+	}
+	conn, err := settings.handshake(s.ctx, s.tcp, s.host, protocols...)
+	if err != nil {
+		return err
+	}
+	s.use(conn)
+	return nil
+}
+
+// close closes the connection. With TLS it sends close_notify first, because some servers
+// log a connection without it as an error.
+func (s *session) close() {
+	if secure, ok := s.conn.(*tls.Conn); ok && !hasEnded(s.ctx) {
+		_ = secure.CloseWrite() // unlike Close, it keeps the deadline of the attempt
+	}
+	s.tcp.Close()
 }
 
 // use makes the session read from conn and write to conn.
@@ -176,7 +209,7 @@ func (s *session) write(data string) { _, _ = io.WriteString(s.conn, data) }
 func (s *session) read(n int) ([]byte, error) {
 	data := make([]byte, n)
 	if _, err := io.ReadFull(s.r, data); err != nil {
-		return nil, sanitizeErr(err)
+		return nil, sanitizeReadErr(err)
 	}
 	return data, nil
 }
@@ -186,9 +219,18 @@ func (s *session) read(n int) ([]byte, error) {
 func (s *session) readLine() (string, error) {
 	line, err := s.r.ReadSlice('\n')
 	if err != nil && err != bufio.ErrBufferFull {
-		return "", sanitizeErr(err)
+		return "", sanitizeReadErr(err)
 	}
 	return strings.TrimRight(string(line), "\r\n"), nil
+}
+
+// sanitizeReadErr returns only the reason of a failed read. With TLS 1.3 a server rejects a
+// client certificate after the handshake, so the first read returns its alert.
+func sanitizeReadErr(err error) error {
+	if alert := alertError(err); alert != nil {
+		return alert
+	}
+	return sanitizeErr(err)
 }
 
 // closeGracefully ends the connection to a server that is ready, in the way that the
@@ -238,6 +280,18 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 		p.name = p.scheme + "://" + u.hosts
 		if len(probe.hosts) > 0 && probe.hosts[0].isHidden() {
 			p.name = p.scheme + "://…"
+		}
+		return probe
+	}
+}
+
+// buildServerTLS returns the build function of a kind that uses TLS from the first byte.
+func buildServerTLS(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
+	build := buildServer(defaultPort, ask)
+	return func(p *targetParser) Probe {
+		probe := build(p)
+		if s, ok := probe.(*serverProbe); ok {
+			s.tls = p.serverTLS(tlsVerified, lowerNames(s.url.query))
 		}
 		return probe
 	}

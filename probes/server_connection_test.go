@@ -187,31 +187,3 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 		})
 	}
 }
-
-// A PostgreSQL server responds to the request for TLS with S or N.
-func TestServerPostgresWithoutTLSIsProbedWithoutIt(t *testing.T) {
-	var response, after atomic.Value
-	requests := make(chan string, 1)
-	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		request := make([]byte, 8)
-		io.ReadFull(conn, request)
-		io.WriteString(conn, response.Load().(string))
-		if after := after.Load().(string); after != "" {
-			conn.Read(make([]byte, 1))
-			io.WriteString(conn, after)
-		}
-		readUntilClosed(conn)
-		requests <- string(request)
-	})
-	for _, test := range []struct{ response, after, want string }{
-		{"N", pgPassword, ""},
-		{"N", pgError("57P03", "the database system is starting up"), "still starting up"},
-		{"S", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"},
-		{"E", "", "the server does not speak the PostgreSQL protocol"},
-	} {
-		response.Store(test.response)
-		after.Store(test.after)
-		assertResult(t, test.want, ask(t, "postgres://"+l.Addr().String()+"/?sslmode=require", ForWait), test.response)
-		assert.Equal(t, "\x00\x00\x00\x08\x04\xd2\x16\x2f", <-requests)
-	}
-}

@@ -20,7 +20,9 @@ import (
 
 var tlsOptions = []option{
 	{name: "ca", value: "PATH", form: "ca=/etc/tls/ca.pem", meaning: "PEM file of the trusted authorities (the system's)",
-		details: "The files of `ca=`, `cert=` and `key=` are read at each attempt, so that they may be renewed or come late. They must be regular files, or symbolic links to them, of at most 1 MiB, and their paths absolute."},
+		details: "The options for TLS are for https, grpcs, rediss, amqps and mqtts; with postgres, mysql and nats one of them makes the connection use TLS. " +
+			"Parameters of the URL that drivers define for the same files, such as `sslrootcert=`, are used too. " +
+			"The files of `ca=`, `cert=` and `key=` are read at each attempt, so that they may be renewed or come late. They must be regular files, or symbolic links to them, of at most 1 MiB, and their paths absolute."},
 	{name: "cert", value: "PATH", form: "cert=/etc/tls/client.pem", meaning: "PEM file of the client's certificate"},
 	{name: "key", value: "PATH", form: "key=/etc/tls/client.key", meaning: "PEM file of the client's private key"},
 	{name: "server-name", value: "NAME", form: "server-name=db.example", meaning: "name that the certificate must be for, instead of the host"},
@@ -38,6 +40,7 @@ type tlsSettings struct {
 	serverName    string      // the name to verify instead of the host name
 	insecure      bool        // true: the server's certificate is not verified
 	hidesHost     bool        // true: no error shows the host of the URL
+	anyName       bool        // true: the certificate is verified, but not its name
 }
 
 // tlsSettings parses the TLS options.
@@ -88,7 +91,7 @@ func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, errors.New("the file of ca= has no PEM certificate")
+			return nil, fmt.Errorf("the file of %s has no PEM certificate", s.ca.option)
 		}
 	case !s.insecure:
 		roots, err := systemRoots(ctx)
@@ -111,7 +114,7 @@ func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, err
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		// err is not shown, because it could quote a file that holds a secret.
-		return nil, errors.New("the files of cert= and key= are not a PEM certificate and its private key")
+		return nil, fmt.Errorf("the files of %s and %s are not a PEM certificate and its private key", s.cert.option, s.key.option)
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return config, nil
@@ -154,18 +157,65 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	return systemRootPool.Load(), nil
 }
 
-// handshake performs the TLS handshake on conn. It offers only the given protocol by ALPN.
-func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host, protocol string) (*tls.Conn, error) {
+// handshake performs the TLS handshake on conn. It offers the protocols by ALPN.
+func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host string, protocols ...string) (*tls.Conn, error) {
 	config, err := s.config(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	config.NextProtos = []string{protocol}
+	config.NextProtos = protocols
+	if s.anyName && !s.insecure {
+		config.VerifyConnection = verifyAfterHandshake(config, true)
+	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, s.sanitizeErr(err)
 	}
 	return secure, nil
+}
+
+// handshakeBeforeVerification performs the handshake with any certificate. verify returns
+// the error of the certificate, if it has one.
+func (s *tlsSettings) handshakeBeforeVerification(ctx context.Context, conn net.Conn, host string) (secure *tls.Conn, verify func() error, err error) {
+	config, err := s.config(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	check := func(tls.ConnectionState) error { return nil }
+	if !s.insecure {
+		check = verifyAfterHandshake(config, s.anyName)
+	}
+	secure = tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, nil, s.sanitizeErr(err)
+	}
+	return secure, func() error {
+		if err := check(secure.ConnectionState()); err != nil {
+			return s.sanitizeErr(err)
+		}
+		return nil
+	}, nil
+}
+
+// verifyAfterHandshake makes config accept any certificate, and returns a function that
+// verifies the certificates of a server as config would have done. With anyName it does not
+// compare the name.
+func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionState) error {
+	config.InsecureSkipVerify = true
+	name := config.ServerName
+	if anyName {
+		name = ""
+	}
+	return func(state tls.ConnectionState) error {
+		options := x509.VerifyOptions{Roots: config.RootCAs, DNSName: name, Intermediates: x509.NewCertPool()}
+		for _, c := range state.PeerCertificates[1:] { // a server always sends a certificate
+			options.Intermediates.AddCert(c)
+		}
+		if _, err := state.PeerCertificates[0].Verify(options); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
+		}
+		return nil
+	}
 }
 
 // sanitizeErr returns only the reason of a handshake error.
@@ -195,13 +245,15 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 	case errors.As(err, &badCert):
 		return hintedError{errors.New("the certificate is not valid"), hintInvalid}
 	case errors.As(err, &record):
-		return hintedError{errors.New("the server does not speak TLS"), hintWithoutTLS}
+		return errNotTLS
 	}
 	if alert := alertError(err); alert != nil {
 		return alert
 	}
 	return hintedError{errors.New("the TLS handshake failed"), hintWrongProtocol}
 }
+
+var errNotTLS = hintedError{errors.New("the server does not speak TLS"), hintWithoutTLS}
 
 // unknownAuthority returns the error for a certificate whose signer is unknown. The error
 // names one of four reasons: the signer is not the authority of ca=, the certificate is
@@ -210,7 +262,7 @@ func (s *tlsSettings) sanitizeErr(err error) error {
 func (s *tlsSettings) unknownAuthority(cert *x509.Certificate) error {
 	switch {
 	case s.ca != nil:
-		return hintedError{errors.New("the certificate is not signed by the authority of ca="), hintOtherCA}
+		return hintedError{errors.New("the certificate is not signed by the authority of " + s.ca.option), hintOtherCA}
 	case cert != nil && bytes.Equal(cert.RawIssuer, cert.RawSubject):
 		return hintedError{errors.New("the certificate is self-signed"), hintAuthority}
 	}

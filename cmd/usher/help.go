@@ -100,6 +100,8 @@ func formatOptions() string {
 // formatScope returns the kinds of targets, or the uses of targets, that accept the option.
 func formatScope(o probes.OptionDoc) string {
 	switch {
+	case slices.Contains(o.Kinds, "https") && !slices.Contains(o.Kinds, "http"):
+		return "TLS" // the details of ca= list the kinds
 	case len(o.Kinds) > 0:
 		return strings.Join(o.Kinds, ", ")
 	case len(o.Uses) == 0:

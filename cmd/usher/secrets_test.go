@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -42,6 +43,9 @@ var readyReplies = map[string]string{
 	"postgresql": "R\x00\x00\x00\x08\x00\x00\x00\x00",
 	"mysql":      mysqlPacket("\x0a8.4.0-" + canary + "\x00" + strings.Repeat("\x00", 58)),
 	"redis":      "-NOAUTH " + canary + "\r\n",
+	"rediss":     "-NOAUTH " + canary + "\r\n",
+	"amqps":      "AMQP\x00\x01\x00\x00",
+	"mqtts":      "\x20\x02\x00\x05",
 	"amqp":       "AMQP\x00\x01\x00\x00",
 	"nats":       "INFO {" + canary + "}\r\n",
 	"mqtt":       "\x20\x02\x00\x05",
@@ -61,6 +65,11 @@ func serveReply(t *testing.T, network, address, reply string) string {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	require.NoError(t, err)
+	return serveReplyOn(t, l, reply)
+}
+
+func serveReplyOn(t *testing.T, l net.Listener, reply string) string {
+	t.Helper()
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -112,6 +121,7 @@ func respondNotReady(w http.ResponseWriter, r *http.Request) {
 type fixture struct {
 	dir         string
 	plain, tls  string // addresses of the servers, HOST:PORT
+	pair        tls.Certificate
 	certificate string // the options ca= cert= key= server-name=
 }
 
@@ -138,6 +148,7 @@ func newFixture(t *testing.T, handler http.HandlerFunc) *fixture {
 	secure, addr := start(true)
 	d.tls = addr
 	pair := secure.TLS.Certificates[0]
+	d.pair = pair
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	require.NoError(t, err)
 	d.file(t, "cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Headers: map[string]string{"X": canary}, Bytes: pair.Certificate[0]}))+
@@ -196,12 +207,19 @@ func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 		if !ready {
 			kindReply = reply
 		}
-		addr := serveReply(t, "tcp", "127.0.0.1:0", kindReply)
+		options, addr := "", ""
+		if _, overTLS := readyReplies[strings.TrimSuffix(kind, "s")]; overTLS && strings.HasSuffix(kind, "s") {
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{d.pair}})
+			require.NoError(t, err)
+			options, addr = d.certificate, serveReplyOn(t, l, kindReply)
+		} else {
+			addr = serveReply(t, "tcp", "127.0.0.1:0", kindReply)
+		}
 		if kind == "tcp" {
 			list = append(list, secretTarget{sendExpect + "tcp://" + addr, sendExpect + "tcp://" + addr})
 			continue
 		}
-		target := kind + "://" + credentials + "@" + addr + "/" + canary + "?password=" + canary + "&user=" + canary + "#" + canary
+		target := options + kind + "://" + credentials + "@" + addr + "/" + canary + "?password=" + canary + "&user=" + canary + "#" + canary
 		list = append(list, secretTarget{target, target})
 	}
 	return list
@@ -226,7 +244,7 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 		}
 	}
 	_, err := probes.Parse("unknown=1 unknown://x", probes.ForWait)
-	kinds := regexp.MustCompile(`[a-z]+://`).FindAllString(strings.Split(err.Error(), "unknown scheme unknown://")[1], -1)
+	kinds := regexp.MustCompile(`[a-z+]+://`).FindAllString(strings.Split(err.Error(), "unknown scheme unknown://")[1], -1)
 	require.Greater(t, len(kinds), 14)
 	for _, kind := range kinds {
 		assert.Contains(t, texts.String(), " "+kind)

@@ -1,0 +1,107 @@
+package probes
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// A tlsMode is what a connection URL says about TLS.
+type tlsMode int
+
+const (
+	tlsUnset      tlsMode = iota // nothing
+	tlsOff                       // no TLS, or TLS only if the server offers it
+	tlsUnverified                // TLS; the certificate is verified only if an authority is given
+	tlsAnyName                   // TLS; the certificate is verified, but not its name
+	tlsVerified                  // TLS; the certificate and its name are verified
+)
+
+// modeOf returns the mode that the first known parameter of the URL gives. The values are
+// those of libpq (disable to verify-full; no-verify is node-postgres's), of MySQL (disabled
+// to verify-identity) and of MariaDB's connectors (trust). skip-verify is a value of tls= of
+// Go's MySQL driver.
+func modeOf(params map[string]string, names ...string) tlsMode {
+	for _, name := range names {
+		switch strings.ReplaceAll(strings.ToLower(params[name]), "_", "-") {
+		case "disable", "allow", "prefer", "disabled", "preferred", "false", "0":
+			return tlsOff
+		case "require", "required", "no-verify", "trust", "skip-verify", "true", "1":
+			return tlsUnverified
+		case "verify-ca":
+			return tlsAnyName
+		case "verify-full", "verify-identity":
+			return tlsVerified
+		}
+	}
+	return tlsUnset
+}
+
+// lowerNames returns the parameters of a URL with their names in lower case, because some
+// drivers ignore the case. Of a repeated parameter it returns the first value.
+func lowerNames(query url.Values) map[string]string {
+	params := map[string]string{}
+	for name, list := range query {
+		params[strings.ToLower(name)] = list[0]
+	}
+	return params
+}
+
+// serverTLS returns the TLS settings for a server, or nil if the connection does not use
+// TLS. mode is what the URL says. If the URL says nothing, one of the options for TLS
+// means that TLS is used.
+//
+// If an option is not given, the parameter that a driver defines for the same file is used:
+// of libpq, of MySQL's clients, of MongoDB's drivers, of redis-py and of RabbitMQ's clients.
+func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSettings {
+	s := p.tlsSettings()
+	var given string
+	for _, o := range tlsOptions {
+		if _, written := p.values[o.name]; written {
+			given = o.name
+		}
+	}
+	if mode == tlsUnset && given != "" {
+		mode = tlsVerified
+	}
+	if mode <= tlsOff {
+		if given != "" {
+			p.addError("%s= needs TLS, which the URL turns off: remove one of them", given)
+		}
+		return nil
+	}
+	p.target.ReadsFiles = true
+	for _, o := range []struct {
+		file  **optionFile
+		names []string
+	}{
+		{&s.ca, []string{"sslrootcert", "ssl-ca", "tlscafile", "ssl_ca_certs", "cacertfile"}},
+		{&s.cert, []string{"sslcert", "ssl-cert", "tlscertificatekeyfile", "ssl_certfile", "certfile"}},
+		{&s.key, []string{"sslkey", "ssl-key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
+	} {
+		for _, name := range o.names {
+			// For libpq, sslrootcert=system means the system's authorities.
+			if path := params[name]; *o.file == nil && path != "" && path != "system" {
+				*o.file = p.newOptionFile(name+"=", path)
+			}
+		}
+	}
+	if (s.cert == nil) != (s.key == nil) {
+		s.cert, s.key = nil, nil // tlsSettings has reported options; a driver may take the other file from elsewhere
+	}
+	if _, written := p.values["insecure"]; !written {
+		// For libpq, sslmode=require with an authority means verify-ca.
+		s.insecure = mode == tlsUnverified && s.ca == nil || acceptsAnyCert(params)
+	}
+	s.anyName = s.serverName == "" && (mode <= tlsAnyName || params["tlsallowinvalidhostnames"] == "true" || params["ssl_check_hostname"] == "false")
+	return &s
+}
+
+// acceptsAnyCert reports whether a parameter of MongoDB's drivers, of redis-py or of
+// RabbitMQ's clients says that the certificate is not verified.
+func acceptsAnyCert(params map[string]string) bool {
+	return params["tlsinsecure"] == "true" || params["tlsallowinvalidcertificates"] == "true" ||
+		strings.HasSuffix(strings.ToLower(params["ssl_cert_reqs"]), "none") || params["verify"] == "verify_none"
+}
+
+var errNoTLS = hintedError{errors.New("the server does not offer TLS"), "turn TLS on in the server, or do not require it in the target"}
