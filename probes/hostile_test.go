@@ -136,6 +136,10 @@ func TestHostileServersFailEveryKindWithinItsTimeout(t *testing.T) {
 		{"insecure=true rediss://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true amqps://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true mqtts://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
+		{"mongodb://%s", nil},
+		{"kafka://%s", nil},
+		{"insecure=true kafka+ssl://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
+		{"insecure=true mongodb://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true https://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 		{"insecure=true grpcs://%s", func(f func(net.Conn)) func(net.Conn) { return withTLS(config, f) }},
 	}

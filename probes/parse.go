@@ -79,6 +79,13 @@ var kinds = []kind{
 		details: "The same as `mqtt://` over TLS, and the certificate is verified. The default port is 8883."},
 	{name: "memcached", form: "memcached://HOST[:PORT]", ready: readyServer, build: buildServer(11211, askMemcached), example: "memcached://cache",
 		details: "The default port is 11211."},
+	{name: "mongodb", form: "mongodb://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildMongoDB, example: "mongodb://db",
+		details: "MongoDB 3.6 or later. The default port is 27017. A server that stands alone, a primary, a secondary and a mongos are ready; a member of a replica set that is starting, recovering, in rollback or not in the configuration is not, nor is an arbiter. " +
+			"TLS is used if the URL has `tls=true` or `ssl=true`."},
+	{name: "kafka", form: "kafka://HOST[:PORT]", ready: readyServer, build: buildServer(9092, askKafka), example: "kafka://broker",
+		details: "Kafka 0.10 or later. The default port is 9092. The broker must know a controller and at least one registered broker. One that wants a login (SASL) is ready when it answers; without the mechanism PLAIN it logs one failed authentication each time it is ready."},
+	{name: "kafka+ssl", form: "kafka+ssl://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(9092, askKafka), example: "'ca=/etc/tls/ca.pem kafka+ssl://broker:9093'",
+		details: "The same as `kafka://` over TLS, and the certificate is verified."},
 	{name: "env", form: "env:NAME", ready: "the target that the variable NAME holds is ready", example: "'timeout=2s env:DATABASE_URL'",
 		details: "The value is a URL. Options are written before `env:`. If the variable is not set or empty, usher starts nothing. The value is never printed, and the log calls the target `env:NAME`."},
 	{name: "command", form: "a command", ready: "it exits 0; no shell: write `sh -c '...'` for one", build: buildCommand, example: "'redis-cli -h cache ping'",

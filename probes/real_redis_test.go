@@ -93,10 +93,8 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 	url := "ca=" + ca + " rediss://:hunter2@127.0.0.1:" + port + "/0"
 	for _, clients := range []string{"no", "yes"} { // whether clients need a certificate
 		assertRefused(t, url)
-		w := startWaiting(t, url)
-		if clients == "yes" {
-			w = startWaiting(t, "cert="+cert+" key="+key+" "+url)
-		}
+		withCert := "cert=" + cert + " key=" + key + " " + url
+		w := startWaiting(t, withCert)
 		w.waitFor("connection refused")
 		d := a.start(t, redis, "--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", a.dir, "--save", "",
 			"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", clients)
@@ -106,7 +104,7 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 			assertNotReady(t, url, "the server requires a client certificate")
 			d.waitForLine(seen, "Error accepting a client connection: .*did not return a certificate")
 			seen = d.logLength()
-			probeSeveralTimes(t, "cert="+cert+" key="+key+" "+url)
+			probeSeveralTimes(t, withCert)
 		} else {
 			probeSeveralTimes(t, url)
 			probeSeveralTimes(t, "rediss://127.0.0.1:"+port+"?ssl_cert_reqs=none")

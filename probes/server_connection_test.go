@@ -112,7 +112,7 @@ func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 
 // The probe half-closes the connection and waits until the server has closed its side.
 func TestServerConnectionIsNotReset(t *testing.T) {
-	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
+	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "kafka": kafkaNew + kafkaCluster(8, 1, 0), "mongodb": mongoHello(bsonBool("secondary", true), bsonDouble("ok", 1)), "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, response := range responses {
 		var closed atomic.Bool
 		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {

@@ -14,7 +14,7 @@ import (
 
 func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 	ports := map[string]uint16{"postgres": 5432, "postgresql": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672, "nats": 4222, "mqtt": 1883, "memcached": 11211,
-		"rediss": 6379, "amqps": 5671, "mqtts": 8883}
+		"rediss": 6379, "amqps": 5671, "mqtts": 8883, "mongodb": 27017, "kafka": 9092, "kafka+ssl": 9092}
 	for scheme, port := range ports {
 		for text, want := range map[string]serverHost{
 			"u:p/w@db/x":              {host: "db", port: port}, // characters that some drivers accept in a password

@@ -39,7 +39,8 @@ const (
 
 // serverResponses are responses of servers to the first message of a probe, and the
 // expected errors. An empty error means that the server is ready.
-var serverResponses = []struct{ scheme, response, want string }{
+// Other files add the responses of their schemes.
+var serverResponses = []serverResponse{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00" + pgError("3D000", "no such database"), ""},
@@ -145,6 +146,8 @@ var serverResponses = []struct{ scheme, response, want string }{
 	{"memcached", "HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak the memcached protocol"},
 }
 
+type serverResponse struct{ scheme, response, want string }
+
 // serverSchemes are the schemes whose probe is a serverProbe.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
@@ -207,7 +210,9 @@ func FuzzServerResponses(f *testing.F) {
 	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
 		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
 		`still loading its data|a replica without a connection to its master|busy with a script|cannot save to disk and refuses to write|` +
-		`answered (PING )?with an error|server not available)$`)
+		`answered (PING )?with an error|server not available|an arbiter, which holds no data|not a member of a replica set yet|` +
+		`neither primary nor secondary: starting, recovering or in rollback|answered (hello|ApiVersions|SaslHandshake) with error -?\d{1,20}|` +
+		`no broker is registered yet|the cluster has no controller yet|a listener of controllers, which serves no clients|supports no known version of Metadata)$`)
 	ready := map[string]*regexp.Regexp{
 		"postgres":  regexp.MustCompile(`^(R\x00\x00[\x00-\x07]|E\x00\x00[^\n]|E\x00[\x00-\x75])`),
 		"mysql":     regexp.MustCompile(`^[^\n]?[^\n]?`),
@@ -215,6 +220,8 @@ func FuzzServerResponses(f *testing.F) {
 		"amqp":      regexp.MustCompile(`^(AMQP|\x01\x00\x00)`),
 		"nats":      regexp.MustCompile(`^INFO \{`),
 		"mqtt":      regexp.MustCompile(`^ `),
+		"mongodb":   regexp.MustCompile(`^(?s:..)\x00\x00(?s:....)\x01\x00\x00\x00`),
+		"kafka":     regexp.MustCompile(`^\x00\x00(?s:..)\x00\x00\x00\x12`),
 		"memcached": regexp.MustCompile(`^(VERSION |CLIENT_ERROR unauthenticated|ERROR Too many open connections)`),
 	}
 	f.Fuzz(func(t *testing.T, response string) {

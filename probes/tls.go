@@ -20,7 +20,7 @@ import (
 
 var tlsOptions = []option{
 	{name: "ca", value: "PATH", form: "ca=/etc/tls/ca.pem", meaning: "PEM file of the trusted authorities (the system's)",
-		details: "The options for TLS are for https, grpcs, rediss, amqps and mqtts; with postgres, mysql and nats one of them makes the connection use TLS. " +
+		details: "The options for TLS are for https, grpcs, rediss, amqps, mqtts and kafka+ssl; with postgres, mysql, nats and mongodb one of them makes the connection use TLS. " +
 			"Parameters of the URL that drivers define for the same files, such as `sslrootcert=`, are used too. " +
 			"The files of `ca=`, `cert=` and `key=` are read at each attempt, so that they may be renewed or come late. They must be regular files, or symbolic links to them, of at most 1 MiB, and their paths absolute."},
 	{name: "cert", value: "PATH", form: "cert=/etc/tls/client.pem", meaning: "PEM file of the client's certificate"},

@@ -49,7 +49,21 @@ var readyReplies = map[string]string{
 	"amqp":       "AMQP\x00\x01\x00\x00",
 	"nats":       "INFO {" + canary + "}\r\n",
 	"mqtt":       "\x20\x02\x00\x05",
+	"mongodb":    mongoReply(),
+	"kafka":      kafkaReply,
+	"kafka+ssl":  kafkaReply,
 	"memcached":  "VERSION " + canary + "\r\n",
+}
+
+// kafkaReply is a reply to ApiVersions, and one to Metadata version 1 with one broker.
+const kafkaReply = "\x00\x00\x00\x16\x00\x00\x00\x12\x00\x00\x00\x00\x00\x02\x00\x03\x00\x00\x00\x01\x00\x12\x00\x00\x00\x00" +
+	"\x00\x00\x00\x22\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00\x01\x00\x06" + canary + "\x00\x00\x23\x84\xff\xff\x00\x00\x00\x01\x00\x00\x00\x00"
+
+// mongoReply returns a reply to hello that says that the member is a secondary.
+func mongoReply() string {
+	fields := "\x08secondary\x00\x01\x02setName\x00\x07\x00\x00\x00" + canary + "\x00\x10ok\x00\x01\x00\x00\x00\x00"
+	body := "\x00\x00\x00\x00\x00" + string(rune(len(fields)+4)) + "\x00\x00\x00" + fields
+	return string(rune(len(body)+16)) + "\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\xdd\x07\x00\x00" + body
 }
 
 func postgresError(code string) string {
@@ -208,7 +222,7 @@ func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 			kindReply = reply
 		}
 		options, addr := "", ""
-		if _, overTLS := readyReplies[strings.TrimSuffix(kind, "s")]; overTLS && strings.HasSuffix(kind, "s") {
+		if slices.Contains([]string{"rediss", "amqps", "mqtts", "kafka+ssl"}, kind) {
 			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{d.pair}})
 			require.NoError(t, err)
 			options, addr = d.certificate, serveReplyOn(t, l, kindReply)

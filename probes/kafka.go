@@ -1,0 +1,198 @@
+package probes
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// The API keys of the requests, with their versions. The versions are the newest without
+// the compact encoding of Kafka 2.4 that a broker may have: every broker since 0.10, also of
+// Kafka 4, which dropped many old versions (KIP-896), has a version of Metadata from 1 to 8.
+const (
+	kafkaMetadata    = 3
+	kafkaSASL        = 17 // SaslHandshake
+	kafkaAPIVersions = 18
+	oldestMetadata   = 1 // the first with the ID of the controller
+	newestMetadata   = 8
+)
+
+// askKafka sends ApiVersions, SaslHandshake and Metadata.
+//
+// A broker answers ApiVersions as soon as it handles requests. Metadata shows more: a broker
+// that is not registered with the controller yet, or that knows no controller, reports no
+// broker or -1 as the controller. (In KRaft mode a broker reports some broker as the controller,
+// so -1 means that no broker is known.)
+//
+// A listener with SASL answers only ApiVersions and SaslHandshake before the login. It
+// closes the connection after any other request, and logs that. A listener without SASL
+// answers SaslHandshake with error 34. So if a broker accepts the mechanism PLAIN, it wants
+// a login, and is ready. If it rejects PLAIN, it either wants a login with another mechanism,
+// and closes the connection, or (Redpanda) does not want a login, and answers Metadata.
+func askKafka(s *session) error {
+	answer, err := s.askKafkaAPI(kafkaAPIVersions, 0, nil)
+	if err != nil {
+		return err
+	}
+	apis, err := parseKafkaAPIs(answer)
+	if err != nil {
+		return err
+	}
+	metadata, found := apis[kafkaMetadata]
+	switch {
+	case !found:
+		return hintedError{probeError{"a listener of controllers, which serves no clients", nil}, "write a listener of a broker"}
+	case metadata.max < oldestMetadata || metadata.min > newestMetadata:
+		return probeError{"supports no known version of Metadata", nil}
+	}
+	rejected := false
+	api, found := apis[kafkaSASL]
+	if version := min(api.max, 1); found && api.min <= version { // versions 0 and 1 are the same here
+		answer, err := s.askKafkaAPI(kafkaSASL, version, []byte("\x00\x05PLAIN"))
+		if err != nil {
+			return err
+		}
+		switch code := answer.int16(); {
+		case !answer.ok:
+			return errNoKafka
+		case code == 0:
+			s.closeGracefully(nil)
+			return nil
+		case code == 33: // UNSUPPORTED_SASL_MECHANISM
+			rejected = true
+		case code != 34: // ILLEGAL_SASL_STATE
+			return errKafka("SaslHandshake", code)
+		}
+	}
+	version := min(metadata.max, newestMetadata)
+	answer, err = s.askKafkaAPI(kafkaMetadata, version, metadataRequest(version))
+	switch {
+	case err != nil && rejected && s.ctx.Err() == nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := checkKafkaMetadata(answer, version); err != nil {
+		return err
+	}
+	s.closeGracefully(nil)
+	return nil
+}
+
+var errNoKafka = errWrongProtocol("Kafka")
+
+// errKafka returns the error for an error code of the protocol.
+func errKafka(api string, code int16) error {
+	return hintedError{probeError{fmt.Sprintf("answered %s with error %d", api, code), nil}, hintOwnLog}
+}
+
+// metadataRequest returns the body of a request for the brokers and no topics.
+func metadataRequest(version int16) []byte {
+	body := []byte{0, 0, 0, 0} // no topics
+	if version >= 4 {
+		body = append(body, 0) // do not create topics
+	}
+	if version >= 8 {
+		body = append(body, 0, 0) // without the operations that this client may do
+	}
+	return body
+}
+
+// askKafkaAPI sends a request and returns the answer without its header. The correlation ID
+// of a request is its API key.
+func (s *session) askKafkaAPI(key, version int16, body []byte) (*kafkaAnswer, error) {
+	const client = "usher"
+	head := binary.BigEndian.AppendUint32(nil, uint32(4+4+2+len(client)+len(body)))
+	head = binary.BigEndian.AppendUint16(head, uint16(key))
+	head = binary.BigEndian.AppendUint16(head, uint16(version))
+	head = binary.BigEndian.AppendUint32(head, uint32(key))
+	head = binary.BigEndian.AppendUint16(head, uint16(len(client)))
+	s.write(string(head) + client + string(body))
+	head, err := s.read(8)
+	if err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head)
+	if size < 4 || size > maxServerBytes-1<<10 || binary.BigEndian.Uint32(head[4:]) != uint32(key) {
+		return nil, errNoKafka
+	}
+	data, err := s.read(int(size) - 4)
+	return &kafkaAnswer{data, true}, err
+}
+
+// A kafkaAnswer is read field by field. ok is false after a field that the data does not have;
+// the value of such a field is 0.
+type kafkaAnswer struct {
+	data []byte
+	ok   bool
+}
+
+func (a *kafkaAnswer) take(n int) []byte {
+	if n > len(a.data) {
+		a.data, a.ok = nil, false
+		return make([]byte, n)
+	}
+	field := a.data[:n]
+	a.data = a.data[n:]
+	return field
+}
+
+func (a *kafkaAnswer) int16() int16 { return int16(binary.BigEndian.Uint16(a.take(2))) }
+func (a *kafkaAnswer) int32() int32 { return int32(binary.BigEndian.Uint32(a.take(4))) }
+
+// skipString skips a string. The length -1 means null.
+func (a *kafkaAnswer) skipString() {
+	if n := a.int16(); n >= 0 {
+		a.take(int(n))
+	} else if n < -1 {
+		a.ok = false
+	}
+}
+
+// kafkaVersions are the versions of a request that a broker supports.
+type kafkaVersions struct{ min, max int16 }
+
+// parseKafkaAPIs parses the answer to ApiVersions version 0.
+func parseKafkaAPIs(a *kafkaAnswer) (map[int16]kafkaVersions, error) {
+	apis := map[int16]kafkaVersions{}
+	code := a.int16()
+	for n := a.int32(); n > 0 && a.ok; n-- {
+		key := a.int16()
+		apis[key] = kafkaVersions{a.int16(), a.int16()}
+	}
+	switch _, found := apis[kafkaAPIVersions]; {
+	case !a.ok:
+		return nil, errNoKafka
+	case code != 0:
+		return nil, errKafka("ApiVersions", code)
+	case !found:
+		return nil, errNoKafka
+	}
+	return apis, nil
+}
+
+// checkKafkaMetadata parses the answer to Metadata, up to the controller.
+func checkKafkaMetadata(a *kafkaAnswer, version int16) error {
+	if version >= 3 {
+		a.int32() // the time for which the request was throttled
+	}
+	brokers := a.int32()
+	for n := brokers; n > 0 && a.ok; n-- {
+		a.int32() // node ID
+		a.skipString()
+		a.int32()      // port
+		a.skipString() // rack
+	}
+	if version >= 2 {
+		a.skipString() // cluster ID
+	}
+	controller := a.int32()
+	switch {
+	case !a.ok:
+		return errNoKafka
+	case brokers <= 0:
+		return hintedError{probeError{"no broker is registered yet", nil}, hintStarting}
+	case controller < 0:
+		return hintedError{probeError{"the cluster has no controller yet", nil}, hintStarting}
+	}
+	return nil
+}

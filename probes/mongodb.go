@@ -1,0 +1,219 @@
+package probes
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// buildMongoDB builds a probe that uses TLS if tls=true or ssl=true is in the URL, as
+// MongoDB's drivers do.
+func buildMongoDB(p *targetParser) Probe {
+	probe := buildServer(27017, askMongoDB)(p)
+	if s, ok := probe.(*serverProbe); ok {
+		s.tls = p.mongoTLS(lowerNames(s.url.query), tlsUnset)
+	}
+	return probe
+}
+
+// mongoTLS returns the TLS settings of a URL. mode is the mode without tls= and ssl=.
+func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
+	for _, name := range []string{"tls", "ssl"} {
+		switch params[name] {
+		case "true":
+			mode = tlsVerified
+		case "false":
+			mode = tlsOff
+		}
+	}
+	return p.serverTLS(mode, params)
+}
+
+// The opcode and the request ID of askMongoDB's messages.
+const (
+	mongoOpMsg   = 2013
+	mongoRequest = 1
+)
+
+// askMongoDB sends the command hello in an OP_MSG, which needs no login. Servers before 4.4.2
+// do not know hello, and get isMaster. (OP_MSG exists since MongoDB 3.6.)
+//
+// A server that stands alone, a primary, a secondary and a mongos are ready. A member of a
+// replica set that is starting, recovering or in rollback is none of these. It accepts
+// connections but no reads. An arbiter holds no data. A member without a valid configuration
+// (before rs.initiate, or after it was removed) reports isreplicaset.
+func askMongoDB(s *session) error {
+	reply, err := s.runMongoCommand("hello")
+	if err == nil && reply.code == 59 { // CommandNotFound
+		reply, err = s.runMongoCommand("isMaster")
+	}
+	if err != nil {
+		return err
+	}
+	if err := reply.check(); err != nil {
+		return err
+	}
+	s.closeGracefully(nil)
+	return nil
+}
+
+// runMongoCommand sends a command with the argument 1 to the database admin, and reads the
+// reply.
+func (s *session) runMongoCommand(command string) (mongoReply, error) {
+	// An element of BSON begins with its type: 0x10 is an int32, 0x02 a string.
+	fields := "\x10" + command + "\x00\x01\x00\x00\x00" + "\x02$db\x00\x06\x00\x00\x00admin\x00" + "\x00"
+	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4)) // no flags; a section of kind 0
+	body = append(body, fields...)
+	var head []byte
+	for _, n := range []uint32{uint32(16 + len(body)), mongoRequest, 0, mongoOpMsg} {
+		head = binary.LittleEndian.AppendUint32(head, n)
+	}
+	s.write(string(head) + string(body))
+
+	head, err := s.read(16)
+	if err != nil {
+		return mongoReply{}, err
+	}
+	size, to, opcode := binary.LittleEndian.Uint32(head), binary.LittleEndian.Uint32(head[8:]), binary.LittleEndian.Uint32(head[12:])
+	if size < 16+5+5 || size > maxServerBytes/2 || to != mongoRequest || opcode != mongoOpMsg {
+		return mongoReply{}, errWrongProtocol("MongoDB")
+	}
+	body, err = s.read(int(size) - 16)
+	if err != nil {
+		return mongoReply{}, err
+	}
+	reply, ok := parseMongoReply(body)
+	if !ok {
+		return mongoReply{}, errWrongProtocol("MongoDB")
+	}
+	return reply, nil
+}
+
+// A mongoReply holds the fields of a reply to hello or isMaster that decide whether the server
+// is ready.
+type mongoReply struct {
+	ok           bool
+	code         int64 // of an error
+	primary      bool  // also of a server that stands alone
+	secondary    bool
+	arbiter      bool
+	mongos       bool
+	isReplicaSet bool // a member of a replica set, without a valid configuration
+}
+
+// check returns nil if the server is ready.
+func (r mongoReply) check() error {
+	switch {
+	case !r.ok && (r.code == 13 || r.code == 18): // Unauthorized, AuthenticationFailed
+		return nil
+	case !r.ok && (r.code == 91 || r.code == 11600): // ShutdownInProgress, InterruptedAtShutdown
+		return probeError{"shutting down", nil}
+	case !r.ok:
+		return hintedError{probeError{fmt.Sprintf("answered hello with error %d", r.code), nil}, hintOwnLog}
+	case r.primary, r.secondary, r.mongos:
+		return nil
+	case r.arbiter:
+		return hintedError{probeError{"an arbiter, which holds no data", nil}, "write a member that holds data"}
+	case r.isReplicaSet:
+		return hintedError{probeError{"not a member of a replica set yet", nil}, "has rs.initiate() been run, and is this host in the configuration?"}
+	}
+	return hintedError{probeError{"neither primary nor secondary: starting, recovering or in rollback", nil}, hintStarting}
+}
+
+// parseMongoReply parses the body of an OP_MSG with one section of kind 0, which is a BSON
+// document (bsonspec.org). It skips fields that it does not know.
+func parseMongoReply(body []byte) (r mongoReply, ok bool) {
+	flags := binary.LittleEndian.Uint32(body)
+	if flags&1 != 0 && len(body) > 4 { // a checksum follows the sections
+		body = body[:len(body)-4]
+	}
+	doc := body[5:]
+	if body[4] != 0 || len(doc) < 5 || binary.LittleEndian.Uint32(doc) != uint32(len(doc)) || doc[len(doc)-1] != 0 {
+		return r, false
+	}
+	seen := false
+	for doc = doc[4 : len(doc)-1]; len(doc) > 0; {
+		kind := doc[0]
+		name, value, found := bytes.Cut(doc[1:], []byte{0})
+		size := bsonSize(kind, value)
+		if !found || size < 0 || size > len(value) {
+			return r, false
+		}
+		value, doc = value[:size], value[size:]
+		yes := bsonNumber(kind, value) != 0
+		switch string(name) {
+		case "ok":
+			r.ok, seen = yes, true
+		case "code":
+			r.code = bsonNumber(kind, value)
+		case "isWritablePrimary", "ismaster":
+			r.primary = r.primary || yes
+		case "secondary":
+			r.secondary = yes
+		case "arbiterOnly":
+			r.arbiter = yes
+		case "isreplicaset":
+			r.isReplicaSet = yes
+		case "msg":
+			r.mongos = kind == 0x02 && strings.HasPrefix(string(value[4:]), "isdbgrid\x00")
+		}
+	}
+	return r, seen
+}
+
+// bsonSize returns the number of bytes of a value of this type at the beginning of data, or
+// -1 if the type is not known or data is too short to tell.
+func bsonSize(kind byte, data []byte) int {
+	length := func(more int) int {
+		if len(data) < 4 {
+			return -1
+		}
+		n := int64(binary.LittleEndian.Uint32(data)) + int64(more)
+		if n < 4 || n > int64(len(data)) {
+			return -1
+		}
+		return int(n)
+	}
+	switch kind {
+	case 0x06, 0x0A, 0x7F, 0xFF: // undefined, null, the largest and the smallest key
+		return 0
+	case 0x08: // boolean
+		return 1
+	case 0x10: // int32
+		return 4
+	case 0x01, 0x09, 0x11, 0x12: // double, date, timestamp, int64
+		return 8
+	case 0x07: // ObjectId
+		return 12
+	case 0x13: // decimal128
+		return 16
+	case 0x03, 0x04, 0x0F: // document, array, code with scope: the length counts itself
+		return length(0)
+	case 0x02, 0x0D, 0x0E: // string, code, symbol: the length counts the bytes after it
+		return length(4)
+	case 0x05: // binary: the length does not count the subtype
+		return length(5)
+	}
+	return -1
+}
+
+// bsonNumber returns a number or a boolean as an integer, or 0 for any other type. The value
+// has as many bytes as bsonSize returns.
+func bsonNumber(kind byte, value []byte) int64 {
+	switch kind {
+	case 0x08:
+		return int64(value[0])
+	case 0x10:
+		return int64(int32(binary.LittleEndian.Uint32(value)))
+	case 0x12:
+		return int64(binary.LittleEndian.Uint64(value))
+	case 0x01:
+		f := math.Float64frombits(binary.LittleEndian.Uint64(value))
+		if math.Abs(f) < 1e15 { // also false for NaN
+			return int64(f)
+		}
+	}
+	return 0
+}
