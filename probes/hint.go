@@ -100,7 +100,7 @@ func Hint(err error) string {
 	switch {
 	case errors.As(err, &known):
 		return known.hint
-	case errors.As(err, &lookup) && lookup == errNoName:
+	case errors.As(err, &lookup) && (lookup == errNoName || lookup == errNoSRV):
 		return hintName
 	case errors.As(err, &lookup):
 		return hintResolver

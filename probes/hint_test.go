@@ -77,6 +77,13 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{"match=x " + status(200), nil, "does not match", ""},
 		{"http://" + closes, nil, "", "behind a proxy"},
 		{"expect=x tcp://" + closes, nil, "before anything", "behind a proxy"},
+		{"http://" + serveText(t, mongoOverHTTP), nil, "MongoDB's port, which does not speak HTTP", "mongodb://"},
+		{"mongodb://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the MongoDB protocol", "scheme"},
+		{"mongodb://" + serveText(t, mongoHello(bsonBool("isreplicaset", true), bsonInt32("ok", 1))), nil, "not a member", "rs.initiate()"},
+		{"mongodb://" + serveText(t, mongoHello(bsonBool("arbiterOnly", true), bsonInt32("ok", 1))), nil, "an arbiter", "holds data"},
+		{"kafka://" + serveText(t, kafkaNew+kafkaCluster(8, 0, -1)), nil, "no broker is registered", "it is starting"},
+		{"kafka://" + serveText(t, kafkaAPIs(0, [3]int{18, 0, 4})), nil, "a listener of controllers", "of a broker"},
+		{"postgres://" + serveText(t, "N") + "/?sslmode=require", nil, "does not offer TLS", "turn TLS on"},
 		{"http://" + serveText(t, "SSH-2.0-x\r\n"), nil, "not a valid HTTP response", "scheme"},
 
 		{secure("good"), nil, "an unknown authority", "ca="},

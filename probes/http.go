@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,8 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 	switch {
 	case err != nil:
 		return err
+	case h.match == nil && h.status == nil && bytes.HasPrefix(body, []byte("It looks like you are trying to access MongoDB over HTTP")):
+		return errMongoDB // MongoDB answers HTTP with status 200, whatever its state
 	case h.match == nil || h.match.Match(body):
 		return nil
 	case e.isLongerThan(body):
@@ -133,6 +136,8 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 	}
 	return errors.New("body does not match match=")
 }
+
+var errMongoDB = hintedError{errors.New("MongoDB's port, which does not speak HTTP"), "write mongodb:// instead of http://"}
 
 // sendsMoreThanGet reports whether the first request differs from a plain GET or HEAD: by a
 // user, a header, a body, a client certificate or another method.

@@ -2,9 +2,12 @@ package probes
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +19,50 @@ func buildMongoDB(p *targetParser) Probe {
 		s.tls = p.mongoTLS(lowerNames(s.url.query), tlsUnset)
 	}
 	return probe
+}
+
+// An srvProbe is a serverProbe whose hosts are those of an SRV record.
+type srvProbe struct {
+	serverProbe
+	record string // the name of the record
+}
+
+// Ask looks up the record, and probes its hosts.
+func (probe *srvProbe) Ask(ctx context.Context, a Attempt) error {
+	hosts, err := a.resolver().lookupSRV(ctx, probe.record)
+	if err != nil {
+		return err
+	}
+	if probe.hosts[0].isHidden() {
+		hosts = slices.Clone(hosts)
+		for i := range hosts {
+			hosts[i].label = ""
+		}
+	}
+	server := probe.serverProbe
+	server.hosts = hosts
+	return server.Ask(ctx, a)
+}
+
+// buildMongoSRV builds a probe of the hosts in the SRV record _mongodb._tcp.NAME, with TLS
+// unless the URL has tls=false. The parameter srvServiceName replaces mongodb in the name of
+// the record. (The rules are those of "Initial DNS Seedlist Discovery" of MongoDB's drivers.)
+func buildMongoSRV(p *targetParser) Probe {
+	s, ok := buildServer(27017, askMongoDB)(p).(*serverProbe)
+	if !ok || len(s.hosts) == 0 {
+		return nil
+	}
+	host := s.hosts[0].host
+	if len(s.hosts) > 1 || host != s.url.hosts || literalAddrs(host) != nil {
+		p.addError("mongodb+srv:// needs one name without a port, because an SRV record has the hosts and ports: write mongodb+srv://NAME, or mongodb://HOST:PORT")
+	}
+	params := lowerNames(s.url.query)
+	s.tls = p.mongoTLS(params, tlsVerified)
+	service := cmp.Or(params["srvservicename"], "mongodb")
+	if strings.ContainsFunc(service, isInvalidInHost) {
+		p.addError("mongodb+srv:// with a srvServiceName= that is not the name of a service, such as mongodb")
+	}
+	return &srvProbe{*s, "_" + service + "._tcp." + host}
 }
 
 // mongoTLS returns the TLS settings of a URL. mode is the mode without tls= and ssl=.

@@ -1,13 +1,20 @@
 package probes
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,6 +129,18 @@ func init() {
 	}
 }
 
+// mongoOverHTTP is what MongoDB answers to an HTTP request.
+const mongoOverHTTP = "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n" +
+	"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
+
+// A target with match= or status= says itself what it expects.
+func TestHTTPOfMongoDBIsReadyOnlyIfTheTargetExpectsIt(t *testing.T) {
+	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, mongoOverHTTP) })
+	assert.EqualError(t, ask(t, "http://"+address, ForWait), "MongoDB's port, which does not speak HTTP")
+	assert.NoError(t, ask(t, "match='MongoDB over HTTP' http://"+address, ForWait))
+	assert.NoError(t, ask(t, "status=200 http://"+address, ForWait))
+}
+
 // readMongoCommand reads a request and returns its command, or "" if it is not as a driver
 // would send it.
 func readMongoCommand(conn net.Conn) string {
@@ -198,4 +217,135 @@ func TestServerMongoDBUsesTLSAsTheURLSays(t *testing.T) {
 	}
 	_, err := Parse("ca=/x mongodb://db/?tls=false", ForWait)
 	assert.ErrorContains(t, err, "ca= needs TLS")
+}
+
+// srvResolver returns a resolver that knows one SRV record. Every other name has the address
+// 127.0.0.1.
+func srvResolver(record string, targets ...*net.SRV) *Resolver {
+	r := resolverOf("127.0.0.1")
+	r.LookupSRV = func(_ context.Context, name string) ([]*net.SRV, error) {
+		if name != record {
+			return nil, &net.DNSError{IsNotFound: true}
+		}
+		return targets, nil
+	}
+	return r
+}
+
+func srvTarget(t *testing.T, address, host string) *net.SRV {
+	t.Helper()
+	return &net.SRV{Target: host, Port: netip.MustParseAddrPort(address).Port()}
+}
+
+func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
+	issuer := newIssuer(t)
+	issuer.sign("b", &x509.Certificate{DNSNames: []string{"b.cluster.example"}})
+	primary := func(conn net.Conn) {
+		io.WriteString(conn, mongoHello(bsonBool("isWritablePrimary", true), bsonDouble("ok", 1)))
+		readUntilClosed(conn)
+	}
+	ready := listen(t, "tcp", "127.0.0.1:0", withTLS(&tls.Config{Certificates: []tls.Certificate{issuer.pair("b")}}, primary)).Addr().String()
+	plain := listen(t, "tcp", "127.0.0.1:0", primary).Addr().String()
+	arbiter := serveBytes(t, func(w io.Writer) { io.WriteString(w, mongoHello(bsonBool("arbiterOnly", true), bsonDouble("ok", 1))) })
+	refused := "127.0.0.1:" + unusedPort(t)
+	const record = "_mongodb._tcp.cluster.example"
+	ca := "ca=" + issuer.path("ca.pem") + " "
+	for _, test := range []struct {
+		text     string
+		resolver *Resolver
+		want     string // a part of the error
+	}{
+		{ca + "mongodb+srv://u:hunter2@cluster.example/app?retryWrites=true", srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, ready, "b.cluster.example.")), ""},
+		{ca + "mongodb+srv://Cluster.example", srvResolver(record, srvTarget(t, ready, "b.cluster.example")), ""},
+		{ca + "mongodb+srv://cluster.example", srvResolver(record, srvTarget(t, ready, "c.cluster.example.")), "the certificate is not for the name c.cluster.example"},
+		{"mongodb+srv://cluster.example", srvResolver(record, srvTarget(t, ready, "b.cluster.example.")), "the certificate is signed by an unknown authority"},
+		{"mongodb+srv://cluster.example/?tls=false", srvResolver(record, srvTarget(t, plain, "b.cluster.example.")), ""},
+		{"mongodb+srv://cluster.example/?ssl=false", srvResolver(record, srvTarget(t, arbiter, "b.cluster.example.")), "an arbiter, which holds no data"},
+		{"'mongodb+srv://cluster.example/?tls=false&srvServiceName=db'", srvResolver("_db._tcp.cluster.example", srvTarget(t, plain, "b.cluster.example.")), ""},
+		{"mongodb+srv://cluster.example", srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, refused, "b.cluster.example.")), "connection refused"},
+		{"mongodb+srv://cluster.example", srvResolver(record), "the name has no SRV record"},
+		{"mongodb+srv://cluster.example", srvResolver(record, &net.SRV{Target: ".", Port: 0}), "the name has no SRV record"},
+		{"mongodb+srv://other.example", srvResolver(record), "the name has no SRV record"},
+	} {
+		err := parse(t, test.text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: test.resolver})
+		if test.want == "" {
+			assert.NoError(t, err, test.text)
+		} else {
+			assert.ErrorContains(t, err, test.want, test.text)
+		}
+	}
+	_, err := srvResolver(record).lookupSRV(t.Context(), "x")
+	assert.Equal(t, hintName, Hint(err))
+	assert.Equal(t, unresolved, classify(err))
+	assert.Equal(t, "mongodb+srv://cluster.example", parse(t, "mongodb+srv://u:p@cluster.example/db", ForWait).Name)
+	for _, text := range []string{"cluster.example:27017", "a.example,b.example", "127.0.0.1", "localhost"} {
+		_, err := Parse("mongodb+srv://"+text, ForWait)
+		assert.ErrorContains(t, err, "needs one name without a port", text)
+	}
+	_, err = Parse("mongodb+srv://a.example/?srvServiceName=a%2Fb", ForWait)
+	assert.ErrorContains(t, err, "srvServiceName=")
+}
+
+// A failing name server does not drop the hosts that are known. A record that does not exist
+// any more does.
+func TestServerMongoSRVIsLookedUpAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var records []*net.SRV
+		var failure error
+		lookups := 0
+		r := &Resolver{LookupSRV: func(context.Context, string) ([]*net.SRV, error) {
+			lookups++
+			return records, failure
+		}}
+		records = []*net.SRV{{Target: "a.example.", Port: 1}}
+		for range 3 {
+			hosts, err := r.lookupSRV(t.Context(), "x")
+			require.NoError(t, err)
+			assert.Equal(t, []serverHost{{label: "a.example:1", host: "a.example", port: 1}}, hosts)
+		}
+		assert.Equal(t, 1, lookups)
+		require.NoError(t, sleep(t.Context(), time.Minute))
+		records, failure = nil, &net.DNSError{IsTimeout: true}
+		hosts, err := r.lookupSRV(t.Context(), "x")
+		require.NoError(t, err)
+		assert.Len(t, hosts, 1)
+		require.NoError(t, sleep(t.Context(), time.Minute))
+		failure = &net.DNSError{IsNotFound: true}
+		_, err = r.lookupSRV(t.Context(), "x")
+		assert.Equal(t, errNoSRV, err)
+		assert.Equal(t, 3, lookups)
+	})
+}
+
+func TestServerMongoSRVIsLookedUpByTheSystemsResolver(t *testing.T) {
+	if !runsInNamespace(t, "nameserver 127.0.0.2\noptions timeout:1 attempts:1\n") {
+		return
+	}
+	ready := netip.MustParseAddrPort(serveBytes(t, func(w io.Writer) {
+		io.WriteString(w, mongoHello(bsonBool("isWritablePrimary", true), bsonDouble("ok", 1)))
+	}))
+	server := &nameServer{respond: func(name string, _ int) (byte, []string, bool) {
+		switch name {
+		case "_mongodb._tcp.cluster.test":
+			return noError, []string{"1 a.cluster.test", fmt.Sprint(ready.Port(), " b.cluster.test")}, true
+		case "a.cluster.test", "b.cluster.test":
+			return noError, []string{"127.0.0.1"}, true
+		case "_mongodb._tcp.fails.test":
+			return servFail, nil, true
+		}
+		return nxDomain, nil, true
+	}}
+	server.start(t, "127.0.0.2:53")
+	for text, want := range map[string]string{
+		"mongodb+srv://cluster.test/?tls=false": "",
+		"mongodb+srv://b.cluster.test":          "the name has no SRV record",
+		"mongodb+srv://fails.test":              "cannot look up name: the name server failed",
+	} {
+		err := parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: new(Resolver)})
+		if want == "" {
+			assert.NoError(t, err, text)
+		} else {
+			assert.EqualError(t, err, want, text)
+		}
+	}
 }

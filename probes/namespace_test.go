@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,7 +85,8 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 // name. If the server must not respond, ok is false. query is the number of the query for this
 // name and type, from 1.
 type nameServer struct {
-	respond func(name string, query int) (rcode byte, addrs []string, ok bool)
+	// records are addresses, or PORT HOST for an SRV record.
+	respond func(name string, query int) (rcode byte, records []string, ok bool)
 
 	mu      sync.Mutex
 	queries map[string]int // number of queries by name and type (A or AAAA)
@@ -131,6 +133,18 @@ func (s *nameServer) reply(question []byte) []byte {
 	b := append([]byte{}, question[:end]...)
 	copy(b[2:], []byte{0x81, 0x80 | rcode, 0, 1, 0, 0, 0, 0, 0, 0})
 	for _, text := range list {
+		if port, host, isSRV := strings.Cut(text, " "); isSRV { // an SRV record
+			if number, _ := strconv.Atoi(port); kind == 33 {
+				b[7]++
+				data := binary.BigEndian.AppendUint16(make([]byte, 4), uint16(number)) // priority, weight, port
+				for label := range strings.SplitSeq(host+".", ".") {
+					data = append(append(data, byte(len(label))), label...)
+				}
+				b = append(b, 0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 0, 0, byte(len(data)))
+				b = append(b, data...)
+			}
+			continue
+		}
 		addr := netip.MustParseAddr(text)
 		if addr.Is4() != (kind == 1) {
 			continue

@@ -82,6 +82,8 @@ var kinds = []kind{
 	{name: "mongodb", form: "mongodb://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildMongoDB, example: "mongodb://db",
 		details: "MongoDB 3.6 or later. The default port is 27017. A server that stands alone, a primary, a secondary and a mongos are ready; a member of a replica set that is starting, recovering, in rollback or not in the configuration is not, nor is an arbiter. " +
 			"TLS is used if the URL has `tls=true` or `ssl=true`."},
+	{name: "mongodb+srv", form: "mongodb+srv://NAME", ready: readyServer, options: tlsOptions, build: buildMongoSRV, example: "mongodb+srv://cluster.example",
+		details: "The same as `mongodb://` for the hosts of the SRV record `_mongodb._tcp.NAME`, over TLS unless the URL has `tls=false`."},
 	{name: "kafka", form: "kafka://HOST[:PORT]", ready: readyServer, build: buildServer(9092, askKafka), example: "kafka://broker",
 		details: "Kafka 0.10 or later. The default port is 9092. The broker must know a controller and at least one registered broker. One that wants a login (SASL) is ready when it answers; without the mechanism PLAIN it logs one failed authentication each time it is ready."},
 	{name: "kafka+ssl", form: "kafka+ssl://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(9092, askKafka), example: "'ca=/etc/tls/ca.pem kafka+ssl://broker:9093'",

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,9 @@ type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
 	LookupNetIP func(ctx context.Context, host string) ([]netip.Addr, error)
+	// LookupSRV returns the SRV records of a name, in the order in which their hosts are
+	// tried; nil means the system's resolver.
+	LookupSRV func(ctx context.Context, name string) ([]*net.SRV, error)
 
 	random func() float64 // returns a number in [0,1); nil: rand.Float64
 
@@ -47,6 +52,7 @@ type lookup struct {
 	done       chan struct{} // closed when the latest lookup has ended
 	running    bool
 	addrs      []netip.Addr // the addresses of the last successful lookup
+	hosts      []serverHost // the hosts of the last successful lookup of an SRV record
 	resolvedAt time.Time    // when the last successful lookup ended
 	err        error        // the error of the latest lookup
 }
@@ -58,6 +64,12 @@ func (e lookupError) Error() string { return e.text }
 
 // errNoName is the error for a name that, according to the name server, does not exist.
 var errNoName = lookupError{"name does not resolve"}
+
+// errNoSRV is the error for a name without an SRV record.
+var errNoSRV = lookupError{"the name has no SRV record"}
+
+// srvKey is put before a name in Resolver.names for a lookup of its SRV record.
+const srvKey = "SRV "
 
 const (
 	// lookupInterval is the shortest time between the starts of two lookups of a name.
@@ -80,23 +92,41 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
 	}
+	l, err := r.find(ctx, strings.ToLower(host))
+	return l.addrs, err
+}
+
+// lookupSRV returns the hosts of the SRV record with this name, at least one. It looks them
+// up as Lookup does addresses.
+func (r *Resolver) lookupSRV(ctx context.Context, name string) ([]serverHost, error) {
+	l, err := r.find(ctx, srvKey+strings.ToLower(name))
+	if err == errNoName {
+		err = errNoSRV
+	}
+	return l.hosts, err
+}
+
+// find returns the results of the last successful lookup of a name, or an error.
+func (r *Resolver) find(ctx context.Context, name string) (found lookup, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.startLookup(strings.ToLower(host))
-	if l.running && (l.addrs == nil || time.Since(l.resolvedAt) > maxLookupAge) {
+	l := r.startLookup(name)
+	if l.running && (!l.hasResult() || time.Since(l.resolvedAt) > maxLookupAge) {
 		var stale <-chan time.Time // nil if there are no earlier addresses to return
-		if l.addrs != nil {
+		if l.hasResult() {
 			stale = time.After(staleWait)
 		}
 		if err := r.wait(ctx, l, stale); err != nil {
-			return nil, err
+			return lookup{}, err
 		}
 	}
-	if l.addrs != nil {
-		return l.addrs, nil
+	if l.hasResult() {
+		return *l, nil
 	}
-	return nil, l.err
+	return lookup{}, l.err
 }
+
+func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 
 // resolveNow returns nil if host resolves now. It waits for a new lookup and ignores
 // earlier addresses.
@@ -177,38 +207,33 @@ func (r *Resolver) startLookup(name string) *lookup {
 	return l
 }
 
-// refresh does one lookup. If the name does not exist, refresh drops its addresses. If the
+// refresh does one lookup. If the name does not exist, refresh drops its results. If the
 // lookup fails in another way, refresh keeps them.
 func (r *Resolver) refresh(name string, l *lookup) {
-	lookupNetIP := r.LookupNetIP
-	system := net.DefaultResolver
-	name, strict := strings.CutPrefix(name, strictPrefix)
-	if strict {
-		system = strictResolver
+	var (
+		addrs []netip.Addr
+		hosts []serverHost
+		err   error
+	)
+	if record, ok := strings.CutPrefix(name, srvKey); ok {
+		hosts, err = r.resolveSRV(record)
+	} else {
+		addrs, err = r.resolveAddrs(name)
 	}
-	if lookupNetIP == nil {
-		lookupNetIP = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return system.LookupNetIP(ctx, "ip", host)
-		}
-	}
-	addrs, err := lookupNetIP(context.Background(), name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var dns *net.DNSError
 	switch {
-	case err == nil && len(addrs) > 0:
-		if l.addrs == nil {
+	case err == nil && len(addrs)+len(hosts) > 0:
+		if !l.hasResult() {
 			// Once is enough, because all later lookups are lookupInterval apart. While the name
 			// does not resolve there is no such delay, because it would delay the app.
 			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
 		}
-		l.addrs, l.err = make([]netip.Addr, len(addrs)), nil
+		l.addrs, l.hosts, l.err = addrs, hosts, nil
 		l.resolvedAt = time.Now()
-		for i, addr := range addrs {
-			l.addrs[i] = addr.Unmap() // the resolver may return IPv4 as ::ffff:a.b.c.d
-		}
 	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
-		l.addrs, l.err = nil, errNoName
+		l.addrs, l.hosts, l.err = nil, nil, errNoName
 	case errors.As(err, &dns):
 		l.err = lookupError{"cannot look up name: " + describeDNSError(dns)}
 	default:
@@ -223,6 +248,40 @@ func (r *Resolver) jitter() float64 {
 		return r.random()
 	}
 	return rand.Float64()
+}
+
+func (r *Resolver) resolveAddrs(name string) (addrs []netip.Addr, err error) {
+	system := net.DefaultResolver
+	name, strict := strings.CutPrefix(name, strictPrefix)
+	if strict {
+		system = strictResolver
+	}
+	if r.LookupNetIP != nil {
+		addrs, err = r.LookupNetIP(context.Background(), name)
+	} else {
+		addrs, err = system.LookupNetIP(context.Background(), "ip", name)
+	}
+	addrs = slices.Clone(addrs)
+	for i, addr := range addrs {
+		addrs[i] = addr.Unmap() // the resolver may return IPv4 as ::ffff:a.b.c.d
+	}
+	return addrs, err
+}
+
+func (r *Resolver) resolveSRV(record string) (hosts []serverHost, err error) {
+	var records []*net.SRV
+	if r.LookupSRV != nil {
+		records, err = r.LookupSRV(context.Background(), record)
+	} else {
+		_, records, err = net.DefaultResolver.LookupSRV(context.Background(), "", "", record)
+	}
+	for _, srv := range records {
+		// The target "." means that the service does not exist (RFC 2782).
+		if host := strings.TrimSuffix(srv.Target, "."); host != "" && srv.Port != 0 {
+			hosts = append(hosts, serverHost{label: net.JoinHostPort(host, strconv.Itoa(int(srv.Port))), host: host, port: srv.Port})
+		}
+	}
+	return hosts, err
 }
 
 // describeDNSError returns the reason of a failed lookup. The whole text of the error

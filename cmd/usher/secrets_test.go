@@ -212,6 +212,7 @@ func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 		list = append(list, secretTarget{"file:///", "file://" + d.dir + "/token"}, secretTarget{"true " + canary, "sh -c 'exit 0 # " + canary + "'"})
 	} else {
 		list = append(list, secretTarget{"file:///no/such/file", "file://" + d.dir + "/missing"}, secretTarget{"false " + canary, "/no/such/command " + canary},
+			secretTarget{"mongodb+srv://" + credentials + "@none.invalid/" + canary + "?x=" + canary, "mongodb+srv://" + credentials + "@none.invalid/" + canary},
 			secretTarget{"ca=" + d.dir + "/token https://" + d.tls, "ca=" + d.dir + "/missing https://" + d.tls + "/" + canary},
 			secretTarget{fmt.Sprintf("cert=%[1]s/token key=%[1]s/token grpcs://", d.dir) + d.tls, fmt.Sprintf("cert=%[1]s/cert key=%[1]s/token https://", d.dir) + d.tls},
 			secretTarget{"insecure=true status=401 match=not-" + canary + " https://" + d.tls, "insecure=true body=" + canary + " " + url("https", d.tls, "/"+canary)},
