@@ -39,6 +39,9 @@
 //     the scheme, host and port of its URL. They are also sent after a redirect from http
 //     to https if both use their default ports. After any other redirect to another scheme
 //     or port of the host, the request is a GET or HEAD without them.
+//   - A server of a database or broker gets no password. Its certificate is verified unless
+//     the URL or insecure= says otherwise; of MySQL only after the handshake, because MySQL
+//     blocks a host that ends handshakes.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time of the wait, with

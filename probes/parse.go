@@ -56,14 +56,16 @@ var kinds = []kind{
 	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
 		details: "The default port is 5432. The user and the database are sent, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`. " +
 			"TLS is used as libpq does for `sslmode=` require, verify-ca and verify-full, with `ca=` or `sslrootcert=` or the system's authorities. " +
-			"Without these a server that wants TLS is ready, but logs that this client is not allowed."},
+			"Without these a server that wants TLS is ready, but logs that this client is not allowed. " +
+			"A hot standby is ready. A pooler answers for itself: probe the server's own address, or `psql -c 'select 1'` through the pooler as a command."},
 	{name: "postgresql", form: "postgresql://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildPostgres, example: "'postgresql://db?sslmode=verify-full'",
 		details: "The same as `postgres://`."},
 	{name: "mysql", form: "mysql://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildMySQL, example: "mysql://db",
 		details: "MySQL or MariaDB. The default port is 3306. MariaDB logs one refused login of `usher-probe` each time it is ready; without a login the attempt would count towards `max_connect_errors`, and the server would block the host. " +
 			"TLS is used if the URL requires it, as by `ssl-mode=REQUIRED`, VERIFY_CA or VERIFY_IDENTITY, `tls=true` or `useSSL=true`."},
 	{name: "redis", form: "redis://HOST[:PORT]", ready: readyServer, build: buildServer(6379, askRedis), example: "redis://cache",
-		details: "The default port is 6379. It must answer PING and not be loading its data. A server that wants a password counts as ready even while it loads its data: use `redis-cli` as a command then."},
+		details: "The default port is 6379. It must answer PING and not be loading its data. A server that wants a password counts as ready even while it loads its data: use `redis-cli` as a command then. " +
+			"A Sentinel and a node of a cluster answer for themselves: for the cluster, probe `send='CLUSTER INFO\\r\\nQUIT\\r\\n' expect=cluster_state:ok tcp://cache:6379`."},
 	{name: "rediss", form: "rediss://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildServerTLS(6379, askRedis), example: "'ca=/etc/tls/ca.pem rediss://cache'",
 		details: "The same as `redis://` over TLS, and the certificate is verified."},
 	{name: "amqp", form: "amqp://HOST[:PORT]", ready: readyServer, build: buildServer(5672, askAMQP), example: "amqp://queue",

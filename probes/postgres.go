@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -118,6 +119,8 @@ func checkPostgresError(message []byte) error {
 	switch {
 	case code == "":
 		return errWrongProtocol("PostgreSQL")
+	case code == "08P01" && isPoolerWithoutServer(text):
+		return hintedError{probeError{"a pooler without a connection to its server", nil}, "is the server behind the pooler up?"}
 	case code != "57P03":
 		return nil
 	case strings.HasSuffix(text, "starting up"):
@@ -128,4 +131,13 @@ func checkPostgresError(message []byte) error {
 		return hintedError{probeError{"in recovery after a crash", nil}, hintStarting}
 	}
 	return hintedError{probeError{"not accepting connections yet", nil}, hintStarting}
+}
+
+// isPoolerWithoutServer reports whether an error with the code 08P01 is one with which
+// PgBouncer says that it cannot connect to the server. PgBouncer has this code for most of
+// its errors, and its texts are not translated.
+func isPoolerWithoutServer(text string) bool {
+	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server"}, func(part string) bool {
+		return strings.Contains(text, part)
+	})
 }

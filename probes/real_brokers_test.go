@@ -49,6 +49,21 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	for _, line := range logged {
 		assert.Regexp(t, `\[warning\] <[0-9.]+> client unexpectedly closed TCP connection$`, line)
 	}
+
+	// stop_app stops the broker, and leaves the Erlang node running.
+	ctl := func(command string) {
+		cmd := a.command(findProgram(t, "rabbitmqctl", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl"), "--node", "usher@localhost", command)
+		cmd.Env = append(cmd.Env, "ERL_EPMD_PORT="+epmdPort, "RABBITMQ_CONF_ENV_FILE="+filepath.Join(a.dir, "env"))
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	ctl("stop_app")
+	assertRefused(t, url)
+	assertRefused(t, overTLS)
+	w = startWaiting(t, url)
+	w.waitFor("connection refused")
+	ctl("start_app")
+	w.waitFor("ready", "connection refused")
 }
 
 func TestServerNATSLogsNothing(t *testing.T) {

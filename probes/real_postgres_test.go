@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,6 +38,14 @@ func (c *cluster) pgIsready(t *testing.T, parameters ...string) string {
 	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port, "-d", strings.Join(parameters, " ")).CombinedOutput()
 	_, state, _ := strings.Cut(strings.TrimSpace(string(out)), " - ")
 	return state
+}
+
+// askCommand probes a command target once, as the account.
+func (a account) askCommand(t *testing.T, text string) error {
+	t.Helper()
+	return parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Run: func(_ context.Context, c Command) error {
+		return a.command(c.Argv...).Run()
+	}})
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -98,6 +107,62 @@ func TestServerPostgresStandbyThatAcceptsNoQueriesIsNotReady(t *testing.T) {
 	w := startWaiting(t, "postgres://127.0.0.1:"+c.port)
 	w.waitFor("not accepting connections yet", "still starting up", "connection refused")
 	assert.Equal(t, "rejecting connections", c.pgIsready(t))
+}
+
+// A hot standby accepts queries that only read, so it is ready. A target that needs a server
+// that accepts writes is a command.
+func TestServerPostgresHotStandbyIsReady(t *testing.T) {
+	c := newCluster(t)
+	c.write(t, "data/standby.signal", "")
+	d := c.start(t, "hot_standby=on", "restore_command=false")
+	startWaiting(t, "postgres://127.0.0.1:"+c.port).waitFor("ready", "connection refused", "still starting up", "not accepting connections yet")
+	seen := d.waitForLine(0, "ready to accept read-only connections")
+	assert.Equal(t, "accepting connections", c.pgIsready(t))
+	c.writeHBA(t, "host all all 127.0.0.1/32 trust")
+	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
+	d.waitForLine(seen, "reloading configuration files")
+	const writable = "psql -c 'select 1' 'host=127.0.0.1 port=%s user=postgres target_session_attrs=read-write'"
+	psql := func() error { return c.askCommand(t, fmt.Sprintf(writable, c.port)) }
+	assert.ErrorContains(t, psql(), "exit status 2")
+	out := c.run(t, c.bin+"/psql", "-h", "127.0.0.1", "-p", c.port, "-U", "postgres", "-Atc", "select pg_promote()")
+	require.Equal(t, "t", strings.TrimSpace(out))
+	assert.NoError(t, psql())
+}
+
+// A pooler that asks for a password does so before it connects to its server, so it is ready
+// without the server. A query goes through it to the server.
+func TestServerPgBouncerThatWantsAPasswordIsReadyWithoutItsServer(t *testing.T) {
+	pgbouncer := findProgram(t, "PgBouncer", "/usr/sbin/pgbouncer")
+	c := newCluster(t)
+	c.writeHBA(t, "host all all 127.0.0.1/32 trust")
+	for _, auth := range []string{"scram-sha-256", "trust"} {
+		port := unusedPort(t)
+		url := "postgres://postgres:hunter2@127.0.0.1:" + port + "/app"
+		config := fmt.Sprintf("[databases]\napp = host=127.0.0.1 port=%s dbname=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\n"+
+			"auth_type = %s\nauth_file = %s\nserver_login_retry = 0.1\nquery_wait_timeout = 1\n", c.port, port, auth, c.write(t, "users", "\"postgres\" \"hunter2\"\n"))
+		assertRefused(t, url)
+		w := startWaiting(t, url)
+		w.waitFor("connection refused")
+		d := c.account.start(t, pgbouncer, c.write(t, "pgbouncer.ini", config))
+		query := fmt.Sprintf("psql -c 'select 1' 'host=127.0.0.1 port=%s user=postgres password=hunter2 dbname=app'", port)
+		seen := d.waitForLine(0, "process up")
+		if auth == "trust" {
+			w.waitFor("a pooler without a connection to its server", "connection refused")
+		} else {
+			w.waitFor("ready", "connection refused")
+			probeSeveralTimes(t, url)
+		}
+		assert.ErrorContains(t, c.askCommand(t, query), "exit status 2")
+		assert.Empty(t, d.unusualLines(seen, "login attempt", "client unexpected eof", "LOG S-.* closing because: connect failed", "query_wait_timeout", `^$`))
+		server := c.start(t)
+		server.waitForLine(0, "ready to accept connections")
+		assert.NoError(t, c.askCommand(t, query))
+		if auth == "trust" {
+			w.waitFor("ready", "a pooler without a connection to its server", "connection refused")
+		}
+		server.stop()
+		d.stop()
+	}
 }
 
 func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {

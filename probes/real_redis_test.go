@@ -114,3 +114,37 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 		d.stop()
 	}
 }
+
+// A node of a cluster answers PING also while the cluster has no node for some keys. CLUSTER
+// INFO says whether it has.
+func TestServerRedisClusterAndSentinel(t *testing.T) {
+	redis := findProgram(t, "Redis", "/usr/bin/redis-server")
+	a := accountOf(t, "redis")
+	port, sentinelPort := unusedPort(t), unusedPort(t)
+	url := "redis://127.0.0.1:" + port
+	cluster := `send='CLUSTER INFO\r\nQUIT\r\n' expect='cluster_state:ok' tcp://127.0.0.1:` + port
+	d := a.start(t, redis, "--port", port, "--bind", "127.0.0.1", "--dir", a.dir, "--save", "", "--cluster-enabled", "yes", "--cluster-port", unusedPort(t))
+	startWaiting(t, url).waitFor("ready", "connection refused")
+	seen := d.waitForLine(0, "Ready to accept connections")
+	w := startWaiting(t, cluster)
+	const noMatch = "the connection was closed, and what was received does not match expect="
+	w.waitFor(noMatch)
+	a.run(t, "redis-cli", "-h", "127.0.0.1", "-p", port, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+	w.waitFor("ready", noMatch)
+	d.waitForLine(seen, "Cluster state changed: ok")
+
+	// A Sentinel reports its own state, and knows the address of the master.
+	sentinel := "redis://127.0.0.1:" + sentinelPort
+	w = startWaiting(t, sentinel)
+	w.waitFor("connection refused")
+	config := a.write(t, "sentinel.conf", "port "+sentinelPort+"\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 "+port+" 1\n")
+	s := a.start(t, redis, config, "--sentinel")
+	w.waitFor("ready", "connection refused")
+	s.waitForLine(0, "monitor master main")
+	probeSeveralTimes(t, sentinel)
+	master := fmt.Sprintf(`send='SENTINEL GET-MASTER-ADDR-BY-NAME %s\r\n' expect='\r\n%s\r\n' tcp://127.0.0.1:%s`, "main", port, sentinelPort)
+	assert.NoError(t, ask(t, master, ForWait))
+	assert.Error(t, parse(t, strings.Replace(master, "main", "other", 1), ForWait).Probe.Ask(t.Context(), Attempt{Timeout: shortTimeout}))
+	d.stop()
+	assert.NoError(t, ask(t, sentinel, ForWait))
+}

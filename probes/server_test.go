@@ -53,6 +53,8 @@ var serverResponses = []serverResponse{
 	{"postgres", pgError("57P03", "the database system is in recovery mode"), "in recovery after a crash"},
 	{"postgres", pgError("57P03", "the database system is not yet accepting connections"), "not accepting connections yet"},
 	{"postgres", pgError("57P03", "CANARY"), "not accepting connections yet"},
+	{"postgres", pgError("08P01", "query_wait_timeout"), "a pooler without a connection to its server"},
+	{"postgres", pgError("08P01", "no more connections allowed (max_client_conn)"), ""},
 	{"postgres", pgError("57P0", "CANARY"), "the server does not speak the PostgreSQL protocol"},
 	{"postgres", "E\x00\x00\x00\x09CANAR", "the server does not speak the PostgreSQL protocol"},
 	{"postgres", "Ecould not fork new process for connection: CANARY\n\x00", "the server does not speak the PostgreSQL protocol"},
@@ -208,7 +210,7 @@ func FuzzServerResponses(f *testing.F) {
 		f.Add(test.response)
 	}
 	fixed := regexp.MustCompile(`^(the connection was closed before the response was complete|the server does not speak the \w+ protocol|` +
-		`still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
+		`a pooler without a connection to its server|still starting up|shutting down|in recovery after a crash|not accepting connections yet|rejects clients( with error \d{1,5})?|` +
 		`still loading its data|a replica without a connection to its master|busy with a script|cannot save to disk and refuses to write|` +
 		`answered (PING )?with an error|server not available|an arbiter, which holds no data|not a member of a replica set yet|` +
 		`neither primary nor secondary: starting, recovering or in rollback|answered (hello|ApiVersions|SaslHandshake) with error -?\d{1,20}|` +
