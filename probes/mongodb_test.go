@@ -274,7 +274,14 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 			assert.ErrorContains(t, err, test.want, test.text)
 		}
 	}
-	_, err := srvResolver(record).lookupSRV(t.Context(), "x")
+	// No error shows the value of a variable, nor what a name server answers for it.
+	hidden, err := parserWith("mongodb+srv://cluster.example/?tls=false").Parse("env:URL", ForWait)
+	require.NoError(t, err)
+	err = hidden.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, arbiter, "b.cluster.example."))})
+	require.ErrorContains(t, err, "an arbiter")
+	assert.NotContains(t, err.Error(), "example")
+
+	_, err = srvResolver(record).lookupSRV(t.Context(), "x")
 	assert.Equal(t, hintName, Hint(err))
 	assert.Equal(t, unresolved, classify(err))
 	assert.Equal(t, "mongodb+srv://cluster.example", parse(t, "mongodb+srv://u:p@cluster.example/db", ForWait).Name)

@@ -157,7 +157,7 @@ func FuzzServerSecrets(f *testing.F) {
 		if strings.Contains(host+path+odd, canary) {
 			t.Skip()
 		}
-		for _, scheme := range serverSchemes {
+		for _, scheme := range append([]string{"rediss", "mongodb+srv", "kafka+ssl"}, serverSchemes...) {
 			for _, text := range []string{
 				scheme + "://user:" + canary + odd + "@" + host + path,
 				scheme + "://user:" + odd + canary + "@" + host + path,
