@@ -181,8 +181,8 @@ func milliseconds(d time.Duration) string {
 // formatDuration formats whole minutes without the "0s" that Duration.String appends.
 func formatDuration(d time.Duration) string { return strings.Replace(d.String(), "m0s", "m", 1) }
 
-// The picture shows the attempts per second of two periods, each in a panel with a
-// logarithmic axis.
+// The picture has a panel for attempts that are refused or get a 503, and one for attempts
+// that time out. Each panel shows the attempts per second on a logarithmic axis.
 const (
 	panelLeft, panelWidth, panelHeight = 70, 550, 160
 	lowestRate, highestRate            = 1e3, 1e6

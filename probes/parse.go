@@ -14,8 +14,8 @@ import (
 )
 
 // A kind describes one kind of target. To add a kind, add a file with its build function,
-// and an element of kinds. Parse, its messages and the documentation (see [Kinds]) use that
-// slice.
+// and add an element to kinds. Parse, its messages and the documentation (see [Kinds]) use
+// that slice.
 type kind struct {
 	name    string // also the scheme, except for "command" and "env"
 	form    string // how to write a target of this kind

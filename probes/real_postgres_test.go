@@ -179,8 +179,8 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	}
 	const marker = `FATAL: +role "marker" does not exist`
 
-	// A server that requires a password does not check the user and the database, and logs
-	// nothing.
+	// A server that requires a password asks for it before it checks the user or the
+	// database. The probe ends there, so the server logs nothing.
 	var found []string
 	for _, method := range []string{"scram-sha-256", "md5", "password"} {
 		seen := reload("host all all 127.0.0.1/32 " + method)

@@ -42,7 +42,7 @@ const (
 	lingerTimeout = time.Second
 )
 
-// A session is one attempt: the connection to a server, and the values that are needed to
+// A session is one attempt at one host: the connection to a server, and the values that are needed to
 // connect again.
 type session struct {
 	*serverProbe

@@ -60,7 +60,7 @@ func (h serverHost) isHidden() bool { return h.label == "" }
 type serverURL struct {
 	user  string // with its %-escapes
 	hosts string // the part between the user and the path: HOST[:PORT], separated by commas
-	path  string // with its %-escapes, and with the / in front of it
+	path  string // with its %-escapes and its leading /
 	query url.Values
 }
 

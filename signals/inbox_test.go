@@ -201,7 +201,7 @@ func TestCapacitiesOfTheChannels(t *testing.T) {
 }
 
 // With an Inbox open, a write to a pipe without readers fails with EPIPE and does not
-// end the process, also when the pipe is stderr. A child starts with the default
+// end the process, even if the pipe is stderr. A child starts with the default
 // action for SIGPIPE.
 func TestBrokenPipeIsAnError(t *testing.T) {
 	in := mustOpen()

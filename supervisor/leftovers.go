@@ -395,7 +395,7 @@ func (s *supervisor) reportLeftovers(scan processScan) {
 			}
 		}
 	}
-	if e.Count != 0 { // 0: all of them have exited, but have not been reaped yet
+	if e.Count != 0 { // 0: only zombies and usher's own commands are left
 		s.emit(e)
 	}
 }

@@ -19,9 +19,9 @@ type linux struct {
 	memory    memoryCgroup
 
 	// A goroutine in a system call that blocks occupies a thread, and usher creates all
-	// its threads before the app starts. To need few threads, usher starts one command at a
-	// time (commands), and one goroutine at a time reads /proc, sockets and the cgroup's
-	// files (reads). The start of the app waits for neither turn, so a command whose start
+	// its threads before the app starts. So that few threads are enough, usher starts one
+	// command at a time (commands), and one goroutine at a time reads /proc, sockets and the
+	// cgroup's files (reads). The start of the app waits for neither turn, so a command whose start
 	// blocks does not delay the app.
 	commands, reads turn
 }

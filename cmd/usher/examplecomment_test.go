@@ -149,10 +149,10 @@ func (e *example) expects(c *container) {
 	e.expected(c.logs())
 }
 
-// expected compares the next block with the output of a container. In the block, the lines
-// that begin with "usher: " or "embed: " must be usher's lines on stderr, and the other
-// lines must be the last lines on stdout. A line on stdout may come before or after a line
-// on stderr, because these are two pipes.
+// expected compares the next block with the output of a container. Lines of the block that
+// begin with "usher: " (or "embed: ", as in examples/embed) must be on stderr. The other
+// lines must be the last lines on stdout. The order between lines of the two streams is not
+// checked, because the streams are separate pipes.
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string

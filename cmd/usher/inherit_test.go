@@ -97,9 +97,9 @@ func own(state string) map[string]string {
 	return numbers
 }
 
-// different returns the lines that differ between two states of an app: direct is from the
-// start without usher, and through is from the start by usher. It ignores the pid, the
-// parent, the process group and the PID namespace, because they are different at each
+// different returns the lines that differ between two states of an app: direct is its state
+// when it is started without usher, and through when usher starts it. The pid, the parent,
+// the process group and the PID namespace are ignored, because they differ from start to
 // start.
 func different(direct, through string) (all []string) {
 	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)

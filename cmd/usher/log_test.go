@@ -236,8 +236,8 @@ func fullEvents() []supervisor.Event {
 	return all
 }
 
-// A JSON record has the fields that logRows and the manual list. The name of a field
-// determines its type, as the manual says. msg is the text of the log line.
+// A JSON record has the fields that are listed in logRows and in the manual. As the manual
+// says, a field's name determines its type. msg is the text of the log line.
 func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	for i, e := range fullEvents() {
 		r := &logRows[i]

@@ -312,9 +312,10 @@ func (p *planner) warnings() {
 	if len(p.late) > 0 {
 		all = append(all, fmt.Sprintf("%s may never run, because the hooks before may use all of the time: give each hook a timeout=", strings.Join(p.late, " and ")))
 	}
-	// With --grace, a shell that exits on the stop signal is no problem: its children get the
-	// signal next. A shell with a trap runs it only after its child has exited, and the child
-	// gets a signal only at the last call.
+	// With --grace, a shell that the stop signal ends is no problem, because usher then
+	// signals its children. But a shell runs a trap only after its foreground child has
+	// exited, and usher signals that child only late in the grace period (the last call in
+	// supervisor/leftovers.go).
 	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() && (p.Grace == 0 || strings.Contains(p.script(), "trap ")) {
 		all = append(all, fmt.Sprintf("%s is a shell and may not forward signals to its child: end the script with exec", p.app))
 	}

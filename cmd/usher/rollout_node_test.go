@@ -132,7 +132,7 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 		}
 		d.stops.Wait() // the next roll starts when this one is over
 		if !d.job.Control {
-			// The backends before the last roll have no connection any more.
+			// The backends that earlier rolls have replaced have no connections any more.
 			for _, b := range d.all[:n*replicas] {
 				b.network.Close()
 			}

@@ -48,7 +48,7 @@ type rolloutJob struct {
 	Front   string        // "direct", "nginx" or "haproxy"
 	Init    []string      // the command line in front of the app's
 	App     []string      // the command line of the app
-	Sleep   time.Duration // from the begin of the stop to SIGTERM: the preStop hook
+	Sleep   time.Duration // from the start of the stop to SIGTERM: the preStop hook
 	Control bool          // old backends are not stopped, so no request may fail
 	Fault   bool          // the front gets the address of a new backend for a moment before the app is started, so requests must fail
 }
