@@ -31,7 +31,7 @@ import (
 //	               hook of 2 s, for any duration
 //	FRONTS=direct  what clients connect to: direct, nginx, haproxy
 //	RATE=100       requests a second, for each job
-//	LAG=1s-2s      the time from the begin of a stop until the front learns of it, at random
+//	LAG=1s-2s      the time from the start of a stop until the front learns of it, at random
 //	KEEPALIVE=on   half of the clients, and the proxies, keep connections open; or off
 //	PARALLEL=8     jobs at the same time, each with backends, a front and clients of its own
 //	USHER=PATH     another usher than the one that is built from the source, with an absolute path
@@ -256,7 +256,7 @@ func (tab *rolloutTable) markdown() string {
 	fronts := strings.Join(tab.fronts, " / ")
 	fmt.Fprintf(&text, "Each cell is of %d %s of %d backends for each of %s, with %d requests a second, %d to %d together; %s. Clients and proxies learn of a stop after %s.\n",
 		tab.plan.Rolls, updates, replicas, fronts, tab.plan.Rate, least, most, keepAlive, lag)
-	fmt.Fprintf(&text, "It shows the failed requests (%s), and the median times from the begin of a stop until the backend was gone (shortest to longest).\n\n", fronts)
+	fmt.Fprintf(&text, "It shows the failed requests (%s), and the median times from the start of a stop until the backend was gone (shortest to longest).\n\n", fronts)
 	row := func(cells ...string) { text.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
 	heads := []string{"around the app"}
 	for _, app := range tab.apps {

@@ -200,7 +200,7 @@ type backend struct {
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when PID 1 has exited
 	network *os.File      // keeps the network namespace, because that of a pod outlives the container; the kernel refuses connections there
-	gone    time.Duration // from the begin of the stop to the exit of PID 1
+	gone    time.Duration // from the start of the stop to the exit of PID 1
 }
 
 // start starts a backend and waits until it responds. If beforeApp is not nil, it is called

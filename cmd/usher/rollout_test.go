@@ -59,7 +59,7 @@ type rolloutResult struct {
 	Error    string         // the reason why the job could not be measured
 	Sent     int            // requests
 	Failed   map[string]int // requests that failed, by reason
-	Gone     []float64      // seconds from the begin of a stop to the exit of PID 1
+	Gone     []float64      // seconds from the start of a stop to the exit of PID 1
 	P50, P99 time.Duration  // latencies
 }
 
