@@ -89,6 +89,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 		}
 		cmd.child = c
 		switch {
+		case l.hasExited(c.pid): // no signal, because another process may have the pid now
 		case cmd.ctx.Err() != nil:
 			l.terminate(cmd)
 		case cmd.interrupted != 0:
@@ -136,7 +137,10 @@ func (l *loop) finishCommand(cmd *command, err error) {
 	}
 	go func() {
 		flush()
-		cmd.result <- err
+		select {
+		case cmd.result <- err:
+		default: // finishRunning has sent a result that runCommand has not read, because Run has returned
+		}
 	}()
 }
 

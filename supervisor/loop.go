@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -196,6 +197,11 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 			l.claim(c.pid)
 		})
 	}()
+}
+
+// hasExited reports whether wait4 has reaped pid before the start of that process returned.
+func (l *loop) hasExited(pid int) bool {
+	return slices.ContainsFunc(l.unclaimed, func(st status) bool { return st.pid == pid && st.stopped == 0 })
 }
 
 // claim handles the statuses of pid that wait4 reported before the start of that process
