@@ -170,9 +170,10 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 }
 
 // beginLeftovers sets killAt, the deadline of the leftovers, unless sendStopSignal has
-// already set it. If usher received a stop signal, killAt is at Budget.Kill. Otherwise
-// the leftovers may run for Budget.Reserve, but not longer than until Budget.Kill. The
-// reserve counts from the app's exit, or from now if the app was not started.
+// already set it. If a stop signal or a failure of ready or post-start began the shutdown,
+// killAt is at Budget.Kill. Otherwise the leftovers may run for Budget.Reserve, but not
+// longer than until Budget.Kill. The reserve counts from the app's exit, or from now if the
+// app was not started.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {
@@ -187,7 +188,8 @@ func (s *supervisor) beginLeftovers() {
 	if s.appExited() {
 		begin = s.app.exited
 	}
-	if own := begin.Add(s.budget.Reserve); s.stopSignalReceived() == 0 && own.Before(killAt) {
+	stopped := s.stopSignalReceived() != 0 || s.reason != nil && s.app.pid != 0
+	if own := begin.Add(s.budget.Reserve); !stopped && own.Before(killAt) {
 		killAt = own
 	}
 	l.begin(begin, killAt, s.stopSignal())
