@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"syscall"
 	"time"
@@ -138,17 +137,19 @@ func (s *supervisor) sendForwarded(sig, send syscall.Signal) {
 
 // signalApp sends a signal to the app, or with --group to its process group. The signal
 // cannot reach another process, because the kernel does not reuse the pid before the app
-// has been reaped, and only the loop reaps. If the app has moved to another group and its
-// old group does not exist any more, signalApp signals only the app.
+// has been reaped, and only the loop reaps. If the app has moved to another group, the rest
+// of its old group and the app itself get the signal.
 func (s *supervisor) signalApp(sig syscall.Signal) error {
 	pid, sys := s.app.pid, s.loop.sys
-	err := error(syscall.ESRCH)
+	to := pid
 	if s.cfg.Group {
-		err = sys.kill(-pid, sig)
+		to = -pid
+		if sys.group(pid) != pid {
+			sys.kill(-pid, sig)
+			to = pid
+		}
 	}
-	if errors.Is(err, syscall.ESRCH) {
-		err = sys.kill(pid, sig)
-	}
+	err := sys.kill(to, sig)
 	if err != nil {
 		s.emit(Event{Kind: SignalFailed, PID: pid, Signal: sig, Err: err})
 	}
