@@ -91,7 +91,7 @@ func (s *supervisor) delay(drainCtx context.Context) {
 // stopApp sends the app its stop signal, and SIGKILL if the app has not exited by the
 // deadline.
 func (s *supervisor) stopApp(ctx context.Context) {
-	s.loop.onSignal = s.signalInStop
+	s.loop.onSignal = s.signalInRun // until the app has got its stop signal
 	if s.appExited() {
 		return
 	}
@@ -103,8 +103,9 @@ func (s *supervisor) stopApp(ctx context.Context) {
 		return
 	}
 	s.sendStopSignal()
+	s.loop.onSignal = s.signalInStop
 	for _, sig := range s.takeLaterStops() {
-		s.loop.onSignal(sig)
+		s.repeatedStop(sig)
 	}
 	s.hintShellLater()
 

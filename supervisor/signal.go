@@ -93,6 +93,18 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
+// repeatedStop handles a signal that was kept in laterStops because it was received between
+// the first stop signal and the app's. A stop signal is ignored, as in the drain, because a
+// second one makes many programs exit at once. SIGHUP and SIGQUIT are in laterStops if they
+// were received before the app had started.
+func (s *supervisor) repeatedStop(sig syscall.Signal) {
+	if s.isStop(sig) {
+		s.ignore(sig)
+		return
+	}
+	s.loop.onSignal(sig)
+}
+
 // signalInStop forwards every signal unchanged, also if --rewrite names it. With
 // --stop-signal none it ignores stop signals, because something else stops the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
