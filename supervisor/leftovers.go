@@ -39,6 +39,10 @@ type leftovers struct {
 	called       bool           // the last call has been made
 	appCaught    bool           // the app had a handler for its stop signal
 
+	// groupSignalled: the app's group got the stop signal, but /proc could not be read in
+	// time, so signalled does not contain its processes.
+	groupSignalled bool
+
 	before    map[procID]bool      // usher's children just before the app got its stop signal
 	signalled map[procID]bool      // processes that got a signal to stop them
 	parents   map[procID]int       // the pid of each process's parent, before the process became a child of usher
@@ -120,7 +124,10 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 	defer cancel()
 	l := &s.leftovers
 	l.before, l.signalled, l.caught = map[procID]bool{}, map[procID]bool{}, map[procID]bool{}
-	for _, p := range s.scanProcesses(scanCtx).procs {
+	scan := s.scanProcesses(scanCtx)
+	groupSignalled := s.cfg.Group && s.cfg.StopSignal != NoSignal
+	l.groupSignalled = groupSignalled && !scan.ok
+	for _, p := range scan.procs {
 		l.remember(p)
 		l.caught[p.procID] = p.catches(s.stopSignal())
 		if p.pid == s.app.pid {
@@ -129,7 +136,7 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 		if p.own && p.pid != s.app.pid {
 			l.before[p.procID] = true
 		}
-		if p.pid == s.app.pid || s.cfg.Group && p.group == s.app.pid {
+		if p.pid == s.app.pid || groupSignalled && p.group == s.app.pid {
 			l.signalled[p.procID] = true
 		}
 	}
@@ -242,7 +249,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	next = l.killAt
 	var names []string
 	for _, p := range procs {
-		if !p.own || l.signalled[p.procID] || p.filter {
+		if !p.own || s.isSignalled(p) || p.filter {
 			continue
 		}
 		switch due := s.dueTime(p); {
@@ -258,6 +265,14 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 		s.emit(Event{Kind: LeftoversSignalled, Signal: l.signal, Names: names, Count: len(names)})
 	}
 	return next
+}
+
+// isSignalled reports whether a process has got a signal to stop it: as a leftover, with the
+// app's group, or with the group of a command that usher has terminated. Such a group gets
+// SIGKILL soon.
+func (s *supervisor) isSignalled(p proc) bool {
+	l := &s.leftovers
+	return l.signalled[p.procID] || l.groupSignalled && p.group == s.app.pid || s.loop.isEnding(p.group)
 }
 
 // dueTime returns the time at which a root is signalled. It is computed only once, when a
@@ -342,7 +357,7 @@ func (s *supervisor) callAll(scan processScan) {
 		if !time.Now().Before(l.killAt) {
 			break
 		}
-		if r, gone := s.loop.exits[p.pid]; gone && r.n > scan.reaped || l.signalled[p.procID] || p.pid == s.app.pid {
+		if r, gone := s.loop.exits[p.pid]; gone && r.n > scan.reaped || s.isSignalled(p) || p.pid == s.app.pid && !s.appExited() {
 			continue
 		}
 		names = s.signalLeftover(p, syscall.SIGTERM, names)
