@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
+.PHONY: build release image test lives lives-mutants check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -66,6 +66,16 @@ test: ## all tests, under the race detector if there is a C compiler
 	go test $(RACE) -count=1 -timeout 60m ./...
 	$(if $(RACE),go test -count=1 -run TestHerd ./probes)
 	go test $(RACE) -count=1 -tags purego ./signals # as on processors other than amd64 and arm64
+
+# supervisor/lives_test.go says what a life is. Without SEED each run has other lives.
+N    := 1000000
+SEED :=
+lives: ## run N=1000000 random lives of the supervisor (SEED=1: the same ones each time)
+	LIVES=$(N) SEED=$(SEED) go test -count=1 -timeout 24h -v -run '^TestLives$$' ./supervisor | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
+
+MUTANTS := .
+lives-mutants: ## plant the defects of testdata/lives.mutants; random lives must find each (MUTANTS=regexp)
+	LIVES_MUTANTS='$(MUTANTS)' go test -count=1 -timeout 3h -v -run '^TestLivesFindMutants$$' ./supervisor | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
 
 # go test fuzzes one target at a time. It writes the inputs that fail to testdata/fuzz.
 FUZZTIME := 3s
@@ -129,4 +139,4 @@ clean: ## remove the built binaries
 	rm -rf usher dist
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile

@@ -19,10 +19,12 @@ const usherPID = 1
 // fakeProcess is a living process of the fake kernel.
 type fakeProcess struct {
 	pid, parent, group int
+	start              uint64 // how many processes were forked before it
 	name               string
 	act                behaviour
 
 	handled int  // how many stop signals it has handled
+	dying   bool // it got SIGKILL, and exits act.killTakes later
 	exiting bool // it handled a stop signal, and exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started
@@ -37,8 +39,11 @@ type fake struct {
 	child chan os.Signal // for SIGCHLD; capacity 1: at most one is pending
 	acts  map[string]behaviour
 	next  int
-	alive map[int]*fakeProcess
-	dead  []zombie
+	forks uint64 // how many processes were forked
+
+	killingAll bool // signalAll is sending SIGKILL
+	alive      map[int]*fakeProcess
+	dead       []zombie
 
 	notPID1   bool
 	noProc    bool
@@ -48,12 +53,15 @@ type fake struct {
 	began    time.Time
 	tcp      fakeTCP
 	oomKills int // how many processes the kernel has killed for lack of memory
+
+	history *history // records what happens, for the checks of random lives; nil: nothing is recorded
 }
 
 // zombie is a status that wait has not returned yet: a process has exited or was stopped.
 type zombie struct {
-	pid int
-	ws  syscall.WaitStatus
+	pid   int
+	ws    syscall.WaitStatus
+	group int // a zombie is still in its process group
 }
 
 func newFake(acts map[string]behaviour, log func(string, ...any)) *fake {
@@ -66,6 +74,7 @@ func (k *fake) start(p process) func() (child, error) {
 		k.mu.Lock()
 		act := k.acts[name]
 		if act.startErr != nil {
+			k.history.startFailed(p)
 			k.mu.Unlock()
 			return child{}, &StartError{Name: name, Err: act.startErr, NotFound: act.startErr == syscall.ENOENT}
 		}
@@ -77,6 +86,7 @@ func (k *fake) start(p process) func() (child, error) {
 		}
 		k.log("  fork %s%s", name, vars)
 		proc := k.fork(name, usherPID, 0)
+		k.history.started(proc, p)
 		k.mu.Unlock()
 		if act.startTakes > 0 {
 			select {
@@ -103,8 +113,12 @@ func (k *fake) replace(p process) error {
 // real kernel, the number of a process group that still has processes is not free.
 func (k *fake) freePID() int {
 	taken := func(n int) bool {
-		return len(k.list(func(p *fakeProcess) bool { return p.pid == n || p.group == n })) > 0 ||
-			slices.ContainsFunc(k.dead, func(z zombie) bool { return z.pid == n })
+		for _, p := range k.alive {
+			if p.pid == n || p.group == n {
+				return true
+			}
+		}
+		return slices.ContainsFunc(k.dead, func(z zombie) bool { return z.pid == n || z.group == n })
 	}
 	if k.reusePIDs {
 		for n := usherPID + 1; ; n++ {
@@ -122,11 +136,13 @@ const otherGroup = 9999
 
 // fork creates a process in group, or in a new group if group is 0 or ownGroup is set.
 func (k *fake) fork(name string, parent, group int) *fakeProcess {
-	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{})}
+	p := &fakeProcess{pid: k.freePID(), parent: parent, group: group, name: name, act: k.acts[name], execed: make(chan struct{}), start: k.forks}
+	k.forks++
 	if group == 0 || p.act.ownGroup {
 		p.group = p.pid
 	}
 	k.alive[p.pid] = p
+	k.history.forked(p)
 	return p
 }
 
@@ -139,7 +155,9 @@ func (k *fake) begin(p *fakeProcess) {
 	for _, sig := range p.queued {
 		k.deliver(p, sig)
 	}
-	p.queued = nil
+	if p.queued = nil; k.alive[p.pid] != p {
+		return
+	}
 	for _, name := range p.act.daemons {
 		k.begin(k.fork(name, usherPID, 0))
 	}
@@ -150,7 +168,9 @@ func (k *fake) begin(p *fakeProcess) {
 		time.AfterFunc(p.act.forksAfter, func() {
 			k.locked(func() {
 				for _, name := range p.act.forks {
-					k.begin(k.fork(name, p.pid, p.group))
+					if k.alive[p.pid] == p {
+						k.begin(k.fork(name, p.pid, p.group))
+					}
 				}
 			})
 		})
@@ -164,8 +184,9 @@ func (k *fake) begin(p *fakeProcess) {
 	if p.act.stopsAfter > 0 {
 		time.AfterFunc(p.act.stopsAfter, func() {
 			k.locked(func() {
-				p.stopped = true
-				k.zombify(p.pid, syscall.WaitStatus(0x7f|int(syscall.SIGSTOP)<<8), false)
+				if p.stopped = true; k.alive[p.pid] == p && p.parent == usherPID {
+					k.zombify(p, syscall.WaitStatus(0x7f|int(syscall.SIGSTOP)<<8), false)
+				}
 			})
 		})
 	}
@@ -182,10 +203,12 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 	if k.alive[p.pid] != p {
 		return
 	}
-	delete(k.alive, p.pid)
-	for _, name := range p.act.leaves {
-		k.begin(k.fork(name, usherPID, 0))
+	if p.dying {
+		ws = syscall.WaitStatus(syscall.SIGKILL)
 	}
+	delete(k.alive, p.pid)
+	closeOnce(p.execed)
+	k.history.exited(p, ws)
 	for _, other := range k.alive {
 		if other.parent == p.pid {
 			other.parent = usherPID
@@ -197,15 +220,21 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 	parent := k.alive[p.parent]
 	switch {
 	case p.parent == usherPID:
-		k.zombify(p.pid, ws, p.act.noSIGCHLD)
+		k.zombify(p, ws, p.act.noSIGCHLD)
 	case parent != nil && parent.exiting && len(k.childrenOf(parent)) == 0:
 		k.exit(parent, syscall.WaitStatus(parent.act.stopCode<<8))
+	}
+	for _, name := range p.act.leaves {
+		if k.killingAll { // kill(-1) and fork exclude each other
+			break
+		}
+		k.begin(k.fork(name, usherPID, 0))
 	}
 }
 
 // zombify queues a status for wait4, and sends SIGCHLD unless noSIGCHLD is set.
-func (k *fake) zombify(pid int, ws syscall.WaitStatus, noSIGCHLD bool) {
-	k.dead = append(k.dead, zombie{pid, ws})
+func (k *fake) zombify(p *fakeProcess, ws syscall.WaitStatus, noSIGCHLD bool) {
+	k.dead = append(k.dead, zombie{p.pid, ws, p.group})
 	if noSIGCHLD {
 		return
 	}
@@ -237,6 +266,7 @@ func (k *fake) wait() (int, syscall.WaitStatus, error) {
 	if len(k.dead) > 0 {
 		z := k.dead[0]
 		k.dead = k.dead[1:]
+		k.history.reaped(z)
 		return z.pid, z.ws, nil
 	}
 	if len(k.list(func(p *fakeProcess) bool { return p.parent == usherPID })) > 0 {
@@ -256,6 +286,7 @@ func (k *fake) kill(pid int, sig syscall.Signal) error {
 	} else if p := k.alive[pid]; p != nil {
 		to = append(to, p)
 	}
+	k.history.called(pid, sig, to)
 	if len(to) == 0 {
 		return syscall.ESRCH
 	}
@@ -289,9 +320,9 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 	switch {
 	case k.alive[p.pid] != p || act.unkillable:
 	case sig == syscall.SIGKILL && act.killTakes > 0:
+		p.dying = true
 		time.AfterFunc(act.killTakes, func() { k.locked(func() { k.exit(p, syscall.WaitStatus(sig)) }) })
 	case sig == syscall.SIGKILL:
-		closeOnce(p.execed)
 		k.exit(p, syscall.WaitStatus(sig))
 	case sig == syscall.SIGCONT:
 		p.stopped = false
@@ -311,6 +342,7 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 		if act.forwards {
 			for _, c := range k.childrenOf(p) {
 				k.log("  %s forwards %s to %s", p.name, signals.Name(sig), c.name)
+				k.history.forwarded(c, sig)
 				k.deliver(c, sig)
 			}
 		}
@@ -355,7 +387,7 @@ func (k *fake) listProcesses(context.Context) func() ([]proc, bool) {
 		}
 		var all []proc
 		for _, p := range k.list(func(p *fakeProcess) bool { return p.parent != 0 || !k.notPID1 }) {
-			all = append(all, proc{procID: procID{p.pid, 0}, parent: p.parent, group: p.group, name: p.name, own: p.parent == usherPID,
+			all = append(all, proc{procID: procID{p.pid, p.start}, parent: p.parent, group: p.group, name: p.name, own: p.parent == usherPID,
 				caught: p.caught(), filter: k.isReader(p)})
 		}
 		return all, true
@@ -381,9 +413,13 @@ func (k *fake) signalAll(sig syscall.Signal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.log("  kill everything %s", signals.Name(sig))
-	for _, p := range k.list(func(*fakeProcess) bool { return true }) {
+	everything := k.list(func(*fakeProcess) bool { return true })
+	k.history.called(-1, sig, everything)
+	k.killingAll = sig == syscall.SIGKILL
+	for _, p := range everything {
 		k.deliver(p, sig)
 	}
+	k.killingAll = false
 }
 
 func (k *fake) killOthers(bool) func() {

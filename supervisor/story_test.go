@@ -93,6 +93,7 @@ type trace struct {
 	text  strings.Builder
 	last  string // the last line, which is not in text yet
 	times int    // how many lines in a row were equal to the last line, itself included
+	off   bool   // nothing is collected
 }
 
 // attempts matches a number that is different in each run, because the delays between
@@ -100,6 +101,9 @@ type trace struct {
 var attempts = regexp.MustCompile(`\d+ attempts in `)
 
 func (t *trace) line(format string, args ...any) {
+	if t.off {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := fmt.Sprintf("%8v %s", time.Since(t.began), attempts.ReplaceAllString(fmt.Sprintf(format, args...), "some attempts in "))
@@ -125,13 +129,16 @@ func (t *trace) end() {
 // run runs a story and returns its trace.
 func (s story) run(t *testing.T) (text string) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { text = s.inFakeTime(t) })
+	synctest.Test(t, func(t *testing.T) { text = s.inFakeTime(t, nil) })
 	return text
 }
 
-func (s story) inFakeTime(t *testing.T) string {
-	tr := &trace{began: time.Now()}
+// inFakeTime runs a story in the bubble of the caller and returns the trace. If h is not
+// nil, it records the history, and no trace unless h.traced is set.
+func (s story) inFakeTime(t *testing.T, h *history) string {
+	tr := &trace{began: time.Now(), off: h != nil && !h.traced}
 	k := newFake(s.behaviours(t), tr.line)
+	h.attach(k)
 	for _, line := range s.lines("machine") {
 		setMachine(t, k, line)
 	}
@@ -139,6 +146,9 @@ func (s story) inFakeTime(t *testing.T) string {
 	control, other := make(chan os.Signal, 64), make(chan os.Signal, 4096)
 	c.Signals = &signals.Inbox{Child: k.child, Control: control, Other: other}
 	c.Observe = func(e Event) {
+		if h.observe(e); tr.off {
+			return
+		}
 		if text := eventLine(e); text != "" {
 			tr.line("%s", text)
 		}
@@ -151,10 +161,14 @@ func (s story) inFakeTime(t *testing.T) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	events := schedule{t: t, trace: tr, k: k, config: &c, control: control, other: other, cancel: cancel}
+	events.askCtx, events.noAnswer = context.WithCancel(t.Context())
 	for _, line := range s.lines("events") {
 		events.add(line)
 	}
+	h.begin(&c, s.lines("events"), cancel)
 	code, reason := run(ctx, c, k)
+	h.end(code, reason)
+	events.noAnswer()
 	tr.line("exit code %d: %v", code, reason)
 	tr.end()
 	events.asking.Wait()
@@ -226,12 +240,14 @@ func (s story) config(t *testing.T) Config {
 	return c
 }
 
+var shellWord = regexp.MustCompile(`(?:'[^']*'|[^\s'])+`)
+
 // shellWords splits a command line into words. The command line may have single quotes
 // and several lines.
 func shellWords(t *testing.T, line string) []string {
 	t.Helper()
 	var words []string
-	for _, m := range regexp.MustCompile(`(?:'[^']*'|[^\s'])+`).FindAllString(line, -1) {
+	for _, m := range shellWord.FindAllString(line, -1) {
 		if m != `\` {
 			words = append(words, strings.ReplaceAll(m, "'", ""))
 		}
@@ -328,41 +344,6 @@ func (s story) behaviours(t *testing.T) map[string]behaviour {
 		all[name] = b
 	}
 	return all
-}
-
-func (b *behaviour) read(t *testing.T, clause string) {
-	t.Helper()
-	for _, c := range clauses {
-		pattern := c.pattern
-		for _, part := range [][2]string{{"NAMES", `(?P<names>.+)`}, {"N", `(?P<n>\d+)`}, {"D", `(?P<d>[\d.]+[a-z]+[\d.a-z]*)`}} {
-			if part[0] == "N" && strings.Contains(pattern, "names") {
-				continue
-			}
-			pattern = regexp.MustCompile(`\b`+part[0]+`\b`).ReplaceAllLiteralString(pattern, part[1])
-		}
-		m := regexp.MustCompile("^" + pattern + "$")
-		found := m.FindStringSubmatch(clause)
-		if found == nil {
-			continue
-		}
-		var d time.Duration
-		var n int
-		var names []string
-		for i, group := range m.SubexpNames() {
-			switch group {
-			case "d":
-				d = duration(t, found[i])
-			case "n":
-				_, err := fmt.Sscan(found[i], &n)
-				require.NoError(t, err)
-			case "names":
-				names = strings.Fields(found[i])
-			}
-		}
-		c.set(b, d, n, names)
-		return
-	}
-	t.Fatalf("unknown clause about a process: %q", clause)
 }
 
 func duration(t *testing.T, text string) time.Duration {
@@ -477,6 +458,8 @@ type schedule struct {
 	config         *Config
 	control, other chan os.Signal
 	cancel         func()
+	askCtx         context.Context
+	noAnswer       func() // ends askCtx when Run has returned, because then nothing answers
 	asking         sync.WaitGroup
 	answers        []*string // the results of Ask and AskServing, printed after the trace
 }
@@ -488,6 +471,7 @@ type schedule struct {
 //	5s ready?     Readiness.Ask is called
 //	5s serving?   Readiness.AskServing is called
 //	5s exec NAME  a process is started as by "docker exec"
+//	5s kill NAME  all processes of that name get SIGKILL, not from usher; "everything": all processes
 //	5s cancel     the context of Run ends
 func (e *schedule) add(line string) {
 	e.t.Helper()
@@ -504,13 +488,15 @@ func (e *schedule) add(line string) {
 		time.AfterFunc(when, e.cancel)
 	case word == "exec":
 		time.AfterFunc(when, func() { e.k.locked(func() { e.k.begin(e.k.fork(name, 0, 0)) }) })
+	case word == "kill":
+		time.AfterFunc(when, func() { e.k.locked(func() { e.k.killNamed(name) }) })
 	default:
 		sig, err := signals.Parse(word)
 		require.NoError(e.t, err, line)
 		times := 1
 		scan(name, "× %d", &times)
 		to := e.other
-		if slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}, sig) {
+		if slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}, sig) || slices.Contains(e.config.StopOn, sig) {
 			to = e.control
 		}
 		time.AfterFunc(when, func() {
@@ -529,7 +515,10 @@ func (e *schedule) ask(when time.Duration, word string, call func(*Readiness, co
 	e.answers = append(e.answers, answer)
 	e.asking.Go(func() {
 		time.Sleep(when)
-		err := call(e.config.Readiness, e.t.Context())
+		err := call(e.config.Readiness, e.askCtx)
+		if word == "ready?" {
+			e.k.history.answered(when, err)
+		}
 		*answer = fmt.Sprintf("%8v %s answered at %v: %s", when, word, time.Since(e.trace.began), errText(err))
 	})
 }

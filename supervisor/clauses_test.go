@@ -1,0 +1,69 @@
+package supervisor
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// clausePatterns are the patterns of clauses as regular expressions, in the same order.
+var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
+	for _, c := range clauses {
+		pattern := c.pattern
+		for _, part := range [][2]string{{"NAMES", `(?P<names>.+)`}, {"N", `(?P<n>\d+)`}, {"D", `(?P<d>[\d.]+[a-z]+[\d.a-z]*)`}} {
+			if part[0] == "N" && strings.Contains(pattern, "names") {
+				continue
+			}
+			pattern = regexp.MustCompile(`\b`+part[0]+`\b`).ReplaceAllLiteralString(pattern, part[1])
+		}
+		all = append(all, regexp.MustCompile("^"+pattern+"$"))
+	}
+	return all
+})
+
+// readClauses holds, by its text, every clause that has been read: a func(*behaviour). The
+// tests of random lives read the same clauses millions of times.
+var readClauses sync.Map
+
+// read applies one clause of the section "processes".
+func (b *behaviour) read(t *testing.T, clause string) {
+	t.Helper()
+	set, known := readClauses.Load(clause)
+	if !known {
+		set = readClause(t, clause)
+		readClauses.Store(clause, set)
+	}
+	set.(func(*behaviour))(b)
+}
+
+func readClause(t *testing.T, clause string) func(*behaviour) {
+	t.Helper()
+	for i, m := range clausePatterns() {
+		found := m.FindStringSubmatch(clause)
+		if found == nil {
+			continue
+		}
+		var d time.Duration
+		var n int
+		var names []string
+		for i, group := range m.SubexpNames() {
+			switch group {
+			case "d":
+				d = duration(t, found[i])
+			case "n":
+				_, err := fmt.Sscan(found[i], &n)
+				require.NoError(t, err)
+			case "names":
+				names = strings.Fields(found[i])
+			}
+		}
+		return func(b *behaviour) { clauses[i].set(b, d, n, names) }
+	}
+	t.Fatalf("unknown clause about a process: %q", clause)
+	return nil
+}

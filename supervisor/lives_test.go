@@ -1,0 +1,158 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The stories in testdata prove the orders of events that somebody thought of. TestLives
+// generates others: random configurations, processes and events, on the same fake kernel.
+// What usher promises is checked from outside, by the system calls and the events.
+//
+//	LIVES=N  so many lives, instead of a few thousand
+//	SEED=S   the seed; without it lives of a fixed seed and of a new one are run
+//	LIFE=N   begin with this one of the seed
+func TestLives(t *testing.T) {
+	if os.Getenv("LIVES") != "" || os.Getenv("SEED") != "" {
+		runLives(t, envNumber(t, "SEED", uint64(time.Now().UnixNano())), envNumber(t, "LIFE", 0), envNumber(t, "LIVES", 1000))
+		return
+	}
+	runLives(t, 1, 0, 2000)
+	runLives(t, uint64(time.Now().UnixNano()), 0, 1000)
+}
+
+func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err, name)
+	return n
+}
+
+// brokenLife is a life in which a promise was broken.
+type brokenLife struct {
+	*life
+	number  uint64
+	problem string
+}
+
+// runLives runs lives on all processors until one breaks a promise.
+func runLives(t *testing.T, seed, first, count uint64) {
+	t.Helper()
+	began := time.Now()
+	next := atomic.Uint64{}
+	next.Store(first)
+	var mu sync.Mutex
+	var broken *brokenLife
+	t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("worker", func(t *testing.T) {
+				t.Parallel()
+				for n := next.Add(1) - 1; n < first+count; n = next.Add(1) - 1 {
+					if problem := newLife(seed, n).run(t, ""); problem != "" {
+						mu.Lock()
+						broken = &brokenLife{newLife(seed, n), n, problem}
+						mu.Unlock()
+						next.Store(first + count)
+					}
+				}
+			})
+		}
+	})
+	if broken != nil {
+		broken.report(t, seed)
+		return
+	}
+	t.Logf("%d lives of seed %d, %.0f a second", count, seed, float64(count)/time.Since(began).Seconds())
+}
+
+// run runs a life in fake time and returns the first promise that it broke, or the first of
+// a kind; "" if there is none, or if the configuration is not valid.
+func (l *life) run(t *testing.T, kind string) (problem string) {
+	s := readStory(l.text())
+	if c := s.config(t); c.Validate() != nil {
+		return ""
+	}
+	h := &history{}
+	problems := s.record(t, h)
+	if len(problems) == 0 {
+		problems = h.check()
+	}
+	for _, p := range problems {
+		if kind == "" || kindOf(p) == kind {
+			return p
+		}
+	}
+	return ""
+}
+
+// record runs a story and records its history. A panic, and a goroutine that usher leaves
+// running, are problems.
+func (s story) record(t *testing.T, h *history) (problems []string) {
+	defer func() {
+		if p := recover(); p != nil { // from synctest
+			problems = append(problems, fmt.Sprint(p))
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if p := recover(); p != nil {
+				problems = append(problems, fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))
+			}
+		}()
+		h.text = s.inFakeTime(t, h)
+	})
+	return problems
+}
+
+// shrinkTime bounds the time for shrinking a life.
+const shrinkTime = 30 * time.Second
+
+// report shrinks a life that broke a promise and prints it as a story.
+func (b *brokenLife) report(t *testing.T, seed uint64) {
+	t.Helper()
+	again := fmt.Sprintf("SEED=%d LIFE=%d LIVES=1 go test ./supervisor -run TestLives", seed, b.number)
+	if os.Getenv("LIVES_SHRINK") == "no" {
+		t.Fatalf("life %d broke a promise: %s\n%s", b.number, b.problem, again)
+	}
+	kind, problem := kindOf(b.problem), b.problem
+	fails := func(l *life) bool {
+		for range 5 { // where several things happen at the same instant, their order differs from run to run
+			if p := l.run(t, kind); p != "" {
+				problem = p
+				return true
+			}
+		}
+		return false
+	}
+	small := shrink(b.life, shrinkTime, fails)
+	text := small.text()
+	for range 50 { // a trace of a run that has the problem
+		h := &history{traced: true}
+		problems := readStory(text).record(t, h)
+		if len(problems) == 0 {
+			problems = h.check()
+		}
+		if slices.ContainsFunc(problems, func(p string) bool { return kindOf(p) == kind }) {
+			text += "-- trace --\n" + h.text
+			break
+		}
+	}
+	t.Fatalf("life %d of seed %d broke a promise: %s\n%s\nIn short, as a story for supervisor/testdata:\n\n%s\n\n%s",
+		b.number, seed, b.problem, again, strings.TrimSpace(problem), text)
+}

@@ -1,0 +1,230 @@
+package supervisor
+
+import (
+	"slices"
+	"syscall"
+	"time"
+)
+
+// appSignal is a signal to the app at an instant.
+type appSignal struct {
+	at  time.Duration
+	sig syscall.Signal
+}
+
+// checkAppSignals: each received signal is forwarded once, at the instant at which it is
+// received, or at the app's start; and usher adds one stop signal.
+func (c *checked) checkAppSignals() {
+	if c.appAt == neverAt {
+		return
+	}
+	got := map[appSignal]int{}
+	var order []syscall.Signal // at the start
+	for i := range c.calls {
+		call := &c.calls[i]
+		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
+		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
+			call.sig == syscall.SIGCONT && call.at == c.askedAt && c.app.act.stopsAfter > 0
+		// With --group a signal to the app follows that to the group which the app has left.
+		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
+		if len(call.to) == 0 || !toApp || own || again {
+			continue
+		}
+		got[appSignal{call.at, call.sig}]++
+		if call.at == c.appAt {
+			order = append(order, call.sig)
+		}
+	}
+	must, may, kept := c.expectedSignals()
+	for s, n := range got {
+		if n > must[s]+may[s] {
+			c.fail("forwarding: the app got signal %d %d times at %v, instead of at most %d", s.sig, n, s.at, must[s]+may[s])
+		}
+	}
+	for s, n := range must {
+		if got[s] < n {
+			c.fail("forwarding: the app got signal %d %d times at %v, instead of at least %d", s.sig, got[s], s.at, n)
+		}
+	}
+	for _, channel := range kept {
+		rest := order
+		for _, sig := range channel {
+			i := slices.Index(rest, sig)
+			if i < 0 {
+				c.fail("forwarding: the signals that were kept until the app started were sent as %v, not in the order %v", order, channel)
+				break
+			}
+			rest = rest[i+1:]
+		}
+	}
+}
+
+// maxKept is how many signals usher keeps until the app starts.
+const maxKept = 1024
+
+// expectedSignals returns the signals that the app must and may get. kept are the signals
+// that were received before the app started, in order, for each channel of the inbox.
+func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]syscall.Signal) {
+	must, may = map[appSignal]int{}, map[appSignal]int{}
+	rewritten := func(sig syscall.Signal) syscall.Signal {
+		if to, ok := c.cfg.Rewrite[sig]; ok {
+			return to
+		}
+		return sig
+	}
+	all, _ := c.inputs()
+	pending := 0
+	for _, in := range all {
+		if in.at <= c.appAt {
+			pending++
+		}
+	}
+	for _, in := range all {
+		send := rewritten(in.sig)
+		stop := c.isStop(in.sig, false)
+		switch {
+		case in.at > c.appDead || in.at > c.endAt:
+		case in.at < c.appAt && c.isStop(in.sig, true): // HUP and QUIT after the first stop signal are the app's
+			if !stop {
+				may[appSignal{c.drainedAt(), send}]++
+				may[appSignal{c.askedAt, in.sig}]++
+			}
+		case in.at < c.appAt:
+			if send != 0 && (c.appAt == c.appDead || pending > maxKept) {
+				may[appSignal{c.appAt, send}]++
+			} else if send != 0 {
+				must[appSignal{c.appAt, send}]++
+				channel := 0
+				if in.control {
+					channel = 1
+				}
+				if !slices.ContainsFunc(all, func(other input) bool { return other.at == in.at && other.sig != in.sig }) {
+					kept[channel] = append(kept[channel], send)
+				}
+			}
+		case in.at == c.appAt, in.at == c.appDead, in.at >= c.killAt, in.at == c.begun && stop:
+			may[appSignal{in.at, send}]++
+			may[appSignal{in.at, in.sig}]++
+			if !stop {
+				may[appSignal{c.askedAt, in.sig}]++
+				may[appSignal{c.drainedAt(), send}]++
+			}
+		case stop && in.at < c.askedAt: // it is repeated before the app has its stop signal
+		case in.at == c.askedAt:
+			may[appSignal{in.at, send}]++
+			may[appSignal{in.at, in.sig}]++
+		case stop && c.cfg.StopSignal == NoSignal:
+		case in.at > c.askedAt:
+			must[appSignal{in.at, in.sig}]++
+		case send != 0:
+			must[appSignal{in.at, send}]++
+		}
+	}
+	return must, may, kept
+}
+
+// drainedAt returns when the drain began.
+func (c *checked) drainedAt() time.Duration {
+	if e, entered := c.phases[Drain]; entered {
+		return e.At
+	}
+	return neverAt
+}
+
+// stopEntered returns when the phase stop began.
+func (c *checked) stopEntered() time.Duration {
+	if e, entered := c.phases[Stop]; entered {
+		return e.At
+	}
+	return neverAt
+}
+
+// stopScan is how long usher reads /proc, at most, before it sends the stop signal.
+const stopScan = 100 * time.Millisecond
+
+// checkDeadline: the app gets its stop signal after the drain, and at the latest so early
+// that it has its reserve until SIGKILL, which comes exactly at the end of that time.
+func (c *checked) checkDeadline() {
+	_, stopped := c.phases[Stop]
+	if c.appAt == neverAt {
+		return
+	}
+	if !stopped {
+		if c.appDead == neverAt {
+			c.fail("deadline: usher exited before the app, which got no stop signal")
+		}
+		return
+	}
+	if c.stopCall == nil && c.cfg.StopSignal != NoSignal && c.appDead > c.stopEntered()+min(c.scan, stopScan) {
+		c.fail("deadline: the app got no stop signal")
+	}
+	if c.stopCall != nil && c.appDead > c.askedAt && !slices.ContainsFunc(c.calls, func(s sentSignal) bool {
+		return s.at == c.askedAt && s.sig == c.stopSignal() && slices.Contains(s.to, c.app)
+	}) {
+		c.fail("deadline: the app itself got no stop signal")
+	}
+	c.checkContinued()
+	if c.cfg.Grace == 0 {
+		if c.appDead > c.endAt {
+			c.fail("deadline: usher exited before the app")
+		}
+		return
+	}
+	if late := c.begun + c.drainEnd + min(c.scan, stopScan); c.askedAt > late {
+		c.fail("deadline: the app got its stop signal at %v, later than %v, so it has less than its reserve of %v", c.askedAt, late, c.reserve)
+	}
+	if early := c.begun + min(c.cfg.DrainDelay, c.drainEnd); c.askedAt < early && c.skippedDrainAt() > c.askedAt {
+		c.fail("deadline: the app got its stop signal at %v, before %v, the end of the delay", c.askedAt, early)
+	}
+	if c.appDead > c.killAt && c.askedAt < c.killAt && !slices.ContainsFunc(c.calls, func(s sentSignal) bool {
+		return s.sig == syscall.SIGKILL && s.at >= c.killAt && s.at <= c.killAt+min(c.scan, stopScan) && slices.Contains(s.to, c.app)
+	}) {
+		c.fail("deadline: the app is alive at %v and got no SIGKILL", c.killAt)
+	}
+}
+
+// checkContinued: a stopped app gets SIGCONT with its stop signal.
+func (c *checked) checkContinued() {
+	if c.stopCall == nil || c.app.act.stopsAfter == 0 || c.appDead == c.askedAt {
+		return
+	}
+	stoppedAt := c.appAt + c.app.act.stopsAfter
+	continued := slices.ContainsFunc(c.app.sent, func(s *sentSignal) bool {
+		return s.sig == syscall.SIGCONT && s.at >= stoppedAt && s.at <= c.askedAt
+	})
+	if stoppedAt < c.askedAt && !continued && !c.stopCall.denied {
+		c.fail("deadline: the app was stopped at %v and got no SIGCONT with its stop signal at %v", stoppedAt, c.askedAt)
+	}
+}
+
+// checkStarts: after a stop signal or a failure of the startup nothing of the startup is
+// started, and without one the app is.
+func (c *checked) checkStarts() {
+	start, entered := c.phases[Start]
+	if c.stop != nil && entered && start.step > c.stop.step {
+		c.fail("starts: the app was started after the stop signal at %v", c.stop.At)
+	}
+	if c.failure != nil && c.failure.Phase < Start && entered {
+		c.fail("starts: the app was started although %v", c.failure)
+	}
+	if c.stop == nil && c.failure == nil && c.appDead > c.endAt {
+		c.fail("starts: usher exited without a reason")
+	}
+	ends := c.endAt
+	for _, e := range c.events {
+		if e.Kind == StopRequested || e.Kind == StartupFailed {
+			ends = min(ends, e.At)
+		}
+	}
+	for _, l := range c.procs {
+		if l.started == nil || l.forkedAt <= ends {
+			continue
+		}
+		in := func(e seenEvent) bool {
+			return e.Kind == HookStarted && e.Target.Name == l.name && (e.Phase == Drain || e.Phase == PostStop)
+		}
+		if l.isApp() || !slices.ContainsFunc(c.events, in) {
+			c.fail("starts: %s was started at %v, after the startup had ended at %v", l, l.forkedAt, ends)
+		}
+	}
+}

@@ -1,0 +1,423 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/usher-init/usher/probes"
+)
+
+// The checks of random lives. They know what usher promises (README.md, usher(1)) and what
+// an observer outside usher has seen (history), and no field of usher. Where two things
+// happened at the same instant, both orders are right.
+
+// checked is a history with what follows from it.
+type checked struct {
+	*history
+	problems []string
+
+	pid1, noProc bool
+	scan         time.Duration // how long reading /proc takes
+
+	// The division of the grace period, since the start of the shutdown.
+	drainEnd, kill, reserve time.Duration
+
+	app                 *lived        // nil: it was not forked
+	appAt, appDead      time.Duration // when the app had started, and when it exited; neverAt: it has not
+	begun               time.Duration // when the shutdown began
+	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
+	failure             *PhaseError   // why the startup failed; nil: it has not failed
+	phases              map[Phase]seenEvent
+	stopCall            *sentSignal   // the app's stop signal; nil: it got none
+	askedAt             time.Duration // when the app got its stop signal, or would have got it; neverAt: never
+	leftoversAt, killAt time.Duration // when the phase leftovers began; when everything gets SIGKILL; neverAt: never
+	callAt              time.Duration // when the last call is due; neverAt: never
+}
+
+func (c *checked) fail(format string, args ...any) {
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// check returns the promises that were broken.
+func (h *history) check() []string {
+	c := &checked{history: h, phases: map[Phase]seenEvent{}, pid1: !h.k.notPID1, noProc: h.k.noProc, scan: h.k.scanTime,
+		appAt: neverAt, appDead: neverAt, begun: neverAt, askedAt: neverAt, leftoversAt: neverAt, killAt: neverAt, callAt: neverAt}
+	if h.stuck {
+		return []string{"end: usher did not exit"}
+	}
+	if h.sharesPID() {
+		return nil
+	}
+	c.divideGrace()
+	c.readEvents()
+	for _, check := range []func(){
+		c.checkOrderOfPhases, c.checkBeginning, c.checkEnd, c.checkExitCode, c.checkAppSignals, c.checkDeadline, c.checkKills,
+		c.checkReaping, c.checkStarts, c.checkHookOrder, c.checkHookLimits, c.checkHookVars, c.checkReadiness, c.checkNumbers,
+		c.checkAskedOnce, c.checkRoots, c.checkLastCall,
+	} {
+		check()
+	}
+	return c.problems
+}
+
+// sharesPID reports whether the kernel gave the pid of a command to another process that
+// usher started, before the start of the command returned. Usher cannot know then whose exit
+// wait4 reports. A kernel reuses a pid only after thousands of others.
+func (h *history) sharesPID() bool {
+	return slices.ContainsFunc(h.procs, func(l *lived) bool {
+		return l.started != nil && l.act.startTakes > 0 && slices.ContainsFunc(h.procs, func(other *lived) bool {
+			return other != l && other.started != nil && other.pid == l.pid && other.forkedAt >= l.forkedAt && other.forkedAt <= l.forkedAt+l.act.startTakes
+		})
+	})
+}
+
+// divideGrace computes the parts of --grace from the contract: post-stop has its hooks'
+// timeouts, a fifth at most; a default timeout shrinks to fit. Before that, the app has the
+// reserve; before that is the drain.
+func (c *checked) divideGrace() {
+	g := c.cfg.Grace
+	if g == 0 {
+		return
+	}
+	var written, others, defaults time.Duration
+	for _, t := range c.cfg.PostStop {
+		if t.TimeoutWritten && t.Timeout > 0 {
+			written += t.Timeout
+		} else if t.Timeout > 0 {
+			defaults += t.Timeout
+		} else {
+			defaults = 1000 * time.Hour
+		}
+	}
+	for _, t := range c.cfg.Drain {
+		if t.TimeoutWritten {
+			others += t.Timeout
+		}
+	}
+	others += c.cfg.DrainDelay + c.cfg.DrainIdle + c.cfg.StopReserve
+	share := min(written+min(defaults, max(0, g-others-written)), g/5)
+	c.kill = g - share
+	c.reserve = c.cfg.StopReserve
+	if c.reserve == 0 {
+		c.reserve = min(g/2, 10*time.Second)
+	}
+	c.reserve = min(c.reserve, c.kill)
+	c.drainEnd = c.kill - c.reserve
+}
+
+// readEvents fills in the facts.
+func (c *checked) readEvents() {
+	for _, l := range c.procs {
+		if l.isApp() {
+			c.app = l
+		}
+	}
+	for i, e := range c.events {
+		switch e.Kind {
+		case Entered:
+			c.phases[e.Phase] = e
+		case StopRequested:
+			c.stop = &c.events[i]
+			c.begun = min(c.begun, e.At)
+		case StartupFailed:
+			errors.As(e.Err, &c.failure)
+			c.begun = min(c.begun, e.At)
+		case AppStarted:
+			c.appAt = e.At
+		}
+	}
+	if c.app != nil && c.appAt != neverAt {
+		c.appDead = c.app.diedAt
+	}
+	c.begun = min(c.begun, c.appDead)
+	if e, entered := c.phases[Stop]; entered {
+		c.askedAt = e.At
+		for i, call := range c.calls {
+			if call.step > e.step && call.sig == c.stopSignal() && len(call.to) > 0 && (call.pid == c.app.pid || call.pid == -c.app.pid) && c.cfg.StopSignal != NoSignal {
+				c.stopCall, c.askedAt = &c.calls[i], call.at
+				break
+			}
+		}
+	}
+	if e, entered := c.phases[Leftovers]; entered {
+		c.leftoversAt = e.At
+	}
+	if c.cfg.Grace == 0 || c.begun == neverAt {
+		return
+	}
+	from := c.askedAt
+	switch {
+	case c.askedAt != neverAt:
+		c.killAt = c.begun + c.kill
+	case c.leftoversAt == neverAt:
+		return
+	default:
+		from = min(c.leftoversAt, c.appDead)
+		if c.killAt = c.begun + c.kill; c.stop == nil && (c.failure == nil || c.appAt == neverAt) {
+			c.killAt = min(c.killAt, from+c.reserve)
+		}
+	}
+	c.callAt = from + (c.killAt-from)*4/5
+}
+
+// stopSignal returns the signal that stops the app and the roots.
+func (c *checked) stopSignal() syscall.Signal {
+	switch {
+	case c.cfg.StopSignal > 0:
+		return c.cfg.StopSignal
+	case c.stop != nil:
+		return c.stop.Signal
+	}
+	return syscall.SIGTERM
+}
+
+// isStop reports whether a signal is a stop signal, or ends the startup.
+func (c *checked) isStop(sig syscall.Signal, beforeApp bool) bool {
+	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(c.cfg.StopOn, sig) ||
+		beforeApp && (sig == syscall.SIGQUIT || sig == syscall.SIGHUP)
+}
+
+func (c *checked) checkOrderOfPhases() {
+	last, at := Idle, time.Duration(0)
+	for _, e := range c.events {
+		if e.At < at {
+			c.fail("events: an event at %v follows one at %v", e.At, at)
+		}
+		at = e.At
+		if e.Kind != Entered {
+			continue
+		}
+		if e.Phase <= last {
+			c.fail("events: phase %s follows %s", e.Phase, last)
+		}
+		last = e.Phase
+	}
+	if last != Done {
+		c.fail("events: the last phase is %s", last)
+	}
+}
+
+// The first stop signal begins the shutdown at the instant at which it is received.
+func (c *checked) checkBeginning() {
+	all, cancelled := c.inputs()
+	for _, in := range append(all, input{at: cancelled, sig: syscall.SIGTERM}) {
+		began := c.isStop(in.sig, in.at < c.appAt) && in.at < c.appDead
+		if began && in.at < c.begun && in.at < c.endAt {
+			c.fail("beginning: signal %d at %v did not begin the shutdown, which began at %v", in.sig, in.at, c.begun)
+		}
+	}
+	if c.stop == nil {
+		return
+	}
+	matches := func(in input) bool { return in.at == c.stop.At && in.sig == c.stop.Signal }
+	if !slices.ContainsFunc(append(all, input{at: cancelled, sig: syscall.SIGTERM}), matches) {
+		c.fail("beginning: the shutdown began at %v by signal %d, which was not sent then", c.stop.At, c.stop.Signal)
+	}
+	if !c.isStop(c.stop.Signal, c.stop.At <= c.appAt) {
+		c.fail("beginning: signal %d is no stop signal", c.stop.Signal)
+	}
+}
+
+// hasFaults reports whether the life has a process that does not die of SIGKILL at once, or
+// that usher may not signal.
+func (c *checked) hasFaults() bool {
+	return slices.ContainsFunc(c.procs, func(l *lived) bool { return l.act.unkillable || l.act.killTakes > 0 || l.act.otherUser })
+}
+
+// Usher has exited by the end of the grace period. After SIGKILL to something that does not
+// die at once it waits a moment; a subreaper, which has to search, waits a little longer.
+func (c *checked) checkEnd() {
+	if c.cfg.Grace == 0 || c.begun == neverAt {
+		return
+	}
+	var settle time.Duration
+	if c.hasFaults() || c.scan > 0 {
+		settle = 40*time.Millisecond + min(c.scan, 100*time.Millisecond)
+		if !c.pid1 {
+			settle = 740 * time.Millisecond
+		}
+	}
+	if limit := c.begun + c.cfg.Grace + settle; c.endAt > limit {
+		c.fail("end: usher exited at %v, later than %v", c.endAt, limit)
+	}
+}
+
+// exitCode is the table of exit codes.
+func (c *checked) exitCode() int {
+	var start *StartError
+	switch {
+	case c.failure != nil && c.failure.Phase == Start && errors.As(c.failure, &start):
+		if errors.Is(start.Err, syscall.ENOENT) {
+			return 127
+		}
+		return 126
+	case c.failure != nil && (c.failure.Phase == Wait || c.failure.Phase == Ready):
+		return 124
+	case c.failure != nil:
+		return 125
+	case c.appAt == neverAt && c.stop != nil:
+		return 128 + int(c.stop.Signal)
+	case c.appAt == neverAt:
+		return -1
+	}
+	code := 137 // the app has survived SIGKILL
+	killed := c.killAt <= c.appDead && c.app.killedByUsher()
+	if c.appDead <= c.endAt {
+		code = c.app.exit().Code()
+	}
+	if c.stop != nil && !killed && slices.Contains(c.cfg.SuccessExit, code) {
+		return 0
+	}
+	return code
+}
+
+func (l *lived) killedByUsher() bool {
+	return slices.ContainsFunc(l.sent, func(s *sentSignal) bool { return s.sig == syscall.SIGKILL })
+}
+
+func (c *checked) checkExitCode() {
+	want := c.exitCode()
+	if c.code == want || c.app != nil && c.code == 137 && c.app.act.killTakes > 0 && c.app.killedByUsher() {
+		return
+	}
+	c.fail("exit code: %d instead of %d (%v)", c.code, want, c.reason)
+}
+
+// checkKills: without --grace only commands of hooks and probes get SIGKILL, and before the
+// deadline too.
+func (c *checked) checkKills() {
+	for _, call := range c.calls {
+		if call.sig != syscall.SIGKILL || c.cfg.Grace > 0 && call.at >= min(c.killAt, c.begun+c.cfg.Grace) {
+			continue
+		}
+		for _, l := range call.to {
+			// A process that has joined the group of a command is killed with it.
+			owner := c.ownerOf(l)
+			if call.pid == -1 && call.step > c.lastHookStep() && call.step > c.phases[PostStop].step {
+				continue // after the last post-stop hook usher kills what they have left, as the kernel does when PID 1 exits
+			}
+			if owner == nil || call.pid != owner.pid && call.pid != -owner.pid {
+				c.fail("SIGKILL: %s got it at %v by kill(%d)", l, call.at, call.pid)
+			}
+		}
+	}
+}
+
+// lastHookStep returns the step of the last event of a post-stop hook.
+func (c *checked) lastHookStep() int {
+	last := c.steps
+	if _, entered := c.phases[PostStop]; entered {
+		last = 0
+	}
+	for _, e := range c.events {
+		if e.Phase == PostStop && (e.Kind == HookFinished || e.Kind == HookSkipped) {
+			last = e.step
+		}
+	}
+	return last
+}
+
+// ownerOf returns the command of usher in whose group, or as which, a process runs.
+func (c *checked) ownerOf(l *lived) *lived {
+	for _, cmd := range c.procs {
+		if cmd.isCommand() && (l == cmd || l.leader == cmd) {
+			return cmd
+		}
+	}
+	return nil
+}
+
+// Every process that usher is the parent of is reaped at the instant of its exit.
+func (c *checked) checkReaping() {
+	for _, l := range c.procs {
+		if l.diedAt == neverAt || l.parent != usherPID || l.diedAt == c.endAt || l.act.noSIGCHLD {
+			continue
+		}
+		if l.reapedAt != l.diedAt {
+			c.fail("reaping: %s exited at %v and was reaped at %v", l, l.diedAt, l.reapedAt)
+		}
+	}
+}
+
+// checkNumbers: no signal to a pid after its process has been reaped, nor to a group that
+// does not begin with a process that usher has started.
+func (c *checked) checkNumbers() {
+	for _, call := range c.calls {
+		if call.reaped {
+			c.fail("numbers: signal %d at %v to pid %d, which has been reaped", call.sig, call.at, call.pid)
+		}
+		for _, l := range call.to {
+			if call.pid < -1 && l.group != otherGroup && l.leader.started == nil {
+				c.fail("numbers: signal %d at %v to the group of %s, which usher has not started", call.sig, call.at, l)
+			}
+		}
+	}
+}
+
+// checkReadiness: before the app is ready the answer is "not ready yet", after the start of
+// the shutdown it is "stopping", and each answer comes in time.
+func (c *checked) checkReadiness() {
+	for _, a := range c.answers {
+		if a.asked >= c.endAt {
+			continue
+		}
+		late := a.asked + 10*time.Second
+		if a.asked < c.begun {
+			late = min(late, c.begun)
+		} else {
+			late = a.asked
+		}
+		if a.at > late {
+			c.fail("readiness: a question at %v was answered at %v", a.asked, a.at)
+		}
+		if a.asked > c.begun && !errors.Is(a.err, ErrStopping) {
+			c.fail("readiness: a question at %v, after the shutdown had begun, got the answer %q", a.asked, errText(a.err))
+		}
+		reached := neverAt
+		for _, phase := range []Phase{PostStart, Running} {
+			if e, entered := c.phases[phase]; entered {
+				reached = min(reached, e.At)
+			}
+		}
+		var notReady NotReadyError
+		if a.asked < min(reached, c.begun) && !errors.As(a.err, &notReady) {
+			c.fail("readiness: a question at %v, before the app was ready, got the answer %q", a.asked, errText(a.err))
+		}
+	}
+}
+
+// startsOf returns when a target was started: the forks of its command, the failed ones too,
+// or the attempts of its probe.
+func (c *checked) startsOf(t *probes.Target) (all []targetStart) {
+	for _, l := range c.procs {
+		if l.isCommand() && l.name == t.Name {
+			all = append(all, targetStart{at: l.forkedAt, ended: l.diedAt, vars: l.vars(), proc: l})
+		}
+	}
+	for _, f := range c.failed {
+		if !f.app && f.argv[0] == t.Name {
+			all = append(all, targetStart{at: f.at, ended: f.at, vars: varsOf(f.env)})
+		}
+	}
+	for _, a := range c.asked {
+		if a.name == t.Name {
+			var env []string
+			for _, v := range a.vars {
+				env = append(env, v.Name+"="+v.Value)
+			}
+			all = append(all, targetStart{at: a.at, ended: a.endedAt, vars: varsOf(env)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b targetStart) int { return int(a.at - b.at) })
+	return all
+}
+
+// targetStart is one start of a target.
+type targetStart struct {
+	at, ended time.Duration
+	vars      map[string]string
+	proc      *lived // nil: it is no command, or its start failed
+}

@@ -1,0 +1,244 @@
+package supervisor
+
+import (
+	"slices"
+	"syscall"
+	"time"
+)
+
+// asks returns the calls by which usher asked a process to stop. A signal that usher only
+// forwards to the app's group is none.
+func (c *checked) asks(l *lived) (all []*sentSignal) {
+	for i := range c.calls {
+		call := &c.calls[i]
+		forwarded := c.app != nil && call.pid == -c.app.pid && call != c.stopCall && call.at <= c.appDead && call.step > c.app.step
+		if call.sig == syscall.SIGKILL || call.sig == syscall.SIGCONT || forwarded || !slices.Contains(call.to, l) {
+			continue
+		}
+		all = append(all, call)
+	}
+	return all
+}
+
+// isLeftover reports whether a process may be asked as a leftover. An app whose start usher
+// has abandoned is one.
+func (c *checked) isLeftover(l *lived) bool {
+	return l.started == nil || l.isApp() && c.appAt == neverAt
+}
+
+// seesProcesses reports whether usher can list the processes at every instant.
+func (c *checked) seesProcesses() bool { return c.cfg.Grace > 0 && !c.noProc && c.scan == 0 }
+
+// checkAskedOnce: usher asks no process twice to stop, and continues what it asks.
+func (c *checked) checkAskedOnce() {
+	for _, l := range c.procs {
+		if l.isApp() && c.appAt != neverAt {
+			continue
+		}
+		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied })
+		// While its start has not returned, usher does not know the pid of a command, and
+		// takes it for a leftover. Nor can it know that a process was in another group before.
+		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher asks everything
+			c.fail("leftovers: %s was asked %d times to stop, at %v and at %v", l, len(asks), asks[0].at, asks[1].at)
+		}
+		if c.cfg.Grace == 0 && c.isLeftover(l) && len(asks) > 0 && asks[0] != c.stopCall && c.ownerOf(l) == nil {
+			c.fail("leftovers: %s was asked to stop at %v, without --grace", l, asks[0].at)
+		}
+		for _, ask := range asks {
+			continued := slices.ContainsFunc(c.calls, func(s sentSignal) bool {
+				return s.sig == syscall.SIGCONT && s.at == ask.at && s.step > ask.step && s.pid == ask.pid
+			})
+			if c.isLeftover(l) && ask.pid > 0 && !ask.denied && !continued {
+				c.fail("leftovers: %s was asked to stop at %v and got no SIGCONT", l, ask.at)
+			}
+		}
+	}
+}
+
+// checkRoots: before the last call only the leftovers that are usher's own children are
+// asked, each when the rule says so, by the app's stop signal.
+func (c *checked) checkRoots() {
+	if c.noProc && c.cfg.Grace > 0 {
+		c.checkEverythingAsked()
+	}
+	if !c.seesProcesses() || c.leftoversAt == neverAt {
+		return
+	}
+	for _, l := range c.procs {
+		if !c.isLeftover(l) || l.diedAt < c.leftoversAt || c.stopCall != nil && slices.Contains(c.stopCall.to, l) {
+			continue
+		}
+		early, late := c.due(l)
+		asked, sig := neverAt, syscall.Signal(0)
+		for _, ask := range c.asks(l) {
+			if ask.pid > 0 {
+				asked, sig = ask.at, ask.sig
+				break
+			}
+		}
+		switch from := max(c.leftoversAt, l.ownFrom, early); {
+		case asked >= c.callAt:
+		case l.ownFrom > asked:
+			c.fail("leftovers: %s was asked at %v, before the last call at %v, and is not usher's child", l, asked, c.callAt)
+		case asked < from:
+			c.fail("leftovers: %s was asked at %v, before %v", l, asked, from)
+		case sig != c.stopSignal():
+			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
+		}
+		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || l.wasTold() || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
+			continue // usher does not learn at once that it is a root, or knows that it has been told
+		}
+		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
+			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)
+		}
+	}
+}
+
+// wasTold reports whether a process got a stop signal from its parent and has removed its
+// handler, so that usher knows of it.
+func (l *lived) wasTold() bool { return l.act.once && len(l.forwarded) > 0 }
+
+// isEnding reports whether a process is in the group of a command that usher has ended, and
+// that gets SIGKILL within a second.
+func (c *checked) isEnding(l *lived) bool {
+	owner := c.ownerOf(l)
+	return owner != nil && slices.ContainsFunc(c.calls, func(s sentSignal) bool {
+		return s.pid == -owner.pid && s.step > owner.step && s.sig != syscall.SIGCONT
+	})
+}
+
+// due returns the earliest and the latest instant at which the rule lets usher ask a root.
+// They differ where usher cannot know what an observer knows, and where two things happened
+// at the same instant.
+func (c *checked) due(l *lived) (early, late time.Duration) {
+	widen := func(a, b time.Duration) { early, late = min(early, a), max(late, b) }
+	early, late = c.dueByApp()
+	parent := l.lastParent
+	if c.isKnownParent(parent) {
+		a, b := c.dueByParent(parent)
+		known := l.forkedAt < min(c.askedAt, c.leftoversAt) && min(c.askedAt, c.leftoversAt) < parent.diedAt && !c.k.reusePIDs
+		if known {
+			early, late = a, b
+		} else {
+			widen(a, b)
+		}
+	}
+	switch {
+	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // it was usher's child before the app got its signal
+		return 0, 0
+	case l.ownFrom == c.askedAt:
+		widen(0, 0)
+	}
+	return early, late
+}
+
+// isKnownParent reports whether the exit of a root's parent decides when the root is asked.
+// The exit of the app has its own rule. Usher does not see the exit of a process that was not
+// its child.
+func (c *checked) isKnownParent(parent *lived) bool {
+	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
+}
+
+func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
+	if sig := parent.exit().Signal; sig != 0 && (sig == c.stopSignal() || sig == syscall.SIGTERM) {
+		return 0, 0
+	}
+	half := parent.diedAt + (c.killAt-parent.diedAt)/2
+	return half, half
+}
+
+// dueByApp returns when the roots are asked that the app has left.
+func (c *checked) dueByApp() (early, late time.Duration) {
+	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
+	switch {
+	case c.appAt == neverAt:
+		for _, e := range c.events { // an interrupted hook may have told its children
+			if e.Kind == HookFinished && e.Phase == PreStart && c.stop != nil && e.At >= c.stop.At {
+				late = half(e.At)
+			}
+		}
+		return 0, late
+	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
+		return 0, 0
+	case c.app.exit().Signal != c.stopSignal():
+		return half(c.appDead), half(c.appDead)
+	case c.app.act.raises && c.app.act.handles && !c.app.act.once && !c.noProc:
+		return c.appDead + 100*time.Millisecond, c.appDead + 100*time.Millisecond
+	case c.app.act.handles:
+		return 0, c.appDead + 100*time.Millisecond
+	}
+	return 0, 0
+}
+
+// checkEverythingAsked: without /proc everything is asked once, when the roots would be.
+func (c *checked) checkEverythingAsked() {
+	early, late := c.dueByApp()
+	early, late = max(early, c.leftoversAt), max(late, c.leftoversAt+c.scan)
+	asked := 0
+	for _, call := range c.calls {
+		if call.pid != -1 || call.sig == syscall.SIGKILL || call.sig == syscall.SIGCONT {
+			continue
+		}
+		if asked++; call.at < early || call.at > late || call.sig != c.stopSignal() {
+			c.fail("leftovers: everything got signal %d at %v instead of %d between %v and %v", call.sig, call.at, c.stopSignal(), early, late)
+		}
+	}
+	groupAsked := c.cfg.Group && c.stopCall != nil
+	if asked > 1 || asked == 1 && groupAsked {
+		c.fail("leftovers: everything was asked %d times", asked)
+	}
+	if asked == 0 && !groupAsked && c.leftoversAt != neverAt && late < min(c.killAt, c.afterLeftovers()) {
+		c.fail("leftovers: nothing was asked at %v", late)
+	}
+}
+
+// inPhase reports whether usher was stopping the app, or waiting for leftovers, just before
+// and just after an instant.
+func (c *checked) inPhase(at time.Duration) bool {
+	if _, stopped := c.phases[Stop]; stopped && c.askedAt < at && at < c.appDead && at < c.endAt {
+		return true
+	}
+	return c.leftoversAt < at && at < c.afterLeftovers()
+}
+
+// afterLeftovers returns when usher no longer waited for leftovers.
+func (c *checked) afterLeftovers() time.Duration {
+	if e, entered := c.phases[PostStop]; entered {
+		return e.At
+	}
+	return c.endAt
+}
+
+// checkLastCall: at the last call everything that is alive and has not been asked gets
+// SIGTERM. At the end of the time everything gets SIGKILL.
+func (c *checked) checkLastCall() {
+	if c.cfg.Grace == 0 || c.scan > 0 {
+		return
+	}
+	for _, l := range c.procs {
+		if c.seesProcesses() && c.inPhase(c.callAt) && l.aliveAt(c.callAt) && c.isLeftover(l) && !l.wasTold() && !c.isEnding(l) && (c.pid1 || l.parent != 0) {
+			if asks := c.asks(l); len(asks) == 0 || asks[0].at > c.callAt {
+				c.fail("last call: %s is alive at %v and has not been asked", l, c.callAt)
+			}
+		}
+		if e, entered := c.phases[PostStop]; entered && e.At < c.killAt {
+			continue
+		}
+		at := c.killAt // of the leftovers of an app that exited while a hook was running perhaps later
+		if c.appDead <= c.killAt && c.killAt != neverAt && c.leftoversAt != neverAt {
+			at = max(at, c.leftoversAt)
+		}
+		if l.aliveAt(at) && l.ownFrom < at && at < c.endAt && !c.killedAt(l, at) {
+			c.fail("deadline: %s is alive at %v and got no SIGKILL", l, at)
+		}
+	}
+	for _, e := range c.events {
+		if e.Kind == LastCall && e.At != c.callAt && (c.callAt > c.leftoversAt || e.At != c.leftoversAt) {
+			c.fail("last call: it was made at %v instead of %v", e.At, c.callAt)
+		}
+	}
+}
+
+func (c *checked) killedAt(l *lived, at time.Duration) bool {
+	return slices.ContainsFunc(l.sent, func(s *sentSignal) bool { return s.sig == syscall.SIGKILL && s.at == at })
+}
