@@ -24,7 +24,7 @@ type fakeProcess struct {
 	act                behaviour
 
 	handled int  // how many stop signals it has handled
-	dying   bool // it got SIGKILL, and exits act.killTakes later
+	dying   bool // it got SIGKILL, and has not exited yet
 	exiting bool // it handled a stop signal, and exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started
@@ -318,7 +318,9 @@ func (k *fake) deliver(p *fakeProcess, sig syscall.Signal) {
 	act := p.act
 	isStop := slices.Contains(act.stopSignals(), sig)
 	switch {
-	case k.alive[p.pid] != p || act.unkillable:
+	case k.alive[p.pid] != p:
+	case act.unkillable:
+		p.dying = p.dying || sig == syscall.SIGKILL
 	case sig == syscall.SIGKILL && act.killTakes > 0:
 		p.dying = true
 		time.AfterFunc(act.killTakes, func() { k.locked(func() { k.exit(p, syscall.WaitStatus(sig)) }) })

@@ -164,13 +164,13 @@ func (c *checked) checkDeadline() {
 		c.fail("deadline: the app itself got no stop signal")
 	}
 	c.checkContinued()
-	if c.cfg.Grace == 0 {
+	if c.cfg.Grace == 0 || c.askedAt == neverAt {
 		if c.appDead > c.endAt {
 			c.fail("deadline: usher exited before the app")
 		}
 		return
 	}
-	if late := c.begun + c.drainEnd + min(c.scan, stopScan); c.askedAt > late {
+	if late := c.begun + c.drainEnd + min(c.scan, stopScan); c.askedAt > late && c.askedAt != neverAt {
 		c.fail("deadline: the app got its stop signal at %v, later than %v, so it has less than its reserve of %v", c.askedAt, late, c.reserve)
 	}
 	if early := c.begun + min(c.cfg.DrainDelay, c.drainEnd); c.askedAt < early && c.skippedDrainAt() > c.askedAt {

@@ -134,11 +134,15 @@ func (c *checked) readEvents() {
 	}
 	c.begun = min(c.begun, c.appDead)
 	if e, entered := c.phases[Stop]; entered {
-		c.askedAt = e.At
 		for i, call := range c.calls {
 			if call.step > e.step && call.sig == c.stopSignal() && len(call.to) > 0 && (call.pid == c.app.pid || call.pid == -c.app.pid) && c.cfg.StopSignal != NoSignal {
 				c.stopCall, c.askedAt = &c.calls[i], call.at
 				break
+			}
+		}
+		for _, sent := range c.events {
+			if sent.Kind == StopSignalSent && sent.Signal == NoSignal {
+				c.askedAt = sent.At
 			}
 		}
 	}
