@@ -35,6 +35,12 @@ type command struct {
 	result chan error // capacity 1, so that the loop never blocks on sending
 }
 
+// pendingGroup is a process group that got SIGTERM and will get SIGKILL.
+type pendingGroup struct {
+	cmd          *command // its leader
+	leaderReaped bool
+}
+
 // runCommand runs a command for the goroutine of a probe or a hook. That goroutine cannot
 // use os/exec, because the loop reaps every child and would take the command's exit
 // status.
@@ -91,6 +97,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 		switch {
 		case l.hasExited(c.pid): // no signal, because another process may have the pid now
 		case cmd.ctx.Err() != nil:
+			cmd.interrupted = 0 // it has not got that signal, so it gets SIGTERM before SIGKILL
 			l.terminate(cmd)
 		case cmd.interrupted != 0:
 			l.signalCommand(cmd, cmd.interrupted)
@@ -111,8 +118,8 @@ func pidOf(cmd *command) string {
 // of the group. Such a command has finished when its group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
-	if _, pending := l.pending[pgid]; pending {
-		l.pending[pgid] = true
+	if l.pending[pgid].cmd == cmd {
+		l.pending[pgid] = pendingGroup{cmd, true}
 	}
 	if cmd.interrupted != 0 && e.Signal == cmd.interrupted && !cmd.terminated && l.sys.kill(-pgid, cmd.interrupted) == nil {
 		l.sys.kill(-pgid, syscall.SIGCONT)
@@ -198,7 +205,7 @@ func (l *loop) terminate(cmd *command) {
 	}
 	cmd.terminated = true
 	pid := cmd.child.pid
-	l.pending[pid] = cmd.groupOnly
+	l.pending[pid] = pendingGroup{cmd, cmd.groupOnly}
 	if cmd.interrupted != 0 {
 		l.killGroup(cmd)
 		return
@@ -222,7 +229,9 @@ func (l *loop) killGroup(cmd *command) {
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}
-	l.killPendingGroup(pid)
+	if l.pending[pid].cmd == cmd { // otherwise the number belongs to the group of a later command
+		l.killPendingGroup(pid)
+	}
 }
 
 func (l *loop) killPendingGroup(pgid int) {
@@ -251,8 +260,8 @@ var errCannotSignal = errors.New("it cannot be signalled")
 // group with that number must not get SIGKILL. A command with groupOnly has finished when
 // its group is empty, so forgetEmptyGroups finishes it.
 func (l *loop) forgetEmptyGroups() {
-	for pgid, leaderReaped := range l.pending {
-		if leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
+	for pgid, group := range l.pending {
+		if group.leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
 			delete(l.pending, pgid)
 		}
 	}

@@ -24,7 +24,7 @@ func (c *checked) checkAppSignals() {
 		call := &c.calls[i]
 		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
-			call.sig == syscall.SIGCONT && call.at == c.askedAt && c.app.act.stopsAfter > 0
+			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
 		// With --group a signal to the app follows that to the group which the app has left.
 		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
 		if len(call.to) == 0 || !toApp || own || again {

@@ -133,19 +133,7 @@ func (c *checked) readEvents() {
 		c.appDead = c.app.diedAt
 	}
 	c.begun = min(c.begun, c.appDead)
-	if e, entered := c.phases[Stop]; entered {
-		for i, call := range c.calls {
-			if call.step > e.step && call.sig == c.stopSignal() && len(call.to) > 0 && (call.pid == c.app.pid || call.pid == -c.app.pid) && c.cfg.StopSignal != NoSignal {
-				c.stopCall, c.askedAt = &c.calls[i], call.at
-				break
-			}
-		}
-		for _, sent := range c.events {
-			if sent.Kind == StopSignalSent && sent.Signal == NoSignal {
-				c.askedAt = sent.At
-			}
-		}
-	}
+	c.findStopCall()
 	if e, entered := c.phases[Leftovers]; entered {
 		c.leftoversAt = e.At
 	}
@@ -165,6 +153,33 @@ func (c *checked) readEvents() {
 		}
 	}
 	c.callAt = from + (c.killAt-from)*4/5
+}
+
+// findStopCall finds the call that sent the app its stop signal. The same signal may have been
+// forwarded just before, while usher read /proc.
+func (c *checked) findStopCall() {
+	stop, entered := c.phases[Stop]
+	if !entered {
+		return
+	}
+	sent := c.steps + 1 // the step of the event
+	for _, e := range c.events {
+		if e.Kind == StopSignalSent {
+			sent = e.step
+			if e.Signal == NoSignal {
+				c.askedAt = e.At
+				return
+			}
+		}
+	}
+	for i := range c.calls {
+		call := &c.calls[i]
+		if call.step > stop.step && call.step < sent && call.sig == c.stopSignal() && len(call.to) > 0 && (call.pid == c.app.pid || call.pid == -c.app.pid) {
+			if later := c.stopCall != nil && call.at > c.askedAt; c.stopCall == nil || later && sent <= c.steps {
+				c.stopCall, c.askedAt = call, call.at
+			}
+		}
+	}
 }
 
 // stopSignal returns the signal that stops the app and the roots.
@@ -305,9 +320,25 @@ func (c *checked) checkKills() {
 			}
 			if owner == nil || call.pid != owner.pid && call.pid != -owner.pid {
 				c.fail("SIGKILL: %s got it at %v by kill(%d)", l, call.at, call.pid)
+			} else if !call.denied && !c.hadTime(owner, call) {
+				c.fail("SIGKILL: %s got it at %v, less than %v after SIGTERM", l, call.at, hookKillDelay)
 			}
 		}
 	}
+}
+
+// hadTime reports whether the group of a command got SIGTERM a second before SIGKILL. A
+// command that a stop signal has interrupted has had its time, and at its exit usher does
+// not wait.
+func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
+	exits := c.endAt
+	if c.hasFaults() {
+		exits -= 740 * time.Millisecond
+	}
+	return kill.at >= exits || slices.ContainsFunc(c.calls, func(s sentSignal) bool {
+		return s.sig == syscall.SIGTERM && s.step > owner.step && s.step < kill.step &&
+			(s.pid == owner.pid || s.pid == -owner.pid && s.at <= kill.at-hookKillDelay)
+	})
 }
 
 // lastHookStep returns the step of the last event of a post-stop hook.

@@ -85,7 +85,7 @@ func (c *checked) checkRoots() {
 		case sig != c.stopSignal():
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
-		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || l.wasTold() || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
+		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
 			continue // usher does not learn at once that it is a root, or knows that it has been told
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
@@ -94,9 +94,13 @@ func (c *checked) checkRoots() {
 	}
 }
 
-// wasTold reports whether a process got a stop signal from its parent and has removed its
-// handler, so that usher knows of it.
-func (l *lived) wasTold() bool { return l.act.once && len(l.forwarded) > 0 }
+// wasTold reports whether a process got a stop signal from its parent, or one that usher
+// forwarded to the app's group, and has removed its handler, so that usher knows of it.
+func (c *checked) wasTold(l *lived) bool {
+	return l.act.once && (len(l.forwarded) > 0 || slices.ContainsFunc(l.sent, func(s *sentSignal) bool {
+		return s != c.stopCall && c.app != nil && s.pid == -c.app.pid
+	}))
+}
 
 // isEnding reports whether a process is in the group of a command that usher has ended, and
 // that gets SIGKILL within a second.
@@ -216,7 +220,7 @@ func (c *checked) checkLastCall() {
 		return
 	}
 	for _, l := range c.procs {
-		if c.seesProcesses() && c.inPhase(c.callAt) && l.aliveAt(c.callAt) && c.isLeftover(l) && !l.wasTold() && !c.isEnding(l) && (c.pid1 || l.parent != 0) {
+		if c.seesProcesses() && c.inPhase(c.callAt) && l.aliveAt(c.callAt) && c.isLeftover(l) && !c.wasTold(l) && !c.isEnding(l) && (c.pid1 || l.parent != 0) {
 			if asks := c.asks(l); len(asks) == 0 || asks[0].at > c.callAt {
 				c.fail("last call: %s is alive at %v and has not been asked", l, c.callAt)
 			}

@@ -27,7 +27,7 @@ type loop struct {
 	forking    int                   // the number of these starts that may be blocked in vfork
 	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
-	pending    map[int]bool          // process groups that got SIGTERM and will get SIGKILL; true: the leader has been reaped
+	pending    map[int]pendingGroup  // process groups that got SIGTERM and will get SIGKILL
 	killed     map[int]bool          // process groups that got SIGKILL; they may still have processes
 	gcPercent  int                   // GOGC before a fork
 	oneProc    bool                  // GOMAXPROCS was 1 before a fork
@@ -66,7 +66,7 @@ type reaping struct {
 func newLoop(sys kernel, inbox *signals.Inbox) *loop {
 	return &loop{
 		sys: sys, inbox: inbox, calls: make(chan func()), done: make(chan struct{}),
-		owners: map[int]func(Exit){}, commands: map[*command]struct{}{}, pending: map[int]bool{}, killed: map[int]bool{},
+		owners: map[int]func(Exit){}, commands: map[*command]struct{}{}, pending: map[int]pendingGroup{}, killed: map[int]bool{},
 	}
 }
 
