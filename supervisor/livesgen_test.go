@@ -250,7 +250,7 @@ func (g *generator) command(name string, code int) {
 	if g.chance(20) {
 		c = append(c, g.family(1)...)
 	}
-	if g.chance(5) {
+	if g.chance(8) {
 		c = append(c, fmt.Sprintf("its start takes %v", g.span(10*time.Second)))
 	}
 	g.process(name, append(c, g.oddities()...)...)
@@ -382,6 +382,8 @@ func (g *generator) eventLines() {
 			at = g.span(60 * time.Second)
 		}
 		switch {
+		case g.chance(5):
+			g.event(at, "kill "+g.processes[g.IntN(len(g.processes))].name)
 		case g.chance(45):
 			g.event(at, pick(g, "TERM", "TERM", "TERM", "INT", "QUIT", "HUP"))
 		case g.chance(50):

@@ -57,6 +57,11 @@ func (c *checked) checkHookOrder() {
 	c.checkHooksOf(PostStart, c.cfg.PostStart, running)
 	c.checkHooksOf(Drain, c.cfg.Drain, drained)
 	c.checkHooksOf(PostStop, c.cfg.PostStop, true)
+	for _, e := range c.events {
+		if over := max(e.At-e.Took, min(c.appDead, c.skippedDrainAt())); e.Kind == DelayFinished && e.At > over {
+			c.fail("drain: the delay ended at %v instead of %v", e.At, over)
+		}
+	}
 	hasDrain := c.cfg.DrainDelay > 0 || len(c.cfg.Drain) > 0 || c.cfg.DrainIdle > 0
 	switch {
 	case drained && c.stop == nil && c.failure == nil:
@@ -101,6 +106,9 @@ func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool
 			}
 		}
 		c.checkResult(run, starts)
+		if phase == Drain && run.started.At > c.appDead {
+			c.fail("drain: hook %s was started at %v, after the app had exited at %v", run.Name, run.started.At, c.appDead)
+		}
 		if !inShutdown && complete && run.finished.Err != nil && run.finished.At < c.begun {
 			c.fail("hooks: %s failed, and the startup went on", run.Name)
 		}

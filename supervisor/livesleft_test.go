@@ -78,6 +78,9 @@ func (c *checked) checkRoots() {
 		}
 		switch from := max(c.leftoversAt, l.ownFrom, early); {
 		case asked >= c.callAt:
+			if asked != neverAt && sig != syscall.SIGTERM && sig != c.stopSignal() {
+				c.fail("last call: %s got signal %d", l, sig)
+			}
 		case l.ownFrom > asked:
 			c.fail("leftovers: %s was asked at %v, before the last call at %v, and is not usher's child", l, asked, c.callAt)
 		case asked < from:
