@@ -95,7 +95,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 		}
 		cmd.child = c
 		switch {
-		case l.hasExited(c.pid): // no signal, because another process may have the pid now
+		case l.hasExited(c): // no signal, because another process may have the pid now
 		case cmd.ctx.Err() != nil:
 			cmd.interrupted = 0 // it has not got that signal, so it gets SIGTERM before SIGKILL
 			l.terminate(cmd)

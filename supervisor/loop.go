@@ -54,7 +54,12 @@ type status struct {
 	pid     int
 	exit    Exit
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
+	n       int            // the value of loop.reaped after its exit, or after the next exit if it was stopped
 }
+
+// isOf reports whether a status is that of a child whose start has just returned. A status
+// from before the start began is that of another process, whose pid the kernel has reused.
+func (st status) isOf(c child) bool { return st.pid == c.pid && st.n > c.since }
 
 // reaping describes how and when a process exited.
 type reaping struct {
@@ -139,7 +144,7 @@ func (l *loop) reap() {
 		}
 		switch {
 		case ws.Stopped() && l.starting > 0 && l.owners[pid] == nil:
-			l.unclaimed = append(l.unclaimed, status{pid: pid, stopped: ws.StopSignal()})
+			l.unclaimed = append(l.unclaimed, status{pid: pid, stopped: ws.StopSignal(), n: l.reaped + 1})
 		case ws.Stopped():
 			l.onStopped(pid, ws.StopSignal())
 		case ws.Continued():
@@ -163,7 +168,7 @@ func (l *loop) reapedOne(pid int, e Exit) {
 		delete(l.owners, pid)
 		owner(e)
 	case l.starting > 0:
-		l.unclaimed = append(l.unclaimed, status{pid: pid, exit: e})
+		l.unclaimed = append(l.unclaimed, status{pid: pid, exit: e, n: l.reaped})
 	default:
 		l.onOrphan(pid, e)
 	}
@@ -182,9 +187,10 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	if l.responsive {
 		p.forking = l.duringFork
 	}
-	run := l.sys.start(p)
+	run, since := l.sys.start(p), l.reaped
 	go func() {
 		c, err := run()
+		c.since = since
 		l.post(func() {
 			l.starting--
 			if err == nil {
@@ -194,30 +200,29 @@ func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 				l.sys.started(p, c)
 			}
 			started(c, err)
-			l.claim(c.pid)
+			l.claim(c)
 		})
 	}()
 }
 
-// hasExited reports whether wait4 has reaped pid before the start of that process returned.
-func (l *loop) hasExited(pid int) bool {
-	return slices.ContainsFunc(l.unclaimed, func(st status) bool { return st.pid == pid && st.stopped == 0 })
+// hasExited reports whether wait4 has reaped a child before its start returned.
+func (l *loop) hasExited(c child) bool {
+	return slices.ContainsFunc(l.unclaimed, func(st status) bool { return st.isOf(c) && st.stopped == 0 })
 }
 
-// claim handles the statuses of pid that wait4 reported before the start of that process
-// returned. If no other start is running, the remaining statuses are those of orphans.
-func (l *loop) claim(pid int) {
+// claim handles the statuses of a child that wait4 reported before its start returned. If no other start is running, the remaining statuses are those of orphans.
+func (l *loop) claim(c child) {
 	all := l.unclaimed
 	l.unclaimed = nil
 	for _, st := range all {
 		switch {
-		case st.pid != pid && l.starting > 0:
+		case !st.isOf(c) && l.starting > 0:
 			l.unclaimed = append(l.unclaimed, st)
 		case st.stopped != 0:
 			l.onStopped(st.pid, st.stopped)
-		case st.pid == pid && l.owners[pid] != nil:
-			owner := l.owners[pid]
-			delete(l.owners, pid)
+		case st.isOf(c) && l.owners[c.pid] != nil:
+			owner := l.owners[c.pid]
+			delete(l.owners, c.pid)
 			owner(st.exit)
 		default:
 			l.onOrphan(st.pid, st.exit)

@@ -81,6 +81,7 @@ type process struct {
 // child is a started process.
 type child struct {
 	pid      int
+	since    int    // loop.reaped when its start began
 	terminal bool   // its process group became the terminal's foreground group
 	left     string // usher's working directory before usher changed to /; "": usher did not change it
 	// flush returns when everything that the child printed before the call has been
