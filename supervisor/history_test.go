@@ -178,7 +178,6 @@ func (h *history) end(code int, reason error) {
 			closeOnce(p.execed)
 		}
 	})
-	time.Sleep(2 * h.k.scanTime) // for goroutines of the fake kernel that read /proc
 }
 
 func (h *history) observe(e Event) {

@@ -175,7 +175,7 @@ func (c *checked) findStopCall() {
 	for i := range c.calls {
 		call := &c.calls[i]
 		if call.step > stop.step && call.step < sent && call.sig == c.stopSignal() && len(call.to) > 0 && (call.pid == c.app.pid || call.pid == -c.app.pid) {
-			if later := c.stopCall != nil && call.at > c.askedAt; c.stopCall == nil || later && sent <= c.steps {
+			if later := c.stopCall != nil && call.at > c.askedAt; c.stopCall == nil || later && (sent <= c.steps || call.denied && call.at <= stop.At+min(c.scan, stopScan)) {
 				c.stopCall, c.askedAt = call, call.at
 			}
 		}
@@ -332,7 +332,7 @@ func (c *checked) checkKills() {
 // not wait.
 func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	exits := c.endAt
-	if c.hasFaults() {
+	if c.hasFaults() || c.scan > 0 {
 		exits -= 740 * time.Millisecond
 	}
 	return kill.at >= exits || slices.ContainsFunc(c.calls, func(s sentSignal) bool {

@@ -130,6 +130,11 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 			widen(a, b)
 		}
 	}
+	// Usher knows a parent by its pid. If another process has had that pid, usher may take the
+	// exit of that process for the parent's.
+	if parent != nil && slices.ContainsFunc(c.procs, func(other *lived) bool { return other != parent && other.pid == parent.pid }) {
+		widen(0, c.killAt)
+	}
 	switch {
 	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // it was usher's child before the app got its signal
 		return 0, 0

@@ -172,6 +172,7 @@ func (s story) inFakeTime(t *testing.T, h *history) string {
 	tr.line("exit code %d: %v", code, reason)
 	tr.end()
 	events.asking.Wait()
+	time.Sleep(2 * k.scanTime) // for goroutines of the fake kernel that read /proc
 	for _, answer := range events.answers {
 		fmt.Fprintln(&tr.text, *answer)
 	}
