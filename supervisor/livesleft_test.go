@@ -170,6 +170,8 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 			}
 		}
 		return 0, late
+	case c.stopEntered() == c.appDead && c.stopCall == nil && c.cfg.StopSignal != NoSignal:
+		return 0, half(c.appDead) // it exited at the instant of its stop signal, which may have met a zombie
 	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
 		return 0, 0
 	case c.app.exit().Signal != c.stopSignal():
