@@ -65,8 +65,6 @@ func TestReadmeShowsTheExampleDockerfile(t *testing.T) {
 	assert.Equal(t, strings.TrimSpace(withoutComments), readmeBlock(t, "Dockerfile.example"))
 }
 
-// A shell splits each command line in the README into words, and parseOptions must accept
-// the words.
 func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
@@ -76,8 +74,21 @@ func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 		if strings.Contains(line[1], "…") || strings.HasSuffix(line[1], " T") {
 			continue // a synopsis
 		}
-		out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line[1])
-		_, err = parseOptions(strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), nil)
-		assert.NoError(t, err, line[0])
+		checkCommandLine(t, line[1])
+	}
+}
+
+// checkCommandLine lets a shell split a command line, which is without the word usher, and
+// gives the words to usher with --plan. What cannot be combined with --plan is only parsed.
+func checkCommandLine(t *testing.T, line string) {
+	t.Helper()
+	out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line)
+	args := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
+	env := []string{"DATABASE_URL=postgres://app@db/app"} // for env:DATABASE_URL
+	o, err := parseOptions(args, env)
+	assert.NoError(t, err, line)
+	if o.install == "" && len(o.probe) == 0 {
+		_, stderr, code := launcher{hostPID: true, env: env}.run(t, append([]string{binary(t), "--plan"}, args...)...)
+		assert.Zero(t, code, "%s: %s", line, stderr)
 	}
 }
