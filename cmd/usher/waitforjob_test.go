@@ -31,7 +31,7 @@ type waitForJob struct {
 	dir     string // stands for /var/run/secrets/kubernetes.io/serviceaccount
 	address string
 
-	mu          sync.Mutex
+	mu          sync.Mutex // protects role and the fields below, which serve uses
 	token       string   // the token that the server accepts
 	responses   []string // completions of the Job in the next responses, such as "0/1"; "": there is no Job; the last one is repeated
 	largestSize int      // size of the largest table
@@ -163,6 +163,13 @@ func jobInFull(name, completions string) []byte {
 		name, strings.Repeat("x", 11<<10), completions))
 }
 
+// set calls change, which may change the fields that serve uses.
+func (w *waitForJob) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
 // runUsher runs usher, waits until it exits, and returns its output and its exit code.
 func runUsher(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
@@ -173,7 +180,7 @@ func runUsher(t *testing.T, args ...string) (stdout, stderr string, code int) {
 
 func TestExampleWaitForJob(t *testing.T) {
 	w := newWaitForJob(t)
-	w.responses = []string{"", "0/1", "0/1", "1/1"}
+	w.set(func() { w.responses = []string{"", "0/1", "0/1", "1/1"} })
 	out, log, code := runUsher(t, append([]string{"--verbose"}, w.args()...)...)
 	assert.Equal(t, 0, code, log)
 	assert.Equal(t, "the app starts\n", out)
@@ -183,6 +190,8 @@ func TestExampleWaitForJob(t *testing.T) {
 	} {
 		assertPrinted(t, log, want)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	assertNotPrinted(t, log, w.token)
 	assert.Less(t, w.largestSize, 10<<10, "match= sees only the first 10 KiB")
 	assert.Greater(t, w.largestSize, 2<<10)
@@ -191,11 +200,11 @@ func TestExampleWaitForJob(t *testing.T) {
 // The kubelet renews the token in its file.
 func TestExampleWaitForJobUsesTheRenewedToken(t *testing.T) {
 	w := newWaitForJob(t)
-	w.responses = []string{"1/1"}
-	w.token = "r3n3w3d"
+	const renewed = "r3n3w3d"
+	w.set(func() { w.responses, w.token = []string{"1/1"}, renewed })
 	r := launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.usher(t, append([]string{"--verbose"}, w.args()...)...)
 	r.stderr.expect("attempt 1 failed: status 401")
-	w.write("token", w.token+"\n")
+	w.write("token", renewed+"\n")
 	assert.Equal(t, 0, r.code())
 }
 
@@ -225,8 +234,11 @@ func TestExampleWaitForJobNamesTheCauseOfAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWaitForJob(t)
-			w.responses = []string{"1/1"}
-			args := test.change(w, w.args()[:2])
+			args := w.args()[:2]
+			w.set(func() {
+				w.responses = []string{"1/1"}
+				args = test.change(w, args)
+			})
 			args[0] = "--wait-timeout=0.3s"
 			_, log, code := runUsher(t, args...)
 			assert.Equal(t, supervisor.CodeTimeout, code)
