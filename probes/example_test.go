@@ -88,7 +88,7 @@ func ExampleWait() {
 	}
 	// Output:
 	// 100ms have passed
-	// db: connection refused: is it listening on that port, and in this container or pod, as localhost means?
+	// db: connection refused: is it listening on that port? localhost is this container or pod
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 

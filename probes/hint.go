@@ -19,7 +19,7 @@ const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
 	hintRefused       = "is it listening on that port, and not only on its own localhost? a Service without endpoints refuses too"
-	hintLocalhost     = "is it listening on that port, and in this container or pod, as localhost means?"
+	hintLocalhost     = "is it listening on that port? localhost is this container or pod"
 	hintTimeout       = "does a firewall or network policy drop packets, or is the server too busy? timeout= allows more time"
 	hintRoute         = "is the address right, and is there a route to it?"
 	hintNotFound      = "is the path right, and its volume mounted here?"
