@@ -22,8 +22,11 @@ func splitAuthority(text string) (authority, rest string) {
 //
 // An unescaped / or space in a password ends the authority early, so the first part of the
 // password is parsed as the port. Therefore the error for a port that is not a number does
-// not show the port. If the URL contains an @ or a character that no host has, or more words
-// follow the URL, no error shows the authority.
+// not show the port.
+//
+// No error shows the authority if it may contain a secret: if p.hidesHosts is set, if more
+// words follow the URL, if the URL contains an @, or if the authority contains one of ( ) =
+// ; & or a %. (A % in brackets may be shown, because it precedes an IPv6 zone.)
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)

@@ -54,15 +54,15 @@ func classify(err error) failureKind {
 }
 
 // computeDelay returns the delay before the next attempt. since is the time since the first
-// failure of kind k. The delay grows with since, up to interval. jitter, in [0,1), makes
-// the delay up to a quarter shorter or longer, so that pods that start together do not
-// probe at the same moments.
+// failure of kind k. The delay grows with since, up to interval. jitter, in [0,1), makes the
+// delay shorter or longer, so that pods that start together do not probe at the same
+// moments.
 //
-// took is how long the last attempt took. The delay becomes up to half of took shorter or
-// longer if that is more than a quarter of the delay. Attempts that time out after 3 s are
-// at least 3 s apart. With a quarter of the delay alone, it would take eight minutes until
-// the attempts of ten thousand pods that start together are spread over these 3 s, instead
-// of 25 s. herd.md has the figures.
+// jitter changes the delay by up to a quarter, or by up to half of took if that is more.
+// took is the duration of the last attempt. If attempts time out after 3 s, a pod starts one
+// every three to four seconds. With a quarter alone, ten thousand pods that start together
+// would need eight minutes to spread their attempts over that time. With half of took they
+// need 25 s (see herd.md).
 //
 // Short delays detect readiness early; long delays cost the target less. The table shows
 // the average number of attempts per second in waits of different durations and, for the
@@ -113,10 +113,11 @@ type backoff struct {
 // times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
-// next returns the delay after an attempt that ended at now with err. took is how long the
-// attempt took. A kind of failure that has not been seen for ten intervals restarts the
-// delays, because the target will probably be ready soon. The time that the attempt took
-// does not count, because a timeout= may be longer than ten intervals.
+// next returns the delay after an attempt that ended at now with err. took is the duration
+// of the attempt. A kind of failure that has not been seen for ten intervals restarts the
+// delays, because the target will probably be ready soon. The ten intervals must have passed
+// before the attempt started, because the attempt itself may last longer than that: timeout=
+// may be longer than ten intervals.
 //
 // It is not enough to compare err with the error of the previous attempt, because two
 // backends behind one name may fail in different ways in turn. With such a comparison every
@@ -127,7 +128,7 @@ func (b *backoff) next(err error, took time.Duration, now time.Time) time.Durati
 		b.interval = DefaultInterval // a Target that was not made by Parse may have an Interval of 0
 	}
 	k := classify(err)
-	if now.Add(-took).Sub(b.last[k])/10 > b.interval { // also true for the zero time: k was never seen
+	if now.Add(-took).Sub(b.last[k])/10 > b.interval { // also true for the zero time, which means that k was never seen
 		b.first[k] = now
 		if b.last != [len(b.last)]time.Time{} { // not the first attempt
 			b.first[k] = now.Add(-restartAge)

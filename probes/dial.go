@@ -42,7 +42,7 @@ const (
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials  = 8
-	keptDials = 4 // tries.kept of dial
+	keptDials = 4 // the oldest dials, which dial never stops in favour of the next (see tries.kept)
 )
 
 // dial tries the addresses in order and returns the first connection that is established.
@@ -68,8 +68,8 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 	return nil, failure
 }
 
-// dialInOrder is like dial. If no connection is established, it returns the error of each
-// address.
+// dialInOrder is like dial, but if no connection is established, it returns one error for
+// each address, in the order of addrs.
 func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, []error) {
 	gap := stagger
 	if deadline, ok := ctx.Deadline(); ok {
@@ -83,22 +83,24 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 	})
 }
 
-// staggerWithin returns the delay from the start of one try to the start of the next, if
-// count tries must share timeout: stagger, or less. most and kept are those of tries.
+// staggerWithin returns the delay from the start of one try to the start of the next, so
+// short that count tries fit into timeout. The delay is at most stagger. most and kept have
+// the meaning of the fields of tries.
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
-		turns = count + most - kept // so that the last tries get as much time as the others
+		turns = count + most - kept // so that the last tries get as much time as those that are stopped
 	}
 	return min(stagger, timeout/time.Duration(turns))
 }
 
-// tries are calls of try with 0 to count-1, of which only one has to succeed.
+// tries describes calls of try, with the arguments 0 to count-1, of which only one has to
+// succeed.
 type tries struct {
 	count int
 	gap   time.Duration                                      // delay from the start of one call to the start of the next, unless a call fails earlier
-	most  int                                                // at most so many calls run at a time
-	kept  int                                                // so many of the oldest calls are never stopped in favour of the next call
+	most  int                                                // the maximum number of calls that run at a time
+	kept  int                                                // the number of the oldest running calls that are never stopped in favour of the next call
 	try   func(ctx context.Context, i int) (net.Conn, error) // a call that succeeds may return a nil net.Conn
 }
 
@@ -137,7 +139,7 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 			switch {
 			case next == t.count:
 			case len(running) == t.most:
-				running[t.kept].stop() // the result of the stopped call starts the next call
+				running[t.kept].stop() // when its result arrives, timer.Reset(0) starts the next call
 			default:
 				running = append(running, startTry(callCtx, t.try, next, results))
 				next++
@@ -193,7 +195,7 @@ type tryResult struct {
 	err  error
 }
 
-// startTry makes one call in a goroutine, which sends the result.
+// startTry starts call i in a goroutine, which sends the result to results.
 func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, error), i int, results chan<- tryResult) *pendingTry {
 	ownCtx, stop := context.WithCancel(ctx)
 	p := &pendingTry{i, stop}

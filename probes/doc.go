@@ -13,7 +13,8 @@
 //
 // # Functions
 //
-//   - [Parse] parses a target; a [Parser] also parses env:NAME, a target in a variable. It reports all errors of the text at once.
+//   - [Parse] parses a target and reports all errors of the text at once. A [Parser] also
+//     accepts env:NAME, which takes the target from an environment variable.
 //   - [Wait] probes any number of targets at the same time until all are ready.
 //   - [Ask] probes each target once.
 //   - [RunHook] runs a hook. If the hook fails, RunHook runs it again, up to retries=
@@ -28,8 +29,9 @@
 //
 //   - An attempt never hangs. Its timeout starts when the address of the host is known and
 //     covers everything after that. At most 64 KiB of headers and 10 KiB of a body are
-//     read. Every address of a name is tried, at most 8 at a time. If the URL of a server
-//     has several hosts, 4 of them are probed at a time, until one is ready.
+//     read. Every address of a name is tried, at most 8 at a time. If the URL of a
+//     database or broker has several hosts, at most 4 of them are probed at a time, until
+//     one is ready.
 //   - An attempt does not hang on a file system that does not respond. One thread makes the
 //     system calls for file targets, unix sockets and the files of options, one after the
 //     other. When a call hangs, a second thread makes the other calls, except for those on
@@ -39,9 +41,10 @@
 //     the scheme, host and port of its URL. They are also sent after a redirect from http
 //     to https if both use their default ports. After any other redirect to another scheme
 //     or port of the host, the request is a GET or HEAD without them.
-//   - A server of a database or broker gets no password. Its certificate is verified unless
-//     the URL or insecure= says otherwise; of MySQL only after the handshake, because MySQL
-//     blocks a host that ends handshakes.
+//   - No password is sent to a database or broker. Over TLS its certificate is verified,
+//     unless the URL or insecure= says otherwise, or the target is for NATS and has no
+//     option for TLS. For MySQL, a bad certificate is reported only after a login, because
+//     MySQL blocks a host after too many connections that end before the login.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time of the wait, with

@@ -13,13 +13,14 @@ var envName = lazyRegexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // takeEnv takes the target env:NAME. The value of the variable NAME is one URL. It is not
 // split into words, because a password may contain spaces and quotes.
 //
-// No message shows any part of the value, and the target is called env:NAME. Therefore
-// p.scheme is the name of the kind, and not the text before ://, which may name a driver.
+// No message shows any part of the value, and the target is called env:NAME. Messages
+// contain p.scheme. Therefore p.scheme is the name of the kind here, and not the text before
+// ://, which may name a driver.
 func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	p.rejectExtraWords(words)
 	name := strings.TrimPrefix(words[0].text, "env:")
 	switch {
-	case !envName().MatchString(name): // after env:$DATABASE_URL in a shell, name is the value
+	case !envName().MatchString(name): // if a shell has expanded env:$DATABASE_URL, name is the value of that variable, so no message shows it
 		p.addError("env: is not followed by the name of a variable: write for example env:DATABASE_URL, without a $")
 		return kind{}, false
 	case p.lookupEnv == nil:

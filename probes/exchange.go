@@ -71,7 +71,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 	written := req.Write(e.conn)
 	e.limit = &io.LimitedReader{R: e.conn, N: maxHeaderBytes}
 	r := bufio.NewReader(e.limit)
-	if head, _ := r.Peek(len(tlsAlert)); string(head) == tlsAlert { // ReadResponse returns the error of the read, if there is one
+	if head, _ := r.Peek(len(tlsAlert)); string(head) == tlsAlert { // an error is ignored, because ReadResponse reads again and returns it
 		return errWantsTLS
 	}
 	for {
@@ -143,8 +143,8 @@ func sanitizeHTTPErr(err, other error) error {
 	return other
 }
 
-// tlsAlert is the beginning of an alert (RFC 8446, section 5.1), with which many TLS servers
-// answer a request that is not TLS.
+// tlsAlert is the beginning of a TLS record that contains an alert (RFC 8446, section 5.1).
+// Many TLS servers answer a request that is not TLS with an alert.
 const tlsAlert = "\x15\x03"
 
 var errWantsTLS = probeError{"the server wants TLS: write https://", nil}

@@ -149,17 +149,18 @@ func (d *dnsProbe) checkGone(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// strictPrefix is put before a name in Resolver.names for a strict lookup, see
-// strictResolver. Names contain no space.
+// strictPrefix is put before a name in Resolver.names, so that a lookup with strictResolver
+// has its own entry. Names contain no space, so no name begins with it.
 const strictPrefix = "strict "
 
-// strictResolver fails if any query of a lookup fails. Other lookups send a query for each
-// address family and search domain, and return errNoName if one query fails and another
-// says that the name does not exist.
+// A lookup sends a query for each address family and search domain. strictResolver fails if
+// any of these queries fails. Other resolvers ignore a query that fails, and so may return
+// the same error as for a name that does not exist.
 var strictResolver = &net.Resolver{PreferGo: true, StrictErrors: true}
 
-// lookupStrictly returns the addresses of host, from a lookup that started at most two
-// seconds ago. Its error is errNoName only if all queries of the lookup have been answered.
+// lookupStrictly returns the addresses of host, from a new lookup, a running one, or one
+// that started less than two seconds ago. The error is errNoName only if all queries of the
+// lookup have been answered.
 func (r *Resolver) lookupStrictly(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
@@ -170,7 +171,8 @@ func (r *Resolver) lookupStrictly(ctx context.Context, host string) ([]netip.Add
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// Another call may have started a new lookup in the meantime.
+	// resolveNow has released the lock, so another lookup may have ended since then and
+	// found that the name no longer exists.
 	if l := r.names[strings.ToLower(strictPrefix+host)]; l.addrs != nil {
 		return l.addrs, nil
 	}

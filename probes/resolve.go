@@ -18,9 +18,11 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts in a second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. The first lookup after a successful one starts up to a second later still, at
-// random, so that pods that start together do not look up the name together. A lookup runs in a goroutine, with the timeouts of the system's resolver. It
-// continues even if the attempt that started it ends.
+// family. When a name begins to resolve, the next lookup is delayed by up to another second,
+// at random, so that pods that start together do not look up the name at the same moments.
+//
+// A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
+// even if the attempt that started it ends.
 type Resolver struct {
 	// LookupNetIP returns the addresses of a name, in the order in which they are
 	// tried; nil means the system's resolver.
@@ -48,7 +50,7 @@ func (a Attempt) resolver() *Resolver {
 // A lookup holds the state of one name. It is guarded by Resolver.mu.
 type lookup struct {
 	startedAt  time.Time
-	nextAt     time.Time     // no lookup starts before
+	nextAt     time.Time     // the earliest time at which the next lookup may start
 	done       chan struct{} // closed when the latest lookup has ended
 	running    bool
 	addrs      []netip.Addr // the addresses of the last successful lookup
@@ -96,8 +98,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	return l.addrs, err
 }
 
-// lookupSRV returns the hosts of the SRV record with this name, at least one. It looks them
-// up as Lookup does addresses.
+// lookupSRV returns the hosts of the SRV record with this name, at least one. It waits for
+// lookups and uses earlier results in the same way as Lookup.
 func (r *Resolver) lookupSRV(ctx context.Context, name string) ([]serverHost, error) {
 	l, err := r.find(ctx, srvKey+strings.ToLower(name))
 	if err == errNoName {
@@ -106,13 +108,14 @@ func (r *Resolver) lookupSRV(ctx context.Context, name string) ([]serverHost, er
 	return l.hosts, err
 }
 
-// find returns the results of the last successful lookup of a name, or an error.
+// find returns the result of the last successful lookup of a name, or an error. It waits for
+// a lookup as Lookup describes.
 func (r *Resolver) find(ctx context.Context, name string) (found lookup, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.startLookup(name)
 	if l.running && (!l.hasResult() || time.Since(l.resolvedAt) > maxLookupAge) {
-		var stale <-chan time.Time // nil if there are no earlier addresses to return
+		var stale <-chan time.Time // nil if there is no earlier result to return
 		if l.hasResult() {
 			stale = time.After(staleWait)
 		}
@@ -128,13 +131,15 @@ func (r *Resolver) find(ctx context.Context, name string) (found lookup, err err
 
 func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 
-// resolveNow returns nil if host resolves now. It waits for a new lookup and ignores
-// earlier addresses.
+// resolveNow returns the error of the latest lookup of host, or nil if that lookup
+// succeeded. It starts a lookup, unless one is running or has started in the last one or two
+// seconds. It waits for a running lookup. Unlike Lookup, it never falls back on the
+// addresses of an earlier lookup.
 //
-// If ctx ends before the lookup has ended, resolveNow sets *pending. The next call with the
-// same pending uses the result of that lookup, unless the lookup started more than
-// maxLookupAge ago. Without pending, if a name server is slower than an attempt's timeout,
-// no attempt would ever get a result.
+// If ctx ends before the lookup, resolveNow stores the unfinished lookup in *pending, which
+// belongs to the caller. The caller's next call uses the result of that lookup, unless it
+// started more than maxLookupAge ago. Without pending, if a name server is slower than an
+// attempt's timeout, no attempt would ever get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -207,8 +212,8 @@ func (r *Resolver) startLookup(name string) *lookup {
 	return l
 }
 
-// refresh does one lookup. If the name does not exist, refresh drops its results. If the
-// lookup fails in another way, refresh keeps them.
+// refresh does one lookup. If the name does not exist, refresh drops the earlier results for
+// the name. If the lookup fails in another way, refresh keeps them.
 func (r *Resolver) refresh(name string, l *lookup) {
 	var (
 		addrs []netip.Addr
@@ -226,8 +231,9 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	switch {
 	case err == nil && len(addrs)+len(hosts) > 0:
 		if !l.hasResult() {
-			// Once is enough, because all later lookups are lookupInterval apart. While the name
-			// does not resolve there is no such delay, because it would delay the app.
+			// One random delay is enough, because it shifts all later lookups of this
+			// process too. While the name does not resolve, no delay is added, because it
+			// would delay the start of the app.
 			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
 		}
 		l.addrs, l.hosts, l.err = addrs, hosts, nil
@@ -276,7 +282,7 @@ func (r *Resolver) resolveSRV(record string) (hosts []serverHost, err error) {
 		_, records, err = net.DefaultResolver.LookupSRV(context.Background(), "", "", record)
 	}
 	for _, srv := range records {
-		// The target "." means that the service does not exist (RFC 2782).
+		// A record with the target "." means that the service does not exist (RFC 2782).
 		if host := strings.TrimSuffix(srv.Target, "."); host != "" && srv.Port != 0 {
 			hosts = append(hosts, serverHost{label: net.JoinHostPort(host, strconv.Itoa(int(srv.Port))), host: host, port: srv.Port})
 		}
