@@ -71,8 +71,8 @@ func hintForStatus(status int) string {
 	return ""
 }
 
-// hintsForKubernetes are the hints for statuses of the Kubernetes API server, which sends
-// the header Audit-Id with each response.
+// hintsForKubernetes has hints for responses of the Kubernetes API server, by status. The
+// API server sends the header Audit-Id with each response.
 var hintsForKubernetes = map[int]string{
 	401: "the API server does not accept the token: is it that of the pod's service account?",
 	403: "RBAC: bind a Role with the verb get (for a list: list) on that resource to the service account",

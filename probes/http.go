@@ -50,7 +50,7 @@ type httpProbe struct {
 // A headerField is one header= option, with the name of the header in canonical form.
 type headerField struct {
 	name, value string
-	file        *optionFile // the file whose content follows value; nil: value is the whole value
+	file        *optionFile // the file whose content is appended to value; nil: there is none
 }
 
 // A statusRange includes both ends.
@@ -436,7 +436,7 @@ func (h *httpProbe) setHeaders(p *targetParser) {
 			continue
 		}
 		f := headerField{name: textproto.CanonicalMIMEHeaderKey(name), value: strings.Trim(value, " \t")}
-		// A value that begins with @/ is a path as a whole, which may contain spaces.
+		// If the value begins with @/, all of it is the path, which may contain spaces.
 		path := f.value
 		if i := strings.LastIndexAny(path, " \t"); !strings.HasPrefix(path, "@/") {
 			path = path[i+1:]
@@ -453,7 +453,7 @@ func (h *httpProbe) setHeaders(p *targetParser) {
 			p.addError("header= %s: usher sets this header itself", f.name)
 		case hosts > 1:
 			p.addError("header= Host: write it once, as header='Host: NAME[:PORT]'")
-		case f.file != nil && f.value == "": // the value is known at each attempt
+		case f.file != nil && f.value == "": // each attempt reads the value from the file
 		case f.invalidValue(f.value) != "":
 			p.addError("header= %s: %s", f.name, f.invalidValue(f.value))
 		}

@@ -187,7 +187,7 @@ var options = []option{
 // show.
 func Parse(text string, use Use) (Target, error) { return Parser{}.Parse(text, use) }
 
-// Parse is like the function Parse, and also accepts the target env:NAME.
+// Parse is like the function Parse. It also accepts env:NAME if LookupEnv is not nil.
 func (parser Parser) Parse(text string, use Use) (Target, error) {
 	words, err := splitWords(text)
 	if err != nil {
@@ -238,9 +238,9 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 type targetParser struct {
 	use           Use
 	lookupEnv     func(name string) (value string, found bool) // nil: there is no environment
-	env           string                                       // the variable whose value is the URL; "" if the text is the URL
-	scheme        string                                       // for messages; lower-case
-	written       string                                       // the scheme of the URL, lower-case
+	env           string                                       // the variable whose value is the URL; "": the URL is in the text
+	scheme        string                                       // the scheme that messages show, in lower case
+	written       string                                       // the scheme as the URL has it, but in lower case
 	rest          string                                       // the text after scheme://
 	hasExtraWords bool                                         // more words follow the URL, so it may contain an unquoted space
 	hidesHosts    bool                                         // no error shows the host, because it is in the query or in a variable
@@ -515,7 +515,8 @@ func schemeList() string {
 	return strings.Join(names, " ")
 }
 
-// tlsSchemeList returns the schemes that are another scheme over TLS.
+// tlsSchemeList lists the schemes that are the scheme of another kind plus s, which means
+// over TLS.
 func tlsSchemeList() string {
 	var names []string
 	for _, k := range kinds {

@@ -31,7 +31,7 @@ type serverProbe struct {
 }
 
 const (
-	// At most maxHosts of the hosts of a URL are probed at a time.
+	// maxHosts is the maximum number of hosts of a URL that are probed at a time.
 	maxHosts  = 4
 	keptHosts = 2 // see tries.kept
 	// maxShownHosts is the maximum number of hosts whose errors are shown.
@@ -49,7 +49,7 @@ type session struct {
 	serverHost
 	ctx   context.Context // reads and writes fail once ctx has ended
 	addrs []netip.Addr
-	tcp   net.Conn      // for a host with a socket: the connection to that socket
+	tcp   net.Conn      // the connection to the server, over TCP or a unix socket
 	conn  net.Conn      // tcp, or TLS over it
 	r     *bufio.Reader // reads at most maxServerBytes from conn
 }
@@ -58,7 +58,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	if len(probe.hosts) == 1 {
 		return probe.askHost(ctx, a, probe.hosts[0], func() {})
 	}
-	// The timeout of the whole attempt starts when the address of the first host is known.
+	// The timeout of the whole attempt starts when an address of any host is known.
 	listCtx, cancel := context.WithCancelCause(ctx)
 	var (
 		start sync.Once
@@ -96,8 +96,9 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 }
 
 // joinHostErrs returns the error of an attempt in which no host is ready. It wraps the error
-// of one host, for Hint and for the delay before the next attempt. That is the first error
-// that may have cost its server work, because the next attempt will cost as much.
+// of one host, which decides the hint (see Hint) and the delay before the next attempt (see
+// classify). It prefers an error that is not cheap (see isCheap), because the next attempt
+// may then cause work for that server again.
 func (probe *serverProbe) joinHostErrs(errs []error) error {
 	shown := errs[0]
 	same := true
@@ -145,8 +146,8 @@ func (probe *serverProbe) askHost(ctx context.Context, a Attempt, h serverHost, 
 	return errOrCause(ctx, err)
 }
 
-// connect connects to the server, with TLS if the kind is one over TLS. It closes the
-// previous connection, if there is one.
+// connect connects to the server, with TLS if s.tls is not nil. It closes the previous
+// connection, if there is one.
 func (s *session) connect() error {
 	if s.tcp != nil {
 		s.close()
@@ -174,7 +175,7 @@ func (s *session) connect() error {
 }
 
 // startTLS performs the TLS handshake. From then on the session uses TLS. Data that the
-// server has sent before the handshake is an error, because it is not protected by TLS.
+// server has sent before the handshake causes an error, because it is not protected by TLS.
 func (s *session) startTLS(settings *tlsSettings, protocols ...string) error {
 	if s.r.Buffered() > 0 {
 		return errNotTLS
@@ -188,10 +189,10 @@ func (s *session) startTLS(settings *tlsSettings, protocols ...string) error {
 }
 
 // close closes the connection. With TLS it sends close_notify first, because some servers
-// log a connection without it as an error.
+// log an error if a connection ends without it.
 func (s *session) close() {
 	if secure, ok := s.conn.(*tls.Conn); ok && !hasEnded(s.ctx) {
-		_ = secure.CloseWrite() // unlike Close, it keeps the deadline of the attempt
+		_ = secure.CloseWrite() // sends close_notify; crypto/tls limits the write to five seconds
 	}
 	s.tcp.Close()
 }
@@ -225,7 +226,7 @@ func (s *session) readLine() (string, error) {
 }
 
 // sanitizeReadErr returns only the reason of a failed read. With TLS 1.3 a server rejects a
-// client certificate after the handshake, so the first read returns its alert.
+// client certificate after the handshake, so the first read returns the server's alert.
 func sanitizeReadErr(err error) error {
 	if alert := alertError(err); alert != nil {
 		return alert

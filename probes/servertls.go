@@ -17,10 +17,10 @@ const (
 	tlsVerified                  // TLS; the certificate and its name are verified
 )
 
-// modeOf returns the mode that the first known parameter of the URL gives. The values are
-// those of libpq (disable to verify-full; no-verify is node-postgres's), of MySQL (disabled
-// to verify-identity) and of MariaDB's connectors (trust). skip-verify is a value of tls= of
-// Go's MySQL driver.
+// modeOf goes through names in order, and returns the mode of the first one whose value in
+// the URL is known. The values come from libpq (disable to verify-full), node-postgres
+// (no-verify), MySQL (disabled to verify-identity), MariaDB's connectors (trust) and Go's
+// MySQL driver (skip-verify). Booleans are known too.
 func modeOf(params map[string]string, names ...string) tlsMode {
 	for _, name := range names {
 		switch strings.ReplaceAll(strings.ToLower(params[name]), "_", "-") {
@@ -48,11 +48,12 @@ func lowerNames(query url.Values) map[string]string {
 }
 
 // serverTLS returns the TLS settings for a server, or nil if the connection does not use
-// TLS. mode is what the URL says. If the URL says nothing, one of the options for TLS
-// means that TLS is used.
+// TLS. mode is what the URL says about TLS. If mode is tlsUnset, TLS is used if the target
+// has one of the options for TLS.
 //
-// If an option is not given, the parameter that a driver defines for the same file is used:
-// of libpq, of MySQL's clients, of MongoDB's drivers, of redis-py and of RabbitMQ's clients.
+// If ca=, cert= or key= is not given, a parameter of the URL for the same file is used
+// instead. The parameters are those of libpq, MySQL's clients, MongoDB's drivers, redis-py
+// and RabbitMQ's clients.
 func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSettings {
 	s := p.tlsSettings()
 	var given string
@@ -87,10 +88,12 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		}
 	}
 	if (s.cert == nil) != (s.key == nil) {
-		s.cert, s.key = nil, nil // tlsSettings has reported options; a driver may take the other file from elsewhere
+		// tlsSettings has reported the error if cert= or key= was given alone. A URL may name
+		// only one of the files, because drivers have a default for the other.
+		s.cert, s.key = nil, nil
 	}
 	if _, written := p.values["insecure"]; !written {
-		// For libpq, sslmode=require with an authority means verify-ca.
+		// For libpq, sslmode=require together with sslrootcert= means verify-ca.
 		s.insecure = mode == tlsUnverified && s.ca == nil || acceptsAnyCert(params)
 	}
 	s.anyName = s.serverName == "" && (mode <= tlsAnyName || params["tlsallowinvalidhostnames"] == "true" || params["ssl_check_hostname"] == "false")

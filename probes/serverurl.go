@@ -45,9 +45,10 @@ func findScheme(scheme string) (kind, bool) {
 	return findKind(base)
 }
 
-// A serverHost is one of the hosts in the URL of a server, or a unix socket.
+// A serverHost is one of the hosts in the URL or the SRV record of a server, or a unix
+// socket.
 type serverHost struct {
-	label  string // the host in errors; "": it is not shown
+	label  string // the host as errors show it; "": errors do not show it
 	host   string
 	port   uint16
 	socket string // the path of the socket; "" for a host
@@ -56,7 +57,8 @@ type serverHost struct {
 // isHidden reports whether the host is not shown in names and errors.
 func (h serverHost) isHidden() bool { return h.label == "" }
 
-// A serverURL is the app's connection URL in its parts. The password is dropped.
+// A serverURL holds the parts of the app's connection URL, without the password before the
+// @.
 type serverURL struct {
 	user  string // with its %-escapes
 	hosts string // the part between the user and the path: HOST[:PORT], separated by commas
@@ -64,17 +66,18 @@ type serverURL struct {
 	query url.Values
 }
 
-// parseServerURL splits the app's connection URL. It accepts what drivers accept and RFC
-// 3986 does not, if there is one way to read it.
+// parseServerURL splits the app's connection URL. It also accepts a URL that violates RFC
+// 3986 if drivers accept it and it can be read in only one way.
 func (p *targetParser) parseServerURL() (u serverURL) {
 	authority, rest := p.splitAuthority()
 	jdbc := strings.HasPrefix(p.written, "jdbc:")
 	switch before, query, _ := strings.Cut(rest, "?"); {
 	case !strings.Contains(rest, "@"):
 	case jdbc && strings.Contains(query, "@") && !strings.Contains(before, "@"):
-		// JDBC drivers end the authority at the first / or ?, and the query may hold a password.
+		// JDBC drivers end the authority at the first / or ?, so this @ is part of the
+		// query, for example of password=.
 	case isUserWithPassword(authority, rest):
-		// libpq and SQLAlchemy accept ? and # in a password, and SQLAlchemy a /.
+		// libpq and SQLAlchemy accept ? and # in a password. SQLAlchemy also accepts /.
 		at := strings.IndexByte(p.rest, '@')
 		user, _, _ := strings.Cut(authority, ":")
 		authority, rest = splitAuthority(p.rest[at+1:])
@@ -98,9 +101,13 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 	return u
 }
 
-// isUserWithPassword reports whether authority is USER: and the beginning of a password, of
-// which rest has the remainder, up to the @. It returns false for any text that might also
-// be HOST:PORT with an @ in its path or query, because errors and logs show hosts.
+// isUserWithPassword reports whether splitAuthority has split the URL inside a password,
+// because the password contains a /, ? or #. authority is then USER: and the beginning of
+// the password, and rest begins with the remainder and an @.
+//
+// isUserWithPassword returns false if the text might also be HOST:PORT with an @ in its path
+// or query. The text after that @ might be secret, and the caller would take it for the
+// host, which errors and logs show.
 func isUserWithPassword(authority, rest string) bool {
 	user, begin, found := strings.Cut(authority, ":")
 	password, _, _ := strings.Cut(rest, "@")
@@ -109,8 +116,8 @@ func isUserWithPassword(authority, rest string) bool {
 		!strings.ContainsAny(authority, "@[") && strings.Count(rest, "@") == 1 && !strings.Contains(query, "=")
 }
 
-// joinURLs turns nats://A,nats://B into nats://A,B: clients of some servers take a list of
-// URLs. It drops the users of all URLs but the first.
+// joinURLs turns nats://A,nats://B into nats://A,B, because clients of some servers take a
+// list of URLs. It drops the users of all URLs but the first.
 func (p *targetParser) joinURLs() {
 	first, more, found := strings.Cut(p.rest, ","+p.written+"://")
 	if !found {
@@ -139,7 +146,7 @@ func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serv
 	return hosts
 }
 
-// newSocket returns the host for a unix socket that a URL names.
+// newSocket returns the serverHost for a unix socket whose path is in the URL.
 func (p *targetParser) newSocket(path string) serverHost {
 	if len(path) > maxSocketPath || strings.ContainsRune(path, 0) {
 		p.addError("%s:// with the path of a socket that is longer than %d bytes or contains a NUL byte", p.scheme, maxSocketPath)
@@ -150,7 +157,8 @@ func (p *targetParser) newSocket(path string) serverHost {
 
 // parseMySQLHosts returns the hosts of a URL, or the socket that its query names.
 func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []serverHost {
-	// SQLAlchemy and PHP; Rails and Node; MariaDB's JDBC driver.
+	// The names come from SQLAlchemy and PHP, from Rails and Node, and from MariaDB's JDBC
+	// driver.
 	for _, name := range []string{"unix_socket", "socket", "localSocket"} {
 		switch path := u.query.Get(name); {
 		case strings.HasPrefix(path, "/"):
@@ -203,8 +211,8 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 	return hosts
 }
 
-// parsePostgresHost parses HOST[:PORT], or the directory of a socket, which in the host of a
-// URL has its / written as %2F.
+// parsePostgresHost parses HOST[:PORT] or the directory of a socket. If the directory is in
+// place of the host of a URL, and not in the query, its / are written as %2F.
 func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery bool) serverHost {
 	dir := text
 	if !fromQuery && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
@@ -217,7 +225,7 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 	switch _, err := netip.ParseAddr(text); {
 	case strings.HasPrefix(dir, "/"):
 		return p.newSocket(dir + "/.s.PGSQL." + strconv.Itoa(int(port)))
-	case fromQuery && err == nil: // an IPv6 address has no brackets here
+	case fromQuery && err == nil: // in the query an IPv6 address has no brackets
 		return serverHost{host: text, port: port}
 	}
 	h := serverHost{label: text}

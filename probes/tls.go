@@ -125,9 +125,9 @@ var systemRootPool atomic.Pointer[x509.CertPool]
 
 var errNoRoots = hintedError{errors.New("no CA certificates are installed on this system"), hintNoCA}
 
-// systemRoots returns the system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
-// It reads them by files.run, because crypto/tls would read them during the handshake,
-// where no context can end the read.
+// systemRoots returns the system's CA certificates, or those of SSL_CERT_FILE and
+// SSL_CERT_DIR. It reads them through files.run. Otherwise crypto/tls would read them during
+// the handshake, where no context can interrupt the read.
 func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
@@ -157,7 +157,7 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	return systemRootPool.Load(), nil
 }
 
-// handshake performs the TLS handshake on conn. It offers the protocols by ALPN.
+// handshake performs the TLS handshake on conn. It offers protocols by ALPN.
 func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host string, protocols ...string) (*tls.Conn, error) {
 	config, err := s.config(ctx, host)
 	if err != nil {
@@ -174,8 +174,8 @@ func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host string,
 	return secure, nil
 }
 
-// handshakeBeforeVerification performs the handshake with any certificate. verify returns
-// the error of the certificate, if it has one.
+// handshakeBeforeVerification performs the handshake and accepts any certificate. The
+// returned function verify checks the certificate as s requires.
 func (s *tlsSettings) handshakeBeforeVerification(ctx context.Context, conn net.Conn, host string) (secure *tls.Conn, verify func() error, err error) {
 	config, err := s.config(ctx, host)
 	if err != nil {
@@ -197,9 +197,9 @@ func (s *tlsSettings) handshakeBeforeVerification(ctx context.Context, conn net.
 	}, nil
 }
 
-// verifyAfterHandshake makes config accept any certificate, and returns a function that
-// verifies the certificates of a server as config would have done. With anyName it does not
-// compare the name.
+// verifyAfterHandshake makes config accept any certificate. It returns a function that
+// verifies the certificates of a server as config would have done, but without the name if
+// anyName is true.
 func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionState) error {
 	config.InsecureSkipVerify = true
 	name := config.ServerName
@@ -208,7 +208,7 @@ func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionS
 	}
 	return func(state tls.ConnectionState) error {
 		options := x509.VerifyOptions{Roots: config.RootCAs, DNSName: name, Intermediates: x509.NewCertPool()}
-		for _, c := range state.PeerCertificates[1:] { // a server always sends a certificate
+		for _, c := range state.PeerCertificates[1:] { // there is at least one, because otherwise the handshake fails
 			options.Intermediates.AddCert(c)
 		}
 		if _, err := state.PeerCertificates[0].Verify(options); err != nil {

@@ -24,8 +24,8 @@ func (u *unixProbe) Ask(ctx context.Context, a Attempt) error {
 	return u.sendExpect.run(ctx, conn)
 }
 
-// maxSocketPath is the maximum length of the path of a socket, because sun_path has 108
-// bytes, one of them for the NUL.
+// maxSocketPath is the maximum length of the path of a socket: sun_path has 108 bytes
+// (unix(7)), one of them for the NUL.
 const maxSocketPath = 107
 
 // connectUnix connects to a unix socket. Reads and writes on the connection fail once ctx has
