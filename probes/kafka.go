@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// The API keys of the requests, with their versions. The versions are the newest without
-// the compact encoding of Kafka 2.4 that a broker may have: every broker since 0.10, also of
-// Kafka 4, which dropped many old versions (KIP-896), has a version of Metadata from 1 to 8.
+// The API keys of the requests, and the versions of Metadata that askKafka can use. Version
+// 8 is the last one before the compact encoding of Kafka 2.4. Every broker since 0.10
+// supports a version from 1 to 8. That includes Kafka 4, which dropped many old versions
+// (KIP-896).
 const (
 	kafkaMetadata    = 3
 	kafkaSASL        = 17 // SaslHandshake
@@ -18,16 +19,19 @@ const (
 
 // askKafka sends ApiVersions, SaslHandshake and Metadata.
 //
-// A broker answers ApiVersions as soon as it handles requests. Metadata shows more: a broker
-// that is not registered with the controller yet, or that knows no controller, reports no
-// broker or -1 as the controller. (In KRaft mode a broker reports some broker as the controller,
-// so -1 means that no broker is known.)
+// A broker answers ApiVersions as soon as it handles requests. The answer to Metadata shows
+// more. It lists no broker while none is registered with the controller, and it has -1 as
+// the controller while none is known. (In KRaft mode the answer names any known broker as
+// the controller, so -1 means that no broker is known.)
 //
 // A listener with SASL answers only ApiVersions and SaslHandshake before the login. It
 // closes the connection after any other request, and logs that. A listener without SASL
-// answers SaslHandshake with error 34. So if a broker accepts the mechanism PLAIN, it wants
-// a login, and is ready. If it rejects PLAIN, it either wants a login with another mechanism,
-// and closes the connection, or (Redpanda) does not want a login, and answers Metadata.
+// answers SaslHandshake with error 34.
+//
+// askKafka sends SaslHandshake with the mechanism PLAIN. If the broker accepts PLAIN, it
+// wants a login, and is ready. If the broker rejects PLAIN, there are two cases. Either it
+// wants a login with another mechanism, and closes the connection. Or it wants no login
+// (Redpanda), and answers Metadata.
 func askKafka(s *session) error {
 	answer, err := s.askKafkaAPI(kafkaAPIVersions, 0, nil)
 	if err != nil {
@@ -46,7 +50,7 @@ func askKafka(s *session) error {
 	}
 	rejected := false
 	api, found := apis[kafkaSASL]
-	if version := min(api.max, 1); found && api.min <= version { // versions 0 and 1 are the same here
+	if version := min(api.max, 1); found && api.min <= version { // SaslHandshake has the same format in both versions
 		answer, err := s.askKafkaAPI(kafkaSASL, version, []byte("\x00\x05PLAIN"))
 		if err != nil {
 			return err
@@ -92,7 +96,7 @@ func metadataRequest(version int16) []byte {
 		body = append(body, 0) // do not create topics
 	}
 	if version >= 8 {
-		body = append(body, 0, 0) // without the operations that this client may do
+		body = append(body, 0, 0) // do not list the operations that this client may do
 	}
 	return body
 }
@@ -119,8 +123,8 @@ func (s *session) askKafkaAPI(key, version int16, body []byte) (*kafkaAnswer, er
 	return &kafkaAnswer{data, true}, err
 }
 
-// A kafkaAnswer is read field by field. ok is false after a field that the data does not have;
-// the value of such a field is 0.
+// A kafkaAnswer is read field by field. If a field lies beyond the end of data, its value is
+// 0, and ok becomes false.
 type kafkaAnswer struct {
 	data []byte
 	ok   bool

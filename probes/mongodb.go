@@ -27,7 +27,7 @@ type srvProbe struct {
 	record string // the name of the record
 }
 
-// Ask looks up the record, and probes its hosts.
+// Ask looks up the record and probes its hosts.
 func (probe *srvProbe) Ask(ctx context.Context, a Attempt) error {
 	hosts, err := a.resolver().lookupSRV(ctx, probe.record)
 	if err != nil {
@@ -44,9 +44,10 @@ func (probe *srvProbe) Ask(ctx context.Context, a Attempt) error {
 	return server.Ask(ctx, a)
 }
 
-// buildMongoSRV builds a probe of the hosts in the SRV record _mongodb._tcp.NAME, with TLS
-// unless the URL has tls=false. The parameter srvServiceName replaces mongodb in the name of
-// the record. (The rules are those of "Initial DNS Seedlist Discovery" of MongoDB's drivers.)
+// buildMongoSRV builds a probe of the hosts in the SRV record _mongodb._tcp.NAME. The probe
+// uses TLS unless the URL has tls=false or ssl=false. The parameter srvServiceName replaces
+// mongodb in the name of the record. (The rules are those of "Initial DNS Seedlist
+// Discovery" of MongoDB's drivers.)
 func buildMongoSRV(p *targetParser) Probe {
 	s, ok := buildServer(27017, askMongoDB)(p).(*serverProbe)
 	if !ok || len(s.hosts) == 0 {
@@ -65,7 +66,8 @@ func buildMongoSRV(p *targetParser) Probe {
 	return &srvProbe{*s, "_" + service + "._tcp." + host}
 }
 
-// mongoTLS returns the TLS settings of a URL. mode is the mode without tls= and ssl=.
+// mongoTLS returns the TLS settings of a URL. mode applies if the URL has neither tls= nor
+// ssl=.
 func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
 	for _, name := range []string{"tls", "ssl"} {
 		switch params[name] {
@@ -87,8 +89,8 @@ const (
 // askMongoDB sends the command hello in an OP_MSG, which needs no login. Servers before 4.4.2
 // do not know hello, and get isMaster. (OP_MSG exists since MongoDB 3.6.)
 //
-// A server that stands alone, a primary, a secondary and a mongos are ready. A member of a
-// replica set that is starting, recovering or in rollback is none of these. It accepts
+// A standalone server, a primary, a secondary and a mongos are ready. Other members of a
+// replica set are not: while a member is starting, recovering or in rollback, it accepts
 // connections but no reads. An arbiter holds no data. A member without a valid configuration
 // (before rs.initiate, or after it was removed) reports isreplicaset.
 func askMongoDB(s *session) error {
@@ -142,8 +144,8 @@ func (s *session) runMongoCommand(command string) (mongoReply, error) {
 // is ready.
 type mongoReply struct {
 	ok           bool
-	code         int64 // of an error
-	primary      bool  // also of a server that stands alone
+	code         int64 // the code of an error
+	primary      bool  // also true for a standalone server
 	secondary    bool
 	arbiter      bool
 	mongos       bool
@@ -246,8 +248,8 @@ func bsonSize(kind byte, data []byte) int {
 	return -1
 }
 
-// bsonNumber returns a number or a boolean as an integer, or 0 for any other type. The value
-// has as many bytes as bsonSize returns.
+// bsonNumber returns a number or a boolean as an integer, or 0 for any other type. value
+// must have the length that bsonSize returns.
 func bsonNumber(kind byte, value []byte) int64 {
 	switch kind {
 	case 0x08:

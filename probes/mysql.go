@@ -113,7 +113,7 @@ const (
 type mysqlLogin struct {
 	greeting []byte // the fields of the server's greeting after its version
 	flags    uint32 // the capability flags of the client
-	number   byte   // the number of the login's packet
+	number   byte   // the sequence number of the login's packet; 0: no login is possible
 }
 
 // head returns the first 32 bytes of a login. With mysqlTLS they are also the packet that
@@ -135,8 +135,8 @@ func (l *mysqlLogin) head() string {
 // login the warning contains the user usher-probe, which shows its origin. The user of the
 // URL is not used, because failed logins may lock the account.
 //
-// An invalid certificate is reported only after the login, because a handshake that the
-// client ends is counted too.
+// An invalid certificate is reported only after the login, because the server also counts a
+// connection that the client closes at the TLS handshake.
 func (s *session) failMySQLLogin(l mysqlLogin) {
 	plugin := "mysql_native_password"
 	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),

@@ -37,8 +37,8 @@ func buildPostgres(p *targetParser) Probe {
 	return s
 }
 
-// unescapeIfValid replaces the %-escapes of text. If text has a % that is no escape, it
-// returns text, as SQLAlchemy does.
+// unescapeIfValid replaces the %-escapes of text. If text has a % that begins no valid
+// escape, it returns text unchanged, as SQLAlchemy does.
 func unescapeIfValid(text string) string {
 	if unescaped, err := url.PathUnescape(text); err == nil {
 		return unescaped
@@ -133,9 +133,9 @@ func checkPostgresError(message []byte) error {
 	return hintedError{probeError{"not accepting connections yet", nil}, hintStarting}
 }
 
-// isPoolerWithoutServer reports whether an error with the code 08P01 is one with which
-// PgBouncer says that it cannot connect to the server. PgBouncer has this code for most of
-// its errors, and its texts are not translated.
+// isPoolerWithoutServer reports whether the text of an error with the code 08P01 comes from
+// a PgBouncer that cannot connect to its server. The text is compared, because PgBouncer
+// sends this code with most of its errors. It does not translate the texts.
 func isPoolerWithoutServer(text string) bool {
 	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server"}, func(part string) bool {
 		return strings.Contains(text, part)
