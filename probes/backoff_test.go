@@ -44,14 +44,14 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// Attempts that take long must not stay in step with those of other waiters, so the delay after
-// such an attempt varies by up to half of its duration.
+// The slow attempts of many waiters must not stay in step, so the delay after such an
+// attempt varies by up to half of the duration of the attempt.
 func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 	tests := []struct {
 		since, took, interval time.Duration
 		shortest, longest     time.Duration
 	}{
-		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // a quarter of 208 ms is more
+		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // a quarter of the delay of 208 ms is more than half of 80 ms
 		{3 * time.Second, 200 * time.Millisecond, time.Second, 65 * time.Millisecond, 265 * time.Millisecond},
 		{0, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
 		{time.Hour, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
@@ -138,8 +138,8 @@ func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
 	assert.Less(t, delays.next(err503, 0, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Wait and RunHook tell backoff how long the attempt took: callers whose first attempts last
-// three seconds make their second attempts within a second, not all at once.
+// Wait and RunHook pass the duration of an attempt to backoff. If 50 first attempts end
+// together after three seconds, the second attempts are therefore spread over a second.
 func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	for name, call := range map[string]func(context.Context, Target) error{
 		"Wait":    func(ctx context.Context, target Target) error { return Wait(ctx, []Target{target}, Attempt{}, nil) },
@@ -174,7 +174,7 @@ func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	}
 }
 
-// A timeout= may be longer than ten intervals.
+// An attempt may last longer than ten intervals, because timeout= may be longer than that.
 func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	const took = time.Minute
 	delays := backoff{interval: time.Second}

@@ -151,7 +151,7 @@ func herdPage(t *testing.T) string {
 
 func longOutage(f failure) *herd { return simulated()[outage{f, 0, 10 * time.Minute}.String()] }
 
-// rate returns the mean number of attempts per second in the windows from ≤ i < to.
+// rate returns the mean number of attempts per second in the windows from, from+1, …, to-1.
 func (h *herd) rate(from, to int) int {
 	sum := 0
 	for _, n := range h.attempts[min(from, len(h.attempts)):min(to, len(h.attempts))] {
@@ -171,7 +171,8 @@ func thousands(n int) string {
 	return text
 }
 
-// perWaiter formats the mean number of attempts of each waiter.
+// perWaiter formats the mean number of attempts per waiter, if all waiters together made
+// attempts.
 func perWaiter(attempts int) string { return fmt.Sprintf("%.1f", float64(attempts)/herdSize) }
 
 func milliseconds(d time.Duration) string {
@@ -189,7 +190,7 @@ const (
 )
 
 type curve struct {
-	class string // the style
+	class string // the class in the style sheet of the picture
 	name  string
 	h     *herd
 }
@@ -213,7 +214,8 @@ text { fill: #e6edf3 } line { stroke: #3d444d }
 	return b.String()
 }
 
-// panel draws curves from 0 to the given number of seconds.
+// panel draws the first seconds of each curve, with a title and axes. top is the y
+// coordinate of its upper edge.
 func panel(b *strings.Builder, top int, title string, seconds int, curves []curve) {
 	y := func(rate float64) float64 {
 		share := math.Log(max(rate, lowestRate)/lowestRate) / math.Log(highestRate/lowestRate)

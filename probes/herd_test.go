@@ -21,9 +21,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file check what many waiters do to one dependency. "make test" runs them
-// without the race detector: with it the simulation takes minutes, and with hundreds of
-// goroutines in one bubble of synctest the detector crashes (a CHECK in tsan_rtl.cpp, go1.26).
+// A herd is many waiters, calls of Wait, that probe the same dependency. The tests in this
+// file check that their attempts are spread over time. "make test" runs them without the
+// race detector: with it the simulation takes minutes, and with hundreds of goroutines in
+// one bubble of synctest the detector crashes (a CHECK in tsan_rtl.cpp, go1.26).
 
 // window is the length of the intervals for which attempts are counted.
 const window = 100 * time.Millisecond
@@ -36,8 +37,8 @@ var err503 = errors.New("status 503")
 // A failure is a way in which attempts fail until the dependency becomes ready.
 type failure struct {
 	name string
-	// attempt returns the result of an attempt that starts at a time before up, the time at
-	// which the dependency becomes ready, and how long the attempt takes.
+	// attempt simulates an attempt that starts at the time at. The dependency becomes ready
+	// later, at the time up. attempt returns how long the attempt takes, and its error.
 	attempt func(at, up time.Duration) (took time.Duration, err error)
 	longest time.Duration // the longest duration of an attempt
 }
@@ -56,7 +57,8 @@ var (
 	slow503 = failure{"503 after 200 ms", func(_, _ time.Duration) (time.Duration, error) {
 		return 200 * time.Millisecond, err503
 	}, 200 * time.Millisecond}
-	// A server that starts: for the last fifth of the outage the port is open.
+	// The port is closed at first. In the last fifth of the outage it is open, and the
+	// server responds with 503.
 	refusesThen503 = failure{"refused, then 503", func(at, up time.Duration) (time.Duration, error) {
 		if at < up*4/5 {
 			return 0, errRefused
@@ -65,14 +67,14 @@ var (
 	}, 0}
 )
 
-// A herd is a group of waiters for the same dependency.
+// herd holds the result of a simulated or real outage for many waiters.
 type herd struct {
 	up      time.Duration // when the dependency becomes ready
-	spread  time.Duration // when the last waiter starts
+	spread  time.Duration // the waiters start between 0 and spread
 	longest time.Duration // the longest duration of an attempt
 
 	attempts []int           // the number of attempts in each window
-	late     []time.Duration // for each waiter that starts before up: from up to its success
+	late     []time.Duration // for each waiter that starts before up: how long after up it succeeds
 }
 
 func (h *herd) attempt(at time.Duration) {
@@ -83,8 +85,8 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// simulate simulates herdSize waiters, one after the other, because they do not influence each
-// other. The same seed gives the same result.
+// simulate simulates herdSize waiters one after the other, because they do not influence
+// each other. The seed is fixed, so every run gives the same result.
 func simulate(f failure, spread, up time.Duration) *herd {
 	h := &herd{up: up, spread: spread, longest: f.longest}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -108,9 +110,10 @@ func simulate(f failure, spread, up time.Duration) *herd {
 	return h
 }
 
-// burst returns the attempts in a window, divided by the mean of the windows around it. These
-// are the windows of one second, plus the duration of an attempt. Windows after up do not
-// count for the mean, because after up the waiters end.
+// burst returns the number of attempts in window i, divided by the mean of the windows
+// around it. The mean covers one second plus the longest duration of an attempt, because
+// that is the longest time between two attempts of a waiter. It does not include windows
+// after up, because waiters end then.
 func (h *herd) burst(i int) float64 {
 	around, end := int((time.Second+h.longest)/window), min(int(h.up/window), len(h.attempts))
 	from := max(0, min(i-around/2, end-around))
@@ -122,8 +125,8 @@ func (h *herd) burst(i int) float64 {
 	return float64(h.attempts[i]) * float64(to-from) / float64(sum)
 }
 
-// settled returns the time after which no window has more than twice the mean number of
-// attempts, and the largest burst after that time.
+// settled returns the time after which burst is at most 2 for every window, and the largest
+// burst after that time.
 func (h *herd) settled() (at time.Duration, burst float64) {
 	for i := len(h.attempts) - 1; i >= 0; i-- {
 		b := h.burst(i)
@@ -135,8 +138,8 @@ func (h *herd) settled() (at time.Duration, burst float64) {
 	return 0, burst
 }
 
-// assertNoBursts asserts that every waiter has ended at most one second after up, and that
-// there is no burst later than start after the start of the last waiter.
+// assertNoBursts asserts that every waiter succeeds at most one second after up. It also
+// asserts that no burst is above 2 later than start after the last waiter has started.
 func (h *herd) assertNoBursts(t *testing.T, start time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.late), time.Second)
@@ -144,7 +147,7 @@ func (h *herd) assertNoBursts(t *testing.T, start time.Duration) {
 	assert.LessOrEqual(t, at, h.spread+start)
 }
 
-// An outage is one simulated run.
+// An outage describes one run of the simulation.
 type outage struct {
 	failure
 	spread, up time.Duration
@@ -169,7 +172,8 @@ func outages() (list []outage) {
 	return list
 }
 
-// simulated returns the results of all outages. Two tests need them.
+// simulated returns the results of all outages. They are computed once, because two tests
+// need them.
 var simulated = sync.OnceValue(func() map[string]*herd {
 	results := map[string]*herd{}
 	for _, o := range outages() {
@@ -178,8 +182,8 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 	return results
 })
 
-// startTime is how long the bursts last that follow from the common start of all waiters.
-// With a timeout of 3 s it takes seven attempts until the delays have spread the attempts.
+// startTime returns how long bursts may last if all waiters start together. With a timeout
+// of 3 s it takes seven attempts until the delays have spread the attempts.
 func (o outage) startTime() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second
@@ -195,7 +199,7 @@ func TestHerdOfTenThousandMakesNoBursts(t *testing.T) {
 	}
 }
 
-// The test checks the same with 500 concurrent calls of Wait, in fake time.
+// 500 concurrent calls of Wait make no bursts either. They run in fake time.
 func TestHerdOfFiveHundredCallsOfWaitMakesNoBursts(t *testing.T) {
 	const waiters, up = 500, 6 * time.Second
 	for _, failure := range []error{errRefused, err503} {
@@ -221,8 +225,8 @@ func TestHerdOfFiveHundredCallsOfWaitMakesNoBursts(t *testing.T) {
 						})
 					}
 					all.Wait()
-					// 500 waiters make about 8 attempts in a window of a long outage, so chance
-					// alone may double a window that is not in the first second.
+					// With few waiters, chance alone makes the windows vary more than in the
+					// simulation, so bursts are allowed for a second.
 					h.assertNoBursts(t, time.Second)
 				})
 			})
@@ -247,7 +251,7 @@ func TestHerdOfFiveHundredOnARealPort(t *testing.T) {
 	const waiters, outage = 500, time.Second
 	for _, test := range []struct {
 		scheme string
-		most   int // attempts of each waiter in the outage; the mean of the simulation is 26 and 12
+		most   int // limit for the mean number of attempts per waiter; in the simulation it is 26 and 12
 	}{{"tcp://", 30}, {"http://", 15}} {
 		t.Run(test.scheme, func(t *testing.T) {
 			var ready atomic.Bool
@@ -303,9 +307,10 @@ func TestHerdOfFiveHundredOnARealPort(t *testing.T) {
 	}
 }
 
-// lookups simulates processes that start at the same instant and whose two targets are probed
-// by one name, with a resolver for each process. It returns the number of lookups in each
-// window. The lookups fail with lookupErr; if lookupErr is nil, the targets refuse connections.
+// lookups simulates processes that start at the same instant. Each process has its own
+// resolver and two targets with the same host name. lookups returns the number of lookups in
+// each window. The lookups fail with lookupErr. If lookupErr is nil, they succeed and the
+// targets refuse connections.
 func lookups(t *testing.T, processes int, outage time.Duration, lookupErr error) (counts []int) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -277,10 +277,10 @@ func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 	})
 }
 
-// BenchmarkWaitForTwoHundredTargets waits for 200 ports that accept connections. The kernel
-// accepts them: no process does, so the benchmark measures the client only. Each port can
-// hold somaxconn connections (proc_sys_net_core(5), 4096 by default), so -benchtime must be
-// below 4000x.
+// BenchmarkWaitForTwoHundredTargets waits for 200 listening ports. The kernel completes the
+// connections, and nothing calls accept, so the benchmark measures only the client. Each
+// port can hold somaxconn connections (proc_sys_net_core(5), 4096 by default), so -benchtime
+// must be below 4000x.
 func BenchmarkWaitForTwoHundredTargets(b *testing.B) {
 	var targets []Target
 	for range 200 {
