@@ -51,7 +51,7 @@ func TestEnvironmentVariableWithoutATargetIsRejectedWithoutItsValue(t *testing.T
 		{"env:URL", " \n", "env:URL: the variable is empty"},
 		{"env:", "", "env: is not followed by the name of a variable: write for example env:DATABASE_URL"},
 		{"env:$URL", "", "env: is not followed by the name"},
-		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // a shell has replaced $DATABASE_URL
+		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // a shell has replaced $DATABASE_URL by its value
 		{"env:'a CANARY'", "", "env: is not followed by the name"},
 		{"env:URL CANARY", "tcp://a:1", "more words after the URL"},
 		{"env:URL timeout=2s", "tcp://a:1", "timeout= is after the target"},
@@ -93,7 +93,7 @@ func TestEnvironmentVariableWithoutATargetIsRejectedWithoutItsValue(t *testing.T
 	}
 }
 
-// The errors of attempts show hosts, unless these are in an environment variable.
+// An error of an attempt shows no host if the URL is in an environment variable.
 func TestErrorsOfATargetInTheEnvironmentShowNoHost(t *testing.T) {
 	a := newIssuer(t)
 	a.sign("named", &x509.Certificate{DNSNames: []string{"db.example"}})

@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// assertAsk probes a target once. An empty error means that it is ready.
+// assertAsk probes a target once. If want is empty, the target must be ready. Otherwise want
+// is the expected error.
 func assertAsk(t *testing.T, want string, text string, a Attempt) {
 	t.Helper()
 	err := parse(t, text, ForWait).Probe.Ask(t.Context(), a)
@@ -85,7 +86,7 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 		"http://" + closes:                       "still accepts connections",
 		"timeout=200ms http://" + drops:          "timed out after 200ms",
 		"unix://" + dir + "/open":                "still accepts connections",
-		"unix://" + dir + "/left":                "", // a server has left its socket
+		"unix://" + dir + "/left":                "", // a server has exited without removing its socket
 		"unix://" + dir + "/none":                "",
 		"unix://" + dir + "/none/x":              "",
 		"unix://" + dir + "/loop":                "too many levels of symbolic links",
@@ -124,7 +125,7 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 	assertAsk(t, "", "gone=false file://"+dir, Attempt{})
 }
 
-// A file or socket that this user may not see is not gone.
+// If the user may not search a directory, a file or socket in it does not count as gone.
 func TestGoneIsNotReadyWithoutPermission(t *testing.T) {
 	if os.Getuid() == 0 && !runsInChildAsNobody(t) {
 		return
@@ -137,7 +138,7 @@ func TestGoneIsNotReadyWithoutPermission(t *testing.T) {
 	}
 }
 
-// runsInChildAsNobody works like runsInChild, with a user who is not root.
+// runsInChildAsNobody works like runsInChild, but the child runs as the user nobody (65534).
 func runsInChildAsNobody(t *testing.T) bool {
 	t.Helper()
 	if !runsInChild(t, 0) {
@@ -149,7 +150,7 @@ func runsInChildAsNobody(t *testing.T) bool {
 	return true
 }
 
-func TestGoneIsRefusedWhereItHasNoMeaning(t *testing.T) {
+func TestGoneIsRejectedWhereItHasNoMeaning(t *testing.T) {
 	for text, want := range map[string]string{
 		"gone=true status=404 http://a/":                     "gone=true and status= cannot be combined",
 		"gone=true match=x http://a/":                        "gone=true and match= cannot be combined",
@@ -183,8 +184,8 @@ func TestGoneIsRefusedWhereItHasNoMeaning(t *testing.T) {
 	assert.Equal(t, "env:URL (gone)", target.Name)
 }
 
-// A name is gone only if all queries of its lookup have been answered. The lookup of half
-// sends queries for half.a.test, half.b.test and half, and one of them fails.
+// A name is gone only if all queries of its lookup have been answered. The lookup of the
+// name "half" sends queries for half.a.test, half.b.test and half. The first of these fails.
 func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:1 attempts:1\n") {
 		return
@@ -201,7 +202,7 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 			return map[bool]byte{true: nxDomain, false: servFail}[query > 1], nil, true
 		case "unreachable.test":
 			return noError, []string{"198.51.100.1"}, true
-		case "breaks.test": // the server moves, and then the name server fails
+		case "breaks.test": // the first lookup succeeds, and then the name server fails
 			if query > 1 {
 				return servFail, nil, true
 			}
@@ -224,19 +225,21 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	assert.EqualError(t, ask(t, "dns://half", ForWait), "name does not resolve", "without gone=true, the answer for the last name counts")
 	assertAsk(t, "network is unreachable", "gone=true tcp://unreachable.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	assertAsk(t, "", "gone=true tcp://here:1", Attempt{Resolver: resolver, Timeout: longTimeout})
-	// After the name server has failed, an earlier address that refuses proves nothing.
+	// If the name server fails, it is unknown whether the name still has the address of the
+	// first lookup. So it proves nothing that this address refuses connections.
 	assertAsk(t, "", "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	resolver.mu.Lock()
 	resolver.names[strictPrefix+"breaks.test"].nextAt = time.Time{} // so that a new lookup may start, as after lookupInterval
 	resolver.mu.Unlock()
 	assertAsk(t, failed, "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 
-	// In a container without IPv6, ::1 does not exist, and localhost is gone if 127.0.0.1 refuses.
+	// In a container without IPv6, the address ::1 does not exist. A port of localhost is
+	// then gone if 127.0.0.1 refuses connections.
 	writeFile(t, "/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"))
 	assertAsk(t, "", "gone=true tcp://localhost:1", Attempt{Timeout: longTimeout})
 	assertAsk(t, "", "gone=true tcp://[::1]:1", Attempt{Timeout: longTimeout})
 
-	// A wait ends when the name server says that the name does not exist.
+	// Wait returns when the name server says that the name does not exist.
 	assert.NoError(t, Wait(t.Context(), []Target{parse(t, "gone=true within=30s dns://stops.test", ForWait)}, Attempt{Resolver: new(Resolver)}, nil))
 	assert.GreaterOrEqual(t, server.countLookups("stops.test"), 2)
 }

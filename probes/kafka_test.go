@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The brokers of these tests are written from the specification of Kafka's protocol and of
-// what brokers do before a login, because Debian has no Kafka.
+// Debian has no package of Kafka, so these tests use fake brokers. They follow the
+// specification of Kafka's protocol and the behaviour of real brokers before a login.
 
 func kafkaFrame(key int, body string) string {
 	head := binary.BigEndian.AppendUint32(nil, uint32(4+len(body)))
@@ -29,8 +29,8 @@ func kafkaInts(list ...int) (text string) {
 	return text
 }
 
-// kafkaAPIs returns the answer to ApiVersions. Each API is its key, and its oldest and
-// newest version.
+// kafkaAPIs returns the answer to ApiVersions. Each element of apis is the key of an API and
+// its oldest and newest version.
 func kafkaAPIs(code int, apis ...[3]int) string {
 	body := kafkaInts(code, 0, len(apis))
 	for _, api := range apis {
@@ -103,11 +103,11 @@ func init() {
 	}
 }
 
-// A fakeBroker answers requests, which it also records.
+// A fakeBroker answers requests and records them.
 type fakeBroker struct {
 	apis     string
 	sasl     string       // the answer to SaslHandshake
-	closes   bool         // closes the connection after SaslHandshake, or at Metadata without a login
+	closes   bool         // whether it closes the connection after the answer to SaslHandshake
 	metadata atomic.Value // func(version int) string
 
 	mu       sync.Mutex
@@ -206,7 +206,7 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 		{"it has another mechanism", kafkaInts(33, 0, 1, 13) + "SCRAM-SHA-512", true, 0, false, ""},
 		{"no login, and it rejects PLAIN, as Redpanda does", kafkaInts(33, 0, 1, 13) + "SCRAM-SHA-256", false, 1, true, ""},
 		{"no login, and it is starting", kafkaInts(33, 0, 0), false, 0, true, "no broker is registered yet"},
-		{"no login, as Kafka says it", kafkaInts(34, 0, 0), false, 0, true, "no broker is registered yet"},
+		{"no login, with the error that Kafka sends", kafkaInts(34, 0, 0), false, 0, true, "no broker is registered yet"},
 		{"no login, and it closes the connection", kafkaInts(34, 0, 0), true, 0, false, closedEarly},
 		{"another error", kafkaInts(8, 0, 0), true, 0, false, "answered SaslHandshake with error 8"},
 		{"no error code", "\x00", true, 0, false, "the server does not speak the Kafka protocol"},

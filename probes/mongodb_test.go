@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The servers of these tests are written from the specifications of OP_MSG, of BSON and of
-// the server discovery of MongoDB's drivers, because Debian has no MongoDB.
+// Debian has no package of MongoDB, so these tests use fake servers. They follow the
+// specifications of OP_MSG, of BSON and of the server discovery of MongoDB's drivers.
 
 func bsonInt32(name string, n int32) string {
 	return "\x10" + name + "\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(n)))
@@ -105,7 +105,7 @@ func init() {
 		{mongoHello(bsonDouble("ok", 0), bsonInt32("code", 211), bsonString("errmsg", "CANARY")), "answered hello with error 211"},
 		{mongoHello(bsonString("ok", "1")), "answered hello with error 0"},
 		{mongoHello(bsonInt32("code", 59), bsonDouble("ok", 0)) + mongoHello(bsonInt32("code", 59), bsonDouble("ok", 0)), "answered hello with error 59"},
-		{mongoHello(primary), wrong}, // without ok
+		{mongoHello(primary), wrong}, // the field ok is missing
 		{mongoHello(), wrong},
 		{mongoHello(primary, ok, "\x02x\x00\xff\xff\xff\xff"), wrong},
 		{mongoHello(primary, ok, "\x02x\x00\x00\x00\x00\x80"), wrong},
@@ -118,7 +118,7 @@ func init() {
 		{mongoMessage("\x00\x00\x00\x00\x00", bsonDocument(primary, ok)+"x"), wrong},
 		{mongoMessage("\x01\x00\x00\x00\x00", bsonDocument()), wrong},
 		{mongoMessage("\x00\x00\x00\x00\x00", "\x05\x00\x00\x00"), wrong},
-		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // as of a server that sends back the request
+		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // responseTo is 0, as if the server had sent back the request
 		{strings.Replace(mongoHello(primary, ok), "\xdd\x07", "\x01\x00", 1), wrong},
 		{"\xff\xff\xff\xff" + mongoHello(primary, ok)[4:], wrong},
 		{"\x10\x00\x00\x00" + mongoHello(primary, ok)[4:], wrong},
@@ -133,7 +133,7 @@ func init() {
 const mongoOverHTTP = "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n" +
 	"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 
-// A target with match= or status= says itself what it expects.
+// With match= or status= the target itself says which response counts as ready.
 func TestHTTPOfMongoDBIsReadyOnlyIfTheTargetExpectsIt(t *testing.T) {
 	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, mongoOverHTTP) })
 	assert.EqualError(t, ask(t, "http://"+address, ForWait), "MongoDB's port, which does not speak HTTP")
@@ -141,8 +141,8 @@ func TestHTTPOfMongoDBIsReadyOnlyIfTheTargetExpectsIt(t *testing.T) {
 	assert.NoError(t, ask(t, "status=200 http://"+address, ForWait))
 }
 
-// readMongoCommand reads a request and returns its command, or "" if it is not as a driver
-// would send it.
+// readMongoCommand reads a request and returns its command, or "" if the request is not
+// well-formed.
 func readMongoCommand(conn net.Conn) string {
 	head := make([]byte, 16)
 	if _, err := io.ReadFull(conn, head); err != nil {
@@ -219,8 +219,8 @@ func TestServerMongoDBUsesTLSAsTheURLSays(t *testing.T) {
 	assert.ErrorContains(t, err, "ca= needs TLS")
 }
 
-// srvResolver returns a resolver that knows one SRV record. Every other name has the address
-// 127.0.0.1.
+// srvResolver returns a resolver that knows only this SRV record. Every host name resolves
+// to 127.0.0.1.
 func srvResolver(record string, targets ...*net.SRV) *Resolver {
 	r := resolverOf("127.0.0.1")
 	r.LookupSRV = func(_ context.Context, name string) ([]*net.SRV, error) {
@@ -274,7 +274,7 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 			assert.ErrorContains(t, err, test.want, test.text)
 		}
 	}
-	// No error shows the value of a variable, nor what a name server answers for it.
+	// No error shows the value of a variable or a host from the SRV record that it names.
 	hidden, err := parserWith("mongodb+srv://cluster.example/?tls=false").Parse("env:URL", ForWait)
 	require.NoError(t, err)
 	err = hidden.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, arbiter, "b.cluster.example."))})
@@ -293,8 +293,8 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 	assert.ErrorContains(t, err, "srvServiceName=")
 }
 
-// A failing name server does not drop the hosts that are known. A record that does not exist
-// any more does.
+// If the name server fails, the known hosts are kept. If it says that the record no longer
+// exists, they are dropped.
 func TestServerMongoSRVIsLookedUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var records []*net.SRV

@@ -85,7 +85,7 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 // name. If the server must not respond, ok is false. query is the number of the query for this
 // name and type, from 1.
 type nameServer struct {
-	// records are addresses, or PORT HOST for an SRV record.
+	// Each of records is an address, or "PORT HOST" for an SRV record.
 	respond func(name string, query int) (rcode byte, records []string, ok bool)
 
 	mu      sync.Mutex
@@ -133,7 +133,7 @@ func (s *nameServer) reply(question []byte) []byte {
 	b := append([]byte{}, question[:end]...)
 	copy(b[2:], []byte{0x81, 0x80 | rcode, 0, 1, 0, 0, 0, 0, 0, 0})
 	for _, text := range list {
-		if port, host, isSRV := strings.Cut(text, " "); isSRV { // an SRV record
+		if port, host, isSRV := strings.Cut(text, " "); isSRV {
 			if number, _ := strconv.Atoi(port); kind == 33 {
 				b[7]++
 				data := binary.BigEndian.AppendUint16(make([]byte, 4), uint16(number)) // priority, weight, port

@@ -49,7 +49,8 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	probeSeveralTimes(t, "ca="+ca+" "+url)
 	assertNotReady(t, "ca="+ca+" "+remote, "the certificate is not for the name "+host)
 	assertNotReady(t, url+"&tls=true", "the certificate is signed by an unknown authority")
-	// A server that allows no connection without TLS refuses the login of a probe without TLS.
+	// A server that requires TLS refuses the login of a probe without TLS. Such a server
+	// counts as ready.
 	a.run(t, append(client, "--execute=set global require_secure_transport=on")...)
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, remote)

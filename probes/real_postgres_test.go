@@ -31,8 +31,8 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 	return d
 }
 
-// pgIsready returns the state that pg_isready reports. parameters are of libpq, as in
-// "sslmode=require".
+// pgIsready returns the state that pg_isready reports. parameters are parameters of libpq,
+// such as "sslmode=require".
 func (c *cluster) pgIsready(t *testing.T, parameters ...string) string {
 	t.Helper()
 	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port, "-d", strings.Join(parameters, " ")).CombinedOutput()
@@ -40,7 +40,7 @@ func (c *cluster) pgIsready(t *testing.T, parameters ...string) string {
 	return state
 }
 
-// askCommand probes a command target once, as the account.
+// askCommand probes a command target once. The command runs as the user of the account.
 func (a account) askCommand(t *testing.T, text string) error {
 	t.Helper()
 	return parse(t, text, ForWait).Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Run: func(_ context.Context, c Command) error {
@@ -109,8 +109,8 @@ func TestServerPostgresStandbyThatAcceptsNoQueriesIsNotReady(t *testing.T) {
 	assert.Equal(t, "rejecting connections", c.pgIsready(t))
 }
 
-// A hot standby accepts queries that only read, so it is ready. A target that needs a server
-// that accepts writes is a command.
+// A hot standby accepts queries that only read, so it is ready. An app that needs a server
+// for writes must probe it with a command.
 func TestServerPostgresHotStandbyIsReady(t *testing.T) {
 	c := newCluster(t)
 	c.write(t, "data/standby.signal", "")
@@ -129,8 +129,8 @@ func TestServerPostgresHotStandbyIsReady(t *testing.T) {
 	assert.NoError(t, psql())
 }
 
-// A pooler that asks for a password does so before it connects to its server, so it is ready
-// without the server. A query goes through it to the server.
+// A pooler that asks for a password does so before it connects to its server, so a probe
+// finds it ready even if the server is down. A query through the pooler needs the server.
 func TestServerPgBouncerThatWantsAPasswordIsReadyWithoutItsServer(t *testing.T) {
 	pgbouncer := findProgram(t, "PgBouncer", "/usr/sbin/pgbouncer")
 	c := newCluster(t)
@@ -227,7 +227,8 @@ func TestServerPostgresThatRequiresTLSLogsNothing(t *testing.T) {
 	const plain = `no pg_hba.conf entry .* user "marker", .* no encryption`
 	assert.Empty(t, d.unusualLines(seen, plain, "the database system is starting up"), "the server may log only the last attempt, which does not use TLS")
 
-	// A certificate that is not trusted ends the handshake, which the server logs.
+	// If the probe does not trust the certificate, it ends the handshake, and the server
+	// logs that.
 	seen = d.logLength()
 	assertNotReady(t, url+"?sslmode=verify-ca", "the certificate is signed by an unknown authority")
 	d.waitForLine(seen, "could not accept SSL connection: .*(bad certificate|unknown ca)")

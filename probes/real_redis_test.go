@@ -115,8 +115,8 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 	}
 }
 
-// A node of a cluster answers PING also while the cluster has no node for some keys. CLUSTER
-// INFO says whether it has.
+// A node of a cluster answers PING even while some keys belong to no node. CLUSTER INFO
+// shows whether all keys belong to a node.
 func TestServerRedisClusterAndSentinel(t *testing.T) {
 	redis := findProgram(t, "Redis", "/usr/bin/redis-server")
 	a := accountOf(t, "redis")
@@ -133,7 +133,8 @@ func TestServerRedisClusterAndSentinel(t *testing.T) {
 	w.waitFor("ready", noMatch)
 	d.waitForLine(seen, "Cluster state changed: ok")
 
-	// A Sentinel reports its own state, and knows the address of the master.
+	// A Sentinel reports its own state to PING. A request for the address of the master
+	// shows whether it knows one.
 	sentinel := "redis://127.0.0.1:" + sentinelPort
 	w = startWaiting(t, sentinel)
 	w.waitFor("connection refused")

@@ -75,7 +75,8 @@ func (a account) write(t *testing.T, name, text string) string {
 }
 
 // writeCertificate creates a certificate for 127.0.0.1. It returns the paths of the
-// certificate, of its key, and of the authority's certificate, which the account can read.
+// certificate, of its key, and of the certificate of its authority. The account can read
+// these files.
 func (a account) writeCertificate(t *testing.T) (cert, key, ca string) {
 	t.Helper()
 	authority := newIssuer(t)

@@ -53,7 +53,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 			"u:12/CANARY@db":                       "%2F", // u may be a host, and 12 its port
 			"u:/CANARY@db":                         "%2F",
 			"CANARY#x@db":                          "%23",
-			"u:CA/NARY@db/x@y":                     "%2F", // the password may end at either @
+			"u:CA/NARY@db/x@y":                     "%2F", // it is unclear which @ ends the password
 			"u:CA?N=ARY@db":                        "%3F",
 			"u:CANARY@a/b@c":                       "%40",
 			"db/?x=CANARY@y":                       "%40",

@@ -37,9 +37,9 @@ const (
 	closedEarly = "the connection was closed before the response was complete"
 )
 
-// serverResponses are responses of servers to the first message of a probe, and the
-// expected errors. An empty error means that the server is ready.
-// Other files add the responses of their schemes.
+// serverResponses are responses of servers to the first message of a probe, and the expected
+// errors. An empty error means that the server is ready. Other files add the responses for
+// their schemes.
 var serverResponses = []serverResponse{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},

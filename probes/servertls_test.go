@@ -16,13 +16,13 @@ import (
 // tlsGreeting is the greeting of a MySQL server that offers TLS.
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
-// tlsServers are the servers whose protocol starts with TLS, or switches to it. before is
-// what the server sends before TLS, request the number of bytes that it then reads, and after
-// what it sends over TLS.
+// tlsServers are servers whose protocol starts with TLS, or switches to it. A server sends
+// before, reads request bytes, sends yes, and performs the TLS handshake. Then it sends
+// after.
 var tlsServers = map[string]struct {
 	before  string
 	request int64
-	yes     string // what the server sends to accept the request for TLS
+	yes     string // accepts the request for TLS
 	after   string
 }{
 	"rediss":   {after: "+PONG\r\n"},
@@ -133,7 +133,7 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			assertResult(t, test.want, err, "%s%s %s %s", test.options, scheme, test.query, test.cert)
 			sent := <-received
 			assert.NotContains(t, sent, "CANARY")
-			if scheme == "mysql" { // the server counts a handshake that is interrupted
+			if scheme == "mysql" { // a login must be sent, because the server counts connections without one
 				assert.Contains(t, sent, "usher-probe", "%s%s", test.options, test.query)
 			}
 			if scheme == "postgres" && test.want == "" {
@@ -143,7 +143,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 	}
 }
 
-// The default of these drivers is TLS only if the server offers it.
+// By default these drivers use TLS only if the server offers it. The probe does not use TLS
+// then.
 func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	for scheme, queries := range map[string][]string{
 		"postgres": {"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?ssl=false", "?sslrootcert=/no/such", "?sslmode=x"},
@@ -200,7 +201,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 		assert.NoError(t, ask(t, options+"'"+scheme+"://"+address+"/"+query+"'", ForWait), scheme)
 		<-received
 		if scheme == "mysql" || scheme == "nats" {
-			continue // the server was ready before TLS; with TLS 1.3 it rejects the client after the handshake
+			continue // the probe knows before TLS that the server is ready; with TLS 1.3 the server rejects the client certificate after the handshake
 		}
 		err := ask(t, "insecure=true '"+scheme+"://"+address+"/"+query+"'", ForWait)
 		assert.EqualError(t, err, "the server requires a client certificate", scheme)
@@ -212,7 +213,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 	<-received
 }
 
-// readLine cuts a long INFO. The rest of it is not part of the handshake.
+// readLine cuts a long INFO. The probe must read the rest of it before the handshake.
 func TestServerNATSWithALongInfoStartsTLS(t *testing.T) {
 	var handshakes atomic.Int32
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {

@@ -29,7 +29,7 @@ func describeHosts(t *testing.T, target Target) (list []string) {
 	return list
 }
 
-func TestConnectionURLsOfAppsAreUnderstood(t *testing.T) {
+func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 	for _, test := range []struct{ text, kind, name, hosts string }{
 		// SQLAlchemy and other libraries name the driver.
 		{"postgresql+asyncpg://u:CANARY@db/app", "postgresql", "postgresql+asyncpg://db", "db:5432"},
@@ -86,7 +86,7 @@ func TestConnectionURLsOfAppsAreUnderstood(t *testing.T) {
 	}
 }
 
-func TestConnectionURLsThatCannotBeProbedNameTheRightForm(t *testing.T) {
+func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 	for text, want := range map[string]string{
 		"postgresql:///CANARY":                                "postgresql:// has no host: write postgresql://HOST, or postgresql:///DATABASE?host=/var/run/postgresql",
 		"postgres://u:CANARY@":                                "postgres:// has no host",
@@ -158,7 +158,8 @@ func TestListOfHostsIsReadyWhenOneOfThemIs(t *testing.T) {
 	assert.Equal(t, io.EOF, parse(t, "redis://"+silent+","+silent, ForWait).Probe.Ask(ctx, Attempt{}))
 }
 
-// The timeout covers the attempt on all hosts. It starts when the first address is known.
+// One timeout covers the attempts on all hosts. It starts when the first address of any host
+// is known.
 func TestListOfHostsHasOneTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		resolver := &Resolver{LookupNetIP: func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -179,7 +180,7 @@ func TestListOfHostsHasOneTimeout(t *testing.T) {
 		err = probe.Ask(t.Context(), Attempt{Timeout: 3 * time.Second, Resolver: &Resolver{LookupNetIP: resolver.LookupNetIP}})
 		assert.ErrorContains(t, err, "slow: timed out after 3s")
 		assert.Less(t, time.Since(started), 4*time.Second)
-		time.Sleep(time.Hour) // lookups continue after an attempt; the bubble must not end before them
+		time.Sleep(time.Hour) // lookups continue after an attempt, and must end before the bubble of synctest does
 	})
 }
 
