@@ -288,9 +288,9 @@ func install() map[syscall.Signal]action {
 }
 
 // keepUnblockedThread keeps one thread that blocks no signal, and returns when done is
-// closed. All other threads have the mask that the Go runtime began with, in which entry
-// has blocked all signals. Signals stay pending until this thread runs, so Open does not
-// wait for it.
+// closed. In all other threads the signals that entry has blocked remain blocked, except
+// those that the Go runtime unblocks (see the top of this file). Blocked signals stay
+// pending until this thread runs, so Open does not wait for it.
 func keepUnblockedThread(done <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread exits with this goroutine
 	setMask(unix.SIG_SETMASK, 0)

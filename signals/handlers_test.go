@@ -261,8 +261,8 @@ func forks() {
 	fmt.Println(got, "of", each)
 }
 
-// sent makes another process send the signals of faults, own and SIGURG, which must be
-// received although the kernel or the runtime also sends them.
+// sent makes another process send SIGURG and the signals in faults and own. They must be
+// received, although the kernel or the runtime sends signals with the same numbers.
 func sent() {
 	in := mustOpen()
 	for _, sig := range slices.Concat(faults, own, []syscall.Signal{syscall.SIGURG}) {

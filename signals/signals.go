@@ -59,8 +59,8 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime parses rest, the part of whole after RTMIN or RTMAX. rest is empty, or it
-// is sign followed by a number.
+// parseRealTime parses rest, the part of whole after RTMIN or RTMAX. It accepts an empty
+// rest, or sign followed by a number.
 func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil
