@@ -44,8 +44,8 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// The slow attempts of many waiters must not stay in step, so the delay after such an
-// attempt varies by up to half of the duration of the attempt.
+// The slow attempts of many waiters must not stay in step. So the delay after a slow attempt
+// varies by up to half of its duration.
 func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 	tests := []struct {
 		since, took, interval time.Duration

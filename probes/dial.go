@@ -41,8 +41,9 @@ const (
 	stagger = 300 * time.Millisecond
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
-	maxDials  = 8
-	keptDials = 4 // the oldest dials, which dial never stops in favour of the next (see tries.kept)
+	maxDials = 8
+	// dial never stops the keptDials oldest dials in favour of the next dial.
+	keptDials = 4
 )
 
 // dial tries the addresses in order and returns the first connection that is established.
@@ -84,8 +85,8 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 }
 
 // staggerWithin returns the delay from the start of one try to the start of the next, so
-// short that count tries fit into timeout. The delay is at most stagger. most and kept have
-// the meaning of the fields of tries.
+// short that count tries fit into timeout. The delay is at most stagger. The type tries
+// describes most and kept.
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {

@@ -353,7 +353,7 @@ func lookups(t *testing.T, processes int, outage time.Duration, lookupErr error)
 	return counts
 }
 
-// A process looks up a name at most once a second, however many targets use it, and processes
+// A process looks up a name at most once a second, however many targets use it. Processes
 // that start at the same instant do not stay in step.
 func TestHerdOfProcessesSpreadsItsLookups(t *testing.T) {
 	const processes, outage = 1000, 20 * time.Second

@@ -166,7 +166,7 @@ func TestHTTPHeaderEndsWithTheContentOfAFile(t *testing.T) {
 		assert.NoError(t, err, value)
 		assert.Equal(t, want, strings.Join(got, ","), value)
 	}
-	// The file is read at each attempt, because tokens are renewed.
+	// The file is read at each attempt, because a token in it may be renewed.
 	target := parse(t, "header='X: Bearer @"+dir+"/token' "+url, ForWait)
 	for _, token := range []string{"one", "two"} {
 		writeFile(t, dir+"/token", []byte(token))

@@ -212,8 +212,9 @@ func parseMongoReply(body []byte) (r mongoReply, ok bool) {
 	return r, seen
 }
 
-// bsonSize returns the number of bytes of a value of this type at the beginning of data, or
-// -1 if the type is not known or data is too short to tell.
+// bsonSize returns the size in bytes of the value at the beginning of data. It returns -1 if
+// the type kind is not known, or if the length that begins the value is missing or not
+// valid.
 func bsonSize(kind byte, data []byte) int {
 	length := func(more int) int {
 		if len(data) < 4 {

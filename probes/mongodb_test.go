@@ -274,7 +274,7 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 			assert.ErrorContains(t, err, test.want, test.text)
 		}
 	}
-	// No error shows the value of a variable or a host from the SRV record that it names.
+	// No error shows the value of a variable, or a host from the SRV record of its URL.
 	hidden, err := parserWith("mongodb+srv://cluster.example/?tls=false").Parse("env:URL", ForWait)
 	require.NoError(t, err)
 	err = hidden.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, arbiter, "b.cluster.example."))})

@@ -238,7 +238,7 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 type targetParser struct {
 	use           Use
 	lookupEnv     func(name string) (value string, found bool) // nil: there is no environment
-	env           string                                       // the variable whose value is the URL; "": the URL is in the text
+	env           string                                       // the variable that holds the URL; "" if the target is not env:NAME
 	scheme        string                                       // the scheme that messages show, in lower case
 	written       string                                       // the scheme as the URL has it, but in lower case
 	rest          string                                       // the text after scheme://

@@ -133,8 +133,8 @@ func TestServerRedisClusterAndSentinel(t *testing.T) {
 	w.waitFor("ready", noMatch)
 	d.waitForLine(seen, "Cluster state changed: ok")
 
-	// A Sentinel reports its own state to PING. A request for the address of the master
-	// shows whether it knows one.
+	// A Sentinel answers PING for itself. Its command GET-MASTER-ADDR-BY-NAME shows whether
+	// it knows a master of that name.
 	sentinel := "redis://127.0.0.1:" + sentinelPort
 	w = startWaiting(t, sentinel)
 	w.waitFor("connection refused")

@@ -18,8 +18,8 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts in a second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. When a name begins to resolve, the next lookup is delayed by up to another second,
-// at random, so that pods that start together do not look up the name at the same moments.
+// family. When a name begins to resolve, a random delay of up to a second is added before
+// the next lookup. It spreads the lookups of pods that start together.
 //
 // A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
 // even if the attempt that started it ends.

@@ -42,8 +42,8 @@ const (
 	lingerTimeout = time.Second
 )
 
-// A session is one attempt at one host: the connection to a server, and the values that are needed to
-// connect again.
+// A session is one attempt at one host: the connection to a server, and the values that are
+// needed to connect again.
 type session struct {
 	*serverProbe
 	serverHost
@@ -82,7 +82,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 		},
 	})
 	cancel(nil)
-	start.Do(func() {}) // so that timer is not set any more
+	start.Do(func() {}) // from here on startTimeout starts no timer
 	if timer != nil {
 		timer.Stop()
 	}

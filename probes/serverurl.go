@@ -174,8 +174,8 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 	return p.parseHosts(u.hosts, defaultPort)
 }
 
-// parsePostgresHosts returns the hosts of a URL as libpq does: the parameters host=,
-// hostaddr= and port= of the query replace the hosts and ports of the URL, and a host that
+// parsePostgresHosts returns the hosts of a URL as libpq does. The parameters host=,
+// hostaddr= and port= of the query replace the hosts and ports of the URL. A host that
 // begins with / is the directory of a socket. As in SQLAlchemy, host= may be repeated, and
 // be HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {

@@ -198,8 +198,8 @@ func (s *tlsSettings) handshakeBeforeVerification(ctx context.Context, conn net.
 }
 
 // verifyAfterHandshake makes config accept any certificate. It returns a function that
-// verifies the certificates of a server as config would have done, but without the name if
-// anyName is true.
+// verifies the certificates of a server as config would have done. If anyName is true, that
+// function does not compare the name.
 func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionState) error {
 	config.InsecureSkipVerify = true
 	name := config.ServerName
