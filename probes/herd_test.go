@@ -22,9 +22,11 @@ import (
 )
 
 // A herd is many waiters, calls of Wait, that probe the same dependency. The tests in this
-// file check that their attempts are spread over time. "make test" runs them without the
-// race detector: with it the simulation takes minutes, and with hundreds of goroutines in
-// one bubble of synctest the detector crashes (a CHECK in tsan_rtl.cpp, go1.26).
+// file check that their attempts are spread over time.
+//
+// "make test" runs them without the race detector. With it the simulation takes minutes. It
+// also crashes if hundreds of goroutines are in one bubble of synctest (a CHECK in
+// tsan_rtl.cpp, go1.26).
 
 // window is the length of the intervals for which attempts are counted.
 const window = 100 * time.Millisecond
