@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// network is what usher sees when it looks at the TCP sockets of its network namespace.
+// network is the result of a look at the TCP sockets of usher's network namespace.
 type network struct {
 	sockets []socket
 	// opens is the number of connections that clients have opened since the namespace was
-	// made. opensErr is the reason why it is unknown, or nil.
+	// made. If it is unknown, opensErr is the reason; otherwise opensErr is nil.
 	opens    int64
 	opensErr error
 }
@@ -18,18 +18,18 @@ type network struct {
 type socket struct {
 	state  uint8  // include/net/tcp_states.h
 	port   uint16 // the local port
-	inode  uint32 // 0: no process has it
-	cookie uint64 // identifies the socket until the system ends (SO_COOKIE in socket(7))
+	inode  uint32 // 0: no process has a descriptor of it
+	cookie uint64 // no other socket has the same one until the next boot (SO_COOKIE in socket(7))
 
 	unread uint32 // bytes that the app has not read
-	unsent uint32 // bytes that the client has not acknowledged
+	unsent uint32 // bytes that the app has written, and the client has not acknowledged
 
-	// counted: the kernel counts the bytes of this socket. If it does not, the fields below
-	// are 0.
+	// counted is false if the kernel does not count the bytes of this socket. The fields
+	// below are 0 then.
 	counted            bool
 	received, sent     uint64        // bytes, without retransmissions
-	lastRecv, lastSent time.Duration // since the last byte was received or sent, else since the connection was opened; in steps of the kernel's clock tick
-	lastAck            time.Duration // since the client last acknowledged bytes, or sent bytes that did
+	lastRecv, lastSent time.Duration // time since the last byte was received or sent; if there was none, since the connection was opened; multiples of the kernel's clock tick
+	lastAck            time.Duration // time since the client sent the last segment that acknowledged bytes, with data or without
 	acks               uint32        // segments without data that the kernel has sent
 }
 
@@ -41,49 +41,48 @@ const (
 	tcpLastAck     = 9
 	tcpListen      = 10
 	tcpClosing     = 11
-	// In openStates the client may still send requests or wait for an answer. In
-	// closingStates the app has closed the connection, but data may still have to be
-	// sent. In the other states the connection is not established yet, or the client has
-	// acknowledged all data.
+	// openStates and closingStates are bit masks. In openStates the client may still send
+	// requests or wait for an answer. In closingStates the app has closed the connection,
+	// but data may still have to be sent. In the other states the connection is not
+	// established yet, or the client has acknowledged all data.
 	openStates    = 1<<tcpEstablished | 1<<tcpCloseWait
 	closingStates = 1<<tcpFinWait1 | 1<<tcpLastAck | 1<<tcpClosing
 )
 
 const (
-	// smallTail is the largest size of the frames that a client sends after an answer
-	// without asking for another one. The largest is a PING of HTTP/2 (RFC 9113), which
-	// confirms a PING of the server, in a record of TLS 1.3: 17 + 22 bytes. The shortest
-	// usual request of HTTP/1.1, without TLS, is longer.
+	// After an answer, a client may send a frame that is not a request. The longest is an
+	// acknowledgement of the server's PING in HTTP/2 (RFC 9113): 17 bytes, and 22 more for
+	// a record of TLS 1.3. smallTail is not less. Usual requests of HTTP/1.1 are longer,
+	// even without TLS.
 	smallTail = 40
-	// unclearTime limits how long a connection is waited for if it is unclear whether its
-	// last bytes are a request.
+	// If it is unclear whether the last bytes of a connection are a request, usher waits
+	// for an answer for unclearTime.
 	unclearTime = 5 * time.Second
-	// longestAnswer is the shortest time after which a connection is not waited for
-	// although its last byte was received: clients that do not expect an answer cannot be
-	// distinguished from clients that do. If the drain may last longer, its duration is
-	// the limit instead.
+	// A client that sent the last byte is owed an answer for longestAnswer, or for the
+	// longest duration of the drain if that is longer. The limit is needed because usher
+	// cannot distinguish a request from bytes to which the client expects no answer.
 	longestAnswer = time.Minute
-	// ackTime is the longest time after which the kernel acknowledges received data. It
-	// waits up to 200 ms (TCP_DELACK_MAX in include/net/tcp.h) for data of the app with
-	// which it can send the acknowledgement.
+	// The kernel acknowledges received data within ackTime. It delays an acknowledgement
+	// by up to 200 ms (TCP_DELACK_MAX in include/net/tcp.h), to send it together with data
+	// of the app.
 	ackTime = 250 * time.Millisecond
 )
 
-// clients decides whether the app is idle. For that it compares what usher sees in
-// successive looks at the network namespace.
+// clients finds out whether the clients are idle. It compares the results of successive
+// looks at the network namespace (calls of kernel.network).
 type clients struct {
 	ports     []uint16 // the ports of the app
 	idleTime  time.Duration
-	longest   time.Duration          // at least longestAnswer
+	longest   time.Duration          // how long a client is owed an answer, see longestAnswer
 	conns     map[uint64]*connection // by the cookie of the socket
 	moved     time.Time              // when a client last moved a byte or opened a connection
 	opened    int64                  // the number of connections that clients have opened
 	openedAt  time.Time              // when that number last increased
-	looked    bool                   // there was a look
+	looked    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
 	owed   int // connections whose client waits for an answer or for bytes
-	active int // other connections that have moved a byte within idleTime; 1 if only short connections were opened
+	active int // other connections that have moved a byte within idleTime; 1 if there are none, but a client has opened one within idleTime
 }
 
 // connection is the state of a connection to the app.
@@ -91,8 +90,8 @@ type connection struct {
 	received, sent uint64
 	acks           uint32
 	exchange       exchange
-	tail           uint64    // bytes received after the last byte that was sent, or more if the order is unknown
-	acksBefore     int64     // for unclearTick: acks in the look before the bytes were moved; -1: unknown
+	tail           uint64    // bytes received since the app sent its last byte; an upper limit if the order is unknown
+	acksBefore     int64     // for unclearTick: the value of acks before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
 	moved          time.Time // when the last byte was received or sent
 	owed           bool      // the client waited for an answer or for bytes when usher last looked
@@ -103,20 +102,22 @@ type exchange int
 
 const (
 	answered    exchange = iota // the last byte was sent to the client, or there was none
-	unanswered                  // the last byte was received from the client, so that it waits for an answer
-	unclearTail                 // the last byte was received, but only a few bytes followed the answer: perhaps no request
-	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so that their order is unknown
+	unanswered                  // the last byte was received from the client, so the client waits for an answer
+	unclearTail                 // the client has sent at most smallTail bytes since the last answer, which may not be a request
+	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
 )
 
 // update evaluates a look. accepted is the number of connections that --health has
 // accepted, read after n.opens.
 //
-// The two numbers cannot be read at the same moment. A connection to --health that was
-// opened before n.opens was read, but not accepted before accepted was read, counts as one
-// of a client, and the app keeps serving for idleTime. Then the difference is one too high,
-// and the next look, which corrects it, misses one connection that a client has opened and
-// closed meanwhile. A connection to --health that was opened between the two reads makes
-// the difference one too low. Then a client's connection is noticed one look later.
+// The two numbers cannot be read at the same moment, so a connection to --health may be
+// in only one of them:
+//   - Only in n.opens, if it had not been accepted yet. Then it counts as one of a client,
+//     and the app keeps serving for idleTime. The difference is one too high, and falls
+//     by one in the next look, which may therefore miss a short connection of a client.
+//   - Only in accepted, if it was opened between the two reads. Then the difference is one
+//     too low, so one short connection of a client is noticed one look late. If there was
+//     none, the next look counts the connection to --health as one of a client.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
 		opened := n.opens - accepted
@@ -175,9 +176,9 @@ func (c *clients) updateConnection(k *socket, before *connection, now time.Time)
 	}
 }
 
-// newConnection evaluates the first look at a connection. Only the times tell which side
-// has moved the last byte. A connection that was opened a moment ago counts as moved,
-// because its client will probably send a request.
+// newConnection evaluates the first look at a connection. Only the times show which side
+// has moved the last byte. A connection without any bytes counts as active from the time
+// at which it was opened, because its client will probably send a request.
 func newConnection(k *socket, now time.Time) *connection {
 	c := &connection{moved: now.Add(-min(k.lastRecv, k.lastSent)), acksBefore: -1}
 	c.record(k, now)
@@ -192,7 +193,7 @@ func newConnection(k *socket, now time.Time) *connection {
 }
 
 // update evaluates a further look at a connection. If both sides have moved bytes since
-// the last look, the times tell which side has moved the last one.
+// the last look, the times show which side has moved the last one.
 func (c *connection) update(k *socket, now time.Time) {
 	received, sent, acks := int64(k.received-c.received), int64(k.sent-c.sent), c.acks
 	c.record(k, now)
@@ -217,12 +218,14 @@ func (c *connection) update(k *socket, now time.Time) {
 	}
 }
 
-// answerWasLast reports whether acknowledgements show that the app sent the last byte:
-//   - The client has acknowledged something after it had sent its last byte. That was the
-//     answer. A next request would have acknowledged the answer itself.
-//   - ackTime has passed, so that the kernel has acknowledged the last byte of the client.
-//     Since the look before that byte, it has sent no segment without data. So it has
-//     acknowledged the byte together with an answer.
+// answerWasLast reports whether acknowledgements show that the app sent the last byte.
+// There are two cases:
+//   - The client has acknowledged bytes after it had sent its own last byte. So the app
+//     sent them later: the client's last byte came in a segment that acknowledged all
+//     bytes before it.
+//   - ackTime has passed since the client's last byte, so the kernel has acknowledged that
+//     byte. It has sent no segment without data since the look before, so it sent the
+//     acknowledgement with an answer.
 func (c *connection) answerWasLast(k *socket) bool {
 	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime
 }
@@ -232,8 +235,8 @@ func (c *connection) record(k *socket, now time.Time) {
 }
 
 // compareTimes sets exchange if both sides have moved bytes. tail is the number of bytes
-// that were received. If the times are equal, a fast app has probably answered a request,
-// but the next request may also have followed an answer at once.
+// that were received. If the times are equal, the order is unknown: a fast app may have
+// answered a request, or the next request may have followed an answer at once.
 func (c *connection) compareTimes(k *socket, tail uint64) {
 	c.exchange, c.tail = answered, tail
 	if k.lastRecv == k.lastSent {
@@ -267,8 +270,8 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 	return now.Sub(c.moved) < unclearTime
 }
 
-// rest returns how long the app must still serve after a look if clients do nothing. began
-// is the time from which idleTime counts at the earliest.
+// rest returns how long the app must still serve if clients do nothing more. idleTime
+// counts from the last activity, but not from a time before began.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

@@ -29,14 +29,14 @@ type Config struct {
 
 	DrainDelay time.Duration // the time for which the app keeps serving after the stop signal
 	// DrainIdle: after the drain hooks the app keeps serving until no client waits for an
-	// answer or for bytes, and none has moved a byte or opened a connection for this long;
-	// 0: the app is stopped after the hooks. A client is a TCP connection to a port on
-	// which a process of the container listened when the drain began. So a client that is
-	// connected and idle does not count.
+	// answer or for bytes, and none has moved a byte or opened a connection for this long.
+	// So a connection that is only kept open does not count. 0: the app is stopped after
+	// the hooks. A client is a TCP connection to a port on which a process of the
+	// container listened when the drain began.
 	DrainIdle time.Duration
-	// The connections to the ports of IdleExcept are not clients of the app, because this
-	// program itself listens there. IdleAccepted returns how many connections they have
-	// accepted; other goroutines call it. nil: none.
+	// IdleExcept lists the ports on which this program itself listens; connections to them
+	// are not clients of the app. IdleAccepted returns the number of connections accepted
+	// on these ports so far. It must be safe for concurrent use. nil: there are none.
 	IdleExcept   []uint16
 	IdleAccepted func() int64
 

@@ -39,10 +39,11 @@
 //
 // [Readiness.Ask] is for load balancers that poll the app: it returns an error from the
 // start of the shutdown, so that they send requests elsewhere while the app still serves.
-// [Readiness.AskServing] is for a readinessProbe of Kubernetes: it returns an error only from
-// the app's stop signal on. Kubernetes takes a pod that is being deleted out of its Services,
-// and sends requests to it only if no other pod is left and this one is still ready
-// (KEP-1669). A livenessProbe needs neither: it passes if the process responds at all.
+// [Readiness.AskServing] is for a readinessProbe of Kubernetes: if the app was ready, the
+// shutdown changes the result only when the app gets its stop signal or exits. Kubernetes
+// takes a pod that is being deleted out of its Services, and sends requests to it only if no
+// other pod is left and this one is still ready (KEP-1669). A livenessProbe needs neither
+// function: it passes if the process responds at all.
 //
 // # Exit status
 //

@@ -13,13 +13,13 @@ import (
 // (one socket for IPv4, one for IPv6), and usher on port 8086 (--health). Another container
 // of the pod listens on port 9000.
 //
-// It also has two kinds of connections that are never clients of the app: one to usher's
-// own port, and an outgoing one. Both wait for an answer all the time.
+// It also has two connections that are never clients of the app: one to usher's own port,
+// and an outgoing one. On both, a request is never answered.
 type fakeTCP struct {
 	clients  []fakeClient
 	closesAt time.Duration   // when the app closes its listening socket; 0: never
-	short    []time.Duration // when a connection that is shorter than any look is opened
-	checks   []time.Duration // when --health accepts a connection that is shorter than any look
+	short    []time.Duration // when a client opens a connection that it closes before the next look
+	checks   []time.Duration // when --health accepts a connection that is closed before the next look
 
 	unlistable    bool // sockets cannot be listed
 	uncounted     bool // the kernel does not count the bytes of connections
@@ -33,10 +33,10 @@ type fakeClient struct {
 	closes   time.Duration
 	sends    []fakeBytes   // what the client sends
 	answers  []fakeBytes   // what the app sends
-	readsAll time.Duration // until then the client has not read all of the last answer
+	readsAll time.Duration // when the client has read the whole answer; 0: at once
 	halfAt   time.Duration // when the client shuts down its side; 0: never
-	bareAck  time.Duration // when the kernel acknowledges a request without an answer
-	ackAt    time.Duration // when the client acknowledges an answer later than at once
+	bareAck  time.Duration // when the kernel acknowledges a request in a segment without data; 0: never
+	ackAt    time.Duration // when the client acknowledges the last answer; 0: at once
 }
 
 type fakeBytes struct {
@@ -54,8 +54,8 @@ const (
 //
 //	a client connects at 9s, sends a request at 9s, is answered at 12s, disconnects at 14s
 //
-// "a client of port 9000" is one of the other container. Without "disconnects" the client
-// stays connected.
+// "a client of port 9000" is a client of the other container. Without "disconnects" the
+// client stays connected.
 func setTCP(t *testing.T, k *fakeTCP, line string) bool {
 	t.Helper()
 	var a, b string
@@ -195,7 +195,7 @@ func (k *fake) network() (n network, err error) {
 	return n, nil
 }
 
-// until returns how many of the times have come.
+// until returns how many of the times are not after at.
 func until(times []time.Duration, at time.Duration) (n int64) {
 	for _, t := range times {
 		if t <= at {

@@ -12,7 +12,8 @@ const (
 	// them, because notification of closed sockets needs CAP_NET_ADMIN.
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a look took long, the next pause is
-	// the duration of that look times pollPauseFactor, but at most the rest of DrainIdle.
+	// the duration of that look times pollPauseFactor. But if no client is owed an answer,
+	// it is at most the rest of DrainIdle.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -24,17 +25,17 @@ type idleWatch struct {
 	s       *supervisor
 	clients clients
 	began   time.Time // when waitIdle began; zero: not yet
-	looks   int       // how many looks have ended; with it a timer recognises that it is outdated
+	looks   int       // the number of looks that have ended; if it has changed, the timer of lookLater does nothing
 	looking bool      // a look is in progress
-	isIdle  bool      // the last look showed that nothing has been under way for DrainIdle
+	isIdle  bool      // the last look showed that the clients have been idle for DrainIdle
 	err     error     // why the last look failed
 	stopped bool
 	warned  map[Kind]bool
 }
 
-// watchConnections starts to look at the connections, and waits for the first look. It
-// finds the ports of the app, because later the app may have closed its listening
-// sockets and still have clients. It returns nil without DrainIdle.
+// watchConnections starts to look at the connections, and waits for the first look, which
+// also finds the ports of the app. Later the app may have closed its listening sockets and
+// still have clients. watchConnections returns nil without DrainIdle.
 func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	if s.cfg.DrainIdle == 0 {
 		return nil
@@ -46,8 +47,8 @@ func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	return w
 }
 
-// look looks at the connections in a goroutine, because listing many of them is slow. The
-// goroutine reads the number of accepted health checks last; clients.update says why.
+// look looks at the connections in a goroutine, because listing many of them is slow. It
+// calls IdleAccepted after network, as clients.update requires.
 func (w *idleWatch) look() {
 	var (
 		n         network
@@ -84,8 +85,9 @@ func (w *idleWatch) look() {
 	})
 }
 
-// findPorts finds the ports on which a process of the container listens. If a process's
-// descriptors cannot be read, that process may have any of the other listening sockets.
+// findPorts finds the ports on which a process of the container listens. If err is not nil,
+// the descriptors of some process are unknown. It may have any of the other listening
+// sockets, so all ports count then.
 func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	ports := []uint16{} // not nil, so that the ports are not searched again
 	others := false

@@ -82,9 +82,8 @@ func (s *linux) killOthers(thorough bool) func() {
 	}
 }
 
-// killTime is the time limit of one call of killChildren. The limit is reached if children
-// fork and exit faster than killChildren finds them. killLeftovers then starts another
-// round, because processes have exited.
+// killTime limits one call of killChildren, which would never return if children fork and
+// exit faster than it finds them. The next round of killLeftovers continues.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new

@@ -62,8 +62,8 @@ func (r *Readiness) ask(ctx context.Context, serving bool) error {
 const (
 	// readinessAge is how long a result is used before the targets are probed again.
 	readinessAge = time.Second
-	// readinessTimeout bounds the probes for one question. A target may have no timeout of
-	// its own, and a probe that hangs must end so that the target is probed again later.
+	// readinessTimeout limits the probes that a question starts. A target may have no
+	// timeout of its own, and while a probe hangs, no target is probed again.
 	readinessTimeout = 10 * time.Second
 )
 
@@ -88,8 +88,8 @@ type readiness struct {
 	cancel       context.CancelFunc // cancels the latest probes; nil: there were none
 }
 
-// answer returns the answer to a question, unless the targets must be probed first. It
-// returns known = false in that case.
+// answer returns the answer to a question. known is false if the targets must be probed
+// first.
 func (s *supervisor) answer(q question) (err error, known bool) {
 	r := &s.readiness
 	switch {
@@ -149,7 +149,7 @@ func (s *supervisor) stopReadiness() {
 }
 
 // stopServing makes every waiting and later call of Ask and AskServing return ErrStopping.
-// It is called as soon as the app has exited, and before it gets its stop signal.
+// It is called before the app gets its stop signal, and when the app has exited.
 func (s *supervisor) stopServing() {
 	s.readiness.servingEnded = true
 	s.stopReadiness()

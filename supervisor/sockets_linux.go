@@ -39,7 +39,7 @@ func (s *linux) network() (n network, err error) {
 
 const (
 	diagTimeout = 100_000 // µs; the kernel usually replies at once
-	// The size of inet_diag_req_v2 and of inet_diag_msg.
+	// The sizes of inet_diag_req_v2 and inet_diag_msg (linux/inet_diag.h).
 	diagRequestSize, diagMessageSize = 56, 72
 )
 
@@ -136,8 +136,8 @@ func parseSocket(b []byte) socket {
 	return k
 }
 
-// parseInfo parses a tcp_info (linux/tcp.h). Its size depends on the kernel, which only
-// adds fields at the end.
+// parseInfo parses a tcp_info (linux/tcp.h). Its size depends on the kernel's version:
+// newer kernels have more fields at the end.
 func (k *socket) parseInfo(b []byte) {
 	var info unix.TCPInfo
 	has := func(offset uintptr, size int) bool { return len(b) >= int(offset)+size }
@@ -160,8 +160,8 @@ func (k *socket) parseInfo(b []byte) {
 	}
 }
 
-// ignoreFIN corrects the numbers of a connection that one side has closed, because the
-// kernel counts the FIN of each side as a byte.
+// ignoreFIN subtracts the FINs that the client and the app have sent, because the kernel
+// counts each of them as a byte.
 func (k *socket) ignoreFIN() {
 	switch k.state {
 	case tcpCloseWait, tcpLastAck, tcpClosing:
@@ -173,9 +173,10 @@ func (k *socket) ignoreFIN() {
 	}
 }
 
-// passiveOpens returns how many TCP connections clients have opened in the network
-// namespace. A file in the format of /proc/net/snmp has two lines for each protocol: the
-// names of the counters, and their values (RFC 4022 calls this one tcpPassiveOpens).
+// passiveOpens returns the counter PassiveOpens (tcpPassiveOpens in RFC 4022): the number of
+// TCP connections that clients have opened to this network namespace. A file in the format
+// of /proc/net/snmp has two lines for each protocol: the names of its counters, and their
+// values.
 func passiveOpens(file string) (int64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -199,8 +200,8 @@ func passiveOpens(file string) (int64, error) {
 	return 0, fmt.Errorf("%s has no Tcp PassiveOpens", file)
 }
 
-// socketInodes reads the links in /proc/PID/fd (proc(5)). For a process of another user
-// that needs CAP_SYS_PTRACE.
+// socketInodes reads the links in /proc/PID/fd (proc(5)). CAP_SYS_PTRACE is needed to read
+// those of a process that runs as another user.
 func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
 	procs, ok := s.listProcesses(ctx)()
 	defer s.reads.take()()
@@ -223,8 +224,9 @@ func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
 
 var errScanTimeout = errors.New("reading /proc took too long")
 
-// addSocketInodes adds the inodes of the sockets among the links in dir. A link's text is
-// "socket:[4711]". A process that has exited has no sockets.
+// addSocketInodes adds the inodes of the sockets to which the links in dir (/proc/PID/fd)
+// point. Such a link reads "socket:[4711]". If the process has exited, addSocketInodes adds
+// nothing and returns nil.
 func addSocketInodes(ctx context.Context, inodes map[uint32]bool, dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

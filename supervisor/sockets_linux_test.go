@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is a user without rights.
+// nobody is the user ID of a user without capabilities.
 const nobody = 65534
 
 // inNetworkNamespace runs the calling test again in a new process with a network namespace
@@ -75,7 +75,8 @@ func skip(t *testing.T, reason string) {
 	t.Skip(reason)
 }
 
-// realApp is a server with real connections, whose state the real kernel shows to clients.
+// realApp is a server with real connections. Its field clients evaluates the state that the
+// real kernel reports.
 type realApp struct {
 	t       *testing.T
 	server  net.Listener
@@ -123,8 +124,8 @@ func (a *realApp) look() int {
 	return a.clients.owed
 }
 
-// expectOwed looks again and again until n connections are owed something, with the state
-// from the looks before and also without it, and no other connection is active.
+// expectOwed looks until n connections are owed something and no other connection is active.
+// A first look, without the state from earlier looks, must also find n.
 func (a *realApp) expectOwed(n int) {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
@@ -134,7 +135,8 @@ func (a *realApp) expectOwed(n int) {
 	}, time.Minute, 10*time.Millisecond, "%d owed, %d active", a.clients.owed, a.clients.active)
 }
 
-// expectTick waits until the kernel's clock has ticked, so that what follows is later.
+// expectTick waits until the kernel's clock has ticked, so that the times of the next bytes
+// differ from those of the last ones.
 func (a *realApp) expectTick() {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
@@ -199,7 +201,7 @@ func freshConnection(t *testing.T, a *realApp) {
 	assert.Equal(t, 1, a.clients.active)
 	a.clients.idleTime = idleTime
 	a.expectOwed(0)
-	require.NoError(t, client.CloseWrite()) // the FIN is no byte
+	require.NoError(t, client.CloseWrite()) // a FIN does not count as a byte
 	a.expectOwed(0)
 }
 
@@ -216,7 +218,7 @@ func realExchange(t *testing.T, a *realApp) {
 	}
 }
 
-// The app has answered, but has not read all bytes: the next request may be among them.
+// The app has answered one request, and has not read the bytes of the next one.
 func unreadRequest(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	_, err := io.WriteString(client, request+request)
@@ -294,9 +296,9 @@ func fewBytesAfterAnAnswer(t *testing.T, a *realApp) {
 	assert.Zero(t, a.clients.owed)
 }
 
-// Requests and answers follow each other so fast that their times are equal. After the last
-// answer the connection is idle within less than unclearTime. After a last request it is
-// owed an answer.
+// Requests and answers follow each other so fast that their times may be equal. If an answer
+// came last, the connection is idle in less than unclearTime. If a request came last, the
+// connection is owed an answer.
 func fastExchanges(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	for range 100 {
@@ -365,7 +367,7 @@ func TestShortConnectionsAreCounted(t *testing.T) {
 	assert.EqualValues(t, 7, a.network().opens-before.opens)
 }
 
-// Without sock_diag the kernel shows which sockets there are, but not what they have moved.
+// /proc/net/tcp shows which sockets exist, but not how many bytes they have moved.
 func TestRealConnectionsInProcNetTCP(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		a := newRealApp(t, address)
@@ -389,8 +391,9 @@ func TestRealConnectionsInProcNetTCP(t *testing.T) {
 	}
 }
 
-// The inode of a listening socket, and so its port, is found in the descriptors of its
-// process. Go listens with Multipath TCP where the kernel has it.
+// A listening socket in the kernel's list is recognised by its inode, which is also in the
+// descriptors of its process. The test tries TCP and Multipath TCP, with which Go listens by
+// default if the kernel supports it.
 func TestListeningSocketsAreFoundInDescriptors(t *testing.T) {
 	for _, multipath := range []bool{true, false} {
 		config := net.ListenConfig{}
@@ -450,7 +453,7 @@ func TestPassiveOpensThatCannotBeRead(t *testing.T) {
 	assert.EqualValues(t, 23, n)
 }
 
-// The size of tcp_info depends on the kernel.
+// An older kernel returns a shorter tcp_info.
 func TestParseInfoOfOlderKernels(t *testing.T) {
 	info := make([]byte, 248)
 	for offset, n := range map[int]uint32{44: 5, 52: 7, 56: 3, 136: 17, 156: 2} {

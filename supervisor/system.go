@@ -48,9 +48,10 @@ type kernel interface {
 	// and then reads how many connections clients have opened. Listing many sockets is
 	// slow, so the loop calls it in a goroutine.
 	network() (network, error)
-	// socketInodes returns the inodes of the sockets that usher and the processes of
-	// listProcesses have. It returns an error too if it cannot read the descriptors of all of
-	// them, or if ctx ends first. It reads files, so the loop calls it in a goroutine.
+	// socketInodes returns the inodes of the sockets of usher and of the processes that
+	// listProcesses returns. If it cannot read the descriptors of all of them, or if ctx
+	// ends first, it also returns an error. It reads files, so the loop calls it in a
+	// goroutine.
 	socketInodes(ctx context.Context) (map[uint32]bool, error)
 	// outOfMemory returns how many processes of the container the kernel has killed for
 	// lack of memory since the app was started, and the container's limit in bytes; 0:

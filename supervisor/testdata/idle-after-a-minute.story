@@ -1,5 +1,5 @@
-A connection whose last byte was received a minute ago does not count, because it is hardly a
-request: the client may expect no answer.
+A client has sent the last byte, and has had no answer for a minute. usher waits for it no
+longer, because the client may not expect an answer.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

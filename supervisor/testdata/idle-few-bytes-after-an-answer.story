@@ -1,5 +1,5 @@
-After the answer the client sends 13 bytes, such as a WINDOW_UPDATE of HTTP/2. They are hardly
-a request, so that usher waits 5s for an answer and no longer.
+After the answer the client sends 13 bytes, such as a WINDOW_UPDATE of HTTP/2. They are
+probably not a request, so usher waits only 5s for an answer.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,5 +1,5 @@
 A request and an answer were moved within the same tick of the kernel's clock before the drain.
-The client has acknowledged bytes later, without sending any: so the answer was the last.
+The client acknowledged bytes after it had sent its last byte, so the answer came last.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

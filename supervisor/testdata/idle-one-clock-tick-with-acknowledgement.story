@@ -1,5 +1,5 @@
 An answer and the next request are moved within the same tick of the kernel's clock during the
-drain. The kernel has acknowledged the request without an answer, so usher waits for it.
+drain. The kernel acknowledges the request without data, so usher waits for the next answer.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

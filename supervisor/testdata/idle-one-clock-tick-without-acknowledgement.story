@@ -1,5 +1,5 @@
 A request and an answer are moved within the same tick of the kernel's clock during the drain.
-The kernel has sent no acknowledgement apart from the answer, so the answer was the last.
+The kernel acknowledges the request only together with the answer, so the answer came last.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

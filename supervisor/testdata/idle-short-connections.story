@@ -1,5 +1,5 @@
-Clients open connections that are shorter than the pause between two looks. usher sees them
-only in the kernel's count of connections.
+Clients open connections that are shorter than the pause between two looks at the
+connections. usher notices them only by the kernel's count of opened connections.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

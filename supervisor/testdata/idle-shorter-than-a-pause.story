@@ -1,4 +1,4 @@
---drain-idle may be shorter than the usual pause between two looks.
+--drain-idle is shorter than the usual pause between two looks at the connections.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 20ms -- app

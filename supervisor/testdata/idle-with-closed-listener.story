@@ -1,5 +1,5 @@
-The app closes its listening socket at the beginning of the drain. usher still waits for its
-client.
+The app closes its listening socket at the beginning of the drain. usher still waits for the
+app's client.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

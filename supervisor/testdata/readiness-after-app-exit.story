@@ -1,5 +1,5 @@
-The app exits while a probe for Readiness and a post-start hook are running. Readiness is
-"stopping" as soon as the app has exited, also for AskServing.
+The app exits while a probe for Readiness and a post-start hook are running. As soon as the
+app has exited, Ask and AskServing return "stopping".
 
 -- usher --
 usher --ready tcp://self:1 --post-start register -- app

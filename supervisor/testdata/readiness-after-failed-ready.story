@@ -1,5 +1,5 @@
-A ready target is not ready in time, so usher stops the app. Readiness is "not ready yet"
-before that and "stopping" after it, also for AskServing, because the app was never ready.
+A ready target is not ready in time, so usher stops the app. Ask and AskServing return "not
+ready yet" before that, and "stopping" after it, because the app was never ready.
 
 -- usher --
 usher --ready 'within=2s tcp://self:1' --grace 25s --drain-delay 5s --drain leave --drain flush --post-stop report -- app
