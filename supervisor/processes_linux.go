@@ -82,8 +82,8 @@ func (s *linux) killOthers(thorough bool) func() {
 	}
 }
 
-// killTime limits one call of killChildren, which would never return if children fork and
-// exit faster than it finds them. The next round of killLeftovers continues.
+// killTime limits one call of killChildren, which could otherwise run for ever: children may
+// fork and exit faster than it finds them. The next round of killLeftovers continues.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new

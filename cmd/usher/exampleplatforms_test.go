@@ -15,14 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run the examples whose platform is not on this machine. The command
-// lines, the environment, the stop signal and the time until SIGKILL are those of the
-// example's file, and the log is compared with that in the comment; Docker, podman or the
-// test itself takes the platform's place.
+// The tests in this file run the examples whose platform is not on this machine: Docker,
+// podman or the test itself does what the platform would do. The command lines, the
+// environment, the stop signal and the time until SIGKILL are those of the example's file.
+// The log must be the one in the file's comment.
 
 // inDocker runs a container of an example in Docker, with the image of examples/compose.
 // options are those of docker create that do what the platform would do, and args are the
-// arguments of usher. Once the command probe succeeds in the container, docker stop stops it.
+// arguments of usher. When the command probe has succeeded in the container, "docker stop"
+// stops the container.
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")
@@ -59,15 +60,16 @@ func exampleCloudRun(t *testing.T, images *images) {
 		[]string{"--entrypoint=" + c.Command[0], fmt.Sprintf("--env=PORT=%d", port), "--add-host=metadata.google.internal:169.254.169.254", "--stop-timeout=10"}, c.Args)
 }
 
-// The test starts the command of ExecStart as a child, so usher is not PID 1, with a socket for
-// its notifications, and sends SIGTERM to it alone, as systemd does with KillMode=mixed.
+// The test starts the command of ExecStart as a child, so usher is not PID 1, and listens on
+// the socket of NOTIFY_SOCKET. To stop it, the test sends SIGTERM to usher only, as systemd
+// does with KillMode=mixed.
 func exampleSystemd(t *testing.T, _ *images) {
 	needRoot(t)
 	e := readExample(t, "systemd/usher-app.service", nil)
 	e.commands = nil
 	argv := strings.Fields(readUnit(t, string(e.content))["Service.ExecStart"])
 	argv[0] = binary(t)
-	script := `ip link set lo up; exec "$@"` // a network of its own, in which the port is free
+	script := `ip link set lo up; exec "$@"` // a network namespace of its own, in which the port is free
 	systemd := listening(t)
 	app := launcher{hostPID: true, net: true, vars: []string{"NOTIFY_SOCKET=" + systemd.address}}.start(t, append([]string{"sh", "-c", script, "sh"}, argv...)...)
 	systemd.expect("READY=1")
@@ -78,7 +80,7 @@ func exampleSystemd(t *testing.T, _ *images) {
 }
 
 // podman 4.3 has no Quadlet. The test runs the command that Quadlet would write into the
-// unit, and has the socket that systemd would have.
+// unit, and listens on the socket of NOTIFY_SOCKET, as systemd would.
 func exampleQuadlet(t *testing.T, podman engine) {
 	e := readExample(t, "quadlet/usher-app.container", podman)
 	e.commands = nil
@@ -118,8 +120,9 @@ func exampleImageVolume(t *testing.T, podman engine) {
 	e.expects(web)
 }
 
-// The commands of the comment are for kubectl. The test plays the Job's pod once as it is,
-// and once with the mistake that the comment's sed makes.
+// The commands in the example's comment need kubectl. Instead, the test runs the Job's pod by
+// "podman kube play": once as it is, and once with the wrong flag that the comment's sed
+// puts in.
 func exampleRestartPolicy(t *testing.T, podman engine) {
 	e := readExample(t, "restart-policy/job.yaml", podman)
 	e.commands = e.commands[1:]
@@ -159,8 +162,8 @@ func examplePostStart(t *testing.T, podman engine) {
 	assertPrinted(t, stderr, "error: wait: tcp://localhost:8081 is not ready after 1")
 }
 
-// podman 4.3 would run the livenessProbe with curl, which the image does not have. The test
-// requests the paths of the probes itself.
+// podman 4.3 would run the livenessProbe with curl, which the image does not have. So the
+// test requests the paths of the probes itself.
 func exampleProbes(t *testing.T, podman engine) {
 	e := readExample(t, "probes/pod.yaml", podman)
 	e.commands = nil
@@ -207,8 +210,9 @@ func (e *example) pod() (pod map[string]any) {
 	return pod
 }
 
-// play plays a pod that is not the example's own file. podman 4.3 would also restart the
-// init containers of a pod whose restartPolicy is Always, which is the default.
+// play runs a pod that the test has built or changed, by "podman kube play". If the pod has
+// no restartPolicy, it gets OnFailure: with the default, Always, podman 4.3 would also
+// restart init containers.
 func (e *example) play(pod map[string]any) {
 	e.Helper()
 	spec := pod["spec"].(map[string]any)

@@ -84,7 +84,7 @@ func parseHCL(t *testing.T, file string) *hclBlock {
 	return root
 }
 
-// block returns the only block of this name.
+// block returns the only block of this name in b.
 func (b *hclBlock) block(t *testing.T, name string) *hclBlock {
 	t.Helper()
 	var found []*hclBlock

@@ -17,11 +17,11 @@ import (
 )
 
 // health is the HTTP server of --health. A request for /livez gets 200 as long as usher
-// runs. A request for /readyz gets 200 while the app is ready, else 503. /servingz is the
-// same as /readyz until the shutdown begins, and turns 503 only when the app gets its stop
-// signal or has exited. The server implements only the part of HTTP/1.1 (RFC 9112) that
-// these requests need, with one request per connection, because the server of net/http
-// would add half a megabyte to the binary.
+// runs. A request for /readyz gets 200 while the app is ready, else 503. A request for
+// /servingz gets the same until the shutdown begins. During the drain it gets the last
+// result, and after the app's stop signal or exit a 503. The server implements only the
+// part of HTTP/1.1 (RFC 9112) that these requests need, with one request per connection,
+// because the server of net/http would add half a megabyte to the binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
@@ -208,11 +208,12 @@ func (h *health) checkReadiness() {
 			return
 		}
 		h.check(checked, false, h.ready.Ask)
-		h.check(checked, true, h.ready.AskServing) // needs no further probes, because the result of Ask is new
+		h.check(checked, true, h.ready.AskServing) // after a call of Ask this needs no probes, because its result is new
 	}
 }
 
-// check calls ask and responds to the connections of one of the two paths.
+// check calls ask, and responds to those connections that have requested /servingz (if
+// serving is true) or /readyz (if it is false).
 func (h *health) check(checked []*healthConn, serving bool, ask func(context.Context) error) {
 	otherPath := func(c *healthConn) bool { return c.serving != serving }
 	conns := slices.DeleteFunc(slices.Clone(checked), otherPath)

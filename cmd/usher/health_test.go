@@ -65,7 +65,7 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 
 	touch(dependency)
 	r.stdout.expect("ready")
-	r.stderr.expect("start: puppet started, pid ") // usher may log this after the app has printed its line
+	r.stderr.expect("start: puppet started, pid ") // usher may log this after the app has printed "ready"
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	assert.Equal(t, "503 not serving: waiting for the --ready targets", get(t, address, "/servingz"))
 	touch(ready)
@@ -288,7 +288,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// When the shutdown starts, waiting requests of /readyz get a 503. Waiting requests of
+// When the shutdown starts, waiting requests for /readyz get a 503. Waiting requests for
 // /servingz get the last result, because the app still serves.
 func TestWaitingRequestsGetResponsesWhenTheShutdownStarts(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ const idleTime = 300 * time.Millisecond
 // its first argument.
 //
 //	/now    answers at once
-//	/wait   answers when the server gets a line on stdin, and prints "waiting" before
+//	/wait   prints "waiting", and answers when the server gets a line on stdin
 //	/large  answers with largeAnswer bytes
 func answerOnDemand() {
 	address := ":8080"
@@ -104,8 +104,8 @@ func (c *idleTest) startOutside(argv ...string) *process {
 
 // dial connects to an address in the network of the container.
 func (c *idleTest) dial(address string) (net.Conn, error) {
-	// The thread must return to its network namespace and must not end, because then the
-	// kernel would kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
+	// The thread must return to its own network namespace. It must not end instead: the
+	// kernel would then kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
@@ -148,7 +148,7 @@ func getBody(client *http.Client, url string) answer {
 	return answer{string(body), err}
 }
 
-// getLater sends a request that the server has received when getLater returns.
+// getLater sends a request, and returns when the server has received it.
 func (c *idleTest) getLater(url string, server *process) <-chan answer {
 	c.t.Helper()
 	got := make(chan answer, 1)
@@ -158,7 +158,7 @@ func (c *idleTest) getLater(url string, server *process) <-chan answer {
 	return got
 }
 
-// expectNotIdle checks that the app keeps serving for some multiples of idleTime.
+// expectNotIdle checks that the app keeps serving for five times idleTime.
 func (c *idleTest) expectNotIdle() {
 	c.t.Helper()
 	c.stderr.expect("keeps serving until no request is open")
@@ -166,8 +166,9 @@ func (c *idleTest) expectNotIdle() {
 	assertNotPrinted(c.t, c.stderr.soFar(), "idle after")
 }
 
-// frontends are the programs between the client and the app. The connections to the app are
-// theirs. They keep these open for later requests. Their port is not one of the container.
+// frontends are programs between the client and the app. They open the connections to the
+// app, and keep them open for later requests. They run outside of the container, so usher
+// does not count connections to their own port.
 var frontends = map[string]struct{ url, program, config string }{
 	"none": {url: "http://127.0.0.1:8080"},
 	"nginx": {"http://127.0.0.1:8081", "nginx", `
@@ -351,7 +352,8 @@ func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 	})
 }
 
-// Clients of a database: one is idle, one has subscribed, and one waits for a value.
+// A database has three clients: one is idle, one has subscribed, and one waits for a value.
+// usher waits for the third one only.
 func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -381,7 +383,8 @@ func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
 	assert.Equal(t, 0, c.code())
 }
 
-// redisCall sends a command, unless it is empty, and reads a line, unless it is to be empty.
+// redisCall sends a command, and checks that reply is the next line. An empty command or
+// reply is left out.
 func redisCall(t *testing.T, client *bufio.ReadWriter, command, reply string) {
 	t.Helper()
 	if command != "" {

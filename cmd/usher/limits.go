@@ -29,7 +29,7 @@ func neededDescriptors(o *options) int {
 		n += 2 // the listening socket and one connection
 	}
 	if o.notifySocket != "" {
-		n++ // the socket of a message to the service manager
+		n++ // a socket, to send a message to the service manager
 	}
 	if runsCommands(&o.config) {
 		n += 4 // the pipe for the command's output, /dev/null, and the working directory

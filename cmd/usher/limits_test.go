@@ -327,8 +327,8 @@ func TestTooFewDescriptors(t *testing.T) {
 	}
 	assert.Less(t, refused, 16, "the highest limit at which usher does not run")
 
-	// Some flags need more descriptors. Either the app and the hook run, or usher prints one
-	// line.
+	// Some flags need more descriptors. At each limit, either all commands run, or usher
+	// prints one line and runs none.
 	for flags, needed := range map[string]int{
 		"--health ADDRESS":                             12,
 		"--pre-start true":                             14,

@@ -153,8 +153,8 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	}
 }
 
-// shutdownStarts reports whether the shutdown begins with an event. Several events of one
-// run may be the first or come later, such as the exit of an app that was stopped.
+// shutdownStarts reports whether an event is of a kind that begins the shutdown. Such an
+// event may also come later, for example when the app exits after its stop signal.
 func shutdownStarts(e *supervisor.Event) bool {
 	return e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The readers in this file have the fields of each platform's reference that the examples
-// use, with their types and the limits of their values. A field that a reader does not know
-// fails the test.
+// The types and tables in this file declare the fields that the examples use, as each
+// platform's reference describes them. The functions check the limits of their values. A
+// field that is not declared fails the test.
 
 // readYAML decodes a manifest, see decode.
 func readYAML(t *testing.T, manifest string, into any) {
@@ -79,7 +79,7 @@ func composeUses(t *testing.T, file string) []use {
 	return all
 }
 
-// ecsTask is the request RegisterTaskDefinition of Amazon ECS.
+// ecsTask is the body of the request RegisterTaskDefinition in the API of Amazon ECS.
 type ecsTask struct {
 	Family                  string         `json:"family"`
 	RequiresCompatibilities []string       `json:"requiresCompatibilities"`
@@ -309,8 +309,8 @@ func quadletUses(t *testing.T, file string) []use {
 	return []use{{args: strings.Fields(unit["Container.Exec"]), kill: kill, start: seconds(t, unit["Service.TimeoutStartSec"])}}
 }
 
-// systemd reads the unit of the example without an error or a warning. In the copy that the
-// test gives to systemd, the programs are ones that exist.
+// systemd-analyze finds no error in the example's unit. It gets a copy with the path of the
+// test's usher, because it also checks that the program exists.
 func TestExampleUnitIsValid(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		skip(t, "no systemd-analyze on this machine (Debian: systemd)")
@@ -334,8 +334,8 @@ func TestExampleUnitIsValid(t *testing.T) {
 	}
 }
 
-// onlyAbout returns the lines that contain text. systemd also prints its opinion of the
-// machine's other units.
+// onlyAbout returns the lines that contain text. systemd-analyze also prints warnings about
+// other units of the machine.
 func onlyAbout(text, printed string) map[string]bool {
 	lines := map[string]bool{}
 	for line := range strings.Lines(printed) {

@@ -20,8 +20,9 @@ import (
 // which systemctl(1) shows. The service manager is systemd, or conmon for podman.
 //
 // observe runs in the goroutine of the supervisor and never blocks: it only records what
-// has to be sent. The goroutine of run sends it. The socket's path may be on a file system
-// that does not respond, and the queue of the receiver may be full.
+// has to be sent. The goroutine of run sends it, because sending may take long: the
+// socket's path may be on a file system that does not respond, and the queue of the
+// receiver may be full.
 type notifier struct {
 	address  syscall.SockaddrUnix
 	log      *logger
@@ -29,7 +30,7 @@ type notifier struct {
 	wake     chan struct{} // capacity 1; a value means that there may be something to send
 	sent     chan struct{} // capacity 1; a value means that a message was sent or dropped
 	warned   bool          // a failure was logged; only the goroutine of run uses it
-	ready    bool          // READY=1 was recorded; only observe uses it, like stopping
+	ready    bool          // READY=1 was recorded; only observe uses ready and stopping
 	stopping bool          // STOPPING=1 was recorded
 
 	mu     sync.Mutex
@@ -42,20 +43,20 @@ const (
 	// The address of a socket has room for 108 bytes (unix(7)). As in libsystemd, the last
 	// one is a NUL.
 	maxNotifyAddress = 107
-	// systemd ignores messages of more than 4096 bytes.
+	// A longer status is cut, because systemd ignores a message of more than 4096 bytes.
 	maxStatus = 1024
 	// If the receiver's queue is full, the next attempt comes after notifyMinPause. The
 	// pause is then doubled up to notifyMaxPause, because the receiver may never read.
 	notifyMinPause = 10 * time.Millisecond
 	notifyMaxPause = time.Second
-	// Before usher exits, it waits this long until everything is sent.
+	// Before usher exits, it waits at most this long for its last messages to be sent.
 	notifyFlushLimit = 100 * time.Millisecond
 )
 
 // readNotifySocket returns the address of the service manager's socket, and the environment
 // without its variable. usher uses the socket only with --ready, because otherwise only the
-// app knows when it is ready. The address is "" if usher does not use the socket; then the
-// app gets the variable.
+// app knows when it is ready. If usher does not use the socket, the address is "", and the
+// environment still has the variable, for the app.
 func readNotifySocket(c *supervisor.Config) (address string, env []string, err error) {
 	isSocket := func(entry string) bool { return strings.HasPrefix(entry, notifyVariable+"=") }
 	i := slices.IndexFunc(c.Env, isSocket) // the first of several entries counts, as for getenv(3)
@@ -89,8 +90,8 @@ func (n *notifier) observe(e *supervisor.Event) {
 	case shutdownStarts(e):
 		n.stopping = true
 		state = "STOPPING=1"
-	// The first phase after all --ready targets have become ready. /readyz is 200 from the
-	// same moment.
+	// PostStart or Running is the first phase after all --ready targets have become ready.
+	// /readyz is 200 from the same moment.
 	case e.Kind == supervisor.Entered && (e.Phase == supervisor.PostStart || e.Phase == supervisor.Running) && !n.ready:
 		n.ready = true
 		state = "READY=1"
@@ -110,8 +111,8 @@ func (n *notifier) observe(e *supervisor.Event) {
 	signalTo(n.wake)
 }
 
-// notifyKinds are the events that show which step of the timeline usher is in. Their text
-// in the log is also the STATUS=, so a status contains no secret.
+// notifyKinds are the events that show which step of the timeline usher is in. STATUS= has
+// the text of their log line, so it contains no secret.
 var notifyKinds = []supervisor.Kind{
 	supervisor.WaitProgress, supervisor.HookStarted, supervisor.HookInterrupted, supervisor.ReadinessChanged,
 	supervisor.StopRequested, supervisor.StartupFailed, supervisor.DelayStarted, supervisor.IdleStarted,
@@ -188,9 +189,10 @@ func (n *notifier) run() {
 	}
 }
 
-// next returns the next message, or "" if there is nothing to send. It stays next until
-// remove is called. The newest status goes with the last state. READY=1 and STOPPING=1 are
-// never in one message, because systemd uses only the last of them.
+// next returns the next message, or "" if there is nothing to send. A message is returned
+// again until remove is called. The newest status is sent together with the last state.
+// READY=1 and STOPPING=1 are never in one message, because systemd would use only the last
+// of them.
 func (n *notifier) next() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -205,7 +207,8 @@ func (n *notifier) next() string {
 	return ""
 }
 
-// remove removes what message contains. observe may have recorded a newer status since.
+// remove removes what message contains. A status that observe has recorded since next
+// returned the message stays.
 func (n *notifier) remove(message string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// serviceManager has the socket of NOTIFY_SOCKET, as systemd and podman do.
+// serviceManager listens on the socket of NOTIFY_SOCKET, as systemd and podman do.
 type serviceManager struct {
 	t       *testing.T
 	address string
@@ -213,8 +213,8 @@ func TestReadNotifySocket(t *testing.T) {
 	}
 }
 
-// A value that usher cannot use is only a warning, because NOTIFY_SOCKET is no variable of
-// usher. The app gets it.
+// A value that usher cannot use is only a warning, because others set NOTIFY_SOCKET. The app
+// gets the variable.
 func TestNotifySocketOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	m := &serviceManager{t: t, address: "vsock:2:" + canary}
@@ -226,11 +226,11 @@ func TestNotifySocketOfAnotherKind(t *testing.T) {
 	assertNotPrinted(t, r.stderr.rest(), canary)
 }
 
-// If the socket does not exist, usher warns once and carries on.
+// If the socket does not exist, or nobody listens on it, usher warns once and carries on.
 func TestNotifySocketDoesNotExist(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	newServiceManager(t, filepath.Join(dir, "refused")).conn.Close() // the file stays
+	newServiceManager(t, filepath.Join(dir, "refused")).conn.Close() // the socket's file stays
 	for name, reason := range map[string]string{"missing": "no such file or directory", "refused": "connection refused"} {
 		m := &serviceManager{t: t, address: filepath.Join(dir, name)}
 		r := m.usher("--ready", "true", "--grace", "60s", "--", "sh", "-c", exitOnTERM(3))
@@ -308,7 +308,8 @@ func TestNotifyExitsWhileTheQueueIsFull(t *testing.T) {
 }
 
 // The path of the socket is on a file system that takes longer than the whole shutdown to
-// respond. The goroutine that sends waits for it, and nothing else.
+// respond. Only the goroutine that sends waits for it. The steps of the shutdown are not
+// delayed.
 func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := mountFUSE(t, "slowfs", "5000")
@@ -366,7 +367,7 @@ func event(kind supervisor.Kind, phase supervisor.Phase) *supervisor.Event {
 	return &supervisor.Event{Kind: kind, Phase: phase, Summary: &supervisor.Summary{}}
 }
 
-// States are kept in order until they are sent, and of the statuses the newest one.
+// The notifier keeps all states, in order, and the newest status until they are sent.
 func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	o := parsed(t, []string{"--ready", "true", "app"}, []string{"NOTIFY_SOCKET=/no/such/socket"})
 	n := newNotifier(o.notifySocket, &logger{app: "app"}, &o.config)
@@ -419,7 +420,7 @@ func TestStatusIsOneShortLine(t *testing.T) {
 	assert.LessOrEqual(t, len(status), maxStatus)
 }
 
-// Each event that begins a step has a status.
+// There is a status for each event that begins a step.
 func TestEachPhaseHasAStatus(t *testing.T) {
 	o := parsed(t, []string{"--wait", "true", "--ready", "true", "app"}, nil)
 	n := newNotifier("/no/such/socket", &logger{app: "app"}, &o.config)

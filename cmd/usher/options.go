@@ -23,7 +23,7 @@ type options struct {
 	health         string // address to listen on; "": none
 	terminationLog string // path of the termination log; "": the default
 	notifySocket   string // address of the service manager's socket; "": usher does not use it
-	notifyErr      error  // why NOTIFY_SOCKET cannot be used; only a warning, because it is no variable of usher
+	notifyErr      error  // why NOTIFY_SOCKET cannot be used; only a warning, because others set the variable
 
 	// otherForm is true for --install and --probe, even if their values are wrong.
 	otherForm bool

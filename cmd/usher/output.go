@@ -210,10 +210,10 @@ func (p *output) run() {
 	}
 	inLine := false
 	for range p.wake {
-		// If many lines follow at once, such as those of 200 targets that are ready, let their
-		// goroutine queue them first, so that they need about 5 calls of write(2) instead of
-		// 200. Not on a terminal, because a goroutine that is locked to its thread yields only
-		// by a switch of threads.
+		// Let the goroutine that logs queue more lines first: the lines of 200 ready targets
+		// then need about 5 calls of write(2) instead of 200. On a terminal this would cost
+		// more, because blockSIGTTOU has locked this goroutine to its thread, so Gosched
+		// would have to switch threads.
 		if !terminal {
 			runtime.Gosched()
 		}

@@ -345,7 +345,7 @@ func (p *planner) isShellWithChild() bool {
 	return !slices.Contains(strings.Fields(script), "exec") && strings.ContainsAny(script, ";&|\n")
 }
 
-// script returns the script of "sh -c SCRIPT", or else the last argument.
+// script returns SCRIPT if the command is "sh -c SCRIPT", else the command's last argument.
 func (p *planner) script() string {
 	c := p.Command
 	if i := slices.Index(c, "-c"); i >= 0 && i+1 < len(c) {

@@ -76,7 +76,7 @@ func (u *use) check(t *testing.T) {
 	t.Helper()
 	o, err := parseOptions(u.args, nil)
 	require.NoError(t, err, "%q", u.args)
-	if o.install == "" && len(o.probe) == 0 { // which cannot be combined with --plan
+	if o.install == "" && len(o.probe) == 0 { // --install and --probe cannot be combined with --plan
 		out, stderr, code := launcher{hostPID: true}.run(t, append([]string{binary(t), "--plan"}, u.args...)...)
 		assert.Equal(t, 0, code, stderr)
 		assert.NotContains(t, out, "\nWarnings\n", "%q", u.args)
@@ -122,8 +122,8 @@ func dockerfileUses(t *testing.T, file string) []use {
 	return all
 }
 
-// healthCommand returns the use in a health check of Docker's API, which is also that of
-// Compose and ECS: CMD and the command's words.
+// healthCommand returns the use in a health check. Docker's API, Compose and ECS have the
+// same form for it: CMD, and then the words of the command.
 func healthCommand(t *testing.T, test []string) use {
 	t.Helper()
 	require.Greater(t, len(test), 2)
@@ -138,8 +138,8 @@ func seconds(t *testing.T, number string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// The table in examples/PLATFORMS.md applies the rule of 2 s to each platform's default, and
-// its links, and the command lines in the page, are right.
+// In the table of examples/PLATFORMS.md, --grace is each platform's default minus 2 s. The
+// files and the flags that the page names exist.
 func TestPageOfPlatforms(t *testing.T) {
 	content, err := os.ReadFile("../../examples/PLATFORMS.md")
 	require.NoError(t, err)

@@ -62,8 +62,9 @@ func TestReadmePod(t *testing.T) {
 	}
 }
 
-// With podman run --sdnotify=container, conmon makes a socket for the container, and sends
-// READY=1 to the service manager when usher has sent it. It does not forward other states.
+// With podman run --sdnotify=container, conmon makes a socket for the container. When usher
+// has sent READY=1 to this socket, conmon sends READY=1 to the service manager. conmon
+// forwards no other state.
 // The name of this test is short, because podman's runroot is in a directory of the test and
 // may have at most 50 characters.
 func TestPodmanNotify(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// "make rollout" measures how many requests fail in rolling updates, and how long a backend
-// needs to be gone, and prints one table. It needs root, nginx, HAProxy, tini, gunicorn and
+// "make rollout" measures how many requests fail in rolling updates, and how long it takes to
+// stop a backend, and prints one table. It needs root, nginx, HAProxy, tini, gunicorn and
 // node. Variables on its command line change what is measured:
 //
 //	ROLLS=10       rolling updates of each app, arm and front; each replaces three backends
@@ -37,8 +37,8 @@ import (
 //	USHER=PATH     another usher than the one that is built from the source, with an absolute path
 //	WRITE=rollout  write the table to the README, where the marks have this name
 //
-// The result depends on the lag, and hardly on the machine. A few failures more or less are
-// noise.
+// The result depends on the lag, and hardly on the machine. Two runs may differ by a few
+// failures.
 
 // sleepsOfSweep are the durations of preStop hooks that are also measured, with two apps
 // only, to find the shortest one with which no request fails.
@@ -126,8 +126,8 @@ func newRolloutTable(t *testing.T) *rolloutTable {
 	return tab
 }
 
-// addJobs makes the jobs, and estimates the sum of the times that they take. They are in
-// random order, so that other work on the machine affects all alike.
+// addJobs makes the jobs, and estimates the sum of the times that they take. The order of the
+// jobs is random, so that other work on the machine affects all arms alike.
 func (tab *rolloutTable) addJobs(t *testing.T) (expected time.Duration) {
 	for i, app := range tab.apps {
 		for j, arm := range tab.arms {
@@ -188,7 +188,7 @@ func (tab *rolloutTable) expected(app string, arm rolloutArm, front string) time
 	case app == "script" && arm.init == nil:
 		gone = killTimeout // the shell ignores SIGTERM
 	case app == "node" && front != "nginx":
-		gone = 25 * time.Second // the connections that clients keep busy stay open
+		gone = 25 * time.Second // server.close() does not close the connections that clients keep busy
 	case arm.name == "delay3s":
 		gone = 4 * time.Second
 	case arm.name == "delay5s", strings.HasPrefix(arm.name, "idle"):

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// front is what clients connect to. It spreads them over its endpoints, the addresses of
-// backends.
+// front is what clients connect to. It spreads their connections or requests over its
+// endpoints, which are the addresses of backends.
 type front interface {
 	setEndpoints(addrs []string) error
 	dial(ctx context.Context) (net.Conn, error)
@@ -69,8 +69,8 @@ func (f *directFront) dial(ctx context.Context) (net.Conn, error) {
 func (f *directFront) keepsClients() bool { return true }
 func (f *directFront) close()             {}
 
-// proxy is a server between the clients and the backends. It sends no request twice, so
-// that it hides no failure.
+// proxy is a server between the clients and the backends. It does not retry a request, because
+// a retry could hide a failure.
 type proxy struct {
 	cmd    *exec.Cmd
 	dir    string
@@ -116,10 +116,10 @@ func (p *proxy) close() {
 	_ = p.cmd.Wait()
 }
 
-// nginxFront is nginx. Its endpoints change by a reload, after which new workers accept the
-// connections. The old ones finish their requests and close their idle connections, and a
-// request that a client is just sending on such a connection is lost, whatever becomes of
-// the backends. So its clients do not keep connections open.
+// nginxFront is nginx. Its endpoints are changed by a reload, which starts new workers. The
+// old workers finish their requests and close their idle connections. If a client is sending
+// a request on such a connection, this request is lost even if all backends work. So the
+// clients of nginx do not keep connections open.
 type nginxFront struct {
 	*proxy
 	keepAlive bool
@@ -186,9 +186,10 @@ func (f *nginxFront) setEndpoints(addrs []string) error {
 
 func (f *nginxFront) keepsClients() bool { return false }
 
-// haproxyFront is HAProxy. Its endpoints change by its runtime API, so that nothing else
-// changes. Each endpoint gets a server of its own from the configuration; a server that is
-// no longer needed goes into maintenance, in which HAProxy finishes its requests.
+// haproxyFront is HAProxy. Its endpoints are changed by its runtime API, without a reload. The
+// configuration has haproxyServers disabled servers, and each new endpoint gets one of them.
+// A server that is no longer needed is put into maintenance: it gets no new requests, and
+// HAProxy finishes the requests that it has.
 type haproxyFront struct {
 	*proxy
 	servers []string // the address of each server, in order; "" if it is in maintenance

@@ -23,10 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load sends requests at a fixed rate, whatever becomes of the previous ones (an open
-// loop). 30 % of the requests are POST, and 5 % take 2 s. No request is sent twice: the
-// client is written here, because http.Transport repeats a request by itself if a
-// connection that it has used before fails.
+// load sends requests at a fixed rate, without waiting for earlier ones (an open loop). 30 %
+// of the requests are POST, and 5 % take 2 s. No request is sent twice, so load does not use
+// http.Transport, which sends a request again if a connection that it has used before fails.
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
 	rate      int
@@ -236,9 +235,9 @@ func (p *pool) close() {
 	}
 }
 
-// latency returns a quantile of the latencies of the requests that succeeded, without the
-// time that the app was asked to wait. They are counted from the time at which the requests
-// were due.
+// latency returns a quantile of the latencies of the requests that succeeded. A latency
+// counts from the time at which the request was due, and excludes the time for which the
+// request told the app to wait.
 func (l *load) latency(quantile float64) time.Duration {
 	if len(l.took) == 0 {
 		return 0
@@ -247,7 +246,7 @@ func (l *load) latency(quantile float64) time.Duration {
 	return l.took[int(quantile*float64(len(l.took)-1))]
 }
 
-// A request whose connection the server closes fails, and is not repeated.
+// If the server closes the connection of a request, the request fails and is not repeated.
 func TestLoadSendsNoRequestTwice(t *testing.T) {
 	t.Parallel()
 	server, err := net.Listen("tcp", "127.0.0.1:0")

@@ -27,9 +27,10 @@ const (
 	readyTimeout = time.Minute
 )
 
-// rolloutMain runs the jobs of a plan. The test binary does this in new namespaces (PIDs,
-// network, mounts): when it exits or is killed, the kernel kills all that it has started, and
-// removes the bridge and the networks. It prints a rolloutResult for each job.
+// rolloutMain runs the jobs of a plan, and prints a rolloutResult for each. It is the main
+// function of a process in new namespaces (PIDs, network, mounts). When this process exits or
+// is killed, the kernel kills all processes that it has started, and removes the bridge and
+// the networks.
 func rolloutMain() {
 	var n node
 	text, err := os.ReadFile(os.Args[1])
@@ -37,8 +38,8 @@ func rolloutMain() {
 		err = json.Unmarshal(text, &n.plan)
 	}
 	if err == nil {
-		// Without an address of its own the bridge takes the lowest one of its ports, so its
-		// address would change with each backend, and packets to the old one would be lost.
+		// Without a MAC address of its own, the bridge takes the lowest one of its ports. Then
+		// its address could change with each backend, and packets to the old one would be lost.
 		err = sh("ip link set lo up && ip link add pods address 02:00:00:00:00:01 type bridge && ip addr add 10.77.0.1/16 dev pods && ip link set pods up")
 	}
 	if err != nil {
@@ -199,7 +200,7 @@ type backend struct {
 	addr    string // with its port
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when PID 1 has exited
-	network *os.File      // keeps the network namespace, because that of a pod outlives the container; the kernel refuses connections there
+	network *os.File      // keeps the network namespace after PID 1 has exited, as in a pod, so that the kernel refuses connections to addr
 	gone    time.Duration // from the start of the stop to the exit of PID 1
 }
 

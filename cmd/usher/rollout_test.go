@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// How many requests fail in a rolling update? "make rollout" measures that
-// (rollout_bench_test.go), and TestRollout makes sure that the measurement works.
+// "make rollout" measures how many requests fail in a rolling update
+// (rollout_bench_test.go). TestRollout makes sure that the measurement works.
 //
-// A job is one app, in one way to start and stop it (an arm), behind one front. Three
-// backends run under load and are replaced one after the other, as a Deployment of
-// Kubernetes does it: a new backend is started; once it responds, the old one is stopped;
-// the front learns of both changes later (the lag), because kube-proxy and load balancers
-// learn of them later.
+// A job measures one app with one way to start and stop it (an arm) behind one front. The
+// clients send requests to three backends. These are replaced one after the other, as by a
+// Deployment of Kubernetes: a new backend is started, and once it responds, the old one is
+// stopped. The endpoints of the front are changed later, because kube-proxy and load
+// balancers are notified late. This delay is the lag.
 //
 // The files:
 //
@@ -32,7 +32,7 @@ import (
 //	rollout_bench_test.go  the measurement, and its table
 //	testdata/rollout       the apps
 
-// rolloutPlan is what rolloutMain is to do.
+// rolloutPlan is the input of rolloutMain.
 type rolloutPlan struct {
 	Dir            string // for logs and configurations
 	Jobs           []rolloutJob
@@ -46,11 +46,11 @@ type rolloutPlan struct {
 // rolloutJob is one measurement.
 type rolloutJob struct {
 	Front   string        // "direct", "nginx" or "haproxy"
-	Init    []string      // the command line in front of the app's
+	Init    []string      // the init's part of the command line; the app's follows
 	App     []string      // the command line of the app
 	Sleep   time.Duration // from the start of the stop to SIGTERM: the preStop hook
 	Control bool          // old backends are not stopped, so no request may fail
-	Fault   bool          // the front gets the address of a new backend for a moment before the app is started, so requests must fail
+	Fault   bool          // a fault made on purpose, so requests must fail: for faultTime the front has the address of a backend whose app is not started
 }
 
 // rolloutResult is the result of a job.
@@ -195,10 +195,10 @@ func runRollout(t *testing.T, plan rolloutPlan, done func(rolloutResult)) {
 }
 
 // The measurement shows failures where there must be some, and none where there must be
-// none. Clients do not keep connections open here: a request that a client sends on an open
-// connection in the moment in which the app closes it is lost, and on a busy machine this
-// moment is long. The delay is longer than the lag by so much that the fronts learn of a
-// stop before the app does.
+// none. The clients do not keep connections open: a request on an open connection is lost
+// if the app closes the connection at the same moment, which is likely on a busy machine.
+// --drain-delay is so much longer than the lag that the endpoints change before the app
+// stops.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	var jobs []rolloutJob

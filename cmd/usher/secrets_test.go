@@ -274,9 +274,9 @@ func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	}
 }
 
-// runWithSecrets runs usher until it exits, and checks that the log, the termination log,
-// the messages to the service manager and stdout do not contain canary. It returns the exit status and the log. If during is
-// not nil, it is called while usher runs.
+// runWithSecrets runs usher until it exits. It checks that the log, the termination log, the
+// messages to the service manager and stdout do not contain canary, and returns the exit
+// status and the log. If during is not nil, it is called while usher runs.
 func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...string) (int, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "termination-log")

@@ -19,8 +19,8 @@ func TestAppIsInTheForegroundOfTheTerminal(t *testing.T) {
 	screen := readLines(t, ptm)
 	r := launcher{tty: pts}.usher(t, append([]string{"--grace", "20s", "--drain", "echo drained"}, catcher(t)...)...)
 	screen.expect("ready")
-	// Usher changes the foreground group after the app has been executed, so the app may
-	// print "ready" before.
+	// usher changes the foreground process group after the app has been executed, so the app
+	// may print "ready" first.
 	eventually(t, func() bool {
 		group, err := unix.IoctlGetInt(int(ptm.Fd()), unix.TIOCGPGRP)
 		return err == nil && group != r.pid()

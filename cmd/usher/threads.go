@@ -62,7 +62,7 @@ func blockedAtOnce(o *options) int {
 		n++ // one goroutine is in accept(2) or close(2) for --health; see threadless
 	}
 	if o.notifySocket != "" {
-		n++ // one goroutine sends to the service manager, and the path of the socket may hang
+		n++ // one goroutine sends to the service manager, and the socket's file system may not respond
 	}
 	if slices.ContainsFunc(targets, func(t probes.Target) bool { return t.ReadsFiles }) {
 		n += probes.MaxFileThreads
@@ -150,8 +150,9 @@ func blockUntilOpen(open, blocked *uint32) {
 }
 
 // wait returns when all threads have left their system calls. Unlike settle, it does not
-// let other goroutines run, so it takes less time. Without targets, --grace and --health
-// wait is enough, because usher then blocks in no system call before the app runs.
+// let other goroutines run, so it takes less time. Without targets, --grace and --health,
+// usher makes no blocking system call before the app runs, so the runtime starts no other
+// thread, and settle is not needed.
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)

@@ -22,8 +22,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// A waitForJob has the manifests of the example wait-for-job, and a stand-in for the API
-// server of Kubernetes.
+// waitForJob is a test of the example wait-for-job. It holds the example's manifests, and
+// stands in for the API server of Kubernetes.
 type waitForJob struct {
 	*testing.T
 	role    kubeRole

@@ -1,6 +1,6 @@
 # A task of Nomad's docker driver. Nomad takes the task out of the service catalogue, waits
-# for shutdown_delay, sends kill_signal, and SIGKILL kill_timeout later: 5 s by default, at
-# most the client's max_kill_timeout, which is 30 s by default.
+# for shutdown_delay, sends kill_signal, and after kill_timeout SIGKILL. kill_timeout is 5 s by
+# default, and at most the client's max_kill_timeout, which is 30 s by default.
 # Run this, with the image of examples/compose in a registry of yours:
 #
 #     nomad job run examples/nomad/web.nomad.hcl

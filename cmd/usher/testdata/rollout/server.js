@@ -1,8 +1,8 @@
 const http = require('node:http')
 
-// server.close() closes the connections that are idle at that moment. One on which a request
-// is running stays open after the response, and the client may go on using it. With the
-// argument "close", the responses after SIGTERM end their connections.
+// server.close() closes only the connections that are idle at that moment. A connection on
+// which a request is running stays open after the response, and the client may use it again.
+// With the argument "close", the server closes it after the response.
 const closes = process.argv[2] === 'close'
 
 const server = http.createServer((request, response) => {
@@ -14,8 +14,8 @@ const server = http.createServer((request, response) => {
     }, Number(request.url.split('?')[1] || 0))
   })
 })
-// The default of 5 s is shorter than the time for which proxies keep idle connections open:
-// then the server closes connections on which the proxy is sending a request.
+// With the default, 5 s, the server would close idle connections before a proxy does. A
+// request that the proxy sends at that moment would be lost.
 server.keepAliveTimeout = 75000
 server.listen(8080)
 
