@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// network is the result of a look at the TCP sockets of usher's network namespace.
+// network is what kernel.network returns about usher's network namespace.
 type network struct {
 	sockets []socket
 	// opens is the number of connections that clients have opened since the namespace was
@@ -50,9 +50,9 @@ const (
 )
 
 const (
-	// After an answer, a client may send a frame that is not a request. The longest is an
-	// acknowledgement of the server's PING in HTTP/2 (RFC 9113): 17 bytes, and 22 more for
-	// a record of TLS 1.3. smallTail is not less. Usual requests of HTTP/1.1 are longer,
+	// A frame that a client sends after an answer, and that is not a request, has at most
+	// smallTail bytes. The longest acknowledges a PING of the server in HTTP/2 (RFC 9113):
+	// 17 bytes, and 22 more for a record of TLS 1.3. Usual requests of HTTP/1.1 are longer,
 	// even without TLS.
 	smallTail = 40
 	// If it is unclear whether the last bytes of a connection are a request, usher waits
@@ -77,7 +77,7 @@ type clients struct {
 	conns     map[uint64]*connection // by the cookie of the socket
 	moved     time.Time              // when a client last moved a byte or opened a connection
 	opened    int64                  // the number of connections that clients have opened
-	openedAt  time.Time              // when that number last increased
+	openedAt  time.Time              // when opened last increased
 	looked    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
@@ -103,7 +103,7 @@ type exchange int
 const (
 	answered    exchange = iota // the last byte was sent to the client, or there was none
 	unanswered                  // the last byte was received from the client, so the client waits for an answer
-	unclearTail                 // the client has sent at most smallTail bytes since the last answer, which may not be a request
+	unclearTail                 // the client has sent at most smallTail bytes since the last answer, and they may not be a request
 	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
 )
 
@@ -271,7 +271,7 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 }
 
 // rest returns how long the app must still serve if clients do nothing more. idleTime
-// counts from the last activity, but not from a time before began.
+// counts from the last activity or from began, whichever is later.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

@@ -339,7 +339,7 @@ func overTLS(t *testing.T, a *realApp) {
 		send(t, secureApp, secureClient, answer)
 		a.expectOwed(0)
 		a.expectTick()
-		require.NoError(t, secureClient.CloseWrite()) // close_notify
+		require.NoError(t, secureClient.CloseWrite()) // sends a close_notify alert
 		_, err := secureApp.Read(make([]byte, 1))
 		require.Equal(t, io.EOF, err)
 		n := a.network()

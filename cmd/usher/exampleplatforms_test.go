@@ -27,7 +27,7 @@ import (
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")
-	e.commands = nil // the commands of the comment are for the platform
+	e.commands = nil // the commands in the example's comment need the platform
 	tag := fmt.Sprintf("usher-web-%d-%s", os.Getpid(), strings.ToLower(filepath.Base(e.Name())))
 	docker.cleanup(e.T, "rmi", tag)
 	docker.run(e.T, nil, "build", "--tag", tag, "../../examples/compose")

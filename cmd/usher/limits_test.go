@@ -133,7 +133,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 			flags  string
 			each   string // a flag and its target, given twelve times
 			health bool
-			notify string // NOTIFY_SOCKET
+			notify string // the value of NOTIFY_SOCKET
 			unread bool   // stderr is full and never read
 		}{
 			{name: "plain"},

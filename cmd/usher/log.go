@@ -215,7 +215,7 @@ func signalHint(_ *logger, e *supervisor.Event) string {
 	return ""
 }
 
-// portsHint explains EACCES. Without CAP_SYS_PTRACE, the files in /proc/PID/fd can be read
+// portsHint explains EACCES. Without CAP_SYS_PTRACE, the links in /proc/PID/fd can be read
 // only for processes with the same user ID (proc(5)).
 func portsHint(_ *logger, e *supervisor.Event) string {
 	if errors.Is(e.Err, syscall.EACCES) {

@@ -134,7 +134,7 @@ func (n *notifier) statusOf(e *supervisor.Event) string {
 		return ""
 	}
 	text = strings.TrimSuffix(cut(text, maxStatus), "\n")
-	text = strings.ReplaceAll(text, "\n", " ") // the next line would be another variable of the message
+	text = strings.ReplaceAll(text, "\n", " ") // a newline ends STATUS=, and the rest would be another variable
 	return strings.ToValidUTF8(text, "?")      // systemd ignores a status that is not UTF-8
 }
 

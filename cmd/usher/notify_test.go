@@ -76,7 +76,7 @@ func senderOf(control []byte) int32 {
 	return 0
 }
 
-// usher starts usher with NOTIFY_SOCKET.
+// usher starts usher with the socket's address in NOTIFY_SOCKET.
 func (m *serviceManager) usher(args ...string) *process {
 	m.t.Helper()
 	return launcher{vars: []string{"NOTIFY_SOCKET=" + m.address}}.usher(m.t, args...)
@@ -226,7 +226,7 @@ func TestNotifySocketOfAnotherKind(t *testing.T) {
 	assertNotPrinted(t, r.stderr.rest(), canary)
 }
 
-// If the socket does not exist, or nobody listens on it, usher warns once and carries on.
+// If the socket does not exist, or no process listens on it, usher warns once and carries on.
 func TestNotifySocketDoesNotExist(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

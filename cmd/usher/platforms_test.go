@@ -60,7 +60,7 @@ func TestExamplesFitTheirPlatforms(t *testing.T) {
 		// The programs demo and embed make their own command lines. TestExampleWaitForJob reads
 		// wait-for-job.
 		if !slices.Contains([]string{"demo", "embed", "wait-for-job"}, name) && filepath.Ext(name) != ".md" {
-			assert.NotEmpty(t, all[name], "no test reads this example")
+			assert.NotEmpty(t, all[name], "no test reads the example %s", name)
 		}
 	}
 	for name, uses := range all {

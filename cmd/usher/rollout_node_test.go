@@ -183,7 +183,7 @@ func (d *deployment) endpoints() (addrs []string) {
 	return addrs
 }
 
-// end kills what still runs.
+// end stops the front, and kills the backends that still run.
 func (d *deployment) end() {
 	if d.front != nil {
 		d.front.close()

@@ -50,12 +50,12 @@ type rolloutJob struct {
 	App     []string      // the command line of the app
 	Sleep   time.Duration // from the start of the stop to SIGTERM: the preStop hook
 	Control bool          // old backends are not stopped, so no request may fail
-	Fault   bool          // a fault made on purpose, so requests must fail: for faultTime the front has the address of a backend whose app is not started
+	Fault   bool          // for faultTime, the front also has the address of a backend whose app is not started, so requests must fail
 }
 
 // rolloutResult is the result of a job.
 type rolloutResult struct {
-	Job      int            // its index
+	Job      int            // its index in rolloutPlan.Jobs
 	Error    string         // the reason why the job could not be measured
 	Sent     int            // requests
 	Failed   map[string]int // requests that failed, by reason

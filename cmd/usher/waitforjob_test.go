@@ -197,7 +197,7 @@ func TestExampleWaitForJob(t *testing.T) {
 	assert.Greater(t, w.largestSize, 2<<10)
 }
 
-// The kubelet renews the token in its file.
+// usher reads the token at each attempt, because the kubelet renews it in its file.
 func TestExampleWaitForJobUsesTheRenewedToken(t *testing.T) {
 	w := newWaitForJob(t)
 	const renewed = "r3n3w3d"
