@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clausePatterns are the patterns of clauses as regular expressions, in the same order.
+// clausePatterns holds the patterns of clauses as regular expressions, in the same order.
 var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	for _, c := range clauses {
 		pattern := c.pattern
@@ -26,8 +26,8 @@ var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	return all
 })
 
-// readClauses holds, by its text, every clause that has been read: a func(*behaviour). The
-// tests of random lives read the same clauses millions of times.
+// readClauses caches every clause that has been read, because TestLives reads the same clauses
+// millions of times. The key is the clause's text, the value a func(*behaviour).
 var readClauses sync.Map
 
 // read applies one clause of the section "processes".

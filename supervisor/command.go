@@ -95,9 +95,9 @@ func (l *loop) startCommand(cmd *command, p process) {
 		}
 		cmd.child = c
 		switch {
-		case l.hasExited(c): // no signal, because another process may have the pid now
+		case l.hasExited(c): // it gets no signal, because another process may have its pid now
 		case cmd.ctx.Err() != nil:
-			cmd.interrupted = 0 // it has not got that signal, so it gets SIGTERM before SIGKILL
+			cmd.interrupted = 0 // the command has not got this signal, so terminate must send it SIGTERM before SIGKILL
 			l.terminate(cmd)
 		case cmd.interrupted != 0:
 			l.signalCommand(cmd, cmd.interrupted)
@@ -146,7 +146,7 @@ func (l *loop) finishCommand(cmd *command, err error) {
 		flush()
 		select {
 		case cmd.result <- err:
-		default: // finishRunning has sent a result that runCommand has not read, because Run has returned
+		default: // the channel is full: finishRunning has sent a result, and runCommand does not read it, because Run has returned
 		}
 	}()
 }
@@ -229,7 +229,7 @@ func (l *loop) killGroup(cmd *command) {
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}
-	if l.pending[pid].cmd == cmd { // otherwise the number belongs to the group of a later command
+	if l.pending[pid].cmd == cmd { // otherwise the group with this number is that of a later command
 		l.killPendingGroup(pid)
 	}
 }

@@ -225,7 +225,7 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 		k.exit(parent, syscall.WaitStatus(parent.act.stopCode<<8))
 	}
 	for _, name := range p.act.leaves {
-		if k.killingAll { // kill(-1) and fork exclude each other
+		if k.killingAll { // kill(-1) and fork exclude each other in the kernel
 			break
 		}
 		k.begin(k.fork(name, usherPID, 0))

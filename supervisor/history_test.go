@@ -12,12 +12,12 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// A history is what an observer outside usher sees of one run: the system calls, as the
-// fake kernel executed them, what became of each process, the signals that usher received,
-// and the events that usher reported. The lock of the fake kernel protects it. Its methods
-// may be called on nil, and record nothing then.
+// history is what an observer outside usher sees of one run: the system calls as the fake
+// kernel executed them, the start and the end of each process, the signals that usher
+// received, and the events that usher reported. The lock of the fake kernel protects it. The
+// methods of a nil history do nothing.
 type history struct {
-	traced  bool   // the trace is wanted too
+	traced  bool   // the trace is recorded too
 	text    string // the trace
 	k       *fake
 	cfg     *Config
@@ -32,7 +32,7 @@ type history struct {
 	answers []givenAnswer
 
 	ended  bool
-	stuck  bool // it did not end in tooLong
+	stuck  bool // the run did not end within tooLong
 	endAt  time.Duration
 	code   int
 	reason error
@@ -41,22 +41,22 @@ type history struct {
 // lived is the record of one process.
 type lived struct {
 	*fakeProcess
-	step       int      // of its fork
+	step       int      // the value of history.steps at its fork
 	started    *process // how usher started it; nil: usher did not start it
 	leader     *lived   // of the process group in which it began
 	from       *lived   // its parent at its fork; nil: usher, or a process outside
 	lastParent *lived   // its parent before it became usher's child
 	forkedAt   time.Duration
-	ownFrom    time.Duration // since when it has been usher's child; never: it was not
+	ownFrom    time.Duration // when it became usher's child; neverAt: it did not
 	ownByChild bool          // it became usher's child when it was forked by usher, or when a child of usher exited
-	diedAt     time.Duration // never: it is alive
+	diedAt     time.Duration // neverAt: it is alive
 	ws         syscall.WaitStatus
-	reapedAt   time.Duration // never: it has not been reaped
+	reapedAt   time.Duration // neverAt: it has not been reaped
 	forwarded  []syscall.Signal
 	sent       []*sentSignal // the signals that it got from usher
 }
 
-// never is later than every instant of a run.
+// neverAt is later than every instant of a run.
 const neverAt = time.Duration(1<<63 - 1)
 
 // sentSignal is one call of kill(2) with a signal other than 0.
@@ -66,9 +66,9 @@ type sentSignal struct {
 	pid  int // as passed to kill: negative is a process group, -1 everything
 	sig  syscall.Signal
 	to   []*lived // the processes with that pid or in that group
-	// denied: usher may not signal them, so they did not get it.
+	// denied: the call failed, because usher may not signal these processes.
 	denied bool
-	// reaped: usher has reaped the process with this number, and no process has that number now.
+	// reaped: usher has reaped the process with this pid, and no process has the pid now.
 	reaped bool
 }
 
@@ -111,7 +111,7 @@ func (h *history) attach(k *fake) {
 	}
 }
 
-// tooLong is longer than every life needs.
+// tooLong is longer than any run of a life should take, in fake time.
 const tooLong = 10 * time.Minute
 
 // unblock ends a run that does not end by itself, so that the test can report it.
@@ -132,8 +132,8 @@ func (h *history) unblock(cancel func()) {
 	cancel()
 }
 
-// begin is called just before run. It replaces the probes of targets that are no commands,
-// so that their attempts are recorded.
+// begin is called just before run. It replaces the probes of all targets that are not
+// commands, so that their attempts are recorded.
 func (h *history) begin(c *Config, lines []string, cancel func()) {
 	if h == nil {
 		return

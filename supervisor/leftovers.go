@@ -40,7 +40,7 @@ type leftovers struct {
 	appCaught    bool           // the app had a handler for its stop signal
 
 	// groupSignalled: the app's group got the stop signal, but /proc could not be read in
-	// time, so signalled does not contain its processes.
+	// time, so signalled does not contain the group's processes.
 	groupSignalled bool
 
 	before    map[procID]bool      // usher's children just before the app got its stop signal

@@ -17,13 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The stories in testdata prove the orders of events that somebody thought of. TestLives
-// generates others: random configurations, processes and events, on the same fake kernel.
-// What usher promises is checked from outside, by the system calls and the events.
+// The stories in testdata test orders of events that were written by hand. TestLives tests
+// random ones. It generates lives: each has a random configuration, and random processes and
+// events. They run on the same fake kernel. What usher promises is checked from outside, by
+// the system calls and the events.
 //
-//	LIVES=N  so many lives, instead of a few thousand
-//	SEED=S   the seed; without it lives of a fixed seed and of a new one are run
-//	LIFE=N   begin with this one of the seed
+//	LIVES=N  the number of lives, instead of a few thousand
+//	SEED=S   the seed; without it, lives of a fixed seed and of a new one are run
+//	LIFE=N   the number of the first life
 func TestLives(t *testing.T) {
 	if os.Getenv("LIVES") != "" || os.Getenv("SEED") != "" {
 		runLives(t, envNumber(t, "SEED", uint64(time.Now().UnixNano())), envNumber(t, "LIFE", 0), envNumber(t, "LIVES", 1000))
@@ -81,8 +82,9 @@ func runLives(t *testing.T, seed, first, count uint64) {
 	t.Logf("%d lives of seed %d, %.0f a second", count, seed, float64(count)/time.Since(began).Seconds())
 }
 
-// run runs a life in fake time and returns the first promise that it broke, or the first of
-// a kind; "" if there is none, or if the configuration is not valid.
+// run runs a life in fake time and returns the first promise that was broken. If kind is not
+// "", it considers only problems of that kind. It returns "" if there is none, or if the
+// configuration is not valid.
 func (l *life) run(t *testing.T, kind string) (problem string) {
 	s := readStory(l.text())
 	if c := s.config(t); c.Validate() != nil {
@@ -101,11 +103,11 @@ func (l *life) run(t *testing.T, kind string) (problem string) {
 	return ""
 }
 
-// record runs a story and records its history. A panic, and a goroutine that usher leaves
-// running, are problems.
+// record runs a story and records its history. It returns a problem if usher panics, or
+// leaves a goroutine running.
 func (s story) record(t *testing.T, h *history) (problems []string) {
 	defer func() {
-		if p := recover(); p != nil { // from synctest
+		if p := recover(); p != nil { // for example from synctest, about a goroutine that still runs
 			problems = append(problems, fmt.Sprint(p))
 		}
 	}()
@@ -120,10 +122,10 @@ func (s story) record(t *testing.T, h *history) (problems []string) {
 	return problems
 }
 
-// shrinkTime bounds the time for shrinking a life.
+// shrinkTime limits how long report shrinks a life.
 const shrinkTime = 30 * time.Second
 
-// report shrinks a life that broke a promise and prints it as a story.
+// report shrinks a life in which a promise was broken, and prints it as a story.
 func (b *brokenLife) report(t *testing.T, seed uint64) {
 	t.Helper()
 	again := fmt.Sprintf("SEED=%d LIFE=%d LIVES=1 go test ./supervisor -run TestLives", seed, b.number)
@@ -142,7 +144,7 @@ func (b *brokenLife) report(t *testing.T, seed uint64) {
 	}
 	small := shrink(b.life, shrinkTime, fails)
 	text := small.text()
-	for range 50 { // a trace of a run that has the problem
+	for range 50 { // until a run has the problem, to print its trace
 		h := &history{traced: true}
 		problems := readStory(text).record(t, h)
 		if len(problems) == 0 {

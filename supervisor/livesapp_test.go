@@ -12,8 +12,8 @@ type appSignal struct {
 	sig syscall.Signal
 }
 
-// checkAppSignals: each received signal is forwarded once, at the instant at which it is
-// received, or at the app's start; and usher adds one stop signal.
+// checkAppSignals: each received signal is forwarded once, when it is received or when the
+// app starts. usher itself sends one stop signal.
 func (c *checked) checkAppSignals() {
 	if c.appAt == neverAt {
 		return
@@ -25,7 +25,8 @@ func (c *checked) checkAppSignals() {
 		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
 			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
-		// With --group a signal to the app follows that to the group which the app has left.
+		// With --group, an app that has left its process group gets the signal right after
+		// that group.
 		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
 		if len(call.to) == 0 || !toApp || own || again {
 			continue
@@ -62,8 +63,9 @@ func (c *checked) checkAppSignals() {
 // maxKept is how many signals usher keeps until the app starts.
 const maxKept = 1024
 
-// expectedSignals returns the signals that the app must and may get. kept are the signals
-// that were received before the app started, in order, for each channel of the inbox.
+// expectedSignals returns the signals that the app must get, and those that it may get. kept
+// holds, for each channel of the inbox, the signals that were received before the app
+// started, in order.
 func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]syscall.Signal) {
 	must, may = map[appSignal]int{}, map[appSignal]int{}
 	rewritten := func(sig syscall.Signal) syscall.Signal {
@@ -84,7 +86,7 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 		stop := c.isStop(in.sig, false)
 		switch {
 		case in.at > c.appDead || in.at > c.endAt:
-		case in.at < c.appAt && c.isStop(in.sig, true): // HUP and QUIT after the first stop signal are the app's
+		case in.at < c.appAt && c.isStop(in.sig, true): // HUP and QUIT may be forwarded if a stop signal was received before them
 			if !stop {
 				may[appSignal{c.drainedAt(), send}]++
 				may[appSignal{c.askedAt, in.sig}]++
@@ -109,7 +111,7 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 				may[appSignal{c.askedAt, in.sig}]++
 				may[appSignal{c.drainedAt(), send}]++
 			}
-		case stop && in.at < c.askedAt: // it is repeated before the app has its stop signal
+		case stop && in.at < c.askedAt: // a repeated stop signal is ignored until the app has got its stop signal
 		case in.at == c.askedAt:
 			may[appSignal{in.at, send}]++
 			may[appSignal{in.at, in.sig}]++
@@ -139,11 +141,11 @@ func (c *checked) stopEntered() time.Duration {
 	return neverAt
 }
 
-// stopScan is how long usher reads /proc, at most, before it sends the stop signal.
+// stopScan is the longest time for which usher reads /proc before it sends the stop signal.
 const stopScan = 100 * time.Millisecond
 
-// checkDeadline: the app gets its stop signal after the drain, and at the latest so early
-// that it has its reserve until SIGKILL, which comes exactly at the end of that time.
+// checkDeadline: the app gets its stop signal after the drain, and not so late that less than
+// the reserve is left until SIGKILL. SIGKILL is sent exactly at the deadline.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {
@@ -183,7 +185,8 @@ func (c *checked) checkDeadline() {
 	}
 }
 
-// checkContinued: a stopped app gets SIGCONT with its stop signal.
+// checkContinued: an app that a signal such as SIGSTOP has stopped gets SIGCONT with its stop
+// signal.
 func (c *checked) checkContinued() {
 	if c.stopCall == nil || c.app.act.stopsAfter == 0 || c.appDead == c.askedAt {
 		return
@@ -197,8 +200,8 @@ func (c *checked) checkContinued() {
 	}
 }
 
-// checkStarts: after a stop signal or a failure of the startup nothing of the startup is
-// started, and without one the app is.
+// checkStarts: after a stop signal or a failure of the startup, usher starts no further step
+// of the startup. Without either, it starts the app.
 func (c *checked) checkStarts() {
 	start, entered := c.phases[Start]
 	if c.stop != nil && entered && start.step > c.stop.step {

@@ -10,11 +10,11 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The checks of random lives. They know what usher promises (README.md, usher(1)) and what
-// an observer outside usher has seen (history), and no field of usher. Where two things
-// happened at the same instant, both orders are right.
+// The checks in this file and in the other lives files compare what usher promises (README.md,
+// usher(1)) with what an observer outside usher has seen (history). They read no field of
+// usher. If two things happened at the same instant, both orders are right.
 
-// checked is a history with what follows from it.
+// checked is a history, and facts that are computed from it.
 type checked struct {
 	*history
 	problems []string
@@ -63,9 +63,9 @@ func (h *history) check() []string {
 	return c.problems
 }
 
-// sharesPID reports whether the kernel gave the pid of a command to another process that
-// usher started, before the start of the command returned. Usher cannot know then whose exit
-// wait4 reports. A kernel reuses a pid only after thousands of others.
+// sharesPID reports whether the pid of a command was reused for another process of usher's
+// before the start of the command returned. In such a life usher cannot know whose exit
+// wait4 reports. A real kernel reuses a pid only after thousands of others.
 func (h *history) sharesPID() bool {
 	return slices.ContainsFunc(h.procs, func(l *lived) bool {
 		return l.started != nil && l.act.startTakes > 0 && slices.ContainsFunc(h.procs, func(other *lived) bool {
@@ -74,9 +74,9 @@ func (h *history) sharesPID() bool {
 	})
 }
 
-// divideGrace computes the parts of --grace from the contract: post-stop has its hooks'
-// timeouts, a fifth at most; a default timeout shrinks to fit. Before that, the app has the
-// reserve; before that is the drain.
+// divideGrace computes the parts of --grace as usher(1) describes them. The last part is for
+// the post-stop hooks: the sum of their timeouts, but at most a fifth. Default timeouts are
+// shortened to fit. The part before it is the app's reserve, and the first part is the drain.
 func (c *checked) divideGrace() {
 	g := c.cfg.Grace
 	if g == 0 {
@@ -108,7 +108,7 @@ func (c *checked) divideGrace() {
 	c.drainEnd = c.kill - c.reserve
 }
 
-// readEvents fills in the facts.
+// readEvents computes the facts from the events and the processes.
 func (c *checked) readEvents() {
 	for _, l := range c.procs {
 		if l.isApp() {
@@ -155,8 +155,8 @@ func (c *checked) readEvents() {
 	c.callAt = from + (c.killAt-from)*4/5
 }
 
-// findStopCall finds the call that sent the app its stop signal. The same signal may have been
-// forwarded just before, while usher read /proc.
+// findStopCall finds the call that sent the app its stop signal. It is not the first call with
+// this signal if the same signal was forwarded just before, while usher read /proc.
 func (c *checked) findStopCall() {
 	stop, entered := c.phases[Stop]
 	if !entered {
@@ -193,7 +193,8 @@ func (c *checked) stopSignal() syscall.Signal {
 	return syscall.SIGTERM
 }
 
-// isStop reports whether a signal is a stop signal, or ends the startup.
+// isStop reports whether a signal is a stop signal. If beforeApp is true, it also returns true
+// for signals that end the startup.
 func (c *checked) isStop(sig syscall.Signal, beforeApp bool) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(c.cfg.StopOn, sig) ||
 		beforeApp && (sig == syscall.SIGQUIT || sig == syscall.SIGHUP)
@@ -246,8 +247,9 @@ func (c *checked) hasFaults() bool {
 	return slices.ContainsFunc(c.procs, func(l *lived) bool { return l.act.unkillable || l.act.killTakes > 0 || l.act.otherUser })
 }
 
-// Usher has exited by the end of the grace period. After SIGKILL to something that does not
-// die at once it waits a moment; a subreaper, which has to search, waits a little longer.
+// checkEnd: usher exits by the end of the grace period. If a process does not die of SIGKILL
+// at once, usher waits a moment longer. A subreaper waits still longer, because it has to
+// search for its descendants.
 func (c *checked) checkEnd() {
 	if c.cfg.Grace == 0 || c.begun == neverAt {
 		return
@@ -264,7 +266,7 @@ func (c *checked) checkEnd() {
 	}
 }
 
-// exitCode is the table of exit codes.
+// exitCode returns the exit code that usher(1) promises.
 func (c *checked) exitCode() int {
 	var start *StartError
 	switch {
@@ -305,8 +307,8 @@ func (c *checked) checkExitCode() {
 	c.fail("exit code: %d instead of %d (%v)", c.code, want, c.reason)
 }
 
-// checkKills: without --grace only commands of hooks and probes get SIGKILL, and before the
-// deadline too.
+// checkKills: only commands of hooks and probes get SIGKILL without --grace, or before the
+// deadline.
 func (c *checked) checkKills() {
 	for _, call := range c.calls {
 		if call.sig != syscall.SIGKILL || c.cfg.Grace > 0 && call.at >= min(c.killAt, c.begun+c.cfg.Grace) {
@@ -316,7 +318,7 @@ func (c *checked) checkKills() {
 			// A process that has joined the group of a command is killed with it.
 			owner := c.ownerOf(l)
 			if call.pid == -1 && call.step > c.lastHookStep() && call.step > c.phases[PostStop].step {
-				continue // after the last post-stop hook usher kills what they have left, as the kernel does when PID 1 exits
+				continue // after the last post-stop hook usher kills all remaining processes, as the kernel does when PID 1 exits
 			}
 			if owner == nil || call.pid != owner.pid && call.pid != -owner.pid {
 				c.fail("SIGKILL: %s got it at %v by kill(%d)", l, call.at, call.pid)
@@ -327,9 +329,9 @@ func (c *checked) checkKills() {
 	}
 }
 
-// hadTime reports whether the group of a command got SIGTERM a second before SIGKILL. A
-// command that a stop signal has interrupted has had its time, and at its exit usher does
-// not wait.
+// hadTime reports whether the group of a command got SIGTERM a second before SIGKILL. It also
+// returns true if only the command itself got SIGTERM, because a stop signal interrupted it,
+// or if usher was about to exit, because usher then does not wait a second.
 func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	exits := c.endAt
 	if c.hasFaults() || c.scan > 0 {
@@ -355,7 +357,7 @@ func (c *checked) lastHookStep() int {
 	return last
 }
 
-// ownerOf returns the command of usher in whose group, or as which, a process runs.
+// ownerOf returns the command that a process is, or in whose process group it began.
 func (c *checked) ownerOf(l *lived) *lived {
 	for _, cmd := range c.procs {
 		if cmd.isCommand() && (l == cmd || l.leader == cmd) {
@@ -365,7 +367,7 @@ func (c *checked) ownerOf(l *lived) *lived {
 	return nil
 }
 
-// Every process that usher is the parent of is reaped at the instant of its exit.
+// checkReaping: every child of usher is reaped at the instant of its exit.
 func (c *checked) checkReaping() {
 	for _, l := range c.procs {
 		if l.diedAt == neverAt || l.parent != usherPID || l.diedAt == c.endAt || l.act.noSIGCHLD {
@@ -377,8 +379,8 @@ func (c *checked) checkReaping() {
 	}
 }
 
-// checkNumbers: no signal to a pid after its process has been reaped, nor to a group that
-// does not begin with a process that usher has started.
+// checkNumbers: usher sends no signal to a pid after that process has been reaped, nor to a
+// process group whose leader usher has not started.
 func (c *checked) checkNumbers() {
 	for _, call := range c.calls {
 		if call.reaped {
@@ -424,7 +426,7 @@ func (c *checked) checkReadiness() {
 	}
 }
 
-// startsOf returns when a target was started: the forks of its command, the failed ones too,
+// startsOf returns the starts of a target: the forks of its command, also those that failed,
 // or the attempts of its probe.
 func (c *checked) startsOf(t *probes.Target) (all []targetStart) {
 	for _, l := range c.procs {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A life is a random story. Each entry of a slice is one line of its section, or one flag
-// with its value, so that a failing life can be shortened by leaving entries out.
+// life is a random story. Each entry of a slice is one line of its section, or one flag with
+// its value. So a failing life can be shortened by leaving entries out.
 type life struct {
 	flags     []string
 	machine   []string
@@ -194,7 +194,7 @@ func (g *generator) probes(flag string, n int, optional bool) {
 	}
 }
 
-// hooks adds hooks to a phase. within bounds their timeouts; 0: they need none.
+// hooks adds hooks to a phase. Their timeouts are at most within; 0: they may have none.
 func (g *generator) hooks(flag string, n int, within time.Duration) {
 	for range n {
 		limit := within
@@ -242,7 +242,7 @@ func (g *generator) command(name string, code int) {
 	case g.chance(4):
 		g.process(name, pick(g, "is not found", "cannot be forked", "cannot be executed"))
 		return
-	case g.grace > 0 && g.chance(12): // it ends only by a signal
+	case g.grace > 0 && g.chance(12): // it exits only on a signal
 	default:
 		c = append(c, fmt.Sprintf("exits %d after %v", code, g.span(pick(g, time.Second, 10*time.Second))))
 	}
@@ -368,7 +368,7 @@ func (g *generator) app() {
 	g.process("app", append(c, g.oddities()...)...)
 }
 
-// lastStop is when each life gets a SIGTERM at the latest.
+// lastStop is the latest time at which a life gets its first SIGTERM.
 const lastStop = 70 * time.Second
 
 func (g *generator) eventLines() {

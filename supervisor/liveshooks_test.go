@@ -11,7 +11,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// hookRun is what the events say about one hook.
+// hookRun holds the events of one hook.
 type hookRun struct {
 	*probes.Target
 	started, finished, skipped *seenEvent
@@ -45,7 +45,7 @@ func (c *checked) hookRuns(hooks []probes.Target) (all []hookRun) {
 	return all
 }
 
-// checkHookOrder: each hook runs at most once, one after another, in their phase, and no
+// checkHookOrder: the hooks run in their phase, one after the other, each at most once. No
 // step of the shutdown is left out.
 func (c *checked) checkHookOrder() {
 	_, started := c.phases[Start]
@@ -73,8 +73,8 @@ func (c *checked) checkHookOrder() {
 	}
 }
 
-// checkHooksOf checks the hooks of one phase. In a phase of the startup hooks are left out
-// after a failure; complete means that the startup went on.
+// checkHooksOf checks the hooks of one phase. In a phase of the startup, the hooks after a
+// failure do not run. complete means that the startup went on after this phase.
 func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool) {
 	inShutdown := phase == Drain || phase == PostStop
 	before := 0
@@ -145,8 +145,8 @@ func (c *checked) checkSkipped(phase Phase, run hookRun) {
 	}
 }
 
-// checkHookLimits: no hook takes longer than its own limit and that of its phase. A command
-// gets SIGTERM then, and SIGKILL a second later.
+// checkHookLimits: no hook takes longer than its own timeout and the limit of its phase. At
+// the limit, a command gets SIGTERM, and a second later SIGKILL.
 func (c *checked) checkHookLimits() {
 	for _, p := range []struct {
 		hooks []probes.Target
@@ -235,8 +235,7 @@ func (c *checked) checkCommandsEnd(run hookRun, phase Phase, end time.Duration) 
 	}
 }
 
-// checkHookVars: hooks are told why usher shuts down, and the rest of what they are
-// promised.
+// checkHookVars: hooks get the promised variables, such as the reason for the shutdown.
 func (c *checked) checkHookVars() {
 	for _, p := range []struct {
 		phase Phase

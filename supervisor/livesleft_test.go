@@ -7,7 +7,7 @@ import (
 )
 
 // asks returns the calls by which usher asked a process to stop. A signal that usher only
-// forwards to the app's group is none.
+// forwards to the app's group does not count.
 func (c *checked) asks(l *lived) (all []*sentSignal) {
 	for i := range c.calls {
 		call := &c.calls[i]
@@ -20,8 +20,8 @@ func (c *checked) asks(l *lived) (all []*sentSignal) {
 	return all
 }
 
-// isLeftover reports whether a process may be asked as a leftover. An app whose start usher
-// has abandoned is one.
+// isLeftover reports whether a process may be asked as a leftover. If usher has given up
+// starting the app, the app is a leftover too.
 func (c *checked) isLeftover(l *lived) bool {
 	return l.started == nil || l.isApp() && c.appAt == neverAt
 }
@@ -29,15 +29,17 @@ func (c *checked) isLeftover(l *lived) bool {
 // seesProcesses reports whether usher can list the processes at every instant.
 func (c *checked) seesProcesses() bool { return c.cfg.Grace > 0 && !c.noProc && c.scan == 0 }
 
-// checkAskedOnce: usher asks no process twice to stop, and continues what it asks.
+// checkAskedOnce: usher asks no process twice to stop. A stopped process that is asked also
+// gets SIGCONT.
 func (c *checked) checkAskedOnce() {
 	for _, l := range c.procs {
 		if l.isApp() && c.appAt != neverAt {
 			continue
 		}
 		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied })
-		// While its start has not returned, usher does not know the pid of a command, and
-		// takes it for a leftover. Nor can it know that a process was in another group before.
+		// While the start of a command has not returned, usher does not know its pid, and
+		// treats the command as a leftover. usher also cannot know that a process was in
+		// another group before.
 		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher asks everything
 			c.fail("leftovers: %s was asked %d times to stop, at %v and at %v", l, len(asks), asks[0].at, asks[1].at)
 		}
@@ -55,8 +57,8 @@ func (c *checked) checkAskedOnce() {
 	}
 }
 
-// checkRoots: before the last call only the leftovers that are usher's own children are
-// asked, each when the rule says so, by the app's stop signal.
+// checkRoots: before the last call, only roots are asked: leftovers that are usher's own
+// children. Each is asked at its time (see due), by the app's stop signal.
 func (c *checked) checkRoots() {
 	if c.noProc && c.cfg.Grace > 0 {
 		c.checkEverythingAsked()
@@ -89,7 +91,7 @@ func (c *checked) checkRoots() {
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
 		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
-			continue // usher does not learn at once that it is a root, or knows that it has been told
+			continue // usher does not notice at once that it is a root, or knows that it has already got a stop signal
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
 			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)
@@ -98,15 +100,16 @@ func (c *checked) checkRoots() {
 }
 
 // wasTold reports whether a process got a stop signal from its parent, or one that usher
-// forwarded to the app's group, and has removed its handler, so that usher knows of it.
+// forwarded to the app's group. usher notices that because the process has removed its
+// handler for the signal.
 func (c *checked) wasTold(l *lived) bool {
 	return l.act.once && (len(l.forwarded) > 0 || slices.ContainsFunc(l.sent, func(s *sentSignal) bool {
 		return s != c.stopCall && c.app != nil && s.pid == -c.app.pid
 	}))
 }
 
-// isEnding reports whether a process is in the group of a command that usher has ended, and
-// that gets SIGKILL within a second.
+// isEnding reports whether a process is in the group of a command that usher has terminated.
+// Such a group gets SIGKILL within a second.
 func (c *checked) isEnding(l *lived) bool {
 	owner := c.ownerOf(l)
 	return owner != nil && slices.ContainsFunc(c.calls, func(s sentSignal) bool {
@@ -114,9 +117,9 @@ func (c *checked) isEnding(l *lived) bool {
 	})
 }
 
-// due returns the earliest and the latest instant at which the rule lets usher ask a root.
-// They differ where usher cannot know what an observer knows, and where two things happened
-// at the same instant.
+// due returns the earliest and the latest instant at which usher may ask a root, by the rule
+// in leftovers.go. They differ if usher cannot know what an observer knows, or if two things
+// happened at the same instant.
 func (c *checked) due(l *lived) (early, late time.Duration) {
 	widen := func(a, b time.Duration) { early, late = min(early, a), max(late, b) }
 	early, late = c.dueByApp()
@@ -130,8 +133,8 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 			widen(a, b)
 		}
 	}
-	// Usher knows a parent by its pid. If another process has had that pid, usher may take the
-	// exit of that process for the parent's.
+	// usher identifies a parent by its pid. If another process has had that pid too, usher may
+	// take the exit of that process for the parent's exit.
 	if parent != nil && slices.ContainsFunc(c.procs, func(other *lived) bool { return other != parent && other.pid == parent.pid }) {
 		widen(0, c.killAt)
 	}
@@ -145,8 +148,8 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 }
 
 // isKnownParent reports whether the exit of a root's parent decides when the root is asked.
-// The exit of the app has its own rule. Usher does not see the exit of a process that was not
-// its child.
+// There is another rule if the parent is the app, and usher notices only the exits of its own
+// children.
 func (c *checked) isKnownParent(parent *lived) bool {
 	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
 }
@@ -159,19 +162,19 @@ func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
 	return half, half
 }
 
-// dueByApp returns when the roots are asked that the app has left.
+// dueByApp returns when those roots are asked that the app has left running.
 func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
 	case c.appAt == neverAt:
-		for _, e := range c.events { // an interrupted hook may have told its children
+		for _, e := range c.events { // an interrupted hook may have forwarded the signal to its children
 			if e.Kind == HookFinished && e.Phase == PreStart && c.stop != nil && e.At >= c.stop.At {
 				late = half(e.At)
 			}
 		}
 		return 0, late
 	case c.stopEntered() == c.appDead && c.stopCall == nil && c.cfg.StopSignal != NoSignal:
-		return 0, half(c.appDead) // it exited at the instant of its stop signal, which may have met a zombie
+		return 0, half(c.appDead) // it exited at the instant of its stop signal, so the signal may have been sent to a zombie
 	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
 		return 0, 0
 	case c.app.exit().Signal != c.stopSignal():
@@ -184,7 +187,8 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 	return 0, 0
 }
 
-// checkEverythingAsked: without /proc everything is asked once, when the roots would be.
+// checkEverythingAsked: without /proc, all processes are asked once, at the time at which the
+// roots would be asked.
 func (c *checked) checkEverythingAsked() {
 	early, late := c.dueByApp()
 	early, late = max(early, c.leftoversAt), max(late, c.leftoversAt+c.scan)
@@ -223,8 +227,8 @@ func (c *checked) afterLeftovers() time.Duration {
 	return c.endAt
 }
 
-// checkLastCall: at the last call everything that is alive and has not been asked gets
-// SIGTERM. At the end of the time everything gets SIGKILL.
+// checkLastCall: at the last call, every process that is alive and has not been asked gets
+// SIGTERM. At the deadline every process gets SIGKILL.
 func (c *checked) checkLastCall() {
 	if c.cfg.Grace == 0 || c.scan > 0 {
 		return
@@ -238,7 +242,7 @@ func (c *checked) checkLastCall() {
 		if e, entered := c.phases[PostStop]; entered && e.At < c.killAt {
 			continue
 		}
-		at := c.killAt // of the leftovers of an app that exited while a hook was running perhaps later
+		at := c.killAt // later if the app exited while a hook was running, and leftovers began only after it
 		if c.appDead <= c.killAt && c.killAt != neverAt && c.leftoversAt != neverAt {
 			at = max(at, c.leftoversAt)
 		}

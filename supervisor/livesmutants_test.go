@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mutant is a defect that a test plants.
+// mutant is a defect that TestLivesFindMutants puts into the code.
 type mutant struct {
 	file, name string
 	replace    [][2]string // old and new lines
@@ -52,8 +52,8 @@ func readMutants(t *testing.T) (all []mutant) {
 	return all
 }
 
-// apply returns the file with the defect. Lines that are no whole lines of the file, such
-// as the second half of a condition, are found too.
+// apply returns the file with the defect. An old line may also be only a part of a line of the
+// file, such as the second half of a condition.
 func (m mutant) apply(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(m.file)
@@ -67,7 +67,8 @@ func (m mutant) apply(t *testing.T) string {
 	return changed
 }
 
-// Every mutant fits the code, so that a change of the code cannot make one useless unnoticed.
+// The lines that a mutant replaces exist in the code. Otherwise a change of the code could
+// make a mutant useless without notice.
 func TestLivesMutantsFitTheCode(t *testing.T) {
 	names := map[string]bool{}
 	for _, m := range readMutants(t) {
@@ -78,11 +79,11 @@ func TestLivesMutantsFitTheCode(t *testing.T) {
 	require.NotEmpty(t, names)
 }
 
-// mutantLives is how many lives may pass before a mutant is found.
+// mutantLives is the number of lives that may run until a mutant is found.
 const mutantLives = 10_000
 
-// Random lives find every defect that testdata/lives.mutants plants. It takes minutes, so it
-// runs only by "make lives-mutants".
+// Random lives find every defect in testdata/lives.mutants. The test takes minutes, so it runs
+// only by "make lives-mutants".
 func TestLivesFindMutants(t *testing.T) {
 	only := os.Getenv("LIVES_MUTANTS")
 	if only == "" {
@@ -99,7 +100,7 @@ func TestLivesFindMutants(t *testing.T) {
 	}
 }
 
-// find plants the mutant, runs lives, and returns how it was found.
+// find puts the defect into a copy of the code, runs lives, and returns how it was found.
 func (m mutant) find(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// numbersAndNames are the parts of a problem's text that differ between two lives with the
-// same problem.
+// numbersAndNames matches the parts of a problem's text that may differ between two lives
+// with the same problem.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
 // kindOf returns what two problems of the same kind have in common.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
-// shrink leaves out of a life what its problem does not need, for at most limit. fails
-// reports whether a life still has the problem.
+// shrink leaves out the parts of a life that are not needed for its problem. It takes at most
+// limit. fails reports whether a life still has the problem.
 func shrink(l *life, limit time.Duration, fails func(*life) bool) *life {
 	began := time.Now()
 	for smaller := true; smaller; {
@@ -118,7 +118,8 @@ func (l *life) simplerTimes(line string, try func(string)) {
 	}
 }
 
-// simplicity orders times, the simplest first, so that replacing them comes to an end.
+// simplicity orders times, the simplest first. A time is replaced only by a simpler one, so
+// replacing ends.
 func simplicity(d time.Duration) int {
 	order := []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 500 * time.Millisecond}
 	if i := slices.Index(order, d); i >= 0 {
@@ -127,14 +128,14 @@ func simplicity(d time.Duration) int {
 	return len(order)
 }
 
-// dropUnused leaves out targets and processes that nothing names any more.
+// dropUnused leaves out targets and processes to which no other line refers any more.
 func (l *life) dropUnused() {
 	flags := strings.Join(l.flags, "\n")
 	l.targets = slices.DeleteFunc(l.targets, func(target string) bool {
 		name, _, _ := strings.Cut(target, ": ")
 		return !strings.Contains(flags, name+"'")
 	})
-	for range l.processes { // a process may be named by one that is left out
+	for range l.processes { // again for each process, because only a process that is left out may refer to another one
 		text := flags + "'" + strings.Join(l.events, " ")
 		for _, p := range l.processes {
 			for _, clause := range p.clauses {

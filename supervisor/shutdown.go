@@ -99,7 +99,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
-	if s.appExited() { // so its group gets no stop signal
+	if s.appExited() { // the app's group gets no stop signal
 		s.leftovers.signalled, s.leftovers.groupSignalled = map[procID]bool{}, false
 		return
 	}

@@ -93,10 +93,10 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// repeatedStop handles a signal that was kept in laterStops because it was received between
-// the first stop signal and the app's. A stop signal is ignored, as in the drain, because a
-// second one makes many programs exit at once. SIGHUP and SIGQUIT are in laterStops if they
-// were received before the app had started.
+// repeatedStop handles a signal that was kept in laterStops, because it was received after the
+// first stop signal and before the app got its own. A stop signal is ignored, as in the
+// drain, because a second one makes many programs exit at once. laterStops also has SIGHUP
+// and SIGQUIT if they were received before the app had started.
 func (s *supervisor) repeatedStop(sig syscall.Signal) {
 	if s.isStop(sig) {
 		s.ignore(sig)

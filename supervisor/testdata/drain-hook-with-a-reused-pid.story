@@ -1,5 +1,5 @@
-A drain hook times out and exits on SIGTERM. The next hook's command gets the same pid, times
-out too, and has its own second between SIGTERM and SIGKILL.
+A drain hook times out and exits on SIGTERM. The next hook's command gets the same pid and
+also times out. It has a full second between SIGTERM and SIGKILL.
 
 -- usher --
 usher --grace 20s --drain 'timeout=500ms leave' --drain 'timeout=300ms flush' -- app

@@ -1,5 +1,5 @@
-A forwarded SIGQUIT ends the app while usher reads /proc before the stop signal. The app's
-group has not got the stop signal then, so the app's child gets it as a leftover.
+A forwarded SIGQUIT ends the app while usher reads /proc, before it sends the stop signal. So
+the app's group does not get the stop signal, and the app's child gets it as a leftover.
 
 -- usher --
 usher --grace 10s --group -- app

@@ -1,5 +1,5 @@
-Reading /proc takes too long to find out which processes are in the app's group when that
-gets its stop signal. They get no second stop signal.
+Reading /proc takes too long, so usher does not know which processes are in the app's group
+when the group gets the stop signal. These processes get no second stop signal.
 
 -- usher --
 usher --grace 10s --group -- app

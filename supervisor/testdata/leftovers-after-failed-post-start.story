@@ -1,6 +1,6 @@
 A post-start hook fails, so the app is stopped as by a stop signal. The app exits during the
-drain, and a drain hook still runs. The app's child may work until the SIGKILL of the budget,
-although the reserve after the app's exit is over by then.
+drain, and a drain hook still runs. The app's child may work until Budget.Kill, which is later
+than the end of the reserve after the app's exit.
 
 -- usher --
 usher --grace 10s --stop-reserve 2s --post-start register --drain leave -- app

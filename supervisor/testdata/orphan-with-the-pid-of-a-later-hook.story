@@ -1,5 +1,5 @@
 The start of a hook hangs, and an orphan exits meanwhile. The next hook gets the pid of that
-orphan. Its result is its own exit status, not that of the orphan.
+orphan. The hook's result is the hook's exit status, not the orphan's.
 
 -- usher --
 usher --grace 10s --post-stop report --post-stop 'timeout=1s hangs' --post-stop flush -- app
