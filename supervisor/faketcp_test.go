@@ -24,6 +24,8 @@ type fakeTCP struct {
 	unlistable    bool // sockets cannot be listed
 	uncounted     bool // the kernel does not count the bytes of connections
 	noFDs, noSNMP bool // /proc/PID/fd or /proc/net/snmp cannot be read
+
+	takes time.Duration // how long a look takes after it has listed the sockets
 }
 
 // fakeClient is a client's connection. The times count from the start of the story.
@@ -73,6 +75,8 @@ func setTCP(t *testing.T, k *fakeTCP, line string) bool {
 		k.noFDs = true
 	case line == "/proc/net/snmp cannot be read":
 		k.noSNMP = true
+	case scan(line, "a look at the connections takes %s", &a):
+		k.takes = duration(t, a)
 	case scan(line, "the app closes port 80 at %s", &a):
 		k.closesAt = duration(t, a)
 	case scan(line, "clients open and close connections within 30ms from %s to %s", &a, &b):
@@ -163,6 +167,7 @@ func (c *fakeClient) socket(at time.Duration, cookie uint64) socket {
 
 func (k *fake) network() (n network, err error) {
 	tcp := &k.tcp
+	defer func() { <-time.After(tcp.takes) }()
 	if tcp.unlistable {
 		return n, syscall.EPERM
 	}

@@ -79,7 +79,7 @@ func (w *idleWatch) look() {
 			if first {
 				w.findPorts(n.sockets, owned, ownersErr)
 			}
-			w.evaluate(n, accepted)
+			w.evaluate(n, accepted, began)
 		}
 		w.lookLater(time.Since(began))
 	})
@@ -105,7 +105,10 @@ func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	}
 }
 
-func (w *idleWatch) evaluate(n network, accepted int64) {
+// evaluate evaluates a look that began at the time looked. What clients have done since
+// then may be missing, and a look can take long if the container has little CPU time. So
+// the app is idle only if DrainIdle had passed when the look began.
+func (w *idleWatch) evaluate(n network, accepted int64, looked time.Time) {
 	now := time.Now()
 	w.clients.update(n, accepted, now)
 	if n.opensErr != nil {
@@ -114,7 +117,7 @@ func (w *idleWatch) evaluate(n network, accepted int64) {
 	if w.clients.uncounted {
 		w.warn(Event{Kind: IdleBytesUnknown})
 	}
-	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, now) <= 0
+	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, looked) <= 0
 }
 
 // warn emits an event unless an event of this kind has been emitted.
