@@ -97,7 +97,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	s.loop.onQuestion = func(q question) { s.answerReadiness(startCtx, q) }
-	s.emitStartupWarnings()
+	s.emitStartupWarnings(startCtx)
 
 	// The startup. Each step runs only if the step before it succeeded.
 	err := s.wait(startCtx)
@@ -170,7 +170,7 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 
 // emitStartupWarnings warns of effects of this configuration or this environment that the
 // user may not expect.
-func (s *supervisor) emitStartupWarnings() {
+func (s *supervisor) emitStartupWarnings(startCtx context.Context) {
 	pid1, seesAll := s.loop.sys.becomeSubreaper()
 	s.pid1 = pid1
 	if !pid1 {
@@ -180,8 +180,12 @@ func (s *supervisor) emitStartupWarnings() {
 		s.warn("usher is not PID 1, and /proc does not show its PID namespace: at the deadline it can kill only the app's process group")
 	}
 	if s.cfg.DrainIdle > 0 {
-		if _, err := s.loop.sys.network(); err != nil {
-			s.warn(cannotCount + err.Error())
+		j := s.loop.spawn(func() error {
+			_, err := s.loop.sys.network()
+			return err
+		})
+		if s.loop.until(startCtx, j.hasEnded); j.err != nil {
+			s.warn(cannotCount + j.err.Error())
 		}
 	}
 	for _, text := range s.cfg.Warnings() {
