@@ -21,9 +21,10 @@ type fakeTCP struct {
 	short    []time.Duration // when a client opens a connection that it closes before the next look
 	checks   []time.Duration // when --health accepts a connection that is closed before the next look
 
-	unlistable    bool // sockets cannot be listed
-	uncounted     bool // the kernel does not count the bytes of connections
-	noFDs, noSNMP bool // /proc/PID/fd or /proc/net/snmp cannot be read
+	unlistable                   bool          // sockets cannot be listed
+	unlistableFrom, unlistableTo time.Duration // sockets cannot be listed between these times
+	uncounted                    bool          // the kernel does not count the bytes of connections
+	noFDs, noSNMP                bool          // /proc/PID/fd or /proc/net/snmp cannot be read
 
 	takes time.Duration // how long a look takes after it has listed the sockets
 }
@@ -69,6 +70,8 @@ func setTCP(t *testing.T, k *fakeTCP, line string) bool {
 	switch {
 	case line == "sockets cannot be listed":
 		k.unlistable = true
+	case scan(line, "sockets cannot be listed from %s to %s", &a, &b):
+		k.unlistableFrom, k.unlistableTo = duration(t, a), duration(t, b)
 	case line == "the kernel does not count the bytes of connections":
 		k.uncounted = true
 	case line == "the descriptors of processes cannot be read":
@@ -168,10 +171,10 @@ func (c *fakeClient) socket(at time.Duration, cookie uint64) socket {
 func (k *fake) network() (n network, err error) {
 	tcp := &k.tcp
 	defer func() { <-time.After(tcp.takes) }()
-	if tcp.unlistable {
+	at := time.Since(k.began)
+	if tcp.unlistable || tcp.unlistableFrom <= at && at < tcp.unlistableTo {
 		return n, syscall.EPERM
 	}
-	at := time.Since(k.began)
 	waiting := socket{state: tcpEstablished, counted: true, received: 100, lastSent: time.Second}
 	own, outgoing := waiting, waiting
 	own.port, own.cookie = 8086, 1

@@ -120,6 +120,11 @@ func (w *idleWatch) evaluate(n network, accepted int64, looked time.Time) {
 	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, looked) <= 0
 }
 
+// cannotLook reports whether every look has failed. If only the last ones have failed, for
+// example because descriptors or memory were used up, usher looks again, because requests
+// may be open.
+func (w *idleWatch) cannotLook() bool { return w.err != nil && !w.looking && !w.clients.looked }
+
 // warn emits an event unless an event of this kind has been emitted.
 func (w *idleWatch) warn(e Event) {
 	if !w.warned[e.Kind] {
@@ -131,7 +136,7 @@ func (w *idleWatch) warn(e Event) {
 // lookLater starts the next look after a pause.
 func (w *idleWatch) lookLater(took time.Duration) {
 	pause := max(pollInterval, pollPauseFactor*took)
-	if !w.began.IsZero() && w.clients.owed == 0 {
+	if !w.began.IsZero() && w.clients.owed == 0 && w.err == nil {
 		pause = min(pause, max(w.clients.rest(w.began, time.Now()), time.Millisecond))
 	}
 	looks := w.looks
@@ -157,11 +162,11 @@ func (s *supervisor) waitIdle(drainCtx context.Context, w *idleWatch) {
 	if !w.looking {
 		w.look()
 	}
-	err := s.loop.until(drainCtx, func() bool { return w.isIdle || s.appExited() || w.err != nil && !w.looking })
+	err := s.loop.until(drainCtx, func() bool { return w.isIdle || s.appExited() || w.cannotLook() })
 	switch {
 	case err == nil && s.appExited():
 		err = errAppExited
-	case err == nil && w.err != nil:
+	case err == nil && w.cannotLook():
 		s.warn(fmt.Sprint(cannotCount, w.err))
 		return
 	}
