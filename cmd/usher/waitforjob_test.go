@@ -32,9 +32,9 @@ type waitForJob struct {
 	address string
 
 	mu          sync.Mutex // protects role and the fields below, which serve uses
-	token       string   // the token that the server accepts
-	responses   []string // completions of the Job in the next responses, such as "0/1"; "": there is no Job; the last one is repeated
-	largestSize int      // size of the largest table
+	token       string     // the token that the server accepts
+	responses   []string   // completions of the Job in the next responses, such as "0/1"; "": there is no Job; the last one is repeated
+	largestSize int        // size of the largest table
 }
 
 type kubeRole struct {
