@@ -86,8 +86,8 @@ func (w *idleWatch) look() {
 }
 
 // findPorts finds the ports on which a process of the container listens. If err is not nil,
-// the descriptors of some process are unknown. It may have any of the other listening
-// sockets, so all ports count then.
+// the descriptors of some process are unknown. That process may have any of the other
+// listening sockets, so all ports count then.
 func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	ports := []uint16{} // not nil, so that the ports are not searched again
 	others := false

@@ -34,7 +34,7 @@ func neededDescriptors(o *options) int {
 	if runsCommands(&o.config) {
 		n += 4 // the pipe for the command's output, /dev/null, and the working directory
 	} else if len(allTargets(&o.config)) > 0 {
-		n++ // a socket or a file
+		n++ // the socket or the file of a target
 	}
 	return n
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// inEnvironment moves the URL of each target into a variable of its own, and returns the
-// targets and the variables. It leaves out commands.
+// inEnvironment moves the URL of each target into an environment variable, and returns the
+// changed targets and the variables. It leaves out targets that are commands.
 func inEnvironment(targets []secretTarget) (moved []secretTarget, env []string) {
 	move := func(text string) string {
 		i := strings.LastIndexByte(text, ' ') + 1

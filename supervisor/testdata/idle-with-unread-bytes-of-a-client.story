@@ -1,5 +1,5 @@
-The app has answered, but the client has not read the whole answer until 16s, as with a slow
-download. The app is stopped 2s after the last byte.
+The app has answered, but the client reads the last byte of the answer only at 16s, as in a
+slow download. The app is stopped 2s later.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
