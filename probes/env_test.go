@@ -105,6 +105,7 @@ func TestErrorsOfATargetInTheEnvironmentShowNoHost(t *testing.T) {
 		{"ca=" + a.path("ca.pem") + " ", "https://" + addr, "the certificate is not for the host of the URL"},
 		{"ca=" + a.path("ca.pem") + " ", "grpcs://" + addr, "the certificate is not for the host of the URL"},
 		{"server-name=other.example ca=" + a.path("ca.pem") + " ", "https://" + addr, "the certificate is not for the name other.example"},
+		{"insecure=true ", "grpcs://" + addr + "/service-unknown", "the server does not know that service"},
 		{"", "tcp://127.0.0.1:" + unusedPort(t), "connection refused"},
 	} {
 		target, err := parserWith(test.value).Parse(test.options+"env:URL", ForWait)

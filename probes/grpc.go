@@ -24,12 +24,12 @@ const (
 // for the whole server if service is ""
 // (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
 type grpcProbe struct {
-	hook      bool
 	scheme    string // the pseudo-header :scheme of the request: http or https
 	authority string
 	host      string
 	port      uint16
 	service   string
+	hidden    bool         // true: no name and no error shows the service
 	tls       *tlsSettings // nil without TLS
 }
 
@@ -105,13 +105,13 @@ var statusCode = lazyRegexp(`^[1-9][0-9][0-9]$`)
 var errNoGRPC = hintedError{errors.New("not a valid gRPC response"), hintWrongProtocol}
 
 // unknownService returns the error for a service for which the server has no health status.
-// For a hook the error does not contain the service, because the service is the path of the
-// URL, which may be secret.
+// If the target is a hook, or its URL is in an environment variable, the error does not
+// contain the service, because the service is the path of the URL, which may be secret.
 func (g *grpcProbe) unknownService() error {
 	switch {
 	case g.service == "":
 		return hintedError{errors.New("the server has no health status for itself as a whole"), "name a service, as in grpc://HOST:PORT/SERVICE"}
-	case g.hook:
+	case g.hidden:
 		return hintedError{errors.New("the server does not know that service"), hintService}
 	}
 	return hintedError{fmt.Errorf("the server does not know the service %q", g.service), hintService}
@@ -182,7 +182,7 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 }
 
 func buildGRPC(p *targetParser) Probe {
-	g := &grpcProbe{hook: p.use.Hook(), scheme: "http"}
+	g := &grpcProbe{hidden: p.use.Hook() || p.env != "", scheme: "http"}
 	if p.scheme == "grpcs" {
 		secure := p.tlsSettings()
 		g.scheme, g.tls = "https", &secure
@@ -209,7 +209,7 @@ func buildGRPC(p *targetParser) Probe {
 	}
 	g.service = service
 	p.name = p.scheme + "://" + authority
-	if service != "" && !g.hook {
+	if service != "" && !g.hidden {
 		p.name += (&url.URL{Path: "/" + service}).EscapedPath()
 	}
 	return g
