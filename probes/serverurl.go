@@ -174,9 +174,9 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 	return p.parseHosts(u.hosts, defaultPort)
 }
 
-// parsePostgresHosts returns the hosts of a URL as libpq does. The parameters host=,
-// hostaddr= and port= of the query replace the hosts and ports of the URL. A host that
-// begins with / is the directory of a socket. As in SQLAlchemy, host= may be repeated, and
+// parsePostgresHosts returns the hosts of a URL as libpq does: the parameters host=,
+// hostaddr= and port= of the query replace the hosts and ports of the URL (host= does not
+// replace the ports), and a host that begins with / is the directory of a socket. As in SQLAlchemy, host= may be repeated, and
 // be HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
 	list := strings.Join(u.query["host"], ",")
@@ -191,7 +191,11 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 		p.addError("%s:// has no host: write %[1]s://HOST, or %[1]s:///DATABASE?host=/var/run/postgresql for a socket", p.scheme)
 		return nil
 	}
-	ports := p.parsePorts(u.query.Get("port"))
+	port := u.query.Get("port")
+	if port == "" && fromQuery {
+		port = portsOf(u.hosts, defaultPort)
+	}
+	ports := p.parsePorts(port)
 	all := strings.Split(list, ",")
 	if len(ports) > 1 && len(ports) != len(all) {
 		p.addError("%s:// with %d hosts and %d ports: write one port, or one for each host", p.scheme, len(all), len(ports))
@@ -235,6 +239,24 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 	}
 	h.host, h.port = p.parseHostPort(text, port)
 	return h
+}
+
+// portsOf returns the ports of hosts HOST[:PORT] as text, separated by commas. It returns ""
+// if no host has a port.
+func portsOf(hosts string, defaultPort uint16) string {
+	var ports []string
+	found := false
+	for _, text := range strings.Split(hosts, ",") {
+		port := strconv.Itoa(int(defaultPort))
+		if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') && i+1 < len(text) {
+			port, found = text[i+1:], true
+		}
+		ports = append(ports, port)
+	}
+	if !found {
+		return ""
+	}
+	return strings.Join(ports, ",")
 }
 
 // parsePorts parses port= of a URL: numbers, separated by commas.
