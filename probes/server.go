@@ -2,6 +2,7 @@ package probes
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -180,7 +181,7 @@ func (s *session) startTLS(settings *tlsSettings, protocols ...string) error {
 	if s.r.Buffered() > 0 {
 		return errNotTLS
 	}
-	conn, err := settings.handshake(s.ctx, s.tcp, s.host, protocols...)
+	conn, err := settings.handshake(s.ctx, s.tcp, cmp.Or(s.name, s.host), protocols...)
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			{"ca=" + ca + " ", "?sslmode=verify-full&sslrootcert=" + otherCA, "good", ""},
 			{"ca=" + ca + " ", "?sslmode=verify-ca", "named", ""},
 			{"ca=" + otherCA + " ", "?sslmode=require", "named", otherErr + "ca="},
+			{"", "?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=" + ca, "named", "the certificate is not for the host of the URL"},
+			{"", "?hostaddr=127.0.0.1&host=db.example&sslmode=verify-full&sslrootcert=" + ca, "named", ""},
 			{"server-name=db.example ", "?sslmode=verify-ca&sslrootcert=" + ca, "named", ""},
 			{"server-name=x.example ", "?sslmode=verify-ca&sslrootcert=" + ca, "named", "the certificate is not for the name x.example"},
 		},

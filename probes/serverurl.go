@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -52,6 +53,7 @@ type serverHost struct {
 	host   string
 	port   uint16
 	socket string // the path of the socket; "" for a host
+	name   string // the name that the certificate must be for, if it is not host
 }
 
 // isHidden reports whether the host is not shown in names and errors.
@@ -175,15 +177,19 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 }
 
 // parsePostgresHosts returns the hosts of a URL as libpq does: the parameters host=,
-// hostaddr= and port= of the query replace the hosts and ports of the URL (host= does not
-// replace the ports), and a host that begins with / is the directory of a socket. As in SQLAlchemy, host= may be repeated, and
-// be HOST:PORT.
+// hostaddr= and port= of the query replace the hosts and ports of the URL, and a host that
+// begins with / is the directory of a socket. host= and hostaddr= do not replace the ports.
+// With hostaddr= the certificate must still be for the host. As in SQLAlchemy, host= may be
+// repeated, and be HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
 	list := strings.Join(u.query["host"], ",")
+	var names []string
 	if addrs := u.query.Get("hostaddr"); addrs != "" {
+		names = strings.Split(cmp.Or(list, u.hosts), ",")
 		list = addrs
 	}
 	fromQuery := list != ""
+	p.hidesHosts = p.hidesHosts || fromQuery
 	if !fromQuery {
 		list = u.hosts
 	}
@@ -191,11 +197,11 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 		p.addError("%s:// has no host: write %[1]s://HOST, or %[1]s:///DATABASE?host=/var/run/postgresql for a socket", p.scheme)
 		return nil
 	}
-	port := u.query.Get("port")
-	if port == "" && fromQuery {
-		port = portsOf(u.hosts, defaultPort)
+	written := u.query.Get("port")
+	if written == "" && fromQuery {
+		written = portsOf(u.hosts, defaultPort)
 	}
-	ports := p.parsePorts(port)
+	ports := p.parsePorts(written)
 	all := strings.Split(list, ",")
 	if len(ports) > 1 && len(ports) != len(all) {
 		p.addError("%s:// with %d hosts and %d ports: write one port, or one for each host", p.scheme, len(all), len(ports))
@@ -209,6 +215,9 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 		h := p.parsePostgresHost(text, port, fromQuery)
 		if len(ports) > 0 {
 			h.port = port
+		}
+		if len(names) == len(all) && !strings.HasPrefix(names[i], "[") {
+			h.name, _, _ = strings.Cut(names[i], ":")
 		}
 		hosts = append(hosts, h)
 	}
@@ -233,7 +242,6 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 		return serverHost{host: text, port: port}
 	}
 	h := serverHost{label: text}
-	p.hidesHosts = p.hidesHosts || fromQuery
 	if p.hidesHosts {
 		h.label = ""
 	}
