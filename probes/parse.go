@@ -273,6 +273,7 @@ var (
 	optionPrefix  = lazyRegexp(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
 	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*|(?i:jdbc):[A-Za-z0-9+.-]*(?::[A-Za-z-]+)?)://`)
 	bareHostPort  = lazyRegexp(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
+	bareHostPorts = lazyRegexp(`^([A-Za-z0-9._-]+:[0-9]+,)+[A-Za-z0-9._-]+:[0-9]+$`) // as in bootstrap.servers of Kafka
 	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
 )
 
@@ -389,6 +390,10 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	}
 	if p.freeTextOption() == "" && bareHostPort().MatchString(first.text) {
 		p.addError("%q has no scheme: write tcp://%s", first.text, strings.TrimSuffix(first.text, "/"))
+		return kind{}, false
+	}
+	if p.freeTextOption() == "" && bareHostPorts().MatchString(first.text) {
+		p.addError("%q has no scheme: write for example kafka://%s", first.text, first.text)
 		return kind{}, false
 	}
 	if name, _, ok := strings.Cut(first.text, ":"); ok {

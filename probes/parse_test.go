@@ -242,6 +242,7 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"header='Host: a @/b' http://a/", ForWait, "header= Host: write it once"},
 		{"header='X: CANARY\t\n @/b' http://a/", ForWait, "header= X: a control character"},
 		{"header='Host: @/a' header='Host: b' http://a/", ForWait, "header= Host: write it once"},
+		{"b1:9092,b2.prod:9093", ForWait, "\"b1:9092,b2.prod:9093\" has no scheme: write for example kafka://b1:9092,b2.prod:9093"},
 		{"grpc://auth", ForWait, "no port"},
 		{"grpc://:1", ForWait, "no host"},
 		{"grpc://u:CANARY@auth:1/x", ForWait, "no user"},
