@@ -36,6 +36,13 @@ func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	case value == "":
 		p.addError("env:%s: the variable is empty", name)
 		return kind{}, false
+	case strings.Contains(value, "\n"):
+		p.addError("env:%s: the value of the variable has several lines: write one URL into each variable, and one target for each", name)
+		return kind{}, false
+	case strings.ContainsAny(value[:1], `"'`):
+		// docker run --env-file and some versions of compose do not remove quotes.
+		p.addError("env:%s: the value of the variable begins with a quote, which is a part of it: remove the quotes where the variable is set", name)
+		return kind{}, false
 	}
 	m := schemePrefix().FindStringSubmatch(value)
 	var k kind
