@@ -25,6 +25,10 @@ var schemeAliases = map[string]string{
 // jdbc:postgresql://.
 var sqlKinds = []string{"postgres", "postgresql", "mysql"}
 
+// jdbcWrappers are JDBC drivers that use the driver whose name follows: of Amazon RDS,
+// OpenTelemetry and P6Spy.
+var jdbcWrappers = []string{"aws-wrapper", "otel", "p6spy"}
+
 // findScheme returns the kind of a lower-case scheme, which may be an alias, name a driver,
 // or begin with jdbc:.
 func findScheme(scheme string) (kind, bool) {
@@ -35,7 +39,11 @@ func findScheme(scheme string) (kind, bool) {
 	rest, jdbc := strings.CutPrefix(scheme, "jdbc:")
 	if jdbc {
 		// jdbc:mysql:loadbalance:// and the like choose how the driver uses several hosts.
-		base, _, _ = strings.Cut(rest, ":")
+		// jdbc:aws-wrapper:mysql:// and the like name a driver that uses another one.
+		var inner string
+		if base, inner, _ = strings.Cut(rest, ":"); slices.Contains(jdbcWrappers, base) {
+			base = inner
+		}
 	}
 	if alias, ok := schemeAliases[base]; ok {
 		base = alias
@@ -118,21 +126,27 @@ func isUserWithPassword(authority, rest string) bool {
 		!strings.ContainsAny(authority, "@[") && strings.Count(rest, "@") == 1 && !strings.Contains(query, "=")
 }
 
-// joinURLs turns nats://A,nats://B into nats://A,B, because clients of some servers take a
-// list of URLs. It drops the users of all URLs but the first.
+// joinURLs turns nats://A,nats://B into nats://A,B: clients of some servers take a list of
+// URLs. Celery separates them by semicolons. joinURLs drops the users, paths and queries of
+// all URLs but the first.
 func (p *targetParser) joinURLs() {
-	first, more, found := strings.Cut(p.rest, ","+p.written+"://")
+	separator := "," + p.written + "://"
+	first, more, found := strings.Cut(strings.ReplaceAll(p.rest, ";"+separator[1:], separator), separator)
 	if !found {
 		return
 	}
-	p.rest = strings.TrimSuffix(first, "/")
-	for _, next := range strings.Split(more, ","+p.written+"://") {
+	hosts, path := splitAuthority(first)
+	if strings.Contains(path, "@") { // the path belongs to a password
+		hosts, path = first, ""
+	}
+	for _, next := range strings.Split(more, separator) {
 		authority, rest := splitAuthority(next)
-		p.rest += "," + authority[strings.LastIndexByte(authority, '@')+1:]
-		if rest != "/" {
-			p.rest += rest
+		hosts += "," + authority[strings.LastIndexByte(authority, '@')+1:]
+		if strings.Contains(rest, "@") {
+			path += rest // parseServerURL reports it
 		}
 	}
+	p.rest = hosts + path
 }
 
 // parseHosts returns the hosts of a URL, each HOST[:PORT].

@@ -53,12 +53,17 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"jdbc:mysql://u:CANARY@db/app", "mysql", "jdbc:mysql://db", "db:3306"},
 		{"jdbc:mysql:loadbalance://a,b:1/app?user=u&password=CANARY", "mysql", "jdbc:mysql:loadbalance://a,b:1", "a:3306 b:1"},
 		{"jdbc:mariadb://db/app?user=u&password=CANARY", "mysql", "jdbc:mariadb://db", "db:3306"},
+		{"jdbc:aws-wrapper:postgresql://db/app?user=u&password=CANARY", "postgresql", "jdbc:aws-wrapper:postgresql://db", "db:5432"},
+		{"jdbc:p6spy:mysql://db/app", "mysql", "jdbc:p6spy:mysql://db", "db:3306"},
+		{"jdbc:otel:mariadb://db/app", "mysql", "jdbc:otel:mariadb://db", "db:3306"},
 		{"jdbc:mariadb:sequential://a,b/", "mysql", "jdbc:mariadb:sequential://a,b", "a:3306 b:3306"},
 		// Several hosts.
 		{"postgres://u:CANARY@h1:1,h2:2/app?target_session_attrs=any", "postgres", "postgres://h1:1,h2:2", "h1:1 h2:2"},
 		{"postgres://u:CAN@A,RY@h1,[::1],[::2]:3,10.0.0.1/app", "postgres", "postgres://h1,[::1],[::2]:3,10.0.0.1", "h1:5432 [::1]:5432 [::2]:3 10.0.0.1:5432"},
 		{"nats://u:CANARY@a:1,nats://u:CANARY@b:2", "nats", "nats://a:1,b:2", "a:1 b:2"},
 		{"nats://a/,nats://[::1]:1/", "nats", "nats://a,[::1]:1", "a:4222 [::1]:1"},
+		{"redis://:CANARY@a:1/0,redis://:CANARY@b:2/0", "redis", "redis://a:1,b:2", "a:1 b:2"},
+		{"amqp://u:CANARY@a:1//;amqp://u:CANARY@b:2//", "amqp", "amqp://a:1,b:2", "a:1 b:2"},
 		{"redis://a,b,c", "redis", "redis://a,b,c", "a:6379 b:6379 c:6379"},
 		// Hosts and sockets in the query.
 		{"postgresql:///app?host=db&port=1&password=CANARY", "postgresql", "postgresql://…", "db:1"},
