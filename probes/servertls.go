@@ -52,8 +52,8 @@ func lowerNames(query url.Values) map[string]string {
 // has one of the options for TLS.
 //
 // If ca=, cert= or key= is not given, a parameter of the URL for the same file is used
-// instead. The parameters are those of libpq, MySQL's clients, MongoDB's drivers, redis-py
-// and RabbitMQ's clients.
+// instead. The parameters are those of libpq, MySQL's clients and their bindings for Python
+// and Ruby, MongoDB's drivers, redis-py and RabbitMQ's clients.
 func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSettings {
 	s := p.tlsSettings()
 	var given string
@@ -76,10 +76,15 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		file  **optionFile
 		names []string
 	}{
-		{&s.ca, []string{"sslrootcert", "ssl-ca", "tlscafile", "ssl_ca_certs", "cacertfile"}},
-		{&s.cert, []string{"sslcert", "ssl-cert", "tlscertificatekeyfile", "ssl_certfile", "certfile"}},
-		{&s.key, []string{"sslkey", "ssl-key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
+		{&s.ca, []string{"sslrootcert", "ssl-ca", "ssl_ca", "sslca", "tlscafile", "ssl_ca_certs", "cacertfile"}},
+		{&s.cert, []string{"sslcert", "ssl-cert", "ssl_cert", "tlscertificatekeyfile", "ssl_certfile", "certfile"}},
+		{&s.key, []string{"sslkey", "ssl-key", "ssl_key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
 	} {
+		// For PostgreSQL's JDBC driver sslkey= is a file in DER or PKCS #12. The server does
+		// not need a client certificate to be ready.
+		if o.file != &s.ca && strings.HasPrefix(p.written, "jdbc:") {
+			continue
+		}
 		for _, name := range o.names {
 			// For libpq, sslrootcert=system means the system's authorities.
 			if path := params[name]; *o.file == nil && path != "" && path != "system" {

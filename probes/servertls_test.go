@@ -122,6 +122,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			{"", "?ssl-mode=VERIFY_CA", "good", unknown},
 			{"", "?ssl-mode=VERIFY_CA&ssl-ca=" + ca, "named", ""},
 			{"", "?ssl-mode=VERIFY_IDENTITY&ssl-ca=" + ca, "named", badName},
+			{"", "?ssl_mode=VERIFY_IDENTITY&ssl_ca=" + ca, "good", ""},
+			{"", "?ssl_mode=verify_identity&sslca=" + ca, "good", ""},
 			{"", "?sslMode=verify-full&ssl-ca=" + ca, "good", ""},
 			{"ca=" + ca + " ", "?ssl-mode=VERIFY_IDENTITY", "good", ""},
 		},
@@ -212,6 +214,10 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 	address, received := serveWithTLS(t, "postgres", config)
 	url := "'postgres://" + address + "/?sslmode=verify-full&sslrootcert=" + a.path("ca.pem") + "&sslcert=" + a.path("client.pem") + "&sslkey=" + a.path("client.key") + "'"
 	assert.NoError(t, ask(t, url, ForWait))
+	<-received
+	config.ClientAuth = tls.RequestClientCert
+	address, received = serveWithTLS(t, "postgres", config)
+	assert.NoError(t, ask(t, "'jdbc:postgresql://"+address+"/app?sslmode=require&sslcert=/no/such.crt&sslkey=/no/such.pk8'", ForWait))
 	<-received
 }
 

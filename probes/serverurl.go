@@ -126,8 +126,8 @@ func isUserWithPassword(authority, rest string) bool {
 		!strings.ContainsAny(authority, "@[") && strings.Count(rest, "@") == 1 && !strings.Contains(query, "=")
 }
 
-// joinURLs turns nats://A,nats://B into nats://A,B: clients of some servers take a list of
-// URLs. Celery separates them by semicolons. joinURLs drops the users, paths and queries of
+// joinURLs turns nats://A,nats://B into nats://A,B, because clients of some servers take a
+// list of URLs. Celery separates them by semicolons. joinURLs drops the users, paths and queries of
 // all URLs but the first.
 func (p *targetParser) joinURLs() {
 	separator := "," + p.written + "://"
@@ -190,11 +190,11 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 	return p.parseHosts(u.hosts, defaultPort)
 }
 
-// parsePostgresHosts returns the hosts of a URL as libpq does: the parameters host=,
-// hostaddr= and port= of the query replace the hosts and ports of the URL, and a host that
-// begins with / is the directory of a socket. host= and hostaddr= do not replace the ports.
-// With hostaddr= the certificate must still be for the host. As in SQLAlchemy, host= may be
-// repeated, and be HOST:PORT.
+// parsePostgresHosts returns the hosts of a URL as libpq does. The parameters host=
+// and hostaddr= of the query replace the hosts of the URL but not its ports, and port=
+// replaces the ports. A host that begins with / is the directory of a socket. With hostaddr=
+// the certificate must still be for the host. As in SQLAlchemy, host= may be repeated, and be
+// HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
 	list := strings.Join(u.query["host"], ",")
 	var names []string
