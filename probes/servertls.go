@@ -80,8 +80,9 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		{&s.cert, []string{"sslcert", "ssl-cert", "ssl_cert", "tlscertificatekeyfile", "ssl_certfile", "certfile"}},
 		{&s.key, []string{"sslkey", "ssl-key", "ssl_key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
 	} {
-		// For PostgreSQL's JDBC driver sslkey= is a file in DER or PKCS #12. The server does
-		// not need a client certificate to be ready.
+		// With PostgreSQL's JDBC driver, sslkey= names a file in DER or PKCS #12. The client
+		// certificate of a jdbc: URL is ignored, because the probe does not need one to learn
+		// whether the server is ready.
 		if o.file != &s.ca && strings.HasPrefix(p.written, "jdbc:") {
 			continue
 		}

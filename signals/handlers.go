@@ -354,10 +354,10 @@ func InheritedClosedFDs() (closed [3]bool) {
 	return closed
 }
 
-// InjectedEnvVars returns how many variables entry has put in front of the
-// environment. They configure the Go runtime of this process (GODEBUG, GOMAXPROCS,
-// GOGC, GOMEMLIMIT) and are not for its children. Variables of the same names after them
-// in the environment are the app's.
+// InjectedEnvVars returns the number of variables at the beginning of the environment that
+// this package has put there before the Go runtime started. They configure the runtime of
+// this process (GODEBUG, GOMAXPROCS, GOGC, GOMEMLIMIT) and are not for its children. If the
+// same names occur again later in the environment, those variables are the app's.
 func InjectedEnvVars() int {
 	if entered == 0 {
 		return 0

@@ -101,10 +101,10 @@ func Name(sig syscall.Signal) string {
 	}
 }
 
-// CheckReceivable returns nil if this process can receive sig through an [Inbox] and sig
-// can be meant for the app. Otherwise it returns an error with the reason, as a message
-// for the user. A setting for a signal that cannot be received would have no effect, so
-// the program should reject it.
+// CheckReceivable returns nil if this process can receive sig through an [Inbox] and may
+// pass it on to the app. Otherwise it returns an error with the reason, as a message for
+// the user. A setting for a signal that cannot be received would have no effect, so the
+// caller should reject it.
 func CheckReceivable(sig syscall.Signal) error {
 	switch sig {
 	case syscall.SIGKILL, syscall.SIGSTOP:

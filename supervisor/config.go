@@ -68,9 +68,10 @@ type Config struct {
 	Detach bool
 
 	// Self is a command that starts this program again with Exec and no other option, for
-	// example "/proc/self/exe --exec --". The app's command is appended to it. If
-	// LISTEN_PID (sd_listen_fds(3)) is this process's pid, Run starts the app by this
-	// command, which sets LISTEN_PID to the app's pid. nil: LISTEN_PID is not changed.
+	// example "/proc/self/exe --exec --". If LISTEN_PID (sd_listen_fds(3)) is this process's
+	// pid, Run appends the app's command to Self, and starts that. The new process sets
+	// LISTEN_PID to its own pid, and then replaces itself by the app, which keeps that pid.
+	// nil: LISTEN_PID is not changed.
 	Self []string
 
 	// Observe is called for every event, always from the goroutine of Run.

@@ -67,7 +67,7 @@ const (
 	IdlePortsUnknown               // DrainIdle counts the clients of all ports, because it is unknown on which ports the container listens: Err (the reason)
 	IdleBytesUnknown               // DrainIdle waits until no client is connected, because the kernel does not count the bytes of connections
 	IdleOpensUnknown               // DrainIdle does not notice short connections, because the number of opened connections is unknown: Err (the reason)
-	IdleFinished                   // Took, Count (connections whose clients still wait), Active (other connections that have moved a byte within DrainIdle), Err (the reason, if it ended early)
+	IdleFinished                   // Took, Count (connections whose clients still wait), Active (other connections that were opened or transferred data within the last DrainIdle), Err (the reason, if it ended early)
 	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names

@@ -63,9 +63,10 @@ func (h *history) check() []string {
 	return c.problems
 }
 
-// sharesPID reports whether the pid of a command was reused for another process of usher's
-// before the start of the command returned. In such a life usher cannot know whose exit
-// wait4 reports. A real kernel reuses a pid only after thousands of others.
+// sharesPID reports whether the pid of a command was reused for another process while usher
+// was still starting the command: after its fork, and before the start had ended. In such a
+// life (see lives_test.go) usher cannot know whose exit wait4 reports. A real kernel reuses
+// a pid only after thousands of others.
 func (h *history) sharesPID() bool {
 	return slices.ContainsFunc(h.procs, func(l *lived) bool {
 		return l.started != nil && l.act.startTakes > 0 && slices.ContainsFunc(h.procs, func(other *lived) bool {
@@ -379,8 +380,8 @@ func (c *checked) checkReaping() {
 	}
 }
 
-// checkNumbers: usher sends no signal to a pid after that process has been reaped, nor to a
-// process group whose leader usher has not started.
+// checkNumbers: usher sends no signal to a pid after it has reaped the process with that
+// pid, nor to a process group whose leader usher has not started.
 func (c *checked) checkNumbers() {
 	for _, call := range c.calls {
 		if call.reaped {

@@ -99,9 +99,9 @@ func (c *checked) checkRoots() {
 	}
 }
 
-// wasTold reports whether a process got a stop signal from its parent, or one that usher
-// forwarded to the app's group. usher notices that because the process has removed its
-// handler for the signal.
+// wasTold reports whether usher can notice that a process has already got a stop signal,
+// from its parent or together with the app's group. usher can notice it only for a process
+// that removes its handler at the first signal (once).
 func (c *checked) wasTold(l *lived) bool {
 	return l.act.once && (len(l.forwarded) > 0 || slices.ContainsFunc(l.sent, func(s *sentSignal) bool {
 		return s != c.stopCall && c.app != nil && s.pid == -c.app.pid

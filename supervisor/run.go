@@ -140,9 +140,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	return s.finish(), s.reason
 }
 
-// stopOnEnd calls requestStop with SIGTERM when ctx ends, unless a stop signal or the app's
-// exit has begun the shutdown. It returns a context for the shutdown that does not end when
-// ctx ends.
+// stopOnEnd calls requestStop with SIGTERM when ctx ends, unless the shutdown has begun or
+// the app has exited. It returns a context for the shutdown that does not end when ctx ends.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() {
 		s.loop.post(func() {

@@ -92,7 +92,7 @@ type trace struct {
 	began time.Time
 	text  strings.Builder
 	last  string // the last line, which is not in text yet
-	times int    // how many lines in a row were equal to the last line, itself included
+	times int    // how many times in a row the last line has occurred
 	off   bool   // nothing is collected
 }
 

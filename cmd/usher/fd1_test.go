@@ -52,9 +52,9 @@ func TestConsoleOfPID1(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// docker logs shows the lines that docker exec writes to /proc/1/fd/1, as hooks and cron
-// jobs do. It also shows the lines that the app writes to a log file that is a link to
-// /proc/1/fd/1, as in some images.
+// docker logs shows the lines that a process started by docker exec writes to /proc/1/fd/1.
+// Kubernetes' preStop hooks and cron jobs often write there. It also shows the lines that
+// the app writes to a log file that is a symbolic link to /proc/1/fd/1, as in some images.
 func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -111,9 +111,9 @@ func (p *planner) interruptedHooks() {
 	}
 }
 
-// formatProbe describes how long a target is probed. total is the limit of all targets
-// together; 0 means none. The parameter then is the consequence of an expired limit.
-func formatProbe(t *probes.Target, total time.Duration, then string) string {
+// formatProbe describes how long a target is probed. total is the limit for all targets
+// together; 0 means no limit. onExpiry says what happens when the limit expires.
+func formatProbe(t *probes.Target, total time.Duration, onExpiry string) string {
 	limit := total
 	if t.Within > 0 && (total == 0 || t.Within < total) {
 		limit = t.Within
@@ -122,7 +122,7 @@ func formatProbe(t *probes.Target, total time.Duration, then string) string {
 	case t.Optional > 0:
 		return fmt.Sprintf("until %s is ready; after %s continue without it", t.Name, formatDuration(t.Optional))
 	case limit > 0:
-		return fmt.Sprintf("until %s is ready; after %s: %s", t.Name, formatDuration(limit), then)
+		return fmt.Sprintf("until %s is ready; after %s: %s", t.Name, formatDuration(limit), onExpiry)
 	}
 	return fmt.Sprintf("until %s is ready, no time limit", t.Name)
 }

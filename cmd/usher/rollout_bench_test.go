@@ -54,7 +54,7 @@ type rolloutCell struct {
 	gone   [][]float64 // by front
 }
 
-// rolloutTable is the table, and what is measured for it.
+// rolloutTable holds the measurements of make rollout, and formats them as a table.
 type rolloutTable struct {
 	plan    rolloutPlan
 	keys    []rolloutKey // of plan.Jobs
