@@ -23,7 +23,7 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	log := r.stderr.rest()
 	for _, line := range []string{
 		`usher: error: wait: timed out after 3s, 4 targets pending`,
-		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts\): connection refused \(is it listening on that port, .*\?\)`,
+		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts\): connection refused \(is it listening on that port\? .*\)`,
 		`usher: error: wait: file:///no/such/file is not ready after \d+\.\ds \(\d+ attempts\): no such file \(is the path right, .*\?\)`,
 		`usher: error: wait: check is not ready after \d+\.\ds \(\d+ attempts\): exit status 3 \(--verbose shows what it prints\)`,
 		`usher: error: wait: missing is not ready after \d+\.\ds \(\d+ attempts\): cannot run no-such-command: not found \(is it a command\? .*\)`,
