@@ -103,7 +103,7 @@ func (s *supervisor) scanProcesses(ctx context.Context) processScan {
 	}
 	scan.ok, scan.took = ok, time.Since(began)
 	for _, p := range procs {
-		owner := s.loop.owners[p.pid] != nil && p.pid != s.app.pid
+		owner := s.loop.owners[p.pid] != nil && p.pid != s.app.pid && p.pid != s.app.abandoned
 		if r, gone := s.loop.exits[p.pid]; !owner && (!gone || r.n <= scan.reaped) {
 			scan.procs = append(scan.procs, p)
 		}

@@ -230,6 +230,7 @@ func (s *supervisor) startApp(startCtx context.Context) error {
 	abandoned := false
 	s.loop.start(p, func(c child, err error) {
 		if abandoned {
+			s.app.abandoned = c.pid
 			return
 		}
 		failed = err
