@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// The API keys of the requests, and the versions of Metadata that askKafka can use. Version
-// 8 is the last one before the compact encoding of Kafka 2.4. Every broker since 0.10
-// supports a version from 1 to 8. That includes Kafka 4, which dropped many old versions
-// (KIP-896).
+// The API keys of the requests, and the versions of Metadata that askKafka can use. From
+// version 9 on (Kafka 2.4) Metadata has another encoding, which askKafka does not read. Every
+// broker since Kafka 0.10 supports at least one of the versions 1 to 8, also Kafka 4, which
+// has dropped many old versions (KIP-896).
 const (
 	kafkaMetadata    = 3
 	kafkaSASL        = 17 // SaslHandshake

@@ -212,9 +212,9 @@ func parseMongoReply(body []byte) (r mongoReply, ok bool) {
 	return r, seen
 }
 
-// bsonSize returns the size in bytes of the value at the beginning of data. It returns -1 if
-// the type kind is not known, or if the length that begins the value is missing or not
-// valid.
+// bsonSize returns the size in bytes of the value at the beginning of data; kind is the
+// value's type. It returns -1 if it does not know the type, or if the value should begin
+// with its length, and that is missing or not valid.
 func bsonSize(kind byte, data []byte) int {
 	length := func(more int) int {
 		if len(data) < 4 {
