@@ -112,23 +112,22 @@ func (k *fake) replace(p process) error {
 // freePID returns a new number or, if pids are reused, the lowest free number. As in the
 // real kernel, the number of a process group that still has processes is not free.
 func (k *fake) freePID() int {
-	taken := func(n int) bool {
-		for _, p := range k.alive {
-			if p.pid == n || p.group == n {
-				return true
-			}
-		}
-		return slices.ContainsFunc(k.dead, func(z zombie) bool { return z.pid == n || z.group == n })
+	if !k.reusePIDs {
+		k.next++
+		return k.next
 	}
-	if k.reusePIDs {
-		for n := usherPID + 1; ; n++ {
-			if !taken(n) {
-				return n
-			}
-		}
+	taken := map[int]bool{}
+	for _, p := range k.alive {
+		taken[p.pid], taken[p.group] = true, true
 	}
-	k.next++
-	return k.next
+	for _, z := range k.dead {
+		taken[z.pid], taken[z.group] = true, true
+	}
+	n := usherPID + 1
+	for taken[n] {
+		n++
+	}
+	return n
 }
 
 // otherGroup is the number of a process group whose leader is not in the story.
@@ -214,15 +213,15 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 			other.parent = usherPID
 		}
 	}
-	for _, reader := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
-		k.exit(reader, 0) // the reader gets end of file
-	}
 	parent := k.alive[p.parent]
 	switch {
 	case p.parent == usherPID:
 		k.zombify(p, ws, p.act.noSIGCHLD)
 	case parent != nil && parent.exiting && len(k.childrenOf(parent)) == 0:
 		k.exit(parent, syscall.WaitStatus(parent.act.stopCode<<8))
+	}
+	for _, reader := range k.list(func(other *fakeProcess) bool { return other.act.reads == p.name }) {
+		k.exit(reader, 0) // the reader gets end of file
 	}
 	for _, name := range p.act.leaves {
 		if k.killingAll { // kill(-1) and fork exclude each other in the kernel
@@ -269,8 +268,10 @@ func (k *fake) wait() (int, syscall.WaitStatus, error) {
 		k.history.reaped(z)
 		return z.pid, z.ws, nil
 	}
-	if len(k.list(func(p *fakeProcess) bool { return p.parent == usherPID })) > 0 {
-		return 0, 0, nil
+	for _, p := range k.alive {
+		if p.parent == usherPID {
+			return 0, 0, nil
+		}
 	}
 	return -1, 0, syscall.ECHILD
 }
@@ -408,7 +409,15 @@ func (p *fakeProcess) caught() (set uint64) {
 
 // isReader reports whether a process reads the output of another living process.
 func (k *fake) isReader(p *fakeProcess) bool {
-	return len(k.list(func(other *fakeProcess) bool { return other.name == p.act.reads })) > 0
+	if p.act.reads == "" {
+		return false
+	}
+	for _, other := range k.alive {
+		if other.name == p.act.reads {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *fake) signalAll(sig syscall.Signal) {

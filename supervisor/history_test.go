@@ -93,6 +93,7 @@ type failedStart struct {
 }
 
 type givenAnswer struct {
+	serving   bool // the question was AskServing
 	asked, at time.Duration
 	err       error
 }
@@ -187,9 +188,9 @@ func (h *history) observe(e Event) {
 	}
 }
 
-func (h *history) answered(asked time.Duration, err error) {
+func (h *history) answered(asked time.Duration, serving bool, err error) {
 	if h != nil {
-		h.k.locked(func() { h.answers = append(h.answers, givenAnswer{asked, h.now(), err}) })
+		h.k.locked(func() { h.answers = append(h.answers, givenAnswer{serving, asked, h.now(), err}) })
 	}
 }
 

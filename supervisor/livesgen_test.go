@@ -100,6 +100,13 @@ func (g *generator) machineLines() {
 }
 
 func (g *generator) configuration() {
+	if g.chance(3) {
+		g.flag("--exec")
+		if g.chance(50) {
+			g.hooks("pre-start", 1, 0)
+		}
+		return
+	}
 	if g.chance(75) {
 		g.grace = pick(g, time.Second, 2*time.Second, 3*time.Second, 5*time.Second, 8*time.Second, 10*time.Second, 20*time.Second, 25*time.Second, 60*time.Second,
 			time.Duration(500+g.IntN(20_000))*time.Millisecond)
@@ -231,6 +238,13 @@ func (g *generator) newName(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, g.names)
 }
 
+func (g *generator) processNames() (names []string) {
+	for _, p := range g.processes {
+		names = append(names, p.name)
+	}
+	return names
+}
+
 func (g *generator) process(name string, clauses ...string) {
 	g.processes = append(g.processes, lifeProcess{name, clauses})
 }
@@ -315,6 +329,9 @@ func (g *generator) family(depth int) (c []string) {
 
 func (g *generator) child(name string, depth int) {
 	c := g.reaction()
+	if g.chance(6) { // it reads the output of an earlier process, as tee does
+		c = append(c, fmt.Sprintf("exits when %s has", append(g.processNames(), "app")[g.IntN(len(g.processes)+1)]))
+	}
 	if g.chance(40) {
 		c = append(c, fmt.Sprintf("exits %d after %v", g.IntN(2), g.span(20*time.Second)))
 	}
@@ -373,6 +390,7 @@ const lastStop = 70 * time.Second
 
 func (g *generator) eventLines() {
 	base := g.span(40 * time.Second)
+	g.clientLines(base)
 	for range g.IntN(7) {
 		at := base
 		switch {
@@ -393,7 +411,7 @@ func (g *generator) eventLines() {
 		case g.chance(3):
 			g.event(at, "USR2 × 1500")
 		case g.chance(30):
-			g.event(at, "ready?")
+			g.event(at, pick(g, "ready?", "serving?"))
 		case g.chance(30):
 			name := g.newName("exec")
 			g.child(name, 2)

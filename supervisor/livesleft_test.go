@@ -99,6 +99,25 @@ func (c *checked) checkRoots() {
 	}
 }
 
+// checkFilters: before the last call a process that reads the output of another process is
+// not asked to stop while that other process is alive. The other process would get SIGPIPE.
+func (c *checked) checkFilters() {
+	if !c.seesProcesses() {
+		return
+	}
+	for _, l := range c.procs {
+		if l.act.reads == "" || !c.isLeftover(l) || c.stopCall != nil && slices.Contains(c.stopCall.to, l) {
+			continue
+		}
+		for _, ask := range c.asks(l) {
+			writes := func(w *lived) bool { return w.name == l.act.reads && w.aliveAt(ask.at) }
+			if ask.at < c.callAt && ask.pid > 0 && slices.ContainsFunc(c.procs, writes) {
+				c.fail("filters: %s was asked to stop at %v, while %s was alive", l, ask.at, l.act.reads)
+			}
+		}
+	}
+}
+
 // wasTold reports whether usher can notice that a process has already got a stop signal,
 // from its parent or together with the app's group. usher can notice it only for a process
 // that removes its handler at the first signal (once).

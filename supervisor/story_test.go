@@ -172,7 +172,7 @@ func (s story) inFakeTime(t *testing.T, h *history) string {
 	tr.line("exit code %d: %v", code, reason)
 	tr.end()
 	events.asking.Wait()
-	time.Sleep(2 * k.scanTime) // for goroutines of the fake kernel that read /proc
+	time.Sleep(2 * (k.scanTime + k.tcp.takes)) // for goroutines of the fake kernel that read /proc or look at connections
 	for _, answer := range events.answers {
 		fmt.Fprintln(&tr.text, *answer)
 	}
@@ -517,9 +517,7 @@ func (e *schedule) ask(when time.Duration, word string, call func(*Readiness, co
 	e.asking.Go(func() {
 		time.Sleep(when)
 		err := call(e.config.Readiness, e.askCtx)
-		if word == "ready?" {
-			e.k.history.answered(when, err)
-		}
+		e.k.history.answered(when, word == "serving?", err)
 		*answer = fmt.Sprintf("%8v %s answered at %v: %s", when, word, time.Since(e.trace.began), errText(err))
 	})
 }

@@ -21,8 +21,8 @@ tee: exits when node has
       1s   kill node SIGTERM
       1s   kill node SIGCONT
       1s leftovers get SIGTERM: node
-      3s orphan 3 exited 0
       3s orphan 4 exited 0
+      3s orphan 3 exited 0
       3s exit
       3s shutdown took 2s: drain 0s, stop 0s, leftovers 2s, post-stop 0s
       3s exit code 143: stopped by SIGTERM

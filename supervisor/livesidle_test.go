@@ -1,0 +1,141 @@
+package supervisor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// clientLines adds --drain-idle and clients of the app. Their requests and answers are around
+// the time from.
+func (g *generator) clientLines(from time.Duration) {
+	if g.grace == 0 || g.chance(70) {
+		return
+	}
+	g.flag("--drain-idle %v", g.span(g.grace))
+	g.flag("--health :8086") // its connections are no clients
+	if g.chance(10) {
+		g.machine = append(g.machine, pick(g, "sockets cannot be listed", "the kernel does not count the bytes of connections",
+			"the descriptors of processes cannot be read", "/proc/net/snmp cannot be read", "a look at the connections takes 20ms"))
+	}
+	for range g.IntN(4) {
+		line := "a client "
+		if g.chance(20) {
+			line += "of port 9000 "
+		}
+		at := from + g.span(10*time.Second)
+		line += fmt.Sprintf("connects at %v", at)
+		for range g.IntN(4) {
+			at += g.span(5 * time.Second)
+			line += fmt.Sprintf(", sends a request at %v", at)
+			if g.chance(85) {
+				at += g.span(20 * time.Second)
+				line += fmt.Sprintf(", is answered at %v", at)
+			}
+		}
+		if g.chance(60) {
+			line += fmt.Sprintf(", disconnects at %v", at+g.span(20*time.Second))
+		}
+		g.machine = append(g.machine, line)
+	}
+}
+
+// betweenLooks is a little more than the time between two looks of usher at the connections.
+const betweenLooks = 101 * time.Millisecond
+
+// checkIdle: --drain-idle ends when no client is owed an answer and none has moved a byte or
+// opened a connection for that time, or when the drain ends, the app exits or a SIGINT skips
+// the drain.
+func (c *checked) checkIdle() {
+	began, ended := neverAt, seenEvent{}
+	for _, e := range c.events {
+		switch e.Kind {
+		case IdleStarted:
+			began = e.At
+		case IdleFinished:
+			ended = e
+		}
+	}
+	tcp := &c.k.tcp
+	if len(c.cfg.IdleExcept) == 0 || began == neverAt || ended.Kind != IdleFinished || tcp.unlistable || tcp.uncounted || tcp.noFDs || tcp.noSNMP {
+		return
+	}
+	if ended.Err == nil {
+		for i := range tcp.clients {
+			c.checkClientWasIdle(&tcp.clients[i], ended.At-tcp.takes) // the last look began then
+		}
+		if ended.At < began+c.cfg.DrainIdle {
+			c.fail("idle: it lasted from %v to %v, less than %v", began, ended.At, c.cfg.DrainIdle)
+		}
+	}
+	if tcp.takes > 0 {
+		return
+	}
+	if at := c.idleAt(began); at+2*betweenLooks < ended.At {
+		c.fail("idle: the clients were idle at %v, and the app served until %v", at, ended.At)
+	}
+}
+
+func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
+	if c.isOwed(client, at) {
+		c.fail("idle: it ended at %v, when the client that connected at %v was owed an answer", at, client.opens)
+	}
+	for _, moved := range c.activities(client) {
+		// usher does not see what happens between its last look and the end of a connection.
+		seen := moved == client.opens || moved < client.closes-betweenLooks
+		if seen && moved > at-c.cfg.DrainIdle && moved < at {
+			c.fail("idle: it ended at %v, and a client was active at %v", at, moved)
+		}
+	}
+}
+
+// activities returns the times at which a client opened its connection or moved bytes. The
+// end of a connection whose client was owed an answer counts too. Of a connection to another
+// container of the pod only the beginning counts, because the kernel counts new connections
+// for the whole network namespace.
+func (c *checked) activities(client *fakeClient) (all []time.Duration) {
+	all = append(all, client.opens)
+	if client.port != 80 {
+		return all
+	}
+	for _, b := range slices.Concat(client.sends, client.answers) {
+		if b.at < client.closes {
+			all = append(all, b.at)
+		}
+	}
+	if c.isOwed(client, client.closes-1) {
+		all = append(all, client.closes)
+	}
+	return all
+}
+
+// isOwed reports whether a client has sent a request that is not answered at a time, and not
+// too long ago.
+func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
+	last := func(all []fakeBytes) (last time.Duration) {
+		for _, b := range all {
+			if b.at < at {
+				last = max(last, b.at)
+			}
+		}
+		return last
+	}
+	sent := last(client.sends)
+	return client.port == 80 && client.opens < at && at < client.closes && sent > last(client.answers) && at-sent < max(time.Minute, c.drainEnd)
+}
+
+// idleAt returns the first time, on a grid of 10 ms, at which all clients have been idle for
+// DrainIdle. That time counts from the time began at the earliest.
+func (c *checked) idleAt(began time.Duration) time.Duration {
+	for at := began + c.cfg.DrainIdle; at < c.endAt; at += 10 * time.Millisecond {
+		active := func(client fakeClient) bool {
+			return c.isOwed(&client, at) || slices.ContainsFunc(c.activities(&client), func(moved time.Duration) bool {
+				return moved > at-c.cfg.DrainIdle-betweenLooks && moved <= at
+			})
+		}
+		if !slices.ContainsFunc(c.k.tcp.clients, active) {
+			return at
+		}
+	}
+	return neverAt - time.Hour
+}
