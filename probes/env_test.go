@@ -58,6 +58,8 @@ func TestEnvironmentVariableWithoutATargetIsRejectedWithoutItsValue(t *testing.T
 		{"timeout=x env:OTHER", "", "timeout="},
 		{"status=204 env:URL", "tcp://CANARY:1", "status= is for http and https, not for tcp"},
 		{"env:URL", "CANARY", "env:URL: the value of the variable is not a URL of a known scheme (tcp://"},
+		{"env:URL", "x", "not a URL"},
+		{"env:URL", "'postgres://CANARY'", "env:URL: the value of the variable begins with a quote"},
 		{"env:URL", "CANARY:5432", "not a URL"},
 		{"env:URL", "u:CANARY@db/app", "not a URL"},
 		{"env:URL", "CANARY://db", "not a URL of a known scheme"},

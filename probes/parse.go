@@ -206,7 +206,7 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 	words = p.takeOptions(words)
 	k, known := p.takeTarget(words)
 	p.setOptions(k, known)
-	if known && p.canBuild() {
+	if known { // also if there are errors in options, so that Parse reports the errors of the target too
 		p.target.Kind = k.name
 		fileKinds := []string{"file", "unix", "https", "grpcs", "dns"}
 		if slices.Contains(fileKinds, k.name) || slices.ContainsFunc(p.values["header"], func(h string) bool { return strings.Contains(h, "@") }) {
@@ -256,10 +256,6 @@ func (p *targetParser) addError(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
-// canBuild reports whether there is a URL or a command to build from. It ignores errors in
-// options, so that Parse also reports the errors of the target.
-func (p *targetParser) canBuild() bool { return p.scheme != "" || len(p.argv) > 0 }
-
 // value returns the value of an option that may be given only once. It returns "" if the
 // option is not given.
 func (p *targetParser) value(option string) string {
@@ -294,7 +290,7 @@ func (p *targetParser) takeOptions(words []word) []word {
 		_, seen := p.values[name]
 		o, known := findOption(name)
 		switch {
-		case known && seen && !o.repeat:
+		case seen && !o.repeat:
 			p.addError("%s= is given twice", name)
 		case known:
 			if w.wouldExpand() {
@@ -558,7 +554,7 @@ func useList(uses []Use) string {
 // years is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	text := s
-	if s != "" && strings.Trim(s, "0123456789.") == "" {
+	if strings.Trim(s, "0123456789.") == "" {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)

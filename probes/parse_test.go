@@ -22,6 +22,7 @@ func TestParseFindsKindAndName(t *testing.T) {
 		{"tcp://[fe80::1%25eth0]:80", ForWait, "tcp", "tcp://[fe80::1%25eth0]:80"},
 		{"tcp://10.0.0.1:65535", ForEnd, "tcp", "tcp://10.0.0.1:65535"},
 		{"tcp://my_db.svc.:1/", ForWait, "tcp", "tcp://my_db.svc.:1"},
+		{"tcp://azAZ09-._:1", ForWait, "tcp", "tcp://azAZ09-._:1"},
 		{"unix:///run/app.sock", ForWait, "unix", "unix:///run/app.sock"},
 		{"unix:///run/app.sock", ForEnd, "unix", "unix://"},
 		{"file:///data/ready%20now", ForWait, "file", "file:///data/ready%20now"},
@@ -46,6 +47,13 @@ func TestParseFindsKindAndName(t *testing.T) {
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
+		{"a  b \t c", ForWait, "command", "a"},
+		{"a b \\\n c", ForWait, "command", "a"},
+		{`ls "\*" \* '~/x' \# x~`, ForWait, "command", "ls"},
+		{"./x://y", ForWait, "command", "x…"},
+		{"./a:b@c", ForWait, "command", "a…"},
+		{"a@b", ForWait, "command", "…"},
+		{"'/opt/My App/run'", ForWait, "command", "My…"},
 		{`sh -c "a | b > c"`, ForWait, "command", "sh"},
 		{"env NAME=value cmd", ForWait, "command", "env"},
 		{"[ -f /x ]", ForWait, "command", "["},
@@ -80,6 +88,10 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 		{"tcp://a:1", ForReady, with(func(x *Target) { x.Timeout = 3 * time.Second })},
 		{"tcp://a:1", ForStart, base},
 		{"tcp://a:1", ForEnd, with(func(x *Target) { x.Timeout = 10 * time.Second })},
+		{"tcp://a:1", ForProbe, with(func(x *Target) { x.Timeout = time.Second })},
+		{"interval=10ms successes=1 tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.Interval = 3*time.Second, 10*time.Millisecond })},
+		{"interval=1h tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.Interval = 3*time.Second, time.Hour })},
+		{"retries=0 tcp://a:1", ForStart, base},
 		{"timeout=0 tcp://a:1", ForEnd, with(func(x *Target) { x.TimeoutWritten = true })},
 		{"timeout=1.5 tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.TimeoutWritten = 1500*time.Millisecond, true })},
 		{"interval=200ms within=1m successes=3 tcp://a:1", ForReady, with(func(x *Target) {
@@ -121,6 +133,7 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"  \n", ForWait, "empty target"},
 		{"''", ForWait, "command is empty"},
 		{"timeout=2s", ForWait, "options without a target"},
+		{"nope=1", ForWait, "options without a target"},
 		{"ftp://h/x", ForWait, "unknown scheme ftp://|tcp://HOST:PORT|https://"},
 		{"natss://u:CANARY@h:1/x", ForWait, "unknown scheme natss://: over TLS there are https:// grpcs:// rediss://|tcp://HOST:PORT"},
 		{"jdbc:oracle://h/x?password=CANARY", ForWait, "unknown scheme jdbc:oracle://: known are"},
@@ -138,6 +151,9 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"header=Authorization: Bearer CANARY http://a/?b", ForWait, "header= is for a URL|quote a value"},
 		{"header=A: CANARY:0 http://a/?b", ForWait, "header= is for a URL|quote a value"},
 		{"body=a CANARY& http://a/", ForWait, "body= is for a URL"},
+		{"expect=a CANARY", ForWait, "expect= is for a URL"},
+		{"match=a CANARY", ForWait, "match= is for a URL"},
+		{"header=A: CANARY:1,b:2", ForWait, "header= is for a URL"},
 		{"send=AUTH CANARY; tcp://a:1", ForWait, "send= is for a URL"},
 		{"tcp://a:1,tcp://b:2", ForWait, "several hosts|target for each"},
 		{"http://a,b/", ForWait, "several hosts"},
@@ -162,7 +178,19 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"tcp://::1:80", ForWait, "brackets"},
 		{"tcp://[db]:80", ForWait, "not an IPv6 address"},
 		{"tcp://[::1:80", ForWait, "tcp://[::1]:80"},
-		{"tcp://d%b:80", ForWait, "not allowed in a host name"},
+		{"tcp://d%CANARY:80", ForWait, "tcp://…: a character that is not allowed in a host name"},
+		{"tcp://CANARY=b:80", ForWait, "tcp://…: a character that is not allowed in a host name"},
+		{"tcp://CANARY:0/x@h", ForWait, "tcp://…: the port is not in 1-65535"},
+		{"tcp://CANARY x@h:1", ForWait, "tcp://… has no port"},
+		{"'tcp://a{b:80'", ForWait, "tcp://a{b:80: a character that is not allowed in a host name"},
+		{"'tcp://a`b:80'", ForWait, "not allowed in a host name"},
+		{"'tcp://a[b:80'", ForWait, "not allowed in a host name"},
+		{"'tcp://a^b:80'", ForWait, "not allowed in a host name"},
+		{"'tcp://a~b:80'", ForWait, "not allowed in a host name"},
+		{"tcp://1:2:3:4:80", ForWait, "needs brackets"},
+		{"tcp://[a:b]:80", ForWait, "not an IPv6 address"},
+		{"tcp://[10.0.0.1]:80", ForWait, "not an IPv6 address"},
+		{"tcp://[fe80::1%eth0]:0", ForWait, "tcp://[fe80::1%eth0]:0: the port"},
 		{"tcp://a:1 tcp://b:2", ForWait, "one URL"},
 		{"tcp://a:1 timeout=2s", ForWait, "timeout= is after the target"},
 		{"tcp://$HOST:80", ForWait, "not expanded"},
@@ -206,14 +234,19 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"optional=0 tcp://a:1", ForWait, "optional= needs a limit"},
 		{"timeout=-1s tcp://a:1", ForWait, "timeout=|negative|timeout=2s"},
 		{"timeout= tcp://a:1", ForWait, "not a duration"},
+		{"interval=x tcp://a:1", ForWait, "not a duration"},
+		{"within=x tcp://a:1", ForWait, "not a duration"},
+		{"optional=x tcp://a:1", ForWait, "not a duration"},
 		{"timeout=9999999999999 tcp://a:1", ForWait, "not a duration"},
 		{"interval=0 tcp://a:1", ForWait, "interval=|10ms"},
 		{"interval=9ms tcp://a:1", ForWait, "interval=|10ms"},
 		{"interval=61m tcp://a:1", ForWait, "interval=|1h0m0s"},
 		{"timeout=0.00000000001 tcp://a:1", ForWait, "timeout=|less than a nanosecond"},
 		{"timeout=-5 tcp://a:1", ForWait, "negative"},
-		{"successes=0 tcp://a:1", ForWait, "successes="},
-		{"retries=-1 tcp://a:1", ForEnd, "retries="},
+		{"successes=0 tcp://a:1", ForWait, "successes=|at least 1"},
+		{"successes=2147483648 tcp://a:1", ForWait, "successes="},
+		{"retries=-1 tcp://a:1", ForEnd, "retries=|at least 0"},
+		{"retries=x tcp://a:1", ForEnd, "retries="},
 		{"name= tcp://a:1", ForWait, "name="},
 		{"name='a\nb' tcp://a:1", ForWait, "control characters"},
 		{"timeout=1 timeout=2 tcp://a:1", ForWait, "timeout= is given twice"},
@@ -227,7 +260,17 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"status=102-199 http://a/", ForWait, "status="},
 		{"status=100 http://a/", ForWait, "status="},
 		{"files://h/x", ForWait, "unknown scheme files://: known are"},
-		{"name=db FOO=bar cmd", ForWait, "env FOO=value cmd"},
+		{"unixs://h/x", ForWait, "unknown scheme unixs://: known are"},
+		{"dnss://h/x", ForWait, "unknown scheme dnss://: known are"},
+		{"env://CANARY", ForWait, "env: is not followed by the name of a variable"},
+		{"9p://CANARY", ForWait, "invalid scheme before ://: known are"},
+		{"timeout:2s tcp://a:1", ForWait, "timeout: is not the form of an option: write timeout=2s"},
+		{`'["CANARY"]'`, ForWait, "JSON is not supported"},
+		{`'{"CANARY":1}'`, ForWait, "JSON is not supported"},
+		{"hooks.example.com/CANARY", ForWait, "hooks.example.com/… has no scheme: write http://hooks.example.com/…"},
+		{"localhost/CANARY", ForWait, "localhost/… has no scheme"},
+		{"' CANARY' x", ForWait, "one word with blanks"},
+		{"name=db FOO=bar cmd", ForWait, "FOO= is not an option: for an environment variable write env FOO=value cmd"},
 		{"method=HEAD match=ok http://a/", ForWait, "match=|method=HEAD"},
 		{`header='Host: a"b' http://a/`, ForWait, "header= Host: write it once"},
 		{"status=300-200 http://a/", ForWait, "status="},
@@ -293,6 +336,7 @@ func TestParseErrorsNameTheErrorAndTheCorrection(t *testing.T) {
 		{"ls ~/x", ForWait, "unquoted ~"},
 		{"a # b", ForWait, "unquoted #"},
 		{"a\nb", ForWait, "several lines"},
+		{"a \n b", ForWait, "several lines"},
 		{"a 'b", ForWait, "unclosed quote"},
 		{`a "b`, ForWait, "unclosed quote"},
 		{`a \`, ForWait, "backslash at the end"},
@@ -321,6 +365,31 @@ func TestParseReportsAllErrorsAtOnce(t *testing.T) {
 		assert.ErrorContains(t, err, word)
 	}
 	assert.Len(t, joined.Unwrap(), 10)
+}
+
+// The whole message, because too many words, or too many errors, can be wrong too.
+func TestParseErrorsSayNothingMore(t *testing.T) {
+	for text, want := range map[string]string{
+		"db:5432/":                 `"db:5432/" has no scheme: write tcp://db:5432`,
+		"tcp://db":                 "tcp://db has no port: write tcp://HOST:PORT",
+		"postgres://db:0":          "postgres://db:0: the port is not in 1-65535",
+		"a && b":                   "unquoted & in the command a: no shell is used: write sh -c '…', or quote it",
+		"tcp://a:1 timeout=2s x y": "timeout= is after the target: write it before the target\nmore words after the URL: a target is one URL, or one command; quote spaces that belong to it",
+		"within=1 timeout:2s":      "timeout: is not the form of an option: write timeout=2s",
+		"status=204 -x":            "a command does not start with a dash: write a target, such as tcp://HOST:PORT, http://HOST/PATH or a command",
+		"timeout='25 sec' true":    `timeout= "25 sec" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
+		"timeout='x y' true":       `timeout= "x…" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
+	} {
+		_, err := Parse(text, ForWait)
+		assert.EqualError(t, err, want, text)
+	}
+	_, err := Parse("nope=1 tcp://a:1", ForWait)
+	require.Error(t, err)
+	assert.Equal(t, 1, strings.Count(err.Error(), " status= "), "each option once: %v", err)
+	_, err = Parse("nope://a", ForWait)
+	require.Error(t, err)
+	assert.Equal(t, 1, strings.Count(err.Error(), " http:// "), err)
+	assert.NotContains(t, err.Error(), "env://")
 }
 
 func TestSplitWordsFollowsTheQuotingRulesOfTheShell(t *testing.T) {
@@ -353,7 +422,7 @@ func TestSplitWordsFollowsTheQuotingRulesOfTheShell(t *testing.T) {
 func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	good := map[string]time.Duration{
 		"0": 0, "0s": 0, "30": 30 * time.Second, "1.5": 1500 * time.Millisecond, ".5": 500 * time.Millisecond,
-		"1m30s": 90 * time.Second, "200ms": 200 * time.Millisecond, "9223372036": 9223372036 * time.Second,
+		"1m30s": 90 * time.Second, "-0": 0, "200ms": 200 * time.Millisecond, "9223372036": 9223372036 * time.Second,
 	}
 	for s, want := range good {
 		got, err := ParseDuration(s)
@@ -361,8 +430,9 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 		assert.Equal(t, want, got, s)
 	}
 	for _, s := range []string{"", " ", "-1", "-1s", "1e3", ".", "1.2.3", "5m3", "9223372037", "99999999999999999999", "inf", "1 s", "1d"} {
-		_, err := ParseDuration(s)
+		d, err := ParseDuration(s)
 		assert.Error(t, err, s)
+		assert.Zero(t, d, s)
 	}
 }
 
@@ -441,7 +511,8 @@ func namesWord(message, text string) bool {
 		name, _, option := strings.Cut(w.text, "=")
 		scheme, _, url := strings.Cut(w.text, ":")
 		if option && strings.Contains(message, name+"=") || url && strings.Contains(message, strings.ToLower(scheme)+":") ||
-			strings.Contains(message, "the command "+CommandName(w.text)) || strings.HasPrefix(message, fmt.Sprintf("%q has no scheme", w.text)) {
+			strings.Contains(message, "the command "+CommandName(w.text)) || strings.HasPrefix(message, fmt.Sprintf("%q has no scheme", w.text)) ||
+			strings.HasPrefix(message, CommandPath(w.text)+" has no scheme") {
 			return true
 		}
 	}

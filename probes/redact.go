@@ -14,7 +14,7 @@ import (
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
-		if !safe || c == unicode.ReplacementChar {
+		if !safe {
 			return text[:i] + "…"
 		}
 	}

@@ -81,17 +81,17 @@ type serverURL struct {
 func (p *targetParser) parseServerURL() (u serverURL) {
 	authority, rest := p.splitAuthority()
 	jdbc := strings.HasPrefix(p.written, "jdbc:")
-	switch before, query, _ := strings.Cut(rest, "?"); {
+	switch before, _, _ := strings.Cut(rest, "?"); {
 	case !strings.Contains(rest, "@"):
-	case jdbc && strings.Contains(query, "@") && !strings.Contains(before, "@"):
+	case jdbc && !strings.Contains(before, "@"):
 		// JDBC drivers end the authority at the first / or ?, so this @ is part of the
 		// query, for example of password=.
 	case isUserWithPassword(authority, rest):
 		// libpq and SQLAlchemy accept ? and # in a password. SQLAlchemy also accepts /.
 		at := strings.IndexByte(p.rest, '@')
 		user, _, _ := strings.Cut(authority, ":")
-		authority, rest = splitAuthority(p.rest[at+1:])
-		authority = user + "@" + authority
+		authority, rest = splitAuthority(p.rest[at:])
+		authority = user + authority
 	default:
 		p.addError("%s:// with an @ after the host: write %%40, and in a user or password %%2F %%3F %%23 for / ? #", p.scheme)
 	}
@@ -119,10 +119,10 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 // or query. The text after that @ might be secret, and the caller would take it for the
 // host, which errors and logs show.
 func isUserWithPassword(authority, rest string) bool {
-	user, begin, found := strings.Cut(authority, ":")
+	user, begin, _ := strings.Cut(authority, ":")
 	password, _, _ := strings.Cut(rest, "@")
 	_, query, _ := strings.Cut(password, "?")
-	return found && user != "" && begin != "" && strings.Trim(begin, "0123456789") != "" &&
+	return user != "" && strings.Trim(begin, "0123456789") != "" &&
 		!strings.ContainsAny(authority, "@[") && strings.Count(rest, "@") == 1 && !strings.Contains(query, "=")
 }
 
@@ -243,11 +243,9 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery bool) serverHost {
 	dir := text
 	if !fromQuery && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
-		dir, _, _ = strings.Cut(text, ":")
-		if own := strings.TrimPrefix(text[len(dir):], ":"); own != "" {
-			port = slices.Concat(p.parsePorts(own), []uint16{port})[0]
-		}
-		dir, _ = url.PathUnescape(dir)
+		escaped, own, _ := strings.Cut(text, ":")
+		port = slices.Concat(p.parsePorts(own), []uint16{port})[0]
+		dir, _ = url.PathUnescape(escaped)
 	}
 	switch _, err := netip.ParseAddr(text); {
 	case strings.HasPrefix(dir, "/"):

@@ -64,6 +64,7 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"nats://a/,nats://[::1]:1/", "nats", "nats://a,[::1]:1", "a:4222 [::1]:1"},
 		{"redis://:CANARY@a:1/0,redis://:CANARY@b:2/0", "redis", "redis://a:1,b:2", "a:1 b:2"},
 		{"amqp://u:CANARY@a:1//;amqp://u:CANARY@b:2//", "amqp", "amqp://a:1,b:2", "a:1 b:2"},
+		{"nats://u:CANA/RY@a,nats://b", "nats", "nats://a,b", "a:4222 b:4222"},
 		{"redis://a,b,c", "redis", "redis://a,b,c", "a:6379 b:6379 c:6379"},
 		// Hosts and sockets in the query.
 		{"postgresql:///app?host=db&port=1&password=CANARY", "postgresql", "postgresql://…", "db:1"},
@@ -75,12 +76,16 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"postgresql://db:6432/app?hostaddr=10.0.0.1", "postgresql", "postgresql://…", "10.0.0.1:6432"},
 		{"postgresql://[::1],b:2/app?host=c,d", "postgresql", "postgresql://…", "c:5432 d:2"},
 		{"postgresql://db:1/app?host=other&port=3", "postgresql", "postgresql://…", "other:3"},
+		{"postgresql://db:1/app?port=65535", "postgresql", "postgresql://db:1", "db:65535"},
+		{"postgresql://a:,b:2/app?host=c,d", "postgresql", "postgresql://…", "c:5432 d:2"},
 		{"postgresql://db/app?host=other", "postgresql", "postgresql://…", "other:5432"},
 		{"postgresql://db/app?host=x&hostaddr=::1&port=1", "postgresql", "postgresql://…", "[::1]:1"},
 		{"postgresql:///app?host=/var/run/postgresql", "postgresql", "postgresql://…", "/var/run/postgresql/.s.PGSQL.5432"},
 		{"postgresql:///app?host=/tmp,db&port=1,2", "postgresql", "postgresql://…", "/tmp/.s.PGSQL.1 db:2"},
 		{"postgres://%2Fvar%2frun:1/app", "postgres", "postgres://…", "/var/run/.s.PGSQL.1"},
+		{"postgres://%2Fa/app", "postgres", "postgres://…", "/a/.s.PGSQL.5432"},
 		{"mysql://u:CANARY@localhost/app?unix_socket=/run/mysqld/mysqld.sock", "mysql", "mysql://…", "/run/mysqld/mysqld.sock"},
+		{"mysql:///?socket=/" + strings.Repeat("x", 106), "mysql", "mysql://…", "/" + strings.Repeat("x", 106)},
 		{"mysql2:///app?socket=%2Frun%2Fm", "mysql", "mysql2://…", "/run/m"},
 		{"jdbc:mariadb://localhost/app?localSocket=/run/m", "mysql", "jdbc:mariadb://…", "/run/m"},
 	} {
@@ -103,6 +108,11 @@ func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 		"mysql:///CANARY":                                     "mysql:///DATABASE?unix_socket=/PATH",
 		"mysql://h/?socket=CANARY":                            "socket= that is not an absolute path",
 		"postgresql:///app?host=a&port=CANARY":                "port=5432",
+		"postgresql:///app?host=a&port=0":                     "not in 1-65535",
+		"postgresql:///app?host=a&port=65536":                 "not in 1-65535",
+		"postgresql:///app?host=%252Ftmp":                     "not allowed in a host name",
+		"postgresql://%2F/app":                                "not allowed in a host name",
+		"jdbc:mysql://db/CANARY@x?p=y@z":                      "%40",
 		"postgresql:///app?host=a,b,c&port=1,2":               "3 hosts and 2 ports",
 		"postgresql:///app?host=CAN%20ARY":                    "not allowed in a host name",
 		"postgresql:///app?host=a:b:CANARY":                   "not a number",
@@ -114,6 +124,26 @@ func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 		require.ErrorContains(t, err, want, text)
 		assert.NotContains(t, err.Error(), "CANARY", text)
 		assert.NotContains(t, err.Error(), "ARY", text)
+	}
+}
+
+// With hostaddr= the certificate must be for the host that the URL names. A host that is an
+// address in brackets is not a name.
+func TestPostgresHostaddrKeepsTheNamesOfTheHosts(t *testing.T) {
+	for text, want := range map[string][]string{
+		"postgresql:///x?host=a,b&hostaddr=10.0.0.1,10.0.0.2":    {"a", "b"},
+		"postgresql://a:1,b:2/x?hostaddr=10.0.0.1,10.0.0.2":      {"a", "b"},
+		"postgresql://[::1]:1,b:2/x?hostaddr=10.0.0.1,10.0.0.2":  {"", "b"},
+		"postgresql://a,b/x?hostaddr=10.0.0.1,10.0.0.2,10.0.0.3": {"", "", ""},
+		"postgresql://a:1,b:2/x?host=10.0.0.1,10.0.0.2&port=3,4": {"", ""},
+	} {
+		target, err := Parse(quote(text), ForWait)
+		require.NoError(t, err, text)
+		var names []string
+		for _, h := range target.Probe.(*serverProbe).hosts {
+			names = append(names, h.name)
+		}
+		assert.Equal(t, want, names, text)
 	}
 }
 

@@ -93,10 +93,10 @@ func splitWords(text string) ([]word, error) {
 	return words, nil
 }
 
-// unquotedChars returns the characters of set that occur unquoted in the word.
+// unquotedChars returns the unquoted characters of the word that are in set.
 func (w word) unquotedChars(set string) (found string) {
 	for i := range len(w.text) {
-		if c := w.text[i : i+1]; !w.quoted[i] && strings.Contains(set, c) && !strings.Contains(found, c) {
+		if c := w.text[i : i+1]; !w.quoted[i] && strings.Contains(set, c) {
 			found += c
 		}
 	}
