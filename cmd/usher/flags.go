@@ -203,7 +203,7 @@ func findFlag(name string) *flagRow {
 
 // flagOfField returns the row of the flag that sets a field of supervisor.Config, or nil.
 func flagOfField(field string) *flagRow {
-	return findFlagBy(func(f *flagRow) bool { return f.field == field && field != "" })
+	return findFlagBy(func(f *flagRow) bool { return f.field == field })
 }
 
 func findFlagBy(match func(*flagRow) bool) *flagRow {
@@ -259,9 +259,9 @@ func isTrue(value string) bool { return value == "true" || value == "1" }
 // setHealth refuses a host name, because it would need a lookup, and port 0, because
 // clients could not find out which port the kernel chose.
 func setHealth(o *options, value string) error {
-	host, digits, err := net.SplitHostPort(value)
+	host, digits, _ := net.SplitHostPort(value) // "" and "" after an error
 	port, portErr := strconv.ParseUint(digits, 10, 16)
-	if _, ipErr := netip.ParseAddr(host); err != nil || host != "" && ipErr != nil || portErr != nil || port == 0 {
+	if _, ipErr := netip.ParseAddr(host); host != "" && ipErr != nil || portErr != nil || port == 0 {
 		return fmt.Errorf("%s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", quoteAddress(value))
 	}
 	o.health, o.config.Readiness = value, supervisor.NewReadiness()

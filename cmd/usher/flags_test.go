@@ -82,6 +82,9 @@ func TestOptionsCanBeSetByFlags(t *testing.T) {
 	assert.Equal(t, 2*time.Second, c.DrainIdle)
 	assert.NotNil(t, c.Readiness)
 	assert.Equal(t, supervisor.NoSignal, parsed(t, []string{"--stop-signal", "none", "--grace", "8s", "app"}, nil).config.StopSignal)
+	o = parsed(t, []string{"--log", "text", "--health", ":65535", "app"}, nil)
+	assert.False(t, o.json)
+	assert.Equal(t, ":65535", o.health)
 }
 
 func TestProbeAndInstallIgnoreTheEnvironmentAndRefuseOtherFlags(t *testing.T) {
@@ -101,6 +104,8 @@ func TestProbeAndInstallIgnoreTheEnvironmentAndRefuseOtherFlags(t *testing.T) {
 		{[]string{"--install", "a", "--install", "b"}, []string{"--install: given 2 times"}},
 		{[]string{"--install="}, []string{"--install: needs the path"}},
 		{[]string{"--install", "a", "--"}, []string{"a command cannot be combined with --install"}},
+		{[]string{"--probe", "true", "--grace", "x"}, []string{"--grace: cannot be combined with --probe"}},
+		{[]string{"--probe", "true", "--quiet", "--verbose"}, []string{"--quiet and --verbose cannot be combined"}},
 		{[]string{"--probe", "a", "--install", "b"}, []string{"--install: cannot be combined with --probe"}},
 	} {
 		_, err := parseOptions(c.args, nil)
@@ -137,6 +142,7 @@ func TestTheCommandIsNotChanged(t *testing.T) {
 		{"app", "--wait", "tcp://db:5432"},
 		{"app", "$HOME", "a,b", "", "\xff\n"},
 		{"./timeout=2s"}, {"a=b"}, {"/srv/name=x/app"}, {"NAME=value"}, {"./db:5432"}, {"/u:p@h"}, {"a:b"}, {"-"}, {""},
+		{"["}, {"timeout", "5", "app"}, {"a@b"}, {":80"}, {"a:"}, {"./a:80"}, {"env"},
 		{"/bin/http://x"}, {"Name=x"},
 	} {
 		assert.Equal(t, command, parsed(t, command, nil).config.Command)
@@ -164,7 +170,7 @@ func TestHelpAndVersionWorkBesideWrongFlags(t *testing.T) {
 		assert.NoError(t, err, args)
 		assert.True(t, o.help, args)
 	}
-	for _, args := range []string{"--version", "--drain x --version", "--version --unknown"} {
+	for _, args := range []string{"--version", "--drain x --version", "--version --unknown", "--unknown --version"} {
 		o, err := parseOptions(strings.Fields(args), broken)
 		assert.NoError(t, err, args)
 		assert.True(t, o.version, args)
@@ -200,6 +206,13 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--wait", "tcp://a:1", "tcp://b:2", "app"}, target("tcp")},
 		{[]string{"--wait", "tcp://a:1", "timeout=2s", "app"}, quoted("timeout")},
 		{[]string{"--", "header=X: y", "http://a"}, quoted("header")},
+		{[]string{"amqp://q", "app"}, target("amqp")},
+		{[]string{"zoo://x", "app"}, target("zoo")},
+		{[]string{"1x://h", "app"}, "the command is a URL: write --wait before each target, and the command last"},
+		{[]string{"://h", "app"}, "the command is a URL: write --wait before each target, and the command last"},
+		{[]string{"env:URL", "app"}, "the command env:… is a target: write --wait before each target, and the command last"},
+		{[]string{`["app","x"]`}, "the command is JSON in one argument: write each of its words as a separate argument"},
+		{[]string{`{"a":1}`}, "the command is JSON in one argument: write each of its words as a separate argument"},
 		// flags that do not exist
 		{[]string{"--wiat", "tcp://db:5432", "app"}, "--wiat: no such flag: did you mean --wait?"},
 		{[]string{"--wiat", "tcp://db:5432"}, "--wiat: no such flag: did you mean --wait?"},
@@ -209,6 +222,11 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--foo", "tcp://db:5432", "app"}, "--foo: no such flag"},
 		{[]string{"--foo=bar", "app"}, "--foo: no such flag"},
 		{[]string{"--=", "app"}, "--: no such flag"},
+		{[]string{"--gracexyz", "app"}, "--gracexyz: no such flag"},
+		{[]string{"--abcdwait", "app"}, "--abcdwait: no such flag"},
+		{[]string{"--" + strings.Repeat("x", 39), "app"}, "--" + strings.Repeat("x", 38) + "…: no such flag"},
+		{[]string{"--wait tcp://a:1", "app"}, "--wait: its value is a separate argument, or follows =: write --wait=…"},
+		{[]string{"--grace:5s", "app"}, "--grace: its value is a separate argument, or follows =: write --grace=…"},
 		{[]string{"-g", "--", "app"}, "-g: no such flag: write --group"},
 		{[]string{"-s", "--", "app"}, "-s: no such flag: only -h has a short form"},
 		{[]string{"-e", "143", "app"}, "-e: no such flag: write --success-exit"},
@@ -234,6 +252,12 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--rewrite", "HUP:USR1", "--rewrite", "1:USR2", "app"}, "--rewrite (2 of 2): SIGHUP is rewritten twice"},
 		{[]string{"--success-exit", "256", "app"}, `--success-exit: "256" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
 		{[]string{"--success-exit", "1,", "app"}, `--success-exit: "" is not an exit code: write numbers from 0 to 255, as in 143 or 130,143`},
+		{[]string{"--stop-reserve", "x", "--grace", "5s", "app"}, `--stop-reserve: "x" is not a duration, like 30s, 1m30s or a number of seconds`},
+		{[]string{"--termination-log", "x", "app"}, "--termination-log: needs an absolute path, such as /dev/termination-log"},
+		{[]string{"--health", "a.b:80", "app"}, `--health: "a.b:80" is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086`},
+		{[]string{"--health", "u:hunter2", "app"}, `--health: "u…" is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086`},
+		{[]string{"--grace", "a=hunter2", "app"}, "--grace: takes no target: write targets for --wait, --ready or the hooks"},
+		{[]string{"--rewrite", "TERM:QUIT"}, "no command (ENTRYPOINT clears the image's CMD)\n--rewrite: SIGTERM is a stop signal: use --stop-signal for the signal that the app gets instead"},
 		{[]string{"--log", "xml", "app"}, `--log: "xml" is not a format: write text or json`},
 		{[]string{"--grace", "tcp://db:5432", "app"}, "--grace: takes no target: write targets for --wait, --ready or the hooks"},
 		// combinations of flags
@@ -273,6 +297,8 @@ func TestWrongValueIsReportedOnce(t *testing.T) {
 		"--grace abc --drain x --drain-delay 5s --stop-reserve 3s app",
 		"--grace 10s --stop-reserve abc app",
 		"--wait db:5432",
+		"--grace 5s --grace 6s --drain-delay 1s app",
+		"--grace tcp://db:1 --drain-delay 1s app",
 	} {
 		text := errorsIn(t, strings.Fields(args), nil)
 		assert.NotContains(t, text, "\n", args)
@@ -325,6 +351,7 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 		{[]string{"-gv", "app"}, "-g…: no such flag: only -h has a short form"},
 		{[]string{"-health", ":8086", "app"}, "-health: no such flag: did you mean --health?"},
 		{[]string{"-xh", "app"}, "-x…: no such flag: only -h has a short form"},
+		{[]string{"-test.v", "--", "app"}, "-t…: no such flag: only -h has a short form"},
 		{[]string{"-test.v", "app"}, "-t…: no such flag: only -h has a short form"},
 		{[]string{"--group", "-test.v", "--grace", "abc", "app"}, "-t…: no such flag: only -h has a short form"},
 		{[]string{"---", "--grace", "abc", "app"}, "---: no such flag"},
@@ -344,6 +371,8 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
 		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
+	assert.Equal(t, `USHER_GRACE: "5s…" is not a duration, like 30s, 1m30s or a number of seconds`,
+		errorsIn(t, []string{"app"}, []string{"USHER_GRACE=5s\n6s"}))
 	assert.Equal(t, "USHER_READY cannot be combined with --exec: it acts after the app has replaced usher: leave one of them out",
 		errorsIn(t, []string{"--exec", "app"}, []string{"USHER_READY=true\ntrue"}))
 	assert.Equal(t, "USHER_GRACE 2s is too short: --drain-delay, --drain-idle, --stop-reserve and the timeout= of the hooks add up to 3s: raise USHER_GRACE to 6s, or shorten them",
@@ -481,6 +510,17 @@ func TestErrorsInOptionsContainNoSecret(t *testing.T) {
 		"USHER_WAIT=http://user:hunter2@auth:port/?hunter2", "USHER_GRACE=http://u:hunter2@x", "USHER_DRAIN=body=hunter2 bad://hunter2",
 	})
 	assert.NotContains(t, text, canary)
+}
+
+func TestNearestFlagIsFoundByTheLettersThatDiffer(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"abc", "abc", 0}, {"", "abc", 3}, {"ab", "", 2}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"ab", "ba", 2}, {"xyzab", "ab", 3}, {"ab", "xyzab", 3},
+	} {
+		assert.Equal(t, c.want, distance(c.a, c.b), "%s %s", c.a, c.b)
+	}
 }
 
 func TestUsageFitsATerminal(t *testing.T) {
