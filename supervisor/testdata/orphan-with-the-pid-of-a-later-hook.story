@@ -9,8 +9,8 @@ pids are reused
 app: exits 0 after 1s
 report: exits 0 after 1s; daemons daemon
 daemon: exits 0 after 1500ms
-hangs: its start takes 1m
-flush: exits 3 after 1s
+hangs: its start takes 3s
+flush: exits 3 after 2s
 -- trace --
       0s start
       0s   fork app
@@ -22,8 +22,9 @@ flush: exits 3 after 1s
       2s   fork hangs REASON=exit EXIT_CODE=0 TIME_LEFT=1
     4.1s hook hangs finished: timed out after 1s
     4.1s   fork flush REASON=exit EXIT_CODE=0 TIME_LEFT=6
-    5.1s hook flush finished: exit status 3
-    5.1s   kill everything SIGKILL
-    5.1s exit
-    5.1s shutdown took 4.1s: drain 0s, stop 0s, leftovers 0s, post-stop 4.1s
-    5.1s exit code 0: <nil>
+      5s   kill group of hangs SIGTERM
+      5s orphan 3 exited 0
+    6.1s hook flush finished: exit status 3
+    6.1s exit
+    6.1s shutdown took 5.1s: drain 0s, stop 0s, leftovers 0s, post-stop 5.1s
+    6.1s exit code 0: <nil>
