@@ -168,7 +168,7 @@ func (c *Config) validateDeadline(v *validation) {
 		}
 		return
 	}
-	if sum := c.written(); c.Grace > 0 && sum > c.Grace {
+	if sum := c.written(); sum > c.Grace {
 		v.addError("Grace", "$Grace %v is too short: $DrainDelay, $DrainIdle, $StopReserve and the timeout= of the hooks add up to %v: raise $Grace%s, or shorten them",
 			c.Grace, sum, c.enough(" to %v"))
 	}

@@ -94,11 +94,10 @@ func (s *supervisor) hookVars(ctx context.Context, t *probes.Target) []probes.Ho
 	var vars []probes.HookVar
 	set := func(name, value string) { vars = append(vars, probes.HookVar{Name: name, Value: value}) }
 
-	shutdown := s.phase == Drain || s.phase == PostStop
-	if shutdown {
+	if s.phase == Drain || s.phase == PostStop {
 		set("USHER_REASON", reasonOf(s.reason))
 	}
-	if sig := s.stopSignalReceived(); shutdown && sig != 0 {
+	if sig := s.stopSignalReceived(); sig != 0 {
 		set("USHER_SIGNAL", signals.Name(sig))
 	}
 	if s.app.pid != 0 && !s.appExited() {

@@ -161,7 +161,7 @@ func (s *supervisor) rememberProcesses(ctx context.Context) {
 		if p.own && p.pid != s.app.pid {
 			l.before[p.procID] = true
 		}
-		if p.pid == s.app.pid || groupSignalled && p.group == s.app.pid {
+		if groupSignalled && p.group == s.app.pid {
 			l.signalled[p.procID] = true
 		}
 	}

@@ -33,7 +33,7 @@ func (s *supervisor) beginShutdown(reason error) {
 		s.emit(Event{Kind: StartupFailed, Err: reason})
 	}
 	soon := s.app.exited.Sub(s.app.lastForwardedAt) < stopOnWindow
-	if reason == nil && s.cfg.Grace > 0 && s.app.lastForwarded != 0 && soon {
+	if reason == nil && s.cfg.Grace > 0 && soon {
 		s.hintStopOn(s.app.lastForwarded)
 	}
 }

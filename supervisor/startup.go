@@ -62,8 +62,8 @@ func targetEvent(u probes.Update) Event {
 }
 
 // runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
-// last two cases runUntil cancels the context of f. During the startup it also waits for f
-// to return, at most for cancelTime. During the shutdown it does not wait.
+// last two cases runUntil cancels the context of f, and waits for f to return, at most for
+// cancelTime. It returns nil if early has ended it.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,12 +72,7 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 	if !j.done {
 		cancel()
 		s.loop.terminateEnded()
-		if s.phase <= Running {
-			s.untilEnded(j)
-		}
-		if err == nil {
-			err = errAppExited
-		}
+		s.untilEnded(j)
 		return err
 	}
 	// If ctx has ended, the job probably failed because of that, so return ctx's cause.
