@@ -94,10 +94,11 @@ func (k *fake) start(p process) func() (child, error) {
 			case <-proc.execed: // the process got SIGKILL
 			}
 		}
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		closeOnce(proc.execed)
-		k.begin(proc)
+		k.locked(func() {
+			closeOnce(proc.execed)
+			k.begin(proc)
+		})
+		time.Sleep(act.reportTakes)
 		return child{pid: proc.pid, flush: func() {}}, nil
 	}
 }
@@ -491,6 +492,9 @@ func eventLine(e Event) string {
 	case SignalsLost:
 		return fmt.Sprintf("%s and later signals lost, %d kept", sig, e.Count)
 	case SignalIgnored:
+		if e.Err != nil {
+			return sig + " ignored: " + e.Err.Error()
+		}
 		return sig + " ignored"
 	case SignalFailed:
 		return fmt.Sprintf("cannot send %s to %s: %v", sig, orApp(e.Name), e.Err)

@@ -286,9 +286,10 @@ type behaviour struct {
 	killTakes                                  time.Duration // from SIGKILL to the exit
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
-	reads      string // the process whose output it reads; it exits when that process exits
-	startTakes time.Duration
-	startErr   error // the error of its start; nil: it can be started
+	reads       string // the process whose output it reads; it exits when that process exits
+	startTakes  time.Duration
+	reportTakes time.Duration // from its start until usher knows its pid
+	startErr    error         // the error of its start; nil: it can be started
 }
 
 func (b *behaviour) stopSignals() []syscall.Signal {
@@ -326,6 +327,7 @@ var clauses = []struct {
 	{`cannot be killed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.unkillable = true }},
 	{`its SIGCHLD is lost`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.noSIGCHLD = true }},
 	{`its start takes D`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.startTakes = d }},
+	{`its start is reported D later`, func(b *behaviour, d time.Duration, _ int, _ []string) { b.reportTakes = d }},
 	{`is not found`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.ENOENT }},
 	{`cannot be executed`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.EACCES }},
 	{`cannot be forked`, func(b *behaviour, _ time.Duration, _ int, _ []string) { b.startErr = syscall.EAGAIN }},

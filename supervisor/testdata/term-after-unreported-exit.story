@@ -12,7 +12,7 @@ app: exits 3 after 5s; its SIGCHLD is lost
       0s   fork app
       0s run
       6s app exited 3
-      6s SIGTERM ignored
+      6s SIGTERM ignored: the app has exited
       6s exit
       6s shutdown took 0s: drain 0s, stop 0s, leftovers 0s, post-stop 0s
       6s exit code 3: <nil>
