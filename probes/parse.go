@@ -267,7 +267,7 @@ func (p *targetParser) value(option string) string {
 
 var (
 	optionPrefix  = lazyRegexp(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
-	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*|(?i:jdbc):[A-Za-z0-9+.-]*(?::[A-Za-z-]+)?)://`)
+	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*|(?i:jdbc|r2dbcs?):[A-Za-z0-9+.-]*(?::[A-Za-z-]+)?)://`)
 	bareHostPort  = lazyRegexp(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
 	bareHostPorts = lazyRegexp(`^([A-Za-z0-9._-]+:[0-9]+,)+[A-Za-z0-9._-]+:[0-9]+$`) // as in bootstrap.servers of Kafka
 	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
@@ -350,6 +350,10 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		if parts := strings.SplitN(scheme, ":", 3); !known && len(parts) > 2 {
 			scheme = parts[0] + ":" + parts[1]
 		}
+		if _, advice := adviceFor(scheme + ":"); !known && advice != "" {
+			p.addError("unknown scheme %s://: %s", scheme, advice)
+			return kind{}, false
+		}
 		if !known {
 			p.addError("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
 			return kind{}, false
@@ -360,12 +364,22 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		p.scheme, p.written, p.rest = scheme, scheme, first.text[len(m[0]):]
 		return k, true
 	}
-	if scheme, _, ok := strings.Cut(first.text, ":"); ok {
-		if strings.EqualFold(scheme, "jdbc") {
-			p.addError("jdbc: without //: write jdbc:postgresql://HOST/DATABASE or jdbc:mysql://HOST/DATABASE")
+	if scheme, _, ok := strings.Cut(first.text, ":"); ok && !strings.Contains(scheme, "+") {
+		lower := strings.ToLower(scheme)
+		own, advice := adviceFor(first.text)
+		_, java := cutJava(lower + ":")
+		switch k, known := findScheme(lower); {
+		case java && advice != "":
+			p.addError("unknown scheme %s:%s: %s", lower, own, advice)
 			return kind{}, false
-		}
-		if k, known := findKind(strings.ToLower(scheme)); known {
+		case java:
+			p.addError("%s: without //: write %[1]s:postgresql://HOST/DATABASE or %[1]s:mysql://HOST/DATABASE", lower)
+			return kind{}, false
+		case !isScheme(lower) && bareHostPort().MatchString(first.text): // the name of a host, as in oracle:1521
+		case advice != "":
+			p.addError("unknown scheme %s: %s", lower, advice)
+			return kind{}, false
+		case known:
 			p.addError("%s: without //: write %s", scheme, k.form)
 			return kind{}, false
 		}

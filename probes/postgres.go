@@ -47,8 +47,8 @@ func unescapeIfValid(text string) string {
 }
 
 // ask sends a startup message and reads the server's first message. If that message is a
-// request for authentication, or an error other than 57P03 (cannot_connect_now), the server
-// is ready.
+// request for authentication, or an error other than 57P03 (cannot_connect_now) and 57P01
+// (admin_shutdown), the server is ready.
 //
 // While a PostgreSQL server starts, it logs each attempt, as it does for pg_isready. There
 // is no way to find out its state without these log lines.
@@ -121,6 +121,8 @@ func checkPostgresError(message []byte) error {
 		return errWrongProtocol("PostgreSQL")
 	case code == "08P01" && isPoolerWithoutServer(text):
 		return hintedError{probeError{"a pooler without a connection to its server", nil}, "is the server behind the pooler up?"}
+	case code == "57P01": // admin_shutdown, from a node of CockroachDB in its drain
+		return probeError{"shutting down", nil}
 	case code != "57P03":
 		return nil
 	case strings.HasSuffix(text, "starting up"):

@@ -21,11 +21,13 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	}
 	argv := []string{redis, "--port", port, "--dir", a.dir, "--enable-debug-command", "yes", "--save", ""}
 	assertRefused(t, url)
-	d := a.start(t, append(argv, "--bind", "0.0.0.0")...)
+	socket := a.dir + "/redis.sock"
+	d := a.start(t, append(argv, "--bind", "0.0.0.0", "--unixsocket", socket)...)
 	startWaiting(t, url).waitFor("ready", "connection refused")
-	seen := d.waitForLine(0, "Ready to accept connections")
+	seen := d.waitForLine(0, "ready to accept connections at")
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, fmt.Sprintf("redis://%s:%s", host, port)) // the server replies -DENIED, because in protected mode it rejects remote clients
+	probeSeveralTimes(t, "redis+socket://:hunter2@"+socket+"?virtual_host=0")
 	require.Contains(t, cli("DEBUG", "POPULATE", "50000"), "OK")
 	require.Contains(t, cli("SAVE"), "OK")
 	assert.Empty(t, d.unusualLines(seen, "DB saved on disk"))

@@ -271,10 +271,14 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 		p.joinURLs()
 		u := p.parseServerURL()
 		probe := &serverProbe{ask: ask, url: u}
-		switch p.target.Kind {
-		case "postgres", "postgresql":
+		switch kind := p.target.Kind; {
+		case isSocketScheme(p.written):
+			probe.hosts = p.parseSocketURL(u)
+		case kind == "postgres" && hasNoDefaultPort(p.written):
+			probe.hosts = p.parsePostgresHosts(u, 0)
+		case kind == "postgres", kind == "postgresql":
 			probe.hosts = p.parsePostgresHosts(u, defaultPort)
-		case "mysql":
+		case kind == "mysql":
 			probe.hosts = p.parseMySQLHosts(u, defaultPort)
 		default:
 			probe.hosts = p.parseHosts(u.hosts, defaultPort)

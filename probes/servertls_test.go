@@ -178,6 +178,7 @@ func TestServerWithoutTLSIsNotReadyIfTheTargetRequiresIt(t *testing.T) {
 	for _, test := range []struct{ target, response, want string }{
 		{"'postgres://%s/?sslmode=require'", "N", noTLS},
 		{"ca=/etc/x.pem postgres://%s", "N", noTLS},
+		{"r2dbcs:postgresql://%s/app", "N", noTLS},
 		{"'postgres://%s/?sslmode=require'", "E", "the server does not speak the PostgreSQL protocol"},
 		{"'postgres://%s/?sslmode=require'", "SHTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS"},
 		{"'mysql://%s/?ssl-mode=REQUIRED'", greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied"), noTLS},

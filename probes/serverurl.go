@@ -9,51 +9,6 @@ import (
 	"strings"
 )
 
-// schemeAliases are other names that drivers have for the scheme of a kind.
-var schemeAliases = map[string]string{
-	"mariadb": "mysql",    // SQLAlchemy, MariaDB's drivers
-	"mysql2":  "mysql",    // Rails, Node
-	"trilogy": "mysql",    // Rails
-	"pgsql":   "postgres", // PHP
-	"postgis": "postgres", // Django
-	"pyamqp":  "amqp",     // Celery
-	"valkey":  "redis",
-	"valkeys": "rediss",
-}
-
-// sqlKinds are the kinds whose URLs may name a driver: postgresql+asyncpg:// and
-// jdbc:postgresql://.
-var sqlKinds = []string{"postgres", "postgresql", "mysql"}
-
-// jdbcWrappers are JDBC drivers that use the driver whose name follows: of Amazon RDS,
-// OpenTelemetry and P6Spy.
-var jdbcWrappers = []string{"aws-wrapper", "otel", "p6spy"}
-
-// findScheme returns the kind of a lower-case scheme, which may be an alias, name a driver,
-// or begin with jdbc:.
-func findScheme(scheme string) (kind, bool) {
-	if isScheme(scheme) {
-		return findKind(scheme)
-	}
-	base, _, driver := strings.Cut(scheme, "+")
-	rest, jdbc := strings.CutPrefix(scheme, "jdbc:")
-	if jdbc {
-		// jdbc:mysql:loadbalance:// and the like choose how the driver uses several hosts.
-		// jdbc:aws-wrapper:mysql:// and the like name a driver that uses another one.
-		var inner string
-		if base, inner, _ = strings.Cut(rest, ":"); slices.Contains(jdbcWrappers, base) {
-			base = inner
-		}
-	}
-	if alias, ok := schemeAliases[base]; ok {
-		base = alias
-	}
-	if (driver || jdbc) && !slices.Contains(sqlKinds, base) || !isScheme(base) {
-		return kind{}, false
-	}
-	return findKind(base)
-}
-
 // A serverHost is one of the hosts in the URL or the SRV record of a server, or a unix
 // socket.
 type serverHost struct {
@@ -108,6 +63,9 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 	}
 	u.path = path
 	u.query, _ = url.ParseQuery(query) // an invalid parameter is ignored
+	if strings.HasPrefix(p.written, "r2dbcs:") && !u.query.Has("ssl") {
+		u.query.Set("ssl", "true") // r2dbcs: stands for this option of R2DBC
+	}
 	return u
 }
 
@@ -149,9 +107,14 @@ func (p *targetParser) joinURLs() {
 	p.rest = hosts + path
 }
 
-// parseHosts returns the hosts of a URL, each HOST[:PORT].
+// parseHosts returns the hosts of a URL, each HOST[:PORT]. For MongoDB a host may also be the
+// path of a socket, whose / are written as %2F.
 func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serverHost) {
 	for _, text := range strings.Split(list, ",") {
+		if p.target.Kind == "mongodb" && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
+			hosts = append(hosts, p.newSocket(unescapeIfValid(text)))
+			continue
+		}
 		h := serverHost{label: text}
 		if p.hidesHosts {
 			h.label = ""
@@ -169,6 +132,14 @@ func (p *targetParser) newSocket(path string) serverHost {
 	}
 	p.target.ReadsFiles = true
 	return serverHost{socket: path}
+}
+
+// parseSocketURL returns the socket of a URL such as redis+socket:///PATH.
+func (p *targetParser) parseSocketURL(u serverURL) []serverHost {
+	if u.hosts != "" || len(u.path) < 2 {
+		p.addError("%s:// needs the absolute path of a socket: write redis+socket:///PATH", p.scheme)
+	}
+	return []serverHost{p.newSocket(unescapeIfValid(u.path))}
 }
 
 // parseMySQLHosts returns the hosts of a URL, or the socket that its query names.

@@ -57,6 +57,18 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"jdbc:p6spy:mysql://db/app", "mysql", "jdbc:p6spy:mysql://db", "db:3306"},
 		{"jdbc:otel:mariadb://db/app", "mysql", "jdbc:otel:mariadb://db", "db:3306"},
 		{"jdbc:mariadb:sequential://a,b/", "mysql", "jdbc:mariadb:sequential://a,b", "a:3306 b:3306"},
+		// R2DBC.
+		{"r2dbc:postgresql://u:CANARY@db/app", "postgresql", "r2dbc:postgresql://db", "db:5432"},
+		{"r2dbc:pool:mysql://u:CANARY@db:1/app?initialSize=5", "mysql", "r2dbc:pool:mysql://db:1", "db:1"},
+		{"R2DBCs:mariadb://db/app", "mysql", "r2dbcs:mariadb://db", "db:3306"},
+		{"r2dbc:postgresql:failover://a,b/app", "postgresql", "r2dbc:postgresql:failover://a,b", "a:5432 b:5432"},
+		// Other names of servers that speak the same protocol.
+		{"cockroachdb://u:CANARY@db:26257/app", "postgres", "cockroachdb://db:26257", "db:26257"},
+		{"cockroachdb+psycopg2://db:26257,b:1/app", "postgres", "cockroachdb+psycopg2://db:26257,b:1", "db:26257 b:1"},
+		{"mysqli://u:CANARY@db/app", "mysql", "mysqli://db", "db:3306"},
+		{"pdo-mysql://u:CANARY@db/app", "mysql", "pdo-mysql://db", "db:3306"},
+		{"pdo-pgsql://u:CANARY@db/app", "postgres", "pdo-pgsql://db", "db:5432"},
+		{"memcache://db", "memcached", "memcache://db", "db:11211"},
 		// Several hosts.
 		{"postgres://u:CANARY@h1:1,h2:2/app?target_session_attrs=any", "postgres", "postgres://h1:1,h2:2", "h1:1 h2:2"},
 		{"postgres://u:CAN@A,RY@h1,[::1],[::2]:3,10.0.0.1/app", "postgres", "postgres://h1,[::1],[::2]:3,10.0.0.1", "h1:5432 [::1]:5432 [::2]:3 10.0.0.1:5432"},
@@ -87,6 +99,11 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"mysql://u:CANARY@localhost/app?unix_socket=/run/mysqld/mysqld.sock", "mysql", "mysql://…", "/run/mysqld/mysqld.sock"},
 		{"mysql:///?socket=/" + strings.Repeat("x", 106), "mysql", "mysql://…", "/" + strings.Repeat("x", 106)},
 		{"mysql2:///app?socket=%2Frun%2Fm", "mysql", "mysql2://…", "/run/m"},
+		{"redis+socket://:CANARY@/run/redis.sock?virtual_host=0&password=CANARY", "redis", "redis+socket://…", "/run/redis.sock"},
+		{"redis+unix:///run/a%20b", "redis", "redis+unix://…", "/run/a b"},
+		{"redis-socket:///run/r?database=0", "redis", "redis-socket://…", "/run/r"},
+		{"mongodb://u:CANARY@%2Ftmp%2fmongodb-27017.sock/app", "mongodb", "mongodb://…", "/tmp/mongodb-27017.sock"},
+		{"mongodb://db,%2Ftmp%2fm.sock/app", "mongodb", "mongodb://db,%2Ftmp%2fm.sock", "db:27017 /tmp/m.sock"},
 		{"jdbc:mariadb://localhost/app?localSocket=/run/m", "mysql", "jdbc:mariadb://…", "/run/m"},
 	} {
 		target, err := Parse(quote(test.text), ForWait)
@@ -119,6 +136,11 @@ func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 		"postgresql:///app?host=/" + strings.Repeat("x", 107): "longer than 107 bytes",
 		"mysql:///?unix_socket=/a%00":                         "NUL",
 		"nats://a,nats://b/CANARY@c":                          "%40",
+		"cockroachdb://u:CANARY@db/app":                       "cockroachdb://… has no port: write cockroachdb://HOST:PORT",
+		"cockroachdb://db/app":                                "cockroachdb://db has no port: write cockroachdb://HOST:PORT",
+		"redis+socket://CANARY":                               "redis+socket:// needs the absolute path of a socket: write redis+socket:///PATH",
+		"redis+unix://h/run/CANARY":                           "redis+unix:// needs the absolute path",
+		"mongodb://%2F" + strings.Repeat("x", 107):            "longer than 107 bytes",
 	} {
 		_, err := Parse(quote(text), ForWait)
 		require.ErrorContains(t, err, want, text)

@@ -1,0 +1,147 @@
+package probes
+
+import (
+	"slices"
+	"strings"
+)
+
+// schemeAliases are other names that drivers have for the scheme of a kind.
+var schemeAliases = map[string]string{
+	"mariadb":         "mysql",    // SQLAlchemy, MariaDB's drivers
+	"mysql2":          "mysql",    // Rails, Node
+	"trilogy":         "mysql",    // Rails
+	"mysqli":          "mysql",    // PHP
+	"pdo-mysql":       "mysql",    // Doctrine
+	"mysql-connector": "mysql",    // Django
+	"mysqlgis":        "mysql",    // Django
+	"pgsql":           "postgres", // PHP
+	"pdo-pgsql":       "postgres", // Doctrine
+	"psql":            "postgres", // Django
+	"postgis":         "postgres", // Django, Rails
+	"timescale":       "postgres", // Django
+	"cockroach":       "postgres", // Django
+	"cockroachdb":     "postgres", // SQLAlchemy, Rails
+	"pyamqp":          "amqp",     // Celery
+	"memcache":        "memcached",
+	"valkey":          "redis",
+	"valkeys":         "rediss",
+	"redis+socket":    "redis", // Celery
+	"redis+unix":      "redis",
+	"redis-socket":    "redis", // Lettuce
+}
+
+// hasNoDefaultPort reports whether the clients of a scheme do not agree on a default port.
+// CockroachDB listens on 26257, but its clients are those of PostgreSQL, and many of them use
+// 5432.
+func hasNoDefaultPort(scheme string) bool { return strings.HasPrefix(scheme, "cockroach") }
+
+// isSocketScheme reports whether the URLs of a scheme have the path of a unix socket in place
+// of a host.
+func isSocketScheme(scheme string) bool {
+	return slices.Contains([]string{"redis+socket", "redis+unix", "redis-socket"}, scheme)
+}
+
+// sqlKinds are the kinds whose URLs may name a driver: postgresql+asyncpg:// and
+// jdbc:postgresql://.
+var sqlKinds = []string{"postgres", "postgresql", "mysql"}
+
+// driverWrappers are drivers for JDBC and R2DBC that use the driver whose name follows: of
+// Amazon RDS, OpenTelemetry and P6Spy, and the connection pool and proxy of R2DBC.
+var driverWrappers = []string{"aws-wrapper", "otel", "p6spy", "pool", "proxy"}
+
+// cutJava removes the jdbc:, r2dbc: or r2dbcs: at the beginning of a lower-case URL.
+func cutJava(url string) (rest string, found bool) {
+	before, rest, _ := strings.Cut(url, ":")
+	if before == "jdbc" || before == "r2dbc" || before == "r2dbcs" {
+		return rest, true
+	}
+	return url, false
+}
+
+// findScheme returns the kind of a lower-case scheme, which may be an alias, name a driver,
+// or begin with jdbc: or r2dbc:.
+func findScheme(scheme string) (kind, bool) {
+	if isScheme(scheme) {
+		return findKind(scheme)
+	}
+	if alias, ok := schemeAliases[scheme]; ok {
+		return findKind(alias)
+	}
+	base, _, driver := strings.Cut(scheme, "+")
+	rest, java := cutJava(scheme)
+	if java {
+		// jdbc:mysql:loadbalance:// and the like choose how the driver uses several hosts.
+		// jdbc:aws-wrapper:mysql:// and the like name a driver that uses another one.
+		var inner string
+		if base, inner, _ = strings.Cut(rest, ":"); slices.Contains(driverWrappers, base) {
+			base = inner
+		}
+	}
+	if alias, ok := schemeAliases[base]; ok {
+		base = alias
+	}
+	if (driver || java) && !slices.Contains(sqlKinds, base) || !isScheme(base) {
+		return kind{}, false
+	}
+	return findKind(base)
+}
+
+// otherServers has what to write in place of schemes that no kind has, but that the URLs of
+// apps have. HOST stands for a name and PORT for a number. It is a slice because a map would
+// be built at each start.
+var otherServers = []struct {
+	schemes []string
+	advice  string
+}{
+	{[]string{"mssql", "mssqlms", "sqlserver", "sqlsrv", "pdo-sqlsrv", "jtds"}, "write tcp://HOST:1433, or a command such as sqlcmd"},
+	{[]string{"oracle", "oraclegis", "oci8", "pdo-oci"}, "write tcp://HOST:1521, or a command such as sqlplus"},
+	{[]string{"db2", "ibm-db2"}, "write tcp://HOST:50000"},
+	{[]string{"redshift"}, "write postgres://HOST:5439"},
+	{[]string{"sqlite", "sqlite3", "pdo-sqlite", "spatialite", "duckdb"},
+		"the database is a file, and needs no wait; if another process makes it, write file:///PATH"},
+	{[]string{"h2", "hsqldb", "derby"}, "the database is a part of the app, and needs no wait; for a server write tcp://HOST:PORT"},
+	{[]string{"redis-sentinel", "redis+sentinel", "rediss-sentinel", "rediss+sentinel", "sentinel"},
+		"write redis://HOST:26379, which is ready when that Sentinel answers"},
+	{[]string{"redis-cluster", "redis+cluster"}, "write redis://HOST"},
+	{[]string{"clickhouse", "clickhousedb", "ch"}, "write http://HOST:8123/ping"},
+	{[]string{"elasticsearch", "opensearch"}, "write http://HOST:9200/_cluster/health"},
+	{[]string{"cassandra", "scylla"}, "write tcp://HOST:9042"},
+	{[]string{"neo4j", "bolt"}, "write tcp://HOST:7687, or http://HOST:7474"},
+	{[]string{"influxdb"}, "write http://HOST:8086/health"},
+	{[]string{"etcd"}, "write http://HOST:2379/health"},
+	{[]string{"zookeeper", "zk"}, "write send=srvr expect=^Zookeeper tcp://HOST:2181"},
+	{[]string{"plaintext", "sasl_plaintext"}, "write kafka://HOST:PORT"}, // listeners of Kafka
+	{[]string{"sasl_ssl"}, "write kafka+ssl://HOST:PORT"},
+	{[]string{"rabbitmq"}, "write amqp://HOST"},
+	{[]string{"stomp"}, "write tcp://HOST:61613"},
+	{[]string{"pulsar"}, "write tcp://HOST:6650"},
+	{[]string{"ldap"}, "write tcp://HOST:389"},
+	{[]string{"ldaps"}, "write tcp://HOST:636"},
+	{[]string{"smtp"}, "write expect=^220 tcp://HOST:25"},
+	{[]string{"smtps"}, "write tcp://HOST:465"},
+	{[]string{"ftp"}, "write expect=^220 tcp://HOST:21"},
+	{[]string{"ssh", "sftp"}, "write expect=^SSH tcp://HOST:22"},
+	{[]string{"ws", "wss"}, "write http://HOST/PATH with a path for health checks, or tcp://HOST:PORT"},
+	{[]string{"tls", "ssl"}, "write the scheme of the server, such as mqtts://HOST or rediss://HOST, or tcp://HOST:PORT"},
+}
+
+var schemeName = lazyRegexp(`^(?i:(?:jdbc|r2dbcs?):)?([A-Za-z][A-Za-z0-9+_.-]*):`)
+
+// adviceFor returns what to write in place of a URL that begins with an unknown scheme, or
+// "" if that is not known. scheme is the scheme as otherServers has it, so it is not secret.
+func adviceFor(url string) (scheme, advice string) {
+	m := schemeName().FindStringSubmatch(url)
+	if m == nil {
+		return "", ""
+	}
+	name := strings.ToLower(m[1])
+	base, _, _ := strings.Cut(name, "+")
+	for _, scheme := range []string{name, base} {
+		for _, server := range otherServers {
+			if slices.Contains(server.schemes, scheme) {
+				return scheme, server.advice
+			}
+		}
+	}
+	return "", ""
+}
