@@ -101,8 +101,17 @@ func metadataRequest(version int16) []byte {
 	return body
 }
 
-// askKafkaAPI sends a request and returns the answer without its header. The correlation ID
-// of a request is its API key.
+const (
+	// maxKafkaAnswer is the largest size that a broker may announce: its own limit for
+	// requests, socket.request.max.bytes. Other protocols begin with larger numbers.
+	maxKafkaAnswer = 100 << 20
+	// readKafkaAnswer is how much of an answer is read. Some brokers list all topics in the
+	// answer to Metadata, although none is requested; the controller is before the topics.
+	readKafkaAnswer = maxServerBytes - 8<<10
+)
+
+// askKafkaAPI sends a request and returns the answer without its header, or the beginning of
+// a long answer. The correlation ID of a request is its API key.
 func (s *session) askKafkaAPI(key, version int16, body []byte) (*kafkaAnswer, error) {
 	const client = "usher"
 	head := binary.BigEndian.AppendUint32(nil, uint32(4+4+2+len(client)+len(body)))
@@ -116,10 +125,10 @@ func (s *session) askKafkaAPI(key, version int16, body []byte) (*kafkaAnswer, er
 		return nil, err
 	}
 	size := binary.BigEndian.Uint32(head)
-	if size < 4 || size > maxServerBytes-1<<10 || binary.BigEndian.Uint32(head[4:]) != uint32(key) {
+	if size < 4 || size > maxKafkaAnswer || binary.BigEndian.Uint32(head[4:]) != uint32(key) {
 		return nil, errNoKafka
 	}
-	data, err := s.read(int(size) - 4)
+	data, err := s.read(min(int(size)-4, readKafkaAnswer))
 	return &kafkaAnswer{data, true}, err
 }
 

@@ -226,6 +226,26 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	}
 }
 
+// A broker may list all topics although none is requested. Only the part of the answer before
+// the topics counts.
+func TestServerKafkaMayListManyTopics(t *testing.T) {
+	for _, test := range []struct {
+		controller, topics int // topics is the size of their list
+		want               string
+	}{
+		{1, 200 << 10, ""},
+		{-1, 200 << 10, "the cluster has no controller yet"},
+		{1, maxKafkaAnswer, "the server does not speak the Kafka protocol"},
+	} {
+		b := &fakeBroker{apis: kafkaNew}
+		b.metadata.Store(func(version int) string {
+			return kafkaFrame(kafkaMetadata, kafkaCluster(version, 3, test.controller)[8:]+strings.Repeat("\x00", test.topics))
+		})
+		err := ask(t, "kafka://"+listen(t, "tcp", "127.0.0.1:0", b.serve).Addr().String(), ForWait)
+		assertResult(t, test.want, err, test.topics)
+	}
+}
+
 func TestServerKafkaOverTLSVerifiesTheCertificate(t *testing.T) {
 	b := &fakeBroker{apis: kafkaNew}
 	b.setCluster(1, 0)
