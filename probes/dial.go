@@ -63,8 +63,8 @@ func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16
 		failure = moreSpecific(failure, err)
 	}
 	failure = sanitizeErr(failure)
-	if classify(failure) == refused && !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
-		failure = hintedError{failure, hintLocalhost}
+	if hint := hintForAddrs(failure, addrs); hint != "" {
+		failure = hintedError{failure, hint}
 	}
 	return nil, failure
 }

@@ -88,7 +88,7 @@ func ExampleWait() {
 	}
 	// Output:
 	// 100ms have passed
-	// db: connection refused: is it listening on that port? localhost is this container or pod
+	// db: connection refused: is it listening on that port? localhost is this container or pod; if it is on ::1, write localhost
 	// flag: no such file: is the path right, and its volume mounted here?
 }
 

@@ -26,6 +26,7 @@ type exchange struct {
 	conn     net.Conn
 	response *http.Response // its Body is never closed, because Close may read the rest of it, which may be endless
 	limit    *io.LimitedReader
+	buffer   *bufio.Reader // between conn and the parser
 }
 
 // sendRequest connects, writes the request and reads the headers of the response. The
@@ -71,6 +72,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 	written := req.Write(e.conn)
 	e.limit = &io.LimitedReader{R: e.conn, N: maxHeaderBytes}
 	r := bufio.NewReader(e.limit)
+	e.buffer = r
 	if head, _ := r.Peek(len(tlsAlert)); string(head) == tlsAlert { // an error is ignored, because ReadResponse reads again and returns it
 		return errWantsTLS
 	}
@@ -104,6 +106,13 @@ func (e *exchange) readBody() ([]byte, error) {
 		return nil, sanitizeHTTPErr(err, errNoHTTP)
 	}
 	return body, nil
+}
+
+// receivedBody returns the part of the body that was received together with the headers. It
+// may have the marks of a chunked body in it.
+func (e *exchange) receivedBody() []byte {
+	body, _ := e.buffer.Peek(e.buffer.Buffered()) // cannot fail, because it reads nothing
+	return body
 }
 
 // isLongerThan reports whether the response has more data after body, which readBody has

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -72,13 +73,19 @@ func (g *grpcProbe) checkResponse(a *http2Response) error {
 	switch {
 	case a.status != "200" && statusCode().MatchString(a.status):
 		status, _ := strconv.Atoi(a.status)
-		return hintedError{fmt.Errorf("HTTP status %s instead of a gRPC response", a.status), hintForStatus(status)}
+		hint := hintForStatus(status)
+		if isProxyStatus(status) {
+			hint = cmp.Or(hintForProxy(a.header, a.body), hint)
+		}
+		return hintedError{fmt.Errorf("HTTP status %s instead of a gRPC response", a.status), hint}
 	case a.status != "200" || !strings.HasPrefix(a.contentType, "application/grpc") || err != nil:
 		return errNoGRPC
 	case code == 5:
 		return g.unknownService()
 	case code == 12:
 		return hintedError{errors.New("the server has no grpc.health.v1"), "use tcp://, which checks only that it accepts connections"}
+	case code == 14 && hintForProxy(a.header, a.body) != "":
+		return hintedError{errors.New("gRPC status UNAVAILABLE"), hintForProxy(a.header, a.body)}
 	case 0 < code && code < uint64(len(grpcCodes)):
 		return hintedError{fmt.Errorf("gRPC status %s", grpcCodes[code]), hintForGRPC(code)}
 	case code != 0:

@@ -2,6 +2,8 @@ package probes
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -19,7 +21,12 @@ const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
 	hintRefused       = "is it listening on that port, and not only on its own localhost? a Service without endpoints refuses too"
+	hintRefusedIPv6   = "is it listening on that port of an IPv6 address ([::]), and not only on 0.0.0.0?"
 	hintLocalhost     = "is it listening on that port? localhost is this container or pod"
+	hintLocalhostIPv4 = hintLocalhost + "; if it is on ::1, write localhost"
+	hintLocalhostIPv6 = hintLocalhost + "; if it is on 127.0.0.1, write localhost"
+	hintOnlyIPv6      = "all its addresses are IPv6, and there is no IPv6 route to them: enable IPv6 here, or give it an A record"
+	hintOnlyIPv4      = "all its addresses are IPv4, and there is no IPv4 route to them: is this network up, or is it IPv6 only?"
 	hintTimeout       = "does a firewall or network policy drop packets, or is the server too busy? timeout= allows more time"
 	hintRoute         = "is the address right, and is there a route to it?"
 	hintNotFound      = "is the path right, and its volume mounted here?"
@@ -45,6 +52,33 @@ const (
 	hintClientCert = "set cert= and key= to the client's"
 	hintInvalid    = "openssl s_client -connect shows it"
 )
+
+// hintForAddrs returns the hint for a failed connection to addrs that depends on the addresses,
+// or "" if there is none.
+func hintForAddrs(err error, addrs []netip.Addr) string {
+	only := func(is func(netip.Addr) bool) bool {
+		return !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !is(a) })
+	}
+	is4, is6, loopback := only(netip.Addr.Is4), only(netip.Addr.Is6), only(netip.Addr.IsLoopback)
+	// Without IPv6, connect(2) fails with one of these errors, by the setting that turns it off.
+	noIPv6 := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+	noRoute := errors.Is(err, syscall.ENETUNREACH)
+	switch refuses := classify(err) == refused; {
+	case refuses && loopback && is4:
+		return hintLocalhostIPv4
+	case refuses && loopback && is6:
+		return hintLocalhostIPv6
+	case refuses && loopback:
+		return hintLocalhost
+	case refuses && is6:
+		return hintRefusedIPv6
+	case is6 && (noRoute || noIPv6):
+		return hintOnlyIPv6
+	case is4 && noRoute:
+		return hintOnlyIPv4
+	}
+	return ""
+}
 
 // hintForStatus returns the hint for an HTTP status, or "" if there is none.
 func hintForStatus(status int) string {

@@ -41,6 +41,10 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 	wantsCert := "https://" + serveHealth(t, &tls.Config{Certificates: []tls.Certificate{a.pair("good")}, ClientAuth: tls.RequireAnyClientCert})
 	ca := "ca=" + a.path("ca.pem") + " "
 	grpc := serveGRPC(t, respondHealth)
+	envoy := serveGRPC(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "envoy")
+		respondHealth(w, r)
+	})
 	lookup := func(err *net.DNSError) *Resolver {
 		return &Resolver{LookupNetIP: func(context.Context, string) ([]netip.Addr, error) { return nil, err }}
 	}
@@ -74,6 +78,14 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{status(503), nil, "status 503", "not ready"},
 		{status(504), nil, "status 504", "proxy"},
 		{status(418), nil, "status 418", ""},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Unavailable\r\nserver: istio-envoy\r\ncontent-length: 19\r\n\r\nno healthy upstream"), nil, "status 503", "from the proxy Envoy (Istio), not from the server"},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Unavailable\r\nServer: envoy\r\n\r\n"), nil, "status 503", "from the proxy Envoy,"},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Unavailable\r\nserver: envoy\r\nx-envoy-upstream-service-time: 0\r\n\r\n"), nil, "status 503", "not ready"},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nno available server\n"), nil, "status 503", "from the proxy Traefik"},
+		{"http://" + serveText(t, "HTTP/1.1 502 Bad Gateway\r\nl5d-proxy-error: CANARY\r\n\r\n"), nil, "status 502", "from the proxy Linkerd"},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Temporarily Unavailable\r\nServer: awselb/2.0\r\n\r\n"), nil, "status 503", "from the proxy AWS's load balancer"},
+		{"http://" + serveText(t, "HTTP/1.1 503 Service Unavailable\r\nServer: nginx\r\n\r\nnot ready"), nil, "status 503", "not ready"}, // nginx sends this header with the responses of servers behind it
+		{"http://" + serveText(t, "HTTP/1.1 500 Internal Server Error\r\nServer: envoy\r\n\r\n"), nil, "status 500", "log"},
 		{"match=x " + status(200), nil, "does not match", ""},
 		{"http://" + closes, nil, "", "behind a proxy"},
 		{"expect=x tcp://" + closes, nil, "before anything", "behind a proxy"},
@@ -104,6 +116,8 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{grpc + "/unimplemented", nil, "no grpc.health.v1", "tcp://"},
 		{grpc + "/http-503", nil, "HTTP status 503", "not ready"},
 		{grpc + "/status%2014", nil, "UNAVAILABLE", "not ready"},
+		{envoy + "/status%2014", nil, "UNAVAILABLE", "from the proxy Envoy,"},
+		{envoy + "/http-503", nil, "HTTP status 503", "from the proxy Envoy,"},
 		{grpc + "/status%2016", nil, "UNAUTHENTICATED", "credentials"},
 		{"grpc://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "HTTP/1", "scheme"},
 	}
@@ -125,7 +139,10 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		// Hint also finds the hint of an error that is wrapped in another error.
 		assert.Equal(t, hint, Hint(fmt.Errorf("%w, the try before failed: %w", errors.New("x"), err)))
 	}
-	for _, hint := range []string{hintMount, hintRedirected, hintRefused, hintGone, hintPresent, hintLonger, hintsForKubernetes[401], hintsForKubernetes[403]} { // other tests check which errors have these hints
+	for _, hint := range []string{
+		hintMount, hintRedirected, hintRefused, hintGone, hintPresent, hintLonger, hintsForKubernetes[401], hintsForKubernetes[403],
+		hintRefusedIPv6, hintLocalhostIPv4, hintLocalhostIPv6, hintOnlyIPv4, hintOnlyIPv6,
+	} { // other tests check which errors have these hints
 		assert.Less(t, len(hint), 110)
 	}
 	assert.Contains(t, Hint(errNoAnswer), "firewall")

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +118,10 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 		hint := hintForStatus(status)
 		if own := hintsForKubernetes[status]; own != "" && e.response.Header.Get("Audit-Id") != "" {
 			hint = own
+		}
+		if isProxyStatus(status) {
+			// The rest of the body is not awaited: it might never end.
+			hint = cmp.Or(hintForProxy(e.response.Header.Get, e.receivedBody()), hint)
 		}
 		if !trusted && h.sendsMoreThanGet() {
 			hint = hintRedirected

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -36,8 +37,9 @@ var errNoHTTP2 = hintedError{errors.New("not a valid HTTP/2 response"), hintWron
 type http2Response struct {
 	status      string
 	contentType string
-	grpcStatus  string // grpc-status from the trailers, or from the headers if the response has only headers
-	body        []byte // at most maxBodyBytes
+	fields      []hpack.HeaderField // the headers
+	grpcStatus  string              // grpc-status from the trailers, or from the headers if the response has only headers
+	body        []byte              // at most maxBodyBytes
 }
 
 // postHTTP2 sends one request, and reads the response to its end. It sends the whole request
@@ -177,10 +179,11 @@ func (a *http2Response) addFields(f *http2.MetaHeadersFrame) error {
 	case f.StreamID != streamID, a.hasHeaders() && !f.StreamEnded(), !a.hasHeaders() && status == "":
 		return errNoHTTP2
 	case !a.hasHeaders():
-		a.status, a.contentType = status, fieldValue(f, "content-type")
+		a.status, a.fields = status, f.RegularFields()
+		a.contentType = a.header("Content-Type")
 	}
 	if f.StreamEnded() {
-		a.grpcStatus = fieldValue(f, "grpc-status")
+		a.grpcStatus = fieldValue(f.RegularFields(), "Grpc-Status")
 	}
 	return nil
 }
@@ -193,9 +196,12 @@ func (a *http2Response) addBody(f *http2.DataFrame) error {
 	return nil
 }
 
-func fieldValue(f *http2.MetaHeadersFrame, name string) string {
-	for _, field := range f.RegularFields() {
-		if field.Name == name {
+// header returns the value of a header, or "" if the response does not have it.
+func (a *http2Response) header(name string) string { return fieldValue(a.fields, name) }
+
+func fieldValue(fields []hpack.HeaderField, name string) string {
+	for _, field := range fields {
+		if strings.EqualFold(field.Name, name) {
 			return field.Value
 		}
 	}

@@ -81,6 +81,40 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
+// The name has addresses of one family only, and this network has only the other one, or the
+// server listens only on the other one.
+func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
+	if !runsInNamespace(t, "") {
+		return
+	}
+	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
+	run(t, "ip", "addr", "add", "10.9.9.1/24", "dev", "here")
+	run(t, "ip", "-6", "addr", "add", "fd09::1/64", "dev", "here", "nodad")
+	run(t, "ip", "link", "set", "here", "up")
+	run(t, "ip", "link", "set", "there", "up")
+	port4 := listen(t, "tcp4", "0.0.0.0:0", readUntilClosed).Addr().(*net.TCPAddr).Port
+	port6 := listen(t, "tcp", "[::1]:0", readUntilClosed).Addr().(*net.TCPAddr).Port
+	check := func(port int, addr, err, hint string) {
+		t.Helper()
+		for _, kind := range []string{"tcp", "http", "redis", "grpc"} {
+			target := parse(t, fmt.Sprintf("%s://db:%d", kind, port), ForWait)
+			got := target.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: resolverOf(addr, addr)})
+			assert.EqualError(t, got, err, addr)
+			assert.Equal(t, hint, Hint(got), addr)
+		}
+	}
+	check(port4, "fd09::1", "connection refused", hintRefusedIPv6)
+	check(port4, "::1", "connection refused", hintLocalhostIPv6)
+	check(port6, "127.0.0.1", "connection refused", hintLocalhostIPv4)
+	check(port6, "10.9.9.1", "connection refused", hintRefused)
+	check(port4, "2001:db8::1", "network is unreachable", hintOnlyIPv6)
+	check(port4, "192.0.2.1", "network is unreachable", hintOnlyIPv4)
+	// Docker turns IPv6 off in this way for a container whose network has none.
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0))
+	check(port4, "2001:db8::1", "cannot assign requested address", hintOnlyIPv6)
+	check(port4, "::1", "cannot assign requested address", hintOnlyIPv6)
+}
+
 // A nameServer is a name server over UDP. respond returns the rcode and the addresses for a
 // name. If the server must not respond, ok is false. query is the number of the query for this
 // name and type, from 1.

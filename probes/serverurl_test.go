@@ -195,7 +195,7 @@ func TestListOfHostsIsReadyWhenOneOfThemIs(t *testing.T) {
 		{"a:" + closed + ",b:" + ready, "", noFailure, ""},
 		{"a:" + closed + ",missing,127.0.0.1:" + closed + ",b:" + loading + "," + silent + ",c:" + ready, "", noFailure, ""},
 		{silent + "," + silent + "," + silent + "," + silent + "," + silent + "," + silent + ",b:" + ready, "", noFailure, ""},
-		{"a:" + closed + ",b:" + closed, "connection refused (all 2 hosts)", refused, hintLocalhost},
+		{"a:" + closed + ",b:" + closed, "connection refused (all 2 hosts)", refused, hintLocalhostIPv4},
 		{"a:" + closed + ",missing:1", "no host is ready: a:" + closed + ": connection refused, missing:1: name does not resolve", unresolved, hintName},
 		{"a:" + closed + ",b:" + loading + ",c:" + other, "no host is ready: a:" + closed + ": connection refused, b:" + loading +
 			": still loading its data, c:" + other + ": the server does not speak the Redis protocol", wrongAnswer, hintStarting},

@@ -1,0 +1,50 @@
+package probes
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// A proxySign shows that a response is a proxy's own, and not that of the server behind it.
+type proxySign struct {
+	name   string   // the name that the hint shows
+	header string   // a header of the response; "": any response
+	begins string   // the beginning of that header's value, in lower case
+	absent string   // a header that the response must not have
+	bodies []string // one of these is in the body; nil: any body
+}
+
+// Most proxies send a Server header with the responses of other servers too, so for them
+// the text of their own error pages decides.
+var proxySigns = []proxySign{
+	// Envoy adds the absent header to each response of the server behind it.
+	{name: "Envoy (Istio)", header: "Server", begins: "istio-envoy", absent: "X-Envoy-Upstream-Service-Time"},
+	{name: "Envoy", header: "Server", begins: "envoy", absent: "X-Envoy-Upstream-Service-Time"},
+	{name: "Linkerd", header: "L5d-Proxy-Error"},
+	{name: "nginx", bodies: []string{"<center>nginx"}},
+	{name: "OpenResty", bodies: []string{"<center>openresty"}},
+	{name: "HAProxy", bodies: []string{"No server is available to handle this request", "The server returned an invalid or incomplete response", "The server didn't respond in time"}},
+	{name: "Traefik", bodies: []string{"no available server"}},
+	{name: "Apache", header: "Server", begins: "apache", bodies: []string{"unable to service your request due to maintenance", "invalid response from an upstream server", "timely response from the upstream server"}},
+	{name: "Kong", header: "Server", begins: "kong"},
+	{name: "Varnish", header: "Server", begins: "varnish"},
+	{name: "AWS's load balancer", header: "Server", begins: "awselb"},
+}
+
+// hintForProxy returns the hint for a response with the status 502, 503 or 504 that is a
+// proxy's own, or "" if that is not known. get returns the value of a header, or "".
+func hintForProxy(get func(header string) string, body []byte) string {
+	for _, s := range proxySigns {
+		switch {
+		case s.header != "" && (get(s.header) == "" || !strings.HasPrefix(strings.ToLower(get(s.header)), s.begins)):
+		case s.absent != "" && get(s.absent) != "":
+		case s.bodies != nil && !slices.ContainsFunc(s.bodies, func(text string) bool { return bytes.Contains(body, []byte(text)) }):
+		default:
+			return "this is from the proxy " + s.name + ", not from the server: is the server behind it up?"
+		}
+	}
+	return ""
+}
+
+func isProxyStatus(status int) bool { return status >= 502 && status <= 504 }
