@@ -22,7 +22,7 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// waitForJob is a test of the example wait-for-job. It holds the example's manifests, and
+// waitForJob is a test of the example wait-for-job. It holds the manifests of one file, and
 // stands in for the API server of Kubernetes.
 type waitForJob struct {
 	*testing.T
@@ -33,7 +33,7 @@ type waitForJob struct {
 
 	mu          sync.Mutex // protects role and the fields below, which serve uses
 	token       string     // the token that the server accepts
-	responses   []string   // completions of the Job in the next responses, such as "0/1"; "": there is no Job; the last one is repeated
+	responses   []string   // completions of the Job in the next responses, such as "0/1", or whether the endpoints are ready, such as "false true"; "": there are none; the last one is repeated
 	largestSize int        // size of the largest table
 }
 
@@ -50,10 +50,10 @@ type kubeWaitingPod struct {
 	}
 }
 
-func newWaitForJob(t *testing.T) *waitForJob {
+func newWaitForJob(t *testing.T, file string) *waitForJob {
 	t.Helper()
 	w := &waitForJob{T: t, dir: t.TempDir(), token: "t0k3n"}
-	content, err := os.ReadFile("../../examples/wait-for-job/manifests.yaml")
+	content, err := os.ReadFile("../../examples/wait-for-job/" + file)
 	require.NoError(t, err)
 	documents := strings.Split(string(content), "\n---\n")
 	require.Len(t, documents, 4)
@@ -112,12 +112,13 @@ func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(code)
 		fmt.Fprintf(rw, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"%s","reason":"%[1]s","code":%d}`, reason, code)
 	}
-	// /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME
+	// /apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE[/NAME]
 	path := strings.Split(r.URL.Path, "/")
-	allowed := len(path) == 8 && r.Method == http.MethodGet && path[5] == "default"
+	verb := map[int]string{7: "list", 8: "get"}[len(path)]
+	allowed := verb != "" && r.Method == http.MethodGet && path[5] == "default"
 	for _, rule := range w.role.Rules {
 		allowed = allowed && slices.Contains(rule.APIGroups, path[2]) && slices.Contains(rule.Resources, path[6]) &&
-			slices.Contains(rule.ResourceNames, path[7]) && slices.Contains(rule.Verbs, "get")
+			slices.Contains(rule.Verbs, verb) && (rule.ResourceNames == nil || verb == "get" && slices.Contains(rule.ResourceNames, path[7]))
 	}
 	completions := w.responses[0]
 	switch {
@@ -131,6 +132,9 @@ func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
 		w.responses = w.responses[1:]
 	}
 	switch accept := r.Header.Get("Accept"); {
+	case verb == "list":
+		assert.Equal(w, "kubernetes.io/service-name=web", r.URL.Query().Get("labelSelector"))
+		rw.Write(endpointSlices(strings.Fields(completions)))
 	case completions == "":
 		failure(http.StatusNotFound, "NotFound")
 	case strings.HasPrefix(accept, "application/json;as=Table;v=v1;g=meta.k8s.io"):
@@ -163,6 +167,31 @@ func jobInFull(name, completions string) []byte {
 		name, strings.Repeat("x", 11<<10), completions))
 }
 
+// endpointSlices returns the list of the EndpointSlices of a Service, with one slice, or none
+// if there are no endpoints.
+func endpointSlices(ready []string) []byte {
+	items := []any{}
+	if len(ready) > 0 {
+		var endpoints []any
+		for i, ready := range ready {
+			endpoints = append(endpoints, map[string]any{
+				"addresses": []string{fmt.Sprintf("10.0.0.%d", i+1)}, "nodeName": "node", "zone": "zone",
+				"conditions": map[string]any{"ready": ready == "true", "serving": true, "terminating": ready == "false"},
+				"targetRef":  map[string]any{"kind": "Pod", "namespace": "default", "name": fmt.Sprintf("web-7c5ddbdf54-%05d", i), "uid": "0a1ab1cb-5cb5-4a3e-9f0c-0a1ab1cb1f3e"},
+			})
+		}
+		items = append(items, map[string]any{
+			"metadata": map[string]any{
+				"name": "web-abc12", "namespace": "default", "labels": map[string]any{"kubernetes.io/service-name": "web"},
+				"managedFields": []any{map[string]any{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": map[string]any{"f:endpoints": map[string]any{}, "f:ports": strings.Repeat("x", 1<<10)}}},
+			},
+			"addressType": "IPv4", "endpoints": endpoints, "ports": []any{map[string]any{"port": 80, "protocol": "TCP"}},
+		})
+	}
+	list, _ := json.Marshal(map[string]any{"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": map[string]any{"resourceVersion": "4711"}, "items": items})
+	return list
+}
+
 // set calls change, which may change the fields that serve uses.
 func (w *waitForJob) set(change func()) {
 	w.mu.Lock()
@@ -179,7 +208,7 @@ func runUsher(t *testing.T, args ...string) (stdout, stderr string, code int) {
 }
 
 func TestExampleWaitForJob(t *testing.T) {
-	w := newWaitForJob(t)
+	w := newWaitForJob(t, "manifests.yaml")
 	w.set(func() { w.responses = []string{"", "0/1", "0/1", "1/1"} })
 	out, log, code := runUsher(t, append([]string{"--verbose"}, w.args()...)...)
 	assert.Equal(t, 0, code, log)
@@ -197,9 +226,31 @@ func TestExampleWaitForJob(t *testing.T) {
 	assert.Greater(t, w.largestSize, 2<<10)
 }
 
+// Of the endpoints of the Service only ready ones count, and one of the first twenty is enough.
+func TestExampleWaitForEndpoints(t *testing.T) {
+	w := newWaitForJob(t, "endpoints.yaml")
+	w.set(func() {
+		w.responses = []string{"", "false", "false false", strings.Repeat("false ", 19) + "true"}
+	})
+	out, log, code := runUsher(t, append([]string{"--verbose"}, w.args()...)...)
+	assert.Equal(t, 0, code, log)
+	assert.Equal(t, "the app starts\n", out)
+	for _, want := range []string{
+		"usher: wait: endpoints/web: attempt 1 failed: body does not match match=", "usher: wait: endpoints/web: attempt 3 failed: body does not match match=",
+		"usher: wait: endpoints/web: attempt 4 succeeded", "usher: wait: endpoints/web is ready after ",
+	} {
+		assertPrinted(t, log, want)
+	}
+	// The Role of manifests.yaml does not allow it.
+	w.set(func() { w.role = newWaitForJob(t, "manifests.yaml").role })
+	_, log, code = runUsher(t, "--wait-timeout=0.3s", w.args()[1])
+	assert.Equal(t, supervisor.CodeTimeout, code)
+	assertPrinted(t, log, "status 403 (RBAC: bind a Role with the verb get (for a list: list)")
+}
+
 // usher reads the token at each attempt, because the kubelet renews it in its file.
 func TestExampleWaitForJobUsesTheRenewedToken(t *testing.T) {
-	w := newWaitForJob(t)
+	w := newWaitForJob(t, "manifests.yaml")
 	const renewed = "r3n3w3d"
 	w.set(func() { w.responses, w.token = []string{"1/1"}, renewed })
 	r := launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.usher(t, append([]string{"--verbose"}, w.args()...)...)
@@ -233,7 +284,7 @@ func TestExampleWaitForJobNamesTheCauseOfAFailure(t *testing.T) {
 		}, "the first 10 KiB do not match match=, and the response is longer (ask for a shorter response"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWaitForJob(t)
+			w := newWaitForJob(t, "manifests.yaml")
 			args := w.args()[:2]
 			w.set(func() {
 				w.responses = []string{"1/1"}
