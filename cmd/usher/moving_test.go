@@ -13,10 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The options of other tools, from their sources: dockerize 0.13 with those that its fork
+// The options of other tools, from their sources: tini 0.19, dumb-init 1.2.5, dockerize 0.13 with those that its fork
 // 0.25 adds, wait4x 3 with the kinds of its main branch, wait-for-it.sh, and
 // docker-compose-wait 2.11 with its deprecated names.
 var optionsOfOthers = map[string]string{
+	"tini and dumb-init": `-h -s -p -v -w -g -e -l --version TINI_SUBREAPER TINI_VERBOSITY TINI_KILL_PROCESS_GROUP
+		-c --single-child -r --rewrite --verbose --help -V DUMB_INIT_SETSID DUMB_INIT_DEBUG`,
 	"dockerize": `-wait -timeout -wait-retry-interval -wait-http-header -template -delims -no-overwrite -stdout -stderr -poll -version
 		-wait-list -wait-http-status-code -wait-http-skip-redirect -cacert -skip-tls-verify -exec -exit-code -template-strict
 		-env -env-section -env-header -multiline`,
@@ -67,6 +69,29 @@ func TestManualNamesEveryOptionOfOtherTools(t *testing.T) {
 		}
 		slices.Sort(named)
 		assert.ElementsMatch(t, strings.Fields(options), slices.Compact(named), tool)
+	}
+}
+
+// What the installed tools print about their options is in optionsOfOthers.
+func TestOptionsOfInstalledToolsAreKnown(t *testing.T) {
+	option := regexp.MustCompile(`(?m)(?:^ +|[,|] )(-[a-z]|--[a-z-]+|TINI_[A-Z_]+)\b`)
+	for tool, help := range map[string][]string{
+		"tini and dumb-init": {"tini -h", "dumb-init --help"}, "wait-for-it.sh": {"wait-for-it --help"},
+	} {
+		known := strings.Fields(optionsOfOthers[tool])
+		for _, line := range help {
+			argv := strings.Fields(line)
+			path, err := exec.LookPath(argv[0])
+			if err != nil {
+				skip(t, "needs "+argv[0])
+			}
+			out, _ := exec.Command(path, argv[1:]...).CombinedOutput() // wait-for-it --help exits with 1
+			found := option.FindAllStringSubmatch(string(out), -1)
+			assert.GreaterOrEqual(t, len(found), 8, "%s", out)
+			for _, m := range found {
+				assert.Contains(t, known, m[1], line)
+			}
+		}
 	}
 }
 
