@@ -123,7 +123,7 @@ $(LINT):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv $(TOOLS)/golangci-lint $@
 
-bench: ## measure usher beside the other inits that are installed; as root, 2 to 8 minutes
+bench: herd ## make herd, and measure usher beside the other inits that are installed; as root, 3 to 10 minutes
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 20m
 

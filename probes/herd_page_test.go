@@ -29,8 +29,8 @@ func TestHerdPageIsUpToDate(t *testing.T) {
 
 const herdIntro = `# Many waiters
 
-What %[1]s processes do to one dependency for which all of them wait. ` + "`make herd`" + ` writes this page, and a test
-fails if it is out of date. The figures are from a simulation with a fixed seed: the delays are those of
+What %[1]s processes do to one dependency for which all of them wait. ` + "`make herd` and `make bench`" + ` write this page, and a
+test fails if it is out of date. The figures are from a simulation with a fixed seed: the delays are those of
 [backoff.go](backoff.go), the time is simulated, and all waiters have the default options. An attempt takes no time,
 which gives the highest rate, unless the table says how long it takes; an attempt that times out takes 3 s.
 
