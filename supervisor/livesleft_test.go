@@ -36,7 +36,9 @@ func (c *checked) checkAskedOnce() {
 		if l.isApp() && c.appAt != neverAt {
 			continue
 		}
-		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied })
+		// A signal at the instant of the fork may have been for a process that had the pid
+		// when usher listed the processes. A real kernel reuses a pid much later.
+		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied || c.k.reusePIDs && ask.at == l.forkedAt })
 		// While the start of a command has not returned, usher does not know its pid, and
 		// treats the command as a leftover. usher also cannot know that a process was in
 		// another group before.
