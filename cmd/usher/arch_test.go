@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// buildFor builds usher for a processor (GOARCH), static as by the Makefile, but with the
-// given linker flags.
+// buildFor builds usher for a processor (a GOARCH). The program is statically linked, as in
+// the Makefile, but with the given linker flags.
 func buildFor(t *testing.T, arch string, ldflags string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "usher")

@@ -18,10 +18,10 @@ import (
 // The tests in this file run usher without things that a container may lack: files,
 // mounts, capabilities, system calls, descriptors, memory or a reader of usher's log.
 
-// bare returns a launcher whose process has root, a directory made by bareRoot, as its root
-// directory. mounts holds names of options of "puppet launch": "proc" and "dev" mount a
-// file system below root, "readonly" makes root itself read-only. inherit holds further
-// options of "puppet launch".
+// bare returns a launcher that makes root the root directory of its process. bareRoot makes
+// such a directory. mounts holds options of "puppet launch": "proc" and "dev" mount a file
+// system below root, "readonly" makes root itself read-only. inherit holds further options
+// of "puppet launch".
 func bare(root string, mounts []string, inherit ...string) launcher {
 	options := []string{"bind=" + root}
 	for _, mount := range mounts {
@@ -163,10 +163,9 @@ func testTightLimits(t *testing.T, image, limit string, files bool) {
 	app := startContainer(t, append(words, "--pre-start", fmt.Sprint("name=loud seq ", printed), "--drain", "http://127.0.0.1:1/", "--drain", "name=begin echo drained",
 		"--post-stop", "name=last echo last", "--", "sh", "-c", "echo up; exec sleep 100000")...)
 	app.stdout().expect("up")
-	// Usher buffers the lines that Docker has not read yet. It drops further lines when the
-	// buffer is full, and at its exit it does not wait long for Docker to read the rest. So
-	// the test stops the container only when Docker has read everything. Then each line of
-	// the hook has been printed, or counted in a warning about dropped lines.
+	// If Docker reads slowly, usher drops lines, and at its exit it waits only briefly for
+	// Docker to read the rest. So the test stops the container only after it has found each
+	// line of the hook in the log, or counted in a warning about dropped lines.
 	log, dropped := app.all(), regexp.MustCompile(`usher: warning: (\d+) lines? dropped`)
 	for seen := 0; seen < printed; {
 		line, ok := log.next()

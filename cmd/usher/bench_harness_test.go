@@ -175,7 +175,7 @@ func (b *bench) launch(how string, argv []string, app ...string) *instance {
 	return i
 }
 
-// started waits for the first record of the app.
+// started waits for the app's first record. It fails if the app reports nothing.
 func (i *instance) started() error {
 	r, err := i.record(timeout)
 	i.executed, i.began = r[0], r[1]

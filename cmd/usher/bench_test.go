@@ -85,7 +85,7 @@ const (
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // "20 s" is also a part of the rows' names
+	idleWindow  = 20 * time.Second // the names of the rows contain "20 s" too
 	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate is removed from the row
 )
 
@@ -291,8 +291,8 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts adds the number of attempts per second if there were n attempts in the given
-// time. If there was no attempt, it removes the candidate from the row.
+// attempts records n attempts in the given time as a number per second. If n is 0, it
+// removes the candidate from the row.
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
 		b.fail(row, c, errors.New("no attempt"))

@@ -19,7 +19,7 @@ import (
 // limited holds the limits for all processes of a cgroup together. 0 means no limit.
 type limited struct {
 	pids   int // processes and threads; zombies count until they are reaped
-	memory int // bytes, and no swap
+	memory int // bytes of memory; swap is not allowed
 }
 
 // cgroup is a cgroup of a test, of version 1 or 2.
@@ -55,8 +55,8 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 	return g
 }
 
-// argv returns a command line that executes argv in the cgroup. A shell enters the cgroup
-// before it executes argv, so argv never runs outside the cgroup.
+// argv returns a command line that runs a command in the cgroup. A shell first enters the
+// cgroup and then executes the command, so the command never runs outside the cgroup.
 func (g *cgroup) argv(argv ...string) []string {
 	all := []string{"/bin/sh", "-c", `while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"`, "sh"}
 	for _, dir := range g.dirs {
@@ -76,9 +76,10 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes a cgroup for a controller. The cgroup is directly below the root cgroup,
-// because in version 2 any other cgroup with processes cannot enable controllers for the
-// cgroups below it (cgroups(7), "no internal processes").
+// make makes a cgroup for a controller, directly below the root cgroup. In version 2 the
+// test's own cgroup could not be its parent: a cgroup that has processes, other than the
+// root cgroup, cannot enable controllers for the cgroups below it (cgroups(7), "no internal
+// processes").
 func (g *cgroup) make(controller string) (dir string, version int) {
 	g.t.Helper()
 	root, version := hierarchy(g.t, controller)
@@ -138,8 +139,8 @@ func (g *cgroup) writeIfThere(dir, file string, value int) {
 	}
 }
 
-// remove kills all processes of the cgroup and removes the cgroup. First it sets
-// pids.max to 0, because processes that keep forking might never all be killed.
+// remove kills all processes of the cgroup and removes the cgroup. First it sets pids.max
+// to 0, so that no process can fork while the others are killed.
 func (g *cgroup) remove() {
 	if dir := g.dirs["pids"]; dir != "" {
 		assert.NoError(g.t, os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0))

@@ -70,10 +70,10 @@ type container struct {
 	id string
 }
 
-// createContainer makes a container with the arguments words of docker create, and removes
-// it at the end of the test. The container has no network unless words has --network. Its
-// log is not rotated, because "docker logs --follow" of Docker 20.10 misses lines when a
-// log is rotated twice while the command reads it.
+// createContainer makes a container by "docker create" with the given arguments, and
+// removes it at the end of the test. The container has no network unless words has
+// --network. Its log is not rotated, because "docker logs --follow" of Docker 20.10 misses
+// lines when a log is rotated twice while the command reads it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
 	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}
@@ -169,7 +169,7 @@ func (c *container) stdout() *reader {
 	return l.start(c.T, slices.Concat(c.engine, []string{"logs", "--follow", "--timestamps", c.id})...).stdout
 }
 
-// all returns a reader like that of stdout, for stdout and stderr of the container.
+// all is like stdout, but its reader gets the lines of stdout and of stderr.
 func (c *container) all() *reader {
 	c.Helper()
 	return c.start(c.T, true, "logs", "--follow", "--timestamps", c.id).stdout

@@ -43,9 +43,10 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	return dir
 }
 
-// Usher's working directory is on a FUSE file system that stops responding. From most
-// directories usher changes to /, and the child for a hook changes back. On this file
-// system that chdir(2) would block. So usher stays in a directory on FUSE.
+// Usher's working directory is on a FUSE file system that stops responding. Usually usher
+// changes its directory to /, and the child that executes a hook changes back. On this file
+// system the second chdir(2) would block. So if its directory is on FUSE, usher does not
+// leave it.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
@@ -58,8 +59,9 @@ func TestDeadlineInADeadDirectory(t *testing.T) {
 	assertPrinted(t, r.stderr.rest(), "usher: drain echo| drained")
 }
 
-// The app holds a lease on a hook's executable. So execve(2) blocks until the app releases
-// the lease or 45 s (/proc/sys/fs/lease-break-time) have passed.
+// The app holds a lease (F_SETLEASE in fcntl(2)) on a hook's executable. Such a lease
+// blocks execve(2) until the app releases it or 45 s (/proc/sys/fs/lease-break-time) have
+// passed.
 func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

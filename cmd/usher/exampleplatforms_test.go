@@ -27,7 +27,7 @@ import (
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")
-	e.commands = nil // the commands in the example's comment need the platform
+	e.commands = nil // not run, because these commands need the platform
 	tag := fmt.Sprintf("usher-web-%d-%s", os.Getpid(), strings.ToLower(filepath.Base(e.Name())))
 	docker.cleanup(e.T, "rmi", tag)
 	docker.run(e.T, nil, "build", "--tag", tag, "../../examples/compose")
@@ -93,7 +93,7 @@ func exampleQuadlet(t *testing.T, podman engine) {
 	podman.cleanup(t, "rm", "--force", "--time=0", "systemd-usher-app")
 	web := e.container("systemd-usher-app")
 	systemd.expect("READY=1")
-	podman.run(t, nil, "stop", web.id) // waits for the container's --stop-timeout
+	podman.run(t, nil, "stop", web.id) // waits until the container exits, or its --stop-timeout has passed
 	assert.Equal(t, 143, web.exitCode())
 	e.expects(web)
 }
@@ -155,7 +155,8 @@ func examplePostStart(t *testing.T, podman engine) {
 	assert.True(t, web.try(hook[0], "--probe", "tcp://localhost:8080"))
 	e.expects(web)
 
-	// The hook fails in time, with the reason, if nothing listens.
+	// If nothing listens on the port, the hook fails within its time limit and prints the
+	// reason.
 	hook[1], hook[2] = "--wait=tcp://localhost:8081", "--wait-timeout=1s"
 	_, stderr, code := podman.output(t, nil, append([]string{"exec", web.id}, hook...)...)
 	assert.Equal(t, 124, code)

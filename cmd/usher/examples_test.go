@@ -208,10 +208,10 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().expect("writing")
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
-	// The writer must start after nginx. nginx logs a request after it has sent the
-	// response, so its log line may be later than the writer's start. But the container
-	// makes the page 3 s before it starts nginx. The modification time of the page's
-	// directory is the time at which the page was made.
+	// The writer must start after nginx. The test does not compare its start with nginx's log
+	// line, because nginx logs a request after it has sent the response. It uses another
+	// time: the container makes nginx's page 3 s before it starts nginx, and that sets the
+	// modification time of the page's directory.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)
@@ -243,7 +243,7 @@ func examplePreStop(t *testing.T, podman engine) {
 
 func exampleJob(t *testing.T, podman engine) {
 	e := readExample(t, "job/job.yaml", podman)
-	e.commands = nil // the commands of the comment are for kubectl
+	e.commands = nil // not run, because these commands need kubectl
 	e.playJob("report")
 	work, mesh := e.container("report-work"), e.container("report-mesh")
 	podman.run(t, nil, "wait", work.id, mesh.id) // mesh exits when the post-stop hook of work sends it a request for /quitquitquit

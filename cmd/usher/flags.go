@@ -34,9 +34,9 @@ type flagRow struct {
 	// generated.
 	help, more string
 
-	// set parses one value and stores the result in the options. An error is printed after
-	// the name of the flag or variable. It contains no more of the value than probes.Redact
-	// returns, because the rest may be secret.
+	// set parses one value and stores the result in the options. The caller puts the name of
+	// the flag or variable in front of the error. The error shows no more of the value than
+	// probes.Redact returns, because the rest may be secret.
 	set func(o *options, value string) error
 }
 

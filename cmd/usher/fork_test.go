@@ -37,8 +37,8 @@ func TestFewThreadsForTheUser(t *testing.T) {
 }
 
 // bareUser returns a launcher for a bare container whose user may have the given number of
-// threads (RLIMIT_NPROC). The limit is set after setuid(2): if the user exceeded the limit
-// at setuid(2), the next execve(2) would fail.
+// threads (RLIMIT_NPROC). The limit is set after setuid(2), because a setuid(2) that
+// exceeds the limit makes the next execve(2) fail.
 func bareUser(root string, user int, threads int) launcher {
 	return bare(root, nil, fmt.Sprint("user=", user), fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_NPROC, threads, threads))
 }
@@ -103,6 +103,6 @@ func TestForkThatFails(t *testing.T) {
 		log := r.stderr.rest()
 		assertPrintedMatch(t, log, `usher: warning: drain: hook hook failed after \S+: .*`+eagain)
 		assertPrintedMatch(t, log, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain)
-		assertPrinted(t, log, "connection refused") // the hook that needs no fork has run
+		assertPrinted(t, log, "connection refused") // the error of the HTTP hook, which has run, because it needs no fork
 	})
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // If GODEBUG is set, libraries may print through package log. Users set GODEBUG for the
-// app, so usher must not print these lines. The binary of this test lacks the entry point
-// of package signals, because that entry point hides GODEBUG from the runtime.
+// app, so usher must not print these lines. The test builds usher with other linker flags
+// than the Makefile, because with those of the Makefile the runtime ignores GODEBUG.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))

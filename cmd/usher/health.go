@@ -16,12 +16,16 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// health is the HTTP server of --health. A request for /livez gets 200 as long as usher
-// runs. A request for /readyz gets 200 while the app is ready, else 503. A request for
-// /servingz gets the same until the shutdown begins. During the drain it gets the last
-// result, and after the app's stop signal or exit a 503. The server implements only the
-// part of HTTP/1.1 (RFC 9112) that these requests need, with one request per connection,
-// because the server of net/http would add half a megabyte to the binary.
+// health is the HTTP server of --health:
+//
+//   - /livez: 200 as long as usher runs.
+//   - /readyz: 200 while the app is ready, else 503.
+//   - /servingz: the same as /readyz until the shutdown begins. During the drain it keeps the
+//     last result. After the app's stop signal or exit it is 503.
+//
+// The server implements only the part of HTTP/1.1 (RFC 9112) that these requests need, with
+// one request per connection, because the server of net/http would add half a megabyte to
+// the binary.
 type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
@@ -47,9 +51,8 @@ const (
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections it pauses for evictPause, so that requests that have
-	// already arrived are read first. Without the pause, the connections might be closed
-	// before their requests are read, because the runtime polls the sockets only every 10
-	// ms as long as accept never blocks.
+	// already arrived are read first. Without the pause some requests might be lost, because
+	// the runtime polls the sockets only every 10 ms while accept never blocks.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of a check; other connections
 	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
@@ -208,7 +211,7 @@ func (h *health) checkReadiness() {
 			return
 		}
 		h.check(checked, false, h.ready.Ask)
-		h.check(checked, true, h.ready.AskServing) // after a call of Ask this needs no probes, because its result is new
+		h.check(checked, true, h.ready.AskServing) // this probes no target again, because AskServing uses the new result of Ask
 	}
 }
 

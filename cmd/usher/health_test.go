@@ -208,8 +208,9 @@ func newSlowTarget(t *testing.T) *slowTarget {
 	return s
 }
 
-// holdBack sets hold, and requests /readyz until usher's probe of the target is held back.
-// The returned channel receives the response to the last of these requests.
+// holdBack makes the server hold back its responses. Then it requests /readyz until usher's
+// probe of the target is held back. The returned channel receives the response to the last
+// of these requests.
 func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	t.Helper()
 	s.hold.Store(true)

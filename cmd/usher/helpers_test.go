@@ -15,9 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// skip skips a test that this machine cannot run. CI has everything that the tests need,
-// and sets USHER_TEST_ALL=1. With this variable skip fails the test, because something is
-// missing on the CI machine.
+// skip skips a test that this machine cannot run. In CI, which sets USHER_TEST_ALL=1, skip
+// fails the test instead: everything that the tests need should be installed there.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("USHER_TEST_ALL") == "1" {
@@ -199,7 +198,8 @@ func TestFailuresShowTheLastLines(t *testing.T) {
 	}
 }
 
-// recorded records the messages of failures, and does not fail the test.
+// recorded is a testing.TB that records the messages of failures, and does not fail the
+// test.
 type recorded struct {
 	testing.TB
 	messages []string

@@ -104,8 +104,9 @@ func (c *idleTest) startOutside(argv ...string) *process {
 
 // dial connects to an address in the network of the container.
 func (c *idleTest) dial(address string) (net.Conn, error) {
-	// The thread must return to its own network namespace. It must not end instead: the
-	// kernel would then kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
+	// The thread returns to its own network namespace when dial returns. It must not end in
+	// the other namespace instead, because the kernel would then kill the processes that the
+	// thread has started (PR_SET_PDEATHSIG in prctl(2)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
@@ -166,9 +167,9 @@ func (c *idleTest) expectNotIdle() {
 	assertNotPrinted(c.t, c.stderr.soFar(), "idle after")
 }
 
-// frontends are programs between the client and the app. They open the connections to the
-// app, and keep them open for later requests. They run outside of the container, so usher
-// does not count connections to their own port.
+// frontends are programs between the client and the app, such as reverse proxies. They open
+// the connections to the app, and keep them open for later requests. They run outside of
+// the container, so usher does not count connections to the ports of the frontends.
 var frontends = map[string]struct{ url, program, config string }{
 	"none": {url: "http://127.0.0.1:8080"},
 	"nginx": {"http://127.0.0.1:8081", "nginx", `
@@ -335,7 +336,7 @@ func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 		assertNotPrinted(t, c.stderr.rest(), "warning")
 	})
 	// Without CAP_SYS_PTRACE usher cannot read the descriptors of a process that runs as
-	// another user.
+	// another user, so it cannot find out on which ports the app listens.
 	t.Run("unknown ports", func(t *testing.T) {
 		t.Parallel()
 		needRoot(t)

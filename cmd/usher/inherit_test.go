@@ -97,10 +97,9 @@ func own(state string) map[string]string {
 	return numbers
 }
 
-// different returns the lines that differ between two states of an app: direct is its state
-// when it is started without usher, and through when usher starts it. The pid, the parent,
-// the process group and the PID namespace are ignored, because they differ from start to
-// start.
+// different compares two states of an app: direct is its state without usher, through is
+// its state when usher starts it. It returns the lines that differ. It ignores the pid, the
+// parent, the process group and the PID namespace, which differ at each start.
 func different(direct, through string) (all []string) {
 	may := regexp.MustCompile(`^own |^/proc/self/ns/pid`)
 	lines := strings.Split(direct, "\n")
@@ -341,7 +340,7 @@ func TestLargeArgumentsAndEnvironment(t *testing.T) {
 	needRoot(t)
 	var stack unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_STACK, &stack))
-	room := int(min(stack.Cur/4, 6<<20)) - 2048 // for the other strings, their pointers, and the auxiliary vector
+	room := int(min(stack.Cur/4, 6<<20)) - 2048 // 2048 bytes are left for the other strings, their pointers, and the auxiliary vector
 	const longest = 128<<10 - 1                 // 128 KiB include the NUL at the end of a string
 	large := func(head string, i int) string {
 		size := min(longest, room-len("\x00")-8)

@@ -181,7 +181,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	if l.mounts {
 		needRoot(t)
-		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // with CLONE_NEWNS in Unshareflags, but not in Cloneflags, Go makes all mounts private
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // Go makes all mounts private only if CLONE_NEWNS is in Unshareflags; in Cloneflags it would not
 	}
 	if l.hostPID {
 		return cmd

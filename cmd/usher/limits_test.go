@@ -40,7 +40,7 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 		"#!/no/bash\necho hi\n":       "/no/bash: no such file",
 		"#!/bin/sh\r\necho hi\r\n":    `"/bin/sh\r": no such file (carriage return at the end of the line)`,
 		"#!/no/\x1b[2J sk-secret\n":   `"/no/\x1b[2J": no such file`,
-		"\x7fELFnot quite a program":  "", // usher executes it with the shell, which prints an error
+		"\x7fELFnot quite a program":  "", // the kernel does not execute it, so usher starts the shell with it, and the shell prints an error
 		"exit 5 # without a shebang ": "",
 	} {
 		app := filepath.Join(t.TempDir(), "app")

@@ -71,7 +71,7 @@ func (l *logger) observe(e supervisor.Event) {
 	if l.progress != nil {
 		l.progress.observe(&e)
 		if e.Kind == supervisor.WaitProgress {
-			return // the progress line shows the same targets
+			return // no log line is needed, because the progress line shows the same targets
 		}
 	}
 	l.log(e)

@@ -47,9 +47,9 @@ func usher(args, env []string, stdout io.Writer) int {
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// A TERM, INT or HUP before signals.Open returns ends usher. Usher then exits with
-	// 128+n for signal n, if it is linked with the entry point of package signals, as the
-	// Makefile does.
+	// A SIGTERM, SIGINT or SIGHUP that arrives before signals.Open has returned ends usher.
+	// If usher is built by the Makefile, which links the entry point of package signals, it
+	// then exits with 128 plus the number of the signal.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)

@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 		role()
 	}
 	handleIgnoredSignals()
-	// The processes that tests start must not inherit descriptors of the shell that runs the
-	// tests. With them usher needs one more thread, to close them (blockedAtOnce), and some
-	// tests limit or count threads.
+	// The processes that tests start must not inherit descriptors from the shell that runs
+	// the tests. Usher needs a further thread to close such descriptors (see blockedAtOnce),
+	// and some tests limit or count threads.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(m.Run())
 }

@@ -134,8 +134,8 @@ func ecsUses(t *testing.T, file string) []use {
 	return []use{u, healthCommand(t, c.HealthCheck.Command)}
 }
 
-// cloudRunService is a Service of Cloud Run's API, version 1. It is Knative's, with fewer
-// fields.
+// cloudRunService is a Service of Cloud Run's API, version 1. It has the form of Knative's
+// Service, with fewer fields.
 type cloudRunService struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`

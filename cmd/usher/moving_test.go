@@ -46,7 +46,7 @@ func movingSection(t *testing.T) string {
 	return section
 }
 
-// The lists in usher(1) name each option of the other tools, and no other.
+// The lists in usher(1) name each option of the other tools, and nothing else.
 func TestManualNamesEveryOptionOfOtherTools(t *testing.T) {
 	lists := map[string]string{}
 	for list := range strings.SplitSeq(movingSection(t), "\n.Ss ") {
@@ -104,9 +104,10 @@ func TestCommandLinesForOtherToolsAreValid(t *testing.T) {
 	}
 }
 
-// wait-for-it.sh and what usher(1) gives for it do the same, with an open and a closed port.
+// wait-for-it.sh does the same as the usher command that usher(1) gives in its place, with
+// an open port and with a closed one.
 func TestWaitForItAndUsherDoTheSame(t *testing.T) {
-	script, err := exec.LookPath("wait-for-it") // Debian's name of it
+	script, err := exec.LookPath("wait-for-it") // the name of wait-for-it.sh in Debian
 	if err != nil {
 		skip(t, "needs wait-for-it")
 	}

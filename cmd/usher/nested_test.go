@@ -36,8 +36,8 @@ func below(t *testing.T, init []string, argv ...string) []string {
 	return all
 }
 
-// pending returns the two ends of a pipe. A process that reads stdin gets no end of file
-// until the test closes end.
+// pending returns the two ends of a pipe, for the stdin of a process. The process gets the
+// end of file when the test closes end.
 func pending(t *testing.T) (stdin, end *os.File) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -211,7 +211,7 @@ func TestOtherProcessesSurvive(t *testing.T) {
 	} {
 		for _, init := range [][]string{{"sh", "-c", `"$@"; :`, "sh"}, {"tini", "--"}, {"$usher", "--grace", "9s", "--"}} {
 			if c.code != 4 && init[0] != "sh" {
-				continue // how the app exits does not depend on PID 1, so one init is enough
+				continue // one init is enough, because the app's exit does not depend on the program that is PID 1
 			}
 			t.Run("the app "+name+" below "+strings.TrimPrefix(init[0], "$"), func(t *testing.T) {
 				t.Parallel()

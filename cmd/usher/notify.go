@@ -207,8 +207,8 @@ func (n *notifier) next() string {
 	return ""
 }
 
-// remove removes what message contains. A status that observe has recorded since next
-// returned the message stays.
+// remove removes the state and the status of a message that was sent. If observe has
+// recorded a newer status meanwhile, that status stays.
 func (n *notifier) remove(message string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

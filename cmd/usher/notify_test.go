@@ -323,7 +323,8 @@ func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	assertPrinted(t, r.stderr.text(), "post-stop echo| reported")
 }
 
-// Without READY=1, systemd knows that the service was never started.
+// If usher exits before the app is ready, it sends no READY=1. From that systemd knows that
+// the start of the service has failed.
 func TestNotifyWithoutReady(t *testing.T) {
 	t.Parallel()
 	missing := "name=dependency file://" + filepath.Join(t.TempDir(), "missing")
@@ -398,8 +399,8 @@ func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	assert.Empty(t, take())
 }
 
-// If a stop signal is received in the moment in which the app becomes ready, the phase run
-// may begin after the event of the shutdown.
+// If a stop signal is received at the moment when the app becomes ready, the next phase may
+// begin after the shutdown. The notifier must not send READY=1 then.
 func TestNotifierSendsNoReadyAfterStopping(t *testing.T) {
 	o := parsed(t, []string{"--ready", "true", "app"}, []string{"NOTIFY_SOCKET=/no/such/socket"})
 	n := newNotifier(o.notifySocket, &logger{app: "app"}, &o.config)

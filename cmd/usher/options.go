@@ -175,9 +175,9 @@ func (r *optionReader) needsValue(f *flagRow) {
 }
 
 // advance removes the arguments up to and including the first one that matches. pflag does
-// not report its position, but it parses the arguments in order. So if other arguments come
-// before the match, pflag has ignored them. pflag ignores flags that begin with -test.,
-// because "go test" defines them, and all unknown flags once r.lost is true.
+// not report its position, but it parses the arguments in order. So the arguments before
+// the match are arguments that pflag has ignored: flags that begin with -test., because "go
+// test" defines them, and all unknown flags once r.lost is true.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {

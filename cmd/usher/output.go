@@ -275,7 +275,7 @@ func (p *output) take() (chunk, bool) {
 func (p *output) write(piece chunk, inLine *bool) {
 	for len(piece.text) > 0 {
 		n, err := syscall.Write(p.fd, piece.text)
-		if n == 0 && err == nil { // write(2) may return 0 for some devices; treat that as an error, to not retry forever
+		if n == 0 && err == nil { // for some devices write(2) returns 0; without this, usher would retry forever
 			err = syscall.EIO
 		}
 		switch {

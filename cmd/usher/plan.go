@@ -52,7 +52,8 @@ func (p *planner) title(format string, a ...any) {
 	fmt.Fprintf(&p.text, format+"\n", a...)
 }
 
-// row writes a step. first is the phase, or the latest start of the step.
+// row writes a step. The first column is the phase, or the latest time at which the step
+// starts.
 func (p *planner) row(first, format string, a ...any) {
 	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
 }

@@ -94,8 +94,8 @@ func TestPodmanNotify(t *testing.T) {
 	podman.run(t, nil, "rm", id)
 }
 
-// needPodman returns a podman that keeps all its files in a directory of the test. It skips
-// the test if podman cannot run an empty pod.
+// needPodman returns a podman command that keeps all its files in a directory of the test.
+// It skips the test if podman cannot run an empty pod.
 func needPodman(t *testing.T) engine {
 	t.Helper()
 	if os.Getuid() != 0 {

@@ -32,7 +32,7 @@ func newReader(t *testing.T) (*reader, *os.File) {
 	return readLines(t, r), w
 }
 
-// readLines returns a reader of the lines of f. f is closed after the last line.
+// readLines returns a reader of the lines of f. The reader closes f after the last line.
 func readLines(t *testing.T, f io.ReadCloser) *reader {
 	l := &reader{t: t, ch: make(chan string, 1<<16)}
 	go func() {
@@ -65,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // no line is available yet, so a timer is needed; a timer for every line would be slow
+	default: // no line is available yet; only then is a timer made, because a timer for every line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):

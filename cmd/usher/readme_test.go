@@ -31,8 +31,8 @@ var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 var shortSteps = regexp.MustCompile(`, (leftovers|post-stop) N`)
 
 // normalized returns the lines of a terminal session, with N for each number and without
-// short steps. It sorts the lines, because those of the app and of usher come from
-// different pipes.
+// the steps that shortSteps matches. It sorts the lines, because the lines of the app and
+// those of usher come from different pipes.
 func normalized(session string) []string {
 	var all []string
 	for _, line := range strings.Split(strings.TrimSpace(session), "\n") {
@@ -78,8 +78,9 @@ func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 	}
 }
 
-// checkCommandLine lets a shell split a command line, which is without the word usher, and
-// gives the words to usher with --plan. What cannot be combined with --plan is only parsed.
+// checkCommandLine checks a command line of usher, which is given without the word usher. A
+// shell splits it into words. usher gets the words, and --plan. If they cannot be combined
+// with --plan, they are only parsed.
 func checkCommandLine(t *testing.T, line string) {
 	t.Helper()
 	out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line)

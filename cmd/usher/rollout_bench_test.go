@@ -21,33 +21,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// "make rollout" measures how many requests fail in rolling updates, and how long it takes to
-// stop a backend, and prints one table. It needs root, nginx, HAProxy, tini, gunicorn and
-// node. Variables on its command line change what is measured:
+// "make rollout" measures how many requests fail in rolling updates, and how long it takes
+// to stop a backend, and prints one table. It needs root, nginx, HAProxy, tini, gunicorn
+// and node. An arm is a way to start and stop an app. A front is what clients connect to.
+// Variables on the command line of make change what is measured:
 //
 //	ROLLS=10       rolling updates of each app, arm and front; each replaces three backends
 //	APPS=go,node   the apps (rolloutApps in rollout_test.go)
-//	ARMS=tini,idle the ways to start and stop them (rolloutArms); sleep2s is tini with a preStop
-//	               hook of 2 s, for any duration
-//	FRONTS=direct  what clients connect to: direct, nginx, haproxy
+//	ARMS=tini,idle the arms (rolloutArms); sleep2s, or any other duration, is tini with a
+//	               preStop hook that sleeps for that time
+//	FRONTS=direct  the fronts: direct, nginx, haproxy
 //	RATE=100       requests a second, for each job
-//	LAG=1s-2s      the time from the start of a stop until the front learns of it, at random
+//	LAG=1s-2s      after the start of a stop, the front still uses the backend for a random
+//	               time in this range
 //	KEEPALIVE=on   half of the clients, and the proxies, keep connections open; or off
 //	PARALLEL=8     jobs at the same time, each with backends, a front and clients of its own
-//	USHER=PATH     another usher than the one that is built from the source, with an absolute path
-//	WRITE=rollout  write the table to the README, where the marks have this name
+//	USHER=PATH     the absolute path of an usher to measure, instead of a new build
+//	WRITE=rollout  write the table to the README, between the marks with this name
 //
 // The result depends on the lag, and hardly on the machine. Two runs may differ by a few
 // failures.
 
-// sleepsOfSweep are the durations of preStop hooks that are also measured, with two apps
-// only, to find the shortest one with which no request fails.
+// sleepsOfSweep are further durations of preStop hooks. They are measured with two apps
+// only, to find the shortest duration with which no request fails.
 var (
 	sleepsOfSweep = []string{"500ms", "1s", "1.5s", "2s", "3s", "4s"}
 	appsOfSweep   = []string{"exits", "go"}
 )
 
-// rolloutCell is a cell of the table: an app in an arm, with the results of all fronts.
+// rolloutCell is a cell of the table: one app, started and stopped in one way (an arm),
+// with the results of all fronts.
 type rolloutCell struct {
 	failed []int // by front
 	sent   int
@@ -63,7 +66,7 @@ type rolloutTable struct {
 	arms    []rolloutArm
 	cells   map[[2]string]*rolloutCell // key: arm, app
 	reasons map[string]map[string]int  // key: arm, reason
-	control int                        // failures of the control
+	control int                        // failed requests of the arm "control", in which no backend is stopped
 }
 
 // rolloutKey holds the indexes of a job's app, arm and front.
@@ -80,7 +83,7 @@ func TestRolloutBench(t *testing.T) {
 	began, count := time.Now(), 0
 	fmt.Fprintf(os.Stderr, "rollout: %d jobs of %d rolling updates, %d at the same time: about %.0f minutes\n", len(tab.keys), tab.plan.Rolls,
 		tab.plan.Parallel, expected.Minutes()/float64(min(tab.plan.Parallel, len(tab.keys)))+1)
-	defer func() { fmt.Print(tab.markdown()) }() // also after a failure, because the measurement takes long
+	defer func() { fmt.Print(tab.markdown()) }() // print the table even after a failure, because the measurement takes long
 	runRollout(t, tab.plan, func(r rolloutResult) {
 		count++
 		fmt.Fprintf(os.Stderr, "rollout: %3.0f s, %d/%d: %s\n", time.Since(began).Seconds(), count, len(tab.keys), tab.add(t, r))
@@ -96,7 +99,7 @@ func TestRolloutBench(t *testing.T) {
 	}
 }
 
-// newRolloutTable reads the variables.
+// newRolloutTable reads the environment variables of "make rollout".
 func newRolloutTable(t *testing.T) *rolloutTable {
 	list := func(name, otherwise string) []string { return strings.Split(cmp.Or(os.Getenv(name), otherwise), ",") }
 	number := func(name, otherwise string) int {
@@ -152,7 +155,7 @@ func (tab *rolloutTable) addJobs(t *testing.T) (expected time.Duration) {
 	return expected
 }
 
-// chooseArms sets the arms that ARMS names, or all of them.
+// chooseArms sets the arms that the variable ARMS names, or all of them.
 func (tab *rolloutTable) chooseArms(t *testing.T) {
 	all := slices.Clone(rolloutArms)
 	first := slices.IndexFunc(all, func(a rolloutArm) bool { return a.job.Sleep > 0 })
@@ -186,7 +189,7 @@ func (tab *rolloutTable) expected(app string, arm rolloutArm, front string) time
 	case arm.job.Control:
 		gone = 0
 	case app == "script" && arm.init == nil:
-		gone = killTimeout // the shell ignores SIGTERM
+		gone = killTimeout // as PID 1, the shell ignores SIGTERM, so SIGKILL ends it
 	case app == "node" && front != "nginx":
 		gone = 25 * time.Second // server.close() does not close the connections that clients keep busy
 	case arm.name == "delay3s":

@@ -44,9 +44,9 @@ func (n *node) newFront(name string, id int, endpoints []string) (front, error) 
 	return nil, fmt.Errorf("no front %q: direct, nginx or haproxy", name)
 }
 
-// directFront is the model of kube-proxy, whose rules choose an endpoint at random for each
-// new connection, in the kernel of the client's machine. An established connection stays
-// with its endpoint. Here the client's dial function chooses.
+// directFront stands for kube-proxy. With kube-proxy, the kernel of the client's machine
+// chooses an endpoint at random for each new connection, and an established connection
+// stays with its endpoint. Here the client's dial function chooses the endpoint.
 type directFront struct {
 	mu        sync.Mutex
 	endpoints []string

@@ -23,9 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load sends requests at a fixed rate, without waiting for earlier ones (an open loop). 30 %
-// of the requests are POST, and 5 % take 2 s. No request is sent twice, so load does not use
-// http.Transport, which sends a request again if a connection that it has used before fails.
+// load sends requests at a fixed rate, without waiting for earlier ones (an open loop). 30
+// % of the requests are POST, and 5 % take 2 s. load must not send a request twice. So it
+// does not use http.Transport, which repeats a request if a reused connection fails.
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
 	rate      int
@@ -68,7 +68,7 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// request sends one request, which was due at the given time.
+// request sends one request. at is the time at which the request was due.
 func (l *load) request(n int, at time.Time) {
 	r := rolloutRequest{close: !l.keepAlive || n%2 == 0, post: rand.Float64() < sharePost}
 	if rand.Float64() < shareLong {

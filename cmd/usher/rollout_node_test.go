@@ -21,8 +21,8 @@ import (
 
 const (
 	replicas     = 3
-	warmUp       = time.Second            // load before the first roll, so that pools have connections
-	killTimeout  = 30 * time.Second       // the platform sends SIGKILL, as Kubernetes does by default
+	warmUp       = time.Second            // clients send requests for this long before the first rolling update, so that the pools have connections
+	killTimeout  = 30 * time.Second       // from the start of a stop to SIGKILL; Kubernetes' default
 	faultTime    = 300 * time.Millisecond // how long the fault of rolloutJob.Fault lasts
 	readyTimeout = time.Minute
 )
@@ -39,7 +39,8 @@ func rolloutMain() {
 	}
 	if err == nil {
 		// Without a MAC address of its own, the bridge takes the lowest one of its ports. Then
-		// its address could change with each backend, and packets to the old one would be lost.
+		// a new backend could change the bridge's address, and packets to the old address would
+		// be lost.
 		err = sh("ip link set lo up && ip link add pods address 02:00:00:00:00:01 type bridge && ip addr add 10.77.0.1/16 dev pods && ip link set pods up")
 	}
 	if err != nil {
@@ -74,7 +75,7 @@ type node struct {
 	last atomic.Int64 // the number of the last backend
 }
 
-// run rolls the backends of a job, under load.
+// run does the rolling updates of a job, while clients send requests.
 func (n *node) run(id int) (r rolloutResult) {
 	job := n.plan.Jobs[id]
 	r.Job = id
@@ -93,7 +94,7 @@ func (n *node) run(id int) (r rolloutResult) {
 	return r
 }
 
-// deployment is the backends of a job, and its front.
+// deployment holds the backends of a job, and the job's front.
 type deployment struct {
 	*node
 	job     rolloutJob
@@ -133,7 +134,8 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 		}
 		d.stops.Wait() // the next roll starts when this one is over
 		if !d.job.Control {
-			// The backends that earlier rolls have replaced have no connections any more.
+			// The backends that earlier rolls have replaced no longer have connections, so their
+			// networks can be removed.
 			for _, b := range d.all[:n*replicas] {
 				b.network.Close()
 			}
@@ -204,8 +206,8 @@ type backend struct {
 	gone    time.Duration // from the start of the stop to the exit of PID 1
 }
 
-// start starts a backend and waits until it responds. If beforeApp is not nil, it is called
-// when the address exists and the app has not been started.
+// start starts a backend and waits until it responds. If beforeApp is not nil, start calls
+// it when the backend has its address, before the app is started.
 func (d *deployment) start(beforeApp func(*backend) error) (*backend, error) {
 	number := int(d.last.Add(1))
 	host := fmt.Sprintf("10.77.%d.%d", number/250, number%250+2)
@@ -269,8 +271,8 @@ func (b *backend) probe() error {
 	return err
 }
 
-// stop stops the backend as the kubelet does: SIGTERM, after the sleep of a preStop hook,
-// and SIGKILL after 30 s.
+// stop stops the backend as the kubelet does: first the preStop hook sleeps, then PID 1
+// gets SIGTERM, and after killTimeout in all it gets SIGKILL.
 func (b *backend) stop(sleep time.Duration) {
 	began := time.Now()
 	<-time.After(sleep)
@@ -284,7 +286,7 @@ func (b *backend) stop(sleep time.Duration) {
 	b.gone = time.Since(began)
 }
 
-// retry calls f until it succeeds, for readyTimeout.
+// retry calls f until it succeeds, or readyTimeout has passed.
 func retry(f func() error) (err error) {
 	for began := time.Now(); time.Since(began) < readyTimeout; <-time.After(20 * time.Millisecond) {
 		if err = f(); err == nil {

@@ -194,11 +194,11 @@ func runRollout(t *testing.T, plan rolloutPlan, done func(rolloutResult)) {
 	require.Equal(t, 0, missing, "jobs without a result")
 }
 
-// The measurement shows failures where there must be some, and none where there must be
-// none. The clients do not keep connections open: a request on an open connection is lost
-// if the app closes the connection at the same moment, which is likely on a busy machine.
-// --drain-delay is so much longer than the lag that the endpoints change before the app
-// stops.
+// TestRollout checks the measurement: requests fail if the app exits at once on SIGTERM or
+// the front has a wrong address, and no request fails in the other jobs. The clients do not
+// keep connections open: a request on an open connection is lost if the app closes the
+// connection at the same moment, which is likely on a busy machine. --drain-delay is much
+// longer than the lag, so that the endpoints change before the app stops.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	var jobs []rolloutJob

@@ -159,7 +159,7 @@ func (r *rootfs) libraries(program string) {
 	}
 }
 
-// once adds a file of this machine under the same path, unless it has been added already.
+// once adds a file of this machine under the same path, unless the rootfs already has it.
 func (r *rootfs) once(path string) {
 	r.Helper()
 	if !r.made[path] {

@@ -345,8 +345,8 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// wrongReplies are replies that servers send to the probes of all kinds. A reply
-// fits one protocol at most, so for most kinds it is of another protocol.
+// wrongReplies are replies that servers send to the probes of all kinds. Each reply belongs
+// to one protocol at most, so it is wrong for most kinds.
 var wrongReplies = map[string]string{
 	"a line":                 canary + "\r\n",
 	"an error of PostgreSQL": postgresError("57P03"),

@@ -35,7 +35,7 @@ func makeThreads(o *options, valid bool) (*spares, error) {
 	return spareThreads(blocked + pollThread + signalThread), nil
 }
 
-// The threads that usher needs besides one for each goroutine in a blocked system call.
+// Usher needs these threads, and one thread for each goroutine in a blocked system call.
 const (
 	runThread      = 1 // runs goroutines
 	pollThread     = 1 // waits in epoll_wait(2)
@@ -156,7 +156,7 @@ func blockUntilOpen(open, blocked *uint32) {
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
-		for errno == 0 || errno == syscall.EINTR { // the error is EAGAIN once the value is not 1
+		for errno == 0 || errno == syscall.EINTR { // futex returns EAGAIN once the value is not 1
 			errno = futex(&s.blocked[i], futexWait, 1)
 		}
 	}
