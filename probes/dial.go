@@ -42,7 +42,8 @@ const (
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
-	// dial never stops the keptDials oldest dials in favour of the next dial.
+	// If maxDials dials are running, dial stops one of them to start the next dial. It never
+	// stops the keptDials oldest ones.
 	keptDials = 4
 )
 
@@ -84,9 +85,9 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 	})
 }
 
-// staggerWithin returns the delay from the start of one try to the start of the next, so
-// short that count tries fit into timeout. The delay is at most stagger. The type tries
-// describes most and kept.
+// staggerWithin returns the delay from the start of one try to the start of the next. The
+// delay is at most stagger, and so short that count tries fit into timeout. most and kept
+// have the same meaning as in the type tries.
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
@@ -101,7 +102,7 @@ type tries struct {
 	count int
 	gap   time.Duration                                      // delay from the start of one call to the start of the next, unless a call fails earlier
 	most  int                                                // the maximum number of calls that run at a time
-	kept  int                                                // the number of the oldest running calls that are never stopped in favour of the next call
+	kept  int                                                // this many of the oldest running calls are never stopped to make room for the next call
 	try   func(ctx context.Context, i int) (net.Conn, error) // a call that succeeds may return a nil net.Conn
 }
 
@@ -140,7 +141,7 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 			switch {
 			case next == t.count:
 			case len(running) == t.most:
-				running[t.kept].stop() // when its result arrives, timer.Reset(0) starts the next call
+				running[t.kept].stop() // the result of the stopped call makes timer.Reset(0) start the next call
 			default:
 				running = append(running, startTry(callCtx, t.try, next, results))
 				next++

@@ -181,8 +181,8 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	return f.serving
 }
 
-// enter records at as the path that c looks up next. It returns false if c must not look it
-// up, because another call hangs on the mount of at.
+// enter sets c.at to the path at, which c looks up next. It returns false if another call
+// hangs on the mount of this path, because c must then not look it up.
 func (f *fileThreads) enter(c *fileCall, at string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +193,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	mount := f.mounts.of(at)
 	on, slow := f.hanging[c]
 	if slow && on == mount {
-		return true // c itself is the call that hangs on this mount
+		return true // the call that hangs on this mount is c itself
 	}
 	free := f.isFree(mount)
 	if slow && free {

@@ -430,7 +430,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 			all.Go(func() {
 				target, want := parse(t, text, use), want
 				target.Timeout = shortTimeout
-				if strings.Contains(text, "cert="+alive) { // the file of cert= can be read, which may take longer than 200 ms on a busy machine
+				if strings.Contains(text, "cert="+alive) { // cert= names a readable file; on a busy machine reading it may take longer than 200 ms
 					target.Timeout, want = 3*time.Second, strings.Replace(want, "200ms", "3s", 1)
 				}
 				if use.Hook() {

@@ -70,9 +70,9 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 		"tcp://" + open:                          "still accepts connections",
 		"tcp://localhost:" + openPort:            "still accepts connections",
 		"timeout=200ms tcp://" + drops:           "timed out after 200ms",
-		"tcp://two:" + port:                      "still accepts connections", // one address refuses, the other accepts
+		"tcp://two:" + port:                      "still accepts connections", // one address of the name refuses, the other accepts
 		"tcp://two:" + closedPort:                "",
-		"timeout=200ms tcp://mixed:" + dropsPort: "timed out after 200ms", // one address refuses, the other drops packets
+		"timeout=200ms tcp://mixed:" + dropsPort: "timed out after 200ms", // one address of the name refuses, the other drops packets
 		"tcp://missing:1":                        "",
 		"tcp://empty:1":                          "",
 		"tcp://fails:1":                          "cannot look up name: the name server failed",
@@ -86,7 +86,7 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 		"http://" + closes:                       "still accepts connections",
 		"timeout=200ms http://" + drops:          "timed out after 200ms",
 		"unix://" + dir + "/open":                "still accepts connections",
-		"unix://" + dir + "/left":                "", // a server has exited without removing its socket
+		"unix://" + dir + "/left":                "", // the socket of a server that has exited
 		"unix://" + dir + "/none":                "",
 		"unix://" + dir + "/none/x":              "",
 		"unix://" + dir + "/loop":                "too many levels of symbolic links",

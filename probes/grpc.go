@@ -201,7 +201,7 @@ func buildGRPC(p *targetParser) Probe {
 		return nil
 	}
 	g.host, g.port = p.parseHostPort(authority, 0)
-	g.authority, _, _ = strings.Cut(authority, "%") // the zone is removed, because it is valid on this machine only
+	g.authority, _, _ = strings.Cut(authority, "%") // an IPv6 zone is valid on this machine only, so the server does not get it
 	if g.authority != authority {
 		g.authority = "[" + strings.Trim(g.authority, "[") + "]:" + strconv.Itoa(int(g.port))
 	}

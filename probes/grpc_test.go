@@ -109,7 +109,7 @@ func TestGRPCErrorNamesTheProtocolOfAnotherServer(t *testing.T) {
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpc", 1), ForWait), "the server speaks HTTP/1, not HTTP/2")
 	assert.EqualError(t, ask(t, strings.Replace(http1, "http", "grpcs", 1), ForWait), "the server does not speak TLS")
 
-	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) }) // this server does not offer HTTP/2
+	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) }) // this server offers no HTTP/2
 	assert.EqualError(t, ask(t, strings.Replace(secure.URL, "https", "grpcs", 1), ForWait), "the server speaks another protocol over TLS")
 
 	alert := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { // the alert of an OpenSSL server to a client that does not speak TLS

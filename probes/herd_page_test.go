@@ -171,8 +171,8 @@ func thousands(n int) string {
 	return text
 }
 
-// perWaiter formats the mean number of attempts per waiter, if all waiters together made
-// attempts.
+// perWaiter formats the mean number of attempts per waiter. attempts is the number of
+// attempts of all waiters together.
 func perWaiter(attempts int) string { return fmt.Sprintf("%.1f", float64(attempts)/herdSize) }
 
 func milliseconds(d time.Duration) string {

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A herd is many waiters, calls of Wait, that probe the same dependency. The tests in this
-// file check that their attempts are spread over time.
+// A herd is a large number of waiters that probe the same dependency; a waiter is a call of
+// Wait. The tests in this file check that the attempts are spread over time.
 //
 // "make test" runs them without the race detector. With it the simulation takes minutes. It
 // also crashes if hundreds of goroutines are in one bubble of synctest (a CHECK in
@@ -140,8 +140,8 @@ func (h *herd) settled() (at time.Duration, burst float64) {
 	return 0, burst
 }
 
-// assertNoBursts asserts that every waiter succeeds at most one second after up. It also
-// asserts that no burst is above 2 later than start after the last waiter has started.
+// assertNoBursts asserts that every waiter succeeds at most one second after up, and that
+// burst is at most 2 from a certain time on: start after the last waiter has started.
 func (h *herd) assertNoBursts(t *testing.T, start time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.late), time.Second)
@@ -201,7 +201,8 @@ func TestHerdOfTenThousandMakesNoBursts(t *testing.T) {
 	}
 }
 
-// 500 concurrent calls of Wait make no bursts either. They run in fake time.
+// 500 concurrent calls of Wait run in fake time. Like the simulated waiters, they make no
+// bursts.
 func TestHerdOfFiveHundredCallsOfWaitMakesNoBursts(t *testing.T) {
 	const waiters, up = 500, 6 * time.Second
 	for _, failure := range []error{errRefused, err503} {
@@ -253,7 +254,7 @@ func TestHerdOfFiveHundredOnARealPort(t *testing.T) {
 	const waiters, outage = 500, time.Second
 	for _, test := range []struct {
 		scheme string
-		most   int // limit for the mean number of attempts per waiter; in the simulation it is 26 and 12
+		most   int // limit for the mean number of attempts per waiter; the simulation gives 26 and 12
 	}{{"tcp://", 30}, {"http://", 15}} {
 		t.Run(test.scheme, func(t *testing.T) {
 			var ready atomic.Bool

@@ -92,7 +92,8 @@ func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var requested atomic.Bool
 	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { requested.Store(true) })
-	// net/http never uses HTTP_PROXY for 127.0.0.1, but it would use it for the name auth.
+	// net/http never uses HTTP_PROXY for 127.0.0.1, but would use it for another host. So the
+	// test probes the host auth, which resolves to 127.0.0.1.
 	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: resolverOf("127.0.0.1")}))
 	assert.True(t, requested.Load())
 }

@@ -34,7 +34,7 @@ func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
 	ok := startHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(200 + int(r.ContentLength)*303) // 503 for a body of one byte
+		w.WriteHeader(200 + int(r.ContentLength)*303) // 200 without a body, 503 with a body of one byte
 		io.WriteString(w, strings.Repeat("x", 20<<10))
 	}), nil)
 	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) })
@@ -67,7 +67,7 @@ func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	round := func() {
 		for _, test := range serverResponses {
 			if strings.Contains(test.response, "mysql_native_password") {
-				continue // slow: the probe waits up to lingerTimeout for the result of its login
+				continue // left out, because the probe waits up to lingerTimeout for the result of its login
 			}
 			response.Store(test.response)
 			ask(t, test.scheme+"://"+address, ForWait)

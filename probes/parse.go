@@ -530,8 +530,8 @@ func schemeList() string {
 	return strings.Join(names, " ")
 }
 
-// tlsSchemeList lists the schemes that are the scheme of another kind plus s, which means
-// over TLS.
+// tlsSchemeList lists the schemes that consist of another kind's scheme and an s for TLS,
+// such as rediss.
 func tlsSchemeList() string {
 	var names []string
 	for _, k := range kinds {

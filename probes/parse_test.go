@@ -105,7 +105,7 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
-			test.want.ReadsFiles = true // the host name may be in /etc/hosts
+			test.want.ReadsFiles = true // a lookup may read /etc/hosts
 			assert.Equal(t, test.want, got)
 		})
 	}

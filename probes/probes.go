@@ -65,8 +65,8 @@ type Target struct {
 	Retries        int           // for a hook: the maximum number of retries after a failure
 }
 
-// Probe makes one attempt. A nil error means ready (for a hook: success). The text of any
-// other error is the reason, without secrets. Ask returns soon after ctx ends.
+// Probe makes one attempt. If the target is ready (or a hook has succeeded), the error is
+// nil. Otherwise its text is the reason, without secrets. Ask returns soon after ctx ends.
 type Probe interface {
 	Ask(ctx context.Context, a Attempt) error
 }

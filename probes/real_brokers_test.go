@@ -41,8 +41,8 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, overTLS)
-	// unusualLines waits for the log line of this last action: a connection with a version of
-	// AMQP that the server does not support.
+	// This is the last action, a connection with a version of AMQP that the server does not
+	// support. unusualLines waits for its log line.
 	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
 	logged := d.unusualLines(seen, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
@@ -79,7 +79,7 @@ func TestServerNATSLogsNothing(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "Server is ready")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // unusualLines waits for the log line of this last action
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
 		assert.Empty(t, d.unusualLines(seen, "Trapped|[Rr]eload"))
 		d.stop()
 	}
@@ -116,7 +116,7 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // unusualLines waits for the log line of this last action
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
 		// Mosquitto logs the last four of these lines for every client.
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))

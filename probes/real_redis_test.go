@@ -33,8 +33,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	assert.Empty(t, d.unusualLines(seen, "DB saved on disk"))
 	d.stop()
 
-	// The server takes a millisecond to load a key, and replies to clients after each KiB, so
-	// that the wait sees it while it is loading.
+	// The server takes a millisecond to load a key, and replies to clients after each KiB. So
+	// the wait gets replies while the server is loading.
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)

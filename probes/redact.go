@@ -38,12 +38,13 @@ func CommandPath(word string) string {
 		return host + "/…"
 	}
 	shown := Redact(word, "/._-+~@")
-	// http//HOST/PATH and //USER@HOST are URLs with a typo; /usr//bin/app is a path.
+	// A // is a typing error in http//HOST/PATH and //USER@HOST, and harmless in the path
+	// /usr//bin/app.
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
-	// If there is no / before the @, the word may be USER@HOST, and the user may be a
-	// token. /opt/node@20/bin/node is a path.
+	// If there is no / before the @, the word may be USER@HOST, and the user may be a token.
+	// With a / before the @, the word is a path, such as /opt/node@20/bin/node.
 	if i := strings.IndexByte(shown, '@'); i >= 0 && !strings.Contains(shown[:i], "/") {
 		return "…"
 	}

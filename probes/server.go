@@ -96,10 +96,10 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	return probe.joinHostErrs(errs)
 }
 
-// joinHostErrs returns the error of an attempt in which no host is ready. It wraps the error
-// of one host, which decides the hint (see Hint) and the delay before the next attempt (see
-// classify). It prefers an error that is not cheap (see isCheap), because the next attempt
-// may then cause work for that server again.
+// joinHostErrs returns the error of an attempt in which no host is ready. It wraps the
+// error of one host, which decides the hint (see Hint) and the delay before the next
+// attempt (see classify). It prefers an error that is not cheap (see isCheap). Such an
+// error gives a longer delay, and the next attempt may cause work for that server again.
 func (probe *serverProbe) joinHostErrs(errs []error) error {
 	shown := errs[0]
 	same := true

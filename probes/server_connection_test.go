@@ -31,7 +31,7 @@ func TestServerThatClosesWithinItsResponseIsNotReady(t *testing.T) {
 			response.Store(test.response[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects a second time, so the error may be another one
+				assert.Error(t, err, "%.80q", test.response[:n]) // the error may be that of a second connection, which the probe makes
 				continue
 			}
 			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.response[:n])
@@ -49,7 +49,7 @@ func TestServerResponseIsReadUpToALimit(t *testing.T) {
 			})
 			err := ask(t, scheme+"://"+address, ForWait)
 			if scheme == "nats" && part == "INFO {" {
-				assert.NoError(t, err) // askNATS needs only the beginning of INFO
+				assert.NoError(t, err) // the probe of a NATS server needs only the beginning of INFO
 			} else {
 				assert.Error(t, err, "%s %q", scheme, part)
 				assert.NotErrorIs(t, err, context.DeadlineExceeded, "%s %q", scheme, part)

@@ -94,8 +94,9 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		}
 	}
 	if (s.cert == nil) != (s.key == nil) {
-		// tlsSettings has reported the error if cert= or key= was given alone. A URL may name
-		// only one of the files, because drivers have a default for the other.
+		// If the option cert= or key= was given alone, tlsSettings has reported that. In the
+		// query of a URL, one of them alone is no error, because drivers have a default for the
+		// other. The probe then uses no client certificate.
 		s.cert, s.key = nil, nil
 	}
 	if _, written := p.values["insecure"]; !written {

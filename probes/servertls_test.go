@@ -17,8 +17,8 @@ import (
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
 // tlsServers are servers whose protocol starts with TLS, or switches to it. A server sends
-// before, reads request bytes, sends yes, and performs the TLS handshake. Then it sends
-// after.
+// the text in before, and reads as many bytes as request says. Then it sends the text in
+// yes, performs the TLS handshake, and sends the text in after.
 var tlsServers = map[string]struct {
 	before  string
 	request int64
@@ -137,7 +137,7 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			assertResult(t, test.want, err, "%s%s %s %s", test.options, scheme, test.query, test.cert)
 			sent := <-received
 			assert.NotContains(t, sent, "CANARY")
-			if scheme == "mysql" { // a login must be sent, because the server counts connections without one
+			if scheme == "mysql" { // the probe must have sent a login, because MySQL counts connections that end without one
 				assert.Contains(t, sent, "usher-probe", "%s%s", test.options, test.query)
 			}
 			if scheme == "postgres" && test.want == "" {

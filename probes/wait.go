@@ -90,17 +90,18 @@ var (
 )
 
 // Wait probes all targets at the same time until each has succeeded Successes times in a
-// row. It passes a to every attempt, with the target's own timeout.
+// row. Every attempt gets the parameters in a, except that its timeout is that of its
+// target.
 //
-// Wait returns nil when all targets are ready. An optional target is skipped, and counts
-// as ready, when its Optional or the deadline of ctx expires. If ctx ends, or the Within
-// of a target expires, and a target is neither ready nor skipped, Wait returns a
+// Wait returns nil when all targets are ready. An optional target is skipped, and counts as
+// ready, when its Optional or the deadline of ctx expires. If ctx ends, or the Within of a
+// target expires, and a target is neither ready nor skipped, Wait returns a
 // [*PendingError].
 //
 // observe may be nil. Wait calls observe only on the goroutine that called Wait. While
 // observe runs, each target can finish at most one attempt. When Wait returns, no attempt
-// is running. Wait can wait for the running attempts, because every probe returns soon
-// after its context has ended.
+// is running: Wait waits for the running attempts, which return soon after their context
+// has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}
