@@ -249,9 +249,9 @@ const firstRealTime = 32
 // install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
 	// After signal.Ignore the Go runtime does not change the action of a signal any more.
-	// Without it, the runtime would reset an inherited ignored signal to the default action
-	// in every child. And after a write to a closed stdout or stderr, os.File would raise
-	// SIGPIPE, which would end the process.
+	// Without this call, the runtime would reset an inherited ignored signal to the default
+	// action in every child. And after a write to a closed stdout or stderr, os.File would
+	// raise SIGPIPE, which would end the process.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)
