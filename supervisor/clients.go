@@ -50,17 +50,18 @@ const (
 )
 
 const (
-	// A frame that a client sends after an answer, and that is not a request, has at most
-	// smallTail bytes. The longest acknowledges a PING of the server in HTTP/2 (RFC 9113):
-	// 17 bytes, and 22 more for a record of TLS 1.3. Usual requests of HTTP/1.1 are longer,
-	// even without TLS.
+	// After an answer a client may send a frame that is not a request. Such a frame has at
+	// most smallTail bytes. The longest one is the acknowledgement of a PING in HTTP/2 (RFC
+	// 9113): 17 bytes, and 22 more for a record of TLS 1.3. Usual requests of HTTP/1.1 are
+	// longer, even without TLS.
 	smallTail = 40
 	// If it is unclear whether the last bytes of a connection are a request, usher waits
 	// for an answer for unclearTime.
 	unclearTime = 5 * time.Second
-	// A client that sent the last byte is owed an answer for longestAnswer, or for the
-	// longest duration of the drain if that is longer. The limit is needed because usher
-	// cannot distinguish a request from bytes to which the client expects no answer.
+	// If a client sent the last byte, usher assumes that it waits for an answer ("is owed an
+	// answer"), for longestAnswer, or for the longest duration of the drain if that is
+	// longer. The limit is needed because usher cannot distinguish a request from bytes to
+	// which the client expects no answer.
 	longestAnswer = time.Minute
 	// The kernel acknowledges received data within ackTime. It delays an acknowledgement
 	// by up to 200 ms (TCP_DELACK_MAX in include/net/tcp.h), to send it together with data
@@ -108,16 +109,18 @@ const (
 )
 
 // update evaluates a look. accepted is the number of connections that --health has
-// accepted, read after n.opens.
+// accepted, read after n.opens. The difference of the two is the number of connections that
+// clients of the app have opened.
 //
-// The two numbers cannot be read at the same moment, so a connection to --health may be
-// in only one of them:
-//   - Only in n.opens, if it had not been accepted yet. Then it counts as one of a client,
-//     and the app keeps serving for idleTime. The difference is one too high, and falls
-//     by one in the next look, which may therefore miss a short connection of a client.
-//   - Only in accepted, if it was opened between the two reads. Then the difference is one
-//     too low, so one short connection of a client is noticed one look late. If there was
-//     none, the next look counts the connection to --health as one of a client.
+// The two numbers cannot be read at the same moment, so a connection to --health may be in
+// only one of them:
+//   - It is only in n.opens if it had not been accepted yet. Then the difference is one too
+//     high, and the app keeps serving for idleTime. At the next look the difference is right
+//     again, so it falls by one, and this look may miss one short connection of a client.
+//   - It is only in accepted if it was opened between the two reads. Then the difference is
+//     one too low, and one short connection of a client is noticed one look late. If there
+//     was no such connection, the next look takes the connection to --health for one of a
+//     client.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
 		opened := n.opens - accepted
@@ -220,12 +223,12 @@ func (c *connection) update(k *socket, now time.Time) {
 
 // answerWasLast reports whether acknowledgements show that the app sent the last byte.
 // There are two cases:
-//   - The client has acknowledged bytes after it had sent its own last byte. So the app
-//     sent them later: the client's last byte came in a segment that acknowledged all
-//     bytes before it.
+//   - The client acknowledged something after it had sent its own last byte. The segment with
+//     that byte acknowledged everything that the app had sent before. So the later
+//     acknowledgement is for bytes that the app sent after the client's last byte.
 //   - ackTime has passed since the client's last byte, so the kernel has acknowledged that
-//     byte. It has sent no segment without data since the look before, so it sent the
-//     acknowledgement with an answer.
+//     byte. It has sent no segment without data since the look before. So the
+//     acknowledgement was in a segment with data, which is an answer.
 func (c *connection) answerWasLast(k *socket) bool {
 	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime
 }

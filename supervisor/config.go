@@ -217,9 +217,10 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough formats, with format, the shortest grace period in whole seconds that has room
-// for all durations that the user wrote and for the defaults. If the written durations
-// add up to more than a day, enough returns "", because the search would take long.
+// enough returns the shortest grace period that has room for all durations that the user
+// wrote and for the defaults. It rounds the period up to whole seconds, and formats it with
+// format. If the written durations add up to more than a day, enough returns "", because
+// the search would take long.
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

@@ -135,8 +135,9 @@ func readClient(t *testing.T, line string) fakeClient {
 	return c
 }
 
-// sumAt returns how many bytes have been moved at a time, and how long ago the last of them
-// was moved or, if there is none, the connection was opened.
+// sumAt returns how many bytes have been moved up to the time at, and how long before at
+// the last of them was moved. If there is none, age is the time since the connection was
+// opened.
 func sumAt(all []fakeBytes, at, opened time.Duration) (n uint64, age time.Duration) {
 	last := opened
 	for _, b := range all {
@@ -203,7 +204,7 @@ func (k *fake) network() (n network, err error) {
 	return n, nil
 }
 
-// until returns how many of the times are not after at.
+// until counts the times that are not later than at.
 func until(times []time.Duration, at time.Duration) (n int64) {
 	for _, t := range times {
 		if t <= at {

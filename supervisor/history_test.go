@@ -44,7 +44,7 @@ type lived struct {
 	*fakeProcess
 	step       int      // the value of history.steps at its fork
 	started    *process // how usher started it; nil: usher did not start it
-	leader     *lived   // of the process group in which it began
+	leader     *lived   // the leader of the process group in which it began
 	from       *lived   // its parent at its fork; nil: usher, or a process outside
 	lastParent *lived   // its parent before it became usher's child
 	forkedAt   time.Duration
@@ -64,7 +64,7 @@ const neverAt = time.Duration(1<<63 - 1)
 type sentSignal struct {
 	at   time.Duration
 	step int
-	pid  int // as passed to kill: negative is a process group, -1 everything
+	pid  int // the first argument of kill: a pid, a negative process group, or -1 for all processes
 	sig  syscall.Signal
 	to   []*lived // the processes with that pid or in that group
 	// denied: the call failed, because usher may not signal these processes.
@@ -279,15 +279,15 @@ func (h *history) forwarded(p *fakeProcess, sig syscall.Signal) {
 	}
 }
 
-// killNamed kills processes, as another process would. It is called with the lock.
+// killNamed kills processes, as another process would. The caller holds the lock.
 func (k *fake) killNamed(name string) {
 	for _, p := range k.list(func(p *fakeProcess) bool { return name == "everything" || p.name == name }) {
 		k.deliver(p, syscall.SIGKILL)
 	}
 }
 
-// aliveAt reports whether the process was alive at an instant, and neither began nor ended
-// in it.
+// aliveAt reports whether the process was alive at an instant. If it was forked or exited
+// at that very instant, aliveAt returns false.
 func (l *lived) aliveAt(at time.Duration) bool { return l.forkedAt < at && at < l.diedAt }
 
 func (l *lived) isApp() bool     { return l.started != nil && l.started.app }

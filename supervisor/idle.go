@@ -13,7 +13,7 @@ const (
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a look took long, the next pause is
 	// the duration of that look times pollPauseFactor. But if no client is owed an answer,
-	// it is at most the rest of DrainIdle.
+	// the pause is at most the rest of DrainIdle.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -33,9 +33,9 @@ type idleWatch struct {
 	warned  map[Kind]bool
 }
 
-// watchConnections starts to look at the connections, and waits for the first look, which
-// also finds the ports of the app. Later the app may have closed its listening sockets and
-// still have clients. watchConnections returns nil without DrainIdle.
+// watchConnections starts to look at the connections, and waits for the first look. The
+// first look also finds the ports of the app, because later the app may have closed its
+// listening sockets and still have clients. watchConnections returns nil without DrainIdle.
 func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	if s.cfg.DrainIdle == 0 {
 		return nil

@@ -137,7 +137,7 @@ func (b *brokenLife) report(t *testing.T, seed uint64) {
 	}
 	kind, problem := kindOf(b.problem), b.problem
 	fails := func(l *life) bool {
-		for range 5 { // where several things happen at the same instant, their order differs from run to run
+		for range 5 { // several runs, because things that happen at the same instant happen in any order
 			if p := l.run(t, kind); p != "" {
 				problem = p
 				return true
@@ -147,7 +147,7 @@ func (b *brokenLife) report(t *testing.T, seed uint64) {
 	}
 	small := shrink(b.life, shrinkTime, fails)
 	text := small.text()
-	for range 50 { // until a run has the problem, to print its trace
+	for range 50 { // repeat until a run has the problem again, and print its trace
 		h := &history{traced: true}
 		problems := readStory(text).record(t, h)
 		if len(problems) == 0 {

@@ -168,8 +168,9 @@ func (c *checked) readEvents() {
 	c.callAt = from + (c.killAt-from)*4/5
 }
 
-// findStopCall finds the call that sent the app its stop signal. It is not the first call with
-// this signal if the same signal was forwarded just before, while usher read /proc.
+// findStopCall finds the call that sent the app its stop signal. If usher forwarded the
+// same signal just before, while it read /proc, there are two such calls, and the later one
+// is the stop call.
 func (c *checked) findStopCall() {
 	stop, entered := c.phases[Stop]
 	if !entered {
@@ -370,7 +371,8 @@ func (c *checked) lastHookStep() int {
 	return last
 }
 
-// ownerOf returns the command that a process is, or in whose process group it began.
+// ownerOf returns the command to which a process belongs: the process is the command
+// itself, or began in the command's process group.
 func (c *checked) ownerOf(l *lived) *lived {
 	for _, cmd := range c.procs {
 		if cmd.isCommand() && (l == cmd || l.leader == cmd) {

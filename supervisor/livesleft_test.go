@@ -20,8 +20,8 @@ func (c *checked) asks(l *lived) (all []*sentSignal) {
 	return all
 }
 
-// isLeftover reports whether a process may be asked as a leftover. If usher has given up
-// starting the app, the app is a leftover too.
+// isLeftover reports whether usher may ask a process to stop as a leftover. If usher has
+// given up starting the app, the app is a leftover too.
 func (c *checked) isLeftover(l *lived) bool {
 	return l.started == nil || l.isApp() && c.appAt == neverAt
 }
@@ -42,7 +42,7 @@ func (c *checked) checkAskedOnce() {
 		// While the start of a command has not returned, usher does not know its pid, and
 		// treats the command as a leftover. usher also cannot know that a process was in
 		// another group before.
-		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher asks everything
+		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher may ask all processes at once, by kill(-1)
 			c.fail("leftovers: %s was asked %d times to stop, at %v and at %v", l, len(asks), asks[0].at, asks[1].at)
 		}
 		if c.cfg.Grace == 0 && c.isLeftover(l) && len(asks) > 0 && asks[0] != c.stopCall && c.ownerOf(l) == nil {
@@ -138,9 +138,9 @@ func (c *checked) isEnding(l *lived) bool {
 	})
 }
 
-// due returns the earliest and the latest instant at which usher may ask a root, by the rule
-// in leftovers.go. They differ if usher cannot know what an observer knows, or if two things
-// happened at the same instant.
+// due returns the earliest and the latest instant at which usher may ask a root to stop, by
+// the rule in leftovers.go. The two differ if usher cannot know what an observer knows, or
+// if two things happened at the same instant.
 func (c *checked) due(l *lived) (early, late time.Duration) {
 	widen := func(a, b time.Duration) { early, late = min(early, a), max(late, b) }
 	early, late = c.dueByApp()
@@ -169,8 +169,8 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 }
 
 // isKnownParent reports whether the exit of a root's parent decides when the root is asked.
-// There is another rule if the parent is the app, and usher notices only the exits of its own
-// children.
+// If the parent is the app, another rule decides (see dueByApp). The exit of a process that
+// is not usher's child decides nothing, because usher does not notice it.
 func (c *checked) isKnownParent(parent *lived) bool {
 	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
 }
@@ -183,7 +183,8 @@ func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
 	return half, half
 }
 
-// dueByApp returns when those roots are asked that the app has left running.
+// dueByApp returns the earliest and the latest instant at which usher may ask the roots
+// that the app has left running.
 func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
@@ -263,7 +264,7 @@ func (c *checked) checkLastCall() {
 		if e, entered := c.phases[PostStop]; entered && e.At < c.killAt {
 			continue
 		}
-		at := c.killAt // later if the app exited while a hook was running, and leftovers began only after it
+		at := c.killAt // later if the app exited while a hook was running, because the phase leftovers begins after that hook
 		if c.appDead <= c.killAt && c.killAt != neverAt && c.leftoversAt != neverAt {
 			at = max(at, c.leftoversAt)
 		}

@@ -11,7 +11,8 @@ import (
 // with the same problem.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
-// kindOf returns what two problems of the same kind have in common.
+// kindOf returns the text of a problem without the parts that may differ between two lives
+// with the same problem.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
 // shrink leaves out the parts of a life that are not needed for its problem. It takes at most
@@ -119,7 +120,7 @@ func (l *life) simplerTimes(line string, try func(string)) {
 }
 
 // simplicity orders times, the simplest first. A time is replaced only by a simpler one, so
-// replacing ends.
+// the replacing comes to an end.
 func simplicity(d time.Duration) int {
 	order := []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 500 * time.Millisecond}
 	if i := slices.Index(order, d); i >= 0 {
@@ -135,7 +136,7 @@ func (l *life) dropUnused() {
 		name, _, _ := strings.Cut(target, ": ")
 		return !strings.Contains(flags, name+"'")
 	})
-	for range l.processes { // again for each process, because only a process that is left out may refer to another one
+	for range l.processes { // repeated, because a process may be needed only by another process that is not needed itself
 		text := flags + "'" + strings.Join(l.events, " ")
 		for _, p := range l.processes {
 			for _, clause := range p.clauses {

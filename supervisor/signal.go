@@ -47,7 +47,7 @@ func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	case len(s.pendingSignals) < maxPending:
 		s.pendingSignals = append(s.pendingSignals, sig)
 		s.emit(Event{Kind: SignalPending, Signal: sig})
-	case len(s.pendingSignals) == maxPending: // the 0 makes the list longer, so that this case happens once
+	case len(s.pendingSignals) == maxPending: // this case happens only once, because the 0 makes the list longer than maxPending
 		s.pendingSignals = append(s.pendingSignals, 0)
 		s.emit(Event{Kind: SignalsLost, Signal: sig, Count: maxPending})
 	}

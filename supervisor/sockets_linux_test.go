@@ -117,7 +117,8 @@ func (a *realApp) network() network {
 	return n
 }
 
-// look looks once, and returns how many connections are owed something.
+// look looks once. It returns how many connections have a client that waits for an answer
+// or for bytes ("is owed something").
 func (a *realApp) look() int {
 	a.t.Helper()
 	a.clients.update(a.network(), 0, time.Now())

@@ -133,8 +133,8 @@ func (s story) run(t *testing.T) (text string) {
 	return text
 }
 
-// inFakeTime runs a story in the caller's synctest bubble and returns the trace. If h is not
-// nil, it records the history, and no trace unless h.traced is set.
+// inFakeTime runs a story in the caller's synctest bubble and returns the trace. If h is
+// not nil, the history is recorded in h, and the trace is recorded only if h.traced is set.
 func (s story) inFakeTime(t *testing.T, h *history) string {
 	tr := &trace{began: time.Now(), off: h != nil && !h.traced}
 	k := newFake(s.behaviours(t), tr.line)
