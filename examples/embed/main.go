@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // first, because until then SIGTERM terminates this process
+	inbox, err := signals.Open() // before everything else, because a SIGTERM before this call terminates the process
 	if err != nil {
 		fail(err)
 	}
