@@ -1,4 +1,5 @@
-The app exits at the moment of the deadline. Its exit counts, and it gets no SIGKILL.
+The app exits at the very moment of the deadline, and its SIGCHLD is lost. usher reaps it
+before it would send SIGKILL.
 
 -- usher --
 usher --grace 10s -- app

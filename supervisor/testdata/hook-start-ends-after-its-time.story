@@ -1,5 +1,6 @@
-A pre-start hook is interrupted while its start hangs, and its time is over when the start
-returns. It gets SIGTERM, and SIGKILL a second later.
+The start of a pre-start hook hangs, and a stop signal is received. When the start returns,
+the hook's time is over. The hook gets SIGTERM and exits within the second that it has
+before SIGKILL.
 
 -- usher --
 usher --grace 10s --pre-start 'timeout=2s migrate' -- app

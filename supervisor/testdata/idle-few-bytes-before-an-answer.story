@@ -1,4 +1,4 @@
-A request of 13 bytes that is the first one of its connection counts until it is answered.
+The first request of a connection has only 13 bytes. usher waits until it is answered.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,4 +1,5 @@
-A client has shut down its side of the connection and waits for the answer.
+A client has shut down its side of the connection and still waits for the answer. usher
+waits too.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

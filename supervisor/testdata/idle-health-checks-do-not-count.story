@@ -1,4 +1,5 @@
-Connections to usher's own --health port are not clients of the app.
+Connections to usher's own --health port are not clients of the app, so usher does not wait
+for them.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,5 +1,5 @@
-A request and an answer were moved within the same tick of the kernel's clock before the drain.
-Their order is unknown, so the connection counts for 5s.
+A request and an answer were moved within the same tick of the kernel's clock before the
+drain. Their order is unknown, so usher waits 5s for a possible answer.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

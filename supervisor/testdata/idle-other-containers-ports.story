@@ -1,4 +1,4 @@
-Another container of the pod listens on port 9000. Its clients do not count.
+Another container of the pod listens on port 9000. usher does not wait for its clients.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

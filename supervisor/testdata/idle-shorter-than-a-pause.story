@@ -1,4 +1,5 @@
---drain-idle is shorter than the usual pause between two looks at the connections.
+--drain-idle is shorter than the usual pause between two looks at the connections. The app
+is stopped 20ms after the last answer nevertheless.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 20ms -- app

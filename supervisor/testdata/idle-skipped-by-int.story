@@ -1,4 +1,4 @@
-A SIGINT ends --drain-idle although a request is not answered.
+A SIGINT ends --drain-idle although a client still waits for an answer.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,5 +1,5 @@
-The processes' descriptors cannot be read, so usher does not know on which ports the container
-listens. The clients of all ports count, and usher warns.
+The processes' descriptors cannot be read, so usher does not know on which ports the
+container listens. It warns, and waits for the clients of all ports.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,5 +1,5 @@
-The kernel does not count the bytes of connections, as in gVisor. Every connected client
-counts, and usher warns.
+The kernel does not count the bytes of connections, as in gVisor. usher warns, and waits for
+every client that is connected.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

@@ -1,5 +1,5 @@
-Connections cannot be counted. usher warns at the start and in the drain, and does not wait
-for them.
+usher may not list the connections. It warns at the start and in the drain, and does not
+wait for clients.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app

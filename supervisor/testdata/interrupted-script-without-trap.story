@@ -1,5 +1,5 @@
-A pre-start hook is a script without a trap, and SIGTERM kills it. The rest of its process
-group gets SIGTERM then, and the hook has finished when the group is empty.
+A pre-start hook is a script without a trap, so SIGTERM kills it. Then usher sends SIGTERM
+to the other processes of its process group. The hook has finished when the group is empty.
 
 -- usher --
 usher --pre-start script -- app

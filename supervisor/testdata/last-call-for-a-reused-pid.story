@@ -1,4 +1,5 @@
-The app's pid is reused by a process below a leftover. The last call includes that process.
+The app has exited, and a process below a leftover gets its pid. The last call includes that
+process.
 
 -- usher --
 usher --grace 10s -- app

@@ -1,5 +1,5 @@
-An app that exits by itself has not signalled its children. They have the reserve as their
-time, counted from the app's exit. The last call is after four fifths of it.
+An app that exits by itself has not signalled its children. They may run for the reserve,
+counted from the app's exit. The last call is after four fifths of that time.
 
 -- usher --
 usher --grace 20s --stop-reserve 5s -- app

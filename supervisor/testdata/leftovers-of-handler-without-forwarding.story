@@ -1,6 +1,6 @@
-The app has a handler that does not forward the signal and raises it again, as the runtimes
-of Node and Go do. 100ms later the app's child still has its own handler, so it has got no
-signal and is signalled.
+The app handles its stop signal and does not forward it. Then it raises the signal again, as
+the runtimes of Node and Go do. 100ms later the app's child still has its own handler, which
+shows that it got no signal. So usher signals it.
 
 -- usher --
 usher --grace 10s -- launcher

@@ -1,5 +1,5 @@
 usher may not signal a post-stop hook, and exits at the deadline. The hook exits at the same
-instant, and no goroutine waits to report it.
+instant. No goroutine is left that waits for the hook's result.
 
 -- usher --
 usher --grace 2s --post-stop report -- app

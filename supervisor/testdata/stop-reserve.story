@@ -1,4 +1,4 @@
-With --stop-reserve the drain ends earlier, so that the app has that time.
+With --stop-reserve the drain ends earlier, so that the app has the reserve until SIGKILL.
 
 -- usher --
 usher --grace 25s --stop-reserve 18s --drain-delay 5s --drain leave --drain flush -- app
