@@ -50,8 +50,8 @@ release: $(RELEASED:%=dist/usher-linux-%) ## dist/: a binary for each architectu
 dist/usher-linux-%: FORCE
 	$(call build,$*,$@)
 
-# The user needs no name. /shared belongs to it, because Docker gives a named volume that
-# is mounted there the owner of the directory.
+# The image's user has a number and no name, so the image needs no /etc/passwd. This user
+# owns /shared: if a named volume is mounted there, Docker gives the volume the same owner.
 image: build ## usher's own image, FROM scratch, to copy usher from (IMAGE=name:tag)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/shared" && cp usher "$$dir" && \
 	printf '%s\n' 'FROM scratch' 'COPY usher /usher' 'COPY --chown=65534:65534 shared /shared' \
@@ -67,7 +67,7 @@ test: ## all tests, under the race detector if there is a C compiler
 	$(if $(RACE),go test -count=1 -run TestHerd ./probes)
 	go test $(RACE) -count=1 -tags purego ./signals # as on processors other than amd64 and arm64
 
-# supervisor/lives_test.go says what a life is. Without SEED each run has other lives.
+# supervisor/lives_test.go says what a life is. Without SEED each run makes different lives.
 N    := 1000000
 SEED :=
 lives: ## run N=1000000 random lives of the supervisor (SEED=1: the same ones each time)
@@ -87,8 +87,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; \
 	done; rm -f fuzz.log
 
-# govulncheck needs its database on the network. If that cannot be reached, nothing is
-# checked, and the target succeeds.
+# govulncheck needs its database on the network. If it cannot reach the database, nothing is
+# checked, and "make vuln" succeeds.
 vuln: $(VULN) ## known vulnerabilities in the functions that usher calls
 	@$(VULN) ./... >vuln.log 2>&1; code=$$?; cat vuln.log; \
 	if grep -q 'fetching vulnerabilities' vuln.log; then echo "vuln: the database cannot be reached: not checked"; code=0; fi; \
@@ -127,7 +127,8 @@ bench: herd ## make herd, and measure usher beside the other inits that are inst
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 20m
 
-# TMPDIR: the test removes its directories only if it is not interrupted.
+# An interrupted test does not remove its directories. So TMPDIR puts them below $$dir, which
+# the shell removes.
 rollout: ## measure the requests that fail in rolling updates; as root, 45 minutes; ROLLS=1: 6
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && TMPDIR=$$dir "$$dir/bench.test" -test.run '^TestRolloutBench$$' -test.timeout 5h
