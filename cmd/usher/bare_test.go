@@ -95,7 +95,7 @@ func TestUsherInABareContainer(t *testing.T) {
 			r.stdout.expect("USR1")
 			r.signal(syscall.SIGTERM)
 			assert.Equal(t, 7, r.code())
-			assertPrinted(t, r.stdout.rest(), "flushed") // a leftover prints this after SIGTERM, so it had time to exit
+			assertPrinted(t, r.stdout.rest(), "flushed") // a leftover prints this after SIGTERM, so usher gave it time to exit
 			log := r.stderr.rest()
 			assertPrinted(t, r.stderr.all[0], "listening for health checks on ")
 			for _, fact := range []string{"pre-start begin| before\n", "post-start after| comes up\n",

@@ -31,9 +31,9 @@ type bench struct {
 	t          *testing.T
 	app        string
 	load       string  // load average of the machine before the run
-	factor     float64 // multiplies the numbers of rounds
+	factor     float64 // the numbers of rounds are multiplied by it
 	candidates []*candidate
-	removed    map[string]bool      // key: row + candidate; true if the row does not measure the candidate any more
+	removed    map[string]bool      // key: row + candidate; true: the candidate was removed from the row
 	numbers    map[string][]float64 // the measured numbers; key: row + candidate
 }
 
@@ -223,7 +223,7 @@ func (i *instance) number(file, name string) float64 {
 			return x
 		}
 	}
-	return math.NaN() // the init has exited
+	return math.NaN() // the init has exited, so there is no number
 }
 
 // switches returns the number of context switches of all threads of the init.
@@ -287,7 +287,7 @@ func (d *dependency) listen(ready bool) *dependency {
 	d.ready.Store(ready)
 	require.NoError(d.t, unix.Listen(d.fd, unix.SOMAXCONN))
 	file := os.NewFile(uintptr(d.fd), d.addr)
-	defer file.Close() // the listener has a duplicate of the descriptor
+	defer file.Close() // the listener has its own duplicate of the descriptor
 	listener, err := net.FileListener(file)
 	require.NoError(d.t, err)
 	go d.server.Serve(listener)

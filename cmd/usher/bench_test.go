@@ -155,7 +155,7 @@ func (b *bench) start(row string) func(*candidate, *instance) error {
 	return func(c *candidate, i *instance) error {
 		b.add(row, c, float64(i.began-i.executed)/1e6)
 		if i.began-i.executed > int64(time.Second) {
-			b.removed[row+c.name] = true // the candidate is too slow for more rounds
+			b.removed[row+c.name] = true // no more rounds, because the candidate is slow
 		}
 		return nil
 	}
@@ -220,7 +220,7 @@ func (b *bench) idle() {
 	type sleeper struct {
 		*instance
 		c     *candidate
-		after string  // suffix of the names of the rows
+		after string  // the names of its rows end with this text
 		woken float64 // context switches before idleWindow
 	}
 	var all []*sleeper

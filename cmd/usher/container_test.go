@@ -196,7 +196,8 @@ func (c *container) waitUntilReaped() {
 	}, func() string { return "processes left:\n" + list })
 }
 
-// eventually calls ok until it returns true. There is no pause between the calls, because
+// eventually calls ok until it returns true. If that takes longer than patience, the test
+// fails with the text that otherwise returns. There is no pause between the calls, because
 // each call starts a process or reads files, which takes a while.
 func eventually(t *testing.T, ok func() bool, otherwise func() string) {
 	t.Helper()

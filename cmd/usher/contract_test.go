@@ -218,7 +218,7 @@ func TestPagesMatchTheProgram(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, words(tables["variables of hooks"]), slices.Collect(maps.Keys(got)))
-	assert.Equal(t, words(tables["reasons"]), slices.Compact(got["USHER_REASON"])) // Compact, because the drain hook and the post-stop hook of one run have the same reason
+	assert.Equal(t, words(tables["reasons"]), slices.Compact(got["USHER_REASON"])) // Compact drops a duplicate: the drain hook and the post-stop hook of one run have the same reason
 	for _, variable := range words(tables["variables of hooks"]) {
 		assert.Contains(t, p.readme, "`"+variable+"`")
 		assert.Contains(t, p.man, ".It Ev "+variable+"\n")

@@ -126,7 +126,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
-	eventually(t, func() bool { // by a request for index.html, because /download takes seconds
+	eventually(t, func() bool { // wait until nginx serves index.html; a request for /download would take seconds
 		return client.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
 	}, func() string { return "nginx does not serve" })
 
@@ -179,8 +179,8 @@ func TestDockerSidecarWaits(t *testing.T) {
 	main.exec("sh", "-c", "echo now >/go")
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
-	// The test does not require that nginx's log line came before the sidecar's start: nginx
-	// logs a request after it has sent the response, so the sidecar may start first.
+	// nginx logs a request after it has sent the response, so the sidecar may start before
+	// the time served. But it cannot start before nginxBegun.
 	assert.False(t, started.Before(nginxBegun), "the sidecar started at %v, nginx at %v or later", started, nginxBegun)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 

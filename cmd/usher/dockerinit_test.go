@@ -115,12 +115,12 @@ func TestUsherAsDockersInit(t *testing.T) {
 func startDockerd(t *testing.T) (engine, *reader) {
 	t.Helper()
 	needRoot(t)
-	needDocker(t) // if one daemon works, a second one works too
+	needDocker(t) // if this machine's daemon works, a second one works too
 	dockerd, err := exec.LookPath("dockerd")
 	if err != nil {
 		skip(t, "no dockerd on this machine (Debian: docker.io)")
 	}
-	dir, err := os.MkdirTemp("", "d") // short: a socket's path has at most 107 bytes (unix(7))
+	dir, err := os.MkdirTemp("", "d") // a short name, because a socket's path has at most 107 bytes (unix(7))
 	require.NoError(t, err)
 	host := "unix://" + filepath.Join(dir, "sock")
 	conf := filepath.Join(dir, "daemon.json") // used instead of the machine's daemon.json
@@ -129,7 +129,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	// docker0, which belongs to the machine's daemon.
 	daemon := launcher{hostPID: true, net: true, merged: true}.start(t, dockerd, "--config-file", conf, "--host", host, "--init-path", binary(t),
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
-		"--storage-driver", "vfs", // leaves no mounts behind
+		"--storage-driver", "vfs", // a storage driver that leaves no mounts behind
 		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false")
 	log := daemon.stdout
 	t.Cleanup(func() {

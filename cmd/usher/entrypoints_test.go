@@ -194,7 +194,7 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	server, err := buildServer()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // for servers that do not run as root
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // servers that do not run as root must be able to search the directory
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
 	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
 
@@ -237,9 +237,9 @@ func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 	return l.start(t, "nsenter", "-t", fmt.Sprint(s.usher.pid()), "--net", "--", "sh", "-fc", "exec "+command)
 }
 
-// judge waits until usher has exited. work is an error if a request or a job was
-// interrupted. order is an error if usher's exit code or the app's output is not as
-// expected, or if usher sent SIGKILL.
+// judge waits until usher has exited. The result work is an error if a request or a job was
+// interrupted. The result order is an error if usher's exit code or the app's output is not
+// as expected, or if usher sent SIGKILL.
 func (s *stopping) judge(e *entrypoint) (work, order error) {
 	code := <-s.exited
 	out := s.usher.stdout.rest()

@@ -64,7 +64,7 @@ func readExample(t *testing.T, file string, engine engine) *example {
 // the example's comment.
 func (e *example) own(name string) string {
 	if slices.Contains(e.engine, "podman") {
-		return name // no other run of the tests uses this podman
+		return name // without a suffix, because no other run of the tests uses this podman
 	}
 	return fmt.Sprintf("%s-%d", name, os.Getpid())
 }
@@ -105,7 +105,7 @@ func (e *example) compose() (project string) {
 }
 
 // command returns the comment's next command. It fails the test if the command does not
-// begin with words.
+// begin with the given words.
 func (e *example) command(words string) string {
 	e.Helper()
 	require.NotEmpty(e.T, e.commands, "the comment has no further command, such as %q", words)
@@ -122,7 +122,7 @@ func (e *example) start(command string) *process {
 }
 
 // run runs the comment's next command and returns its stdout. It fails the test if the
-// command does not begin with words, or does not exit with 0.
+// command does not begin with the given words, or does not exit with 0.
 func (e *example) run(words string) string {
 	e.Helper()
 	return e.shell(e.command(words))

@@ -44,7 +44,7 @@ func (i *images) need(t *testing.T, names ...string) {
 		}
 		if name == "usher" {
 			i.usher(t)
-		} else if !docker.succeeds(t, "image", "inspect", name) { // an image that already exists is used, and not removed
+		} else if !docker.succeeds(t, "image", "inspect", name) { // an existing image is used, and not removed at the end
 			root, dockerfile := standIns[name](t)
 			docker.cleanup(i.parent, "rmi", name)
 			docker.run(t, strings.NewReader("FROM "+root.image("base")+"\nENV PATH=/usr/sbin:/usr/bin:/bin\n"+dockerfile), "build", "--tag", name, "-")

@@ -69,7 +69,7 @@ func exampleSystemd(t *testing.T, _ *images) {
 	e.commands = nil
 	argv := strings.Fields(readUnit(t, string(e.content))["Service.ExecStart"])
 	argv[0] = binary(t)
-	script := `ip link set lo up; exec "$@"` // a network namespace of its own, in which the port is free
+	script := `ip link set lo up; exec "$@"` // in the new network namespace (net: true) no other process uses the port
 	systemd := listening(t)
 	app := launcher{hostPID: true, net: true, vars: []string{"NOTIFY_SOCKET=" + systemd.address}}.start(t, append([]string{"sh", "-c", script, "sh"}, argv...)...)
 	systemd.expect("READY=1")
@@ -170,7 +170,7 @@ func exampleProbes(t *testing.T, podman engine) {
 	e.commands = nil
 	pod := e.pod()
 	parts := pod["spec"].(map[string]any)
-	parts["restartPolicy"] = "Never" // podman restarts a container that "podman kill" has stopped
+	parts["restartPolicy"] = "Never" // with another policy, podman would restart the container after "podman kill"
 	web := parts["containers"].([]any)[0].(map[string]any)
 	delete(web, "readinessProbe")
 	delete(web, "livenessProbe")
@@ -183,7 +183,7 @@ func exampleProbes(t *testing.T, podman engine) {
 		return c.try("/shared/usher", "--probe", fmt.Sprintf("http://localhost:%d%s", p.HTTPGet.Port, p.HTTPGet.Path))
 	}
 	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe))
-	podman.run(t, nil, "kill", "--signal=TERM", c.id) // during "podman stop", podman runs no other command in the container
+	podman.run(t, nil, "kill", "--signal=TERM", c.id) // not by "podman stop", during which podman runs no other command in the container
 	lines.expect("usher: drain: ")
 	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe), "the pod must stay ready in the drain")
 	podman.run(t, nil, "wait", c.id)

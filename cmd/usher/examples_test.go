@@ -208,10 +208,10 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx, writer := e.container("sidecar-nginx"), e.container("sidecar-writer")
 	writer.stdout().expect("writing")
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
-	// The writer must start after nginx. The test does not compare its start with nginx's log
-	// line, because nginx logs a request after it has sent the response. It uses another
-	// time: the container makes nginx's page 3 s before it starts nginx, and that sets the
-	// modification time of the page's directory.
+	// The writer must start after nginx. nginx's log line cannot prove that, because nginx
+	// logs a request after it has sent the response. But the container makes nginx's page 3 s
+	// before it starts nginx. The test takes the time of the page from the modification time
+	// of its directory.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)

@@ -18,7 +18,7 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // their modes may keep another user from opening the log
+			for _, d := range []string{dir, filepath.Dir(dir)} { // with their own modes, another user might not reach the log
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
 			log := filepath.Join(dir, "app.log") // in some images the app's log file is a link to /proc/1/fd/1

@@ -97,7 +97,7 @@ func TestTerminationLogContainsTheErrorsOfUsher(t *testing.T) {
 	long := "name=" + strings.Repeat("é", 3000)
 	for name, c := range map[string]struct {
 		args []string
-		stop bool // send SIGTERM once the app has printed "ready"
+		stop bool // the test sends SIGTERM once the app has printed "ready"
 		want []string
 	}{
 		"a wait that times out":              {[]string{"--wait-timeout", "0.1", "--wait", "name=db tcp://127.0.0.1:1", "app"}, false, []string{"wait: timed out after 100ms, 1 target pending\nwait: db is not ready after "}},
@@ -172,8 +172,8 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 
 // ---- --install
 
-// runInstall runs "usher --install path". wrapper is empty, or a command that
-// executes the arguments after it.
+// runInstall runs "usher --install path". wrapper is empty, or the beginning of a command
+// line that executes this command.
 func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
 	out, _, code := launcher{hostPID: true, merged: true}.run(t, append(wrapper, binary(t), "--install", path)...)

@@ -84,7 +84,7 @@ func parseHCL(t *testing.T, file string) *hclBlock {
 	return root
 }
 
-// block returns the only block of this name in b.
+// block returns the block with this name inside b. There must be exactly one.
 func (b *hclBlock) block(t *testing.T, name string) *hclBlock {
 	t.Helper()
 	var found []*hclBlock

@@ -154,7 +154,7 @@ func (h *health) serveConn(c *healthConn) {
 	h.mu.Unlock()
 	netErr := net.Error(nil)
 	switch {
-	case i < 0, err == io.EOF, errors.As(err, &netErr): // closed by usher, by the client, or timed out
+	case i < 0, err == io.EOF, errors.As(err, &netErr): // usher or the client has closed the connection, or the read timed out
 		c.Close()
 	case err != nil:
 		c.respond(http.StatusBadRequest, "not an HTTP/1 request, or too large")

@@ -112,7 +112,7 @@ func TestServingzAfterTheAppHasExited(t *testing.T) {
 	r.stderr.expect("start: puppet started, pid ")
 	assert.Equal(t, "200 ok", get(t, address, "/servingz"))
 	r.in.Close()
-	end, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the hook has opened the FIFO
+	end, err := os.OpenFile(fifo, os.O_WRONLY, 0) // blocks until the hook has opened the FIFO
 	require.NoError(t, err)
 	assert.Equal(t, "503 not serving: shutting down", get(t, address, "/servingz"))
 	end.Close()
@@ -216,7 +216,7 @@ func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	s.hold.Store(true)
 	response := make(chan string, 1)
 	go func() {
-		for { // usher may first respond with the cached result of an earlier probe
+		for { // repeat, because usher may first respond with the cached result of an earlier probe
 			all := exchange(address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
 			if len(s.held) > 0 || !strings.HasSuffix(all, "\nok\n") {
 				response <- all
@@ -410,7 +410,7 @@ func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	client := http.Client{Timeout: patience}
 	responded := make(chan error, 1)
 	go func() {
-		for { // usher may first respond with the cached result of an earlier probe
+		for { // repeat, because usher may first respond with the cached result of an earlier probe
 			response, err := client.Get("http://" + address + "/readyz")
 			if err != nil || response.StatusCode != http.StatusOK {
 				responded <- err

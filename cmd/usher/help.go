@@ -114,8 +114,8 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns. second begins at the given column, and is wrapped.
-// If first is too wide for its column, it gets lines of its own.
+// writeRow writes a row of two columns. The text second begins at the given column and is
+// wrapped. If the text first is too wide for its column, it gets a line of its own.
 func writeRow(b *strings.Builder, column int, first, second string) {
 	if len(first)+3 > column {
 		for _, line := range wrap(first, usageWidth-2) {

@@ -384,8 +384,8 @@ func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
 	assert.Equal(t, 0, c.code())
 }
 
-// redisCall sends a command, and checks that reply is the next line. An empty command or
-// reply is left out.
+// redisCall sends a command, and checks that reply is the next line. If command is empty,
+// it sends nothing. If reply is empty, it reads nothing.
 func redisCall(t *testing.T, client *bufio.ReadWriter, command, reply string) {
 	t.Helper()
 	if command != "" {

@@ -311,7 +311,7 @@ func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	for _, notPID1 := range []bool{false, true} {
 		extra, end := newReader(t)
 		var files []*os.File
-		for range 8 { // the descriptors 3 to 10: if usher sorted the numbers as text, 10 would be before 3
+		for range 8 { // descriptors 3 to 10; number 10 finds out whether usher sorts numbers as text, with 10 before 3
 			files = append(files, end)
 		}
 		r := launcher{files: files, hostPID: notPID1}.usher(t, "--", "bash", "-c",

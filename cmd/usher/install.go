@@ -115,7 +115,7 @@ func (i *installer) run(ctx context.Context) error {
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // if Lstat fails with another error than ENOENT, creating the file fails too
+		return nil // if Lstat has failed with another error than ENOENT, creating the file will fail too
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)

@@ -143,7 +143,7 @@ func TestExampleManifestsFitKubernetes(t *testing.T) {
 	manifests := kubeManifests(t)
 	var found []string
 	for name := range podExamples {
-		if name != "quadlet" { // a container without a pod
+		if name != "quadlet" { // left out, because its container is in no pod
 			found = append(found, name)
 		}
 	}
@@ -184,7 +184,7 @@ func kubeManifests(t *testing.T) map[string][]byte {
 func readKube(t *testing.T, manifest []byte) *kubePodSpec {
 	t.Helper()
 	var written map[string]any
-	require.NoError(t, yaml.Unmarshal(manifest, &written)) // Unmarshal refuses duplicate keys
+	require.NoError(t, yaml.Unmarshal(manifest, &written)) // Unmarshal fails if a key occurs twice
 	if written["kind"] != "Job" {
 		var pod kubePod
 		decode(t, written, &pod)

@@ -56,7 +56,7 @@ type launcher struct {
 	vars    []string // variables that are added to the environment
 	dir     string
 
-	tty    *os.File   // the controlling terminal, and stdin, stdout and stderr
+	tty    *os.File   // the process gets it as its controlling terminal, stdin, stdout and stderr
 	stdin  io.Reader  // stdin, instead of the pipe p.in
 	stdout io.Writer  // stdout, instead of the reader p.stdout
 	stderr io.Writer  // stderr, instead of the reader p.stderr
@@ -267,7 +267,8 @@ func (p *process) enter(stdin io.Reader, argv ...string) *process {
 	return launcher{hostPID: true, env: p.cmd.Env, stdin: stdin, merged: true}.start(p.t, append(nsenter, argv...)...)
 }
 
-// kill sends a signal to a pid of the process's PID namespace.
+// kill sends a signal to a process. pid is the pid that the process has in the PID
+// namespace of p.
 func (p *process) kill(sig, pid string) {
 	p.t.Helper()
 	require.Equal(p.t, 0, p.enter(nil, "sh", "-c", "kill -"+sig+" "+pid).code())

@@ -138,7 +138,7 @@ func checkPids(threads int, commands bool) error {
 		return fmt.Errorf("usher needs %d threads and %s, %s is %d", threads, what, limit, n)
 	}
 	for _, dir := range pidsCgroups() {
-		limit, ok := readNumber(dir + "pids.max") // not ok for "max", which means no limit
+		limit, ok := readNumber(dir + "pids.max") // ok is false for "max", which means no limit
 		if !ok {
 			continue
 		}

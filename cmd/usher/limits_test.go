@@ -40,7 +40,7 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 		"#!/no/bash\necho hi\n":       "/no/bash: no such file",
 		"#!/bin/sh\r\necho hi\r\n":    `"/bin/sh\r": no such file (carriage return at the end of the line)`,
 		"#!/no/\x1b[2J sk-secret\n":   `"/no/\x1b[2J": no such file`,
-		"\x7fELFnot quite a program":  "", // the kernel does not execute it, so usher starts the shell with it, and the shell prints an error
+		"\x7fELFnot quite a program":  "", // execve(2) rejects it, so usher runs it with the shell, as execvp(3) does, and the shell prints an error
 		"exit 5 # without a shebang ": "",
 	} {
 		app := filepath.Join(t.TempDir(), "app")
@@ -131,7 +131,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 		for i, c := range []struct {
 			name   string
 			flags  string
-			each   string // a flag and its target, given twelve times
+			each   string // a flag and its target, which the test passes twelve times
 			health bool
 			notify string // the value of NOTIFY_SOCKET
 			unread bool   // stderr is full and never read
@@ -180,7 +180,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 					return
 				}
 				if strings.HasPrefix(c.each, "--ready") {
-					for range 36 { // attempts: on average three of each of the twelve targets
+					for range 36 { // 36 attempts: about three for each of the twelve targets
 						r.stderr.expect("usher: ready: ")
 					}
 				}
@@ -202,7 +202,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	w := unread(t)
-	fd := int(w.Fd()) // Fd makes the descriptor blocking
+	fd := int(w.Fd()) // Fd sets the descriptor to blocking mode
 	require.NoError(t, syscall.SetNonblock(fd, true))
 	for err := error(nil); err == nil; {
 		_, err = syscall.Write(fd, make([]byte, 4096))
@@ -294,7 +294,7 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 				for range 100 {
 					r.signal(syscall.SIGUSR1)
 				}
-				for i := 0; i < 36 && each != ""; i++ { // attempts: on average three of each target
+				for i := 0; i < 36 && each != ""; i++ { // 36 attempts: about three for each target
 					r.stderr.expect("usher: ready: ")
 				}
 			}

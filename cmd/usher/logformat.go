@@ -23,7 +23,7 @@ func findRow(e *supervisor.Event) *logRow {
 			return r
 		}
 	}
-	return &logRow{} // an event without a row is not logged, and makes TestEachEventHasARow fail
+	return &logRow{} // an event without a row is not logged; TestEachEventHasARow fails for it
 }
 
 // message returns the text of an event, without "usher: " and the level.

@@ -55,7 +55,7 @@ func usher(args, env []string, stdout io.Writer) int {
 		return reportTooFew(noSignals)
 	}
 	out := newOutput(os.Stderr)
-	deadline := false // set to true before supervise if --grace is given
+	deadline := false // becomes true if --grace is given, before supervise is called
 	defer func() { out.flush(deadline) }()
 	switch {
 	case o.help:

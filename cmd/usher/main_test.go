@@ -20,7 +20,7 @@ var roles = map[string]func(){
 	"usher":            main,
 	"answer-on-demand": answerOnDemand,
 	"rollout":          rolloutMain,
-	"blocked": func() { // a supervisor that is blocked when its shutdown begins
+	"blocked": func() { // usher with a supervisor that hangs when its shutdown begins
 		guardDeadline(&supervisor.Config{Grace: time.Second}, supervisor.Event{Kind: supervisor.StopRequested})
 		select {}
 	},
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 func handleIgnoredSignals() {
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		if signal.Ignored(sig) {
-			signal.Notify(make(chan os.Signal, 1), sig) // the channel is not read, so the tests still ignore the signal
+			signal.Notify(make(chan os.Signal, 1), sig) // nothing reads the channel, so the tests themselves still ignore the signal
 		}
 	}
 }

@@ -59,7 +59,7 @@ func composeUses(t *testing.T, file string) []use {
 	for _, s := range compose.Services {
 		assert.True(t, (s.Build == "") != (s.Image == ""))
 		if s.Build == "" {
-			continue // not an image with usher
+			continue // this image contains no usher
 		}
 		u := use{args: s.Command, kill: 10 * time.Second}
 		if s.StopGracePeriod != "" {

@@ -107,7 +107,7 @@ func TestCommandLinesForOtherToolsAreValid(t *testing.T) {
 // wait-for-it.sh does the same as the usher command that usher(1) gives in its place, with
 // an open port and with a closed one.
 func TestWaitForItAndUsherDoTheSame(t *testing.T) {
-	script, err := exec.LookPath("wait-for-it") // the name of wait-for-it.sh in Debian
+	script, err := exec.LookPath("wait-for-it") // Debian's package calls the script wait-for-it
 	if err != nil {
 		skip(t, "needs wait-for-it")
 	}

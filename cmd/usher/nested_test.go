@@ -36,8 +36,8 @@ func below(t *testing.T, init []string, argv ...string) []string {
 	return all
 }
 
-// pending returns the two ends of a pipe, for the stdin of a process. The process gets the
-// end of file when the test closes end.
+// pending returns the two ends of a pipe, for the stdin of a process. The process gets no
+// end of file until the test closes the writing end.
 func pending(t *testing.T) (stdin, end *os.File) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // as PID 1, usher --grace ends all processes, also the bystander
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace as PID 1 ends all processes of its namespace, so also the bystander
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
@@ -165,11 +165,11 @@ func TestThreeNestedUshers(t *testing.T) {
 			for _, atMostOnce := range []string{"app got 15", "app got 40"} {
 				assert.LessOrEqual(t, strings.Count(out, atMostOnce), 1, lastLines(out))
 			}
-			if c.code != 137 { // at the deadline SIGKILL may kill the leftover before it prints a line
+			if c.code != 137 { // SIGKILL at the deadline may kill the leftover before it prints a line
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
 			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
-			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets SIGTERM when four fifths of the time until SIGKILL have passed
+			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets no SIGTERM until four fifths of the time until SIGKILL have passed
 				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {
@@ -211,7 +211,7 @@ func TestOtherProcessesSurvive(t *testing.T) {
 	} {
 		for _, init := range [][]string{{"sh", "-c", `"$@"; :`, "sh"}, {"tini", "--"}, {"$usher", "--grace", "9s", "--"}} {
 			if c.code != 4 && init[0] != "sh" {
-				continue // one init is enough, because the app's exit does not depend on the program that is PID 1
+				continue // for these apps one init is enough: how they exit does not depend on PID 1
 			}
 			t.Run("the app "+name+" below "+strings.TrimPrefix(init[0], "$"), func(t *testing.T) {
 				t.Parallel()
@@ -255,7 +255,7 @@ func TestOtherProcessesSurvive(t *testing.T) {
 				assert.Len(t, entered.stdout.all, 2, "lines other than ready and alive")
 				for _, name := range []string{"child", "deep", "apart", "hidden"} {
 					if c.code == 137 {
-						break // at the deadline SIGKILL may kill these processes before they print a line
+						break // SIGKILL at the deadline may kill these processes before they print a line
 					}
 					assert.Equal(t, 1, strings.Count(out, name+" got 15"), "%s must get SIGTERM before SIGKILL:\n%s", name, lastLines(out))
 				}
@@ -272,7 +272,7 @@ func TestForkersAreKilled(t *testing.T) {
 	for name, c := range map[string]struct{ chains, crowd int }{
 		"one":                {1, 0},
 		"several":            {4, 0},
-		"several in a crowd": {4, 2000}, // usher has to read the files of 2000 more processes in /proc
+		"several in a crowd": {4, 2000}, // the test starts 2000 more processes, and usher has to read their files in /proc
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -59,7 +59,7 @@ const (
 // environment still has the variable, for the app.
 func readNotifySocket(c *supervisor.Config) (address string, env []string, err error) {
 	isSocket := func(entry string) bool { return strings.HasPrefix(entry, notifyVariable+"=") }
-	i := slices.IndexFunc(c.Env, isSocket) // the first of several entries counts, as for getenv(3)
+	i := slices.IndexFunc(c.Env, isSocket) // if there are several entries, the first one counts, as for getenv(3)
 	if i < 0 || len(c.Ready) == 0 {
 		return "", c.Env, nil
 	}
@@ -134,7 +134,7 @@ func (n *notifier) statusOf(e *supervisor.Event) string {
 		return ""
 	}
 	text = strings.TrimSuffix(cut(text, maxStatus), "\n")
-	text = strings.ReplaceAll(text, "\n", " ") // a newline ends STATUS=, and the rest would be another variable
+	text = strings.ReplaceAll(text, "\n", " ") // a newline would end STATUS=, and begin another variable
 	return strings.ToValidUTF8(text, "?")      // systemd ignores a status that is not UTF-8
 }
 
@@ -174,7 +174,7 @@ func (n *notifier) run() {
 				select {
 				case <-time.After(pause):
 					pause = min(2*pause, notifyMaxPause)
-				case <-n.wake: // a newer message, or flush
+				case <-n.wake: // observe has recorded something new, or flush was called
 					pause = notifyMinPause
 				}
 				continue

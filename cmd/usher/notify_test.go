@@ -23,7 +23,7 @@ type serviceManager struct {
 	t       *testing.T
 	address string
 	conn    *net.UnixConn
-	*reader // a line for each message: the pid of its sender, and the message with " | " for a newline
+	*reader // one line for each message: the pid of the sender, and the text with " | " in place of newlines
 }
 
 // newServiceManager makes a socket with the given address. It reads no messages until
@@ -93,7 +93,7 @@ func TestNotifyFromWaitToExit(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	touch := func(name string) { require.NoError(t, os.WriteFile(path(name), nil, 0o644)) }
-	release := func(fifo string) { // returns when the hook has opened the FIFO
+	release := func(fifo string) { // blocks until the hook has opened the FIFO
 		end, err := os.OpenFile(path(fifo), os.O_WRONLY, 0)
 		require.NoError(t, err)
 		end.Close()
@@ -188,7 +188,7 @@ func TestReadNotifySocket(t *testing.T) {
 		flags string
 		env   string
 		want  string
-		left  string // the environment of the app
+		left  string // the environment that the app gets
 		wrong bool
 	}{
 		{"--ready true", "A=1 NOTIFY_SOCKET=/run/notify B=2", "/run/notify", "A=1 B=2", false},
@@ -230,7 +230,7 @@ func TestNotifySocketOfAnotherKind(t *testing.T) {
 func TestNotifySocketDoesNotExist(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	newServiceManager(t, filepath.Join(dir, "refused")).conn.Close() // the socket's file stays
+	newServiceManager(t, filepath.Join(dir, "refused")).conn.Close() // closed, but the socket's file still exists, so connections are refused
 	for name, reason := range map[string]string{"missing": "no such file or directory", "refused": "connection refused"} {
 		m := &serviceManager{t: t, address: filepath.Join(dir, name)}
 		r := m.usher("--ready", "true", "--grace", "60s", "--", "sh", "-c", exitOnTERM(3))
@@ -318,7 +318,7 @@ func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	r.stdout.expect("ready")
 	r.stderr.expect("usher: ready: true is ready")
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 3, r.codeWithin(exitLimit)) // the kernel ends the process when the file system has responded
+	assert.Equal(t, 3, r.codeWithin(exitLimit)) // the kernel can end the process only when the file system has responded
 	assertPrinted(t, r.stderr.rest(), "drain echo| drained")
 	assertPrinted(t, r.stderr.text(), "post-stop echo| reported")
 }
@@ -388,12 +388,12 @@ func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	n.observe(event(supervisor.Entered, supervisor.Running))
 	assert.Equal(t, "READY=1\nSTATUS=run: app is running", n.next())
 	n.observe(event(supervisor.AppExited, supervisor.Running))
-	n.observe(event(supervisor.StartupFailed, supervisor.Running)) // the shutdown has begun already
+	n.observe(event(supervisor.StartupFailed, supervisor.Running)) // no second STOPPING=1, because the shutdown has begun already
 	n.observe(event(supervisor.Entered, supervisor.Leftovers))
 	assert.Equal(t, "READY=1", take())
 	message := n.next()
 	assert.Equal(t, "STOPPING=1\nSTATUS=leftovers: waiting for the remaining processes to exit", message)
-	n.observe(event(supervisor.Exited, supervisor.Done)) // while the message is being sent
+	n.observe(event(supervisor.Exited, supervisor.Done)) // recorded while the message is being sent
 	n.remove(message)
 	assert.Equal(t, "STATUS=all targets are ready", take())
 	assert.Empty(t, take())

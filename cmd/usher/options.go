@@ -39,7 +39,7 @@ type options struct {
 // parseTarget parses a target.
 func (o *options) parseTarget(text string, use probes.Use) (probes.Target, error) {
 	lookup := func(name string) (string, bool) {
-		for _, entry := range o.env { // the first of several entries with the same name counts, as for getenv(3)
+		for _, entry := range o.env { // if there are several entries for a name, the first one counts, as for getenv(3)
 			if value, found := strings.CutPrefix(entry, name+"="); found {
 				return value, true
 			}
@@ -107,7 +107,7 @@ func newOptionReader(args []string) *optionReader {
 		wrong:  map[string]bool{},
 		errs:   &multierror.Error{ErrorFormat: joinLines},
 	}
-	r.pflags.SetInterspersed(false) // the flags after the command are for the app
+	r.pflags.SetInterspersed(false) // do not parse the flags after the command, because they are for the app
 	for i := range flags {
 		f := &flags[i]
 		p := r.pflags.VarPF(rawValue{r, f}, f.name, f.short, f.help)
@@ -284,7 +284,7 @@ func findNearestFlag(name string) (nearest *flagRow) {
 // drop or replace.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+2 {
-		return len(a) // a is too long to be near b; the loop would take long for an argument of megabytes
+		return len(a) // a is too long to be similar to b; without this check an argument of megabytes would take long
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -346,7 +346,7 @@ func (r *optionReader) readEnv(env []string) []string {
 			rest = append(rest, entry)
 			continue
 		}
-		// The first of several entries with the same name counts, as for getenv(3).
+		// If there are several entries for a name, the first one counts, as for getenv(3).
 		if !seen[f] && !r.given[f.name] {
 			r.values[f.name] = splitVariable(f, text)
 		}
@@ -482,8 +482,8 @@ func (r *optionReader) evaluate(o *options, include func(*flagRow) bool) {
 		switch {
 		case !include(f):
 		case !f.is(repeatable) && len(values) > 1:
-			// Some programs use the first value, others the last, so a reader of the
-			// command line cannot know which one counts.
+			// Some programs use the first value, others the last. Usher refuses several values,
+			// because a reader of the command line cannot know which one counts.
 			r.wrong[f.name] = true
 			r.addError("--%s: given %d times, but it takes one value", f.name, len(values))
 		default:
@@ -548,8 +548,8 @@ func (r *optionReader) isWrong(field string) bool {
 	return f != nil && r.wrong[f.name]
 }
 
-// nameOf returns the name that errors use for a field: the flag or variable that has set
-// the field, or else the flag.
+// nameOf returns the name that errors use for a field: the flag or the variable, whichever
+// has set the field. If none has, it is the flag.
 func (r *optionReader) nameOf(field string) string {
 	f := flagOfField(field)
 	switch {

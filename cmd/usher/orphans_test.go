@@ -89,7 +89,7 @@ func TestOnlyTheDeadlineKills(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.signal(syscall.SIGINT)
 	assert.Equal(t, 137, r.code())
-	r.stdout.rest() // waits until no process has the app's stdout open
+	r.stdout.rest() // rest returns when no process has the app's stdout open any more
 	log := r.stderr.rest()
 	assertPrinted(t, log, "stop: sh did not exit within ")
 	assertPrinted(t, log, "post-stop echo| reported")
@@ -114,7 +114,7 @@ func TestAppThatDaemonizes(t *testing.T) {
 			r.stdout.expect("daemon")
 			r.in.Close()
 			assert.Equal(t, 3, r.code())
-			r.stdout.rest() // waits until the daemon has been killed with its PID namespace
+			r.stdout.rest() // rest returns when the daemon has been killed with its PID namespace
 			// The name of the daemon is sleep only after its last execve(2). Before that its
 			// name is sh, or exe, because busybox executes sleep as /proc/self/exe.
 			log := regexp.MustCompile(`running: (sh|exe) `).ReplaceAllString(r.stderr.rest()+"\n", "running: sleep ")

@@ -211,8 +211,8 @@ func (p *output) run() {
 	inLine := false
 	for range p.wake {
 		// Let the goroutine that logs queue more lines first: the lines of 200 ready targets
-		// then need about 5 calls of write(2) instead of 200. On a terminal this would cost
-		// more, because blockSIGTTOU has locked this goroutine to its thread, so Gosched
+		// then need about 5 calls of write(2) instead of 200. On a terminal Gosched would cost
+		// more than it saves: blockSIGTTOU has locked this goroutine to its thread, so Gosched
 		// would have to switch threads.
 		if !terminal {
 			runtime.Gosched()
@@ -285,7 +285,7 @@ func (p *output) write(piece chunk, inLine *bool) {
 			signalTo(p.written)
 		case err == syscall.EAGAIN: // another process with the same stderr has set O_NONBLOCK
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1); err != nil && err != syscall.EINTR {
-				<-time.After(retryPause) // poll(2) fails if RLIMIT_NOFILE is 0
+				<-time.After(retryPause) // a pause instead of poll(2), which fails if RLIMIT_NOFILE is 0
 			}
 		case err != syscall.EINTR:
 			p.fail(piece, *inLine, err)

@@ -48,7 +48,7 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			w.Close()
 			u.stdout.expect("up")
 			u.signal(syscall.SIGTERM)
-			u.stdout.expect("stopped") // usher stops the app after the hook has exited
+			u.stdout.expect("stopped") // printed after the hook has exited, because usher stops the app only then
 			stderr := readLines(t, r)
 			for _, own := range c.own[:2] {
 				for line, ok := stderr.next(); !regexp.MustCompile("^" + own + "$").MatchString(line); line, ok = stderr.next() {
@@ -148,7 +148,7 @@ func TestQueueOfAnUnreadLogIsLimited(t *testing.T) {
 	p.mu.Lock()
 	assert.LessOrEqual(t, p.size, ownRoom+200, "the queue may exceed the limit only by a notice")
 	p.mu.Unlock()
-	p.flush(true) // returns although nothing is read
+	p.flush(true) // flush returns although nothing reads the pipe
 	l := readLines(t, r)
 	p.flushWithin(patience, patience, patience)
 	w.Close()

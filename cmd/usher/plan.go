@@ -296,9 +296,9 @@ func (p *planner) diagram() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// 2 s more than --grace, as usher(1) recommends, because the kubelet may send SIGKILL
-	// up to a second early. The sum is rounded up, because the kubelet counts in whole
-	// seconds.
+	// This is 2 s more than --grace, as usher(1) recommends, because the kubelet may send
+	// SIGKILL up to a second early. The sum is rounded up, because the kubelet counts in
+	// whole seconds.
 	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)
 }
@@ -313,10 +313,10 @@ func (p *planner) warnings() {
 	if len(p.late) > 0 {
 		all = append(all, fmt.Sprintf("%s may never run, because the hooks before may use all of the time: give each hook a timeout=", strings.Join(p.late, " and ")))
 	}
-	// With --grace, a shell that the stop signal ends is no problem, because usher then
-	// signals its children. But a shell runs a trap only after its foreground child has
-	// exited, and usher signals that child only late in the grace period (the last call in
-	// supervisor/leftovers.go).
+	// With --grace, a shell that the stop signal kills is no problem, because usher then
+	// signals its children. But a shell with a trap runs the trap only after its foreground
+	// child has exited, and usher signals that child only late in the grace period (see the
+	// last call in supervisor/leftovers.go).
 	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() && (p.Grace == 0 || strings.Contains(p.script(), "trap ")) {
 		all = append(all, fmt.Sprintf("%s is a shell and may not forward signals to its child: end the script with exec", p.app))
 	}

@@ -57,8 +57,8 @@ func exampleUses(t *testing.T) map[string][]use {
 func TestExamplesFitTheirPlatforms(t *testing.T) {
 	all := exampleUses(t)
 	for _, name := range names(t, "../../examples") {
-		// The programs demo and embed make their own command lines. TestExampleWaitForJob reads
-		// wait-for-job.
+		// demo and embed are programs that make their own command lines. TestExampleWaitForJob
+		// reads the command line of wait-for-job.
 		if !slices.Contains([]string{"demo", "embed", "wait-for-job"}, name) && filepath.Ext(name) != ".md" {
 			assert.NotEmpty(t, all[name], "no test reads the example %s", name)
 		}
@@ -76,7 +76,7 @@ func (u *use) check(t *testing.T) {
 	t.Helper()
 	o, err := parseOptions(u.args, nil)
 	require.NoError(t, err, "%q", u.args)
-	if o.install == "" && len(o.probe) == 0 { // --install and --probe cannot be combined with --plan
+	if o.install == "" && len(o.probe) == 0 { // command lines with --install or --probe cannot have --plan
 		out, stderr, code := launcher{hostPID: true}.run(t, append([]string{binary(t), "--plan"}, u.args...)...)
 		assert.Equal(t, 0, code, stderr)
 		assert.NotContains(t, out, "\nWarnings\n", "%q", u.args)

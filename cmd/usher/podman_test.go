@@ -19,7 +19,7 @@ func TestReadmePod(t *testing.T) {
 	own := newRootfs(t)
 	own.copy(binary(t), "usher")
 	podman.run(t, own.tar(), "import", "--change", `ENTRYPOINT ["/usher"]`, "-", "registry.example/usher:1.0")
-	podman.run(t, nginxRoot(t).tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // as in nginx's images
+	podman.run(t, nginxRoot(t).tar(), "import", "--change", "STOPSIGNAL SIGQUIT", // nginx's images have this STOPSIGNAL
 		"--change", "ENV PATH=/usr/sbin:/bin", "-", "nginx:1.27")
 	busybox := newRootfs(t)
 	busybox.busybox()
@@ -81,7 +81,7 @@ func TestPodmanNotify(t *testing.T) {
 		"/usher", "--ready", "test -e /ready", "--grace", "60s", "--", "sh", "-c", `echo "socket: $NOTIFY_SOCKET."; `+exitOnTERM(3)))
 	c := &container{t, podman, id}
 	c.logsOnFailure("notify")
-	m.expect("MAINPID=") // podman has started the container
+	m.expect("MAINPID=") // the line shows that podman has started the container
 	c.stdout().expect("ready")
 	assertNotPrinted(t, m.soFar(), "READY=1")
 	podman.run(t, nil, "exec", id, "touch", "/ready")

@@ -26,7 +26,7 @@ func TestTracedProcesses(t *testing.T) {
 		r.stderr.expect("forwarded SIGWINCH")
 		r.in.Close()
 		assert.Equal(t, 6, r.code())
-		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // the shell, and two processes for each orphan
+		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // 41: the shell, and two for each of the 20 orphans
 		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "))
 	})
 	t.Run("a debugger traces the app", func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestTracedProcesses(t *testing.T) {
 			gone = ws.Exited() || ws.Signaled()
 			return ws
 		}
-		defer func() { // reap the app: until then usher, PID 1 of the app's namespace, cannot exit
+		defer func() { // reap the app, because usher is PID 1 of the app's namespace and cannot exit before
 			for !gone {
 				syscall.Kill(app[0], syscall.SIGKILL)
 				stops()

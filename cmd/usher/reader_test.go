@@ -65,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // no line is available yet; only then is a timer made, because a timer for every line would be slow
+	default: // no line is available yet, so wait with a time limit; a timer for each line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):

@@ -78,9 +78,9 @@ func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 	}
 }
 
-// checkCommandLine checks a command line of usher, which is given without the word usher. A
-// shell splits it into words. usher gets the words, and --plan. If they cannot be combined
-// with --plan, they are only parsed.
+// checkCommandLine checks a command line of usher that lacks the word usher. A shell splits
+// the line into words, and usher gets these words with --plan. Words that cannot be
+// combined with --plan are only parsed.
 func checkCommandLine(t *testing.T, line string) {
 	t.Helper()
 	out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line)

@@ -168,7 +168,7 @@ func (f *nginxFront) writeEndpoints(dir string, addrs []string) error {
 	var text strings.Builder
 	text.WriteString("upstream app {\n")
 	for _, addr := range addrs {
-		fmt.Fprintf(&text, "\tserver %s max_fails=0;\n", addr) // max_fails=0: nginx does not leave out a server that fails
+		fmt.Fprintf(&text, "\tserver %s max_fails=0;\n", addr) // max_fails=0: nginx goes on using a server that fails
 	}
 	if f.keepAlive {
 		text.WriteString("\tkeepalive 32;\n")

@@ -29,7 +29,7 @@ import (
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
 	rate      int
-	keepAlive bool // every second request uses a connection of a pool
+	keepAlive bool // every second request uses a connection of a pool; the others use new connections
 
 	pools   [loadClients]pool
 	running sync.WaitGroup
@@ -41,7 +41,7 @@ type load struct {
 }
 
 const (
-	loadClients = 8 // each has its own pool, so that several connections are busy
+	loadClients = 8 // the number of clients; each has its own pool, so that several connections are busy
 	loadTimeout = 30 * time.Second
 	longRequest = 2 * time.Second
 	shareLong   = 0.05
@@ -188,7 +188,8 @@ func (c *clientConn) exchange(r rolloutRequest) (reusable bool, err error) {
 	return !response.Close && c.in.Buffered() == 0, nil
 }
 
-// open reports whether the server has neither closed the connection nor sent anything.
+// open reports whether the connection is usable: the server has not closed it, and has sent
+// no data that nobody has read.
 func (c *clientConn) open() (open bool) {
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -290,7 +291,7 @@ func TestPoolDropsClosedConnections(t *testing.T) {
 	p.put(c)
 	require.Same(t, c, p.take())
 	accepted.Close()
-	_, err = c.in.Peek(1) // waits until the close has arrived
+	_, err = c.in.Peek(1) // Peek returns when the server's close has arrived
 	require.Equal(t, io.EOF, err)
 	p.put(c)
 	assert.Nil(t, p.take())

@@ -72,7 +72,7 @@ func rolloutMain() {
 // pod: PID 1 of its own PID namespace, with a network namespace and an address of its own.
 type node struct {
 	plan rolloutPlan
-	last atomic.Int64 // the number of the last backend
+	last atomic.Int64 // the number of the backend that was started last
 }
 
 // run does the rolling updates of a job, while clients send requests.
@@ -132,7 +132,7 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 				break
 			}
 		}
-		d.stops.Wait() // the next roll starts when this one is over
+		d.stops.Wait() // the next roll starts only when the old backends have stopped
 		if !d.job.Control {
 			// The backends that earlier rolls have replaced no longer have connections, so their
 			// networks can be removed.

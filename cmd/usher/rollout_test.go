@@ -46,7 +46,7 @@ type rolloutPlan struct {
 // rolloutJob is one measurement.
 type rolloutJob struct {
 	Front   string        // "direct", "nginx" or "haproxy"
-	Init    []string      // the init's part of the command line; the app's follows
+	Init    []string      // the init's part of the command line; the app's part follows it
 	App     []string      // the command line of the app
 	Sleep   time.Duration // from the start of the stop to SIGTERM: the preStop hook
 	Control bool          // old backends are not stopped, so no request may fail
@@ -93,7 +93,7 @@ var rolloutApps = []struct {
 // rolloutArm is a way to start and stop an app.
 type rolloutArm struct {
 	name, title string
-	init        []string // "usher" stands for its path
+	init        []string // the command line of the init; "usher" stands for usher's path
 	job         rolloutJob
 }
 

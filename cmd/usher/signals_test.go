@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // not a wait for usher: the test varies the time of the signal, and usher starts within 20 ms
+				<-time.After(after) // the pause varies the time of the signal; usher starts within 20 ms
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -129,7 +129,7 @@ func hasBegun(usher int) bool {
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher never unblocks SIGUSR1
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // one signal is enough; usher never unblocks SIGUSR1
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending
@@ -170,7 +170,7 @@ func TestAppThatStopsItself(t *testing.T) {
 		r.stdout.expect("up")
 		r.waitForApp("T")
 		r.signal(syscall.SIGUSR1)
-		r.stderr.expect("forwarded SIGUSR1") // usher has not treated the stop as an exit
+		r.stderr.expect("forwarded SIGUSR1") // so usher has not treated the stop as an exit
 		return r
 	}
 	t.Run("continued by SIGCONT", func(t *testing.T) {

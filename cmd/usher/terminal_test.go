@@ -61,7 +61,7 @@ func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
 
 	piped := launcher{}.usher(t, "--wait", "tcp://127.0.0.1:1", "--wait-timeout", "0.2s", "--", "true")
 	assert.Equal(t, 124, piped.code())
-	assertNotPrinted(t, piped.stderr.rest(), "\x1b") // a pipe gets no progress line
+	assertNotPrinted(t, piped.stderr.rest(), "\x1b") // no progress line, because stderr is a pipe
 }
 
 func TestShellOnATerminalHasJobControl(t *testing.T) {
@@ -268,7 +268,7 @@ func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 				typed(t, ptm, app+"; echo code-$?\n")
 			}
 			line := screen.expect("parent is ")
-			for strings.Contains(line, "$PPID") { // the terminal's echo of the command
+			for strings.Contains(line, "$PPID") { // skip the terminal's echo of the command
 				line = screen.expect("parent is ")
 			}
 			usher := pidIn(t, strings.TrimRight(line, "\r"))

@@ -156,7 +156,7 @@ func blockUntilOpen(open, blocked *uint32) {
 func (s *spares) wait() {
 	for i := range s.blocked {
 		errno := syscall.Errno(0)
-		for errno == 0 || errno == syscall.EINTR { // futex returns EAGAIN once the value is not 1
+		for errno == 0 || errno == syscall.EINTR { // the error is EAGAIN when the value is no longer 1
 			errno = futex(&s.blocked[i], futexWait, 1)
 		}
 	}
