@@ -87,7 +87,7 @@ func computeDelay(k failureKind, since, took, interval time.Duration, jitter flo
 	var d time.Duration
 	switch {
 	case k == noFailure:
-		d = interval // with successes= further attempts check that the target stays ready
+		d = interval // the attempt succeeded; with successes= the next attempts check that the target stays ready
 	case k.isCheap():
 		d = max(min(since/4, 60*time.Millisecond), since/160)
 	default:
@@ -130,7 +130,7 @@ func (b *backoff) next(err error, took time.Duration, now time.Time) time.Durati
 	k := classify(err)
 	if now.Add(-took).Sub(b.last[k])/10 > b.interval { // also true for the zero time, which means that k was never seen
 		b.first[k] = now
-		if b.last != [len(b.last)]time.Time{} { // not the first attempt
+		if b.last != [len(b.last)]time.Time{} { // the kind has changed: this is not the first attempt
 			b.first[k] = now.Add(-restartAge)
 		}
 	}

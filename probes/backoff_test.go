@@ -51,7 +51,7 @@ func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 		since, took, interval time.Duration
 		shortest, longest     time.Duration
 	}{
-		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // a quarter of the delay of 208 ms is more than half of 80 ms
+		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // half of 80 ms is less than a quarter of the delay of 208 ms, so the quarter counts
 		{3 * time.Second, 200 * time.Millisecond, time.Second, 65 * time.Millisecond, 265 * time.Millisecond},
 		{0, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
 		{time.Hour, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
@@ -97,7 +97,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the first and the last time at which a target becomes ready
 		rate     float64       // the maximum attempts per second
-		late     float64       // the maximum of the mean time until readiness is detected, as a fraction of that with a fixed interval of one second
+		late     float64       // the maximum of the mean time until readiness is detected; 1 is the mean time with a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},

@@ -91,7 +91,7 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
-		turns = count + most - kept // so that the last tries get as much time as those that are stopped
+		turns = count + most - kept // the last tries are not stopped, and must get as much time as the others
 	}
 	return min(stagger, timeout/time.Duration(turns))
 }
@@ -141,7 +141,7 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 			switch {
 			case next == t.count:
 			case len(running) == t.most:
-				running[t.kept].stop() // the result of the stopped call makes timer.Reset(0) start the next call
+				running[t.kept].stop() // when its result arrives, the loop starts the next call
 			default:
 				running = append(running, startTry(callCtx, t.try, next, results))
 				next++
@@ -164,8 +164,9 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 			for ; next < t.count; next++ {
 				errs[next] = context.Cause(ctx)
 			}
-			// The calls end, because callCtx has ended too. The loop receives their results. A
-			// context that never ends prevents this case from being chosen again.
+			// callCtx has ended too. So the running calls end, and the loop receives their
+			// results. From now on ctx is a context that never ends, so that this case is not
+			// chosen again.
 			ctx = context.WithoutCancel(ctx)
 		}
 	}
@@ -204,7 +205,7 @@ func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, err
 	go func() {
 		conn, err := try(ownCtx, i)
 		if err != nil && ownCtx.Err() != nil && ctx.Err() == nil {
-			err = sanitizeErr(os.ErrDeadlineExceeded) // the call was stopped in favour of another call
+			err = sanitizeErr(os.ErrDeadlineExceeded) // stopped to make room for another call
 		}
 		stop()
 		results <- tryResult{p, conn, err}

@@ -143,7 +143,7 @@ func TestDialEndsAllDialsWhenItsContextEnds(t *testing.T) {
 // One of a thousand addresses accepts a connection, and all others drop packets. The process
 // may open only about 20 more descriptors.
 func TestDialNeedsFewDescriptorsForAThousandAddresses(t *testing.T) {
-	if !runsInChild(t, 0) { // RLIMIT_NOFILE applies to the whole process
+	if !runsInChild(t, 0) { // in a child, because the test sets RLIMIT_NOFILE, which applies to the whole process
 		return
 	}
 	full := listenWithFullBacklog(t, [4]byte{}) // on 0.0.0.0, so that every address of 127.0.0.0/8 drops packets

@@ -20,7 +20,7 @@ func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	p.rejectExtraWords(words)
 	name := strings.TrimPrefix(words[0].text, "env:")
 	switch {
-	case !envName().MatchString(name): // if a shell has expanded env:$DATABASE_URL, name is the value of that variable, so no message shows it
+	case !envName().MatchString(name): // no message shows name: if a shell has expanded env:$DATABASE_URL, name is the variable's value
 		p.addError("env: is not followed by the name of a variable: write for example env:DATABASE_URL, without a $")
 		return kind{}, false
 	case p.lookupEnv == nil:
@@ -40,7 +40,8 @@ func (p *targetParser) takeEnv(words []word) (kind, bool) {
 		p.addError("env:%s: the value of the variable has several lines: write one URL into each variable, and one target for each", name)
 		return kind{}, false
 	case strings.ContainsAny(value[:1], `"'`):
-		// docker run --env-file and some versions of compose do not remove quotes.
+		// The quotes are in the value, because docker run --env-file and some versions of
+		// compose do not remove them.
 		p.addError("env:%s: the value of the variable begins with a quote, which is a part of it: remove the quotes where the variable is set", name)
 		return kind{}, false
 	}

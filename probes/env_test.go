@@ -20,7 +20,7 @@ func TestEnvironmentVariableHoldsATarget(t *testing.T) {
 	for _, test := range []struct{ text, value, kind, name string }{
 		{"env:URL", "postgresql+asyncpg://u:p@db/app", "postgresql", "env:URL"},
 		{"env:URL", "jdbc:postgresql://db/app?user=u&password=p@w", "postgresql", "env:URL"},
-		{"env:URL", "postgres://u:p ' \" $x`&#w@a,b:1/app", "postgres", "env:URL"}, // the value is not parsed like a command line
+		{"env:URL", "postgres://u:p ' \" $x`&#w@a,b:1/app", "postgres", "env:URL"}, // the value is one URL: it is not split into words, and quotes stay in it
 		{"env:URL", " nats://a:1,nats://b:2\n", "nats", "env:URL"},
 		{"env:URL", "valkey://a:1,valkey://b:2", "redis", "env:URL"},
 		{"env:URL", "file:///data/a%20b", "file", "env:URL"},
@@ -51,7 +51,7 @@ func TestEnvironmentVariableWithoutATargetIsRejectedWithoutItsValue(t *testing.T
 		{"env:URL", " \n", "env:URL: the variable is empty"},
 		{"env:", "", "env: is not followed by the name of a variable: write for example env:DATABASE_URL"},
 		{"env:$URL", "", "env: is not followed by the name"},
-		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // a shell has replaced $DATABASE_URL by its value
+		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // what usher gets for env:$DATABASE_URL, because a shell expands it
 		{"env:'a CANARY'", "", "env: is not followed by the name"},
 		{"env:URL CANARY", "tcp://a:1", "more words after the URL"},
 		{"env:URL timeout=2s", "tcp://a:1", "timeout= is after the target"},

@@ -64,7 +64,7 @@ func ExampleWait() {
 		fmt.Println(err)
 		return
 	}
-	closed.Close() // so that its port refuses connections
+	closed.Close() // now its port refuses connections
 
 	var targets []probes.Target
 	for _, text := range []string{"name=db tcp://" + closed.Addr().String(), "name=root file:///", "name=flag file:///no/such/flag"} {

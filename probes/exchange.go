@@ -88,7 +88,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 		case resp.ProtoMajor != 1:
 			return errNoHTTP
 		case 100 <= resp.StatusCode && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols:
-			continue // an interim response, RFC 9110, section 15.2
+			continue // an interim response (RFC 9110, section 15.2): read the next one
 		}
 		e.limit.N = math.MaxInt64
 		e.response = resp
@@ -99,7 +99,7 @@ func (e *exchange) roundTrip(req *http.Request) error {
 // readBody reads the beginning of the body, at most maxBodyBytes.
 func (e *exchange) readBody() ([]byte, error) {
 	if e.response.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // the data after the headers is not HTTP
+		return nil, nil // after a 101 response the data is not HTTP
 	}
 	body, err := io.ReadAll(io.LimitReader(e.response.Body, maxBodyBytes))
 	if err != nil {
@@ -128,9 +128,8 @@ func (e *exchange) isLongerThan(body []byte) bool {
 	return n > 0
 }
 
-// sanitizeHTTPErr returns only the reason of an HTTP error. It replaces an error of an
-// unknown type by other, because the text of such an error may contain data from the
-// server.
+// sanitizeHTTPErr returns only the reason of an HTTP error. For an error of an unknown type
+// it returns other, because the text of such an error may contain data from the server.
 func sanitizeHTTPErr(err, other error) error {
 	var (
 		hinted hintedError

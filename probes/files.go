@@ -65,17 +65,18 @@ type fileCall struct {
 	abandoned bool       // run has returned, because the attempt has ended
 }
 
-// A fileTimeoutError reports that the timeout of an attempt has expired during run.
+// A fileTimeoutError reports that an attempt timed out while fileThreads.run waited for a
+// call.
 type fileTimeoutError struct{ timeoutError }
 
 func (t fileTimeoutError) Error() string {
 	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls do, which looks up path, on a thread of f, and returns the error of do. If ctx
-// ends first, run returns a fileTimeoutError, or the cause of ctx if that cause is not a
-// timeout. If do succeeds after run has returned, undo is called. undo may be nil and must
-// not block.
+// run calls the function do on a thread of f, and returns the error of do. do uses the file
+// path. If ctx ends first, run returns a fileTimeoutError, or the cause of ctx if that cause
+// is not a timeout. If do succeeds after run has returned, the function undo is called. undo
+// may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
 	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
 	f.mu.Lock()
@@ -90,7 +91,7 @@ func (f *fileThreads) run(ctx context.Context, path string, do func() error, und
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case err := <-c.done: // the call ended together with ctx
+	case err := <-c.done: // the call and ctx ended at the same time
 		return err
 	default:
 	}
@@ -139,11 +140,11 @@ func (f *fileThreads) isFree(mount string) bool {
 	return true
 }
 
-// serve makes the call next. It then makes each call that finish returns, until finish
-// returns nil.
+// serve makes the call that it is given. Then it makes each call that finish returns, until
+// finish returns nil.
 func (f *fileThreads) serve(next *fileCall) {
 	for next != nil {
-		c := next // the timer's function may run after next has changed
+		c := next // a copy, because the timer may call markHanging after next has changed
 		slow := time.AfterFunc(slowCall, func() { f.markHanging(c) })
 		f.refreshMounts()
 		reached := followPath(c.path, func(at string) bool { return f.enter(c, at) })
@@ -173,7 +174,7 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	}
 	if f.serving != c {
 		delete(f.hanging, c)
-		if f.serving != nil { // another thread has taken over
+		if f.serving != nil { // another thread has taken over the waiting calls, so this one must end
 			return nil
 		}
 	}
@@ -181,8 +182,8 @@ func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	return f.serving
 }
 
-// enter sets c.at to the path at, which c looks up next. It returns false if another call
-// hangs on the mount of this path, because c must then not look it up.
+// enter sets c.at, the path that c looks up next. It returns false if another call hangs on
+// the mount of this path. In that case c must not look it up.
 func (f *fileThreads) enter(c *fileCall, at string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +194,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	mount := f.mounts.of(at)
 	on, slow := f.hanging[c]
 	if slow && on == mount {
-		return true // the call that hangs on this mount is c itself
+		return true // c itself is the call that hangs on this mount
 	}
 	free := f.isFree(mount)
 	if slow && free {
@@ -208,7 +209,7 @@ func (f *fileThreads) markHanging(c *fileCall) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serving != c {
-		return // c has returned in the meantime
+		return // the call has returned in the meantime
 	}
 	if f.hanging == nil {
 		f.hanging = map[*fileCall]string{}
@@ -318,7 +319,7 @@ func followPath(path string, enter func(at string) bool) bool {
 			if filepath.IsAbs(to) {
 				dir = "/"
 			}
-		case errors.Is(err, syscall.EINVAL): // at is not a link
+		case errors.Is(err, syscall.EINVAL): // EINVAL: it is not a link
 			dir = at
 		default:
 			return true

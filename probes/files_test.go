@@ -76,7 +76,7 @@ func TestDeadMountBlocksOneThread(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var f fileThreads
 				dead := newDeadMount()
-				for range 2 { // in the second round a call already hangs on the mount
+				for range 2 { // twice: in the second round a call already hangs on the mount
 					var all sync.WaitGroup
 					for i := range 100 {
 						all.Go(func() {
@@ -262,7 +262,7 @@ func TestFileCallReturnsTheCauseOfItsContext(t *testing.T) {
 		var f fileThreads
 		dead := newDeadMount()
 		signal := errors.New("SIGTERM")
-		for range 2 { // one call hangs, the other waits for it
+		for range 2 { // twice: the first call hangs, and the second waits for it
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(signal) })
 			assert.Equal(t, signal, f.run(ctx, "/dead/x", dead.lookUp, nil))
@@ -339,7 +339,7 @@ func TestFollowPathVisitsTheSameFilesAsTheKernel(t *testing.T) {
 			case ok:
 				seen = append(seen, below)
 			case len(seen) > 0 && seen[len(seen)-1] != "<up>":
-				seen = append(seen, "<up>") // at is above dir, because followPath starts again at / after an absolute link
+				seen = append(seen, "<up>") // a path above dir, because followPath starts again at / after an absolute link
 			}
 			return true
 		}))
@@ -430,7 +430,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 			all.Go(func() {
 				target, want := parse(t, text, use), want
 				target.Timeout = shortTimeout
-				if strings.Contains(text, "cert="+alive) { // cert= names a readable file; on a busy machine reading it may take longer than 200 ms
+				if strings.Contains(text, "cert="+alive) { // a longer timeout, because on a busy machine it may take 200 ms to read the file of cert=
 					target.Timeout, want = 3*time.Second, strings.Replace(want, "200ms", "3s", 1)
 				}
 				if use.Hook() {
@@ -463,7 +463,7 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 }
 
 func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
-	if !runsInChild(t, 0) { // a process reads the system's certificates only once
+	if !runsInChild(t, 0) { // in a child, because a process reads the system's certificates only once
 		return
 	}
 	a := newIssuer(t)

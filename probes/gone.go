@@ -48,7 +48,7 @@ func (p *targetParser) applyGone(probe Probe) Probe {
 		}
 	}
 	checker, ok := probe.(goneChecker)
-	if !ok { // setOptions has reported that this kind does not have gone=
+	if !ok { // this kind does not have gone=, and setOptions has reported that
 		return probe
 	}
 	p.name += " (gone)"

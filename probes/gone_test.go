@@ -81,7 +81,7 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 		"https://" + closed:                      "",
 		"http://missing/x":                       "",
 		"http://fails/x":                         "cannot look up name: the name server failed",
-		"http://" + status + "/x":                "still accepts connections", // a server that responds with 404 is there
+		"http://" + status + "/x":                "still accepts connections", // the server responds with 404, so it is there
 		"https://" + status + "/x":               "still accepts connections",
 		"http://" + closes:                       "still accepts connections",
 		"timeout=200ms http://" + drops:          "timed out after 200ms",
@@ -229,7 +229,7 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	// first lookup. So it proves nothing that this address refuses connections.
 	assertAsk(t, "", "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	resolver.mu.Lock()
-	resolver.names[strictPrefix+"breaks.test"].nextAt = time.Time{} // so that a new lookup may start, as after lookupInterval
+	resolver.names[strictPrefix+"breaks.test"].nextAt = time.Time{} // allows a new lookup at once, as after lookupInterval
 	resolver.mu.Unlock()
 	assertAsk(t, failed, "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 

@@ -178,7 +178,7 @@ func respondHealth(w http.ResponseWriter, r *http.Request) {
 		message = "\x00\x00\x00\x00\x02\x08\x03"
 	case "health-300":
 		message = "\x00\x00\x00\x00\x03\x08\xac\x02"
-	case "unknown-fields": // there are unknown fields before and after the status, of the wire types 1, 2 and 5
+	case "unknown-fields": // with unknown fields of the wire types 1, 2 and 5 before and after the status
 		message = "\x00\x00\x00\x00\x14\x12\x02hi\x08\x01\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04"
 	case "compressed":
 		message = "\x01\x00\x00\x00\x02\x08\x01"
@@ -273,7 +273,8 @@ func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 		return true
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	// netdns=go: the released usher uses Go's resolver too, because it is statically linked.
+	// netdns=go selects Go's resolver. The released usher uses it too, because it is
+	// statically linked.
 	child.Env = append(append(os.Environ(), variable+"="+t.Name(), "GODEBUG=netdns=go"), env...)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces != 0 && os.Getuid() != 0 {
@@ -282,7 +283,7 @@ func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := child.CombinedOutput()
-	if err != nil && len(out) == 0 { // the process did not start
+	if err != nil && len(out) == 0 { // no output, so the process did not start
 		skip(t, fmt.Sprintf("cannot create namespaces: %v", err))
 	}
 	require.NoError(t, err, "%s", out)

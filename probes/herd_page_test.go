@@ -151,7 +151,8 @@ func herdPage(t *testing.T) string {
 
 func longOutage(f failure) *herd { return simulated()[outage{f, 0, 10 * time.Minute}.String()] }
 
-// rate returns the mean number of attempts per second in the windows from, from+1, …, to-1.
+// rate returns the mean number of attempts per second in the windows with the numbers from
+// to to-1.
 func (h *herd) rate(from, to int) int {
 	sum := 0
 	for _, n := range h.attempts[min(from, len(h.attempts)):min(to, len(h.attempts))] {
@@ -190,7 +191,7 @@ const (
 )
 
 type curve struct {
-	class string // the class in the style sheet of the picture
+	class string // the CSS class of the curve
 	name  string
 	h     *herd
 }

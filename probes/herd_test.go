@@ -140,8 +140,9 @@ func (h *herd) settled() (at time.Duration, burst float64) {
 	return 0, burst
 }
 
-// assertNoBursts asserts that every waiter succeeds at most one second after up, and that
-// burst is at most 2 from a certain time on: start after the last waiter has started.
+// assertNoBursts asserts that every waiter succeeds at most one second after up. It also
+// asserts that burst is at most 2 in the windows that begin later than start after the
+// start of the last waiter.
 func (h *herd) assertNoBursts(t *testing.T, start time.Duration) {
 	t.Helper()
 	assert.LessOrEqual(t, slices.Max(h.late), time.Second)

@@ -106,7 +106,7 @@ func TestErrorsHaveTheRightHint(t *testing.T) {
 		{ca + wantsCert, nil, "a client certificate", "cert= and key="},
 		{"https://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak TLS", "without its last s"},
 		{"http://" + serveText(t, "\x15\x03\x03\x00\x02\x02\x46"), nil, "the server wants TLS: write https://", ""},
-		{"http://" + strings.TrimPrefix(secure("good"), "https://"), nil, "status 400", "https://"}, // Go's server notices that the request is not TLS
+		{"http://" + strings.TrimPrefix(secure("good"), "https://"), nil, "status 400", "https://"}, // a TLS server of Go answers a request without TLS with 400
 
 		{"postgres://" + serveText(t, pgError("57P03", "the database system is starting up")), nil, "still starting up", "it is starting"},
 		{"postgres://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil, "does not speak the PostgreSQL protocol", "port"},

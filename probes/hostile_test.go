@@ -261,9 +261,9 @@ func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	}
 }
 
-// truncatingProxy starts a proxy for the server at the address to, and returns the proxy's
-// address. The proxy forwards only the first *most bytes of each response, and sends the number
-// of forwarded bytes to seen.
+// truncatingProxy starts a proxy for a server, and returns the proxy's address. to is the
+// server's address. The proxy forwards only the first *most bytes of each response, and
+// sends the number of forwarded bytes to seen.
 func truncatingProxy(t *testing.T, to string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -289,7 +289,7 @@ func TestServerThatClosesBeforeTheEndOfItsResponseIsNotReady(t *testing.T) {
 		io.WriteString(w, "hello")
 	})
 	flushed := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.(http.Flusher).Flush() // after a flush the server sends the body in chunks
+		w.(http.Flusher).Flush() // Flush makes the server send the body in chunks
 		io.WriteString(w, "hello")
 	})
 	secure := serveHealth(t, hostileConfig(t))

@@ -133,7 +133,7 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 	case err != nil:
 		return err
 	case h.match == nil && h.status == nil && bytes.HasPrefix(body, []byte("It looks like you are trying to access MongoDB over HTTP")):
-		return errMongoDB // MongoDB answers HTTP with status 200, whatever its state
+		return errMongoDB // MongoDB answers HTTP requests with status 200 even if it is not ready
 	case h.match == nil || h.match.Match(body):
 		return nil
 	case e.isLongerThan(body):
@@ -368,7 +368,7 @@ const mustEscape = "\"<>\\^`{|}"
 // rejectUnescaped reports a character in the path or query that must be escaped. It does
 // not show the path and query, because they may be secret.
 func (p *targetParser) rejectUnescaped(rest string) {
-	rest, _, _ = strings.Cut(rest, "#") // a fragment is not sent
+	rest, _, _ = strings.Cut(rest, "#") // the fragment is not sent, so it may contain any character
 	i := strings.IndexFunc(rest, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(mustEscape, c) })
 	if i < 0 {
 		return
@@ -458,7 +458,7 @@ func (h *httpProbe) setHeaders(p *targetParser) {
 			p.addError("header= %s: usher sets this header itself", f.name)
 		case hosts > 1:
 			p.addError("header= Host: write it once, as header='Host: NAME[:PORT]'")
-		case f.file != nil && f.value == "": // each attempt reads the value from the file
+		case f.file != nil && f.value == "": // not checked here, because each attempt reads the value from the file
 		case f.invalidValue(f.value) != "":
 			p.addError("header= %s: %s", f.name, f.invalidValue(f.value))
 		}

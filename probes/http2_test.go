@@ -50,7 +50,8 @@ var (
 	okTrailers    = frame{http2.FrameHeaders, endHeaders | endStream, 1, []byte("\x00\x0bgrpc-status\x010")}
 )
 
-// readCanned sends a request, which is discarded, and reads the bytes in server as the response.
+// readCanned calls postHTTP2 on a connection that discards the request. The bytes in server
+// are the response.
 func readCanned(server string) (*http2Response, error) {
 	return postHTTP2(struct {
 		io.Reader

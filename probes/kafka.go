@@ -50,7 +50,7 @@ func askKafka(s *session) error {
 	}
 	rejected := false
 	api, found := apis[kafkaSASL]
-	if version := min(api.max, 1); found && api.min <= version { // SaslHandshake has the same format in both versions
+	if version := min(api.max, 1); found && api.min <= version { // both versions of SaslHandshake have the same format
 		answer, err := s.askKafkaAPI(kafkaSASL, version, []byte("\x00\x05PLAIN"))
 		if err != nil {
 			return err
@@ -186,7 +186,7 @@ func parseKafkaAPIs(a *kafkaAnswer) (map[int16]kafkaVersions, error) {
 // checkKafkaMetadata parses the answer to Metadata, up to the controller.
 func checkKafkaMetadata(a *kafkaAnswer, version int16) error {
 	if version >= 3 {
-		a.int32() // the time for which the request was throttled
+		a.int32() // skip the time for which the request was throttled
 	}
 	brokers := a.int32()
 	for n := brokers; n > 0 && a.ok; n-- {

@@ -67,7 +67,7 @@ func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 	round := func() {
 		for _, test := range serverResponses {
 			if strings.Contains(test.response, "mysql_native_password") {
-				continue // left out, because the probe waits up to lingerTimeout for the result of its login
+				continue // skipped, because the probe would wait up to lingerTimeout for the result of its login
 			}
 			response.Store(test.response)
 			ask(t, test.scheme+"://"+address, ForWait)
@@ -107,7 +107,7 @@ func TestMemoryDoesNotGrowWithTheNumberOfAttempts(t *testing.T) {
 	defer servers.close()
 	live := func() int64 {
 		runtime.GC()
-		runtime.GC() // twice: the values of a sync.Pool survive the first collection
+		runtime.GC() // two calls, because the values of a sync.Pool survive the first collection
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
@@ -166,7 +166,7 @@ func startLeakServers(t *testing.T) *leakServers {
 	s.targets = map[string]int{
 		"dns://db": 2000, "tcp://db:" + port: 2000, "http://db:" + port: 2000, "grpc://db:" + port: 2000, "grpc://db:" + port + "/not-serving": 2000,
 		"insecure=true https://" + tls: 200, "insecure=true grpcs://" + tls: 200,
-		"grpcs://" + tls:             200, // the certificate is self-signed
+		"grpcs://" + tls:             200, // fails, because the certificate is self-signed
 		"ca=/no/such https://" + tls: 2000, "expect=^hello tcp://" + hello: 2000, "expect=NO tcp://" + hello: 2000,
 		"grpc://" + hello: 2000, "http://" + hello: 2000, "grpc://127.0.0.1:1": 2000,
 		"http://" + bigHeader: 80, "grpc://" + settings: 80, "http://" + silent: 32, "grpc://" + silent: 32, "https://" + silent: 32,

@@ -113,7 +113,7 @@ func askMongoDB(s *session) error {
 func (s *session) runMongoCommand(command string) (mongoReply, error) {
 	// An element of BSON begins with its type: 0x10 is an int32, 0x02 a string.
 	fields := "\x10" + command + "\x00\x01\x00\x00\x00" + "\x02$db\x00\x06\x00\x00\x00admin\x00" + "\x00"
-	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4)) // no flags; a section of kind 0
+	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4)) // no flags, and then a section of kind 0
 	body = append(body, fields...)
 	var head []byte
 	for _, n := range []uint32{uint32(16 + len(body)), mongoRequest, 0, mongoOpMsg} {
@@ -175,7 +175,7 @@ func (r mongoReply) check() error {
 // document (bsonspec.org). It skips fields that it does not know.
 func parseMongoReply(body []byte) (r mongoReply, ok bool) {
 	flags := binary.LittleEndian.Uint32(body)
-	if flags&1 != 0 && len(body) > 4 { // a checksum follows the sections
+	if flags&1 != 0 && len(body) > 4 { // a checksum is at the end of the body
 		body = body[:len(body)-4]
 	}
 	doc := body[5:]
@@ -213,8 +213,8 @@ func parseMongoReply(body []byte) (r mongoReply, ok bool) {
 }
 
 // bsonSize returns the size in bytes of the value at the beginning of data; kind is the
-// value's type. It returns -1 if it does not know the type, or if the value should begin
-// with its length, and that is missing or not valid.
+// value's type. It returns -1 if it does not know the type, or if the length at the
+// beginning of the value is missing or not valid.
 func bsonSize(kind byte, data []byte) int {
 	length := func(more int) int {
 		if len(data) < 4 {
@@ -227,13 +227,13 @@ func bsonSize(kind byte, data []byte) int {
 		return int(n)
 	}
 	switch kind {
-	case 0x06, 0x0A, 0x7F, 0xFF: // undefined, null, the largest and the smallest key
+	case 0x06, 0x0A, 0x7F, 0xFF: // no value: undefined, null, the largest and the smallest key
 		return 0
 	case 0x08: // boolean
 		return 1
 	case 0x10: // int32
 		return 4
-	case 0x01, 0x09, 0x11, 0x12: // double, date, timestamp, int64
+	case 0x01, 0x09, 0x11, 0x12: // eight bytes: double, date, timestamp, int64
 		return 8
 	case 0x07: // ObjectId
 		return 12

@@ -51,8 +51,8 @@ func bsonDocument(elements ...string) string {
 	return string(binary.LittleEndian.AppendUint32(nil, uint32(len(all)+4))) + all
 }
 
-// mongoMessage returns an OP_MSG that answers askMongoDB's request. begin is what comes before
-// the document: the flags and the kind of the section.
+// mongoMessage returns an OP_MSG that answers askMongoDB's request. begin holds the bytes
+// in front of the document: the flags and the kind of the section.
 func mongoMessage(begin, doc string) string {
 	var head []byte
 	for _, n := range []int{16 + len(begin) + len(doc), 4242, mongoRequest, mongoOpMsg} {

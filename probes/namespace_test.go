@@ -293,8 +293,8 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	all.Wait()
 	assert.Positive(t, second.countLookups("first-silent.test"))
 
-	// The lookup continues after the timeout of an attempt. So it reaches the second name
-	// server, and the target becomes ready.
+	// A lookup continues after the attempt that started it has timed out. So it reaches the
+	// second name server, and the target becomes ready.
 	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)
@@ -334,7 +334,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 		clear(first.queries)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // so that a new lookup may start, as after lookupInterval
+		resolver.mu.Lock() // allows a new lookup at once, as after lookupInterval
 		resolver.names[name].nextAt = time.Time{}
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))

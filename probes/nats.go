@@ -49,8 +49,8 @@ func (nats *natsParams) ask(s *session) error {
 // startNATSTLS performs the handshake, which follows INFO immediately. settings is nil if
 // the target has no options for TLS. info is the beginning of INFO.
 func (s *session) startNATSTLS(settings *tlsSettings, info string) error {
-	// readLine cuts a line that fills the buffer. The rest of INFO must be read before the
-	// handshake.
+	// readLine has cut INFO at the size of its buffer. The rest of INFO must be read before
+	// the handshake.
 	if len(info) == s.r.Size() {
 		for err := bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
 			_, err = s.r.ReadSlice('\n')

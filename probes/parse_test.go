@@ -43,7 +43,7 @@ func TestParseFindsKindAndName(t *testing.T) {
 		{"dns://my_db/", ForEnd, "dns", "dns://my_db"},
 		{`send='CANARY\r\n' expect='^\+OK' tcp://db:1`, ForWait, "tcp", "tcp://db:1"},
 		{`send=\\x00 unix:///s`, ForEnd, "unix", "unix://"},
-		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // the file may be missing, because only an attempt reads it
+		{"header='Authorization: @/no/such/file' http://a/", ForWait, "http", "http://a/"}, // valid although the file is missing, because only an attempt reads it
 		{"pg_isready -h db", ForWait, "command", "pg_isready"},
 		{"/usr/bin/curl -H CANARY", ForEnd, "command", "curl"},
 		{"sh -c 'echo $HOME; exit'", ForWait, "command", "sh"},
@@ -105,7 +105,7 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
-			test.want.ReadsFiles = true // a lookup may read /etc/hosts
+			test.want.ReadsFiles = true // an attempt looks up a, and may read /etc/hosts
 			assert.Equal(t, test.want, got)
 		})
 	}
@@ -472,7 +472,7 @@ func FuzzParse(f *testing.F) {
 		if target.Kind == "command" {
 			require.Equal(t, target.Probe, again.Probe)
 		}
-		target.Probe, again.Probe = nil, nil // the probes of other kinds cannot be compared
+		target.Probe, again.Probe = nil, nil // not compared, because only the probes of commands can be compared
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
@@ -574,7 +574,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // a quote in host may make the space and the secret a part of the path, and names show the path
+				continue // a quote in host may make the secret a part of the path, and names show the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

@@ -117,7 +117,7 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
 		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
-		// Mosquitto logs the last four of these lines for every client.
+		// Mosquitto logs the last four of these lines for every client, not only for usher.
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

@@ -27,7 +27,7 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 		argv = append(argv, "-c", s)
 	}
 	d := c.account.start(t, argv...)
-	d.killSignal = syscall.SIGQUIT // the server's children are in other process groups; on SIGQUIT the server ends them
+	d.killSignal = syscall.SIGQUIT // the server's children are in process groups of their own; on SIGQUIT the server ends them
 	return d
 }
 

@@ -61,7 +61,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// The test's own connection uses up the limit, so the server rejects that of the probe.
+	// The test's own connection uses up the limit, so the server rejects the probe's
+	// connection.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := sendAndReceive(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)
@@ -93,7 +94,7 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 	cert, key, ca := a.writeCertificate(t)
 	port := unusedPort(t)
 	url := "ca=" + ca + " rediss://:hunter2@127.0.0.1:" + port + "/0"
-	for _, clients := range []string{"no", "yes"} { // whether clients need a certificate
+	for _, clients := range []string{"no", "yes"} { // whether the server requires client certificates
 		assertRefused(t, url)
 		withCert := "cert=" + cert + " key=" + key + " " + url
 		w := startWaiting(t, withCert)

@@ -120,7 +120,7 @@ type daemon struct {
 	mu       sync.Mutex
 	lines    []string // the lines of the log
 	logEnded bool
-	changed  chan struct{} // closed and replaced after every line; closed at the end of the log
+	changed  chan struct{} // closed after each line and replaced by a new channel; closed at the end of the log
 }
 
 func (d *daemon) addLine(line string) {
@@ -152,7 +152,7 @@ func (d *daemon) stop() {
 
 func (d *daemon) logLength() int { return len(d.linesSince(0)) }
 
-// linesSince returns the lines of the log that have at least the index first.
+// linesSince returns the lines of the log from the index first on.
 func (d *daemon) linesSince(first int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -183,8 +183,8 @@ func (d *daemon) waitForLogEnd() {
 	d.waitForLog(func(_ []string, ended bool) bool { return ended })
 }
 
-// waitForLine waits for a line of the log that matches pattern and has at least the index
-// first. It returns the index after that line.
+// waitForLine waits for a line of the log that matches pattern. It searches from the index
+// first on. It returns the index of the line after the match.
 func (d *daemon) waitForLine(first int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
@@ -202,10 +202,10 @@ func (d *daemon) waitForLine(first int, pattern string) int {
 	return first + 1
 }
 
-// unusualLines waits for a line of the log that matches pattern. It returns the lines from the
-// index first to the line before that, except those that match one of usual. The last action
-// of the test must cause the line that matches pattern, so that the lines of all earlier
-// actions come before it.
+// unusualLines waits for a line of the log that matches pattern. It returns the lines
+// before that line, from the index first on, except those that match one of usual. The last
+// action of the test must cause the line that matches pattern, so that the lines of all
+// earlier actions come before it.
 func (d *daemon) unusualLines(first int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.waitForLine(first, pattern)
@@ -246,7 +246,8 @@ type backgroundWait struct {
 	results chan string // each error that differs from the one before; "ready" after a success
 }
 
-// waitFor waits for the result want. Only the results in before may come before it.
+// waitFor waits for the result want. Before want, only results that are listed in before
+// may come.
 func (w *backgroundWait) waitFor(want string, before ...string) {
 	w.t.Helper()
 	for {

@@ -8,7 +8,7 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. It cuts text before the first
-// character that is not a letter, a digit or a character of also, and appends "…". Messages
+// character that is neither a letter, nor a digit, nor in also, and appends "…". Messages
 // show wrong words with Redact, because after a typo any word may contain a password,
 // usually after a space, = or colon.
 func Redact(text, also string) string {
@@ -38,8 +38,8 @@ func CommandPath(word string) string {
 		return host + "/…"
 	}
 	shown := Redact(word, "/._-+~@")
-	// A // is a typing error in http//HOST/PATH and //USER@HOST, and harmless in the path
-	// /usr//bin/app.
+	// In http//HOST/PATH and //USER@HOST the // is a typing error, and the rest may be a
+	// secret. The path /usr//bin/app may have a //.
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
@@ -64,8 +64,8 @@ func CommandHint(word string) string {
 	return "a command and its arguments are separate words, not one in quotes"
 }
 
-// isJSON reports whether a word starts like a JSON array or object. A single [ is the
-// command test(1).
+// isJSON reports whether a word starts like a JSON array or object. The word [ alone is not
+// JSON, but the command test(1).
 func isJSON(word string) bool {
 	return len(word) > 1 && (word[0] == '[' || word[0] == '{')
 }
@@ -79,8 +79,8 @@ func schemelessURL(word string) (host string, ok bool) {
 	if !ok || host == "localhost" {
 		return host, ok
 	}
-	// hostPattern takes time to compile, so the first two conditions exclude most words
-	// without it.
+	// The first two conditions exclude most words, so that hostPattern, which takes time to
+	// compile, is rarely needed.
 	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostPattern().MatchString(host)
 }
 

@@ -27,7 +27,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		var n int
 		fmt.Sscanf(r.URL.Path, "/%d", &n)
 		if n > 11 {
-			n = 0 // the path is /404, not a number of redirects
+			n = 0 // the path was /404, which is no number of redirects
 		}
 		switch {
 		case n > 0:
@@ -67,7 +67,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		text string
 		use  Use
 		want string // the error
-		last string // the last request; "": it is not checked
+		last string // the expected last request; "": not checked
 	}{
 		{"%s/10", ForWait, "", "GET /0  " + host + " "},
 		{"%s/11", ForWait, "more than 10 redirects", "GET /1  " + host + " "},

@@ -231,9 +231,9 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	switch {
 	case err == nil && len(addrs)+len(hosts) > 0:
 		if !l.hasResult() {
-			// One random delay is enough, because it shifts all later lookups of this
-			// process too. While the name does not resolve, no delay is added, because it
-			// would delay the start of the app.
+			// One random delay is enough, because it shifts all later lookups of this process
+			// too. There is no random delay while the name does not resolve, because that would
+			// delay the start of the app.
 			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
 		}
 		l.addrs, l.hosts, l.err = addrs, hosts, nil

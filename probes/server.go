@@ -83,7 +83,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 		},
 	})
 	cancel(nil)
-	start.Do(func() {}) // from here on startTimeout starts no timer
+	start.Do(func() {}) // prevents startTimeout from starting a timer later
 	if timer != nil {
 		timer.Stop()
 	}

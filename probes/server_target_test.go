@@ -17,7 +17,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 		"rediss": 6379, "amqps": 5671, "mqtts": 8883, "mongodb": 27017, "kafka": 9092, "kafka+ssl": 9092}
 	for scheme, port := range ports {
 		for text, want := range map[string]serverHost{
-			"u:p/w@db/x":              {host: "db", port: port}, // characters that some drivers accept in a password
+			"u:p/w@db/x":              {host: "db", port: port}, // from here on: characters that some drivers accept in a password
 			"u:p#w@db:1/x?a=b":        {host: "db", port: 1},
 			"u:p?w@db":                {host: "db", port: port},
 			"u:50%@db":                {host: "db", port: port},
@@ -50,7 +50,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 			",a:1/db":                              "has no host",
 			"a,b:0":                                "not in 1-65535",
 			"a:1,ftp://b:2":                        "has no port",
-			"u:12/CANARY@db":                       "%2F", // u may be a host, and 12 its port
+			"u:12/CANARY@db":                       "%2F", // rejected, because u may be a host, and 12 its port
 			"u:/CANARY@db":                         "%2F",
 			"CANARY#x@db":                          "%23",
 			"u:CA/NARY@db/x@y":                     "%2F", // it is unclear which @ ends the password

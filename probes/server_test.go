@@ -229,7 +229,7 @@ func FuzzServerResponses(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, response string) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // so that askMemcachedInBinary cannot connect
+		cancel() // ctx has ended, so askMemcachedInBinary cannot connect
 		for _, scheme := range serverSchemes {
 			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
 			s := &session{serverProbe: probe, serverHost: probe.hosts[0], ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}

@@ -91,7 +91,7 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			{"", "?cacertfile=" + otherCA, "good", otherErr + "cacertfile="},
 		},
 		"mqtts": {{"", "", "good", unknown}},
-		"nats":  {{"", "", "named", ""}}, // without options the certificate is not verified
+		"nats":  {{"", "", "named", ""}}, // ready, because without options for TLS the certificate is not verified
 		"postgres": {
 			{"", "?sslmode=require", "named", ""},
 			{"", "?sslmode=no-verify", "named", ""},
@@ -206,7 +206,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 		assert.NoError(t, ask(t, options+"'"+scheme+"://"+address+"/"+query+"'", ForWait), scheme)
 		<-received
 		if scheme == "mysql" || scheme == "nats" {
-			continue // the probe knows before TLS that the server is ready; with TLS 1.3 the server rejects the client certificate after the handshake
+			continue // ready: the probe knows that before TLS, and with TLS 1.3 the server rejects the client certificate only after the handshake
 		}
 		err := ask(t, "insecure=true '"+scheme+"://"+address+"/"+query+"'", ForWait)
 		assert.EqualError(t, err, "the server requires a client certificate", scheme)

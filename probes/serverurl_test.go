@@ -241,7 +241,7 @@ func TestListOfHostsHasOneTimeout(t *testing.T) {
 		err = probe.Ask(t.Context(), Attempt{Timeout: 3 * time.Second, Resolver: &Resolver{LookupNetIP: resolver.LookupNetIP}})
 		assert.ErrorContains(t, err, "slow: timed out after 3s")
 		assert.Less(t, time.Since(started), 4*time.Second)
-		time.Sleep(time.Hour) // lookups continue after an attempt, and must end before the bubble of synctest does
+		time.Sleep(time.Hour) // lookups continue after an attempt; they must end before the bubble of synctest ends
 	})
 }
 

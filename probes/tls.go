@@ -78,7 +78,7 @@ func (p *targetParser) tlsSettings() tlsSettings {
 
 // config reads the files and returns the configuration of one handshake.
 func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, error) {
-	host, _, _ = strings.Cut(host, "%") // the address in a certificate has no zone
+	host, _, _ = strings.Cut(host, "%") // remove the zone, because an address in a certificate has none
 	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}
 	if s.serverName != "" {
 		config.ServerName = s.serverName
@@ -208,7 +208,7 @@ func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionS
 	}
 	return func(state tls.ConnectionState) error {
 		options := x509.VerifyOptions{Roots: config.RootCAs, DNSName: name, Intermediates: x509.NewCertPool()}
-		for _, c := range state.PeerCertificates[1:] { // there is at least one, because otherwise the handshake fails
+		for _, c := range state.PeerCertificates[1:] { // the first element exists, because otherwise the handshake fails
 			options.Intermediates.AddCert(c)
 		}
 		if _, err := state.PeerCertificates[0].Verify(options); err != nil {

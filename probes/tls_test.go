@@ -78,7 +78,8 @@ func newIssuer(t *testing.T) *issuer {
 // selfSigned creates a self-signed certificate for 127.0.0.1.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
-	// All Ed25519 signatures have the same length, so that every handshake has as many bytes.
+	// All Ed25519 signatures have the same length, so all handshakes have the same number of
+	// bytes.
 	_, key, err := ed25519.GenerateKey(cryptorand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
@@ -128,7 +129,7 @@ func TestTLSCertificatesAreVerifiedAndErrorsNameTheCause(t *testing.T) {
 			switch {
 			case test.want == "":
 				assert.NoError(t, err, "%s %s", test.cert, text)
-			case strings.HasSuffix(test.want, " "): // the error ends with the local time
+			case strings.HasSuffix(test.want, " "): // want ends where the local time begins, at the end of the error
 				assert.ErrorContains(t, err, test.want, "%s %s", test.cert, text)
 			default:
 				assert.EqualError(t, err, test.want, "%s %s", test.cert, text)
@@ -215,7 +216,7 @@ func TestOptionFilesAreReadAtEachAttemptIfTheyAreRegular(t *testing.T) {
 	require.NoError(t, os.Symlink("/dev/zero", path))
 	assert.EqualError(t, ask(), "cannot read the file of ca=: it is not a regular file")
 	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink("ca.pem", path)) // files of a Secret that Kubernetes mounts are symbolic links too
+	require.NoError(t, os.Symlink("ca.pem", path)) // a link, like the files of a Secret that Kubernetes mounts
 	assert.NoError(t, ask())
 }
 

@@ -170,7 +170,7 @@ type result struct {
 // probeUntilReady probes one target until it is ready or ctx ends.
 func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	t := w.status[i].Target
-	if own := t.Within + t.Optional; own > 0 { // one of the two is 0, because Parse rejects a target with both
+	if own := t.Within + t.Optional; own > 0 { // one of the two is 0: Parse rejects a target that has both
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, own, errTargetLimit)
 		defer cancel()
@@ -183,7 +183,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 		begun := time.Now()
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
-			r.attempted = false // the end of ctx interrupted the attempt, so err is not a result
+			r.attempted = false // ctx ended during the attempt, so err is not a result
 			break
 		}
 		r.attempted, r.err = true, err

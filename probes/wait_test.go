@@ -59,7 +59,7 @@ func hangs(ctx context.Context, _ int) error {
 
 var errRefused = probeError{"connection refused", syscall.ECONNREFUSED}
 
-// recordUpdates returns a function that appends to lines a line for each update except
+// recordUpdates returns a function that appends one line to *lines for each update except
 // TargetTried.
 func recordUpdates(lines *[]string) func(Update) {
 	return func(u Update) {
