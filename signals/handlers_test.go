@@ -198,7 +198,7 @@ func spin() {
 		}()
 	}
 	for range 20 {
-		runtime.Gosched() // returns only if the spinning goroutine is preempted
+		runtime.Gosched() // Gosched returns only if the spinning goroutine is preempted
 	}
 	syscall.Kill(os.Getpid(), syscall.SIGUSR1)
 	fmt.Println("other", int((<-in.Other).(syscall.Signal)))

@@ -37,7 +37,7 @@ func TestHandlersOfArm64(t *testing.T) {
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // ends a handler that loops for ever
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // the time limit ends a handler that loops for ever
 			defer cancel()
 			cmd := exec.CommandContext(ctx, qemu, test)
 			cmd.Env = append(os.Environ(), roleEnv+"="+role, "FILE="+filepath.Join(t.TempDir(), "file"))

@@ -84,7 +84,7 @@ func startListener(t *testing.T, command ...string) *listener {
 	argv := append(command, exe)
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), roleEnv+"=listener",
-		"GORACE=atexit_sleep_ms=0") // the race detector would sleep a second at every exit
+		"GORACE=atexit_sleep_ms=0") // otherwise the race detector sleeps a second at every exit
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -266,7 +266,7 @@ func TestCloseEndsTheReceiving(t *testing.T) {
 	in := mustOpen()
 	in.Close()
 	back := make(chan os.Signal, 1)
-	signal.Notify(back, syscall.SIGUSR1) // otherwise the signal that is sent next would end the test
+	signal.Notify(back, syscall.SIGUSR1) // without this handler, the next signal would end the test
 	defer signal.Stop(back)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
@@ -277,5 +277,5 @@ func TestCloseEndsTheReceiving(t *testing.T) {
 		t.Errorf("a closed inbox received %v", s)
 	default:
 	}
-	(&Inbox{}).Close() // Close has no effect on an Inbox that was not made by Open
+	(&Inbox{}).Close() // no effect, because Open did not make this Inbox
 }

@@ -30,7 +30,7 @@ func notDelivered(sig syscall.Signal) error {
 func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
-	other := make(chan os.Signal, otherBuffer) // os/signal drops signals for which there is no room
+	other := make(chan os.Signal, otherBuffer) // large, because os/signal drops a signal if the channel is full
 	// dropped is never read. Because of Notify for SIGPIPE and SIGXFSZ, a write to a closed
 	// stdout or stderr, and a write beyond RLIMIT_FSIZE, return an error instead of ending
 	// the program. signal.Ignore would have the same effect, but the app would inherit the

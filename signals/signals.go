@@ -36,7 +36,7 @@ func Parse(s string) (syscall.Signal, error) {
 	}
 	word := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	switch word {
-	case "": // "" and "SIG" must not match names[0], which is empty
+	case "": // "" and "SIG" are no signals; the search in names would find names[0], which is empty
 	case "IOT":
 		return syscall.SIGABRT, nil
 	case "CLD":
@@ -59,8 +59,8 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime parses rest, the part of whole after RTMIN or RTMAX. It accepts an empty
-// rest, or sign followed by a number.
+// parseRealTime parses the name whole of a real-time signal. rest is the part of whole
+// after RTMIN or RTMAX: it may be empty, or be the sign followed by a number.
 func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil

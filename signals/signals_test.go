@@ -63,7 +63,7 @@ func TestName(t *testing.T) {
 func TestParseReadsEveryName(t *testing.T) {
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		words := []string{fmt.Sprint(int(sig))}
-		if sig != 32 && sig != 33 { // these have no name
+		if sig != 32 && sig != 33 { // 32 and 33 have no name
 			words = append(words, Name(sig), strings.ToLower(Name(sig)), strings.TrimPrefix(Name(sig), "SIG"))
 		}
 		for _, word := range words {
