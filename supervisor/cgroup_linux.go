@@ -69,8 +69,7 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	}
 	text, _ := readSmallFile(m.limit)
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	// Without a limit the file holds "max" in v2, which is no number, and a value above
-	// noLimit in v1.
+	// Without a limit, v2 has the word "max" in the file, and v1 a number above noLimit.
 	if err != nil || limit >= noLimit {
 		limit = 0
 	}

@@ -20,8 +20,8 @@ func TestMemoryCgroupIsFoundAndCountsKills(t *testing.T) {
 		v1Max  = "9223372036854771712\n"
 	)
 	for name, c := range map[string]struct {
-		files  map[string]string // contents by path under /sys/fs/cgroup; the key "list" is /proc/self/cgroup
-		events string            // the file with the count that must be found; "": no file must be found
+		files  map[string]string // contents of files by their path under /sys/fs/cgroup; the key "list" stands for /proc/self/cgroup
+		events string            // the file that must be found; "": none
 		limit  int64
 	}{
 		"v2 in a container":  {map[string]string{"list": v2List, "memory.events": v2, "memory.max": "67108864\n"}, "memory.events", 64 << 20},

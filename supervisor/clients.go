@@ -141,7 +141,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // the answer was sent after the last look
+		if closed.owed { // the connection is closed, so its client got the answer after the last look
 			c.moved = now
 		}
 	}

@@ -95,7 +95,7 @@ func (l *loop) startCommand(cmd *command, p process) {
 		}
 		cmd.child = c
 		switch {
-		case l.hasExited(c): // it gets no signal, because another process may have its pid now
+		case l.hasExited(c): // no signal, because the command has exited and another process may have its pid now
 		case cmd.ctx.Err() != nil:
 			cmd.interrupted = 0 // the command has not got this signal, so terminate must send it SIGTERM before SIGKILL
 			l.terminate(cmd)
@@ -229,7 +229,7 @@ func (l *loop) killGroup(cmd *command) {
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}
-	if l.pending[pid].cmd == cmd { // otherwise the group with this number is that of a later command
+	if l.pending[pid].cmd == cmd { // otherwise the group with this number belongs to a later command
 		l.killPendingGroup(pid)
 	}
 }

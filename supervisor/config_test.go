@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config Config
-		want   []string // for each error in order, a part of its text; nil: no errors
+		want   []string // a part of the text of each error, in order; nil: no errors
 	}{
 		{"a plain init", Config{Command: plainApp}, nil},
 		{"nothing to do", Config{}, []string{"no command"}},

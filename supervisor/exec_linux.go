@@ -191,7 +191,7 @@ func (s *linux) replace(p process) error {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
 	env := p.env
-	if i := slices.Index(env, listenPID+"self"); i >= 0 { // usher was started by viaSelfExec
+	if i := slices.Index(env, listenPID+"self"); i >= 0 { // this process was started by viaSelfExec
 		env = slices.Clone(env)
 		env[i] = listenPID + strconv.Itoa(os.Getpid())
 	}
@@ -282,7 +282,7 @@ func (s place) candidates(name string, env []string) []string {
 		if dir != "" { // an empty entry is the working directory
 			dir += "/"
 		}
-		all = append(all, s.absolute(dir+name)) // without filepath.Clean, because a script gets the path as $0
+		all = append(all, s.absolute(dir+name)) // filepath.Clean is not used, because a script gets this path as $0
 	}
 	return all
 }

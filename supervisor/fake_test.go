@@ -61,7 +61,7 @@ type fake struct {
 type zombie struct {
 	pid   int
 	ws    syscall.WaitStatus
-	group int // a zombie is still in its process group
+	group int // the process group; a zombie is still in it
 }
 
 func newFake(acts map[string]behaviour, log func(string, ...any)) *fake {
@@ -91,7 +91,7 @@ func (k *fake) start(p process) func() (child, error) {
 		if act.startTakes > 0 {
 			select {
 			case <-time.After(act.startTakes):
-			case <-proc.execed: // the process got SIGKILL
+			case <-proc.execed: // SIGKILL ends the process during its start
 			}
 		}
 		k.locked(func() {
@@ -225,7 +225,7 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 		k.exit(reader, 0) // the reader gets end of file
 	}
 	for _, name := range p.act.leaves {
-		if k.killingAll { // kill(-1) and fork exclude each other in the kernel
+		if k.killingAll { // the kernel does not fork during kill(-1)
 			break
 		}
 		k.begin(k.fork(name, usherPID, 0))
@@ -435,7 +435,7 @@ func (k *fake) signalAll(sig syscall.Signal) {
 }
 
 func (k *fake) killOthers(bool) func() {
-	if k.notPID1 && k.scanTime > 0 { // a subreaper searches /proc for the processes first
+	if k.notPID1 && k.scanTime > 0 { // a subreaper first searches /proc for the processes
 		return func() {
 			time.Sleep(k.scanTime)
 			k.signalAll(syscall.SIGKILL)

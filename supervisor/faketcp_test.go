@@ -135,9 +135,8 @@ func readClient(t *testing.T, line string) fakeClient {
 	return c
 }
 
-// sumAt returns how many bytes have been moved up to the time at, and how long before at
-// the last of them was moved. If there is none, age is the time since the connection was
-// opened.
+// sumAt returns how many bytes have been moved up to the time at, and how old the last of
+// them is at that time. If there is none, it returns the age of the connection.
 func sumAt(all []fakeBytes, at, opened time.Duration) (n uint64, age time.Duration) {
 	last := opened
 	for _, b := range all {

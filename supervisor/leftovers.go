@@ -287,7 +287,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.signalled[p.procID] = true // it has removed the handler that it had before, so it must have got the signal
+			l.signalled[p.procID] = true // the process has removed the handler that it had before, so it must have got the signal
 		case !due.After(time.Now()):
 			names = s.signalLeftover(p, l.signal, names)
 		case due.Before(next):
@@ -356,7 +356,7 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 	s.leftovers.signalled[p.procID] = true
 	switch err := s.loop.sys.kill(p.pid, sig); err {
 	case nil:
-	case syscall.ESRCH: // it has just exited
+	case syscall.ESRCH: // the process has just exited
 		return names
 	default:
 		s.emit(Event{Kind: SignalFailed, PID: p.pid, Name: p.name, Signal: sig, Err: err})
@@ -448,7 +448,7 @@ func (s *supervisor) reportLeftovers(scan processScan) {
 			}
 		}
 	}
-	if e.Count != 0 { // 0: only zombies and usher's own commands are left
+	if e.Count != 0 { // if it is 0, only zombies and usher's own commands are left
 		s.emit(e)
 	}
 }

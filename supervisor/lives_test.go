@@ -85,9 +85,9 @@ func runLives(t *testing.T, seed, first, count uint64) {
 	t.Logf("%d lives of seed %d, %.0f a second", count, seed, float64(count)/time.Since(began).Seconds())
 }
 
-// run runs a life in fake time and returns the first promise that was broken. If kind is not
-// "", it considers only problems of that kind. It returns "" if there is none, or if the
-// configuration is not valid.
+// run runs a life in fake time and returns the first promise that was broken. It returns ""
+// if there is none, or if the configuration is not valid. If kind is not "", run considers
+// only problems of that kind.
 func (l *life) run(t *testing.T, kind string) (problem string) {
 	s := readStory(l.text())
 	if c := s.config(t); c.Validate() != nil {
@@ -110,7 +110,7 @@ func (l *life) run(t *testing.T, kind string) (problem string) {
 // leaves a goroutine running.
 func (s story) record(t *testing.T, h *history) (problems []string) {
 	defer func() {
-		if p := recover(); p != nil { // for example from synctest, about a goroutine that still runs
+		if p := recover(); p != nil { // synctest panics, for example, if a goroutine still runs
 			problems = append(problems, fmt.Sprint(p))
 		}
 	}()

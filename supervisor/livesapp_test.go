@@ -25,8 +25,8 @@ func (c *checked) checkAppSignals() {
 		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
 			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
-		// With --group, an app that has left its process group gets the signal right after
-		// that group.
+		// With --group, usher signals the group, and right after it an app that has left the
+		// group.
 		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
 		if len(call.to) == 0 || !toApp || own || again {
 			continue
@@ -86,7 +86,7 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 		stop := c.isStop(in.sig, false)
 		switch {
 		case in.at > c.appDead || in.at > c.endAt:
-		case in.at < c.appAt && c.isStop(in.sig, true): // HUP and QUIT may be forwarded if a stop signal was received before them
+		case in.at < c.appAt && c.isStop(in.sig, true): // the first such signal ends the startup; a later HUP or QUIT may be forwarded
 			if !stop {
 				may[appSignal{c.drainedAt(), send}]++
 				may[appSignal{c.askedAt, in.sig}]++

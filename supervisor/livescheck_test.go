@@ -26,7 +26,7 @@ type checked struct {
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked
-	appAt, appDead      time.Duration // when the app had started, and when it exited; neverAt: it has not
+	appAt, appDead      time.Duration // when the start of the app had ended, and when the app exited; neverAt: it has not
 	begun               time.Duration // when the shutdown began
 	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
@@ -176,7 +176,7 @@ func (c *checked) findStopCall() {
 	if !entered {
 		return
 	}
-	sent := c.steps + 1 // the step of the event
+	sent := c.steps + 1 // the step of the event StopSignalSent; if there is none, a step after all others
 	for _, e := range c.events {
 		if e.Kind == StopSignalSent {
 			sent = e.step
@@ -298,7 +298,7 @@ func (c *checked) exitCode() int {
 	case c.appAt == neverAt:
 		return -1
 	}
-	code := 137 // the app has survived SIGKILL
+	code := 137 // the code of an app that has survived SIGKILL
 	killed := c.killAt <= c.appDead && c.app.killedByUsher()
 	if c.appDead <= c.endAt {
 		code = c.app.exit().Code()

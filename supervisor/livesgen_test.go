@@ -201,7 +201,8 @@ func (g *generator) probes(flag string, n int, optional bool) {
 	}
 }
 
-// hooks adds hooks to a phase. Their timeouts are at most within; 0: they may have none.
+// hooks adds hooks to a phase. The longest timeout is within. If within is 0, a hook may
+// have no timeout.
 func (g *generator) hooks(flag string, n int, within time.Duration) {
 	for range n {
 		limit := within
@@ -256,7 +257,7 @@ func (g *generator) command(name string, code int) {
 	case g.chance(4):
 		g.process(name, pick(g, "is not found", "cannot be forked", "cannot be executed"))
 		return
-	case g.grace > 0 && g.chance(12): // it exits only on a signal
+	case g.grace > 0 && g.chance(12): // no clause, so the process exits only on a signal
 	default:
 		c = append(c, fmt.Sprintf("exits %d after %v", code, g.span(pick(g, time.Second, 10*time.Second))))
 	}

@@ -151,7 +151,7 @@ func (c *checked) checkHookLimits() {
 	for _, p := range []struct {
 		hooks []probes.Target
 		phase Phase
-		limit time.Duration // of the phase, since the start of the run
+		limit time.Duration // the end of the phase's time, since the start of the run
 	}{
 		{c.cfg.PreStart, PreStart, neverAt}, {c.cfg.PostStart, PostStart, neverAt},
 		{c.cfg.Drain, Drain, c.begun + c.drainEnd}, {c.cfg.PostStop, PostStop, c.begun + c.cfg.Grace},
@@ -204,7 +204,8 @@ func (c *checked) skippedDrainAt() time.Duration {
 	return neverAt
 }
 
-// checkCommandsEnd checks the signals to the commands of a hook whose time ends at end.
+// checkCommandsEnd checks the signals to the commands of a hook. end is the end of the
+// hook's time.
 func (c *checked) checkCommandsEnd(run hookRun, phase Phase, end time.Duration) {
 	sentBy := func(l *lived, at time.Duration, of ...syscall.Signal) bool {
 		return slices.ContainsFunc(c.calls, func(s sentSignal) bool {

@@ -160,7 +160,7 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 		widen(0, c.killAt)
 	}
 	switch {
-	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // it was usher's child before the app got its signal
+	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // the root was usher's child before the app got its signal
 		return 0, 0
 	case l.ownFrom == c.askedAt:
 		widen(0, 0)
@@ -196,7 +196,7 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 		}
 		return 0, late
 	case c.stopEntered() == c.appDead && c.stopCall == nil && c.cfg.StopSignal != NoSignal:
-		return 0, half(c.appDead) // it exited at the instant of its stop signal, so the signal may have been sent to a zombie
+		return 0, half(c.appDead) // the app exited at the instant of its stop signal, so usher may have signalled a zombie
 	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
 		return 0, 0
 	case c.app.exit().Signal != c.stopSignal():

@@ -19,7 +19,7 @@ import (
 // mutant is a defect that TestLivesFindMutants puts into the code.
 type mutant struct {
 	file, name string
-	replace    [][2]string // old and new lines
+	replace    [][2]string // pairs of old and new lines
 }
 
 // readMutants parses testdata/lives.mutants.

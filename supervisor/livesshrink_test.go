@@ -15,8 +15,8 @@ var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*
 // with the same problem.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
-// shrink leaves out the parts of a life that are not needed for its problem. It takes at most
-// limit. fails reports whether a life still has the problem.
+// shrink leaves out the parts of a life that are not needed for its problem. It stops after
+// the time limit. fails reports whether a life still has the problem.
 func shrink(l *life, limit time.Duration, fails func(*life) bool) *life {
 	began := time.Now()
 	for smaller := true; smaller; {

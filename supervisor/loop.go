@@ -301,7 +301,7 @@ func (l *loop) spawn(f func() error) *job {
 	return j
 }
 
-// spawnThen runs f in a goroutine, and then runs the function then in the loop.
+// spawnThen runs f in a goroutine. When f has returned, the loop calls then with f's error.
 func (l *loop) spawnThen(f func() error, then func(error)) {
 	go func() {
 		err := f()

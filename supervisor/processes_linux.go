@@ -175,7 +175,7 @@ func numericEntries(dir string) []int {
 			all = append(all, n)
 		}
 	}
-	slices.Sort(all) // ReadDir sorts "10" before "3"
+	slices.Sort(all) // ReadDir sorts names as text, with "10" before "3"
 	return all
 }
 

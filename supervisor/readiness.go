@@ -88,8 +88,8 @@ type readiness struct {
 	cancel       context.CancelFunc // cancels the latest probes; nil: there were none
 }
 
-// answer returns the answer to a question. known is false if the targets must be probed
-// first.
+// answer returns the answer to a question. known is false if there is no answer before the
+// targets have been probed.
 func (s *supervisor) answer(q question) (err error, known bool) {
 	r := &s.readiness
 	switch {

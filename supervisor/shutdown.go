@@ -91,7 +91,7 @@ func (s *supervisor) delay(drainCtx context.Context) {
 // stopApp sends the app its stop signal, and SIGKILL if the app has not exited by the
 // deadline.
 func (s *supervisor) stopApp(ctx context.Context) {
-	s.loop.onSignal = s.signalInRun // until the app has got its stop signal
+	s.loop.onSignal = s.signalInRun // stays the handler until the app has got its stop signal
 	if s.appExited() {
 		return
 	}
@@ -99,7 +99,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
-	if s.appExited() { // the app's group gets no stop signal
+	if s.appExited() { // the app exited while /proc was read, so its group gets no stop signal
 		s.leftovers.signalled, s.leftovers.groupSignalled = map[procID]bool{}, false
 		return
 	}

@@ -202,7 +202,7 @@ func freshConnection(t *testing.T, a *realApp) {
 	assert.Equal(t, 1, a.clients.active)
 	a.clients.idleTime = idleTime
 	a.expectOwed(0)
-	require.NoError(t, client.CloseWrite()) // a FIN does not count as a byte
+	require.NoError(t, client.CloseWrite()) // the client's FIN is not a byte, so nothing is owed
 	a.expectOwed(0)
 }
 

@@ -88,7 +88,7 @@ func TestStories(t *testing.T) {
 
 // trace collects the lines of a trace.
 type trace struct {
-	mu    sync.Mutex // both the loop and the timers of the fake kernel call line
+	mu    sync.Mutex // protects the fields, because the loop and the timers of the fake kernel call the method line
 	began time.Time
 	text  strings.Builder
 	last  string // the last line, which is not in text yet
@@ -462,7 +462,7 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	askCtx         context.Context
-	noAnswer       func() // ends askCtx when Run has returned, because then nothing answers
+	noAnswer       func() // ends askCtx when Run has returned, because after that nothing answers a call
 	asking         sync.WaitGroup
 	answers        []*string // the results of Ask and AskServing, printed after the trace
 }

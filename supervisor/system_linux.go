@@ -31,7 +31,8 @@ type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits until no other goroutine holds the turn, and takes it. end releases it.
+// take waits until no other goroutine holds the turn, and takes it. The returned function
+// releases it.
 func (t turn) take() (end func()) {
 	t <- struct{}{}
 	return func() { <-t }
