@@ -108,8 +108,8 @@ func (r *run) print(line string) {
 	fmt.Printf("%6.2fs  %s\n", time.Since(r.began).Seconds(), line)
 }
 
-// stopAfter waits until usher or the app has printed line, and then for d. Then it sends
-// SIGTERM to usher, as docker stop and the kubelet do.
+// stopAfter waits until usher or the app has printed the given line, and then for the time
+// d. Then it sends SIGTERM to usher, as docker stop and the kubelet do.
 func (r *run) stopAfter(line string, d time.Duration) {
 	for text := range r.seen {
 		if text == line {

@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // before everything else, because a SIGTERM before this call terminates the process
+	inbox, err := signals.Open() // the first call, because until it returns SIGTERM terminates this process
 	if err != nil {
 		fail(err)
 	}
@@ -65,7 +65,7 @@ func main() {
 		},
 	})
 	if failed := new(supervisor.PhaseError); errors.As(reason, &failed) {
-		logf("%v", failed) // for example, the command was not found
+		logf("%v", failed) // the reason why the app was not started, for example that the command was not found
 	}
 	os.Exit(code)
 }
