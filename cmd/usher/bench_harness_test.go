@@ -236,9 +236,9 @@ func (i *instance) switches() (n float64) {
 	return n
 }
 
-// cpu returns the CPU time of the init in milliseconds, without that of its children. The
-// ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3); 2 stands for
-// CPUCLOCK_SCHED.
+// cpu returns the CPU time of the init in milliseconds. The CPU time of its children does
+// not count. The ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3);
+// 2 stands for CPUCLOCK_SCHED.
 func (i *instance) cpu() float64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^i.cmd.Process.Pid<<3|2), &t); err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run the examples whose platform is not on this machine: Docker,
-// podman or the test itself does what the platform would do. The command lines, the
-// environment, the stop signal and the time until SIGKILL are those of the example's file.
-// The log must be the one in the file's comment.
+// The tests in this file run the examples whose platform is not on this machine. In place
+// of the platform, Docker, podman or the test itself runs the example. The command lines,
+// the environment, the stop signal and the time until SIGKILL come from the example's file.
+// The log must be equal to the log in the file's comment.
 
 // inDocker runs a container of an example in Docker, with the image of examples/compose.
-// options are those of docker create that do what the platform would do, and args are the
-// arguments of usher. When the command probe has succeeded in the container, "docker stop"
-// stops the container.
+// options are options of docker create that have the same effect as the platform's
+// settings. args are the arguments of usher. When the command probe has succeeded in the
+// container, "docker stop" stops the container.
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")

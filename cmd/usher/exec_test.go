@@ -65,7 +65,7 @@ func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 
 // usher changes LISTEN_PID (sd_listen_fds(3)) only if its value is usher's own pid. In that
 // case usher starts the app by "usher --exec", which sets LISTEN_PID to the app's pid. If
-// the app is not found, the error and the exit code are still those of any other app.
+// the app is not found, usher prints the usual error and exits with the usual code.
 func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 	out := outputOf(t, "sh", "-c", `export LISTEN_PID=$$; $usher --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`)
 	assert.Equal(t, "the parent\n", out)

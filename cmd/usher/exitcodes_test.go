@@ -32,7 +32,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 }
 
 func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
-	t.Setenv("PATH", "/usr/bin:/bin") // no directory that usher may not search; with such a directory the error would be EACCES and the code 126, not 127
+	t.Setenv("PATH", "/usr/bin:/bin") // directories that usher may search; otherwise the error could be EACCES, with code 126 instead of 127
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

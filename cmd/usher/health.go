@@ -45,9 +45,8 @@ type healthConn struct {
 
 const (
 	// If maxSilent connections have not sent a complete request, the oldest evictCount of
-	// them are closed. So a client that opens connections and sends nothing does not lock
-	// out other clients. A connection whose request has been read is not counted and not
-	// closed for that reason.
+	// them are closed. So a client that opens connections and sends nothing does not lock out
+	// other clients. Connections whose request has been read are neither counted nor closed.
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections it pauses for evictPause, so that requests that have

@@ -132,7 +132,8 @@ func TestHealthAddressInUse(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// A client can prevent neither the responses to other clients nor the shutdown.
+// A hostile client cannot prevent the responses to other clients, and cannot prevent the
+// shutdown.
 func TestHealthSurvivesHostileClients(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
@@ -273,7 +274,7 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	requestReadyz(1)
 	connectSilently()
 	const tooMany = 20
-	requestReadyz(maxWaiting - 2 + tooMany) // two requests are waiting already: the one of holdBack and the one above
+	requestReadyz(maxWaiting - 2 + tooMany) // two requests are waiting already: the request of holdBack and the request above
 	connectSilently()
 	assert.Equal(t, "200 ok", get(t, address, "/livez"))
 	for range tooMany {

@@ -37,7 +37,7 @@ type logRow struct {
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
-// Events of this package, in addition to those of package supervisor. The comments
+// Events of this package, in addition to the events of package supervisor. The comments
 // name the fields of supervisor.Event that are set.
 const (
 	usageError supervisor.Kind = -1 - iota // Err

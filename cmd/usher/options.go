@@ -264,8 +264,8 @@ func (r *optionReader) unknownFlag(word string) {
 	}
 }
 
-// tiniFlags maps the flags of tini to those of usher. Some other inits have the same flags
-// as tini.
+// tiniFlags maps the flags of tini to the flags of usher. Some other inits have the same
+// flags as tini.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
 // findNearestFlag returns the flag that is nearest to name, or nil. The distance is at most
@@ -548,8 +548,8 @@ func (r *optionReader) isWrong(field string) bool {
 	return f != nil && r.wrong[f.name]
 }
 
-// nameOf returns the name that errors use for a field: the flag or the variable, whichever
-// has set the field. If none has, it is the flag.
+// nameOf returns the name that errors use for a field. That is the flag or the environment
+// variable that has set the field. If the user has set neither, it is the flag.
 func (r *optionReader) nameOf(field string) string {
 	f := flagOfField(field)
 	switch {

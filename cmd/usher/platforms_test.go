@@ -51,9 +51,9 @@ func exampleUses(t *testing.T) map[string][]use {
 	return uses
 }
 
-// The command lines of the examples fit their platforms, by the numbers in the same file:
-// usher accepts them without a warning of --plan, exits 2 s before the platform's SIGKILL,
-// and gives up waiting before the platform does.
+// In each example, the command lines fit the settings of the platform in the same file.
+// usher accepts the command lines without a warning of --plan, exits 2 s before the
+// platform's SIGKILL, and gives up waiting before the platform does.
 func TestExamplesFitTheirPlatforms(t *testing.T) {
 	all := exampleUses(t)
 	for _, name := range names(t, "../../examples") {
@@ -96,8 +96,9 @@ func (u *use) check(t *testing.T) {
 	}
 }
 
-// dockerfileUses reads ENTRYPOINT with CMD, and HEALTHCHECK. The time until SIGKILL is that
-// of the command "docker stop" in the file's comment, or Docker's default.
+// dockerfileUses reads ENTRYPOINT with CMD, and HEALTHCHECK. The time until SIGKILL comes
+// from the command "docker stop" in the file's comment; without such a command it is
+// Docker's default.
 func dockerfileUses(t *testing.T, file string) []use {
 	t.Helper()
 	file = strings.ReplaceAll(file, "\\\n", "")

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// front is what clients connect to. It spreads their connections or requests over its
-// endpoints, which are the addresses of backends.
+// front is the server or the function to which clients connect. It spreads their
+// connections or requests over its endpoints, which are the addresses of backends.
 type front interface {
 	setEndpoints(addrs []string) error
 	dial(ctx context.Context) (net.Conn, error)

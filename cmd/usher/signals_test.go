@@ -103,9 +103,9 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
-					// The kernel drops a signal for PID 1 if PID 1 neither blocks it nor has a
-					// handler for it. So a SIGTERM before usher's first instruction may be lost.
-					// In that case the app starts.
+					// The kernel drops a signal for PID 1 if PID 1 has no handler for it and does not
+					// block it. So a SIGTERM before usher's first instruction may be lost. In that
+					// case the app starts.
 					early.Add(1)
 					if _, started := p.stdout.next(); started {
 						p.signal(syscall.SIGTERM)
@@ -129,7 +129,7 @@ func hasBegun(usher int) bool {
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // one signal is enough; usher never unblocks SIGUSR1
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // SIGUSR1 stands for all signals, because usher never unblocks it
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending

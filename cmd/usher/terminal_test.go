@@ -169,11 +169,11 @@ func TestKeysReachTheAppOnce(t *testing.T) {
 			}
 			require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
 			screen.expect("app got 28")
-			// Each signal above must come from the terminal only, and not from usher as well.
-			// Usher receives signals by the channels Inbox.Control and Inbox.Other, and
-			// forwards the signals of one channel in order. SIGHUP comes by Control and
-			// SIGUSR1 by Other. So when the app has got both, usher has forwarded all signals
-			// that it received before them.
+			// Each signal above must come from the terminal only, and not from usher as well. To
+			// find out, the test sends SIGHUP and SIGUSR1 to usher. Usher receives them by
+			// different channels (Inbox.Control and Inbox.Other), and forwards the signals of
+			// each channel in order. So when the app has got both, usher has forwarded everything
+			// that it had received before them.
 			usher := pidOf(pid1)
 			r.kill("HUP", usher)
 			screen.expect("app got 1")

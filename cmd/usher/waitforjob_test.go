@@ -148,7 +148,7 @@ func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
 }
 
 // jobAsTable returns a Job as a table. The descriptions of the columns are about as long as
-// those of Kubernetes.
+// in the tables of Kubernetes.
 func jobAsTable(name, completions string) []byte {
 	var columns []map[string]any
 	for _, column := range []string{"Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"} {
