@@ -115,9 +115,9 @@ const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended at now with err. took is the duration
 // of the attempt. A kind of failure that has not been seen for ten intervals restarts the
-// delays, because the target will probably be ready soon. The ten intervals must have passed
-// before the attempt started, because the attempt itself may last longer than that: timeout=
-// may be longer than ten intervals.
+// delays, because the target will probably be ready soon. The ten intervals must have
+// passed before the attempt started: with a long timeout=, the attempt alone may take
+// longer than ten intervals.
 //
 // It is not enough to compare err with the error of the previous attempt, because two
 // backends behind one name may fail in different ways in turn. With such a comparison every

@@ -174,7 +174,8 @@ func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	}
 }
 
-// An attempt may last longer than ten intervals, because timeout= may be longer than that.
+// With a long timeout=, an attempt may last longer than ten intervals. It must not restart
+// the delays.
 func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	const took = time.Minute
 	delays := backoff{interval: time.Second}

@@ -214,9 +214,10 @@ func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, err
 }
 
 // moreSpecific returns the error to report when every address has failed. It prefers the
-// first error, because the first address is the preferred one. But if only the second error
-// is a refused connection, it returns the second, because it came from a host. The first
-// error is then often "network is unreachable", because many pods have no IPv6.
+// first error, because the first address is the preferred one. There is one exception: if
+// only the second error is a refused connection, it returns the second, because a host has
+// answered. The first error is then often "network is unreachable", because many pods have
+// no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

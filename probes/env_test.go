@@ -51,7 +51,7 @@ func TestEnvironmentVariableWithoutATargetIsRejectedWithoutItsValue(t *testing.T
 		{"env:URL", " \n", "env:URL: the variable is empty"},
 		{"env:", "", "env: is not followed by the name of a variable: write for example env:DATABASE_URL"},
 		{"env:$URL", "", "env: is not followed by the name"},
-		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // what usher gets for env:$DATABASE_URL, because a shell expands it
+		{"env:postgres://u:CANARY@db", "", "env: is not followed by the name"}, // a shell has expanded env:$DATABASE_URL to this
 		{"env:'a CANARY'", "", "env: is not followed by the name"},
 		{"env:URL CANARY", "tcp://a:1", "more words after the URL"},
 		{"env:URL timeout=2s", "tcp://a:1", "timeout= is after the target"},

@@ -43,9 +43,9 @@ func hasEnded(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// errOrCause returns err. If ctx has ended, it returns the cause of ctx instead, because
-// err is then only a consequence of the end of ctx. But if err is a fileTimeoutError, it
-// returns err, because that error also names the reason for the timeout.
+// errOrCause returns the cause of ctx if ctx has ended, because err is then only a
+// consequence of that end. Otherwise it returns err. It also returns err if err is a
+// fileTimeoutError, because that error names the reason for the timeout.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {

@@ -18,13 +18,13 @@ import (
 
 // An exchange is one HTTP/1.1 request on its own connection, and the response.
 //
-// net/http writes the request and parses the response, but its Transport is not used,
-// because it rejects a response that is received before the request is written, and prints
-// that response through package log. (A server made with nc sends its fixed response at
-// once.) The goroutines of a Transport also outlive the request.
+// net/http writes the request and parses the response, but its Transport is not used. If a
+// response is received before the request is written, a Transport rejects the response and
+// prints it through package log. (A server made with nc sends its fixed response at once.)
+// The goroutines of a Transport also outlive the request.
 type exchange struct {
 	conn     net.Conn
-	response *http.Response // its Body is never closed, because Close may read the rest of it, which may be endless
+	response *http.Response // its Body is never closed, because Close may read the whole rest, and the rest may be endless
 	limit    *io.LimitedReader
 	buffer   *bufio.Reader // between conn and the parser
 }

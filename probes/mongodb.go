@@ -21,7 +21,7 @@ func buildMongoDB(p *targetParser) Probe {
 	return probe
 }
 
-// An srvProbe is a serverProbe whose hosts are those of an SRV record.
+// An srvProbe is a serverProbe whose hosts come from an SRV record.
 type srvProbe struct {
 	serverProbe
 	record string // the name of the record
@@ -66,8 +66,8 @@ func buildMongoSRV(p *targetParser) Probe {
 	return &srvProbe{*s, "_" + service + "._tcp." + host}
 }
 
-// mongoTLS returns the TLS settings of a URL. mode applies if the URL has neither tls= nor
-// ssl=.
+// mongoTLS returns the TLS settings of a URL. If the URL has no tls= and no ssl=, mode
+// applies.
 func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
 	for _, name := range []string{"tls", "ssl"} {
 		switch params[name] {

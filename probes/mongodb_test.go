@@ -129,7 +129,7 @@ func init() {
 	}
 }
 
-// mongoOverHTTP is what MongoDB answers to an HTTP request.
+// mongoOverHTTP is MongoDB's response to an HTTP request.
 const mongoOverHTTP = "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n" +
 	"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 

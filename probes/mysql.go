@@ -109,7 +109,7 @@ const (
 	mysqlPlugins = 0x80000
 )
 
-// A mysqlLogin holds what is needed to log in.
+// A mysqlLogin holds the values that a login needs.
 type mysqlLogin struct {
 	greeting []byte // the fields of the server's greeting after its version
 	flags    uint32 // the capability flags of the client

@@ -50,8 +50,8 @@ func readRegular(path string, max int64) ([]byte, error) {
 	if err := checkRegular(os.Stat(path)); err != nil {
 		return nil, err
 	}
-	// The file may have been replaced since the check. With O_NONBLOCK, open(2) waits neither
-	// for the writer of a FIFO nor for the holder of a lease (see fcntl(2)).
+	// The file may have been replaced since the check. With O_NONBLOCK, open(2) does not wait
+	// for the writer of a FIFO or for the holder of a lease (see fcntl(2)).
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, sanitizeFileErr(err)

@@ -314,8 +314,8 @@ func (p *targetParser) takeOptions(words []word) []word {
 }
 
 // freeTextOption returns the name of the last option so far whose value is free text, or
-// "". After such an option, a word that is neither an option nor a URL is the rest of an
-// unquoted value, which may be secret.
+// "". If the next word is no option and no URL, it belongs to the unquoted value of that
+// option, and may be secret.
 func (p *targetParser) freeTextOption() string {
 	for _, name := range slices.Backward(p.order) {
 		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {

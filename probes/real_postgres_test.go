@@ -129,8 +129,8 @@ func TestServerPostgresHotStandbyIsReady(t *testing.T) {
 	assert.NoError(t, psql())
 }
 
-// A pooler that asks for a password does so before it connects to its server, so a probe
-// finds it ready even if the server is down. A query through the pooler needs the server.
+// If a pooler asks for a password, it does so before it connects to its server. So a probe
+// finds the pooler ready even if the server is down, but a query through the pooler fails.
 func TestServerPgBouncerThatWantsAPasswordIsReadyWithoutItsServer(t *testing.T) {
 	pgbouncer := findProgram(t, "PgBouncer", "/usr/sbin/pgbouncer")
 	c := newCluster(t)

@@ -7,10 +7,10 @@ import (
 	"unicode"
 )
 
-// Redact returns the prefix of text that is safe to print. It cuts text before the first
-// character that is neither a letter, nor a digit, nor in also, and appends "…". Messages
-// show wrong words with Redact, because after a typo any word may contain a password,
-// usually after a space, = or colon.
+// Redact returns the prefix of text that is safe to print. The prefix has only letters,
+// digits and the characters in also. If text is longer, Redact appends "…". Messages show
+// wrong words with Redact, because after a typo any word may contain a password, usually
+// after a space, = or colon.
 func Redact(text, also string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
@@ -92,7 +92,7 @@ var (
 )
 
 // quoteNumber quotes the value of an option that takes a number or a duration. If the value
-// looks like neither, quoteNumber redacts it, because it may be the value of another
+// does not look like one, quoteNumber redacts it, because it may be the value of another
 // option.
 func quoteNumber(value string) string {
 	if len(value) > 40 || !numberLike().MatchString(value) {

@@ -21,7 +21,7 @@ import (
 // clients" counts as ready, because waiting does not change these answers. For pg_isready
 // and "mysqladmin ping" such a server is ready too.
 //
-// A pooler or proxy reports its own state, not that of the server behind it.
+// A pooler or proxy reports its own state. The server behind it may have another state.
 //
 // If the URL has several hosts, the probe succeeds when one of them is ready.
 type serverProbe struct {

@@ -31,7 +31,7 @@ func TestServerThatClosesWithinItsResponseIsNotReady(t *testing.T) {
 			response.Store(test.response[:n])
 			err := ask(t, test.scheme+"://"+l.Addr().String(), ForWait)
 			if test.scheme == "memcached" {
-				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects a second time, and the error may be that of the second connection
+				assert.Error(t, err, "%.80q", test.response[:n]) // the probe connects twice, and err may come from the second connection
 				continue
 			}
 			assertResult(t, closedEarly, err, "%s %.80q", test.scheme, test.response[:n])

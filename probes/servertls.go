@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A tlsMode is what a connection URL says about TLS.
+// A tlsMode is a setting of a connection URL about TLS.
 type tlsMode int
 
 const (

@@ -125,9 +125,9 @@ var systemRootPool atomic.Pointer[x509.CertPool]
 
 var errNoRoots = hintedError{errors.New("no CA certificates are installed on this system"), hintNoCA}
 
-// systemRoots returns the system's CA certificates, or those of SSL_CERT_FILE and
-// SSL_CERT_DIR. It reads them through files.run. Otherwise crypto/tls would read them during
-// the handshake, where no context can interrupt the read.
+// systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and
+// SSL_CERT_DIR. It reads them through files.run. Otherwise crypto/tls would read them
+// during the handshake, where no context can interrupt the read.
 func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
