@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// network is what kernel.network returns about usher's network namespace.
+// network is the result of kernel.network: the sockets of usher's network namespace.
 type network struct {
 	sockets []socket
 	// opens is the number of connections that clients have opened since the namespace was
@@ -58,10 +58,10 @@ const (
 	// If it is unclear whether the last bytes of a connection are a request, usher waits
 	// for an answer for unclearTime.
 	unclearTime = 5 * time.Second
-	// If a client sent the last byte, usher assumes that it waits for an answer ("is owed an
-	// answer"), for longestAnswer, or for the longest duration of the drain if that is
-	// longer. The limit is needed because usher cannot distinguish a request from bytes to
-	// which the client expects no answer.
+	// If a client sent the last byte, usher assumes that the client waits for an answer (that
+	// it "is owed an answer"). It assumes so for longestAnswer, or for the longest duration
+	// of the drain if that is longer. The limit is needed because usher cannot distinguish a
+	// request from bytes to which the client expects no answer.
 	longestAnswer = time.Minute
 	// The kernel acknowledges received data within ackTime. It delays an acknowledgement
 	// by up to 200 ms (TCP_DELACK_MAX in include/net/tcp.h), to send it together with data
@@ -274,7 +274,7 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 }
 
 // rest returns how long the app must still serve if clients do nothing more. idleTime
-// counts from the last activity or from began, whichever is later.
+// counts from began or from the last activity; the later of the two counts.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

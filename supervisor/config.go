@@ -43,7 +43,7 @@ type Config struct {
 	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal that usher received; NoSignal: none
 	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT
 
-	Grace       time.Duration // the time limit of the whole shutdown; 0: none, and neither the app nor leftovers get SIGKILL
+	Grace       time.Duration // the time limit of the whole shutdown; 0: no limit, and no SIGKILL for the app and the leftovers
 	StopReserve time.Duration // the minimum time between the app's stop signal and SIGKILL; 0: half of Grace, at most DefaultReserve
 
 	// Exec: after the wait and the pre-start hooks Command replaces this process by

@@ -243,12 +243,14 @@ func (s place) lookupAndExec(argv, env []string, execute func(path string, argv 
 // descriptors from 3 on. A program with another pid ignores those descriptors.
 const listenPID = "LISTEN_PID="
 
-// viaSelfExec returns the command and the environment with which the app is started. If
-// the app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before
-// the fork. In that case usher starts itself as "usher --exec", which sets the variable
-// to its own pid and executes the app. viaSelfExec returns the app's own command if
-// usher's executable cannot be found (no /proc). It also does so if the app's executable
-// cannot be found, so that this process reports the error as usual.
+// viaSelfExec returns the command and the environment with which the app is started. If the
+// app is socket-activated, LISTEN_PID must be the app's pid, which is unknown before the
+// fork. In that case usher starts itself as "usher --exec", which sets the variable to its
+// own pid and executes the app.
+//
+// viaSelfExec returns the app's own command if usher's executable cannot be found (no
+// /proc), or if the app's executable cannot be found. In the second case this process then
+// reports the error as usual.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||

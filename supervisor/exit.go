@@ -9,7 +9,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// The exit statuses of usher's own failures. The numbers are those of timeout(1) and
+// The exit statuses of usher's own failures, with the same numbers as in timeout(1) and
 // docker-run(1).
 const (
 	CodeTimeout    = 124 // Wait or Ready targets were not ready in time

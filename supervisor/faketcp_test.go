@@ -34,8 +34,8 @@ type fakeClient struct {
 	port     uint16
 	opens    time.Duration
 	closes   time.Duration
-	sends    []fakeBytes   // what the client sends
-	answers  []fakeBytes   // what the app sends
+	sends    []fakeBytes   // the bytes from the client
+	answers  []fakeBytes   // the bytes from the app
 	readsAll time.Duration // when the client has read the whole answer; 0: at once
 	halfAt   time.Duration // when the client shuts down its side; 0: never
 	bareAck  time.Duration // when the kernel acknowledges a request in a segment without data; 0: never

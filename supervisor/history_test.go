@@ -12,11 +12,10 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// history is what an observer outside usher sees of one run: the system calls as the fake
-// kernel executed them, the start and the end of each process, the signals that usher
-// received, and the events that usher reported. The lock of the fake kernel protects it. The
-// methods by which the fake kernel and the tests record something do nothing on a nil
-// history.
+// history is a record of one run, as an observer outside usher sees it: the system calls as
+// the fake kernel executed them, the start and the end of each process, the signals that
+// usher received, and the events that usher reported. The lock of the fake kernel protects
+// it. The methods that record something do nothing on a nil history.
 type history struct {
 	traced  bool   // the trace is recorded too
 	text    string // the trace

@@ -10,9 +10,9 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The checks in this file and in the other lives files compare what usher promises (README.md,
-// usher(1)) with what an observer outside usher has seen (history). They read no field of
-// usher. If two things happened at the same instant, both orders are right.
+// The checks in this file and in the other lives files compare the promises of usher
+// (README.md, usher(1)) with the record of an observer outside usher (history). They read
+// no field of usher. If two things happened at the same instant, both orders are right.
 
 // checked is a history, and facts that are computed from it.
 type checked struct {
@@ -22,7 +22,8 @@ type checked struct {
 	pid1, noProc bool
 	scan         time.Duration // how long reading /proc takes
 
-	// The division of the grace period, since the start of the shutdown.
+	// The division of the grace period. drainEnd and kill are times since the start of the
+	// shutdown.
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked
@@ -395,7 +396,7 @@ func (c *checked) checkReaping() {
 }
 
 // checkNumbers: usher sends no signal to a pid after it has reaped the process with that
-// pid, nor to a process group whose leader usher has not started.
+// pid, and no signal to a process group whose leader usher has not started.
 func (c *checked) checkNumbers() {
 	for _, call := range c.calls {
 		if call.reaped {

@@ -115,7 +115,8 @@ func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool
 	}
 }
 
-// checkResult: the result of a hook is that of its last attempt, if that attempt has ended.
+// checkResult: the result of a hook is the result of its last attempt, if that attempt has
+// ended.
 func (c *checked) checkResult(run hookRun, starts []targetStart) {
 	if len(starts) == 0 {
 		return

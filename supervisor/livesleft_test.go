@@ -264,7 +264,7 @@ func (c *checked) checkLastCall() {
 		if e, entered := c.phases[PostStop]; entered && e.At < c.killAt {
 			continue
 		}
-		at := c.killAt // later if the app exited while a hook was running, because the phase leftovers begins after that hook
+		at := c.killAt // the time of SIGKILL; it is later if the app exited during a hook, because the phase leftovers begins after the hook
 		if c.appDead <= c.killAt && c.killAt != neverAt && c.leftoversAt != neverAt {
 			at = max(at, c.leftoversAt)
 		}

@@ -57,8 +57,8 @@ type status struct {
 	n       int            // the value of loop.reaped after its exit, or after the next exit if it was stopped
 }
 
-// isOf reports whether a status is that of a child whose start has just returned. A status
-// from before the start began is that of an earlier process with the same pid.
+// isOf reports whether a status belongs to a child whose start has just returned. A status
+// from before the start began belongs to an earlier process with the same pid.
 func (st status) isOf(c child) bool { return st.pid == c.pid && st.n > c.since }
 
 // reaping describes how and when a process exited.
@@ -210,8 +210,8 @@ func (l *loop) hasExited(c child) bool {
 	return slices.ContainsFunc(l.unclaimed, func(st status) bool { return st.isOf(c) && st.stopped == 0 })
 }
 
-// claim handles the statuses of a child that wait4 reported before its start returned. If no
-// other start is running, the remaining statuses are those of orphans.
+// claim handles the statuses of a child that wait4 reported before its start returned. If
+// no other start is running, the remaining statuses belong to orphans.
 func (l *loop) claim(c child) {
 	all := l.unclaimed
 	l.unclaimed = nil

@@ -10,8 +10,8 @@ import (
 )
 
 // Readiness reports to other goroutines whether the app of a [Run] is ready, and whether
-// it serves, for example to an HTTP server that a load balancer polls. Set
-// Config.Readiness to it, in one Run only.
+// it serves, for example to an HTTP server that a load balancer polls. To use
+// a Readiness, store it in the Config.Readiness of one Run.
 type Readiness struct{ questions chan question }
 
 // question is a call of Ask or AskServing.

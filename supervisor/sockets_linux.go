@@ -200,8 +200,8 @@ func passiveOpens(file string) (int64, error) {
 	return 0, fmt.Errorf("%s has no Tcp PassiveOpens", file)
 }
 
-// socketInodes reads the links in /proc/PID/fd (proc(5)). CAP_SYS_PTRACE is needed to read
-// those of a process that runs as another user.
+// socketInodes reads the links in /proc/PID/fd (proc(5)). If a process runs as another
+// user, this needs CAP_SYS_PTRACE.
 func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
 	procs, ok := s.listProcesses(ctx)()
 	defer s.reads.take()()

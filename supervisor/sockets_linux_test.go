@@ -136,8 +136,8 @@ func (a *realApp) expectOwed(n int) {
 	}, time.Minute, 10*time.Millisecond, "%d owed, %d active", a.clients.owed, a.clients.active)
 }
 
-// expectTick waits until the kernel's clock has ticked, so that the times of the next bytes
-// differ from those of the last ones.
+// expectTick waits until the kernel's clock has ticked, so that the next bytes get other
+// times than the last ones.
 func (a *realApp) expectTick() {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {

@@ -18,10 +18,10 @@ type linux struct {
 	copiers   []*copier
 	memory    memoryCgroup
 
-	// A goroutine in a system call that blocks occupies a thread, and usher creates all
-	// its threads before the app starts. So that few threads are enough, usher starts one
-	// command at a time (commands), and one goroutine at a time reads /proc, sockets and the
-	// cgroup's files (reads). The start of the app waits for neither turn, so a command whose start
+	// A goroutine in a system call that blocks occupies a thread, and usher creates all its
+	// threads before the app starts. So that few threads are enough, usher starts one command
+	// at a time (commands), and one goroutine at a time reads /proc, sockets and the cgroup's
+	// files (reads). The start of the app does not wait for a turn, so a command whose start
 	// blocks does not delay the app.
 	commands, reads turn
 }
