@@ -37,7 +37,7 @@ func (e engine) start(t *testing.T, merged bool, args ...string) *process {
 	return launcher{hostPID: true, merged: merged}.start(t, slices.Concat(e, args)...)
 }
 
-// run runs a command of the engine, which must succeed, and returns its stdout.
+// run runs a command of the engine and returns its stdout. The command must succeed.
 func (e engine) run(t *testing.T, stdin io.Reader, args ...string) string {
 	t.Helper()
 	stdout, stderr, code := e.output(t, stdin, args...)

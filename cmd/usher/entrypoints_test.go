@@ -180,7 +180,7 @@ func TestEntrypointsFinishTheirWork(t *testing.T) {
 	}
 }
 
-// stopping is a run of an entrypoint after usher was sent a stop signal.
+// stopping is a run of an entrypoint whose usher has got its stop signal.
 type stopping struct {
 	usher  *process
 	client *process      // nil without a request

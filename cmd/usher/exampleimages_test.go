@@ -27,7 +27,8 @@ func lockImages(t *testing.T) {
 	require.NoError(t, syscall.Flock(int(dir.Fd()), syscall.LOCK_EX))
 }
 
-// images builds each container image that the examples use when a test first needs it.
+// images builds the container images of the examples. It builds an image when a test first
+// needs it.
 type images struct {
 	parent *testing.T // the images are removed at the end of this test
 	mu     sync.Mutex

@@ -225,7 +225,8 @@ func flagsWith(t trait) (names []string) {
 	return names
 }
 
-// addTarget returns a set function that appends a target to a list of the config.
+// addTarget returns a function for flagRow.set. The function appends a target to a list of
+// the config.
 func addTarget(use probes.Use, list func(*supervisor.Config) *[]probes.Target) func(*options, string) error {
 	return func(o *options, value string) error {
 		target, err := o.parseTarget(value, use)

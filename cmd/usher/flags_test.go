@@ -366,8 +366,8 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	}
 }
 
-// An error about two settings names the flag or the variable by which the user has set each
-// of them.
+// An error about two settings names each of them as the user has set it: by the flag or by
+// the variable.
 func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
 		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))

@@ -198,8 +198,8 @@ func (h *health) wait(c *healthConn) {
 
 // checkReadiness checks the readiness and responds, until no connection waits. A result is
 // sent only to the connections that were waiting when the check began. A later request
-// needs another check, because the shutdown may have started after the first check.
-// Readiness usually has a cached result for the other check.
+// needs another check, because the shutdown may have started after the first check. The
+// second check is usually cheap, because Readiness caches results.
 func (h *health) checkReadiness() {
 	for {
 		h.mu.Lock()

@@ -248,7 +248,7 @@ func (s *kubePodSpec) check(t *testing.T) {
 	assert.NotContains(t, slices.Collect(maps.Values(mounted)), false, "a volume is not mounted")
 }
 
-// check fails the test unless all codes are codes with which usher reports its own errors.
+// check checks that each code is one with which usher reports its own errors.
 func (e *kubeExitCodes) check(t *testing.T) {
 	t.Helper()
 	require.NotNil(t, e)

@@ -222,7 +222,7 @@ func exitOnTERM(code int) string {
 	return fmt.Sprintf("trap 'exit %d' TERM; echo ready; while :; do read line; done", code)
 }
 
-// pid returns the pid in the PID namespace of the test.
+// pid returns the pid that the process has in the PID namespace of the test.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) signal(sig syscall.Signal) {

@@ -46,7 +46,7 @@ const (
 	installed       // Text: the path
 	installFailed   // Err
 	probeFailed     // Err
-	targetPending   // Phase, Target, Attempts, Took, Err, Text: the hint
+	targetPending   // Phase, Target, Attempts, Took, Err, Text (the hint)
 	hookLine        // Phase, Target; hookOutput adds the text of the line
 	linesDropped    // Count, Err
 	limitTooLow     // Err

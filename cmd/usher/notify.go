@@ -41,7 +41,7 @@ type notifier struct {
 const (
 	notifyVariable = "NOTIFY_SOCKET"
 	// The address of a socket has room for 108 bytes (unix(7)). As in libsystemd, the last
-	// one is a NUL.
+	// byte is a NUL.
 	maxNotifyAddress = 107
 	// A longer status is cut, because systemd ignores a message of more than 4096 bytes.
 	maxStatus = 1024
@@ -189,10 +189,9 @@ func (n *notifier) run() {
 	}
 }
 
-// next returns the next message, or "" if there is nothing to send. A message is returned
-// again until remove is called. The newest status is sent together with the last state.
-// READY=1 and STOPPING=1 are never in one message, because systemd would use only the last
-// of them.
+// next returns the next message, or "" if there is nothing to send. It does not remove the
+// message; remove does. The newest status is sent together with the last state. READY=1 and
+// STOPPING=1 are never in one message, because systemd would use only the last of them.
 func (n *notifier) next() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -58,7 +58,7 @@ func (p *planner) row(first, format string, a ...any) {
 	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
 }
 
-// startup writes the phases up to run. Their steps have no fixed times.
+// startup writes the phases up to the phase run. Their steps have no fixed times.
 func (p *planner) startup() {
 	p.title("Startup")
 	if p.health != "" {
@@ -165,7 +165,8 @@ func (p *planner) stopSignal() string {
 	return sig + " to " + to
 }
 
-// shutdown writes the phases after run, each with its latest start.
+// shutdown writes the phases after the phase run, each with the latest time at which it
+// starts.
 func (p *planner) shutdown() {
 	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
@@ -246,8 +247,8 @@ func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	return formatLimit(t.Timeout)
 }
 
-// shutdownWithoutDeadline writes the phases after run if there is no --grace. Without
-// --grace, only hooks have time limits.
+// shutdownWithoutDeadline writes the phases after the phase run if there is no --grace.
+// Without --grace, only hooks have time limits.
 func (p *planner) shutdownWithoutDeadline() {
 	p.title("Shutdown after a stop signal, or after %s has exited by itself: no deadline without --grace", p.app)
 	p.row("stop", "%s, then usher waits until it has exited", p.stopSignal())
