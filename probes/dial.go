@@ -96,8 +96,8 @@ func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	return min(stagger, timeout/time.Duration(turns))
 }
 
-// tries describes calls of try, with the arguments 0 to count-1, of which only one has to
-// succeed.
+// tries describes count calls of the function try, with the arguments 0 to count-1. Only
+// one of the calls has to succeed.
 type tries struct {
 	count int
 	gap   time.Duration                                      // delay from the start of one call to the start of the next, unless a call fails earlier

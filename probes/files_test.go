@@ -384,9 +384,9 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// The targets are of every kind that looks up a path, and the paths lead to a FUSE file system
-// that does not respond. Each attempt must time out, and all attempts together must block only
-// one thread.
+// There is a target of each kind that looks up a path, and the paths lead to a FUSE file
+// system that does not respond. Each attempt must time out, and all attempts together must
+// block only one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {
 		return
@@ -504,9 +504,9 @@ func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	assert.EqualError(t, err, "cannot read the file of ca=: resource temporarily unavailable")
 }
 
-// A device must not be opened, because that may have side effects. The test uses the slave of
-// a new pseudoterminal, which is locked (unlockpt(3)): open(2) would fail with EIO, which
-// would give another error.
+// A device must not be opened, because that may have side effects. The test's device is a
+// locked pseudoterminal (unlockpt(3)). If usher opened it, open(2) would fail with EIO, and
+// the error would be another one.
 func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

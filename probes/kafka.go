@@ -6,14 +6,14 @@ import (
 )
 
 // The API keys of the requests, and the versions of Metadata that askKafka can use. From
-// version 9 on (Kafka 2.4) Metadata has another encoding, which askKafka does not read. Every
-// broker since Kafka 0.10 supports at least one of the versions 1 to 8, also Kafka 4, which
-// has dropped many old versions (KIP-896).
+// version 9 on (Kafka 2.4) Metadata has another encoding, which askKafka does not read.
+// Every broker since Kafka 0.10 supports at least one of the versions 1 to 8. This includes
+// Kafka 4, which has dropped many old versions (KIP-896).
 const (
 	kafkaMetadata    = 3
 	kafkaSASL        = 17 // SaslHandshake
 	kafkaAPIVersions = 18
-	oldestMetadata   = 1 // the first with the ID of the controller
+	oldestMetadata   = 1 // the first version whose answer has the ID of the controller
 	newestMetadata   = 8
 )
 
@@ -89,7 +89,8 @@ func errKafka(api string, code int16) error {
 	return hintedError{probeError{fmt.Sprintf("answered %s with error %d", api, code), nil}, hintOwnLog}
 }
 
-// metadataRequest returns the body of a request for the brokers and no topics.
+// metadataRequest returns the body of a request that asks for the brokers and for no
+// topics.
 func metadataRequest(version int16) []byte {
 	body := []byte{0, 0, 0, 0} // no topics
 	if version >= 4 {
@@ -183,7 +184,7 @@ func parseKafkaAPIs(a *kafkaAnswer) (map[int16]kafkaVersions, error) {
 	return apis, nil
 }
 
-// checkKafkaMetadata parses the answer to Metadata, up to the controller.
+// checkKafkaMetadata parses the answer to Metadata, as far as the ID of the controller.
 func checkKafkaMetadata(a *kafkaAnswer, version int16) error {
 	if version >= 3 {
 		a.int32() // skip the time for which the request was throttled

@@ -10,8 +10,8 @@ import (
 type mysqlParams struct{ tls *tlsSettings }
 
 // buildMySQL builds a probe that uses TLS if the URL requires it: by ssl-mode= of MySQL's
-// own clients, sslMode= or useSSL= of the JDBC drivers, ssl_mode= or ssl= of Python's, or
-// tls= of Go's.
+// own clients, sslMode= or useSSL= of the JDBC drivers, ssl_mode= or ssl= of Python's
+// drivers, or tls= of Go's driver.
 func buildMySQL(p *targetParser) Probe {
 	var my mysqlParams
 	probe := buildServer(3306, my.ask)(p)

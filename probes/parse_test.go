@@ -433,8 +433,8 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	}
 }
 
-// For any text Parse does not panic, and each error passes namesWord. If every word of a valid
-// text is put in quotes, Parse returns the same target.
+// For any text Parse does not panic, and namesWord accepts each error. If every word of a
+// valid text is put in quotes, Parse returns the same target.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",

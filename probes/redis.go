@@ -13,8 +13,8 @@ var redisReplies = []struct{ begins, reason, hint string }{
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
 	{"-DENIED ", "", ""},                     // protected mode
-	{"-ERR max number of clients ", "", ""},  // the text after it is "reached", or in a cluster "+ cluster connections reached"
-	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends it in place of NOAUTH
+	{"-ERR max number of clients ", "", ""},  // goes on with "reached", or in a cluster with "+ cluster connections reached"
+	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends this reply in place of NOAUTH
 	{"-ERR unknown command", "", ""},         // the server's configuration disables PING with rename-command PING ""
 	{"-LOADING ", "still loading its data", hintStarting},
 	{"-MASTERDOWN ", "a replica without a connection to its master", hintOwnLog},

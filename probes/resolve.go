@@ -19,7 +19,7 @@ import (
 // For each name at most one lookup runs at a time, and at most one starts in a second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
 // family. When a name begins to resolve, a random delay of up to a second is added before
-// the next lookup. It spreads the lookups of pods that start together.
+// the next lookup. The delay spreads the lookups of pods that start together.
 //
 // A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
 // even if the attempt that started it ends.

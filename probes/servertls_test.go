@@ -147,8 +147,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 	}
 }
 
-// By default these drivers use TLS only if the server offers it. The probe does not use TLS
-// then.
+// Without a setting for TLS, these drivers use TLS only if the server offers it. The probe
+// then uses no TLS.
 func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	for scheme, queries := range map[string][]string{
 		"postgres": {"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?ssl=false", "?sslrootcert=/no/such", "?sslmode=x"},
