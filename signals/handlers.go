@@ -187,8 +187,8 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	}}, nil
 }
 
-// pipe is a pipe that handlers write to. The writing end, in, is never closed, because a
-// handler that is running on another thread could then write to a file that has got the
+// pipe is a pipe that handlers write to. The writing end (in) is never closed: a handler
+// may still be running on another thread, and would write to another file that has got the
 // same descriptor.
 type pipe struct {
 	in  int32

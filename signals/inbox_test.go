@@ -157,7 +157,7 @@ func TestIgnoredSignalsAreReceived(t *testing.T) {
 	l.expect("other 10")
 }
 
-// Nothing is read from the channels during the flood, so no buffer has room for all
+// Nothing is read from the channels during the flood, so the buffers cannot hold all
 // signals.
 func TestStopIsReceivedAfterAFlood(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
