@@ -19,7 +19,7 @@ type socket struct {
 	state  uint8  // include/net/tcp_states.h
 	port   uint16 // the local port
 	inode  uint32 // 0: no process has a descriptor of it
-	cookie uint64 // no other socket has the same one until the next boot (SO_COOKIE in socket(7))
+	cookie uint64 // no other socket gets the same cookie until the next boot (SO_COOKIE in socket(7))
 
 	unread uint32 // bytes that the app has not read
 	unsent uint32 // bytes that the app has written, and the client has not acknowledged
@@ -83,7 +83,7 @@ type clients struct {
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
 	owed   int // connections whose client waits for an answer or for bytes
-	active int // other connections that have moved a byte within idleTime; 1 if there are none, but a client has opened one within idleTime
+	active int // other connections that have moved a byte within idleTime; 1 if there are none, but a client has opened a connection within idleTime
 }
 
 // connection is the state of a connection to the app.
@@ -249,7 +249,7 @@ func (c *connection) compareTimes(k *socket, tail uint64) {
 	}
 }
 
-// receivedLast sets exchange if the last byte was received.
+// receivedLast sets exchange for the case that the last byte was received from the client.
 func (c *connection) receivedLast() {
 	switch {
 	case c.exchange == unanswered:

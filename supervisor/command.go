@@ -42,13 +42,13 @@ type pendingGroup struct {
 }
 
 // runCommand runs a command for the goroutine of a probe or a hook. That goroutine cannot
-// use os/exec, because the loop reaps every child and would take the command's exit
-// status.
+// use os/exec, because the loop reaps every child and would take the command's exit status.
 //
-// runCommand returns when the command's own process has exited or, if the signal of
-// interrupt has killed that process, when its whole process group has exited. If ctx ends
-// first, runCommand terminates the command and waits until it has exited, or until
-// killedSoon after SIGKILL.
+// runCommand returns when the command's own process has exited. If a signal from interrupt
+// has killed that process, runCommand returns when the whole process group has exited.
+//
+// If ctx ends first, runCommand terminates the command. It then waits until the command has
+// exited, or until killedSoon after SIGKILL.
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
@@ -112,10 +112,10 @@ func pidOf(cmd *command) string {
 	return fmt.Sprintf(" (pid %d)", cmd.child.pid)
 }
 
-// commandExited is called when the command's own process has exited. If the signal of
+// commandExited is called when the command's own process has exited. If a signal from
 // interrupt killed that process, it cannot have passed the signal on to its children, and
-// interrupt has not signalled them either. So commandExited sends the signal to the rest
-// of the group. Such a command has finished when its group is empty.
+// interrupt has not signalled them either. So commandExited sends the signal to the rest of
+// the group. Such a command has finished when its group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if l.pending[pgid].cmd == cmd {

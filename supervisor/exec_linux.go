@@ -84,10 +84,9 @@ func (s *linux) startApp(p process) func() (child, error) {
 	}
 }
 
-// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one
-// more descriptor above those, and RLIMIT_NOFILE must allow that one too. An inherited
-// descriptor may be above the limit, because the limit may have been lowered after it was
-// opened.
+// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one more
+// descriptor above them, which RLIMIT_NOFILE must allow too. An inherited descriptor may be
+// above the limit, because the limit may have been lowered after it was opened.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {

@@ -13,8 +13,8 @@ import (
 // (one socket for IPv4, one for IPv6), and usher on port 8086 (--health). Another container
 // of the pod listens on port 9000.
 //
-// It also has two connections that are never clients of the app: one to usher's own port,
-// and an outgoing one. On both, a request is never answered.
+// The fake kernel also has two connections that are never clients of the app: one to
+// usher's own port, and an outgoing one. On both, a request is never answered.
 type fakeTCP struct {
 	clients  []fakeClient
 	closesAt time.Duration   // when the app closes its listening socket; 0: never

@@ -144,8 +144,8 @@ func (c *checked) stopEntered() time.Duration {
 // stopScan is the longest time for which usher reads /proc before it sends the stop signal.
 const stopScan = 100 * time.Millisecond
 
-// checkDeadline: the app gets its stop signal after the drain, and not so late that less than
-// the reserve is left until SIGKILL. SIGKILL is sent exactly at the deadline.
+// checkDeadline: the app gets its stop signal after the drain, and at least the reserve
+// before SIGKILL. SIGKILL is sent exactly at the deadline.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {
@@ -200,8 +200,8 @@ func (c *checked) checkContinued() {
 	}
 }
 
-// checkStarts: after a stop signal or a failure of the startup, usher starts no further step
-// of the startup. Without either, it starts the app.
+// checkStarts: after a stop signal or a failure of the startup, usher starts no further
+// step of the startup. If neither happened, it starts the app.
 func (c *checked) checkStarts() {
 	start, entered := c.phases[Start]
 	if c.stop != nil && entered && start.step > c.stop.step {

@@ -22,8 +22,8 @@ type checked struct {
 	pid1, noProc bool
 	scan         time.Duration // how long reading /proc takes
 
-	// The division of the grace period. drainEnd and kill are times since the start of the
-	// shutdown.
+	// The ends of the drain and of the app's time, since the start of the shutdown, and the
+	// shortest time between the app's stop signal and SIGKILL.
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked

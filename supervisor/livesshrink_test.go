@@ -42,7 +42,8 @@ func (l *life) clone() *life {
 	return c
 }
 
-// smaller returns lives that are one step shorter, the largest steps first.
+// smaller returns the lives that result from leaving out one more part, the largest parts
+// first.
 func (l *life) smaller() (all []*life) {
 	try := func(change func(c *life)) {
 		c := l.clone()

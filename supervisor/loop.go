@@ -24,7 +24,7 @@ type loop struct {
 
 	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; orphans are not in the map
 	starting   int                   // the number of processes whose start has not returned yet
-	forking    int                   // the number of these starts that may be blocked in vfork
+	forking    int                   // how many of the starts counted in starting may be blocked in vfork
 	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
 	pending    map[int]pendingGroup  // process groups that got SIGTERM and will get SIGKILL
@@ -245,10 +245,10 @@ func (l *loop) duringFork(fork func()) {
 }
 
 // beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
-// keeps its P, so with GOMAXPROCS=1 the loop could not run. The garbage collector has to
-// stop all threads and would wait for the blocked thread, so beginFork pauses the
-// collector. SetGCPercent(-1) prevents new collections and waits until a running one has
-// ended.
+// keeps its P (the Go scheduler's processor), so with GOMAXPROCS=1 the loop could not run.
+// The garbage collector has to stop all threads and would wait for the blocked thread, so
+// beginFork pauses the collector. SetGCPercent(-1) prevents new collections and waits until
+// a running one has ended.
 func (l *loop) beginFork() {
 	if l.forking++; l.forking > 1 {
 		return

@@ -9,9 +9,9 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// Readiness reports to other goroutines whether the app of a [Run] is ready, and whether
-// it serves, for example to an HTTP server that a load balancer polls. To use
-// a Readiness, store it in the Config.Readiness of one Run.
+// Readiness reports to other goroutines whether the app of a [Run] is ready, and whether it
+// serves, for example to an HTTP server that a load balancer polls. To use a Readiness,
+// store it in the Config.Readiness of one Run.
 type Readiness struct{ questions chan question }
 
 // question is a call of Ask or AskServing.

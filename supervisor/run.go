@@ -74,7 +74,7 @@ type app struct {
 	stopped   bool // a signal such as SIGSTOP stopped it, so it handles no signal but SIGKILL until SIGCONT
 	terminal  bool // its process group became the terminal's foreground group
 	continued bool // childStopped has sent SIGCONT once; it does not send it again
-	abandoned int  // the pid of an app whose start returned only after usher had abandoned it, so that it is a leftover
+	abandoned int  // the pid of an app that usher had given up before its start returned; the app is then a leftover
 
 	// The last signal that was forwarded before stopApp. It was not a stop signal, but its
 	// sender may have meant to stop the app; see hintStopOn.

@@ -125,8 +125,8 @@ func (a *realApp) look() int {
 	return a.clients.owed
 }
 
-// expectOwed looks until n connections are owed something and no other connection is active.
-// A first look, without the state from earlier looks, must also find n.
+// expectOwed repeats look until n connections are owed something and no other connection is
+// active. A first look, without the state from earlier looks, must also find n.
 func (a *realApp) expectOwed(n int) {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {

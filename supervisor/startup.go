@@ -279,7 +279,7 @@ func (s *supervisor) execApp() error {
 }
 
 // waitReady probes the Ready targets and then runs the post-start hooks, while the app
-// runs. If the app exits during that, waitReady returns nil, because the reason for the
+// runs. If the app exits meanwhile, waitReady returns nil, because the reason for the
 // shutdown is the app's exit.
 func (s *supervisor) waitReady(startCtx context.Context) error {
 	if len(s.cfg.Ready) > 0 {
