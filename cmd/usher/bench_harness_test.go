@@ -31,7 +31,7 @@ type bench struct {
 	t          *testing.T
 	app        string
 	load       string  // load average of the machine before the run
-	factor     float64 // the numbers of rounds are multiplied by it
+	factor     float64 // each number of rounds is multiplied by this factor
 	candidates []*candidate
 	removed    map[string]bool      // key: row + candidate; true: the candidate was removed from the row
 	numbers    map[string][]float64 // the measured numbers; key: row + candidate
@@ -84,14 +84,14 @@ func (c *candidate) argv(targets []string) []string {
 			args = append(args, "-timeout", "60s", "-wait", t)
 		case c.name == "wait-for-it" && isTCP && n == 0:
 			args = append(args, "-q", "-t", "60", addr)
-		case c.name == "wait-for-it" && isTCP: // it takes only one target, so it executes another wait-for-it, which waits for the next target
+		case c.name == "wait-for-it" && isTCP: // wait-for-it takes only one target, so it executes another wait-for-it, which waits for the next target
 			args = append(args, "--", c.path, "-q", "-t", "60", addr)
 		default:
 			return nil
 		}
 	}
 	switch {
-	case c.name == "dockerize": // it needs no "--": its flags end at the first argument that is not a flag
+	case c.name == "dockerize": // dockerize needs no "--": its flags end at the first argument that is not a flag
 		return args
 	case c.name == "wait-for-it" && len(targets) == 0:
 		return nil

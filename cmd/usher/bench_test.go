@@ -85,7 +85,7 @@ const (
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // the names of the rows contain "20 s" too
+	idleWindow  = 20 * time.Second // change the names of the rows too, which contain "20 s"
 	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate is removed from the row
 )
 
@@ -220,7 +220,7 @@ func (b *bench) idle() {
 	type sleeper struct {
 		*instance
 		c     *candidate
-		after string  // the names of its rows end with this text
+		after string  // the end of its rows' names
 		woken float64 // context switches before idleWindow
 	}
 	var all []*sleeper

@@ -180,7 +180,7 @@ func TestDockerSidecarWaits(t *testing.T) {
 	served := timeOf(t, access.expect(`"GET /index.html HTTP/1.1" 200`))
 	started := timeOf(t, lines.expect("started"))
 	// nginx logs a request after it has sent the response, so the sidecar may start before
-	// the time served. But it cannot start before nginxBegun.
+	// the time in the log. But it cannot start before nginxBegun.
 	assert.False(t, started.Before(nginxBegun), "the sidecar started at %v, nginx at %v or later", started, nginxBegun)
 	t.Logf("the sidecar started %v after nginx's first response", started.Sub(served).Round(time.Millisecond))
 

@@ -64,7 +64,7 @@ func readExample(t *testing.T, file string, engine engine) *example {
 // the example's comment.
 func (e *example) own(name string) string {
 	if slices.Contains(e.engine, "podman") {
-		return name // without a suffix, because no other run of the tests uses this podman
+		return name // not a unique name, because no other run of the tests uses this podman
 	}
 	return fmt.Sprintf("%s-%d", name, os.Getpid())
 }

@@ -50,8 +50,8 @@ const (
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections it pauses for evictPause, so that requests that have
-	// already arrived are read first. Without the pause some requests might be lost, because
-	// the runtime polls the sockets only every 10 ms while accept never blocks.
+	// already arrived are read first. While accept never blocks, the Go runtime looks for
+	// arrived data only every 10 ms, so without the pause some requests might be lost.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of a check; other connections
 	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
@@ -210,7 +210,7 @@ func (h *health) checkReadiness() {
 			return
 		}
 		h.check(checked, false, h.ready.Ask)
-		h.check(checked, true, h.ready.AskServing) // this probes no target again, because AskServing uses the new result of Ask
+		h.check(checked, true, h.ready.AskServing) // AskServing probes no target again, because it uses the new result of Ask
 	}
 }
 

@@ -69,9 +69,9 @@ func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	if !s.pid1 {
 		launch = append([]string{"fork=1"}, launch...)
 	}
-	// The launcher sets a parent-death signal. execve(2) keeps it, and fork(2) clears it. So
-	// without nodeathsignal, an app that is started directly would have it, and an app that
-	// usher starts would not.
+	// The launcher sets a parent-death signal. execve(2) keeps that signal, and fork(2)
+	// clears it. So without nodeathsignal, an app that is started directly would have a
+	// parent-death signal, and an app that usher starts would have none.
 	inherit := append(slices.Clip(launch), "nodeathsignal=1")
 	l := launcher{inherit: inherit, stdin: s.stdin, stdout: s.stdout, stderr: s.stderr, files: s.files}
 	if s.tty != nil {

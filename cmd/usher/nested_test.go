@@ -169,7 +169,7 @@ func TestThreeNestedUshers(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(out, "leftover got 15"), lastLines(out))
 			}
 			sigterm := "leftovers: sent SIGTERM to 1 process: puppet"
-			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets no SIGTERM until four fifths of the time until SIGKILL have passed
+			if c.code == 137 { // this app does not exit on SIGTERM, so the leftover gets SIGTERM only when four fifths of the time until SIGKILL have passed
 				sigterm = "stop: last call: sent SIGTERM to 1 process: puppet"
 			}
 			for _, once := range []string{"drain echo| drained", "post-stop echo| innermost", "post-stop echo| outermost", sigterm} {

@@ -73,9 +73,9 @@ const (
 
 // Before usher exits, it waits for the reader of the log, with these limits.
 const (
-	flushStalled = 40 * time.Millisecond  // the wait ends if nothing could be written for this long
+	flushStalled = 40 * time.Millisecond  // flush returns if nothing could be written for this long
 	flushHooks   = 50 * time.Millisecond  // queued hook output is dropped after this time
-	flushLimit   = 100 * time.Millisecond // the wait ends after this time
+	flushLimit   = 100 * time.Millisecond // flush returns after this time
 
 	// The longest wait without --grace. On a busy machine the goroutine that writes may not
 	// run for a while, and the only line of a failed start must not be lost.

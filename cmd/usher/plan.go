@@ -297,8 +297,8 @@ func (p *planner) diagram() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// This is 2 s more than --grace, as usher(1) recommends, because the kubelet may send
-	// SIGKILL up to a second early. The sum is rounded up, because the kubelet counts in
+	// killTimeout is 2 s more than --grace, as usher(1) recommends, because the kubelet may
+	// send SIGKILL up to a second early. The sum is rounded up, because the kubelet counts in
 	// whole seconds.
 	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)

@@ -99,7 +99,7 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel()
 				p := launcher{}.start(t, binary(t), "--", "sh", "-c", "echo up; exec sleep 100000")
-				<-time.After(after) // the pause varies the time of the signal; usher starts within 20 ms
+				<-time.After(after) // usher starts within 20 ms, so each test sends SIGTERM at another instant of the start
 				begun := hasBegun(p.pid())
 				p.signal(syscall.SIGTERM)
 				if !begun {
@@ -129,7 +129,7 @@ func hasBegun(usher int) bool {
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // SIGUSR1 stands for all signals, because usher never unblocks it
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher blocks SIGUSR1 at its start, as most signals, and never unblocks it
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending

@@ -31,7 +31,7 @@ type waitForJob struct {
 	dir     string // stands for /var/run/secrets/kubernetes.io/serviceaccount
 	address string
 
-	mu          sync.Mutex // protects role and the fields below, which serve uses
+	mu          sync.Mutex // protects role and the fields below, because serve runs in other goroutines
 	token       string     // the token that the server accepts
 	responses   []string   // completions of the Job in the next responses, such as "0/1", or whether the endpoints are ready, such as "false true"; "": there are none; the last one is repeated
 	largestSize int        // size of the largest table
