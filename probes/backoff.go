@@ -130,7 +130,7 @@ func (b *backoff) next(err error, took time.Duration, now time.Time) time.Durati
 	k := classify(err)
 	if now.Add(-took).Sub(b.last[k])/10 > b.interval { // also true for the zero time, which means that k was never seen
 		b.first[k] = now
-		if b.last != [len(b.last)]time.Time{} { // the kind has changed: this is not the first attempt
+		if b.last != [len(b.last)]time.Time{} { // there was an earlier failure, of another kind
 			b.first[k] = now.Add(-restartAge)
 		}
 	}

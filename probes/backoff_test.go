@@ -51,7 +51,7 @@ func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 		since, took, interval time.Duration
 		shortest, longest     time.Duration
 	}{
-		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // half of 80 ms is less than a quarter of the delay of 208 ms, so the quarter counts
+		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // the delay of 208 ms varies by a quarter, because half of 80 ms is less
 		{3 * time.Second, 200 * time.Millisecond, time.Second, 65 * time.Millisecond, 265 * time.Millisecond},
 		{0, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
 		{time.Hour, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},

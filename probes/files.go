@@ -73,10 +73,10 @@ func (t fileTimeoutError) Error() string {
 	return "no response from the file system within " + time.Duration(t.timeoutError).String()
 }
 
-// run calls the function do on a thread of f, and returns the error of do. do uses the file
-// path. If ctx ends first, run returns a fileTimeoutError, or the cause of ctx if that cause
-// is not a timeout. If do succeeds after run has returned, the function undo is called. undo
-// may be nil and must not block.
+// run calls the function do on a thread of f, and returns the error of do. path is the file
+// or socket that do uses. If ctx ends first, run returns a fileTimeoutError, or the cause
+// of ctx if that cause is not a timeout. If do succeeds after run has returned, the
+// function undo is called. undo may be nil and must not block.
 func (f *fileThreads) run(ctx context.Context, path string, do func() error, undo func()) error {
 	c := &fileCall{path: path, do: do, undo: undo, at: "/", done: make(chan error, 1)}
 	f.mu.Lock()

@@ -184,8 +184,9 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 	return results
 })
 
-// startTime returns how long bursts may last if all waiters start together. With a timeout
-// of 3 s it takes seven attempts until the delays have spread the attempts.
+// startTime returns for how long after the start of the waiters there may be bursts. If
+// each attempt times out after 3 s, the delays have spread the attempts only after seven
+// attempts.
 func (o outage) startTime() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second

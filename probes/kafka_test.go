@@ -107,7 +107,7 @@ func init() {
 type fakeBroker struct {
 	apis     string
 	sasl     string       // the answer to SaslHandshake
-	closes   bool         // whether it closes the connection after the answer to SaslHandshake
+	closes   bool         // whether the broker closes the connection after the answer to SaslHandshake
 	metadata atomic.Value // func(version int) string
 
 	mu       sync.Mutex

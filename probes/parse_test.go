@@ -105,7 +105,7 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 			got, err := Parse(test.text, test.use)
 			require.NoError(t, err)
 			test.want.Use, test.want.Kind, test.want.Name, test.want.Probe = test.use, "tcp", "tcp://a:1", got.Probe
-			test.want.ReadsFiles = true // an attempt looks up a, and may read /etc/hosts
+			test.want.ReadsFiles = true // an attempt looks up the host a, and so may read /etc/hosts
 			assert.Equal(t, test.want, got)
 		})
 	}

@@ -137,7 +137,7 @@ func checkPostgresError(message []byte) error {
 
 // isPoolerWithoutServer reports whether the text of an error with the code 08P01 comes from
 // a PgBouncer that cannot connect to its server. The text is compared, because PgBouncer
-// sends this code with most of its errors. It does not translate the texts.
+// sends this code with most of its errors. PgBouncer has its texts in English only.
 func isPoolerWithoutServer(text string) bool {
 	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server"}, func(part string) bool {
 		return strings.Contains(text, part)

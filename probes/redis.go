@@ -13,7 +13,7 @@ var redisReplies = []struct{ begins, reason, hint string }{
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
 	{"-DENIED ", "", ""},                     // protected mode
-	{"-ERR max number of clients ", "", ""},  // goes on with "reached", or in a cluster with "+ cluster connections reached"
+	{"-ERR max number of clients ", "", ""},  // the reply goes on with "reached", or in a cluster with "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends this reply in place of NOAUTH
 	{"-ERR unknown command", "", ""},         // the server's configuration disables PING with rename-command PING ""
 	{"-LOADING ", "still loading its data", hintStarting},

@@ -22,7 +22,7 @@ var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 var tlsServers = map[string]struct {
 	before  string
 	request int64
-	yes     string // accepts the request for TLS
+	yes     string // the answer that accepts the request for TLS
 	after   string
 }{
 	"rediss":   {after: "+PONG\r\n"},
@@ -206,7 +206,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 		assert.NoError(t, ask(t, options+"'"+scheme+"://"+address+"/"+query+"'", ForWait), scheme)
 		<-received
 		if scheme == "mysql" || scheme == "nats" {
-			continue // ready: the probe knows that before TLS, and with TLS 1.3 the server rejects the client certificate only after the handshake
+			continue // the attempt succeeds: the greeting has shown that the server is ready, and with TLS 1.3 the server rejects the client certificate only after the handshake
 		}
 		err := ask(t, "insecure=true '"+scheme+"://"+address+"/"+query+"'", ForWait)
 		assert.EqualError(t, err, "the server requires a client certificate", scheme)
