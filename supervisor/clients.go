@@ -116,7 +116,7 @@ const (
 // only one of them:
 //   - It is only in n.opens if it had not been accepted yet. Then the difference is one too
 //     high, and the app keeps serving for idleTime. At the next look the difference is right
-//     again, so it falls by one, and this look may miss one short connection of a client.
+//     again, so it has fallen by one, and that look may miss one short connection of a client.
 //   - It is only in accepted if it was opened between the two reads. Then the difference is
 //     one too low, and one short connection of a client is noticed one look late. If there
 //     was no such connection, the next look takes the connection to --health for one of a
@@ -153,7 +153,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 // updateConnection evaluates a connection. before is its state after the last look, or nil
 // if it is new.
 func (c *clients) updateConnection(k *socket, before *connection, now time.Time) {
-	if !k.counted { // any open connection may be waiting for an answer
+	if !k.counted { // without the counts of bytes, any open connection may be waiting for an answer
 		c.uncounted = true
 		c.owed++
 		c.moved = now
@@ -227,7 +227,7 @@ func (c *connection) update(k *socket, now time.Time) {
 //     that byte acknowledged everything that the app had sent before. So the later
 //     acknowledgement is for bytes that the app sent after the client's last byte.
 //   - ackTime has passed since the client's last byte, so the kernel has acknowledged that
-//     byte. It has sent no segment without data since the look before. So the
+//     byte. Since the look before, the kernel has sent no segment without data. So the
 //     acknowledgement was in a segment with data, which is an answer.
 func (c *connection) answerWasLast(k *socket) bool {
 	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime

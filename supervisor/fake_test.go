@@ -225,7 +225,7 @@ func (k *fake) exit(p *fakeProcess, ws syscall.WaitStatus) {
 		k.exit(reader, 0) // the reader gets end of file
 	}
 	for _, name := range p.act.leaves {
-		if k.killingAll { // the kernel does not fork during kill(-1)
+		if k.killingAll { // no process is forked while the kernel runs kill(-1)
 			break
 		}
 		k.begin(k.fork(name, usherPID, 0))

@@ -314,7 +314,7 @@ func varsOf(env []string) map[string]string {
 type input struct {
 	at      time.Duration
 	sig     syscall.Signal
-	control bool // it was received on Inbox.Control
+	control bool // the signal was received on Inbox.Control
 }
 
 // inputs returns the signals of the story's events, in the order of their times. The end

@@ -448,7 +448,7 @@ func (s *supervisor) reportLeftovers(scan processScan) {
 			}
 		}
 	}
-	if e.Count != 0 { // if it is 0, only zombies and usher's own commands are left
+	if e.Count != 0 { // if Count is 0, only zombies and usher's own commands are left
 		s.emit(e)
 	}
 }

@@ -25,8 +25,8 @@ func (c *checked) checkAppSignals() {
 		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
 			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
-		// With --group, usher signals the group, and right after it an app that has left the
-		// group.
+		// With --group, usher signals the group. Right after that it also signals the app
+		// itself, if the app has left the group.
 		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
 		if len(call.to) == 0 || !toApp || own || again {
 			continue

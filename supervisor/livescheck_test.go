@@ -33,7 +33,7 @@ type checked struct {
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
 	phases              map[Phase]seenEvent
 	stopCall            *sentSignal   // the app's stop signal; nil: it got none
-	askedAt             time.Duration // when the app got its stop signal, or would have got it; neverAt: never
+	askedAt             time.Duration // when the app got its stop signal, or when usher skipped it (--stop-signal none); neverAt: never
 	leftoversAt, killAt time.Duration // when the phase leftovers began; when everything gets SIGKILL; neverAt: never
 	callAt              time.Duration // when the last call is due; neverAt: never
 }

@@ -100,7 +100,8 @@ func TestLivesFindMutants(t *testing.T) {
 	}
 }
 
-// find puts the defect into a copy of the code, runs lives, and returns how it was found.
+// find puts the defect into a copy of the code and runs lives. It returns how the lives
+// revealed the defect: usually by a broken promise.
 func (m mutant) find(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -48,13 +48,13 @@ type loop struct {
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
-// status is the result of wait4 for a pid that is not in owners, because its start has
-// not returned yet or because the process is an orphan.
+// status is the result of wait4 for a process that is not in owners, because the start of
+// the process has not returned yet or because the process is an orphan.
 type status struct {
 	pid     int
 	exit    Exit
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
-	n       int            // the value of loop.reaped after its exit, or after the next exit if it was stopped
+	n       int            // the value of loop.reaped after the exit of this process; for a process that was stopped, the value after the next exit of any process
 }
 
 // isOf reports whether a status belongs to a child whose start has just returned. A status

@@ -159,9 +159,9 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	return err
 }
 
-// interruptHook sends SIGTERM to a hook's command and waits until the command has exited
-// or the context of interruptLimit ends. The caller cancels a hook that has not ended,
-// with the returned cause.
+// interruptHook sends SIGTERM to a hook's command and waits until the command has exited or
+// the context of interruptLimit ends. If the job has not ended by then, the caller cancels
+// it with the returned cause.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
