@@ -257,7 +257,7 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 }
 
 // Each request has a connection of its own, which is shorter than the pause between two
-// looks at the connections. Health checks do not delay the stop.
+// polls of the connections. Health checks do not delay the stop.
 func TestShortConnectionsDelayTheStop(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 60s --health :8086")

@@ -119,8 +119,9 @@ func different(direct, through string) (all []string) {
 
 // sameState starts "puppet state", which prints its state, twice for each element of ways:
 // directly, and as the app of usher. The two states must be equal; the function different
-// compares them. launch holds options of "puppet launch" for both starts, args are arguments
-// of "puppet state", and the functions in prepare may change the stage.
+// compares them. launch holds options of "puppet launch" for both starts, args are
+// arguments of "puppet state", and the functions in prepare may change the files and the
+// terminal.
 func sameState(t *testing.T, launch, args []string, prepare ...func(*stage)) {
 	t.Helper()
 	for _, way := range ways {

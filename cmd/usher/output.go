@@ -33,8 +33,8 @@ type output struct {
 	cause        error     // the error of the last failed write, for the next notice; nil: none
 	failedAt     time.Time // the time of the last failed write
 	torn         bool      // the last failed write has left an incomplete line
-	partial      bool      // the last piece taken from the queue does not end with a newline
-	writing      bool      // a piece was taken from the queue and is being written
+	partial      bool      // the last part of the queue that was taken does not end with a newline
+	writing      bool      // a part of the queue was taken and is being written
 	notice       func(n int, failure error) []byte
 }
 
@@ -237,10 +237,10 @@ func blockSIGTTOU() {
 	unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
-// take removes the next piece from the queue: as many whole lines as fit, or a part of a
-// longer line. It returns false if the queue is empty. After a failed write, it does not
-// return the notice until another line is queued, because a write of the notice alone would
-// probably fail too.
+// take removes the next part from the queue: as many whole lines as fit into pieceSize, or
+// a part of a longer line. It returns false if the queue is empty. After a failed write, it
+// does not return the notice until another line is queued, because a write of the notice
+// alone would probably fail too.
 func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -270,8 +270,8 @@ func (p *output) take() (chunk, bool) {
 	return piece, true
 }
 
-// write writes a piece. It sets *inLine to true if the last byte written is not a newline,
-// else to false.
+// write writes a part of the queue. It sets *inLine to true if the last byte written is not
+// a newline, else to false.
 func (p *output) write(piece chunk, inLine *bool) {
 	for len(piece.text) > 0 {
 		n, err := syscall.Write(p.fd, piece.text)

@@ -69,7 +69,8 @@ type rolloutTable struct {
 	control int                        // failed requests of the arm "control", in which no backend is stopped
 }
 
-// rolloutKey holds the indexes of a job's app, arm and front.
+// rolloutKey holds the indexes of a job's app, of its arm (a way to start and stop the
+// app), and of its front (what clients connect to).
 type rolloutKey struct{ app, arm, front int }
 
 func TestRolloutBench(t *testing.T) {
@@ -155,7 +156,8 @@ func (tab *rolloutTable) addJobs(t *testing.T) (expected time.Duration) {
 	return expected
 }
 
-// chooseArms sets the arms that the variable ARMS names, or all of them.
+// chooseArms sets the arms (ways to start and stop an app) that the variable ARMS names, or
+// all of them.
 func (tab *rolloutTable) chooseArms(t *testing.T) {
 	all := slices.Clone(rolloutArms)
 	first := slices.IndexFunc(all, func(a rolloutArm) bool { return a.job.Sleep > 0 })

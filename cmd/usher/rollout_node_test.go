@@ -94,7 +94,8 @@ func (n *node) run(id int) (r rolloutResult) {
 	return r
 }
 
-// deployment holds the backends of a job, and the job's front.
+// deployment holds the backends of a job, and the job's front, to which the clients
+// connect.
 type deployment struct {
 	*node
 	job     rolloutJob
@@ -132,7 +133,7 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 				break
 			}
 		}
-		d.stops.Wait() // the next roll starts only when the old backends have stopped
+		d.stops.Wait() // the next rolling update starts only when the old backends have stopped
 		if !d.job.Control {
 			// The backends that earlier rolls have replaced no longer have connections, so their
 			// networks can be removed.
@@ -152,8 +153,9 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 	return err
 }
 
-// replace is one step of a rolling update. It starts a new backend, begins to stop the old
-// one once the new one is ready, and changes the endpoints of the front after the lag.
+// replace is one step of a rolling update. It starts a new backend, and begins to stop the
+// old one once the new one is ready. After the lag it changes the endpoints of the front,
+// because load balancers are notified late.
 func (d *deployment) replace(i int) error {
 	old := d.current[i]
 	fault := func(b *backend) error {

@@ -116,7 +116,7 @@ func sleepArm(text string) rolloutArm {
 	return rolloutArm{name: "sleep" + text, title: "tini, preStop: sleep " + text, init: []string{"tini", "--"}, job: rolloutJob{Sleep: d}}
 }
 
-// rolloutArms are the arms that each app is measured with.
+// rolloutArms are the ways to start and stop an app. Each app is measured with all of them.
 var rolloutArms = []rolloutArm{
 	{name: "control", title: "control: the old ones are not stopped", job: rolloutJob{Control: true}},
 	{name: "none", title: "no init"},
@@ -129,7 +129,8 @@ var rolloutArms = []rolloutArm{
 	usherArm("idle500ms", "--grace", "25s", "--drain-idle", "500ms"),
 }
 
-// newRolloutJob returns the job of an app, an arm and a front. usher is the path of usher.
+// newRolloutJob returns the job that measures an app with an arm (a way to start and stop
+// it) and a front (what clients connect to). usher is the path of usher.
 func newRolloutJob(t *testing.T, usher, app string, arm rolloutArm, front string) rolloutJob {
 	t.Helper()
 	dir, err := filepath.Abs("testdata/rollout")
