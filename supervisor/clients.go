@@ -70,16 +70,16 @@ const (
 )
 
 // clients finds out whether the clients are idle. It compares the results of successive
-// looks at the network namespace (calls of kernel.network).
+// polls. Each poll lists the sockets of the network namespace (kernel.network).
 type clients struct {
 	ports     []uint16 // the ports of the app
 	idleTime  time.Duration
-	longest   time.Duration          // how long a client is owed an answer, see longestAnswer
+	longest   time.Duration          // how long a client is assumed to wait for an answer, see longestAnswer
 	conns     map[uint64]*connection // by the cookie of the socket
 	moved     time.Time              // when a client last moved a byte or opened a connection
 	opened    int64                  // the number of connections that clients have opened
 	openedAt  time.Time              // when opened last increased
-	looked    bool                   // update has been called before
+	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
 	owed   int // connections whose client waits for an answer or for bytes
@@ -95,7 +95,7 @@ type connection struct {
 	acksBefore     int64     // for unclearTick: the value of acks before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
 	moved          time.Time // when the last byte was received or sent
-	owed           bool      // the client waited for an answer or for bytes when usher last looked
+	owed           bool      // the client waited for an answer or for bytes when usher last polled
 }
 
 // exchange is the state of the last request and its answer.
@@ -108,28 +108,28 @@ const (
 	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
 )
 
-// update evaluates a look. accepted is the number of connections that --health has
-// accepted, read after n.opens. The difference of the two is the number of connections that
-// clients of the app have opened.
+// update evaluates a poll of the sockets. accepted is the number of connections that
+// --health has accepted, read after n.opens. The difference of the two is the number of
+// connections that clients of the app have opened.
 //
 // The two numbers cannot be read at the same moment, so a connection to --health may be in
 // only one of them:
 //   - It is only in n.opens if it had not been accepted yet. Then the difference is one too
-//     high, and the app keeps serving for idleTime. At the next look the difference is right
-//     again, so it has fallen by one, and that look may miss one short connection of a client.
+//     high, and the app keeps serving for idleTime. At the next poll the difference is right
+//     again, so it has fallen by one, and that poll may miss one short connection of a client.
 //   - It is only in accepted if it was opened between the two reads. Then the difference is
-//     one too low, and one short connection of a client is noticed one look late. If there
-//     was no such connection, the next look takes the connection to --health for one of a
+//     one too low, and one short connection of a client is noticed one poll late. If there
+//     was no such connection, the next poll takes the connection to --health for one of a
 //     client.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
 		opened := n.opens - accepted
-		if c.looked && opened > c.opened {
+		if c.polled && opened > c.opened {
 			c.openedAt, c.moved = now, now
 		}
 		c.opened = opened
 	}
-	c.looked = true
+	c.polled = true
 	before := c.conns
 	c.conns = make(map[uint64]*connection, len(before))
 	c.owed, c.active = 0, 0
@@ -141,7 +141,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // the connection is closed, so its client got the answer after the last look
+		if closed.owed { // the connection is closed, so its client got the answer after the last poll
 			c.moved = now
 		}
 	}
@@ -150,8 +150,8 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 	}
 }
 
-// updateConnection evaluates a connection. before is its state after the last look, or nil
-// if it is new.
+// updateConnection evaluates a connection that a poll has found. before is its state after
+// the poll before, or nil if it is new.
 func (c *clients) updateConnection(k *socket, before *connection, now time.Time) {
 	if !k.counted { // without the counts of bytes, any open connection may be waiting for an answer
 		c.uncounted = true
@@ -179,9 +179,9 @@ func (c *clients) updateConnection(k *socket, before *connection, now time.Time)
 	}
 }
 
-// newConnection evaluates the first look at a connection. Only the times show which side
-// has moved the last byte. A connection without any bytes counts as active from the time
-// at which it was opened, because its client will probably send a request.
+// newConnection evaluates a connection at the first poll that shows it. Only the times show
+// which side has moved the last byte. A connection without any bytes counts as active from
+// the time at which it was opened, because its client will probably send a request.
 func newConnection(k *socket, now time.Time) *connection {
 	c := &connection{moved: now.Add(-min(k.lastRecv, k.lastSent)), acksBefore: -1}
 	c.record(k, now)
@@ -195,8 +195,8 @@ func newConnection(k *socket, now time.Time) *connection {
 	return c
 }
 
-// update evaluates a further look at a connection. If both sides have moved bytes since
-// the last look, the times show which side has moved the last one.
+// update evaluates a connection at a later poll. If both sides have moved bytes since the
+// last poll, the times show which side has moved the last one.
 func (c *connection) update(k *socket, now time.Time) {
 	received, sent, acks := int64(k.received-c.received), int64(k.sent-c.sent), c.acks
 	c.record(k, now)
@@ -227,7 +227,7 @@ func (c *connection) update(k *socket, now time.Time) {
 //     that byte acknowledged everything that the app had sent before. So the later
 //     acknowledgement is for bytes that the app sent after the client's last byte.
 //   - ackTime has passed since the client's last byte, so the kernel has acknowledged that
-//     byte. Since the look before, the kernel has sent no segment without data. So the
+//     byte. Since the poll before, the kernel has sent no segment without data. So the
 //     acknowledgement was in a segment with data, which is an answer.
 func (c *connection) answerWasLast(k *socket) bool {
 	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime

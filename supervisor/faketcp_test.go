@@ -18,15 +18,15 @@ import (
 type fakeTCP struct {
 	clients  []fakeClient
 	closesAt time.Duration   // when the app closes its listening socket; 0: never
-	short    []time.Duration // when a client opens a connection that it closes before the next look
-	checks   []time.Duration // when --health accepts a connection that is closed before the next look
+	short    []time.Duration // when a client opens a connection that it closes before the next poll
+	checks   []time.Duration // when --health accepts a connection that is closed before the next poll
 
 	unlistable                   bool          // sockets cannot be listed
 	unlistableFrom, unlistableTo time.Duration // sockets cannot be listed between these times
 	uncounted                    bool          // the kernel does not count the bytes of connections
 	noFDs, noSNMP                bool          // /proc/PID/fd or /proc/net/snmp cannot be read
 
-	takes time.Duration // how long a look takes after it has listed the sockets
+	takes time.Duration // how long a poll takes after it has listed the sockets
 }
 
 // fakeClient is a client's connection. The times count from the start of the story.
@@ -78,7 +78,7 @@ func setTCP(t *testing.T, k *fakeTCP, line string) bool {
 		k.noFDs = true
 	case line == "/proc/net/snmp cannot be read":
 		k.noSNMP = true
-	case scan(line, "a look at the connections takes %s", &a):
+	case scan(line, "a poll of the connections takes %s", &a):
 		k.takes = duration(t, a)
 	case scan(line, "the app closes port 80 at %s", &a):
 		k.closesAt = duration(t, a)

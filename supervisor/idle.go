@@ -8,33 +8,33 @@ import (
 )
 
 const (
-	// pollInterval is the usual pause between two looks at the connections. usher polls
-	// them, because notification of closed sockets needs CAP_NET_ADMIN.
+	// pollInterval is the usual pause between two polls. usher polls the connections, because
+	// notification of closed sockets needs CAP_NET_ADMIN.
 	pollInterval = 100 * time.Millisecond
-	// pollPauseFactor bounds the CPU time of polling. If a look took long, the next pause is
-	// the duration of that look times pollPauseFactor. But if no client is owed an answer,
+	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause is
+	// the duration of that poll times pollPauseFactor. But if no client waits for an answer,
 	// the pause is at most the rest of DrainIdle.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
 )
 
-// idleWatch looks at the connections from the beginning of the drain on, so that it knows
+// idleWatch polls the connections from the beginning of the drain on, so that it knows
 // their state when the drain hooks have finished. All methods run in the loop.
 type idleWatch struct {
 	s       *supervisor
 	clients clients
 	began   time.Time // when waitIdle began; zero: not yet
-	looks   int       // the number of looks that have ended; if it has changed, the timer of lookLater does nothing
-	looking bool      // a look is in progress
-	isIdle  bool      // the last look showed that the clients have been idle for DrainIdle
-	err     error     // why the last look failed
+	polls   int       // the number of polls that have ended; if it has changed, the timer of pollLater does nothing
+	polling bool      // a poll is in progress
+	isIdle  bool      // the last poll showed that the clients have been idle for DrainIdle
+	err     error     // why the last poll failed
 	stopped bool
 	warned  map[Kind]bool
 }
 
-// watchConnections starts to look at the connections, and waits for the first look. The
-// first look also finds the ports of the app, because later the app may have closed its
+// watchConnections starts to poll the connections, and waits for the first poll. The
+// first poll also finds the ports of the app, because later the app may have closed its
 // listening sockets and still have clients. watchConnections returns nil without DrainIdle.
 func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	if s.cfg.DrainIdle == 0 {
@@ -42,14 +42,14 @@ func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	}
 	w := &idleWatch{s: s, warned: map[Kind]bool{}}
 	w.clients.idleTime, w.clients.longest = s.cfg.DrainIdle, max(longestAnswer, s.budget.Drain)
-	w.look()
-	s.loop.until(drainCtx, func() bool { return !w.looking || s.appExited() })
+	w.poll()
+	s.loop.until(drainCtx, func() bool { return !w.polling || s.appExited() })
 	return w
 }
 
-// look looks at the connections in a goroutine, because listing many of them is slow. It
-// calls IdleAccepted after network, as clients.update requires.
-func (w *idleWatch) look() {
+// poll lists the connections in a goroutine, because listing many of them is slow. It calls
+// IdleAccepted after network, as clients.update requires.
+func (w *idleWatch) poll() {
 	var (
 		n         network
 		owned     map[uint32]bool
@@ -58,7 +58,7 @@ func (w *idleWatch) look() {
 		first     = w.clients.ports == nil
 		began     = time.Now()
 	)
-	w.looking = true
+	w.polling = true
 	w.s.loop.spawnThen(func() (err error) {
 		if n, err = w.s.loop.sys.network(); err != nil {
 			return err
@@ -73,15 +73,15 @@ func (w *idleWatch) look() {
 		}
 		return nil
 	}, func(err error) {
-		w.looking = false
-		w.looks++
+		w.polling = false
+		w.polls++
 		if w.err = err; err == nil && !w.stopped {
 			if first {
 				w.findPorts(n.sockets, owned, ownersErr)
 			}
 			w.evaluate(n, accepted, began)
 		}
-		w.lookLater(time.Since(began))
+		w.pollLater(time.Since(began))
 	})
 }
 
@@ -105,10 +105,10 @@ func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	}
 }
 
-// evaluate evaluates a look that began at the time looked. What clients have done since
-// then may be missing, and a look can take long if the container has little CPU time. So
-// the app is idle only if DrainIdle had passed when the look began.
-func (w *idleWatch) evaluate(n network, accepted int64, looked time.Time) {
+// evaluate evaluates a poll that began at polledAt. What clients have done since then may
+// be missing, and a poll can take long if the container has little CPU time. So the app is
+// idle only if DrainIdle had passed when the poll began.
+func (w *idleWatch) evaluate(n network, accepted int64, polledAt time.Time) {
 	now := time.Now()
 	w.clients.update(n, accepted, now)
 	if n.opensErr != nil {
@@ -117,13 +117,13 @@ func (w *idleWatch) evaluate(n network, accepted int64, looked time.Time) {
 	if w.clients.uncounted {
 		w.warn(Event{Kind: IdleBytesUnknown})
 	}
-	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, looked) <= 0
+	w.isIdle = !w.began.IsZero() && w.clients.owed == 0 && w.clients.rest(w.began, polledAt) <= 0
 }
 
-// cannotLook reports whether every look has failed. If only the last ones have failed, for
-// example because descriptors or memory were used up, usher looks again, because requests
+// cannotPoll reports whether every poll has failed. If only the last ones have failed, for
+// example because descriptors or memory were used up, usher polls again, because requests
 // may be open.
-func (w *idleWatch) cannotLook() bool { return w.err != nil && !w.looking && !w.clients.looked }
+func (w *idleWatch) cannotPoll() bool { return w.err != nil && !w.polling && !w.clients.polled }
 
 // warn emits an event unless an event of this kind has been emitted.
 func (w *idleWatch) warn(e Event) {
@@ -133,16 +133,16 @@ func (w *idleWatch) warn(e Event) {
 	}
 }
 
-// lookLater starts the next look after a pause.
-func (w *idleWatch) lookLater(took time.Duration) {
+// pollLater starts the next poll after a pause.
+func (w *idleWatch) pollLater(took time.Duration) {
 	pause := max(pollInterval, pollPauseFactor*took)
 	if !w.began.IsZero() && w.clients.owed == 0 && w.err == nil {
 		pause = min(pause, max(w.clients.rest(w.began, time.Now()), time.Millisecond))
 	}
-	looks := w.looks
+	polls := w.polls
 	w.s.loop.after(pause, func() {
-		if !w.stopped && !w.isIdle && !w.looking && w.looks == looks {
-			w.look()
+		if !w.stopped && !w.isIdle && !w.polling && w.polls == polls {
+			w.poll()
 		}
 	})
 }
@@ -159,14 +159,14 @@ func (s *supervisor) waitIdle(drainCtx context.Context, w *idleWatch) {
 	}
 	w.began = time.Now()
 	s.emit(Event{Kind: IdleStarted, Took: s.cfg.DrainIdle})
-	if !w.looking {
-		w.look()
+	if !w.polling {
+		w.poll()
 	}
-	err := s.loop.until(drainCtx, func() bool { return w.isIdle || s.appExited() || w.cannotLook() })
+	err := s.loop.until(drainCtx, func() bool { return w.isIdle || s.appExited() || w.cannotPoll() })
 	switch {
 	case err == nil && s.appExited():
 		err = errAppExited
-	case err == nil && w.cannotLook():
+	case err == nil && w.cannotPoll():
 		s.warn(fmt.Sprint(cannotCount, w.err))
 		return
 	}

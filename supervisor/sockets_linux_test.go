@@ -117,22 +117,23 @@ func (a *realApp) network() network {
 	return n
 }
 
-// look looks once. It returns how many connections have a client that waits for an answer
-// or for bytes ("is owed something").
-func (a *realApp) look() int {
+// poll lists the connections once. It returns how many of them have a client that waits for
+// an answer or for bytes ("is owed something").
+func (a *realApp) poll() int {
 	a.t.Helper()
 	a.clients.update(a.network(), 0, time.Now())
 	return a.clients.owed
 }
 
-// expectOwed repeats look until n connections are owed something and no other connection is
-// active. A first look, without the state from earlier looks, must also find n.
+// expectOwed polls until the clients of n connections wait for something and no other
+// connection is active. A new value of the type clients, without the state from earlier
+// polls, must also find n.
 func (a *realApp) expectOwed(n int) {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
-		first := newClients(a.server)
-		first.update(a.network(), 0, time.Now())
-		return a.look() == n && a.clients.active == 0 && first.owed == n
+		fresh := newClients(a.server)
+		fresh.update(a.network(), 0, time.Now())
+		return a.poll() == n && a.clients.active == 0 && fresh.owed == n
 	}, time.Minute, 10*time.Millisecond, "%d owed, %d active", a.clients.owed, a.clients.active)
 }
 
@@ -198,7 +199,7 @@ func freshConnection(t *testing.T, a *realApp) {
 	client, _ := a.connect()
 	idleTime := a.clients.idleTime
 	a.clients.idleTime = time.Minute
-	assert.Zero(t, a.look())
+	assert.Zero(t, a.poll())
 	assert.Equal(t, 1, a.clients.active)
 	a.clients.idleTime = idleTime
 	a.expectOwed(0)
@@ -206,7 +207,7 @@ func freshConnection(t *testing.T, a *realApp) {
 	a.expectOwed(0)
 }
 
-// A request is owed an answer until the answer has been sent, and again with the next
+// The client waits for an answer until the answer has been sent, and again with the next
 // request on the same connection.
 func realExchange(t *testing.T, a *realApp) {
 	client, app := a.connect()
@@ -296,10 +297,10 @@ func closedByApp(t *testing.T, a *realApp) {
 func fewBytesAfterAnAnswer(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	send(t, client, app, request)
-	a.look()
+	a.poll()
 	a.expectTick()
 	send(t, app, client, answer)
-	a.look()
+	a.poll()
 	a.expectTick()
 	send(t, client, app, "WINDOW_UPDATE")
 	n := a.network()
@@ -309,20 +310,20 @@ func fewBytesAfterAnAnswer(t *testing.T, a *realApp) {
 	assert.Zero(t, a.clients.owed)
 }
 
-// Requests and answers follow each other so fast that their times may be equal. If an answer
-// came last, the connection is idle in less than unclearTime. If a request came last, the
-// connection is owed an answer.
+// Requests and answers follow each other so fast that their times may be equal. If an
+// answer came last, the connection is idle in less than unclearTime. If a request came
+// last, its client waits for an answer.
 func fastExchanges(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	for range 100 {
 		send(t, client, app, request)
 		send(t, app, client, answer)
 	}
-	a.look()
+	a.poll()
 	send(t, client, app, request)
 	send(t, app, client, answer)
 	began := time.Now()
-	for a.look() > 0 {
+	for a.poll() > 0 {
 		require.Less(t, time.Since(began), unclearTime-time.Second)
 		<-time.After(10 * time.Millisecond)
 	}
@@ -330,7 +331,7 @@ func fastExchanges(t *testing.T, a *realApp) {
 	send(t, app, client, answer)
 	send(t, client, app, request)
 	a.expectTick()
-	a.look()
+	a.poll()
 	assert.Equal(t, 1, a.clients.owed)
 }
 
@@ -364,7 +365,7 @@ func overTLS(t *testing.T, a *realApp) {
 	}
 }
 
-// Connections that are shorter than the pause between two looks are counted exactly.
+// Connections that are shorter than the pause between two polls are counted exactly.
 func TestShortConnectionsAreCounted(t *testing.T) {
 	if !inNetworkNamespace(t, 0) {
 		return

@@ -1,4 +1,4 @@
-Clients open connections that are shorter than the pause between two looks at the
+Clients open connections that are shorter than the pause between two polls of the
 connections. usher notices them only by the kernel's count of opened connections.
 
 -- usher --

@@ -1,4 +1,4 @@
---drain-idle is shorter than the usual pause between two looks at the connections. The app
+--drain-idle is shorter than the usual pause between two polls of the connections. The app
 is stopped 20ms after the last answer nevertheless.
 
 -- usher --

@@ -1,5 +1,5 @@
 Without /proc/net/snmp usher does not notice connections that are shorter than the pause
-between two looks. It warns once and continues.
+between two polls. It warns once and continues.
 
 -- usher --
 usher --health :8086 --grace 25s --drain leave --drain-idle 2s -- app
