@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clausePatterns holds the patterns of clauses as regular expressions, in the same order.
+// clausePatterns holds the field pattern of each element of clauses as a regular
+// expression, in the same order.
 var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	for _, c := range clauses {
 		pattern := c.pattern
@@ -26,11 +27,12 @@ var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	return all
 })
 
-// readClauses caches every clause that has been read, because TestLives reads the same clauses
-// millions of times. The key is the clause's text, the value a func(*behaviour).
+// readClauses caches every clause of a story that has been read, because TestLives reads
+// the same clauses millions of times. The key is the clause's text, the value a
+// func(*behaviour).
 var readClauses sync.Map
 
-// read applies one clause of the section "processes".
+// read applies one clause of a story's section "processes", such as "exits 0 after 2s".
 func (b *behaviour) read(t *testing.T, clause string) {
 	t.Helper()
 	set, known := readClauses.Load(clause)

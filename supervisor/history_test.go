@@ -112,7 +112,7 @@ func (h *history) attach(k *fake) {
 	}
 }
 
-// tooLong is longer than any run of a life should take, in fake time.
+// tooLong is longer than the run of any random story should take, in fake time.
 const tooLong = 10 * time.Minute
 
 // unblock ends a run that does not end by itself, so that the test can report it.

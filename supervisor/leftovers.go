@@ -34,10 +34,10 @@ type leftovers struct {
 	beganAt      time.Time      // when the app got its stop signal, or exited by itself
 	killAt       time.Time      // when all processes get SIGKILL
 	latestKillAt time.Time      // killAt for few processes; see allowForExits
-	signal       syscall.Signal // the signal for the roots
+	signal       syscall.Signal // the signal for the roots (usher's own children)
 	appSignalled bool           // the app got its stop signal
 	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; such a hook may have signalled its children
-	called       bool           // the last call has been made
+	called       bool           // the last call (SIGTERM to all others) has been made
 	appCaught    bool           // the app had a handler for its stop signal
 
 	// groupSignalled: the app's group got the stop signal, but /proc could not be read in
@@ -47,12 +47,13 @@ type leftovers struct {
 	before    map[procID]bool      // usher's children just before the app got its stop signal
 	signalled map[procID]bool      // processes that got a signal to stop them
 	parents   map[procID]int       // the pid of each process's parent, before the process became a child of usher
-	due       map[procID]time.Time // when each root is signalled
+	due       map[procID]time.Time // when each root (child of usher) is signalled
 	caught    map[procID]bool      // whether the process had a handler for the stop signal when the app got that signal
 }
 
 const (
-	// The last call is made after this fraction of the time from beganAt to killAt.
+	// The last call (SIGTERM to all others) is made after this fraction of the time from
+	// beganAt to killAt.
 	lastCallNum, lastCallDen = 4, 5
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
@@ -61,11 +62,11 @@ const (
 	// and there may be thousands of exits. So after an exit usher first waits for the
 	// duration of the last scan times scanPauseFactor.
 	scanPauseFactor = 10
-	// reraiseTime is the delay from the app's exit to the signal for the roots, if the
-	// app had a handler for the stop signal and was killed by that signal nevertheless.
-	// Such an app may have signalled its children, reset the handler and raised the
-	// signal again. A child that got the signal may remove its own handler in that time.
-	// If so, usher knows that the child got the signal, and does not signal it again.
+	// reraiseTime is the delay from the app's exit to the signal for the app's children, if
+	// the app had a handler for the stop signal and was killed by that signal nevertheless.
+	// Such an app may have signalled its children, reset the handler and raised the signal
+	// again. A child that got the signal may remove its own handler in that time. If so,
+	// usher knows that the child got the signal, and does not signal it again.
 	reraiseTime = 100 * time.Millisecond
 	// exitTime is the time that the kernel needs to end one of many processes after SIGKILL. It
 	// was measured with 5,000 small processes on two processors.
@@ -225,8 +226,8 @@ func (s *supervisor) beginLeftovers() {
 	l.begin(begin, killAt, s.stopSignal())
 }
 
-// signalLeftovers signals each root when it is due, and all other processes at the last
-// call. It returns when usher has no children, or at killAt.
+// signalLeftovers signals each root (child of usher) when it is due, and at the last call
+// all other processes. It returns when usher has no children, or at killAt.
 func (s *supervisor) signalLeftovers(ctx context.Context) {
 	first := true
 	for s.signalRound(ctx, first) {
@@ -275,8 +276,8 @@ func (s *supervisor) signalRound(ctx context.Context, first bool) (again bool) {
 	return !noChildren()
 }
 
-// signalRoots signals the roots that are due, and returns the time at which the next root
-// is due.
+// signalRoots signals the roots (usher's own children) that are due. It returns the time at
+// which the next root is due.
 func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	l := &s.leftovers
 	next = l.killAt
@@ -308,9 +309,9 @@ func (s *supervisor) isSignalled(p proc) bool {
 	return l.signalled[p.procID] || l.groupSignalled && p.group == s.app.pid || s.loop.isEnding(p.group)
 }
 
-// dueTime returns the time at which a root is signalled. It is computed only once, when a
-// scan first shows the process as a root, because it depends on the exit of the parent,
-// and the kernel may reuse the parent's pid.
+// dueTime returns the time at which a root (a child of usher) is signalled. It is computed
+// only once, when a scan first shows the process as a root, because it depends on the exit
+// of the parent, and the kernel may reuse the parent's pid.
 func (s *supervisor) dueTime(p proc) time.Time {
 	l := &s.leftovers
 	if due, known := l.due[p.procID]; known {
@@ -366,8 +367,8 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 	return append(names, p.name)
 }
 
-// lastCall makes the last call while the app is still running. If the app exits during the
-// scan, signalLeftovers makes the last call.
+// lastCall makes the last call (see the type leftovers) while the app is still running. If
+// the app exits during the scan, signalLeftovers makes the last call.
 func (s *supervisor) lastCall(ctx context.Context) {
 	killCtx, cancel := s.killLimit(ctx)
 	defer cancel()
@@ -403,11 +404,11 @@ func (s *supervisor) callAll(scan processScan) {
 	}
 }
 
-// signalWithoutProc is called if /proc cannot be read. It waits for the time at which
-// usher would signal the roots if it knew them. It then signals all processes that usher
-// can reach, and waits until usher has no children or killCtx ends. If the app's group
-// has already got the stop signal (--group), no process is signalled, because that group
-// would get the signal a second time.
+// signalWithoutProc is called if /proc cannot be read. It waits for the time at which usher
+// would signal its own children if it knew them. It then signals all processes that usher
+// can reach, and waits until usher has no children or killCtx ends. If the app's group has
+// already got the stop signal (--group), no process is signalled, because that group would
+// get the signal a second time.
 func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }

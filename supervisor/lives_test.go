@@ -48,14 +48,15 @@ func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// brokenLife is a life in which a promise was broken.
+// brokenLife is a life (a random story) in which usher broke a promise.
 type brokenLife struct {
 	*life
 	number  uint64
 	problem string
 }
 
-// runLives runs lives on all processors until one breaks a promise.
+// runLives runs lives (random stories) on all processors until usher breaks a promise in
+// one.
 func runLives(t *testing.T, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()
@@ -125,7 +126,7 @@ func (s story) record(t *testing.T, h *history) (problems []string) {
 	return problems
 }
 
-// shrinkTime limits how long report shrinks a life.
+// shrinkTime limits how long report searches for a shorter life with the same problem.
 const shrinkTime = 30 * time.Second
 
 // report shrinks a life in which a promise was broken, and prints it as a story.

@@ -35,7 +35,7 @@ type checked struct {
 	stopCall            *sentSignal   // the app's stop signal; nil: it got none
 	askedAt             time.Duration // when the app got its stop signal, or when usher skipped it (--stop-signal none); neverAt: never
 	leftoversAt, killAt time.Duration // when the phase leftovers began; when everything gets SIGKILL; neverAt: never
-	callAt              time.Duration // when the last call is due; neverAt: never
+	callAt              time.Duration // when usher sends SIGTERM to all processes that it has not signalled yet (the last call); neverAt: never
 }
 
 func (c *checked) fail(format string, args ...any) {
@@ -197,7 +197,8 @@ func (c *checked) findStopCall() {
 	}
 }
 
-// stopSignal returns the signal that stops the app and the roots.
+// stopSignal returns the signal that stops the app, and later usher's own children (the
+// roots).
 func (c *checked) stopSignal() syscall.Signal {
 	switch {
 	case c.cfg.StopSignal > 0:
@@ -256,8 +257,8 @@ func (c *checked) checkBeginning() {
 	}
 }
 
-// hasFaults reports whether the life has a process that does not die of SIGKILL at once, or
-// that usher may not signal.
+// hasFaults reports whether the story has a process that does not die of SIGKILL at once,
+// or that usher may not signal.
 func (c *checked) hasFaults() bool {
 	return slices.ContainsFunc(c.procs, func(l *lived) bool { return l.act.unkillable || l.act.killTakes > 0 || l.act.otherUser })
 }

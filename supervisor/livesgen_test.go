@@ -53,7 +53,8 @@ type generator struct {
 	names int
 }
 
-// newLife returns the life with number n of a seed. The configuration may be invalid.
+// newLife returns the random story with number n of a seed. The configuration may be
+// invalid.
 func newLife(seed, n uint64) *life {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, n))}
 	g.machineLines()
@@ -386,7 +387,7 @@ func (g *generator) app() {
 	g.process("app", append(c, g.oddities()...)...)
 }
 
-// lastStop is the latest time at which a life gets its first SIGTERM.
+// lastStop is the latest time at which usher gets the first SIGTERM of a random story.
 const lastStop = 70 * time.Second
 
 func (g *generator) eventLines() {

@@ -59,8 +59,8 @@ func (c *checked) checkAskedOnce() {
 	}
 }
 
-// checkRoots: before the last call, only roots are asked: leftovers that are usher's own
-// children. Each is asked at its time (see due), by the app's stop signal.
+// checkRoots: before the last call, usher asks only roots to stop: leftovers that are
+// usher's own children. Each gets the app's stop signal at its time (see due).
 func (c *checked) checkRoots() {
 	if c.noProc && c.cfg.Grace > 0 {
 		c.checkEverythingAsked()
@@ -138,9 +138,9 @@ func (c *checked) isEnding(l *lived) bool {
 	})
 }
 
-// due returns the earliest and the latest instant at which usher may ask a root to stop, by
-// the rule in leftovers.go. The two differ if usher cannot know what an observer knows, or
-// if two things happened at the same instant.
+// due returns the earliest and the latest instant at which usher may ask a root (its own
+// child) to stop, by the rule in leftovers.go. The two differ if usher cannot know what an
+// observer knows, or if two things happened at the same instant.
 func (c *checked) due(l *lived) (early, late time.Duration) {
 	widen := func(a, b time.Duration) { early, late = min(early, a), max(late, b) }
 	early, late = c.dueByApp()
@@ -168,9 +168,9 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 	return early, late
 }
 
-// isKnownParent reports whether the exit of a root's parent decides when the root is asked.
-// If the parent is the app, another rule decides (see dueByApp). The exit of a process that
-// is not usher's child decides nothing, because usher does not notice it.
+// isKnownParent reports whether the exit of a root's parent decides when usher asks the
+// root to stop. If the parent is the app, another rule decides (see dueByApp). The exit of
+// a process that is not usher's child decides nothing, because usher does not notice it.
 func (c *checked) isKnownParent(parent *lived) bool {
 	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
 }
@@ -183,8 +183,8 @@ func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
 	return half, half
 }
 
-// dueByApp returns the earliest and the latest instant at which usher may ask the roots
-// that the app has left running.
+// dueByApp returns the earliest and the latest instant at which usher may ask the children
+// of the exited app to stop.
 func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
@@ -209,8 +209,8 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 	return 0, 0
 }
 
-// checkEverythingAsked: without /proc, all processes are asked once, at the time at which the
-// roots would be asked.
+// checkEverythingAsked: without /proc, usher asks each process once to stop, at the time at
+// which it would ask its own children.
 func (c *checked) checkEverythingAsked() {
 	early, late := c.dueByApp()
 	early, late = max(early, c.leftoversAt), max(late, c.leftoversAt+c.scan)
@@ -249,8 +249,8 @@ func (c *checked) afterLeftovers() time.Duration {
 	return c.endAt
 }
 
-// checkLastCall: at the last call, every process that is alive and has not been asked gets
-// SIGTERM. At the deadline every process gets SIGKILL.
+// checkLastCall: at the last call, usher sends SIGTERM to every process that is alive and
+// that it has not asked to stop. At the deadline every process gets SIGKILL.
 func (c *checked) checkLastCall() {
 	if c.cfg.Grace == 0 || c.scan > 0 {
 		return

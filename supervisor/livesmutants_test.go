@@ -79,7 +79,7 @@ func TestLivesMutantsFitTheCode(t *testing.T) {
 	require.NotEmpty(t, names)
 }
 
-// mutantLives is the number of lives that may run until a mutant is found.
+// mutantLives is the number of random stories that may run until a mutant is found.
 const mutantLives = 10_000
 
 // Random lives find every defect in testdata/lives.mutants. The test takes minutes, so it runs

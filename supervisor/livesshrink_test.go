@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// numbersAndNames matches the parts of a problem's text that may differ between two lives
-// with the same problem.
+// numbersAndNames matches the parts of a problem's text that may differ between two random
+// stories with the same problem.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
-// kindOf returns the text of a problem without the parts that may differ between two lives
-// with the same problem.
+// kindOf returns the text of a problem without the parts that may differ between two random
+// stories with the same problem.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
 // shrink leaves out the parts of a life that are not needed for its problem. It stops after
