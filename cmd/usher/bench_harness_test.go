@@ -154,21 +154,21 @@ type instance struct {
 	executed, began int64    // the time of the init's execve, and the time at which the app's main started
 }
 
-// launch starts argv as PID 1, with the app and its arguments appended. how is the role of
-// testdata/bench/app.c that executes argv: "launch" or "launch-lo".
-func (b *bench) launch(how string, argv []string, app ...string) *instance {
+// launch starts argv as PID 1, with the app and its arguments appended. role is
+// the role of testdata/bench/app.c that executes argv: "launch" or "launch-lo".
+func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	stdin, in, err := os.Pipe()
 	require.NoError(b.t, err)
 	defer stdin.Close()
 	out, stdout, err := os.Pipe()
 	require.NoError(b.t, err)
 	defer stdout.Close()
-	args := slices.Concat([]string{b.app, how}, argv, []string{b.app}, app)
+	args := slices.Concat([]string{b.app, role}, argv, []string{b.app}, app)
 	i := &instance{in: in, out: out, cmd: &exec.Cmd{Path: b.app, Args: args, Stdin: stdin, Stdout: stdout}}
 	// The init gets only PATH, because the environment may set flags of usher.
 	i.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
-	if how == "launch-lo" {
+	if role == "launch-lo" {
 		i.cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
 	}
 	require.NoError(b.t, i.cmd.Start())

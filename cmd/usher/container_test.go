@@ -197,13 +197,13 @@ func (c *container) waitUntilReaped() {
 }
 
 // eventually calls ok until it returns true. If that takes longer than patience, the test
-// fails with the text that otherwise returns. There is no pause between the calls, because
-// each call starts a process or reads files, which takes a while.
-func eventually(t *testing.T, ok func() bool, otherwise func() string) {
+// fails with the text that message returns. There is no pause between the calls, because each
+// call starts a process or reads files, which takes a while.
+func eventually(t *testing.T, ok func() bool, message func() string) {
 	t.Helper()
 	for begun := time.Now(); !ok(); {
 		if time.Since(begun) > patience {
-			t.Fatal(otherwise())
+			t.Fatal(message())
 		}
 	}
 }

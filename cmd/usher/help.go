@@ -114,18 +114,18 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns. The text second begins at the given column and is
-// wrapped. If the text first is too wide for its column, it gets a line of its own.
-func writeRow(b *strings.Builder, column int, first, second string) {
-	if len(first)+3 > column {
-		for _, line := range wrap(first, usageWidth-2) {
+// writeRow writes a row of two columns. The text right begins at the given column and is
+// wrapped. If the text left is too wide for its column, it gets a line of its own.
+func writeRow(b *strings.Builder, column int, left, right string) {
+	if len(left)+3 > column {
+		for _, line := range wrap(left, usageWidth-2) {
 			fmt.Fprintf(b, "  %s\n", line)
 		}
-		first = ""
+		left = ""
 	}
-	for _, line := range wrap(strings.ReplaceAll(second, "`", ""), usageWidth-column) {
-		fmt.Fprintf(b, "%-*s%s\n", column, "  "+first, line)
-		first = ""
+	for _, line := range wrap(strings.ReplaceAll(right, "`", ""), usageWidth-column) {
+		fmt.Fprintf(b, "%-*s%s\n", column, "  "+left, line)
+		left = ""
 	}
 }
 

@@ -171,7 +171,8 @@ func (p *planner) shutdown() {
 	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
 	// step returns the latest start of a step of the drain, and adds the limit of the step
-	// to at. A step without a limit may use all of the time that is left for the drain.
+	// to the variable at. A step without a limit may use all of the time that is left for
+	// the drain.
 	step := func(limit time.Duration) (start string) {
 		start = formatDuration(at)
 		if limit == 0 {

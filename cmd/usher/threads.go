@@ -54,7 +54,7 @@ func blockedAtOnce(o *options) int {
 	targets := allTargets(c)
 	n := 1 // one goroutine starts the app; after that, one reads /proc or writes the termination log
 	if o.verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
-		// A write to the log may block. If none of these conditions holds, usher prints
+		// A write to the log may block. Without these flags and targets, usher prints
 		// nothing between the start of the app and its exit.
 		n++
 	}
