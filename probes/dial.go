@@ -86,8 +86,8 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 }
 
 // staggerWithin returns the delay from the start of one try to the start of the next. The
-// delay is at most stagger, and so short that count tries fit into timeout. most and kept
-// have the same meaning as in the type tries.
+// delay is at most stagger, and so short that count tries fit into timeout. The
+// parameters most and kept have the same meaning as the fields of the type tries.
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {

@@ -129,8 +129,8 @@ func (e *exchange) isLongerThan(body []byte) bool {
 }
 
 // sanitizeHTTPErr returns only the reason of an HTTP error. For an error of an unknown type
-// it returns other, because the text of such an error may contain data from the server.
-func sanitizeHTTPErr(err, other error) error {
+// it returns fallback, because the text of such an error may contain data from the server.
+func sanitizeHTTPErr(err, fallback error) error {
 	var (
 		hinted hintedError
 		known  probeError
@@ -148,7 +148,7 @@ func sanitizeHTTPErr(err, other error) error {
 	if alert := alertError(err); alert != nil {
 		return alert
 	}
-	return other
+	return fallback
 }
 
 // tlsAlert is the beginning of a TLS record that contains an alert (RFC 8446, section 5.1).

@@ -151,14 +151,13 @@ func herdPage(t *testing.T) string {
 
 func longOutage(f failure) *herd { return simulated()[outage{f, 0, 10 * time.Minute}.String()] }
 
-// rate returns the mean number of attempts per second in the windows with the numbers from
-// to to-1.
-func (h *herd) rate(from, to int) int {
+// rate returns the mean number of attempts per second in the windows from first to end-1.
+func (h *herd) rate(first, end int) int {
 	sum := 0
-	for _, n := range h.attempts[min(from, len(h.attempts)):min(to, len(h.attempts))] {
+	for _, n := range h.attempts[min(first, len(h.attempts)):min(end, len(h.attempts))] {
 		sum += n
 	}
-	return int(math.Round(float64(sum) / (float64(to-from) * window.Seconds())))
+	return int(math.Round(float64(sum) / (float64(end-first) * window.Seconds())))
 }
 
 func bar(n, unit int) string { return strings.Repeat("#", (n+unit/2)/unit) }

@@ -39,8 +39,9 @@ var err503 = errors.New("status 503")
 // A failure is a way in which attempts fail until the dependency becomes ready.
 type failure struct {
 	name string
-	// attempt simulates an attempt that starts at the time at. The dependency becomes ready
-	// later, at the time up. attempt returns how long the attempt takes, and its error.
+	// attempt simulates an attempt. at is the time of its start, and up the later time at
+	// which the dependency becomes ready. It returns how long the attempt takes, and its
+	// error.
 	attempt func(at, up time.Duration) (took time.Duration, err error)
 	longest time.Duration // the longest duration of an attempt
 }

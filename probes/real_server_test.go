@@ -152,11 +152,11 @@ func (d *daemon) stop() {
 
 func (d *daemon) logLength() int { return len(d.linesSince(0)) }
 
-// linesSince returns the lines of the log from the index first on.
-func (d *daemon) linesSince(first int) []string {
+// linesSince returns the lines of the log from the index start on.
+func (d *daemon) linesSince(start int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.lines[first:])
+	return slices.Clone(d.lines[start:])
 }
 
 // waitForLog waits until done returns true. It calls done after every change of the log.
@@ -184,13 +184,13 @@ func (d *daemon) waitForLogEnd() {
 }
 
 // waitForLine waits for a line of the log that matches pattern. It searches from the index
-// first on. It returns the index of the line after the match.
-func (d *daemon) waitForLine(first int, pattern string) int {
+// start on. It returns the index of the line after the match.
+func (d *daemon) waitForLine(start int, pattern string) int {
 	d.t.Helper()
 	want := regexp.MustCompile(pattern)
 	d.waitForLog(func(lines []string, ended bool) bool {
-		for ; first < len(lines); first++ {
-			if want.MatchString(lines[first]) {
+		for ; start < len(lines); start++ {
+			if want.MatchString(lines[start]) {
 				return true
 			}
 		}
@@ -199,17 +199,17 @@ func (d *daemon) waitForLine(first int, pattern string) int {
 		}
 		return false
 	})
-	return first + 1
+	return start + 1
 }
 
 // unusualLines waits for a line of the log that matches pattern. It returns the lines
-// before that line, from the index first on, except those that match one of usual. The last
+// before that line, from the index start on, except those that match one of usual. The last
 // action of the test must cause the line that matches pattern, so that the lines of all
 // earlier actions come before it.
-func (d *daemon) unusualLines(first int, pattern string, usual ...string) []string {
+func (d *daemon) unusualLines(start int, pattern string, usual ...string) []string {
 	d.t.Helper()
-	end := d.waitForLine(first, pattern)
-	return slices.DeleteFunc(d.linesSince(first)[:end-1-first], func(line string) bool {
+	end := d.waitForLine(start, pattern)
+	return slices.DeleteFunc(d.linesSince(start)[:end-1-start], func(line string) bool {
 		return slices.ContainsFunc(usual, func(p string) bool { return regexp.MustCompile(p).MatchString(line) })
 	})
 }
@@ -246,9 +246,8 @@ type backgroundWait struct {
 	results chan string // each error that differs from the one before; "ready" after a success
 }
 
-// waitFor waits for the result want. Before want, only results that are listed in before
-// may come.
-func (w *backgroundWait) waitFor(want string, before ...string) {
+// waitFor waits for the result want. Until then, only the results in allowed may come.
+func (w *backgroundWait) waitFor(want string, allowed ...string) {
 	w.t.Helper()
 	for {
 		got, open := <-w.results
@@ -256,7 +255,7 @@ func (w *backgroundWait) waitFor(want string, before ...string) {
 		if got == want {
 			return
 		}
-		require.Contains(w.t, before, got)
+		require.Contains(w.t, allowed, got)
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. The prefix has only letters,
-// digits and the characters in also. If text is longer, Redact appends "…". Messages show
+// digits and the characters in extra. If text is longer, Redact appends "…". Messages show
 // wrong words with Redact, because after a typo any word may contain a password, usually
 // after a space, = or colon.
-func Redact(text, also string) string {
+func Redact(text, extra string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
 		if !safe {

@@ -138,8 +138,8 @@ func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 //
 // If ctx ends before the lookup, resolveNow stores the unfinished lookup in *pending, which
 // belongs to the caller. The caller's next call uses the result of that lookup, unless it
-// started more than maxLookupAge ago. Without pending, if a name server is slower than an
-// attempt's timeout, no attempt would ever get a result.
+// started more than maxLookupAge ago. If each call waited for a new lookup instead, and the
+// name server were slower than the timeout of an attempt, no attempt would get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil

@@ -17,20 +17,20 @@ import (
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
 // tlsServers are servers whose protocol starts with TLS, or switches to it. A server sends
-// the text in before, and reads as many bytes as request says. Then it sends the text in
-// yes, performs the TLS handshake, and sends the text in after.
+// the greeting and reads a request of the given size. Then it accepts the request, performs
+// the TLS handshake, and sends afterTLS.
 var tlsServers = map[string]struct {
-	before  string
-	request int64
-	yes     string // the answer that accepts the request for TLS
-	after   string
+	greeting string
+	request  int64
+	accepts  string // the answer that accepts the request for TLS
+	afterTLS string
 }{
-	"rediss":   {after: "+PONG\r\n"},
-	"amqps":    {after: amqpStart},
-	"mqtts":    {after: "\x20\x02\x00\x00"},
-	"nats":     {before: "INFO {\"tls_required\":true} \r\n"},
-	"postgres": {request: 8, yes: "S", after: pgPassword},
-	"mysql":    {before: tlsGreeting, request: 36, after: mysqlPacket(3, "\xff\x15\x04#28000Access denied")},
+	"rediss":   {afterTLS: "+PONG\r\n"},
+	"amqps":    {afterTLS: amqpStart},
+	"mqtts":    {afterTLS: "\x20\x02\x00\x00"},
+	"nats":     {greeting: "INFO {\"tls_required\":true} \r\n"},
+	"postgres": {request: 8, accepts: "S", afterTLS: pgPassword},
+	"mysql":    {greeting: tlsGreeting, request: 36, afterTLS: mysqlPacket(3, "\xff\x15\x04#28000Access denied")},
 }
 
 // serveWithTLS starts the server of a scheme, and returns its address. received gets what the
@@ -41,15 +41,15 @@ func serveWithTLS(t *testing.T, scheme string, config *tls.Config) (address stri
 	all := make(chan string, 1)
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		defer conn.Close()
-		io.WriteString(conn, server.before)
+		io.WriteString(conn, server.greeting)
 		io.CopyN(io.Discard, conn, server.request)
-		io.WriteString(conn, server.yes)
+		io.WriteString(conn, server.accepts)
 		secure := tls.Server(conn, config)
 		if secure.Handshake() != nil {
 			all <- ""
 			return
 		}
-		io.WriteString(secure, server.after)
+		io.WriteString(secure, server.afterTLS)
 		text, _ := io.ReadAll(secure)
 		all <- string(text)
 	}).Addr().String(), all
