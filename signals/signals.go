@@ -59,9 +59,9 @@ func Parse(s string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q: write a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to %d", s, rtMax)
 }
 
-// parseRealTime parses the name whole of a real-time signal. rest is the part of whole
-// after RTMIN or RTMAX: it may be empty, or be the sign followed by a number.
-func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signal, error) {
+// parseRealTime parses the name of a real-time signal. rest is the part of the name after
+// RTMIN or RTMAX: it may be empty, or be the sign followed by a number.
+func parseRealTime(name, rest string, sign byte, base, step int) (syscall.Signal, error) {
 	if rest == "" {
 		return syscall.Signal(base), nil
 	}
@@ -70,7 +70,7 @@ func parseRealTime(whole, rest string, sign byte, base, step int) (syscall.Signa
 			return syscall.Signal(base + step*n), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%[2]d and RTMAX-%[2]d to RTMAX", whole, rtMax-rtMin)
+	return 0, fmt.Errorf("unknown signal %q: real-time signals are RTMIN to RTMIN+%[2]d and RTMAX-%[2]d to RTMAX", name, rtMax-rtMin)
 }
 
 // isNumber reports whether s consists of digits only. strconv.Atoi would accept "+15" too.
