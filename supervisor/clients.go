@@ -150,16 +150,16 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 	}
 }
 
-// updateConnection evaluates a connection that a poll has found. before is its state after
+// updateConnection evaluates a connection that a poll has found. previous is its state after
 // the poll before, or nil if it is new.
-func (c *clients) updateConnection(k *socket, before *connection, now time.Time) {
+func (c *clients) updateConnection(k *socket, previous *connection, now time.Time) {
 	if !k.counted { // without the counts of bytes, any open connection may be waiting for an answer
 		c.uncounted = true
 		c.owed++
 		c.moved = now
 		return
 	}
-	conn := before
+	conn := previous
 	if conn == nil {
 		conn = newConnection(k, now)
 	} else {
@@ -274,7 +274,7 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 }
 
 // rest returns how long the app must still serve if clients do nothing more. idleTime
-// counts from began or from the last activity; the later of the two counts.
+// counts from began or from the last activity, whichever is later.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

@@ -135,17 +135,17 @@ func readClient(t *testing.T, line string) fakeClient {
 	return c
 }
 
-// sumAt returns how many bytes have been moved up to the time at, and how old the last of
-// them is at that time. If there is none, it returns the age of the connection.
-func sumAt(all []fakeBytes, at, opened time.Duration) (n uint64, age time.Duration) {
+// sumAt returns how many bytes have been moved until now, and how old the last of them is. If
+// there is none, it returns the age of the connection.
+func sumAt(all []fakeBytes, now, opened time.Duration) (n uint64, age time.Duration) {
 	last := opened
 	for _, b := range all {
-		if b.at <= at {
+		if b.at <= now {
 			n += b.n
 			last = b.at
 		}
 	}
-	return n, at - last
+	return n, now - last
 }
 
 func (c *fakeClient) socket(at time.Duration, cookie uint64) socket {
@@ -203,10 +203,10 @@ func (k *fake) network() (n network, err error) {
 	return n, nil
 }
 
-// until counts the times that are not later than at.
-func until(times []time.Duration, at time.Duration) (n int64) {
+// until returns how many of the times are not later than now.
+func until(times []time.Duration, now time.Duration) (n int64) {
 	for _, t := range times {
-		if t <= at {
+		if t <= now {
 			n++
 		}
 	}

@@ -18,9 +18,9 @@ import (
 )
 
 // The stories in testdata test orders of events that were written by hand. TestLives tests
-// random ones. It generates lives: each has a random configuration, and random processes and
-// events. They run on the same fake kernel. What usher promises is checked from outside, by
-// the system calls and the events.
+// random stories, called lives: their configuration, processes and events are random. They
+// run on the same fake kernel. The checks know only the system calls and the events, as an
+// observer outside usher would.
 //
 //	LIVES=N  the number of lives, instead of a few thousand
 //	SEED=S   the seed; without it, lives of a fixed seed and of a new one are run. With CI=true

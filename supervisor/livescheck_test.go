@@ -66,8 +66,8 @@ func (h *history) check() []string {
 
 // sharesPID reports whether the pid of a command was reused for another process while usher
 // was still starting the command: after its fork, and before the start had ended. In such a
-// life (see lives_test.go) usher cannot know whose exit wait4 reports. A real kernel reuses
-// a pid only after thousands of others.
+// story usher cannot know whose exit wait4 reports. A real kernel reuses a pid only after
+// thousands of others.
 func (h *history) sharesPID() bool {
 	return slices.ContainsFunc(h.procs, func(l *lived) bool {
 		return l.started != nil && l.act.startTakes > 0 && slices.ContainsFunc(h.procs, func(other *lived) bool {
@@ -122,7 +122,7 @@ func (c *checked) divideGrace() {
 	c.drainEnd = c.kill - c.reserve
 }
 
-// readEvents computes the facts from the events and the processes.
+// readEvents sets the fields of checked from the events and the processes.
 func (c *checked) readEvents() {
 	for _, l := range c.procs {
 		if l.isApp() {

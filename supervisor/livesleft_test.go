@@ -93,7 +93,7 @@ func (c *checked) checkRoots() {
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
 		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
-			continue // usher does not notice at once that the process is a root, or knows that it has already got a stop signal
+			continue // usher does not notice at once that the process is now its child, or knows that the process has already got a stop signal
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
 			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)

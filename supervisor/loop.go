@@ -24,7 +24,7 @@ type loop struct {
 
 	owners     map[int]func(Exit)    // by pid: the function to call when that process exits; orphans are not in the map
 	starting   int                   // the number of processes whose start has not returned yet
-	forking    int                   // how many of the starts counted in starting may be blocked in vfork
+	forking    int                   // the number of starts that may be blocked in vfork
 	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
 	commands   map[*command]struct{} // commands of hooks and probes that have not exited
 	pending    map[int]pendingGroup  // process groups that got SIGTERM and will get SIGKILL
@@ -301,7 +301,8 @@ func (l *loop) spawn(f func() error) *job {
 	return j
 }
 
-// spawnThen runs f in a goroutine. When f has returned, the loop calls then with f's error.
+// spawnThen runs f in a goroutine. When f has returned, the loop calls the function then with
+// f's error.
 func (l *loop) spawnThen(f func() error, then func(error)) {
 	go func() {
 		err := f()

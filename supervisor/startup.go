@@ -109,7 +109,7 @@ func (s *supervisor) cancelTime() time.Duration {
 }
 
 // runStartHooks runs the hooks of a phase of the startup in order, until one fails. When
-// early returns true, runStartHooks cancels the running hook and returns nil.
+// the function early returns true, runStartHooks cancels the running hook and returns nil.
 func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
 	if len(hooks) == 0 {
 		return nil
