@@ -13,7 +13,7 @@ import (
 // after a space, = or colon.
 func Redact(text, extra string) string {
 	for i, c := range text {
-		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(also, c)
+		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(extra, c)
 		if !safe {
 			return text[:i] + "…"
 		}

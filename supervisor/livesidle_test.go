@@ -16,7 +16,7 @@ func (g *generator) clientLines(from time.Duration) {
 	g.flag("--health :8086") // its connections are no clients
 	if g.chance(10) {
 		g.machine = append(g.machine, pick(g, "sockets cannot be listed", "the kernel does not count the bytes of connections",
-			"the descriptors of processes cannot be read", "/proc/net/snmp cannot be read", "a look at the connections takes 20ms"))
+			"the descriptors of processes cannot be read", "/proc/net/snmp cannot be read", "a poll of the connections takes 20ms"))
 	}
 	for range g.IntN(4) {
 		line := "a client "
@@ -40,8 +40,8 @@ func (g *generator) clientLines(from time.Duration) {
 	}
 }
 
-// betweenLooks is a little more than the time between two looks of usher at the connections.
-const betweenLooks = 101 * time.Millisecond
+// betweenPolls is a little more than the time between two polls of the connections.
+const betweenPolls = 101 * time.Millisecond
 
 // checkIdle: --drain-idle ends when no client is owed an answer and none has moved a byte or
 // opened a connection for that time, or when the drain ends, the app exits or a SIGINT skips
@@ -71,7 +71,7 @@ func (c *checked) checkIdle() {
 	if tcp.takes > 0 {
 		return
 	}
-	if at := c.idleAt(began); at+2*betweenLooks < ended.At {
+	if at := c.idleAt(began); at+2*betweenPolls < ended.At {
 		c.fail("idle: the clients were idle at %v, and the app served until %v", at, ended.At)
 	}
 }
@@ -82,7 +82,7 @@ func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
 	}
 	for _, moved := range c.activities(client) {
 		// usher does not see what happens between its last look and the end of a connection.
-		seen := moved == client.opens || moved < client.closes-betweenLooks
+		seen := moved == client.opens || moved < client.closes-betweenPolls
 		if seen && moved > at-c.cfg.DrainIdle && moved < at {
 			c.fail("idle: it ended at %v, and a client was active at %v", at, moved)
 		}
@@ -130,7 +130,7 @@ func (c *checked) idleAt(began time.Duration) time.Duration {
 	for at := began + c.cfg.DrainIdle; at < c.endAt; at += 10 * time.Millisecond {
 		active := func(client fakeClient) bool {
 			return c.isOwed(&client, at) || slices.ContainsFunc(c.activities(&client), func(moved time.Duration) bool {
-				return moved > at-c.cfg.DrainIdle-betweenLooks && moved <= at
+				return moved > at-c.cfg.DrainIdle-betweenPolls && moved <= at
 			})
 		}
 		if !slices.ContainsFunc(c.k.tcp.clients, active) {
