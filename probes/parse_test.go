@@ -439,7 +439,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
 		"http://u:p@h:80/x?y#z", "grpc://h:1/a%20b", "ca=/a cert=/b key=/c server-name=d insecure=x grpcs://[::1%25a]:1", "dns://a", `send='\x00' expect=^a tcp://a:1`, "unix:///a%20b", "header='A: b' body=x match=^a$ http://h", "x=1", "'", "\\", "file:///%",
-		"name='a b' interval=1s successes=2 within=9 postgres://u@h/d?sslmode=require", "retries=2 redis://h", "optional=1 memcached://[::1]", "ftp://x", "ca=/a 'mongodb+srv://c.example/?srvServiceName=x&tls=false'", "'postgres://h/?sslmode=verify-ca&sslrootcert=/a'", "kafka+ssl://h", "a\nb", "user:p@h", "./user:p@h", "tcp:a", "a=b c", "{0",
+		"name='a b' interval=1s successes=2 within=9 postgres://u@h/d?sslmode=require", "retries=2 redis://h", "optional=1 memcached://[::1]", "ftp://x", "ca=/a 'mongodb+srv://c.example/?srvServiceName=x&tls=false'", "'postgres://h/?sslmode=verify-ca&sslrootcert=/a'", "kafka+ssl://h", "a\nb", "user:p@h", "./user:p@h", "tcp:a", "a=b c", "{0", "localhost/x", "a.example/x", "9p://x", "env:X",
 	} {
 		for use := range 5 {
 			f.Add(text, use)
