@@ -57,7 +57,7 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 	switch bracketed := strings.HasPrefix(host, "["); {
 	case host == "":
 		p.addError("%s:// has no host: write %s", p.scheme, form)
-	case !bracketed && strings.Contains(host, ":") && strings.Count(authority, ":") == 2 && !strings.Contains(authority, "::"):
+	case !bracketed && strings.Count(authority, ":") == 2 && !strings.Contains(authority, "::"):
 		p.addError("%s:// with more than one port: write %s", p.scheme, form)
 	case !bracketed && strings.Contains(host, ":"):
 		p.addError("%s://%s: an IPv6 address needs brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)

@@ -92,6 +92,7 @@ func TestParseSetsOptionsAndDefaults(t *testing.T) {
 		{"interval=10ms successes=1 tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.Interval = 3*time.Second, 10*time.Millisecond })},
 		{"interval=1h tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.Interval = 3*time.Second, time.Hour })},
 		{"retries=0 tcp://a:1", ForStart, base},
+		{"retries=2147483647 tcp://a:1", ForStart, with(func(x *Target) { x.Retries = 2147483647 })},
 		{"timeout=0 tcp://a:1", ForEnd, with(func(x *Target) { x.TimeoutWritten = true })},
 		{"timeout=1.5 tcp://a:1", ForWait, with(func(x *Target) { x.Timeout, x.TimeoutWritten = 1500*time.Millisecond, true })},
 		{"interval=200ms within=1m successes=3 tcp://a:1", ForReady, with(func(x *Target) {
@@ -375,7 +376,9 @@ func TestParseErrorsSayNothingMore(t *testing.T) {
 		"within=1 timeout:2s":      "timeout: is not the form of an option: write timeout=2s",
 		"status=204 -x":            "a command does not start with a dash: write a target, such as tcp://HOST:PORT, http://HOST/PATH or a command",
 		"timeout='25 sec' true":    `timeout= "25 sec" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
-		"timeout='x y' true":       `timeout= "x…" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
+		"timeout='" + strings.Repeat("1 ", 20) + "' true":  `timeout= "` + strings.Repeat("1 ", 20) + `" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
+		"timeout='" + strings.Repeat("1 ", 20) + "1' true": `timeout= "1…" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
+		"timeout='x y' true":                               `timeout= "x…" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s`,
 	} {
 		_, err := Parse(text, ForWait)
 		assert.EqualError(t, err, want, text)

@@ -53,3 +53,16 @@ func TestCommandNamesShowNoPossibleSecret(t *testing.T) {
 		assert.Equal(t, want.name, CommandName(word), "%q", word)
 	}
 }
+
+func TestHintForACommandThatDoesNotExist(t *testing.T) {
+	for word, want := range map[string]string{
+		"app x":   "a command and its arguments are separate words, not one in quotes",
+		"app\tx":  "a command and its arguments are separate words, not one in quotes",
+		"A=b c":   "for an environment variable write env NAME=value cmd",
+		`["a b"]`: "JSON is not supported here: write the command and its arguments as separate words",
+		"{}":      "JSON is not supported here: write the command and its arguments as separate words",
+		"app":     "", "[": "", "": "",
+	} {
+		assert.Equal(t, want, CommandHint(word), "%q", word)
+	}
+}

@@ -21,6 +21,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 			"u:p#w@db:1/x?a=b":        {host: "db", port: 1},
 			"u:p?w@db":                {host: "db", port: port},
 			"u:50%@db":                {host: "db", port: port},
+			"u:p;w@db":                {host: "db", port: port},
 			"u:p%40w@db":              {host: "db", port: port},
 			"db":                      {host: "db", port: port},
 			"db:1":                    {host: "db", port: 1},
@@ -52,6 +53,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 			"a:1,ftp://b:2":                        "has no port",
 			"u:12/CANARY@db":                       "%2F", // rejected, because u may be a host, and 12 its port
 			"u:/CANARY@db":                         "%2F",
+			":CA/NARY@db":                          "%2F",
 			"CANARY#x@db":                          "%23",
 			"u:CA/NARY@db/x@y":                     "%2F", // it is unclear which @ ends the password
 			"u:CA?N=ARY@db":                        "%3F",
@@ -124,6 +126,7 @@ func TestServerPostgresGetsUserAndDatabaseAsFromLibpq(t *testing.T) {
 		"postgres://db":                                     {"postgres", "postgres"},
 		"postgres://db/":                                    {"postgres", "postgres"},
 		"postgres://db/app#x":                               {"postgres", "app"},
+		"'postgres://db/a;b'":                               {"postgres", "a;b"},
 		"postgres://me@db":                                  {"me", "me"},
 		"postgres://m%e@db/50%":                             {"m%e", "50%"},
 		"postgres://me:p/w@db/app":                          {"me", "app"},

@@ -36,7 +36,7 @@ func TestSplitWordsKeepsABackslashThatQuotesNothing(t *testing.T) {
 
 func TestWordsThatAShellWouldExpand(t *testing.T) {
 	for text, want := range map[string]bool{
-		"$HOME": true, "$Z": true, "$z": true, "$a_b": true, "$_x": true, "${X}": true, "$(id)": true, "x$x": true, "`id`": true, `'$'$x`: true,
+		"$HOME": true, "$Z": true, "$A": true, "$a": true, "$z": true, "$a_b": true, "$_x": true, "${X}": true, "$(id)": true, "x$x": true, "`id`": true, `'$'$x`: true,
 		"$": false, "a$": false, "$1": false, "$[": false, "$^": false, "$@": false, "$|": false, "$~": false,
 		`\$HOME`: false, "'$HOME'": false, "'`id`'": false, `"\$HOME"`: false, `$'x'`: false, "HOME": false, "": false, "$+": false, "{x": false, "(x": false, "_x": false,
 	} {
