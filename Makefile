@@ -112,7 +112,7 @@ docs: ## write the parts of usher(1) and the README that are made from tables; n
 	go test -count=1 -run '^(TestPagesAreMadeFromTheTables|TestManualListsTheEventsAndFieldsOfTheLog|TestManualForTheWeb)$$' ./cmd/usher -update
 
 herd: ## write probes/herd.md and herd.svg: 10,000 waiters at one dependency, simulated
-	go test -count=1 -run '^TestHerdPageIsUpToDate$$' ./probes -update
+	go test -count=1 -timeout 60m -run '^TestHerdPageIsUpToDate$$' ./probes -update
 
 lint: $(LINT) ## run the linter; .golangci.yml gives the reason of each rule
 	$(LINT) run

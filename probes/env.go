@@ -51,11 +51,11 @@ func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	if m != nil {
 		k, known = findScheme(strings.ToLower(m[1]))
 	}
-	if scheme, advice := adviceFor(value); !known && advice != "" {
-		p.addError("env:%s: unknown scheme %s: %s", name, scheme, advice)
-		return kind{}, false
-	}
 	if !known {
+		if scheme, advice := adviceFor(value); advice != "" {
+			p.addError("env:%s: unknown scheme %s: %s", name, scheme, advice)
+			return kind{}, false
+		}
 		p.addError("env:%s: the value of the variable is not a URL of a known scheme (%s): options are written before env:, and a command is not possible", name, schemeList())
 		return kind{}, false
 	}

@@ -350,12 +350,12 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		if parts := strings.SplitN(scheme, ":", 3); !known && len(parts) > 2 {
 			scheme = parts[0] + ":" + parts[1]
 		}
-		if _, advice := adviceFor(scheme + ":"); !known && advice != "" {
-			p.addError("unknown scheme %s://: %s", scheme, advice)
-			return kind{}, false
-		}
 		if !known {
-			p.addError("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
+			if _, advice := adviceFor(scheme + ":"); advice != "" {
+				p.addError("unknown scheme %s://: %s", scheme, advice)
+			} else {
+				p.addError("unknown scheme %s://: known are %s; write tcp://HOST:PORT for any other server", scheme, schemeList())
+			}
 			return kind{}, false
 		}
 		if first.wouldExpand() {

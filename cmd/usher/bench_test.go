@@ -42,6 +42,7 @@
 //	attempts, 503         requests per second to a server that sends 503 for 0.5 to 6 s
 //	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s
 //	200 TCP, 200 HTTP     from execve to the app, with 200 dependencies that are ready
+//	..., CPU              CPU time of the init until then; other load changes it less
 //
 // A goal in the last column is a maximum of usher's number, or of its ratio to another
 // program's number. The benchmark does not fail if usher misses a goal, because numbers
@@ -112,7 +113,9 @@ var benchRows = []struct {
 	{"attempts, 503", "1/s", []benchGoal{{5, ""}}},
 	{"attempts, 503 for 20 s", "1/s", []benchGoal{{5, ""}}},
 	{"200 TCP", "ms", []benchGoal{{0.8, "dockerize"}}},
+	{"200 TCP, CPU", "ms", nil},
 	{"200 HTTP", "ms", []benchGoal{{0.8, "dockerize"}}},
+	{"200 HTTP, CPU", "ms", nil},
 }
 
 // benchGoal is a maximum. If peer is empty, it limits usher's number, else the ratio of
@@ -166,7 +169,10 @@ func (b *bench) many(row, scheme string) {
 	for n := range targets {
 		targets[n] = scheme + newDependency(b.t).listen(true).addr
 	}
-	b.each(row, manyRounds, targets, b.start(row), "run")
+	b.each(row, manyRounds, targets, func(c *candidate, i *instance) error {
+		b.add(row+", CPU", c, i.cpu())
+		return b.start(row)(c, i)
+	}, "run")
 }
 
 func (b *bench) signals(c *candidate, i *instance) error {
