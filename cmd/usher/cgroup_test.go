@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,8 +19,10 @@ import (
 
 // limited holds the limits for all processes of a cgroup together. 0 means no limit.
 type limited struct {
-	pids   int // processes and threads; zombies count until they are reaped
-	memory int // bytes of memory; swap is not allowed
+	pids   int  // processes and threads; zombies count until they are reaped
+	memory int  // bytes of memory; swap is not allowed
+	cpu    int  // percent of one processor
+	freeze bool // the processes can be frozen; see freeze
 }
 
 // cgroup is a cgroup of a test, of version 1 or 2.
@@ -52,7 +55,48 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 			g.writeIfThere(dir, "memory.memsw.limit_in_bytes", l.memory) // the sum of memory and swap
 		}
 	}
+	if l.cpu != 0 {
+		dir, version := g.make("cpu")
+		const period = 100_000 // microseconds
+		if version == 2 {
+			g.writeText(dir, "cpu.max", fmt.Sprint(l.cpu*period/100, " ", period))
+		} else {
+			g.write(dir, "cpu.cfs_period_us", period)
+			g.write(dir, "cpu.cfs_quota_us", l.cpu*period/100)
+		}
+	}
+	if l.freeze {
+		g.make("freezer")
+		t.Cleanup(g.thaw) // runs before remove, because a frozen process of version 1 cannot be killed
+	}
 	return g
+}
+
+// freezer returns the file that freezes the processes of the cgroup, and the texts for it.
+func (g *cgroup) freezer() (file, freeze, thaw string) {
+	if _, version := hierarchy(g.t, "freezer"); version == 2 {
+		return "cgroup.freeze", "1", "0"
+	}
+	return "freezer.state", "FROZEN", "THAWED"
+}
+
+// freeze stops all processes of the cgroup, without a signal, and returns when they are
+// frozen. It polls, because version 1 does not notify.
+func (g *cgroup) freeze() {
+	g.t.Helper()
+	file, freeze, _ := g.freezer()
+	g.writeText(g.dirs["freezer"], file, freeze)
+	frozen := func() bool {
+		return g.read("freezer", file) == "FROZEN" || strings.Contains(g.read("freezer", "cgroup.events"), "frozen 1")
+	}
+	for began := time.Now(); !frozen(); time.Sleep(time.Millisecond) {
+		require.Less(g.t, time.Since(began), patience)
+	}
+}
+
+func (g *cgroup) thaw() {
+	file, _, thaw := g.freezer()
+	g.writeText(g.dirs["freezer"], file, thaw)
 }
 
 // argv returns a command line that runs a command in the cgroup. A shell first enters the
@@ -129,7 +173,12 @@ func hierarchy(t testing.TB, controller string) (root string, version int) {
 
 func (g *cgroup) write(dir, file string, value int) {
 	g.t.Helper()
-	require.NoError(g.t, os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(value)), 0))
+	g.writeText(dir, file, strconv.Itoa(value))
+}
+
+func (g *cgroup) writeText(dir, file, text string) {
+	g.t.Helper()
+	require.NoError(g.t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0))
 }
 
 func (g *cgroup) writeIfThere(dir, file string, value int) {

@@ -147,9 +147,14 @@ const guardMargin = 2 * time.Second
 // When the shutdown begins, guardDeadline starts a timer. When the timer expires, usher
 // exits with 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then
 // kills all other processes of the container.
+//
+// The margin has a timer of its own. While the container is frozen (docker pause), time
+// passes for all timers. When it continues, the supervisor still has the margin, to kill the
+// app and to log that.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	if c.Grace > 0 && shutdownStarts(&e) {
-		time.AfterFunc(c.Grace+guardMargin, func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) })
+		exit := func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) }
+		time.AfterFunc(c.Grace, func() { time.AfterFunc(guardMargin, exit) })
 	}
 }
 

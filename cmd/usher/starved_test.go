@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Usher needs little stack: the Go runtime allocates the stacks of goroutines and of all
+// threads but the first itself. With less than 64 KiB, programs in C may not start either.
+func TestSmallStack(t *testing.T) {
+	needRoot(t)
+	for _, size := range []int{64 << 10, 256 << 10} {
+		l := launcher{inherit: []string{fmt.Sprintf("limit=%d:%d:%d", unix.RLIMIT_STACK, size, size)}}
+		r := l.start(t, binary(t), "--grace", "20s", "--pre-start", "true", "--drain", "http://127.0.0.1:1/", "--post-stop", "true", "--", "sh", "-c", exitOnTERM(7))
+		r.stdout.expect("ready")
+		r.signal(syscall.SIGTERM)
+		assert.Equal(t, 7, r.code(), "%d bytes", size)
+		assertNotPrintedMatch(t, r.stderr.rest(), goTrace.String())
+	}
+}
+
+// With 2 % of one processor, for usher, the hooks and the app together, everything takes
+// longer, and the outcome is the same.
+func TestStarvedCPU(t *testing.T) {
+	t.Parallel()
+	g := limited{cpu: 2}.cgroup(t)
+	r := launcher{}.start(t, g.argv(binary(t), "--verbose", "--grace", "60s", "--wait", "true", "--pre-start", "echo begun", "--ready", "true", "--drain-delay", "10ms", "--drain", "echo drained",
+		"--post-stop", "echo stopped", "--", "sh", "-c", exitOnTERM(7))...)
+	r.stdout.expect("ready")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 7, r.code())
+	log := r.stderr.rest()
+	for _, line := range []string{"pre-start echo| begun", "drain echo| drained", "stop: sent SIGTERM to sh", "post-stop echo| stopped"} {
+		assertPrinted(t, log, line)
+	}
+	assertNotPrinted(t, log, "error: ")
+}
+
+// While usher and the app are frozen, the clock goes on. When they continue, usher handles
+// the signals that have arrived. If the deadline has passed meanwhile, it kills the app.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	const grace = time.Second
+	g := limited{freeze: true}.cgroup(t)
+	start := func(app string) *process {
+		r := launcher{}.start(t, g.argv(binary(t), "--verbose", "--grace", grace.String(), "--drain-delay", "0.2s", "--post-stop", "echo stopped", "--", "sh", "-c", app)...)
+		r.stdout.expect("ready")
+		return r
+	}
+	t.Run("before the stop signal", func(t *testing.T) {
+		r := start(exitOnTERM(7))
+		g.freeze()
+		r.signal(syscall.SIGWINCH)
+		r.signal(syscall.SIGTERM)
+		<-time.After(2 * grace)
+		g.thaw()
+		assert.Equal(t, 7, r.code(), "the deadline counts from the moment at which usher receives the signal")
+		log := r.stderr.rest()
+		assertPrinted(t, log, "forwarded SIGWINCH to sh")
+		assertPrinted(t, log, "post-stop echo| stopped")
+	})
+	t.Run("beyond the deadline", func(t *testing.T) {
+		r := start("trap '' TERM; echo ready; while :; do read line; done")
+		r.signal(syscall.SIGTERM)
+		r.stderr.expect("shutting down")
+		g.freeze()
+		<-time.After(grace + 2*guardMargin)
+		g.thaw()
+		assert.Equal(t, 137, r.code())
+		log := r.stderr.rest()
+		assertPrinted(t, log, "sh did not exit within")
+		assertPrinted(t, log, "post-stop: hook echo")
+		assertPrinted(t, log, "usher: app was killed by SIGKILL")
+	})
+}
+
+// The termination log is on a full disk, or in a file that may not grow. The log and the
+// exit code are the same.
+func TestTerminationLogThatCannotBeWritten(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	for name, script := range map[string]string{
+		"full disk":       `mount -t tmpfs -o size=4k tmpfs "$0" && : >"$0/log" && head -c 4096 /dev/zero >"$0/fill"; `,
+		"read-only":       `mount -t tmpfs tmpfs "$0" && : >"$0/log" && mount -o remount,ro "$0"; `,
+		"file size limit": `: >"$0/log"; ulimit -f 0; `,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := launcher{mounts: true}.start(t, "sh", "-c", script+`exec $usher --termination-log "$0/log" -- /no/such/command`, dir)
+			assert.Equal(t, 127, r.code())
+			assert.Equal(t, "usher: error: cannot run /no/such/command: not found", r.stderr.rest())
+		})
+	}
+}
+
+// A copy that is larger than RLIMIT_FSIZE is removed, and usher is not killed by SIGXFSZ.
+func TestInstallWithAFileSizeLimit(t *testing.T) {
+	dir := t.TempDir()
+	r := launcher{hostPID: true}.start(t, "sh", "-c", `ulimit -f 100; exec $usher --install "$0"`, filepath.Join(dir, "usher"))
+	assert.Equal(t, 125, r.code())
+	assert.Equal(t, "usher: error: install: cannot write "+filepath.Join(dir, "usher")+": file too large", r.stderr.rest())
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
