@@ -49,16 +49,43 @@ func freshUser() int { return 2_000_000_000 + os.Getpid()*100 + int(users.Add(1)
 
 var users atomic.Int64
 
+// RLIMIT_NPROC counts all processes of the user on the machine. If it leaves too few threads
+// for usher, usher prints one line. With a higher limit the app runs.
+func TestOtherProcessesOfTheUser(t *testing.T) {
+	needRoot(t)
+	const others = 40
+	root, user := bareRoot(t), freshUser()
+	startProcesses(t, user, others)
+	refused := 0
+	for limit := others + 6; limit <= others+16; limit++ { // with less, the Go runtime cannot start
+		r := bareUser(root, user, limit).start(t, "/usher", "--", "/bin/sh", "-c", "exit 7")
+		code, log := r.code(), r.stderr.rest()
+		if code == 7 {
+			assert.Empty(t, log)
+			continue
+		}
+		refused = limit
+		assert.Equal(t, 125, code, "limit %d:\n%s", limit, lastLines(log))
+		assert.Equal(t, fmt.Sprintf("usher: error: usher needs 6 threads and the app's process, the limit of the user's processes (RLIMIT_NPROC, ulimit -u) is %d, and too many are in use", limit), log)
+	}
+	assert.NotZero(t, refused, "the lowest limit was high enough")
+	assert.Less(t, refused, others+12, "the highest limit at which usher does not run")
+}
+
+// startProcesses starts n processes of a user, and one more.
+func startProcesses(t *testing.T, user, n int) {
+	t.Helper()
+	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do sleep 100000 & i=$((i+1)); done; echo full; read line`, n)
+	launcher{inherit: []string{fmt.Sprint("user=", user)}}.start(t, "/bin/sh", "-c", script).stdout.expect("full")
+}
+
 // Usher cannot fork, because another process of the same user has started as many processes
 // as the RLIMIT_NPROC of usher allows. That other process has no such limit.
 func TestForkThatFails(t *testing.T) {
 	needRoot(t)
 	const eagain = "resource temporarily unavailable"
 	const limit = 40
-	fill := func(t *testing.T, user int) {
-		script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do sleep 100000 & i=$((i+1)); done; echo full; read line`, limit)
-		launcher{inherit: []string{fmt.Sprint("user=", user)}}.start(t, "/bin/sh", "-c", script).stdout.expect("full")
-	}
+	fill := func(t *testing.T, user int) { startProcesses(t, user, limit) }
 	for name, c := range map[string]struct {
 		args []string
 		code int

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -150,10 +151,32 @@ func checkPids(threads int, commands bool) error {
 		}
 	}
 	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < uint64(threads+others) && os.Geteuid() != 0 {
-		return refuse("the limit of processes (RLIMIT_NPROC, ulimit -u)", int(limit.Cur))
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) != nil || limit.Cur > math.MaxInt32 || os.Geteuid() == 0 {
+		return nil // root has no limit
+	}
+	const userLimit = "the limit of the user's processes (RLIMIT_NPROC, ulimit -u)"
+	if limit.Cur < uint64(threads+others) {
+		return refuse(userLimit, int(limit.Cur))
+	}
+	if !canFork(limit, threads+others-countThreads()) {
+		return fmt.Errorf("%w, and too many are in use", refuse(userLimit, int(limit.Cur)))
 	}
 	return nil
+}
+
+// canFork reports whether RLIMIT_NPROC allows n more processes or threads. It counts all
+// processes of the user, also those in other containers, and this number cannot be read. So
+// canFork lowers the limit by n-1 and forks once. The child's execve(2) fails, because / is
+// not a program.
+func canFork(limit unix.Rlimit, n int) bool {
+	low := limit
+	low.Cur -= uint64(max(0, n-1))
+	if unix.Setrlimit(unix.RLIMIT_NPROC, &low) != nil {
+		return true
+	}
+	_, err := syscall.ForkExec("/", []string{"/"}, &syscall.ProcAttr{})
+	_ = unix.Setrlimit(unix.RLIMIT_NPROC, &limit)
+	return err != syscall.EAGAIN
 }
 
 // pidsCgroups returns the directories of the cgroups that may have a pids limit for this
