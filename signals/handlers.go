@@ -3,6 +3,7 @@
 package signals
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -167,7 +169,7 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 			others = append(others, sig)
 		}
 	}
-	go childPipe.receive(nil, func(sig os.Signal) {
+	go childPipe.receive([]syscall.Signal{syscall.SIGCHLD}, func(sig os.Signal) {
 		select {
 		case child <- sig:
 		default:
@@ -201,8 +203,20 @@ func newPipe(size int) (pipe, error) {
 		return pipe{}, err
 	}
 	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, size)
-	return pipe{int32(p[1]), os.NewFile(uintptr(p[0]), "signals")}, nil
+	out := os.NewFile(uintptr(p[0]), "signals")
+	// If epoll_ctl(2) fails, NewFile returns a file without deadlines, and each Read of an
+	// empty pipe would fail with EAGAIN.
+	if err := out.SetReadDeadline(time.Time{}); err != nil {
+		out.Close()
+		syscall.Close(p[1])
+		return pipe{}, errNoPoll
+	}
+	return pipe{int32(p[1]), out}, nil
 }
+
+// errNoPoll names the likely cause, because package os does not return the error of
+// epoll_ctl(2).
+var errNoPoll = errors.New("epoll_ctl(2) fails (the limit of /proc/sys/fs/epoll/max_user_watches may be used up)")
 
 // receive calls deliver for each signal in this pipe, until the pipe is closed. Each read
 // returns whole records, because writes of up to PIPE_BUF bytes are atomic (pipe(7)).

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,8 +135,20 @@ func outputPipe() (r *os.File, w int, err error) {
 		return nil, -1, err
 	}
 	syscall.SetNonblock(p[0], true)
-	return os.NewFile(uintptr(p[0]), "output"), p[1], nil
+	r = os.NewFile(uintptr(p[0]), "output")
+	// If epoll_ctl(2) fails, NewFile returns a file without deadlines, and each Read of an
+	// empty pipe would fail with EAGAIN.
+	if err := r.SetReadDeadline(time.Time{}); err != nil {
+		r.Close()
+		syscall.Close(p[1])
+		return nil, -1, errNoPoll
+	}
+	return r, p[1], nil
 }
+
+// errNoPoll names the likely cause, because package os does not return the error of
+// epoll_ctl(2).
+var errNoPoll = errors.New("cannot poll its output: epoll_ctl(2) fails (the limit of /proc/sys/fs/epoll/max_user_watches may be used up)")
 
 // emptyInput returns a descriptor that is at end of file: /dev/null or, in an image
 // without /dev, the reading end of a pipe whose writing end is closed.

@@ -445,10 +445,12 @@ func (k *fake) killOthers(bool) func() {
 	return func() {}
 }
 
-func (k *fake) becomeSubreaper() (pid1, seesAll bool) { return !k.notPID1, !k.notPID1 || !k.noProc }
-func (k *fake) appExited()                            {}
-func (k *fake) flushOutput()                          {}
-func (k *fake) outOfMemory() (int, int64)             { return k.oomKills, 64 << 20 }
+func (k *fake) becomeSubreaper() (pid1, seesAll bool, err error) {
+	return !k.notPID1, !k.notPID1 || !k.noProc, nil
+}
+func (k *fake) appExited()                {}
+func (k *fake) flushOutput()              {}
+func (k *fake) outOfMemory() (int, int64) { return k.oomKills, 64 << 20 }
 
 // eventLine returns the line of a trace for an event, or "" if traces omit the event.
 func eventLine(e Event) string {

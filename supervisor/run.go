@@ -171,9 +171,12 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 // emitStartupWarnings warns of effects of this configuration or this environment that the
 // user may not expect.
 func (s *supervisor) emitStartupWarnings(startCtx context.Context) {
-	pid1, seesAll := s.loop.sys.becomeSubreaper()
+	pid1, seesAll, err := s.loop.sys.becomeSubreaper()
 	s.pid1 = pid1
-	if !pid1 {
+	switch {
+	case err != nil:
+		s.warn("usher is not PID 1, and cannot become a subreaper: it neither reaps nor stops orphaned descendants: " + err.Error())
+	case !pid1:
 		s.emit(Event{Kind: Subreaper})
 	}
 	if !seesAll && s.cfg.Grace > 0 {

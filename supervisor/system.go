@@ -42,8 +42,10 @@ type kernel interface {
 	killOthers(thorough bool) func()
 	// becomeSubreaper makes usher the parent of orphans among its descendants (prctl(2)).
 	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
-	// seesAll reports whether usher can find every process that it may have to stop.
-	becomeSubreaper() (pid1, seesAll bool)
+	// If that fails, for example because of a seccomp filter, orphans become children of
+	// another process. seesAll reports whether usher can see every process that it may have
+	// to stop.
+	becomeSubreaper() (pid1, seesAll bool, err error)
 	// network lists the TCP sockets of the network namespace that listen or are connected,
 	// and then reads how many connections clients have opened. Listing many sockets is
 	// slow, so the loop calls it in a goroutine.

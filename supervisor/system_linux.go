@@ -72,11 +72,10 @@ func openFiles() []int {
 	return fds
 }
 
-func (s *linux) becomeSubreaper() (pid1, seesAll bool) {
+func (s *linux) becomeSubreaper() (pid1, seesAll bool, err error) {
 	if s.pid1 {
-		return true, true
+		return true, true, nil
 	}
-	// This fails before Linux 3.4. Orphans then become children of PID 1.
-	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-	return false, procIsOurs()
+	err = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	return false, procIsOurs(), err
 }
