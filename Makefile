@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test lives lives-mutants check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
+.PHONY: build release image test lives lives-mutants faults check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -76,6 +76,11 @@ lives: ## run N=1000000 random lives of the supervisor (SEED=1: the same ones ea
 MUTANTS := .
 lives-mutants: ## plant the defects of testdata/lives.mutants; random lives must find each (MUTANTS=regexp)
 	LIVES_MUTANTS='$(MUTANTS)' go test -count=1 -timeout 3h -v -run '^TestLivesFindMutants$$' ./supervisor | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
+
+# cmd/usher/faults_test.go says what a fault is.
+FAULTS := .
+faults: ## make each system call of usher fail, in each phase, with each errno; as root, 10 to 30 minutes (FAULTS=regexp)
+	FAULTS='$(FAULTS)' go test -count=1 -timeout 6h -parallel 8 -v -run '^TestFaults$$' ./cmd/usher | grep -v -e '^ *=== ' -e '^ *--- PASS'; exit $${PIPESTATUS[0]}
 
 # go test fuzzes one target at a time. It writes the inputs that fail to testdata/fuzz.
 FUZZTIME := 3s
