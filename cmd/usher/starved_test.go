@@ -48,7 +48,7 @@ func TestStarvedCPU(t *testing.T) {
 // the signals that have arrived. If the deadline has passed meanwhile, it kills the app.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
-	const grace = time.Second
+	const grace = time.Second // the test has to wait longer than that, because nothing happens while all is frozen
 	g := limited{freeze: true}.cgroup(t)
 	start := func(app string) *process {
 		r := launcher{}.start(t, g.argv(binary(t), "--verbose", "--grace", grace.String(), "--drain-delay", "0.2s", "--post-stop", "echo stopped", "--", "sh", "-c", app)...)
