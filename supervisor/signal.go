@@ -136,7 +136,9 @@ func (s *supervisor) forward(sig syscall.Signal) {
 		s.emit(Event{Kind: SignalDropped, Signal: sig})
 		return
 	}
-	s.app.lastForwarded, s.app.lastForwardedAt = sig, time.Now()
+	if sig != syscall.SIGCONT { // systemd sends SIGCONT after a stop signal (systemd.kill(5))
+		s.app.lastForwarded, s.app.lastForwardedAt = sig, time.Now()
+	}
 	s.sendForwarded(sig, send)
 	s.hintStopOnLater(sig)
 }
