@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test lives lives-mutants faults check fmt vet lint docs herd fuzz vuln bench rollout demo clean help FORCE
+.PHONY: build release image test lives lives-mutants faults check fmt vet lint docs herd fuzz vuln bench soak rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -131,6 +131,10 @@ $(LINT):
 bench: herd ## make herd, and measure usher beside the other inits that are installed; as root, 3 to 10 minutes
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go test -tags bench -c -o "$$dir/bench.test" ./cmd/usher && \
 	cd cmd/usher && "$$dir/bench.test" -test.run '^TestBench$$' -test.timeout 20m
+
+DURATION := 1h
+soak: ## run usher under load for DURATION=1h, and check that nothing grows; as root
+	cd cmd/usher && DURATION=$(DURATION) go test -count=1 -timeout 0 -run '^TestSoak$$'
 
 # An interrupted test does not remove its directories. So TMPDIR puts them below $$dir, which
 # the shell removes.

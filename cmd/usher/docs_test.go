@@ -16,8 +16,9 @@ import (
 )
 
 // Parts of the pages are made from the flag table and the tables of package probes: in
-// usher(1) the lists of flags, targets and options, in the README the table of targets.
-// "make docs" runs this test with -update, which writes these parts.
+// usher(1) the lists of flags, targets and options, in the README the table of targets. The
+// list of differences to other inits comes from the table of TestOtherInits. "make docs"
+// runs this test with -update, which writes these parts.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
 		file, begin, end string
@@ -26,7 +27,7 @@ func TestPagesAreMadeFromTheTables(t *testing.T) {
 		{"../../README.md", "<!-- %s: written by make docs -->\n", "<!-- end of %s -->\n",
 			map[string]func() string{"targets": markdownOfTargets}},
 		{"usher.1", ".\\\" %s: written by make docs\n", ".\\\" end of %s\n",
-			map[string]func() string{"flags": mdocOfFlags, "targets": mdocOfTargets, "options": mdocOfOptions}},
+			map[string]func() string{"flags": mdocOfFlags, "targets": mdocOfTargets, "options": mdocOfOptions, "other inits": mdocOfOtherInits}},
 	} {
 		text, err := os.ReadFile(page.file)
 		require.NoError(t, err)

@@ -19,6 +19,7 @@ import (
 var roles = map[string]func(){
 	"usher":            main,
 	"answer-on-demand": answerOnDemand,
+	"usher-counted":    countedUsher,
 	"rollout":          rolloutMain,
 	"blocked": func() { // usher with a supervisor that hangs when its shutdown begins
 		guardDeadline(&supervisor.Config{Grace: time.Second}, supervisor.Event{Kind: supervisor.StopRequested})
