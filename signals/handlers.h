@@ -35,8 +35,12 @@ GLOBL godebug<>(SB), RODATA|NOPTR, $32
 DATA gogc<>+0(SB)/8, $"GOGC=100"
 DATA gogc<>+8(SB)/8, $0
 GLOBL gogc<>(SB), RODATA|NOPTR, $16
+// A heap of usher is a few MiB. Without a limit the runtime's goal for the size of the heap is
+// infinite while the loop of package supervisor pauses the collector (beginFork). If a
+// collection ends in that time, the runtime asks the kernel for huge pages for its own data,
+// because the goal is above 1 GiB, and the kernel adds up to 2 MiB of memory.
 DATA gomemlimit<>+0(SB)/8, $"GOMEMLIM"
-DATA gomemlimit<>+8(SB)/8, $"IT=off\x00\x00"
+DATA gomemlimit<>+8(SB)/8, $"IT=1GiB\x00"
 GLOBL gomemlimit<>(SB), RODATA|NOPTR, $16
 
 // The number of variables must be even, so that the stack stays aligned to 16 bytes.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -411,4 +412,26 @@ func TestDockerPidsLimitTooLow(t *testing.T) {
 	_, log, code := runContainer(t, "--pids-limit", "7", image, "--", "true")
 	assert.Zero(t, code)
 	assert.Empty(t, log)
+}
+
+// The Go runtime must not ask for huge pages for its own data (see gomemlimit in
+// signals/handlers.h). It did so when a garbage collection ended while a command was being
+// started, so here usher starts many commands.
+func TestRuntimeUsesNoHugePages(t *testing.T) {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		return // the limit is set at usher's own entry point
+	}
+	t.Parallel()
+	args := []string{"--verbose"}
+	for i := range 12 {
+		args = append(args, "--wait", fmt.Sprintf("interval=10ms name=w%d false", i))
+	}
+	r := launcher{}.start(t, append([]string{binary(t)}, append(args, "--", "true")...)...)
+	for range 1000 {
+		r.stderr.expect(": attempt ")
+	}
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", r.pid()))
+	require.NoError(t, err)
+	assert.Contains(t, string(maps), "VmFlags: ")
+	assert.NotRegexp(t, `VmFlags: .*\bhg\b`, string(maps)) // hg: MADV_HUGEPAGE (proc_pid_smaps(5))
 }

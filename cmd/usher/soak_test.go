@@ -156,7 +156,9 @@ func (s *soak) start(name, usher string) {
 	for _, sig := range soakSignals {
 		ignored = append(ignored, fmt.Sprint(int(sig)))
 	}
-	u.process = launcher{proc: true, vars: []string{"SOAK_SOCKET=" + u.counters}}.start(t, usher, "--health", u.health, "--grace", "20s",
+	// Without nohugepages the kernel may at any time merge the pages of a few KiB of data into
+	// a huge page, which counts as 2 MiB.
+	u.process = launcher{proc: true, inherit: []string{"nohugepages=1"}, vars: []string{"SOAK_SOCKET=" + u.counters}}.start(t, usher, "--health", u.health, "--grace", "20s",
 		"--ready", "timeout=20s "+u.target.URL, "--ready", "timeout=20s tcp://"+u.target.Listener.Addr().String(),
 		"--ready", "timeout=20s sh -c '(true &); exit 0'", "--post-stop", "true",
 		"--", "sh", "-c", "trap '' "+strings.Join(ignored, " ")+`

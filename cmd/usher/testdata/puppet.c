@@ -43,6 +43,7 @@
  *   nonblock=FD            set O_NONBLOCK
  *   limit=N:SOFT:HARD      setrlimit(2)
  *   umask=OCTAL  nice=N  iopriority=N  slack=NANOSECONDS  oom=N
+ *   nohugepages=1          use no transparent huge pages (prctl(2), PR_SET_THP_DISABLE)
  *   nodeathsignal=1        the parent's exit sends no signal: clear PR_SET_PDEATHSIG, because execve(2) keeps it
  *   env=NAME=VALUE         if env= is given, the environment of COMMAND has only these variables, in this
  *                          order, with duplicates; env= alone makes it empty
@@ -307,7 +308,8 @@ static int launch(int argc, char **argv)
 		else if (!strcmp(key, "oom")) {
 			FILE *f = fopen("/proc/self/oom_score_adj", "we");
 			must(f && fprintf(f, "%s", value) > 0 && fclose(f) == 0);
-		} else if (!strcmp(key, "nodeathsignal")) must(prctl(PR_SET_PDEATHSIG, 0) == 0);
+		} else if (!strcmp(key, "nohugepages")) must(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
+		else if (!strcmp(key, "nodeathsignal")) must(prctl(PR_SET_PDEATHSIG, 0) == 0);
 		else if (!strcmp(key, "env")) fresh = 1, *value ? env[vars++] = value : 0;
 		else if (!strcmp(key, "listen")) snprintf(text, sizeof text, "LISTEN_PID=%d", getpid()), fresh = 1, env[vars++] = text;
 		else if (!strcmp(key, "traceme")) must(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
