@@ -208,3 +208,8 @@ type recorded struct {
 func (r *recorded) Errorf(format string, args ...any) {
 	r.messages = append(r.messages, fmt.Sprintf(format, args...))
 }
+
+func medianOf[T int | float64](x []T) T {
+	s := slices.Sorted(slices.Values(x))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}

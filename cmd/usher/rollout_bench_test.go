@@ -344,11 +344,6 @@ func secondsOf(seconds []float64) string {
 	return fmt.Sprintf("%.1f s (%.1f–%.1f)", medianOf(seconds), slices.Min(seconds), slices.Max(seconds))
 }
 
-func medianOf(x []float64) float64 {
-	s := slices.Sorted(slices.Values(x))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
-}
-
 // versionOf returns the version that a program prints.
 func versionOf(argv ...string) string {
 	out, _ := exec.Command(argv[0], argv[1:]...).CombinedOutput()

@@ -329,10 +329,6 @@ func (s *soak) ends(key string) (first, last int) {
 	return medianOf(samples[:part]), medianOf(samples[len(samples)-part:])
 }
 
-func medianOf(samples []int) int {
-	return slices.Sorted(slices.Values(samples))[len(samples)/2]
-}
-
 func (s *soak) lastSamples() string {
 	var parts []string
 	for _, n := range soakNumbers {
