@@ -42,10 +42,7 @@ type initDifference struct {
 	kinds string // regular expression: the kinds of scripts in which the difference occurs
 	line  string // regular expression: a line that is observed of usher
 	other string // the line that is observed of the other inits instead; "" if there is none
-	// Further lines of the same difference: alternating line and other.
-	more []string
-
-	// For usher(1). Rows with an empty usher belong to the row above them.
+	// For usher(1). A row without a subject belongs to a row above it.
 	subject, usher, others, reason string
 }
 
@@ -57,18 +54,13 @@ func (d *initDifference) applies(init, kind string) bool {
 // change applies the difference to a line of usher. ok is false if the difference is about
 // other lines.
 func (d *initDifference) change(line string) (changed string, ok bool) {
-	for pair := range slices.Chunk(append([]string{d.line, d.other}, d.more...), 2) {
-		if re := regexp.MustCompile("^" + pair[0] + "$"); re.MatchString(line) {
-			return re.ReplaceAllString(line, pair[1]), true
-		}
-	}
-	return line, false
+	re := regexp.MustCompile("^" + d.line + "$")
+	return re.ReplaceAllString(line, d.other), re.MatchString(line)
 }
 
-// SEED=S   the seed of the scripts; without it, scripts of a fixed seed and of a new one are
-//
-//	run. With CI=true only the fixed seed is used, so that the result depends on the
-//	code alone
+// TestOtherInits runs scripts of each kind, and then random ones of a fixed seed and of a new
+// one. With CI=true only the fixed seed is used, so that the result depends on the code
+// alone. SEED=S is the only seed that is used.
 func TestOtherInits(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
