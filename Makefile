@@ -22,7 +22,7 @@ LINT     := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.9.0
 VULN     := $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-.PHONY: build release image test lives lives-mutants faults check fmt vet lint docs herd fuzz vuln bench soak rollout demo clean help FORCE
+.PHONY: build release image test lives lives-mutants targets targets-mutants faults check fmt vet lint docs herd fuzz vuln bench soak rollout demo clean help FORCE
 
 # The build is reproducible: the same commit gives the same bytes, whatever the directory
 # and the time (-trimpath, no build ID, no VCS stamp).
@@ -75,7 +75,14 @@ lives: ## run N=1000000 random lives of the supervisor (SEED=1: the same ones ea
 
 MUTANTS := .
 lives-mutants: ## plant the defects of testdata/lives.mutants; random lives must find each (MUTANTS=regexp)
-	LIVES_MUTANTS='$(MUTANTS)' go test -count=1 -timeout 3h -v -run '^TestLivesFindMutants$$' ./supervisor | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
+	LIVES_MUTANTS='$(MUTANTS)' go test -count=1 -timeout 3h -v -run '^TestLivesFindMutants$$' ./cmd/usher | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
+
+# probes/targets_test.go says what a trial is. Without SEED each run has other trials.
+targets: ## run N=1000000 trials of random targets and servers (SEED=1: the same ones each time)
+	TARGETS=$(N) SEED=$(SEED) go test -count=1 -timeout 24h -v -run '^TestTargets$$' ./probes | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
+
+targets-mutants: ## plant the defects of testdata/targets.mutants; random targets must find each (MUTANTS=regexp)
+	TARGETS_MUTANTS='$(MUTANTS)' go test -count=1 -timeout 3h -v -run '^TestTargetsFindMutants$$' ./cmd/usher | grep -v '^ *=== '; exit $${PIPESTATUS[0]}
 
 # cmd/usher/faults_test.go says what a fault is.
 FAULTS := .
@@ -149,4 +156,4 @@ clean: ## remove the built binaries
 	rm -rf usher dist
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile

@@ -33,7 +33,7 @@ const maxSocketPath = 107
 func connectUnix(ctx context.Context, path string) (net.Conn, error) {
 	var conn net.Conn
 	err := files.run(ctx, path, func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
+		conn, err = dialContext(ctx, "unix", path)
 		return sanitizeUnixErr(err)
 	}, func() { conn.Close() })
 	if err != nil {

@@ -1,0 +1,307 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestTargets runs random trials. Each has one to three random targets, with random servers
+// and names, on a network in memory and in fake time. What this package promises is checked
+// from outside: by what the servers, the name server and the caller see.
+//
+//	TARGETS=N  the number of trials, instead of a few thousand
+//	SEED=S     the seed; without it, trials of a fixed seed and of a new one are run. With
+//	           CI=true only the fixed seed is used, so that the result depends on the code alone
+//	TARGET=N   the number of the first trial
+func TestTargets(t *testing.T) {
+	certs := newCertificates(t)
+	if _, set := os.LookupEnv("GODEBUG"); !set {
+		os.Setenv("GODEBUG", "tlsmlkem=0") // a cheaper key exchange: most of the time is spent in TLS handshakes
+		defer os.Unsetenv("GODEBUG")
+	}
+	_, err := systemRoots(t.Context()) // this reads files, which a trial with a fake clock should not do
+	require.NoError(t, err)
+	fresh := uint64(time.Now().UnixNano())
+	seed, first, count := uint64(1), uint64(0), uint64(trialsInTests)
+	if os.Getenv("TARGETS") != "" {
+		seed = fresh
+	}
+	chosen := false
+	for name, value := range map[string]*uint64{"SEED": &seed, "TARGET": &first, "TARGETS": &count} {
+		if text := os.Getenv(name); text != "" {
+			*value, err = strconv.ParseUint(text, 10, 64)
+			require.NoError(t, err, name)
+			chosen = true
+		}
+	}
+	runTrials(t, certs, seed, first, count)
+	if !chosen && os.Getenv("CI") == "" {
+		runTrials(t, certs, fresh, 0, count/2)
+	}
+}
+
+// runTrials runs trials on all processors until one breaks a promise.
+func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
+	t.Helper()
+	began := time.Now()
+	var next, targets atomic.Uint64
+	var broken atomic.Pointer[func(*testing.T)]
+	next.Store(first)
+	t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("worker", func(t *testing.T) {
+				t.Parallel()
+				for n := next.Add(1) - 1; n < first+count; n = next.Add(1) - 1 {
+					tr := newTrial(seed, n)
+					targets.Add(uint64(len(tr.targets)))
+					o := tr.run(t, certs)
+					if problems := o.check(); len(problems) > 0 {
+						report := func(t *testing.T) { tr.report(t, certs, seed, n, problems[0]) }
+						broken.Store(&report)
+						next.Store(first + count)
+					}
+				}
+			})
+		}
+	})
+	if report := broken.Load(); report != nil {
+		(*report)(t)
+	}
+	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
+}
+
+// sharedFiles is locked by a trial that reads files, because fileThreads is shared by the
+// whole process, and the channels of one bubble must not be used in another.
+var sharedFiles sync.Mutex
+
+// An observation is what has been seen of a trial from outside.
+type observation struct {
+	*trial
+	*record
+	parsed   []Target
+	attempts [][]attempt // of each target
+	updates  []timedUpdate
+	result   error
+	ended    time.Duration
+	leftOpen int // connections that were open when the call returned
+	leftAsks int // attempts that were running when the call returned
+}
+
+type attempt struct {
+	begin, end time.Duration
+	err        error
+}
+
+type timedUpdate struct {
+	Update
+	at time.Duration
+}
+
+// run runs the trial in fake time.
+func (tr *trial) run(t *testing.T, certs *certificates) *observation {
+	o := &observation{trial: tr, record: new(record), attempts: make([][]attempt, len(tr.targets))}
+	readsFiles := false
+	for _, plan := range tr.targets {
+		target, err := tr.parse(plan, certs)
+		if err != nil {
+			o.fault("a target of the generator is not valid: %v", err)
+			return o
+		}
+		readsFiles = readsFiles || plan.kind == "file" || plan.kind == "unix" || plan.ca != ""
+		o.parsed = append(o.parsed, target)
+	}
+	if readsFiles {
+		sharedFiles.Lock()
+		defer sharedFiles.Unlock()
+	}
+	defer func() {
+		if p := recover(); p != nil { // for example from synctest, about a goroutine that still runs
+			o.fault("panic: %v", p)
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if p := recover(); p != nil {
+				o.fault("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		o.inFakeTime(t.Context(), certs)
+	})
+	return o
+}
+
+// parse parses a target. A trial has at most one environment variable for each target.
+func (tr *trial) parse(plan *targetPlan, certs *certificates) (Target, error) {
+	parser := Parser{LookupEnv: func(name string) (string, bool) { return plan.url(), name == envVariable }}
+	return parser.Parse(strings.ReplaceAll(plan.text(certs.dir), "/DIR/", certs.dir+"/"), tr.use)
+}
+
+func (o *observation) inFakeTime(ctx context.Context, certs *certificates) {
+	o.start = time.Now()
+	n := &fakeNet{record: o.record, servers: map[string]*serverPlan{}, stop: make(chan struct{})}
+	n.serve = func(c *fakeConn, phase *serverPhase, address string) { serveTalk(n, c, phase, address, certs) }
+	for _, s := range o.servers {
+		n.servers[strings.Replace(s.address, "/DIR/", certs.dir+"/", 1)] = s
+		if strings.HasPrefix(s.address, "/DIR/file") {
+			o.playFile(n, s, filepath.Join(certs.dir, filepath.Base(s.address)))
+		}
+	}
+	ctx = context.WithValue(ctx, netKey{}, n)
+	var running atomic.Int64
+	var mu sync.Mutex
+	for i := range o.parsed {
+		o.parsed[i].Probe = observedProbe{o.parsed[i].Probe, func(ask func() error) (err error) {
+			running.Add(1)
+			begin := o.elapsed()
+			defer func() {
+				if p := recover(); p != nil {
+					o.fault("panic: %v\n%s", p, debug.Stack())
+					err = errors.New("panic")
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				o.attempts[i] = append(o.attempts[i], attempt{begin, o.elapsed(), err})
+				running.Add(-1)
+			}()
+			return ask()
+		}}
+	}
+	if o.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.limit)
+		defer cancel()
+	}
+	hangs := time.AfterFunc(o.limit+5*time.Minute, func() {
+		o.fault("the call does not return")
+		n.shutdown()
+	})
+	a := Attempt{Run: o.runner(n), Resolver: o.resolver(n), HookVars: []HookVar{{"USHER_REASON", "signal"}}}
+	switch {
+	case o.use.Hook():
+		o.result = RunHook(ctx, o.parsed[0], a)
+	case o.use == ForProbe:
+		o.result = Ask(ctx, o.parsed, a)
+	default:
+		o.result = Wait(ctx, o.parsed, a, func(u Update) { o.updates = append(o.updates, timedUpdate{u, o.elapsed()}) })
+	}
+	o.ended, o.leftOpen, o.leftAsks = o.elapsed(), n.openConns(), int(running.Load())
+	if hangs.Stop() {
+		time.Sleep(20 * time.Second) // timers that have not been stopped fire now
+		n.shutdown()
+	}
+}
+
+// An observedProbe is a probe whose attempts are observed.
+type observedProbe struct {
+	Probe
+	observe func(ask func() error) error
+}
+
+func (p observedProbe) Ask(ctx context.Context, a Attempt) error {
+	return p.observe(func() error { return p.Probe.Ask(ctx, a) })
+}
+
+// playFile creates and removes a file when its phases begin.
+func (o *observation) playFile(n *fakeNet, s *serverPlan, path string) {
+	play := func(p *serverPhase) {
+		os.Remove(path)
+		if p.listens == accepts {
+			os.WriteFile(path, nil, 0o600)
+		}
+	}
+	play(s.phases[0])
+	n.handler.Go(func() {
+		defer os.Remove(path)
+		for _, p := range s.phases[1:] {
+			if !n.pause(p.from - o.elapsed()) {
+				return
+			}
+			play(p)
+		}
+		<-n.stop
+	})
+}
+
+// runner returns the Runner of the trial's commands.
+func (o *observation) runner(n *fakeNet) Runner {
+	return func(ctx context.Context, c Command) error {
+		p := o.server(c.Argv[2]).at(o.elapsed())
+		if p.listens == isMissing {
+			return errors.New("not found")
+		}
+		after := time.NewTimer(p.delay)
+		defer after.Stop()
+		ended := after.C
+		if p.speaks != "command" {
+			ended = nil // it hangs
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if p.state != isReady {
+			return errors.New("exit status 1")
+		}
+		o.recordMu.Lock()
+		defer o.recordMu.Unlock()
+		o.answers = append(o.answers, &answer{at: o.elapsed(), address: c.Argv[2], ready: true})
+		return nil
+	}
+}
+
+// resolver returns the trial's name server.
+func (o *observation) resolver(n *fakeNet) *Resolver {
+	lookup := func(host string) (namePhase, error) {
+		begun := o.elapsed()
+		result := namePhase{answer: "does not exist"}
+		if plan := o.name(host); plan != nil {
+			result = plan.at(begun)
+		}
+		n.pause(result.delay)
+		o.recordMu.Lock()
+		o.lookups = append(o.lookups, lookupRecord{host, begun, o.elapsed(), result})
+		o.recordMu.Unlock()
+		err := &net.DNSError{Name: host, Server: "CANARY"}
+		switch result.answer {
+		case "addresses":
+			return result, nil
+		case "does not exist":
+			err.Err, err.IsNotFound = "no such host", true
+		case "fails":
+			err.Err, err.IsTemporary = "server misbehaving", true
+		case "times out":
+			err.Err, err.IsTimeout = "i/o timeout", true
+		}
+		return result, err
+	}
+	return &Resolver{
+		LookupNetIP: func(_ context.Context, host string) ([]netip.Addr, error) {
+			result, err := lookup(host)
+			return parseAddrs(result.addrs...), err
+		},
+		LookupSRV: func(_ context.Context, name string) (records []*net.SRV, err error) {
+			result, err := lookup(name)
+			for _, host := range result.addrs {
+				records = append(records, &net.SRV{Target: host + ".", Port: 27017})
+			}
+			return records, err
+		},
+	}
+}

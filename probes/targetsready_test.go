@@ -1,0 +1,342 @@
+package probes
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// falseReady checks that each success has evidence: while the attempt ran, the server gave a
+// complete answer that means ready for this kind, over a connection that this target trusts.
+func (c *checker) falseReady(i int) {
+	for k, a := range c.attempts[i] {
+		if a.err == nil && !c.evidence(c.targets[i], a) {
+			c.brokenBy(i, "attempt %d from %v to %v succeeds, and the target was not ready", k+1, a.begin, a.end)
+		}
+	}
+}
+
+func (c *checker) evidence(t *targetPlan, a attempt) bool {
+	if t.gone {
+		return c.isGone(t, a)
+	}
+	switch t.kind {
+	case "file":
+		return c.hadPhase(t.path, a, accepts)
+	case "dns":
+		return c.lookedUp(t, t.hosts[0], a, "addresses", anyAddrs)
+	case "tcp", "unix":
+		if !t.expect {
+			return slices.ContainsFunc(c.dials, func(d *dialRecord) bool {
+				return d.listens == accepts && a.begin <= d.at && d.at <= a.end && c.isOwnAddress(t, d.address)
+			})
+		}
+	}
+	redirected := false
+	for _, s := range c.answers {
+		if s.at < a.begin || s.at > a.end || !c.isOwnHost(t, s.address) {
+			continue
+		}
+		if t.kind == "http" || t.kind == "https" {
+			speaksHTTP := s.speaks == "http" || s.speaks == "mongodb" && t.status != "" // MongoDB's port answers any request with 200
+			if !speaksHTTP || s.secure && !t.trusts(s.cert) {
+				continue
+			}
+			if s.secure != (t.kind == "https") && !redirected {
+				continue
+			}
+			redirected = redirected || isFollowed(t, c.use, s)
+			if accepted(t, c.use, s.status) && !isFollowed(t, c.use, s) && (!t.match || s.matches) {
+				return true
+			}
+			continue
+		}
+		if !s.ready || t.kind != "command" && (s.speaks != protocolOf(t.kind) || !c.isOwnAddress(t, s.address)) {
+			continue
+		}
+		beforeTLS := s.state == isFull && s.speaks == "mysql" // MySQL refuses a client before TLS
+		if t.usesTLS() && s.secure && t.trusts(s.cert) || !t.usesTLS() && !s.secure || beforeTLS {
+			return true
+		}
+	}
+	return false
+}
+
+func anyAddrs([]string) bool { return true }
+
+func (c *checker) isOwnAddress(t *targetPlan, address string) bool {
+	if t.hosts == nil {
+		return address == t.path
+	}
+	return slices.ContainsFunc(c.addresses(t), func(a string) bool {
+		return address == joinPort(a, t.portNumber()) || t.kind == "mongodb+srv" && address == joinPort(a, 27017)
+	})
+}
+
+// isOwnHost is like isOwnAddress, with any port.
+func (c *checker) isOwnHost(t *targetPlan, address string) bool {
+	return c.isOwnAddress(t, address) ||
+		slices.ContainsFunc(c.addresses(t), func(a string) bool { return strings.HasPrefix(address, strings.TrimSuffix(joinPort(a, 1), "1")) })
+}
+
+// hadPhase reports whether a server reacted so at some time of the attempt.
+func (c *checker) hadPhase(path string, a attempt, listens string) bool {
+	s := c.server(path)
+	if s == nil {
+		return listens == isMissing
+	}
+	for i, p := range s.phases {
+		ends := i+1 < len(s.phases) && s.phases[i+1].from < a.begin
+		if p.listens == listens && p.from <= a.end && !ends {
+			return true
+		}
+	}
+	return false
+}
+
+// lookedUp reports whether there is a lookup of name with this answer, for which uses is true
+// and which the attempt may use: one that began less than two seconds before it, or one for
+// which an earlier attempt has waited.
+func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string, uses func(addrs []string) bool) bool {
+	return slices.ContainsFunc(c.lookups, func(l lookupRecord) bool {
+		oldest := a.begin - 2*time.Second
+		if l.end-l.begun >= t.attemptTimeout(c.use) {
+			oldest = a.begin - 30*time.Second
+		}
+		return l.name == name && l.result.answer == answer && l.end <= a.end && l.begun >= oldest && uses(l.result.addrs)
+	})
+}
+
+// isGone reports whether the target was certainly not there: it was refused at each address, the
+// name does not exist, or there is no such file.
+func (c *checker) isGone(t *targetPlan, a attempt) bool {
+	switch t.kind {
+	case "file":
+		return c.hadPhase(t.path, a, isMissing)
+	case "unix":
+		return c.hadPhase(t.path, a, isMissing) || c.hadPhase(t.path, a, isClosed)
+	case "dns":
+		return c.lookedUp(t, t.hosts[0], a, "does not exist", anyAddrs)
+	}
+	refused := func(addrs []string) bool {
+		return !slices.ContainsFunc(addrs, func(addr string) bool {
+			return !slices.ContainsFunc(c.dials, func(d *dialRecord) bool {
+				return d.address == joinPort(addr, t.portNumber()) && a.begin <= d.at && d.at <= a.end && (d.listens == isClosed || d.listens == hasNoIPv6)
+			})
+		})
+	}
+	if isLiteral(t.hosts[0]) {
+		return refused(addressesOf(t.hosts[0]))
+	}
+	return c.lookedUp(t, t.hosts[0], a, "does not exist", anyAddrs) || c.lookedUp(t, t.hosts[0], a, "addresses", refused)
+}
+
+// accepted reports whether a status counts as ready.
+func accepted(t *targetPlan, use Use, status int) bool {
+	switch t.status {
+	case "":
+		return 200 <= status && (status < 300 || status < 400 && !use.Hook())
+	case "200-299,401":
+		return 200 <= status && status < 300 || status == 401
+	}
+	return slices.Contains(strings.Split(t.status, ","), strconv.Itoa(status))
+}
+
+// isFollowed reports whether a redirect is followed: by a probe, on the same host name, unless
+// its status is one of status=.
+func isFollowed(t *targetPlan, use Use, s *answer) bool {
+	if use.Hook() || s.location == "" || t.status != "" && accepted(t, use, s.status) {
+		return false
+	}
+	return !strings.Contains(s.location, "//elsewhere.test")
+}
+
+// trusts reports whether the target accepts a certificate.
+func (t *targetPlan) trusts(cert string) bool {
+	unverified := strings.HasSuffix(t.urlTLS, "=require") || strings.HasSuffix(t.urlTLS, "=REQUIRED")
+	if t.insecure || unverified && t.ca == "" || t.kind == "nats" && !t.usesTLS() {
+		return true
+	}
+	anyName := unverified && t.serverName == ""
+	switch cert {
+	case "good":
+		return t.ca == "good" && t.serverName != "elsewhere.test"
+	case "wrong name":
+		return t.ca == "good" && (t.serverName == "elsewhere.test" || anyName)
+	case "other authority":
+		return t.ca == "other" && t.serverName != "elsewhere.test"
+	}
+	return false
+}
+
+// A sure readiness begins when nothing changes any more, and the target is ready.
+type sureReadiness struct {
+	ok      bool
+	from    time.Duration
+	each    time.Duration // how long an attempt takes then, without lookups
+	lookups time.Duration // how long lookups may delay it
+	slack   time.Duration // how long old results of lookups may delay it
+}
+
+// latest returns when the readiness must have been reported: an attempt that has begun before
+// may last until its timeout, then there is a pause, and then the successes.
+func (s sureReadiness) latest(t *targetPlan, use Use) time.Duration {
+	pause := t.longestPause()
+	return s.from + s.slack + t.attemptTimeout(use) + pause + s.each + s.lookups + time.Duration(t.successes-1)*(s.each+s.lookups+pause)
+}
+
+// whenSure returns from when on a target is certainly ready.
+func (c *checker) whenSure(i int) (s sureReadiness) {
+	t := c.targets[i]
+	timeout := t.attemptTimeout(c.use)
+	changes := func(from time.Duration) { s.from = max(s.from, from) }
+	for _, name := range c.namesOf(t) {
+		n := c.name(name)
+		if n == nil {
+			return s
+		}
+		changes(n.last().from)
+		longest := time.Duration(0)
+		for _, p := range n.phases {
+			longest = max(longest, p.delay)
+		}
+		if longest > 0 && (c.use.Hook() || t.kind == "dns" && c.use == ForProbe) {
+			return s // there a timeout covers the lookup
+		}
+		if longest >= timeout && t.kind == "dns" && t.successes > 1 {
+			return s // the result of a slow lookup counts once, and the next attempt times out
+		}
+		s.lookups += longest
+		s.slack += longest + 2*time.Second + timeout + t.longestPause()
+	}
+	ready := false
+	switch t.kind {
+	case "file", "unix", "command":
+		if server := c.server(t.path); server != nil {
+			p := server.last()
+			changes(p.from)
+			s.each = p.delay
+			switch {
+			case t.gone:
+				ready = p.listens == isMissing || p.listens == isClosed
+			case t.kind == "file":
+				ready, s.each = p.listens == accepts, 0
+			case t.kind == "unix":
+				ready, s.each = c.phaseReady(t, p)
+			default:
+				ready = p.listens == accepts && p.speaks == "command" && p.state == isReady
+			}
+		}
+	case "dns":
+		ready = c.name(t.hosts[0]).last().answer == map[bool]string{true: "does not exist", false: "addresses"}[t.gone]
+	default:
+		ready = c.hostsReady(t, &s, changes)
+	}
+	s.ok = ready && (timeout == 0 || s.each < timeout)
+	return s
+}
+
+// hostsReady reports whether at least one host is ready in the end, and no other can hold up
+// the attempt for long.
+func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {
+	readyHosts, shares := 0, time.Duration(1)
+	hosts := c.hostsOf(t)
+	for _, host := range hosts {
+		addrs := addressesOf(host)
+		if !isLiteral(host) {
+			p := c.name(host).last()
+			if p.answer == "does not exist" && t.gone {
+				return true
+			}
+			if p.answer != "addresses" {
+				continue
+			}
+			addrs = p.addrs
+		}
+		clean, bad := 0, 0
+		var longest time.Duration
+		for _, a := range addrs {
+			p := &serverPhase{listens: isClosed}
+			if server := c.server(joinPort(a, t.portNumber())); server != nil {
+				p = server.last()
+				changes(p.from)
+			} else if server := c.server(joinPort(a, 27017)); server != nil && t.kind == "mongodb+srv" {
+				p = server.last()
+				changes(p.from)
+			}
+			ready, each := c.phaseReady(t, p)
+			switch {
+			case t.gone && (p.listens == isClosed || p.listens == hasNoIPv6), !t.gone && ready:
+				clean++
+				longest = max(longest, each)
+			case t.gone, p.listens == accepts:
+				bad++
+			}
+		}
+		if len(addrs) > 1 {
+			shares = 8
+		}
+		if clean > 0 && bad == 0 {
+			readyHosts++
+			s.each = max(s.each, longest)
+		}
+	}
+	if len(hosts) > 1 {
+		shares *= 16
+	}
+	s.each *= shares // the other addresses and hosts take a part of the timeout
+	return readyHosts > 0
+}
+
+// phaseReady reports whether a server in this phase is certainly ready, and how long an
+// attempt takes.
+func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each time.Duration) {
+	each = p.connects + p.delay + p.stall
+	if t.kind == "memcached" {
+		each *= 2 // one connection for each form of the protocol
+	}
+	if p.lingers {
+		each += time.Second // the limit for the end of the connection
+	}
+	if p.listens != accepts {
+		return false, 0
+	}
+	if protocolOf(t.kind) == "tcp" && !t.expect {
+		return true, p.connects
+	}
+	if p.ends != "" || p.speaks != protocolOf(t.kind) {
+		return false, 0
+	}
+	if p.lingers && (p.speaks == "memcached" || p.speaks == "kafka" || p.framing == "close") {
+		return false, 0 // there the end of a connection may be a part of the answer
+	}
+	switch {
+	case t.usesTLS():
+		if p.cert == "" || !t.trusts(p.cert) {
+			return false, 0
+		}
+	case p.cert != "" && !slices.Contains(startsTLSLater, p.speaks):
+		return false, 0
+	}
+	switch p.speaks {
+	case "tcp":
+		ready = p.state == isReady && (p.variant%2 == 1 || t.send)
+	case "http":
+		bodyless := p.status == 204 || p.status == 304
+		ready = accepted(t, c.use, p.status) &&
+			(p.location == "" || c.use.Hook() || strings.Contains(p.location, "//elsewhere.test")) &&
+			(!t.match || !bodyless && p.matchAt >= 0 && p.matchAt+len(matchedText) <= 10<<10)
+	case "grpc":
+		ready = p.state == isReady
+	case "nats": // a full server ends the connection before TLS
+		ready = p.state != isStarting && (p.state != isFull || !t.usesTLS())
+	case "mqtt":
+		ready = p.state == isReady || p.state == wantsPassword
+	case "redis":
+		ready = p.state != isStarting && (p.state != isReady || p.variant%3 != 1)
+	default:
+		ready = p.state != isStarting
+	}
+	return ready, each
+}
