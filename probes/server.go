@@ -72,9 +72,13 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 			}
 		})
 	}
+	limit := a.Timeout
+	if deadline, ok := ctx.Deadline(); ok && (limit == 0 || time.Until(deadline) < limit) {
+		limit = time.Until(deadline) // for a hook: its timeout
+	}
 	gap := stagger
-	if a.Timeout > 0 {
-		gap = staggerWithin(a.Timeout, len(probe.hosts), maxHosts, keptHosts)
+	if limit > 0 {
+		gap = staggerWithin(limit, len(probe.hosts), maxHosts, keptHosts)
 	}
 	_, errs := tryInOrder(listCtx, tries{
 		count: len(probe.hosts), gap: gap, most: maxHosts, kept: keptHosts,

@@ -187,3 +187,17 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 		})
 	}
 }
+
+// A try of a hook has no timeout of its own, so the hosts share the timeout of the hook. A host
+// that drops packets must not use it up.
+func TestHookTriesEachHostWithinItsTimeout(t *testing.T) {
+	hook := &trial{
+		use:     ForEnd,
+		targets: []*targetPlan{{kind: "redis", hosts: []string{"10.0.0.1", "10.0.0.2"}, timeout: 200 * time.Millisecond}},
+		servers: []*serverPlan{
+			{"10.0.0.1:6379", []*serverPhase{{listens: dropsPackets}}},
+			{"10.0.0.2:6379", []*serverPhase{{listens: accepts, speaks: "redis", state: isReady}}},
+		},
+	}
+	assert.NoError(t, hook.run(t, new(certificates)).result)
+}
