@@ -107,7 +107,7 @@ func TestBelowAnotherInit(t *testing.T) {
 			r.stdout.expectAll("leftover ready", "app runs")
 			bystander := r.enter(stdin, puppet(t), "catch", "bystander")
 			bystander.stdout.expect("bystander ready")
-			r.stderr.expect("run: reaped orphan ") // usher reaps the orphan, and the init above usher does not
+			r.stderr.expect(": reaped orphan ") // usher reaps the orphan, and the init above usher does not
 			r.signal(syscall.SIGUSR1)
 			r.stdout.expect("app got USR1")
 			r.signal(syscall.SIGTERM)
@@ -152,7 +152,7 @@ func TestThreeNestedUshers(t *testing.T) {
 				"$usher", "--verbose", "--grace", c.grace[2], "--drain", "echo drained", "--post-stop", "echo innermost", "--",
 				"sh", "-c", "$puppet daemon true; $puppet daemon $puppet catch leftover 15 <&3 4>$held; "+c.app)...)
 			r.stdout.expectAll("app ready", "leftover ready")
-			r.stderr.expect("run: reaped orphan ")
+			r.stderr.expect(": reaped orphan ")
 			if strings.Contains(c.app, "catch") {
 				r.signal(syscall.Signal(40)) // the kernel does not merge pending real-time signals, so the app prints each that it gets
 				r.stdout.expect("app got 40")
