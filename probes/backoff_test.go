@@ -51,7 +51,7 @@ func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 		since, took, interval time.Duration
 		shortest, longest     time.Duration
 	}{
-		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // the delay of 208 ms varies by a quarter, because half of 80 ms is less
+		{5 * time.Second, 80 * time.Millisecond, time.Second, 156250 * time.Microsecond, 260416666}, // the delay is 5 s / 24 = 208 ms; it varies by a quarter, 52 ms, because half of took is shorter
 		{3 * time.Second, 200 * time.Millisecond, time.Second, 65 * time.Millisecond, 265 * time.Millisecond},
 		{0, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},
 		{time.Hour, 3 * time.Second, time.Second, minDelay * 3 / 4, time.Second},

@@ -185,10 +185,10 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 	return results
 })
 
-// startTime returns for how long after the start of the waiters there may be bursts. If
-// each attempt times out after 3 s, the delays have spread the attempts only after seven
-// attempts.
-func (o outage) startTime() time.Duration {
+// burstsAllowed returns how long after the start of the waiters bursts are allowed. If each
+// attempt times out after 3 s, it takes seven attempts, with the delays between them, until
+// the attempts are spread.
+func (o outage) burstsAllowed() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second
 	}
@@ -198,7 +198,7 @@ func (o outage) startTime() time.Duration {
 func TestHerdOfTenThousandMakesNoBursts(t *testing.T) {
 	for _, o := range outages() {
 		t.Run(o.String(), func(t *testing.T) {
-			simulated()[o.String()].assertNoBursts(t, o.startTime())
+			simulated()[o.String()].assertNoBursts(t, o.burstsAllowed())
 		})
 	}
 }

@@ -334,8 +334,8 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 		clear(first.queries)
 		first.mu.Unlock()
 		require.NoError(t, target.Probe.Ask(t.Context(), Attempt{Resolver: resolver}), text)
-		resolver.mu.Lock() // allows a new lookup at once, as after lookupInterval
-		resolver.names[name].nextAt = time.Time{}
+		resolver.mu.Lock()
+		resolver.names[name].nextAt = time.Time{} // the next lookup need not wait for lookupInterval
 		resolver.mu.Unlock()
 		_ = resolver.resolveNow(t.Context(), name, new(chan struct{}))
 		err := target.Probe.Ask(t.Context(), Attempt{Resolver: resolver})

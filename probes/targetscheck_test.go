@@ -239,8 +239,9 @@ func (c *checker) namesOf(t *targetPlan) (names []string) {
 	return names
 }
 
-// No attempt takes longer than its timeout. The timeout begins when an address is known, so the
-// time of lookups is added, except for dns targets and hooks.
+// attemptTimes checks that no attempt takes longer than its timeout. The timeout begins when
+// an address is known, so the time of lookups does not count. It counts for dns targets, whose
+// attempt is the lookup, and for hooks, whose timeout is that of the whole hook.
 func (c *checker) attemptTimes(i int) {
 	t := c.targets[i]
 	names := c.namesOf(t)
@@ -292,7 +293,7 @@ func (c *checker) pauses(i int) {
 	interval := c.targets[i].longestPause()
 	all := c.attempts[i]
 	seen := map[string]bool{}
-	first := 0 // the first of the latest attempts that failed in the same way
+	first := 0 // where the latest series of attempts with the same class of result begins
 	for k := range len(all) - 1 {
 		took, pause := all[k].end-all[k].begin, all[k+1].begin-all[k].end
 		class := classOf(all[k].err)

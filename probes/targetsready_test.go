@@ -297,7 +297,7 @@ func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each ti
 		each *= 2 // one connection for each form of the protocol
 	}
 	if p.lingers {
-		each += time.Second // the limit for the end of the connection
+		each += lingerTimeout // the server does not close the connection
 	}
 	if p.listens != accepts {
 		return false, 0

@@ -82,7 +82,7 @@ type clients struct {
 	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
-	owed   int // connections whose client waits for an answer or for bytes
+	owed   int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged
 	active int // other connections that have moved a byte within idleTime; 1 if there are none, but a client has opened a connection within idleTime
 }
 
@@ -95,7 +95,7 @@ type connection struct {
 	acksBefore     int64     // for unclearTick: the value of acks before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
 	moved          time.Time // when the last byte was received or sent
-	owed           bool      // the client waited for an answer or for bytes when usher last polled
+	owed           bool      // whether isOwed was true when usher last polled
 }
 
 // exchange is the state of the last request and its answer.

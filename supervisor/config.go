@@ -113,7 +113,8 @@ func (e *FieldError) Fields() []string {
 // A validation collects the errors in a Config.
 type validation struct{ errs *multierror.Error }
 
-// addError adds an error about a field. $Name in format stands for a field's name.
+// addError adds an error about a field. In format, a field's name has a $ in front, as in
+// $Grace, so that FieldError.Text can print the name of a flag instead.
 func (v *validation) addError(field, format string, args ...any) {
 	v.errs = multierror.Append(v.errs, &FieldError{field, fmt.Sprintf(format, args...)})
 }

@@ -28,7 +28,7 @@ type fakeProcess struct {
 	exiting bool // it handled a stop signal, and exits when its children have exited
 	stopped bool
 	queued  []syscall.Signal // signals received while it was stopped or being started
-	execed  chan struct{}    // closed when it has been executed, or killed before that
+	execed  chan struct{}    // closed when the process has called execve, or was killed before that
 }
 
 // fake implements the interface kernel with a table of processes. As in the real kernel, a

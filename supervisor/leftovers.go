@@ -367,8 +367,9 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 	return append(names, p.name)
 }
 
-// lastCall makes the last call (see the type leftovers) while the app is still running. If
-// the app exits during the scan, signalLeftovers makes the last call.
+// lastCall sends SIGTERM to every process that has not been signalled yet, while the app is
+// still running (step 3 of leftovers). If the app exits during the scan, signalLeftovers does
+// this instead.
 func (s *supervisor) lastCall(ctx context.Context) {
 	killCtx, cancel := s.killLimit(ctx)
 	defer cancel()

@@ -23,7 +23,7 @@ type lifeProcess struct {
 	clauses []string
 }
 
-// text returns the life in the form of a file in testdata, without a trace.
+// text returns the life as a story, without the section "trace".
 func (l *life) text() string {
 	var b strings.Builder
 	b.WriteString("-- usher --\nusher " + strings.Join(append(slices.Clone(l.flags), "-- app\n"), " "))

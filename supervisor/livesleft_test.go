@@ -39,9 +39,10 @@ func (c *checked) checkAskedOnce() {
 		// A signal at the instant of the fork may have been for a process that had the pid
 		// when usher listed the processes. A real kernel reuses a pid much later.
 		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied || c.k.reusePIDs && ask.at == l.forkedAt })
-		// While the start of a command has not returned, usher does not know its pid, and
-		// treats the command as a leftover. usher also cannot know that a process was in
-		// another group before.
+		// usher may ask two kinds of processes twice. While the start of a command has not
+		// returned, usher does not know its pid, and treats the command as a leftover. If a
+		// process moves to another group, usher does not know that it got the signal of its
+		// old group.
 		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher may ask all processes at once, by kill(-1)
 			c.fail("leftovers: %s was asked %d times to stop, at %v and at %v", l, len(asks), asks[0].at, asks[1].at)
 		}

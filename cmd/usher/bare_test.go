@@ -19,9 +19,9 @@ import (
 // mounts, capabilities, system calls, descriptors, memory or a reader of usher's log.
 
 // bare returns a launcher that makes root the root directory of its process. bareRoot makes
-// such a directory. mounts holds options of "puppet launch": "proc" and "dev" mount a file
-// system below root, "readonly" makes root itself read-only. inherit holds further options
-// of "puppet launch".
+// such a directory. mounts says what to mount: "proc" and "dev" mount a file system below
+// root, "readonly" makes root itself read-only. inherit holds further options of "puppet
+// launch", the program that starts the process (see launcher).
 func bare(root string, mounts []string, inherit ...string) launcher {
 	options := []string{"bind=" + root}
 	for _, mount := range mounts {

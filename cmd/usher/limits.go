@@ -164,10 +164,11 @@ func checkPids(threads int, commands bool) error {
 	return nil
 }
 
-// canFork reports whether RLIMIT_NPROC allows n more processes or threads. It counts all
-// processes of the user, also those in other containers, and this number cannot be read. So
-// canFork lowers the limit by n-1 and forks once. The child's execve(2) fails, because / is
-// not a program.
+// canFork reports whether RLIMIT_NPROC allows n more processes or threads. The kernel compares
+// this limit with the number of all processes of the user, also those in other containers,
+// and usher cannot read that number. So canFork lowers the limit by n-1 and forks once: that
+// succeeds if n forks would succeed with the real limit. The child runs no program, because
+// its execve(2) of / fails.
 func canFork(limit unix.Rlimit, n int) bool {
 	low := limit
 	low.Cur -= uint64(max(0, n-1))

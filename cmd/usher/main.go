@@ -144,13 +144,14 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c su
 const guardMargin = 2 * time.Second
 
 // guardDeadline ends usher if a bug blocks the supervisor's goroutine beyond the deadline.
-// When the shutdown begins, guardDeadline starts a timer. When the timer expires, usher
-// exits with 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then
-// kills all other processes of the container.
+// When the shutdown begins, guardDeadline starts a timer for --grace. When that timer
+// expires, it starts a second one for guardMargin. When that one expires, usher exits with
+// 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then kills all
+// other processes of the container.
 //
-// The margin has a timer of its own. While the container is frozen (docker pause), time
-// passes for all timers. When it continues, the supervisor still has the margin, to kill the
-// app and to log that.
+// One timer for the sum would not do, because timers also run while the container is frozen
+// (docker pause). The second timer starts only when the container continues, so the
+// supervisor always has guardMargin to kill the app and to log that.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	if c.Grace > 0 && shutdownStarts(&e) {
 		exit := func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) }

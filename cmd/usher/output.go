@@ -210,8 +210,8 @@ func (p *output) run() {
 	}
 	inLine := false
 	for range p.wake {
-		// Let the goroutine that logs queue more lines first: the lines of 200 ready targets
-		// then need about 5 calls of write(2) instead of 200. On a terminal Gosched would cost
+		// First let the logging goroutine add more lines to the queue. Then the lines of 200
+		// ready targets need about 5 calls of write(2) instead of 200. On a terminal Gosched would cost
 		// more than it saves: blockSIGTTOU has locked this goroutine to its thread, so Gosched
 		// would have to switch threads.
 		if !terminal {

@@ -8,13 +8,14 @@ import (
 	"unsafe"
 )
 
-// threadless is a TCP connection. All such connections together need at most one thread.
+// threadless is a TCP connection. All such connections together make the Go runtime start at
+// most one more thread.
 //
 // The sockets of package net are non-blocking. But on a busy machine the kernel often runs
 // another thread during a read(2) or write(2). The runtime then takes the call for a
 // blocked one, and starts a thread to run the other goroutines. Read and Write avoid that by
-// RawSyscall, which the runtime does not notice. Close cannot use RawSyscall. So that it
-// needs one thread at most, only one connection is closed at a time.
+// RawSyscall, which the runtime does not notice. Close cannot use RawSyscall. A mutex allows
+// only one Close at a time, so that all of them need one more thread at most.
 type threadless struct {
 	net.Conn
 	raw syscall.RawConn
