@@ -25,9 +25,8 @@
 //     A running hook gets SIGTERM and may run until Budget.Drain, or without Grace for
 //     one second.
 //   - drain: the app exits, usher receives SIGINT, or Budget.Drain has passed.
-//   - stop: the app exits. At Budget.Kill all processes get SIGKILL, or somewhat earlier if
-//     there are thousands.
-//   - leftovers: usher's last child exits. SIGKILL is sent as in stop.
+//   - stop: the app exits. At Budget.Kill all processes get SIGKILL.
+//   - leftovers: usher's last child exits. At Budget.Kill all processes get SIGKILL.
 //   - post-stop: the deadline has passed. This phase runs after failures too.
 //
 // # Processes may finish their work

@@ -33,7 +33,6 @@ import (
 type leftovers struct {
 	beganAt      time.Time      // when the app got its stop signal, or exited by itself
 	killAt       time.Time      // when all processes get SIGKILL
-	latestKillAt time.Time      // killAt for few processes; see allowForExits
 	signal       syscall.Signal // the signal for the roots (usher's own children)
 	appSignalled bool           // the app got its stop signal
 	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; such a hook may have signalled its children
@@ -68,26 +67,10 @@ const (
 	// again. A child that got the signal may remove its own handler in that time. If so,
 	// usher knows that the child got the signal, and does not signal it again.
 	reraiseTime = 100 * time.Millisecond
-	// exitTime is the time that the kernel needs to end one of many processes after SIGKILL. It
-	// was measured with 5,000 small processes on two processors.
-	exitTime = 50 * time.Microsecond
-	// SIGKILL is sent earlier by at most this fraction of the time from beganAt to killAt.
-	// So at least half of the time after the last call remains.
-	earlyKillNum, earlyKillDen = 1, 10
 )
 
 func (l *leftovers) begin(beganAt, killAt time.Time, sig syscall.Signal) {
-	l.beganAt, l.killAt, l.latestKillAt, l.signal = beganAt, killAt, killAt, sig
-}
-
-// allowForExits sets killAt earlier if there are so many processes that they need longer
-// than settleTime to exit. Otherwise thousands of processes would exit after the deadline.
-func (l *leftovers) allowForExits(processes int) {
-	early := time.Duration(processes)*exitTime - settleTime
-	early = min(early, l.latestKillAt.Sub(l.beganAt)*earlyKillNum/earlyKillDen)
-	if at := l.latestKillAt.Add(-early); at.Before(l.killAt) {
-		l.killAt = at
-	}
+	l.beganAt, l.killAt, l.signal = beganAt, killAt, sig
 }
 
 func (l *leftovers) lastCallAt() time.Time {
@@ -240,22 +223,19 @@ func (s *supervisor) signalLeftovers(ctx context.Context) {
 func (s *supervisor) signalRound(ctx context.Context, first bool) (again bool) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }
-	scanCtx, cancel := s.killLimit(ctx)
+	killCtx, cancel := s.killLimit(ctx)
 	defer cancel()
-	scan := s.scanProcesses(scanCtx)
-	if scanCtx.Err() != nil || noChildren() {
+	scan := s.scanProcesses(killCtx)
+	if killCtx.Err() != nil || noChildren() {
 		return false
 	}
 	if first && s.app.pid != 0 && s.reason == nil {
 		s.reportLeftovers(scan)
 	}
 	if !scan.ok {
-		s.signalWithoutProc(scanCtx)
+		s.signalWithoutProc(killCtx)
 		return false
 	}
-	l.allowForExits(len(scan.procs))
-	killCtx, cancel := s.killLimit(ctx)
-	defer cancel()
 	for _, p := range scan.procs {
 		l.remember(p)
 	}
@@ -374,7 +354,6 @@ func (s *supervisor) lastCall(ctx context.Context) {
 	killCtx, cancel := s.killLimit(ctx)
 	defer cancel()
 	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
-		s.leftovers.allowForExits(len(scan.procs))
 		s.callAll(scan)
 	}
 }

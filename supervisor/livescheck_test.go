@@ -49,7 +49,7 @@ func (h *history) check() []string {
 	if h.stuck {
 		return []string{"end: usher did not exit"}
 	}
-	if h.sharesPID() || h.isCrowded() {
+	if h.sharesPID() {
 		return nil
 	}
 	c.divideGrace()
@@ -74,18 +74,6 @@ func (h *history) sharesPID() bool {
 			return other != l && other.started != nil && other.pid == l.pid && other.forkedAt >= l.forkedAt && other.forkedAt <= l.forkedAt+l.act.startTakes
 		})
 	})
-}
-
-// isCrowded reports whether there were so many processes that usher sends SIGKILL earlier
-// (see TestManyLeftoversGetSigkillEarlier). The checks expect it at the usual time.
-func (h *history) isCrowded() bool {
-	alive := 0
-	for _, l := range h.procs {
-		if l.diedAt == neverAt || l.diedAt >= h.endAt-h.cfg.Grace {
-			alive++
-		}
-	}
-	return alive > 400
 }
 
 // divideGrace computes the parts of --grace as usher(1) describes them. The last part is for
