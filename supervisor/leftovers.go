@@ -81,14 +81,6 @@ func (s *supervisor) lastCallLimit(ctx context.Context) (context.Context, contex
 	return context.WithDeadline(ctx, s.leftovers.lastCallAt())
 }
 
-// killLimit returns a context that ends at killAt. Without --grace it has no deadline.
-func (s *supervisor) killLimit(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.cfg.Grace == 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadlineCause(ctx, s.leftovers.killAt, errShare)
-}
-
 // processScan is the result of one scan of /proc.
 type processScan struct {
 	procs  []proc
@@ -174,7 +166,9 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.enter(Leftovers)
 	defer measure(&s.summary.Leftovers)()
 	s.beginLeftovers()
-	if s.signalLeftovers(ctx); s.loop.noChildren {
+	killCtx, cancel := context.WithDeadlineCause(ctx, s.leftovers.killAt, errShare)
+	defer cancel()
+	if s.signalLeftovers(killCtx); s.loop.noChildren {
 		return
 	}
 	s.emit(Event{Kind: LeftoversKilled})
@@ -210,50 +204,43 @@ func (s *supervisor) beginLeftovers() {
 }
 
 // signalLeftovers signals each root (child of usher) when it is due, and at the last call
-// all other processes. It returns when usher has no children, or at killAt.
-func (s *supervisor) signalLeftovers(ctx context.Context) {
-	first := true
-	for s.signalRound(ctx, first) {
-		first = false
-	}
-}
-
-// signalRound scans the processes, signals those that are due, and waits until another
-// round is needed. It returns false when signalLeftovers has nothing left to do.
-func (s *supervisor) signalRound(ctx context.Context, first bool) (again bool) {
+// all other processes. It returns when usher has no children or when killCtx ends.
+func (s *supervisor) signalLeftovers(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }
-	killCtx, cancel := s.killLimit(ctx)
-	defer cancel()
-	scan := s.scanProcesses(killCtx)
-	if killCtx.Err() != nil || noChildren() {
-		return false
+	for first := true; ; first = false {
+		scan := s.scanProcesses(killCtx)
+		if killCtx.Err() != nil || s.loop.noChildren {
+			return
+		}
+		if first && s.app.pid != 0 && s.reason == nil {
+			s.reportLeftovers(scan)
+		}
+		if !scan.ok {
+			s.signalWithoutProc(killCtx)
+			return
+		}
+		for _, p := range scan.procs {
+			l.remember(p)
+		}
+		next := s.signalRoots(scan.procs)
+		if !l.called && !time.Now().Before(l.lastCallAt()) {
+			s.callAll(scan)
+		} else if !l.called && l.lastCallAt().Before(next) {
+			next = l.lastCallAt()
+		}
+		nextCtx, cancel := context.WithDeadline(killCtx, next)
+		err := s.loop.until(nextCtx, func() bool { return s.loop.noChildren || s.loop.reaped != scan.reaped })
+		cancel()
+		if err == nil && !s.loop.noChildren {
+			pauseCtx, cancel := context.WithTimeout(killCtx, scanPauseFactor*scan.took)
+			s.loop.until(pauseCtx, noChildren)
+			cancel()
+		}
+		if s.loop.noChildren {
+			return
+		}
 	}
-	if first && s.app.pid != 0 && s.reason == nil {
-		s.reportLeftovers(scan)
-	}
-	if !scan.ok {
-		s.signalWithoutProc(killCtx)
-		return false
-	}
-	for _, p := range scan.procs {
-		l.remember(p)
-	}
-	next := s.signalRoots(scan.procs)
-	if !l.called && !time.Now().Before(l.lastCallAt()) {
-		s.callAll(scan)
-	} else if !l.called && l.lastCallAt().Before(next) {
-		next = l.lastCallAt()
-	}
-	nextCtx, cancel := context.WithDeadline(killCtx, next)
-	defer cancel()
-	err := s.loop.until(nextCtx, func() bool { return noChildren() || s.loop.reaped != scan.reaped })
-	if err == nil && !noChildren() {
-		pauseCtx, cancel := context.WithTimeout(killCtx, scanPauseFactor*scan.took)
-		defer cancel()
-		s.loop.until(pauseCtx, noChildren)
-	}
-	return !noChildren()
 }
 
 // signalRoots signals the roots (usher's own children) that are due. It returns the time at
@@ -350,9 +337,7 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 // lastCall sends SIGTERM to every process that has not been signalled yet, while the app is
 // still running (step 3 of leftovers). If the app exits during the scan, signalLeftovers does
 // this instead.
-func (s *supervisor) lastCall(ctx context.Context) {
-	killCtx, cancel := s.killLimit(ctx)
-	defer cancel()
+func (s *supervisor) lastCall(killCtx context.Context) {
 	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
 		s.callAll(scan)
 	}

@@ -110,16 +110,16 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	}
 	s.hintShellLater()
 
+	killCtx, cancel := s.limit(ctx, s.budget.Kill)
+	defer cancel()
 	if s.cfg.Grace > 0 {
-		callCtx, cancel := s.lastCallLimit(ctx)
+		callCtx, cancel := s.lastCallLimit(killCtx)
 		defer cancel()
 		if s.loop.until(callCtx, s.appExited) == nil {
 			return
 		}
-		s.lastCall(ctx)
+		s.lastCall(killCtx)
 	}
-	killCtx, cancel := s.killLimit(ctx)
-	defer cancel()
 	if s.loop.until(killCtx, s.appExited) == nil {
 		return
 	}
