@@ -41,7 +41,7 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
 		host, digits, written = authority[:i], authority[i+1:], true
 	}
-	number, _ := strconv.ParseUint(digits, 10, 64) // the largest uint64 if the number is larger
+	number, err := strconv.ParseUint(digits, 10, 64)
 	switch {
 	case !written && defaultPort != 0:
 		port = defaultPort
@@ -49,7 +49,7 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 		p.addError("%s://%s has no port: write %s", p.scheme, shown, form)
 	case strings.Trim(digits, "0123456789") != "":
 		p.addError("%s:// with a port that is not a number: write %s", p.scheme, form)
-	case number < 1 || number > 65535:
+	case err != nil || number < 1 || number > 65535:
 		p.addError("%s://%s: the port is not in 1-65535", p.scheme, shown)
 	default:
 		port = uint16(number)
@@ -64,7 +64,7 @@ func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host
 	case bracketed:
 		host = strings.TrimSuffix(host[1:], "]")
 		host = strings.Replace(host, "%25", "%", 1) // a URL has %25 for the % before an IPv6 zone (RFC 6874)
-		if addr, _ := netip.ParseAddr(host); !addr.Is6() || !strings.Contains(authority, "]") {
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || !strings.Contains(authority, "]") {
 			p.addError("%s://%s: not an IPv6 address in the brackets: write %s://[::1]:80", p.scheme, shown, p.scheme)
 		}
 	case strings.ContainsFunc(host, isInvalidInHost):

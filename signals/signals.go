@@ -28,8 +28,8 @@ var names = [32]string{
 // SIGRTMAX-1.
 func Parse(s string) (syscall.Signal, error) {
 	if isNumber(s) {
-		n, _ := strconv.Atoi(s) // the largest int if the number is larger
-		if !known(syscall.Signal(n)) {
+		n, err := strconv.Atoi(s)
+		if err != nil || !known(syscall.Signal(n)) {
 			return 0, fmt.Errorf("signal %s does not exist: the numbers are 1 to %d", s, rtMax)
 		}
 		return syscall.Signal(n), nil
@@ -66,7 +66,7 @@ func parseRealTime(name, rest string, sign byte, base, step int) (syscall.Signal
 		return syscall.Signal(base), nil
 	}
 	if rest[0] == sign && isNumber(rest[1:]) {
-		if n, _ := strconv.Atoi(rest[1:]); n <= rtMax-rtMin {
+		if n, err := strconv.Atoi(rest[1:]); err == nil && n <= rtMax-rtMin {
 			return syscall.Signal(base + step*n), nil
 		}
 	}

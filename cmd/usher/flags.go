@@ -260,9 +260,9 @@ func isTrue(value string) bool { return value == "true" || value == "1" }
 // setHealth refuses a host name, because it would need a lookup, and port 0, because
 // clients could not find out which port the kernel chose.
 func setHealth(o *options, value string) error {
-	host, digits, _ := net.SplitHostPort(value) // "" and "" after an error
+	host, digits, err := net.SplitHostPort(value)
 	port, portErr := strconv.ParseUint(digits, 10, 16)
-	if _, ipErr := netip.ParseAddr(host); host != "" && ipErr != nil || portErr != nil || port == 0 {
+	if _, ipErr := netip.ParseAddr(host); err != nil || host != "" && ipErr != nil || portErr != nil || port == 0 {
 		return fmt.Errorf("%s is not an address to listen on: write :PORT or IP:PORT, as in :8086 or 127.0.0.1:8086", quoteAddress(value))
 	}
 	o.health, o.config.Readiness = value, supervisor.NewReadiness()

@@ -318,10 +318,11 @@ func redact(word string, maxLength int) string {
 // numberValues numbers the values of a repeated flag for errors: "--wait (2 of 3)".
 func (r *optionReader) numberValues() {
 	for name, values := range r.values {
+		if len(values) == 1 {
+			continue
+		}
 		for i := range values {
-			if len(values) > 1 {
-				values[i].origin = fmt.Sprintf("--%s (%d of %d)", name, i+1, len(values))
-			}
+			values[i].origin = fmt.Sprintf("--%s (%d of %d)", name, i+1, len(values))
 		}
 	}
 }
@@ -441,7 +442,8 @@ func isAddress(word string) bool {
 }
 
 func isScheme(s string) bool {
-	return s != "" && 'a' <= s[0] && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-") == ""
+	return s != "" && 'a' <= s[0] && s[0] <= 'z' &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-") == ""
 }
 
 func isTargetOption(name string) bool {
