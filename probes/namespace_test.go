@@ -48,17 +48,23 @@ func run(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
+// addDevice adds a network device with an address of each family. Nothing answers on it.
+func addDevice(t *testing.T) {
+	t.Helper()
+	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
+	run(t, "ip", "addr", "add", "10.9.9.1/24", "dev", "here")
+	run(t, "ip", "-6", "addr", "add", "fd09::1/64", "dev", "here", "nodad")
+	run(t, "ip", "link", "set", "here", "up")
+	run(t, "ip", "link", "set", "there", "up")
+}
+
 // A network device drops the packets to some of the addresses, routes reject the packets to
 // others, and one address has no route.
 func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
 	}
-	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
-	run(t, "ip", "addr", "add", "10.9.9.1/24", "dev", "here")
-	run(t, "ip", "-6", "addr", "add", "fd09::1/64", "dev", "here", "nodad")
-	run(t, "ip", "link", "set", "here", "up")
-	run(t, "ip", "link", "set", "there", "up")
+	addDevice(t)
 	run(t, "ip", "neigh", "add", "10.9.9.9", "lladdr", "02:00:00:00:00:09", "dev", "here")
 	run(t, "ip", "neigh", "add", "fd09::9", "lladdr", "02:00:00:00:00:09", "dev", "here")
 	run(t, "ip", "route", "add", "unreachable", "10.9.8.0/24")
@@ -87,11 +93,7 @@ func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
 	}
-	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
-	run(t, "ip", "addr", "add", "10.9.9.1/24", "dev", "here")
-	run(t, "ip", "-6", "addr", "add", "fd09::1/64", "dev", "here", "nodad")
-	run(t, "ip", "link", "set", "here", "up")
-	run(t, "ip", "link", "set", "there", "up")
+	addDevice(t)
 	port4 := listen(t, "tcp4", "0.0.0.0:0", readUntilClosed).Addr().(*net.TCPAddr).Port
 	port6 := listen(t, "tcp", "[::1]:0", readUntilClosed).Addr().(*net.TCPAddr).Port
 	check := func(port int, addr, err, hint string) {

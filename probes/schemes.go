@@ -70,8 +70,9 @@ func findScheme(scheme string) (kind, bool) {
 	base, _, driver := strings.Cut(scheme, "+")
 	rest, java := cutJava(scheme)
 	if java {
-		// jdbc:mysql:loadbalance:// and the like choose how the driver uses several hosts.
-		// jdbc:aws-wrapper:mysql:// and the like name a driver that uses another one.
+		// In jdbc:mysql:loadbalance:// the last part says how the driver uses several hosts, so
+		// it is ignored. In jdbc:aws-wrapper:mysql:// the first part is a driver that uses the
+		// driver of the second part.
 		var inner string
 		if base, inner, _ = strings.Cut(rest, ":"); slices.Contains(driverWrappers, base) {
 			base = inner

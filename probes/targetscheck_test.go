@@ -194,8 +194,8 @@ func (c *checker) connections() {
 	}
 }
 
-// sendsChunks reports whether the server may have sent a body in chunks, which have lines of
-// their own.
+// sendsChunks reports whether the server may have sent a body in chunks (RFC 9112). The size
+// of each chunk is sent in a line of its own, so such a response has more bytes than its body.
 func (c *checker) sendsChunks(d *dialRecord) bool {
 	s := c.server(d.address)
 	return s != nil && s.at(d.at).framing == "chunks" && d.read < 256<<10

@@ -371,9 +371,9 @@ func (s *supervisor) callAll(scan processScan) {
 
 // signalWithoutProc is called if /proc cannot be read. It waits for the time at which usher
 // would signal its own children if it knew them. It then signals all processes that usher
-// can reach, and waits until usher has no children or killCtx ends. If the app's group has
-// already got the stop signal (--group), no process is signalled, because that group would
-// get the signal a second time.
+// can reach, and waits until usher has no children or killCtx ends. With --group,
+// if the app's group has already got the stop signal, it signals no process, because it
+// cannot leave out that group.
 func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }

@@ -130,8 +130,8 @@ var faultsOfTheRuntime = []struct {
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eAGAIN), `runtime: mmap: too much locked memory \(check 'ulimit -l'\)\.|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eNOMEM, ePERM), noMemory + `|` + noMapping},
-	// At the first use checkDescriptors prints an error. The second use is the runtime's own, a
-	// few microseconds later.
+	// usher makes the first call of each (checkDescriptors), and prints an error if it fails. The
+	// Go runtime makes the second call, a few microseconds later.
 	{"epoll_create1", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, eNOMEM), `runtime: epollcreate failed with \d+`},
 	{"eventfd2", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, unix.ENODEV, eNOMEM), `runtime: eventfd failed with \d+`},
 	{"epoll_ctl", "eventfd", phaseChecks, phaseChecks, []int{2}, errnos(eNOMEM, eNOSPC, ePERM), `runtime: epollctl failed with \d+`},

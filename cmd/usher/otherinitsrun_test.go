@@ -251,9 +251,10 @@ func (r *initRun) withheld(sig syscall.Signal) bool {
 	return slices.Contains(list[name], sig)
 }
 
-// step reads until the app, and children that are signalled too, have got a signal that the
-// init was sent. If the app does not print this signal, or does not get it, lastSignal is
-// sent too. step returns the app's lines, without that of lastSignal.
+// step is called when the test has sent sig to the init. It reads until the app has printed
+// that it got sig, and so have the children to which this init passes signals. If the app
+// does not print sig, or does not get it, step also sends lastSignal and waits for that. It
+// returns the app's lines, without that of lastSignal.
 func (r *initRun) step(sig syscall.Signal) (app []string) {
 	r.t.Helper()
 	if r.withheld(sig) || r.s.silent(sig) {
