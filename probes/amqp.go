@@ -7,16 +7,16 @@ import (
 
 const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 
-// askAMQP sends the protocol header and reads the server's answer. The answer is
-// Connection.Start. If the server does not support AMQP 0-9-1, the answer is the header of
-// a version that it supports (AMQP 1.0, section 2.2, requires this too). Both answers mean
-// that the server is up.
+// askAMQP sends the protocol header and reads the server's answer. A server that supports
+// AMQP 0-9-1 answers with Connection.Start. Any other AMQP server answers with the header of a
+// version that it supports (AMQP 1.0, section 2.2, requires this too). Both answers mean that
+// the server is up.
 //
 // RabbitMQ logs every connection that ends before a login. If the client sends
 // Connection.Close, RabbitMQ logs an error. If the client only closes the connection, as
 // the probe does, RabbitMQ logs the warning "client unexpectedly closed TCP connection".
-// Each wait causes one such line, because RabbitMQ opens its port last, so the first
-// attempt that connects succeeds.
+// Each wait causes only one such line: RabbitMQ opens its port as the last step of its start,
+// so the first attempt that connects succeeds.
 func askAMQP(s *session) error {
 	s.write(amqpHeader)
 	head, err := s.read(8)

@@ -59,10 +59,10 @@ func classify(err error) failureKind {
 // moments.
 //
 // jitter changes the delay by up to a quarter, or by up to half of took if that is more.
-// took is the duration of the last attempt. If attempts time out after 3 s, a pod starts one
-// every three to four seconds. With a quarter alone, ten thousand pods that start together
-// would need eight minutes to spread their attempts over that time. With half of took they
-// need 25 s (see herd.md).
+// took is the duration of the last attempt. If attempts time out after 3 s, a pod starts
+// an attempt every three to four seconds. If jitter changed the delay only by a quarter, ten
+// thousand pods that start together would need eight minutes until their attempts are spread
+// evenly. With half of took they need 25 s (see herd.md).
 //
 // Short delays detect readiness early; long delays cost the target less. The table shows
 // the average number of attempts per second in waits of different durations and, for the
@@ -79,10 +79,10 @@ func classify(err error) failureKind {
 // detected soon, so the delays start at 10 ms. And a long wait should cost little, so the
 // delays keep growing.
 //
-// Other formulas for the second row are worse. With since/2 in place of since, a server
-// that is ready within 0.1 s would be detected after 55 instead of 70 ms on average, but
-// every wait would have two to four more attempts. With since/8 and no other limits,
-// readiness would be detected 200 ms late, at 12 attempts per second.
+// Other formulas for the second row are worse. With min(since/2, 165 ms), a server that is
+// ready within 0.1 s would be detected after 55 instead of 70 ms on average, but every wait
+// would have two to four more attempts. With since/8 as the whole formula, readiness would be
+// detected 200 ms late, at 12 attempts per second.
 func computeDelay(k failureKind, since, took, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
@@ -119,10 +119,9 @@ const restartAge = 40 * time.Millisecond
 // passed before the attempt started: with a long timeout=, the attempt alone may take
 // longer than ten intervals.
 //
-// It is not enough to compare err with the error of the previous attempt, because two
-// backends behind one name may fail in different ways in turn. With such a comparison every
-// attempt would restart the delays, and the backends would be probed a hundred times a
-// second.
+// It is not enough to compare err with the error of the previous attempt. If a name has two
+// backends that fail in different ways, the errors may alternate. Then every attempt would
+// restart the delays, and the backends would be probed a hundred times a second.
 func (b *backoff) next(err error, took time.Duration, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // a Target that was not made by Parse may have an Interval of 0

@@ -97,7 +97,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the first and the last time at which a target becomes ready
 		rate     float64       // the maximum attempts per second
-		late     float64       // the maximum of the mean time until readiness is detected; 1 is the mean time with a fixed interval of one second
+		late     float64       // the maximum of the mean time until readiness is detected, as a multiple of that time with a fixed interval of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -174,8 +174,8 @@ func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	}
 }
 
-// With a long timeout=, an attempt may last longer than ten intervals. It must not restart
-// the delays.
+// With a long timeout=, an attempt may last longer than ten intervals. Such an attempt must
+// not restart the delays.
 func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	const took = time.Minute
 	delays := backoff{interval: time.Second}

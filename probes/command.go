@@ -27,8 +27,8 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 }
 
 // buildCommand builds the probe of a command. It rejects unquoted characters that are special
-// to a shell, because no shell runs the command. Messages do not show the arguments, because
-// these may be secret.
+// to a shell, because no shell runs the command. Messages do not show the arguments, which
+// may be secret.
 func buildCommand(p *targetParser) Probe {
 	p.name = CommandName(p.argv[0].text)
 	if p.name == "" {

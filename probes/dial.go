@@ -179,11 +179,11 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 // A dialFunc connects to one address.
 type dialFunc func(context.Context, netip.AddrPort) (net.Conn, error)
 
-// dialContext opens every connection of this package. It is a variable because random
-// targets (targets_test.go) have a network in memory.
+// dialContext opens every connection of this package. It is a variable because the test of
+// random targets (targets_test.go) replaces it with a network in memory.
 //
 // It does not enable TCP keep-alive, because every attempt has a time limit of its own.
-// Keep-alive would cost four system calls a connection (SO_KEEPALIVE, TCP_KEEPIDLE,
+// Keep-alive would cost four system calls for each connection (SO_KEEPALIVE, TCP_KEEPIDLE,
 // TCP_KEEPINTVL, TCP_KEEPCNT).
 var dialContext = (&net.Dialer{KeepAlive: -1}).DialContext
 

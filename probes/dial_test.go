@@ -91,8 +91,9 @@ func TestDialTriesEveryAddressAndFewAtATime(t *testing.T) {
 	}
 }
 
-// Only one of the first four addresses accepts a connection. Its dial takes a second, as
-// with a distant server. dial must not stop it to make room for later addresses.
+// Only one of the first four addresses accepts a connection, and connecting to it takes a
+// second, as with a distant server. dial must not stop this try to make room for later
+// addresses.
 func TestDialDoesNotReplaceTheFirstFourAddresses(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {

@@ -38,16 +38,16 @@
 //     the mount on which the first thread hangs. When the second thread hangs on another
 //     mount, all other calls wait.
 //   - The method, headers, user, body and client certificate of a target are sent only to
-//     the scheme, host and port of its URL. They are also sent after a redirect from http
-//     to https if both use their default ports. After any other redirect to another scheme
-//     or port of the host, the request is a GET or HEAD without them.
-//   - No password is sent to a database or broker. Over TLS its certificate is verified,
-//     unless the URL or insecure= says otherwise, or the target is for NATS and has no
-//     option for TLS. For MySQL, a bad certificate is reported only after a login, because
-//     MySQL blocks a host after too many connections that end before the login.
+//     the scheme, host and port of its URL, and after a redirect from http to https if both
+//     use their default ports. After any other redirect to another scheme or port of the
+//     host, the request is a GET or HEAD without them.
+//   - No password is sent to a database or broker. Over TLS the server's certificate is
+//     verified, unless the URL or insecure= says otherwise, or the target is for NATS and
+//     has no option for TLS. For MySQL, a bad certificate is reported only after a login,
+//     because MySQL blocks a host after too many connections that end before the login.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. An address or localhost is not looked up.
-//   - The delays between attempts start at 10 ms and grow with the time of the wait, with
+//   - The delays between attempts start at 10 ms and grow with the time already waited, with
 //     jitter. In waits of up to six seconds, a port that refused connections is detected as
 //     open 30 ms late on average, and a server that returned errors is detected as ready 90
 //     ms late. A new kind of error restarts the delays. If ten thousand clients wait for

@@ -14,8 +14,8 @@ var envName = lazyRegexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // split into words, because a password may contain spaces and quotes.
 //
 // No message shows any part of the value, and the target is called env:NAME. Messages
-// contain p.scheme, so takeEnv sets it to the name of the kind of target. The URL's own
-// scheme may contain the name of a driver.
+// contain p.scheme, so takeEnv sets it to the name of the kind of target, and not to the
+// scheme in the value, which may also contain the name of a driver.
 func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	p.rejectExtraWords(words)
 	name := strings.TrimPrefix(words[0].text, "env:")

@@ -55,8 +55,8 @@ func errOrCause(ctx context.Context, err error) error {
 }
 
 // sanitizeErr returns only the reason of a network error. It drops the address, path or URL
-// that Go puts before the reason, because these may be secret. The caller adds the name of
-// the target.
+// that Go puts before the reason, because it may be secret. The caller adds the name of the
+// target.
 func sanitizeErr(err error) error {
 	var errno syscall.Errno
 	switch {

@@ -108,7 +108,7 @@ func ExampleAsk() {
 	// Output: flag: no such file
 }
 
-// RunHook runs a hook. A hook that fails is retried, at most as often as retries= says.
+// RunHook runs a hook. If the hook fails, RunHook runs it again, up to retries= times.
 func ExampleRunHook() {
 	hook, err := probes.Parse("retries=2 timeout=10s file:///no/such/flag", probes.ForEnd)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // The goroutines of a Transport also outlive the request.
 type exchange struct {
 	conn     net.Conn
-	response *http.Response // its Body is never closed, because Close may read the whole rest, and the rest may be endless
+	response *http.Response // its Body is never closed, because Close may read the rest of the body, which may be endless
 	limit    *io.LimitedReader
 	buffer   *bufio.Reader // between conn and the parser
 }
@@ -108,15 +108,15 @@ func (e *exchange) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// receivedBody returns the part of the body that was received together with the headers. It
-// may have the marks of a chunked body in it.
+// receivedBody returns the part of the body that was received together with the headers. A
+// chunked body is not decoded, so its chunk sizes are included.
 func (e *exchange) receivedBody() []byte {
 	body, _ := e.buffer.Peek(e.buffer.Buffered()) // cannot fail, because it reads nothing
 	return body
 }
 
-// isLongerThan reports whether the response has more data after body, which readBody has
-// returned.
+// isLongerThan reports whether the response has more data after body. The parameter body is
+// the result of readBody.
 func (e *exchange) isLongerThan(body []byte) bool {
 	if len(body) < maxBodyBytes {
 		return false

@@ -46,7 +46,7 @@ func (p *targetParser) parsePath(form string) string {
 	switch {
 	case !strings.HasPrefix(p.rest, "/"):
 		p.addError("%s:// needs an absolute path: write %s", p.scheme, form)
-	case p.scheme == "unix" && strings.Contains(p.rest, "?"): // as in redis-py
+	case p.scheme == "unix" && strings.Contains(p.rest, "?"): // redis-py accepts such a URL
 		p.addError("unix:// with a query: if that is the URL of a Redis client, write redis+socket:///PATH; a ? in a path is %%3F")
 	case strings.ContainsAny(p.rest, "?#"):
 		p.addError("%s://: a ? or # in the path: write %%3F or %%23", p.scheme)

@@ -157,10 +157,10 @@ func (f *fileThreads) serve(next *fileCall) {
 	}
 }
 
-// finish sends the result of a call to run. If run has already returned and the call has
-// succeeded, finish calls undo instead. If the call did not start, because another call
-// hangs on its mount, finish puts it back into waiting. It returns the thread's next call,
-// or nil if the thread must end.
+// finish passes the result of c to run, which waits for it. If run has already returned and
+// the call has succeeded, finish calls undo instead. If the call did not start, because
+// another call hangs on its mount, finish puts it back into waiting. It returns the thread's
+// next call, or nil if the thread must end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()

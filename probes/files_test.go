@@ -234,8 +234,8 @@ func TestAtMostTwoFileThreads(t *testing.T) {
 	})
 }
 
-// A system call may succeed after its attempt has ended. fileThreads.run must then call undo,
-// in which a unixProbe closes its connection. In all other cases it must not call undo.
+// A system call may succeed after its attempt has ended. Then undo must be called, in which a
+// unixProbe closes its connection. In all other cases undo must not be called.
 func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -384,7 +384,7 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// There is a target of each kind that looks up a path, and the paths lead to a FUSE file
+// The test has targets of every kind that looks up a path. Their paths lead to a FUSE file
 // system that does not respond. Each attempt must time out, and all attempts together must
 // block only one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
@@ -506,7 +506,7 @@ func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 
 // A device must not be opened, because that may have side effects. The test's device is a
 // locked pseudoterminal (unlockpt(3)). If usher opened it, open(2) would fail with EIO, and
-// the error would be another one.
+// the error would not be the expected one.
 func TestOptionFileThatIsADeviceIsNotOpened(t *testing.T) {
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

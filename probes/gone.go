@@ -87,9 +87,9 @@ func checkPortGone(ctx context.Context, a Attempt, host string, port uint16) err
 	return nil
 }
 
-// isRefused reports whether no server listens at an address, according to the error of a
-// dial. If IPv6 is disabled, ::1 is not an address of this host, and no server can listen
-// there.
+// isRefused reports whether no server listens on addr, according to the error of a dial. If
+// IPv6 is disabled, this host has no address ::1. Then no server can listen on ::1, and a dial
+// fails with one of the errors in absent.
 func isRefused(err error, addr netip.Addr) bool {
 	absent := []error{syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, syscall.ENETUNREACH}
 	return errors.Is(err, syscall.ECONNREFUSED) ||

@@ -185,7 +185,8 @@ func TestGoneIsRejectedWhereItHasNoMeaning(t *testing.T) {
 }
 
 // A name is gone only if all queries of its lookup have been answered. The lookup of the
-// name "half" sends queries for half.a.test, half.b.test and half. The first of these fails.
+// name "half" sends queries for half.a.test, half.b.test and half. The query for half.a.test
+// fails.
 func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:1 attempts:1\n") {
 		return
@@ -226,7 +227,8 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	assertAsk(t, "network is unreachable", "gone=true tcp://unreachable.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	assertAsk(t, "", "gone=true tcp://here:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	// If the name server fails, it is unknown whether the name still has the address of the
-	// first lookup. So it proves nothing that this address refuses connections.
+	// first lookup. So a refused connection to this address does not show that the target is
+	// gone.
 	assertAsk(t, "", "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	resolver.mu.Lock()
 	resolver.names[strictPrefix+"breaks.test"].nextAt = time.Time{} // allows a new lookup at once, as after lookupInterval

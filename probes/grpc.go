@@ -169,7 +169,7 @@ func healthStatus(body []byte) (status uint64, ok bool) {
 			}
 		case 1: // 64 bits
 			skip = 8
-		case 2: // the length of the value comes first, and then the value
+		case 2: // a length, followed by that many bytes
 			length, n := binary.Uvarint(b)
 			if n <= 0 || length > uint64(len(b)-n) {
 				return 0, false

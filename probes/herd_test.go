@@ -24,9 +24,9 @@ import (
 // A herd is a large number of waiters that probe the same dependency; a waiter is a call of
 // Wait. The tests in this file check that the attempts are spread over time.
 //
-// "make test" runs them without the race detector. With it the simulation takes minutes. It
-// also crashes if hundreds of goroutines are in one bubble of synctest (a CHECK in
-// tsan_rtl.cpp, go1.26).
+// "make test" runs them without the race detector, because with it the simulation takes
+// minutes. The race detector also crashes if hundreds of goroutines are in one bubble of
+// synctest (a CHECK in tsan_rtl.cpp, go1.26).
 
 // window is the length of the intervals for which attempts are counted.
 const window = 100 * time.Millisecond
@@ -185,9 +185,9 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 	return results
 })
 
-// burstsAllowed returns how long after the start of the waiters bursts are allowed. If each
-// attempt times out after 3 s, it takes seven attempts, with the delays between them, until
-// the attempts are spread.
+// burstsAllowed returns the time after the start of the waiters during which bursts are
+// allowed. If each attempt times out after 3 s, the attempts are spread only after seven
+// attempts of each waiter and the delays between them.
 func (o outage) burstsAllowed() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second
@@ -203,8 +203,8 @@ func TestHerdOfTenThousandMakesNoBursts(t *testing.T) {
 	}
 }
 
-// 500 concurrent calls of Wait run in fake time. Like the simulated waiters, they make no
-// bursts.
+// 500 concurrent calls of Wait run in fake time. Like the simulated waiters, they must make
+// no bursts.
 func TestHerdOfFiveHundredCallsOfWaitMakesNoBursts(t *testing.T) {
 	const waiters, up = 500, 6 * time.Second
 	for _, failure := range []error{errRefused, err503} {

@@ -53,14 +53,15 @@ const (
 	hintInvalid    = "openssl s_client -connect shows it"
 )
 
-// hintForAddrs returns the hint for a failed connection to addrs that depends on the addresses,
-// or "" if there is none.
+// hintForAddrs returns the hint for a failed connection to addrs, or "" if there is none. The
+// hint depends on whether the addresses are IPv4, IPv6 or loopback addresses.
 func hintForAddrs(err error, addrs []netip.Addr) string {
 	only := func(is func(netip.Addr) bool) bool {
 		return !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !is(a) })
 	}
 	is4, is6, loopback := only(netip.Addr.Is4), only(netip.Addr.Is6), only(netip.Addr.IsLoopback)
-	// Without IPv6, connect(2) fails with one of these errors, by the setting that turns it off.
+	// If IPv6 is disabled, connect(2) fails with one of these errors. Which of them depends on
+	// the setting that disables IPv6.
 	noIPv6 := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 	noRoute := errors.Is(err, syscall.ENETUNREACH)
 	switch refuses := classify(err) == refused; {

@@ -261,9 +261,9 @@ func TestHTTPRejectsInvalidResponsesAndLimitsLongOnes(t *testing.T) {
 	}
 }
 
-// truncatingProxy starts a proxy for a server, and returns the proxy's address. to is the
-// server's address. The proxy forwards only the first *most bytes of each response, and
-// sends the number of forwarded bytes to seen.
+// truncatingProxy starts a proxy for a server, and returns the proxy's address. The parameter
+// server is the server's address. The proxy forwards only the first most.Load() bytes of each
+// response, and sends the number of forwarded bytes to seen.
 func truncatingProxy(t *testing.T, server string, most *atomic.Int64, seen chan<- int64) string {
 	t.Helper()
 	return listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {

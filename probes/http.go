@@ -35,7 +35,7 @@ var httpOptions = []option{
 }
 
 // An httpProbe is ready when the status is accepted and, if there is a match=, the body
-// matches it. Attempts do not change the httpProbe: each makes its own request.
+// matches it. An attempt does not change the httpProbe, because it makes its own request.
 type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
@@ -120,7 +120,7 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 			hint = own
 		}
 		if isProxyStatus(status) {
-			// The rest of the body is not awaited: it might never end.
+			// This does not wait for the rest of the body, because it may never end.
 			hint = cmp.Or(hintForProxy(e.response.Header.Get, e.receivedBody()), hint)
 		}
 		if !trusted && h.sendsMoreThanGet() {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A frame is a frame of HTTP/2, which may be invalid. The tests do not use http2.Framer, because
-// by default it writes only valid frames.
+// A frame is an HTTP/2 frame, valid or invalid. The tests do not use http2.Framer, because by
+// default http2.Framer writes only valid frames.
 type frame struct {
 	kind    http2.FrameType
 	flags   http2.Flags
@@ -59,7 +59,8 @@ func readCanned(server string) (*http2Response, error) {
 	}{strings.NewReader(server), io.Discard}, "http", "auth:50051", healthCheck, healthRequest(""))
 }
 
-// For some of these frames the Transport of net/http would print a message through package log.
+// On some of these frames the Transport of net/http prints a message through package log.
+// postHTTP2 must print nothing.
 func TestHTTP2AcceptsUnusualFramesAndPrintsNothing(t *testing.T) {
 	printed := new(bytes.Buffer)
 	defer log.SetOutput(log.Writer())

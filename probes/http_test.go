@@ -228,7 +228,8 @@ func TestHTTPReturnsTheCauseOfItsContext(t *testing.T) {
 	assert.Equal(t, cause, parse(t, "http://"+l.Addr().String(), ForWait).Probe.Ask(ctx, Attempt{}))
 }
 
-// The file may hold a token that is created after usher has started and renewed at any time.
+// The file of header= may hold a token that is created after usher has started and renewed at
+// any time.
 func TestHTTPHeaderFileIsReadAtEachAttempt(t *testing.T) {
 	var got http.Header
 	var host string

@@ -19,10 +19,11 @@ const (
 
 // askKafka sends ApiVersions, SaslHandshake and Metadata.
 //
-// A broker answers ApiVersions as soon as it handles requests. The answer to Metadata shows
-// more. It lists no broker while none is registered with the controller, and it has -1 as
-// the controller while none is known. (In KRaft mode the answer names any known broker as
-// the controller, so -1 means that no broker is known.)
+// A broker answers ApiVersions as soon as it handles requests, even if the cluster is not
+// ready yet. The answer to Metadata shows whether the cluster is ready: the list of brokers
+// is empty until a broker is registered with the controller, and the ID of the controller is
+// -1 until a controller is known. (In KRaft mode the answer names any known broker as the
+// controller, so -1 means that no broker is known.)
 //
 // A listener with SASL answers only ApiVersions and SaslHandshake before the login. It
 // closes the connection after any other request, and logs that. A listener without SASL
@@ -103,8 +104,9 @@ func metadataRequest(version int16) []byte {
 }
 
 const (
-	// maxKafkaAnswer is the largest size that a broker may announce: its own limit for
-	// requests, socket.request.max.bytes. Other protocols begin with larger numbers.
+	// maxKafkaAnswer is the largest size that a broker may announce. It is the default of the
+	// broker's own limit for requests, socket.request.max.bytes. The first four bytes of
+	// most other protocols are a larger number.
 	maxKafkaAnswer = 100 << 20
 	// readKafkaAnswer is how much of an answer is read. Some brokers list all topics in the
 	// answer to Metadata, although none is requested; the controller is before the topics.
@@ -153,7 +155,7 @@ func (a *kafkaAnswer) take(n int) []byte {
 func (a *kafkaAnswer) int16() int16 { return int16(binary.BigEndian.Uint16(a.take(2))) }
 func (a *kafkaAnswer) int32() int32 { return int32(binary.BigEndian.Uint32(a.take(4))) }
 
-// skipString skips a string. The length -1 means null.
+// skipString skips a string. A length of -1 means null.
 func (a *kafkaAnswer) skipString() {
 	if n := a.int16(); n >= 0 {
 		a.take(int(n))

@@ -191,8 +191,8 @@ func TestServerKafkaGetsVersionsThatItSupports(t *testing.T) {
 	}
 }
 
-// A broker that wants a login closes the connection after any request but ApiVersions and
-// SaslHandshake.
+// A broker that wants a login closes the connection after any request other than ApiVersions
+// and SaslHandshake.
 func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	apis := kafkaAPIs(0, [3]int{3, 0, 13}, [3]int{17, 0, 1}, [3]int{18, 0, 4})
 	for _, test := range []struct {
@@ -230,7 +230,7 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 // the topics counts.
 func TestServerKafkaMayListManyTopics(t *testing.T) {
 	for _, test := range []struct {
-		controller, topics int // topics is the size of their list
+		controller, topics int // topics is the size in bytes of the list of topics
 		want               string
 	}{
 		{1, 200 << 10, ""},

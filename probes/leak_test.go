@@ -19,7 +19,8 @@ import (
 )
 
 // assertNoLeaks waits until the process has at most 2 descriptors and 2 goroutines more than
-// before. The network poller may have opened descriptors, and Eventually runs goroutines.
+// before. The margin of 2 is for the descriptors of the network poller and the goroutines of
+// Eventually.
 func assertNoLeaks(t *testing.T, fds, goroutines int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
@@ -126,9 +127,10 @@ func TestMemoryDoesNotGrowWithTheNumberOfAttempts(t *testing.T) {
 	}
 }
 
-// leakServers are servers for targets of many kinds. Some respond as they should, others do not.
+// leakServers are servers for targets of many kinds. Some respond correctly. Others respond
+// with invalid or endless data, or not at all.
 type leakServers struct {
-	targets  map[string]int // how often each target is probed
+	targets  map[string]int // how many times each target is probed
 	resolver *Resolver
 	closers  []func()
 }

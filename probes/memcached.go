@@ -2,8 +2,8 @@ package probes
 
 import "strings"
 
-// askMemcached sends "version" twice, and "quit". It uses "version", because the server's
-// statistics of commands do not count it.
+// askMemcached sends "version" twice, and then "quit". It uses "version", because the server
+// does not count this command in its statistics.
 //
 // A server with SASL accepts only the binary protocol, whose header has 24 bytes. When such
 // a server has read 24 bytes of text, it closes the connection. The second "version" makes

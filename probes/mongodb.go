@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// buildMongoDB builds a probe that uses TLS if tls=true or ssl=true is in the URL, as
-// MongoDB's drivers do.
+// buildMongoDB builds a probe that uses TLS if the URL has tls=true or ssl=true, as MongoDB's
+// drivers do.
 func buildMongoDB(p *targetParser) Probe {
 	probe := buildServer(27017, askMongoDB)(p)
 	if s, ok := probe.(*serverProbe); ok {
@@ -66,8 +66,8 @@ func buildMongoSRV(p *targetParser) Probe {
 	return &srvProbe{*s, "_" + service + "._tcp." + host}
 }
 
-// mongoTLS returns the TLS settings of a URL. If the URL has no tls= and no ssl=, mode
-// applies.
+// mongoTLS returns the TLS settings of a URL. mode applies if the URL has neither tls= nor
+// ssl=.
 func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
 	for _, name := range []string{"tls", "ssl"} {
 		switch params[name] {
@@ -90,9 +90,9 @@ const (
 // do not know hello, and get isMaster. (OP_MSG exists since MongoDB 3.6.)
 //
 // A standalone server, a primary, a secondary and a mongos are ready. Other members of a
-// replica set are not: while a member is starting, recovering or in rollback, it accepts
-// connections but no reads. An arbiter holds no data. A member without a valid configuration
-// (before rs.initiate, or after it was removed) reports isreplicaset.
+// replica set are not ready. A member that is starting, recovering or in rollback accepts
+// connections but no reads, and an arbiter holds no data. A member without a valid
+// configuration (before rs.initiate, or after its removal) reports isreplicaset.
 func askMongoDB(s *session) error {
 	reply, err := s.runMongoCommand("hello")
 	if err == nil && reply.code == 59 { // CommandNotFound

@@ -133,7 +133,9 @@ func init() {
 const mongoOverHTTP = "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n" +
 	"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 
-// With match= or status= the target itself says which response counts as ready.
+// MongoDB answers HTTP requests with status 200 even if it is not ready, so the probe rejects
+// this response. With match= or status= the target itself decides which response counts as
+// ready.
 func TestHTTPOfMongoDBIsReadyOnlyIfTheTargetExpectsIt(t *testing.T) {
 	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, mongoOverHTTP) })
 	assert.EqualError(t, ask(t, "http://"+address, ForWait), "MongoDB's port, which does not speak HTTP")
@@ -274,7 +276,7 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 			assert.ErrorContains(t, err, test.want, test.text)
 		}
 	}
-	// No error shows the value of a variable, or a host from the SRV record of its URL.
+	// If the URL comes from a variable, no error shows the URL or a host from its SRV record.
 	hidden, err := parserWith("mongodb+srv://cluster.example/?tls=false").Parse("env:URL", ForWait)
 	require.NoError(t, err)
 	err = hidden.Probe.Ask(t.Context(), Attempt{Timeout: longTimeout, Resolver: srvResolver(record, srvTarget(t, refused, "a.cluster.example."), srvTarget(t, arbiter, "b.cluster.example."))})
@@ -293,8 +295,8 @@ func TestServerMongoSRVIsReadyWhenOneOfItsHostsIs(t *testing.T) {
 	assert.ErrorContains(t, err, "srvServiceName=")
 }
 
-// If the name server fails, the known hosts are kept. If it says that the record no longer
-// exists, they are dropped.
+// If the name server fails, the resolver keeps the hosts of the last successful lookup. If the
+// name server replies that the record does not exist, the resolver drops the hosts.
 func TestServerMongoSRVIsLookedUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var records []*net.SRV

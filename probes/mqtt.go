@@ -16,7 +16,7 @@ func askMQTT(s *session) error {
 	if err != nil {
 		return err
 	}
-	if head[0] != 0x20 || head[1] < 2 || head[1] > 127 { // 0x20: CONNACK; its body has two bytes, and in MQTT 5 more
+	if head[0] != 0x20 || head[1] < 2 || head[1] > 127 { // 0x20: CONNACK; its body has two bytes, or more in MQTT 5
 		return errWrongProtocol("MQTT")
 	}
 	ack, err := s.read(int(head[1]))

@@ -64,8 +64,9 @@ func (my *mysqlParams) ask(s *session) error {
 	return err
 }
 
-// startMySQLTLS switches the connection to TLS, and adapts the login to it. If the handshake
-// fails, startMySQLTLS sets login.number to 0, because no login is possible any more.
+// startMySQLTLS switches the connection to TLS, and sets the flags and the sequence number of
+// the login for TLS. If the handshake fails, startMySQLTLS sets login.number to 0, because no
+// login is possible any more.
 func (s *session) startMySQLTLS(settings *tlsSettings, login *mysqlLogin) error {
 	if login.greeting[14]&(mysqlTLS>>8) == 0 {
 		return errNoTLS
@@ -116,8 +117,8 @@ type mysqlLogin struct {
 	number   byte   // the sequence number of the login's packet; 0: no login is possible
 }
 
-// head returns the first 32 bytes of a login. With mysqlTLS they are also the packet that
-// requests TLS.
+// head returns the first 32 bytes of a login. Sent alone, with the flag mysqlTLS, these bytes
+// are the packet that requests TLS.
 func (l *mysqlLogin) head() string {
 	head := binary.LittleEndian.AppendUint32(nil, l.flags)
 	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size

@@ -48,7 +48,8 @@ func run(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %v: %s", name, args, out)
 }
 
-// addDevice adds a network device with an address of each family. Nothing answers on it.
+// addDevice adds a network device with an IPv4 and an IPv6 address. No other host exists on
+// the networks of the device.
 func addDevice(t *testing.T) {
 	t.Helper()
 	run(t, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
@@ -87,8 +88,8 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// The name has addresses of one family only, and this network has only the other one, or the
-// server listens only on the other one.
+// The name has addresses of one family only. Either this network has only the other family, or
+// the server listens only on an address of the other family.
 func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
@@ -111,21 +112,21 @@ func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
 	check(port6, "10.9.9.1", "connection refused", hintRefused)
 	check(port4, "2001:db8::1", "network is unreachable", hintOnlyIPv6)
 	check(port4, "192.0.2.1", "network is unreachable", hintOnlyIPv4)
-	// Docker turns IPv6 off in this way for a container whose network has none.
+	// Docker turns IPv6 off in this way for a container whose network has no IPv6.
 	require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0))
 	check(port4, "2001:db8::1", "cannot assign requested address", hintOnlyIPv6)
 	check(port4, "::1", "cannot assign requested address", hintOnlyIPv6)
 }
 
-// A nameServer is a name server over UDP. respond returns the rcode and the addresses for a
-// name. If the server must not respond, ok is false. query is the number of the query for this
-// name and type, from 1.
+// A nameServer is a name server over UDP.
 type nameServer struct {
-	// Each of records is an address, or "PORT HOST" for an SRV record.
+	// respond returns the rcode and the records for a name, or ok=false if the server must not
+	// respond. query is 1 for the first query for a name and type, 2 for the second, and so on.
+	// Each record is an address, or "PORT HOST" for an SRV record.
 	respond func(name string, query int) (rcode byte, records []string, ok bool)
 
 	mu      sync.Mutex
-	queries map[string]int // number of queries by name and type (A or AAAA)
+	queries map[string]int // number of queries for each name and type, such as "db.test 28" for AAAA
 }
 
 func (s *nameServer) start(t *testing.T, address string) {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// natsParams holds the TLS settings of a target; nil without options for TLS.
+// natsParams holds the TLS settings of a target. tls is nil if the target has no options for
+// TLS.
 type natsParams struct{ tls *tlsSettings }
 
 func buildNATS(p *targetParser) Probe {
@@ -20,10 +21,10 @@ func buildNATS(p *targetParser) Probe {
 // and a server that requires a user would log it as an authorization error.
 //
 // If INFO says that the server requires TLS, ask performs the handshake, because the server
-// logs an error if the connection ends before it. Without options for TLS the certificate
-// is not verified and the handshake may fail, because INFO has already shown that the
-// server is ready. A server that expects TLS before it sends INFO (handshake_first) sends
-// nothing, so the attempt times out.
+// logs an error if the connection ends before the handshake. If the target has no options
+// for TLS, ask does not verify the certificate and ignores a failed handshake, because INFO
+// has already shown that the server is ready. A server that expects TLS before it sends
+// INFO (handshake_first) sends nothing, so the attempt times out.
 func (nats *natsParams) ask(s *session) error {
 	line, err := s.readLine()
 	switch {
@@ -49,8 +50,8 @@ func (nats *natsParams) ask(s *session) error {
 // startNATSTLS performs the handshake, which follows INFO immediately. settings is nil if
 // the target has no options for TLS. info is the beginning of INFO.
 func (s *session) startNATSTLS(settings *tlsSettings, info string) error {
-	// readLine has cut INFO at the size of its buffer. The rest of INFO must be read before
-	// the handshake.
+	// If INFO is longer than the reader's buffer, readLine has returned only its beginning.
+	// The rest of INFO must be read before the handshake.
 	if len(info) == s.r.Size() {
 		for err := bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
 			_, err = s.r.ReadSlice('\n')

@@ -22,7 +22,7 @@ type kind struct {
 	ready   string // when a target of this kind is ready
 	details string // more sentences for the manual
 	example string
-	options []option // the options that only some kinds have
+	options []option // the options of this kind that not every kind has
 	build   func(*targetParser) Probe
 }
 
@@ -206,7 +206,7 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 	words = p.takeOptions(words)
 	k, known := p.takeTarget(words)
 	p.setOptions(k, known)
-	if known { // also if there are errors in options, so that Parse reports the errors of the target too
+	if known { // the target is parsed even if an option is wrong, so that Parse reports the errors of both
 		p.target.Kind = k.name
 		fileKinds := []string{"file", "unix", "https", "grpcs", "dns"}
 		if slices.Contains(fileKinds, k.name) || slices.ContainsFunc(p.values["header"], func(h string) bool { return strings.Contains(h, "@") }) {
@@ -237,10 +237,10 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 // A targetParser holds the state of one call of Parse.
 type targetParser struct {
 	use           Use
-	lookupEnv     func(name string) (value string, found bool) // nil: there is no environment
+	lookupEnv     func(name string) (value string, found bool) // nil: env:NAME is rejected
 	env           string                                       // the variable that holds the URL; "" if the target is not env:NAME
-	scheme        string                                       // the scheme that messages show, in lower case
-	written       string                                       // the scheme as the URL has it, but in lower case
+	scheme        string                                       // the scheme for messages, in lower case; for env:NAME the name of the kind
+	written       string                                       // the URL's own scheme, in lower case; it may name a driver, as in postgresql+asyncpg
 	rest          string                                       // the text after scheme://
 	hasExtraWords bool                                         // more words follow the URL, so it may contain an unquoted space
 	hidesHosts    bool                                         // no error shows the host, because it is in the query or in a variable
@@ -273,8 +273,8 @@ var (
 	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
 )
 
-// lazyRegexp compiles a pattern at its first use, because compiling takes time, and an init
-// without targets needs no pattern before it starts the app.
+// lazyRegexp compiles a pattern at its first use. If all patterns were compiled when usher
+// starts, the app would start later, even without targets.
 func lazyRegexp(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
@@ -375,7 +375,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		case java:
 			p.addError("%s: without //: write %[1]s:postgresql://HOST/DATABASE or %[1]s:mysql://HOST/DATABASE", lower)
 			return kind{}, false
-		case !isScheme(lower) && bareHostPort().MatchString(first.text): // the name of a host, as in oracle:1521
+		case !isScheme(lower) && bareHostPort().MatchString(first.text): // HOST:PORT, such as oracle:1521; see below
 		case advice != "":
 			p.addError("unknown scheme %s: %s", lower, advice)
 			return kind{}, false
@@ -426,7 +426,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		p.addError("%s/… has no scheme: write http://%s/…, or ./%[1]s/… for a command", host, host)
 		return kind{}, false
 	}
-	// A path may contain a space, but the name of a command in PATH hardly ever does.
+	// A path may contain a space, but the name of a command in PATH hardly ever contains one.
 	if i := strings.IndexFunc(first.text, unicode.IsSpace); i >= 0 && !strings.Contains(first.text[:i], "/") {
 		p.addError("the command %s is one word with blanks: write its arguments as separate words, without quotes around them all", CommandName(first.text))
 		return kind{}, false

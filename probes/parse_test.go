@@ -365,7 +365,8 @@ func TestParseReportsAllErrorsAtOnce(t *testing.T) {
 	assert.Len(t, joined.Unwrap(), 10)
 }
 
-// The whole message, because too many words, or too many errors, can be wrong too.
+// This test compares whole messages, so it also fails if a message has superfluous words or if
+// Parse reports more errors than expected.
 func TestParseErrorsSayNothingMore(t *testing.T) {
 	for text, want := range map[string]string{
 		"db:5432/":                 `"db:5432/" has no scheme: write tcp://db:5432`,
@@ -436,8 +437,8 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	}
 }
 
-// For any text Parse does not panic, and namesWord accepts each error. If every word of a
-// valid text is put in quotes, Parse returns the same target.
+// Parse must not panic, whatever the text, and namesWord must accept each of its errors. If every
+// word of a valid text is put in quotes, Parse must return the same target.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",

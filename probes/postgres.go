@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// postgresParams holds the parameters of a connection URL, parsed as libpq does.
+// postgresParams holds the parameters of a connection URL, parsed as libpq parses them.
 type postgresParams struct {
 	user, database string
 	tls            *tlsSettings // nil: the probe does not use TLS
 }
 
 // buildPostgres builds a probe that works like pg_isready. It sends the user and the
-// database of the URL, because a server that requires no password logs an error if they do
-// not exist. If the URL has no user, the probe sends the user postgres. If the URL has no
-// database, the probe sends the name of the user as the database.
+// database of the URL, because a server that requires no password logs an error if the user
+// or the database does not exist. If the URL has no user, the probe sends the user postgres.
+// If the URL has no database, the probe sends the name of the user as the database.
 func buildPostgres(p *targetParser) Probe {
 	var pg postgresParams
 	probe := buildServer(5432, pg.ask)(p)
@@ -121,7 +121,7 @@ func checkPostgresError(message []byte) error {
 		return errWrongProtocol("PostgreSQL")
 	case code == "08P01" && isPoolerWithoutServer(text):
 		return hintedError{probeError{"a pooler without a connection to its server", nil}, "is the server behind the pooler up?"}
-	case code == "57P01": // admin_shutdown, from a node of CockroachDB in its drain
+	case code == "57P01": // admin_shutdown: a CockroachDB node sends it while it drains
 		return probeError{"shutting down", nil}
 	case code != "57P03":
 		return nil
@@ -136,8 +136,8 @@ func checkPostgresError(message []byte) error {
 }
 
 // isPoolerWithoutServer reports whether the text of an error with the code 08P01 comes from
-// a PgBouncer that cannot connect to its server. The text is compared, because PgBouncer
-// sends this code with most of its errors. PgBouncer has its texts in English only.
+// a PgBouncer that cannot connect to its server. The code alone does not show this, because
+// PgBouncer sends it with most of its errors. PgBouncer's texts are always in English.
 func isPoolerWithoutServer(text string) bool {
 	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server"}, func(part string) bool {
 		return strings.Contains(text, part)

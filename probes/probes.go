@@ -73,8 +73,8 @@ type Probe interface {
 
 // Attempt holds the parameters of one call of Probe.Ask.
 type Attempt struct {
-	// Timeout starts when an address is known (a lookup has the resolver's own limits) and
-	// covers everything after that; 0 means no timeout.
+	// Timeout starts when an address is known, because a lookup has the resolver's own limits.
+	// For a dns:// target Timeout covers the lookup too. 0 means no timeout.
 	Timeout time.Duration
 	// HookVars are passed to hooks: to a command in its environment
 	// (USHER_REASON=signal), to a server as HTTP headers (Usher-Reason: signal).
@@ -90,8 +90,9 @@ type Attempt struct {
 type HookVar struct{ Name, Value string }
 
 // Runner executes a command and returns nil when the command exits 0. When ctx ends, it
-// terminates the process and returns. This package starts no process itself, because in an
-// init a single loop must reap all child processes.
+// terminates the process and returns. This package starts no process itself, because an init
+// reaps all child processes with wait4(-1), which would take the exit status from the Wait of
+// os/exec.
 type Runner func(ctx context.Context, c Command) error
 
 // Command is a command that a Runner executes.

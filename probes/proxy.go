@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// A proxySign shows that a response is a proxy's own, and not that of the server behind it.
+// A proxySign describes a response that a proxy has generated itself, instead of forwarding a
+// response of the server behind it. The response must meet all conditions of the proxySign.
 type proxySign struct {
 	name   string   // the name that the hint shows
 	header string   // a header of the response; "": any response
@@ -15,10 +16,10 @@ type proxySign struct {
 	bodies []string // one of these is in the body; nil: any body
 }
 
-// Most proxies send a Server header with the responses of other servers too, so for them
-// the text of their own error pages decides.
+// Some proxies also set their Server header in responses that they forward. They are recognized
+// by the text of their own error pages.
 var proxySigns = []proxySign{
-	// Envoy adds the absent header to each response of the server behind it.
+	// Envoy adds X-Envoy-Upstream-Service-Time to each response that it forwards.
 	{name: "Envoy (Istio)", header: "Server", begins: "istio-envoy", absent: "X-Envoy-Upstream-Service-Time"},
 	{name: "Envoy", header: "Server", begins: "envoy", absent: "X-Envoy-Upstream-Service-Time"},
 	{name: "Linkerd", header: "L5d-Proxy-Error"},
@@ -32,8 +33,9 @@ var proxySigns = []proxySign{
 	{name: "AWS's load balancer", header: "Server", begins: "awselb"},
 }
 
-// hintForProxy returns the hint for a response with the status 502, 503 or 504 that is a
-// proxy's own, or "" if that is not known. get returns the value of a header, or "".
+// hintForProxy returns the hint for a response with the status 502, 503 or 504 that a known
+// proxy has generated itself, or "" for any other response. get returns the value of a header,
+// or "".
 func hintForProxy(get func(header string) string, body []byte) string {
 	for _, s := range proxySigns {
 		switch {

@@ -41,8 +41,8 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, overTLS)
-	// This is the last action, a connection with a version of AMQP that the server does not
-	// support. unusualLines waits for its log line.
+	// The last action is a connection with a version of AMQP that the server does not support.
+	// unusualLines waits for its log line.
 	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
 	logged := d.unusualLines(seen, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
@@ -117,7 +117,7 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
 		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
-		// Mosquitto logs the last four of these lines for every client, not only for usher.
+		// Mosquitto logs the four usual lines for the connections of any client, not only usher's.
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

@@ -35,8 +35,8 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	a.run(t, append(client, "--execute=create user app@'%' identified by 'hunter2'")...)
 	first.stop()
 
-	// The first server was killed, so the second server has to recover. --max-connect-errors=1
-	// makes it block a host after a single interrupted handshake.
+	// The first server was killed, so the second server has to recover. With
+	// --max-connect-errors=1 the second server blocks a host after one interrupted handshake.
 	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10",
 		"--ssl-cert="+cert, "--ssl-key="+key)...)
 	w.waitFor("ready") // no other result comes before this one, because MariaDB opens its port after the recovery
@@ -49,8 +49,8 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	probeSeveralTimes(t, "ca="+ca+" "+url)
 	assertNotReady(t, "ca="+ca+" "+remote, "the certificate is not for the name "+host)
 	assertNotReady(t, url+"&tls=true", "the certificate is signed by an unknown authority")
-	// A server that requires TLS refuses the login of a probe without TLS. Such a server
-	// counts as ready.
+	// A server that requires TLS refuses the login of a probe without TLS, and still counts as
+	// ready.
 	a.run(t, append(client, "--execute=set global require_secure_transport=on")...)
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, remote)

@@ -49,7 +49,7 @@ http {
 		{"http://", secure, "/", "status 400"},
 		{"http://", plain, "/", "the certificate is signed by an unknown authority"},
 		{"http://", plain, "/other", ""},
-		{ca + "https://", mutual, "/", "status 400"}, // nginx reports a missing client certificate by an HTTP status
+		{ca + "https://", mutual, "/", "status 400"}, // nginx reports a missing client certificate with an HTTP status
 		{ca + client + "https://", mutual, "/", ""},
 		{"grpc://", plain, "", "the server speaks HTTP/1, not HTTP/2"},
 		{ca + "grpcs://", secure, "", "the server speaks another protocol over TLS"},

@@ -96,7 +96,8 @@ backend silent
 	}
 }
 
-// HAProxy accepts connections while MariaDB is down. The probe is ready only when MariaDB is.
+// HAProxy accepts connections while MariaDB is down. The mysql:// target must become ready only
+// when MariaDB is ready.
 func TestServerMariaDBBehindAProxy(t *testing.T) {
 	mariadbd := findProgram(t, "MariaDB", "/usr/sbin/mariadbd")
 	a := accountOf(t, "mysql")

@@ -33,8 +33,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	assert.Empty(t, d.unusualLines(seen, "DB saved on disk"))
 	d.stop()
 
-	// The server takes a millisecond to load a key, and replies to clients after each KiB. So
-	// the wait gets replies while the server is loading.
+	// With these options the server takes a millisecond to load each key, and replies to clients
+	// after each KiB. So the probes get replies while the server is loading.
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)
@@ -118,8 +118,8 @@ func TestServerRedisWithTLSLogsNothing(t *testing.T) {
 	}
 }
 
-// A node of a cluster answers PING even while some keys belong to no node. CLUSTER INFO
-// shows whether all keys belong to a node.
+// A node of a cluster answers PING even while some hash slots belong to no node. CLUSTER INFO
+// shows cluster_state:ok only if every hash slot belongs to a node.
 func TestServerRedisClusterAndSentinel(t *testing.T) {
 	redis := findProgram(t, "Redis", "/usr/bin/redis-server")
 	a := accountOf(t, "redis")

@@ -203,9 +203,9 @@ func (d *daemon) waitForLine(start int, pattern string) int {
 }
 
 // unusualLines waits for a line of the log that matches pattern. It returns the lines
-// before that line, from the index start on, except those that match one of usual. The last
-// action of the test must cause the line that matches pattern, so that the lines of all
-// earlier actions come before it.
+// before that line, from the index start on, without the lines that match a pattern in usual.
+// The last action of the test must cause the line that matches pattern, so that the lines of
+// all earlier actions come before it.
 func (d *daemon) unusualLines(start int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.waitForLine(start, pattern)
@@ -215,7 +215,7 @@ func (d *daemon) unusualLines(start int, pattern string, usual ...string) []stri
 }
 
 // startCommand starts a server and stops it at the end of the test. If the test has failed,
-// the log of the server is printed too.
+// startCommand also prints the log of the server.
 func startCommand(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	read, write, err := os.Pipe()

@@ -8,9 +8,9 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. The prefix has only letters,
-// digits and the characters in extra. If text is longer, Redact appends "…". Messages show
-// wrong words with Redact, because after a typo any word may contain a password, usually
-// after a space, = or colon.
+// combining marks, digits and the characters in extra. If text is longer, Redact appends "…".
+// Messages show wrong words with Redact, because after a typo any word may contain a
+// password, usually after a space, = or colon.
 func Redact(text, extra string) string {
 	for i, c := range text {
 		safe := unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsNumber(c) || strings.ContainsRune(extra, c)
@@ -91,9 +91,9 @@ var (
 	numberLike = lazyRegexp(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
 )
 
-// quoteNumber quotes the value of an option that takes a number or a duration. If the value
-// does not look like one, quoteNumber redacts it, because it may be the value of another
-// option.
+// quoteNumber quotes the value of an option that takes a number or a duration. A value that
+// does not look like a number or a duration is redacted, because the user may have given it
+// to the wrong option, and it may be a secret.
 func quoteNumber(value string) string {
 	if len(value) > 40 || !numberLike().MatchString(value) {
 		value = Redact(value, ".-+")

@@ -27,7 +27,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 		var n int
 		fmt.Sscanf(r.URL.Path, "/%d", &n)
 		if n > 11 {
-			n = 0 // the path was /404, which is no number of redirects
+			n = 0 // the path was /404, in which 404 is not a number of redirects
 		}
 		switch {
 		case n > 0:
@@ -151,7 +151,7 @@ func (c *requestRecorder) record(next http.HandlerFunc) http.HandlerFunc {
 const userOptions = "header='Cookie: mine' header='X-Api-Key: mine' header='User-Agent: mine' header='Accept: mine' header='Host: mine' body=mine "
 
 // The two servers have different ports, so the probe follows the redirect with a GET or HEAD
-// that contains nothing of the target's options.
+// that contains none of the target's headers, user and body.
 func TestRedirectToAnotherOriginSendsNothingOfTheTarget(t *testing.T) {
 	for _, scheme := range []string{"http to http", "http to https", "https to http", "https to https"} {
 		from, to, _ := strings.Cut(scheme, " to ")
@@ -207,7 +207,7 @@ func TestRedirectToTheSameOriginSendsTheWholeRequest(t *testing.T) {
 }
 
 // The second server redirects back to the first one. Because the second server has chosen this
-// URL, the request must contain nothing of the target's options.
+// URL, the request must contain none of the target's headers, user and body.
 func TestRedirectBackToTheFirstOriginSendsNothingOfTheTarget(t *testing.T) {
 	var first, second requestRecorder
 	var a, b string
@@ -318,7 +318,7 @@ func TestRedirectKeepsTrustOnTheSameOriginOrToTLSOnTheDefaultPorts(t *testing.T)
 	}
 }
 
-// hintRedirected explains that after the redirect parts of the request were not sent.
+// hintRedirected explains that parts of the request were not sent after the redirect.
 func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })

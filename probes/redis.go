@@ -7,7 +7,7 @@ import "strings"
 //
 // A server that replies LOADING, MASTERDOWN or BUSY serves no client. A server that replies
 // MISCONF cannot save its data and therefore rejects writes. It also rejects PING, so that
-// monitors notice the error, but executes all other commands that only read.
+// monitors notice the error, but still executes other commands that only read.
 var redisReplies = []struct{ begins, reason, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},

@@ -16,7 +16,7 @@ import (
 // A Resolver looks up names, for all targets of a program. The zero value is ready for use,
 // by any number of goroutines.
 //
-// For each name at most one lookup runs at a time, and at most one starts in a second,
+// For each name at most one lookup runs at a time, and at most one starts per second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
 // family. When a name begins to resolve, a random delay of up to a second is added before
 // the next lookup. The delay spreads the lookups of pods that start together.
@@ -70,7 +70,7 @@ var errNoName = lookupError{"name does not resolve"}
 // errNoSRV is the error for a name without an SRV record.
 var errNoSRV = lookupError{"the name has no SRV record"}
 
-// srvKey is put before a name in Resolver.names for a lookup of its SRV record.
+// srvKey is the prefix of a name's key in Resolver.names for the lookup of its SRV record.
 const srvKey = "SRV "
 
 const (
@@ -132,14 +132,14 @@ func (r *Resolver) find(ctx context.Context, name string) (found lookup, err err
 func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 
 // resolveNow returns the error of the latest lookup of host, or nil if that lookup
-// succeeded. It starts a lookup, unless one is running or has started in the last one or two
-// seconds. It waits for a running lookup. Unlike Lookup, it never falls back on the
-// addresses of an earlier lookup.
+// succeeded. It starts a lookup if none is running and nextAt has passed. It waits for a
+// running lookup. Unlike Lookup, it never falls back on the addresses of an earlier lookup.
 //
-// If ctx ends before the lookup, resolveNow stores the unfinished lookup in *pending, which
-// belongs to the caller. The caller's next call uses the result of that lookup, unless it
-// started more than maxLookupAge ago. If each call waited for a new lookup instead, and the
-// name server were slower than the timeout of an attempt, no attempt would get a result.
+// If ctx ends before the lookup ends, resolveNow stores the channel done of that lookup in
+// *pending, which belongs to the caller. The caller's next call uses the result of that
+// lookup, unless the lookup started more than maxLookupAge ago. If each call waited for a new
+// lookup instead, and the name server were slower than the timeout of an attempt, no attempt
+// would get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil

@@ -190,7 +190,7 @@ func TestDNSUsesTheResultOfTheLookupOfAnEarlierAttempt(t *testing.T) {
 }
 
 // Two attempts for /readyz may be hours apart. The second attempt must not use the result of the
-// lookup that the first attempt has started.
+// lookup that the first attempt started.
 func TestDNSUsesNoOldResultOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := false

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// schemeAliases are other names that drivers have for the scheme of a kind.
+// schemeAliases maps schemes that drivers define to the scheme of the kind with the same
+// protocol.
 var schemeAliases = map[string]string{
 	"mariadb":         "mysql",    // SQLAlchemy, MariaDB's drivers
 	"mysql2":          "mysql",    // Rails, Node
@@ -45,11 +46,12 @@ func isSocketScheme(scheme string) bool {
 // jdbc:postgresql://.
 var sqlKinds = []string{"postgres", "postgresql", "mysql"}
 
-// driverWrappers are drivers for JDBC and R2DBC that use the driver whose name follows: of
-// Amazon RDS, OpenTelemetry and P6Spy, and the connection pool and proxy of R2DBC.
+// driverWrappers are the names of JDBC and R2DBC drivers that wrap another driver, as in
+// jdbc:aws-wrapper:mysql://. The wrappers for JDBC are those of Amazon RDS, OpenTelemetry and
+// P6Spy. The wrappers for R2DBC are pool and proxy.
 var driverWrappers = []string{"aws-wrapper", "otel", "p6spy", "pool", "proxy"}
 
-// cutJava removes the jdbc:, r2dbc: or r2dbcs: at the beginning of a lower-case URL.
+// cutJava removes the prefix jdbc:, r2dbc: or r2dbcs: of a lower-case URL.
 func cutJava(url string) (rest string, found bool) {
 	before, rest, _ := strings.Cut(url, ":")
 	if before == "jdbc" || before == "r2dbc" || before == "r2dbcs" {
@@ -70,9 +72,9 @@ func findScheme(scheme string) (kind, bool) {
 	base, _, driver := strings.Cut(scheme, "+")
 	rest, java := cutJava(scheme)
 	if java {
-		// In jdbc:mysql:loadbalance:// the last part says how the driver uses several hosts, so
-		// it is ignored. In jdbc:aws-wrapper:mysql:// the first part is a driver that uses the
-		// driver of the second part.
+		// In jdbc:mysql:loadbalance:// the word loadbalance says how the driver uses several
+		// hosts, so it is ignored. In jdbc:aws-wrapper:mysql:// the driver aws-wrapper wraps the
+		// driver mysql, which gives the kind.
 		var inner string
 		if base, inner, _ = strings.Cut(rest, ":"); slices.Contains(driverWrappers, base) {
 			base = inner
@@ -87,9 +89,9 @@ func findScheme(scheme string) (kind, bool) {
 	return findKind(base)
 }
 
-// otherServers has what to write in place of schemes that no kind has, but that the URLs of
-// apps have. HOST stands for a name and PORT for a number. It is a slice because a map would
-// be built at each start.
+// otherServers lists schemes that URLs of apps have but that no kind supports, each with advice
+// on what to write instead. In the advice HOST stands for a name and PORT for a number.
+// otherServers is a slice, because a map would be built each time usher starts.
 var otherServers = []struct {
 	schemes []string
 	advice  string
@@ -128,8 +130,9 @@ var otherServers = []struct {
 
 var schemeName = lazyRegexp(`^(?i:(?:jdbc|r2dbcs?):)?([A-Za-z][A-Za-z0-9+_.-]*):`)
 
-// adviceFor returns what to write in place of a URL that begins with an unknown scheme, or
-// "" if that is not known. scheme is the scheme as otherServers has it, so it is not secret.
+// adviceFor returns the advice of otherServers for the scheme of a URL, or "" if otherServers
+// does not contain the scheme. The returned scheme is an entry of otherServers and not other
+// text of the URL, so it is not secret.
 func adviceFor(url string) (scheme, advice string) {
 	m := schemeName().FindStringSubmatch(url)
 	if m == nil {

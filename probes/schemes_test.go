@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// URLs of apps whose scheme no kind has, and a part of the error.
+// Each test has the URL of an app with an unsupported scheme, and a part of the expected error.
 func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"clickhouse://u:CANARY@h:9000/x", "unknown scheme clickhouse://: write http://HOST:8123/ping"},
@@ -68,7 +68,8 @@ func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 	}
 }
 
-// What otherServers says is a valid target, and no kind and no alias has a scheme of it.
+// The advice of otherServers must contain valid targets, and no scheme of otherServers may be
+// the scheme of a kind or an alias.
 func TestAdviceForOtherServersIsValid(t *testing.T) {
 	target := regexp.MustCompile(`(?:[a-z]+=\S+ )*[a-z+]+://[A-Za-z:0-9/_]+`)
 	for _, server := range otherServers {

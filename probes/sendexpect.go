@@ -32,8 +32,8 @@ func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 
 func (s sendExpect) exchange(conn io.ReadWriter) error {
 	if len(s.send) > 0 {
-		// A server may send its text and close the connection at once. If expect= is given,
-		// that text is matched even if the write fails.
+		// A server may send its text and close the connection at once, so the write may fail. If
+		// expect= is given, the text is matched anyway.
 		if _, err := conn.Write(s.send); err != nil && s.expect == nil {
 			return sanitizeErr(err)
 		}

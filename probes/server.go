@@ -18,10 +18,10 @@ import (
 //
 // Only a server that reports itself as not ready (starting, loading, shutting down) fails
 // the probe. A server that answers "password required", "unknown user" or "too many
-// clients" counts as ready, because waiting does not change these answers. For pg_isready
-// and "mysqladmin ping" such a server is ready too.
+// clients" counts as ready, because waiting does not change these answers. pg_isready and
+// "mysqladmin ping" treat such a server as ready too.
 //
-// A pooler or proxy reports its own state. The server behind it may have another state.
+// A pooler or proxy reports its own state, which may differ from that of the server behind it.
 //
 // If the URL has several hosts, the probe succeeds when one of them is ready.
 type serverProbe struct {
@@ -74,7 +74,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	limit := a.Timeout
 	if deadline, ok := ctx.Deadline(); ok && (limit == 0 || time.Until(deadline) < limit) {
-		limit = time.Until(deadline) // for a hook: its timeout
+		limit = time.Until(deadline) // the timeout of a hook is a deadline of ctx (see RunHook)
 	}
 	gap := stagger
 	if limit > 0 {
@@ -102,8 +102,8 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 
 // joinHostErrs returns the error of an attempt in which no host is ready. It wraps the
 // error of one host, which decides the hint (see Hint) and the delay before the next
-// attempt (see classify). It prefers an error that is not cheap (see isCheap). Such an
-// error gives a longer delay, and the next attempt may cause work for that server again.
+// attempt (see classify). It prefers an error that is not cheap (see isCheap). The next attempt
+// may cause work for the server with that error, so the delay must be the longer one.
 func (probe *serverProbe) joinHostErrs(errs []error) error {
 	shown := errs[0]
 	same := true

@@ -110,7 +110,8 @@ func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 	}
 }
 
-// The probe half-closes the connection and waits until the server has closed its side.
+// The probe of a ready server must not reset the connection, because many servers log a reset
+// as an error. So the probe half-closes it and waits until the server has closed its side.
 func TestServerConnectionIsNotReset(t *testing.T) {
 	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "kafka": kafkaNew + kafkaCluster(8, 1, 0), "mongodb": mongoHello(bsonBool("secondary", true), bsonDouble("ok", 1)), "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, response := range responses {
@@ -153,7 +154,7 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 	tests := []struct {
 		name      string
 		responses []string // the server's responses to the login, and to each later packet of the client
-		sent      []string // the packets that the client must send after the login
+		sent      []string // the packets that the client must send after the login; "": it sends no more
 	}{
 		{"refused", []string{mysqlPacket(2, "\xff\x15\x04#28000Access denied")}, []string{""}},
 		{"accepted", []string{mysqlPacket(2, "\x00\x00\x00\x02\x00\x00\x00")}, []string{mysqlPacket(0, "\x01"), ""}},
@@ -189,7 +190,7 @@ func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
 }
 
 // A try of a hook has no timeout of its own, so the hosts share the timeout of the hook. A host
-// that drops packets must not use it up.
+// that drops packets must leave enough time for the next host.
 func TestHookTriesEachHostWithinItsTimeout(t *testing.T) {
 	hook := &trial{
 		use:     ForEnd,

@@ -17,7 +17,7 @@ func TestServerURLsAreParsedOrRejectedWithoutTheirSecrets(t *testing.T) {
 		"rediss": 6379, "amqps": 5671, "mqtts": 8883, "mongodb": 27017, "kafka": 9092, "kafka+ssl": 9092}
 	for scheme, port := range ports {
 		for text, want := range map[string]serverHost{
-			"u:p/w@db/x":              {host: "db", port: port}, // from here on: characters that some drivers accept in a password
+			"u:p/w@db/x":              {host: "db", port: port}, // the passwords of this URL and the next four have characters that only some drivers accept
 			"u:p#w@db:1/x?a=b":        {host: "db", port: 1},
 			"u:p?w@db":                {host: "db", port: port},
 			"u:50%@db":                {host: "db", port: port},

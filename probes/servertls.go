@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// A tlsMode is a setting of a connection URL about TLS.
+// A tlsMode is what a connection URL says about TLS.
 type tlsMode int
 
 const (
-	tlsUnset      tlsMode = iota // nothing
+	tlsUnset      tlsMode = iota // the URL says nothing about TLS
 	tlsOff                       // no TLS, or TLS only if the server offers it
 	tlsUnverified                // TLS; the certificate is verified only if an authority is given
 	tlsAnyName                   // TLS; the certificate is verified, but not its name
 	tlsVerified                  // TLS; the certificate and its name are verified
 )
 
-// modeOf goes through names in order, and returns the mode of the first one whose value in
-// the URL is known. The values come from libpq (disable to verify-full), node-postgres
-// (no-verify), MySQL (disabled to verify-identity), MariaDB's connectors (trust) and Go's
-// MySQL driver (skip-verify). Booleans are known too.
+// modeOf returns the mode of the first parameter in names that has a known value, or tlsUnset
+// if there is none. The known values are booleans and those of libpq (disable to verify-full),
+// node-postgres (no-verify), MySQL (disabled to verify-identity), MariaDB's connectors (trust)
+// and Go's MySQL driver (skip-verify).
 func modeOf(params map[string]string, names ...string) tlsMode {
 	for _, name := range names {
 		switch strings.ReplaceAll(strings.ToLower(params[name]), "_", "-") {
@@ -80,9 +80,9 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		{&s.cert, []string{"sslcert", "ssl-cert", "ssl_cert", "tlscertificatekeyfile", "ssl_certfile", "certfile"}},
 		{&s.key, []string{"sslkey", "ssl-key", "ssl_key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
 	} {
-		// With PostgreSQL's JDBC driver, sslkey= names a file in DER or PKCS #12. The client
-		// certificate of a jdbc: URL is ignored, because the probe does not need one to learn
-		// whether the server is ready.
+		// With PostgreSQL's JDBC driver, sslkey= names a file in DER or PKCS #12, but the probe
+		// reads only PEM. So it ignores the client certificate of a jdbc: URL. It does not need
+		// one to learn whether the server is ready.
 		if o.file != &s.ca && strings.HasPrefix(p.written, "jdbc:") {
 			continue
 		}

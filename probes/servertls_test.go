@@ -137,7 +137,7 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			assertResult(t, test.want, err, "%s%s %s %s", test.options, scheme, test.query, test.cert)
 			sent := <-received
 			assert.NotContains(t, sent, "CANARY")
-			if scheme == "mysql" { // the probe must have sent a login, because MySQL counts connections that end without one
+			if scheme == "mysql" { // the probe must have sent a login, because MySQL blocks a host after too many connections without one
 				assert.Contains(t, sent, "usher-probe", "%s%s", test.options, test.query)
 			}
 			if scheme == "postgres" && test.want == "" {
@@ -147,8 +147,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 	}
 }
 
-// Without a setting for TLS, these drivers use TLS only if the server offers it. The probe
-// then uses no TLS.
+// The probe uses TLS only if the URL requires it. Some of these URLs mean "TLS if the server
+// offers it", which is also the default of these drivers. For them the probe uses no TLS.
 func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	for scheme, queries := range map[string][]string{
 		"postgres": {"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?ssl=false", "?sslrootcert=/no/such", "?sslmode=x"},
@@ -206,7 +206,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 		assert.NoError(t, ask(t, options+"'"+scheme+"://"+address+"/"+query+"'", ForWait), scheme)
 		<-received
 		if scheme == "mysql" || scheme == "nats" {
-			continue // the attempt succeeds: the greeting has shown that the server is ready, and with TLS 1.3 the server rejects the client certificate only after the handshake
+			continue // an attempt without a client certificate succeeds: the greeting has shown that the server is ready, and with TLS 1.3 the server rejects the client only after the handshake
 		}
 		err := ask(t, "insecure=true '"+scheme+"://"+address+"/"+query+"'", ForWait)
 		assert.EqualError(t, err, "the server requires a client certificate", scheme)

@@ -64,7 +64,7 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 	u.path = path
 	u.query, _ = url.ParseQuery(query) // an invalid parameter is ignored
 	if strings.HasPrefix(p.written, "r2dbcs:") && !u.query.Has("ssl") {
-		u.query.Set("ssl", "true") // r2dbcs: stands for this option of R2DBC
+		u.query.Set("ssl", "true") // in R2DBC the prefix r2dbcs: means ssl=true
 	}
 	return u
 }
@@ -94,14 +94,14 @@ func (p *targetParser) joinURLs() {
 		return
 	}
 	hosts, path := splitAuthority(first)
-	if strings.Contains(path, "@") { // the path belongs to a password
+	if strings.Contains(path, "@") { // path is not a path but the rest of a password
 		hosts, path = first, ""
 	}
 	for _, next := range strings.Split(more, separator) {
 		authority, rest := splitAuthority(next)
 		hosts += "," + authority[strings.LastIndexByte(authority, '@')+1:]
 		if strings.Contains(rest, "@") {
-			path += rest // parseServerURL reports it
+			path += rest // parseServerURL reports the @ as an error
 		}
 	}
 	p.rest = hosts + path
@@ -144,8 +144,8 @@ func (p *targetParser) parseSocketURL(u serverURL) []serverHost {
 
 // parseMySQLHosts returns the hosts of a URL, or the socket that its query names.
 func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []serverHost {
-	// The names come from SQLAlchemy and PHP, from Rails and Node, and from MariaDB's JDBC
-	// driver.
+	// The names are those of SQLAlchemy and PHP (unix_socket), of Rails and Node (socket), and
+	// of MariaDB's JDBC driver (localSocket).
 	for _, name := range []string{"unix_socket", "socket", "localSocket"} {
 		switch path := u.query.Get(name); {
 		case strings.HasPrefix(path, "/"):
@@ -164,8 +164,8 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 // parsePostgresHosts returns the hosts of a URL as libpq does. The parameters host=
 // and hostaddr= of the query replace the hosts of the URL but not its ports, and port=
 // replaces the ports. A host that begins with / is the directory of a socket. With hostaddr=
-// the certificate must still be for the host. As in SQLAlchemy, host= may be repeated, and be
-// HOST:PORT.
+// the certificate must still be for the host. As in SQLAlchemy, host= may be repeated, and its
+// value may be HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
 	list := strings.Join(u.query["host"], ",")
 	var names []string
@@ -209,8 +209,8 @@ func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (host
 	return hosts
 }
 
-// parsePostgresHost parses HOST[:PORT] or the directory of a socket. If the directory is in
-// place of the host of a URL, and not in the query, its / are written as %2F.
+// parsePostgresHost parses HOST[:PORT] or the directory of a socket. A directory that is in
+// the host part of the URL, and not in its query, has each / written as %2F.
 func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery bool) serverHost {
 	dir := text
 	if !fromQuery && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
@@ -232,8 +232,8 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 	return h
 }
 
-// portsOf returns the ports of hosts HOST[:PORT] as text, separated by commas. It returns ""
-// if no host has a port.
+// portsOf returns the ports of a list of HOST[:PORT], separated by commas. A host without a
+// port gets defaultPort. If no host has a port, portsOf returns "".
 func portsOf(hosts string, defaultPort uint16) string {
 	var ports []string
 	found := false

@@ -22,8 +22,8 @@ import (
 )
 
 // TestTargets runs random trials. Each has one to three random targets, with random servers
-// and names, on a network in memory and in fake time. What this package promises is checked
-// from outside: by what the servers, the name server and the caller see.
+// and names, on a network in memory and in fake time. The promises of this package are checked
+// from outside, against what the servers, the name server and the caller observe.
 //
 //	TARGETS=N  the number of trials, instead of a few thousand
 //	SEED=S     the seed; without it, trials of a fixed seed and of a new one are run. With
@@ -35,7 +35,7 @@ func TestTargets(t *testing.T) {
 		os.Setenv("GODEBUG", "tlsmlkem=0") // a cheaper key exchange: most of the time is spent in TLS handshakes
 		defer os.Unsetenv("GODEBUG")
 	}
-	_, err := systemRoots(t.Context()) // this reads files, which a trial with a fake clock should not do
+	_, err := systemRoots(t.Context()) // systemRoots reads files only the first time; trials that do not lock sharedFiles must read none
 	require.NoError(t, err)
 	fresh := uint64(time.Now().UnixNano())
 	seed, first, count := uint64(1), uint64(0), uint64(trialsInTests)
@@ -86,11 +86,11 @@ func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
 }
 
-// sharedFiles is locked by a trial that reads files, because fileThreads is shared by the
-// whole process, and the channels of one bubble must not be used in another.
+// A trial that reads files locks sharedFiles, because the whole process shares the fileThreads,
+// and a channel that is made in one bubble of synctest cannot be used in another.
 var sharedFiles sync.Mutex
 
-// An observation is what has been seen of a trial from outside.
+// An observation holds what was observed of a trial from outside this package.
 type observation struct {
 	*trial
 	*record
@@ -131,7 +131,7 @@ func (tr *trial) run(t *testing.T, certs *certificates) *observation {
 		defer sharedFiles.Unlock()
 	}
 	defer func() {
-		if p := recover(); p != nil { // for example from synctest, about a goroutine that still runs
+		if p := recover(); p != nil { // synctest panics, for example, if goroutines are still blocked at the end
 			o.fault("panic: %v", p)
 		}
 	}()
@@ -146,7 +146,8 @@ func (tr *trial) run(t *testing.T, certs *certificates) *observation {
 	return o
 }
 
-// parse parses a target. A trial has at most one environment variable for each target.
+// parse parses a target. Each target has its own environment, in which only envVariable is set:
+// its value is the URL of the target.
 func (tr *trial) parse(plan *targetPlan, certs *certificates) (Target, error) {
 	parser := Parser{LookupEnv: func(name string) (string, bool) { return plan.url(), name == envVariable }}
 	return parser.Parse(strings.ReplaceAll(plan.text(certs.dir), "/DIR/", certs.dir+"/"), tr.use)
@@ -202,7 +203,7 @@ func (o *observation) inFakeTime(ctx context.Context, certs *certificates) {
 	}
 	o.ended, o.leftOpen, o.leftAsks = o.elapsed(), n.openConns(), int(running.Load())
 	if hangs.Stop() {
-		time.Sleep(20 * time.Second) // timers that have not been stopped fire now
+		time.Sleep(20 * time.Second) // timers that should have been stopped fire now, and fakeConn reports them
 		n.shutdown()
 	}
 }
@@ -217,7 +218,7 @@ func (p observedProbe) Ask(ctx context.Context, a Attempt) error {
 	return p.observe(func() error { return p.Probe.Ask(ctx, a) })
 }
 
-// playFile creates and removes a file when its phases begin.
+// playFile creates or removes a file at the start of each phase of s.
 func (o *observation) playFile(n *fakeNet, s *serverPlan, path string) {
 	play := func(p *serverPhase) {
 		os.Remove(path)
@@ -249,7 +250,7 @@ func (o *observation) runner(n *fakeNet) Runner {
 		defer after.Stop()
 		ended := after.C
 		if p.speaks != "command" {
-			ended = nil // it hangs
+			ended = nil // the command hangs
 		}
 		select {
 		case <-ended:

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// mongoHTTP is what MongoDB answers to a request of HTTP, in any state.
+// mongoHTTP is the answer of MongoDB to an HTTP request, in any state.
 const mongoHTTP = "It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 
 func (t *talk) mongodb() {
@@ -173,7 +173,7 @@ func (t *talk) kafka() {
 	}
 }
 
-// bodyLimit is the number of bytes that a client reads of a body.
+// bodyLimit is the maximum number of bytes of a body that a client reads.
 const bodyLimit = 10 << 10
 
 func (t *talk) http() {
@@ -204,7 +204,6 @@ func (t *talk) http() {
 		}
 		return
 	}
-	// A client reads at most 10 KiB of the body.
 	needed := min(len(body), bodyLimit)
 	a.matches = strings.Contains(body[:needed], matchedText)
 	switch t.framing {
@@ -235,7 +234,7 @@ func (t *talk) http() {
 		if t.say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunks + end) {
 			t.add(a)
 		}
-	default: // the body ends with the connection, so a shorter body is complete too
+	default: // the end of the connection ends the body, so a client takes a body that was cut off as complete
 		if t.say(head + "\r\n") {
 			if a.matches {
 				t.say(body[:needed])

@@ -19,14 +19,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificates are those of the servers, by name, and the files of the authorities in dir.
+// certificates holds the certificates of the servers, by name. The files with the certificates
+// of the authorities are in dir.
 type certificates struct {
 	dir  string
 	pair map[string]tls.Certificate
 }
 
-// newCertificates makes certificates for the time of synctest, which begins at midnight UTC
-// 2000-01-01.
+// newCertificates makes certificates whose dates are relative to the fake time of synctest, which
+// begins at midnight UTC 2000-01-01.
 func newCertificates(t *testing.T) *certificates {
 	t.Helper()
 	c := &certificates{t.TempDir(), map[string]tls.Certificate{}}

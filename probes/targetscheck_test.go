@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// check returns the promises that were broken in a trial. It knows what doc.go and the manual
-// promise, and what was planned and seen. It reads nothing of the package's own state.
+// check returns the promises of doc.go and the manual that were broken in a trial. It compares
+// the plan of the trial with what was observed, and reads no state of the package.
 func (o *observation) check() (problems []string) {
 	if len(o.faults) > 0 {
 		return o.faults
@@ -58,7 +58,8 @@ func (c *checker) brokenBy(i int, format string, args ...any) {
 	c.broken("target %s: "+format, append([]any{c.targets[i].text("CERTS")}, args...)...)
 }
 
-// No secret of a target, and no text of a server, is shown.
+// shownTexts checks that no name, error, hint or status contains a secret of a target or text
+// from a server.
 func (c *checker) shownTexts() {
 	show := func(what, text string) {
 		for _, hidden := range []string{secret, "CANARY", base64.StdEncoding.EncodeToString([]byte(userPassword))} {
@@ -92,8 +93,9 @@ func (c *checker) shownTexts() {
 	}
 }
 
-// No password is sent to a server, and what was written for a URL is sent only to the scheme,
-// host and port of the URL, or from http to https on their default ports.
+// wire checks that no password is sent to a database or broker. (HTTP servers get passwords,
+// but in Base64.) It also checks that the secrets of a target are sent only to the scheme, host
+// and port of its URL, or from http to https on their default ports.
 func (c *checker) wire() {
 	direct := map[string]bool{}
 	for _, t := range c.targets {
@@ -107,7 +109,7 @@ func (c *checker) wire() {
 	}
 	basic := base64.StdEncoding.EncodeToString([]byte(userPassword))
 	for _, s := range c.sent {
-		data := strings.ReplaceAll(s.data.String(), secretHost, "") // a redirect stays on the host
+		data := strings.ReplaceAll(s.data.String(), secretHost, "") // a followed redirect leads to the same host, so that host may be in the request
 		if strings.Contains(data, "pw-"+secret) {
 			c.broken("a password is sent to %s", s.address)
 		}
@@ -120,9 +122,9 @@ func (c *checker) wire() {
 	}
 }
 
-// A name is looked up at most once a second, however many targets use it; an address and
-// localhost are not looked up. Targets with gone=true have lookups of their own, because they
-// need another mode of the resolver.
+// lookupRate checks that a name is looked up at most once a second, however many targets use
+// it, and that an address or localhost is not looked up. Targets with gone=true have separate
+// lookups, because they use strictResolver.
 func (c *checker) lookupRate() {
 	byName := map[string][]time.Duration{}
 	for _, l := range c.lookups {
@@ -152,8 +154,8 @@ func (c *checker) lookupRate() {
 	}
 }
 
-// At most 64 KiB of headers and 10 KiB of a body are read, every dial goes to an address of a
-// target, and few dials run at a time.
+// connections checks that at most 64 KiB of headers and 10 KiB of a body are read, that every
+// dial goes to an address of a target, and that dials and redirects stay within their limits.
 func (c *checker) connections() {
 	known := map[string]bool{}
 	most := 0
@@ -201,7 +203,7 @@ func (c *checker) sendsChunks(d *dialRecord) bool {
 	return s != nil && s.at(d.at).framing == "chunks" && d.read < 256<<10
 }
 
-// addresses returns the addresses that a target has at any time.
+// addresses returns every address that a target has at some time of the trial.
 func (c *checker) addresses(t *targetPlan) (addrs []string) {
 	for _, h := range c.hostsOf(t) {
 		if isLiteral(h) {
@@ -215,7 +217,7 @@ func (c *checker) addresses(t *targetPlan) (addrs []string) {
 	return addrs
 }
 
-// hostsOf returns the hosts of a target, also those of its SRV record.
+// hostsOf returns the hosts of a target. Those of a mongodb+srv target come from its SRV record.
 func (c *checker) hostsOf(t *targetPlan) []string {
 	if t.kind != "mongodb+srv" {
 		return t.hosts
@@ -239,9 +241,10 @@ func (c *checker) namesOf(t *targetPlan) (names []string) {
 	return names
 }
 
-// attemptTimes checks that no attempt takes longer than its timeout. The timeout begins when
-// an address is known, so the time of lookups does not count. It counts for dns targets, whose
-// attempt is the lookup, and for hooks, whose timeout is that of the whole hook.
+// attemptTimes checks that the attempts of a target do not overlap, and that none takes longer
+// than its timeout. The timeout begins when an address is known, so the time of lookups does
+// not count. It does count for dns targets, whose attempt is the lookup, and for hooks, whose
+// timeout covers the whole hook.
 func (c *checker) attemptTimes(i int) {
 	t := c.targets[i]
 	names := c.namesOf(t)
@@ -264,7 +267,8 @@ func (c *checker) attemptTimes(i int) {
 	}
 }
 
-// classOf returns what failed. Errors of different classes are different kinds of answers.
+// classOf returns the class of the result of an attempt. The classes correspond to those of
+// failureKind. The class "several" is for an error that combines the errors of several hosts.
 func classOf(err error) string {
 	var errno syscall.Errno
 	switch {
@@ -286,14 +290,15 @@ func classOf(err error) string {
 	return "answer"
 }
 
-// The pauses begin at 10 ms, and grow with the time already waited, with a jitter of a quarter
-// or of half the time that the attempt took, up to interval=. A failure that costs the other
-// side nothing is retried more often. An answer of another kind restarts the pauses.
+// pauses checks the pauses between attempts. They begin at 10 ms, and grow with the time already
+// waited, up to interval=. The jitter is a quarter of the pause, or half of the duration of the
+// last attempt if that is more. After a failure that costs the server nothing, the pauses are
+// shorter. A result of another class restarts them.
 func (c *checker) pauses(i int) {
 	interval := c.targets[i].longestPause()
 	all := c.attempts[i]
 	seen := map[string]bool{}
-	first := 0 // where the latest series of attempts with the same class of result begins
+	first := 0 // the index of the first of the latest attempts in a row with the same class
 	for k := range len(all) - 1 {
 		took, pause := all[k].end-all[k].begin, all[k+1].begin-all[k].end
 		class := classOf(all[k].err)
@@ -330,7 +335,7 @@ func (c *checker) pauses(i int) {
 	}
 }
 
-// A hook is tried again at most retries= times, and ends with its timeout.
+// hook checks that a hook is retried at most retries= times, and ends when its timeout expires.
 func (c *checker) hook() {
 	t := c.targets[0]
 	if tries := len(c.attempts[0]); tries > t.retries+1 || tries < 1 {
@@ -412,7 +417,7 @@ func (c *checker) wait() {
 				c.brokenBy(i, "not reported as ready after %d successes", t.successes)
 			}
 		case TargetReady:
-			readyAt[i] = u.at + 1 // 0 means never
+			readyAt[i] = u.at + 1 // not u.at, because 0 means never
 			if inARow[i] != t.successes {
 				c.brokenBy(i, "ready after %d successes in a row, but successes=%d", inARow[i], t.successes)
 			}
@@ -459,7 +464,7 @@ func (c *checker) wait() {
 	c.waitResult(end, pending)
 }
 
-// waitResult checks the result of Wait. end is the time at which it must end if it fails.
+// waitResult checks the result of Wait. end is the time at which a wait that fails must end.
 func (c *checker) waitResult(end time.Duration, pending []*Target) {
 	if c.ended > c.limit {
 		c.broken("the wait ends %v after its deadline", c.ended-c.limit)

@@ -310,7 +310,7 @@ func (g *trialGenerator) serversOf(t *targetPlan, host string, port int) {
 		return
 	}
 	best := g.IntN(len(addrs) + 1)
-	dead := pick(g, "", "", dropsPackets, dropsPackets, isClosed) // "": each address in its own way
+	dead := pick(g, "", "", dropsPackets, dropsPackets, isClosed) // how addresses without a server react; "": each in its own way
 	for i, a := range addrs {
 		if address := joinPort(a, port); i != best && len(addrs) > 1 && g.chance(80) && g.server(address) == nil {
 			g.addDeadServer(address, dead)
@@ -318,7 +318,7 @@ func (g *trialGenerator) serversOf(t *targetPlan, host string, port int) {
 			g.addServer(t, address)
 		}
 	}
-	if (t.kind == "http" || t.kind == "https") && g.chance(40) { // where redirects lead to
+	if (t.kind == "http" || t.kind == "https") && g.chance(40) { // plan servers at the addresses to which redirects lead
 		for _, to := range []targetPlan{{kind: "http", port: 80}, {kind: "http", port: 81}, {kind: "https", port: 443}} {
 			to.hosts, to.match = t.hosts, t.match
 			g.addServer(&to, joinPort(addrs[0], to.port))
@@ -379,7 +379,7 @@ func (g *trialGenerator) addServer(t *targetPlan, address string) {
 	}
 }
 
-// phase returns any behaviour.
+// phase returns a random behaviour, in which the target may be ready or not.
 func (g *trialGenerator) phase(t *targetPlan) *serverPhase {
 	p := &serverPhase{listens: accepts, matchAt: -1}
 	if g.chance(30) {
@@ -426,15 +426,17 @@ func (g *trialGenerator) phase(t *targetPlan) *serverPhase {
 	return p
 }
 
-// slowConnect makes a connection take time, often so much that two connections are
-// established at the same instant. The kernel connects to a unix socket at once.
+// slowConnect sometimes makes a connection take time. The time is often a multiple of stagger,
+// so that two connections are established at the same instant. A unix socket is left out,
+// because the kernel connects to it at once.
 func (g *trialGenerator) slowConnect(t *targetPlan, p *serverPhase) {
 	if t.hosts != nil && g.chance(20) {
 		p.connects = pick(g, 300*time.Millisecond, 600*time.Millisecond, 900*time.Millisecond, g.duration(2*time.Second))
 	}
 }
 
-// bytes returns a number above the position of a byte. TLS needs more bytes.
+// bytes returns an upper limit for the position of a byte in the data of a server. The larger
+// limits are for TLS, with which a server sends more bytes.
 func (g *trialGenerator) bytes() int { return pick(g, 8, 40, 200, 1500, 4000) }
 
 // httpAnswer plans the answer of an HTTP server.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A fakeNet is a network in memory, for the bubble of one trial. The context of a dial
+// A fakeNet is a network in memory, for the synctest bubble of one trial. The context of a dial
 // selects the network, so trials can run at the same time. A dial whose context has no
 // fakeNet uses the network of this machine.
 type fakeNet struct {
@@ -23,7 +23,7 @@ type fakeNet struct {
 	stop    chan struct{} // closed at the end of the trial
 	handler sync.WaitGroup
 
-	mu      sync.Mutex // guards all connections too
+	mu      sync.Mutex // also guards the fields of all connections
 	all     []*fakeConn
 	dialing int
 }
@@ -82,7 +82,7 @@ func (n *fakeNet) dial(ctx context.Context, network, address string) (net.Conn, 
 		select {
 		case <-ctx.Done():
 			return fail(ctx.Err())
-		case <-time.After(127 * time.Second): // net.ipv4.tcp_syn_retries has 6 as its default
+		case <-time.After(127 * time.Second): // with the default of net.ipv4.tcp_syn_retries, 6
 			return fail(syscall.ETIMEDOUT)
 		}
 	}
@@ -131,7 +131,7 @@ func (n *fakeNet) shutdown() {
 	n.handler.Wait()
 }
 
-// pause waits, or returns false at the end of the trial.
+// pause waits for d and returns true. If the trial ends first, pause returns false.
 func (n *fakeNet) pause(d time.Duration) bool {
 	if d == 0 {
 		return true
@@ -164,7 +164,7 @@ type fakeConn struct {
 	wroteToBreak bool
 }
 
-// receiveBuffer is the maximum number of bytes that are sent and not yet read.
+// receiveBuffer is the maximum number of bytes that one end has sent and the other has not read.
 const receiveBuffer = 32 << 10
 
 type fakeDeadline struct {
@@ -298,8 +298,8 @@ func (c *fakeConn) setDeadline(d *fakeDeadline, t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	if c.closed {
-		// At the instant of Close, a timer or a context may end too. Later this is a timer
-		// that has not been stopped.
+		// At the instant of Close, a timer may fire or a context may end too. After that
+		// instant, only a timer that should have been stopped can set a deadline.
 		if c.dialed != nil && time.Now().After(c.closedAt) {
 			c.net.fault("a timer of a closed connection fires %v later", time.Since(c.closedAt))
 		}
@@ -376,13 +376,13 @@ func (c *spoiledConn) end() error {
 		c.Close()
 	case "a reset":
 		c.reset()
-	default: // it sends nothing more
+	default: // "silence": the server sends nothing more
 		io.Copy(io.Discard, c.fakeConn)
 	}
 	return errCut
 }
 
-// A record holds what the outside has seen in a trial.
+// A record holds what the network, the servers and the name server have recorded in a trial.
 type record struct {
 	start time.Time
 
@@ -391,7 +391,7 @@ type record struct {
 	answers   []*answer
 	lookups   []lookupRecord
 	faults    []string
-	mostDials int // how many dials ran at the same time
+	mostDials int // the maximum number of dials that ran at the same time
 	sent      []sentRecord
 }
 
@@ -403,7 +403,8 @@ type dialRecord struct {
 	read    int // how many bytes the client has read
 }
 
-// A sentRecord is what a server has received on one connection, without TLS.
+// A sentRecord holds the data that a server has received on one connection. A connection with
+// TLS has two: one of the bytes on the network, and one of the decrypted data.
 type sentRecord struct {
 	at      time.Duration
 	address string

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// A trial is a set of random targets with random servers and names. They are plain data, so
-// that a trial can be shrunk, and printed by String.
+// A trial is a set of random targets with random servers and names. A trial is plain data, so
+// that it can be shrunk, and printed by String.
 type trial struct {
 	use     Use
-	limit   time.Duration // the deadline of the context, as of --wait-timeout; 0: none
+	limit   time.Duration // the timeout of the context, like --wait-timeout; 0: none
 	targets []*targetPlan
 	servers []*serverPlan
 	names   []*namePlan
@@ -23,7 +23,7 @@ type trial struct {
 
 // A targetPlan is one target. A field with the name of an option is the value of that option.
 type targetPlan struct {
-	kind   string // of the table of kinds
+	kind   string // a name in the table of kinds
 	scheme string // the scheme, if it is not kind
 	hosts  []string
 	port   int
@@ -38,7 +38,7 @@ type targetPlan struct {
 	// HTTP
 	status  string
 	match   bool
-	secrets []string // options whose values are secret
+	secrets []string // options with secret values, each as NAME=VALUE
 	// TCP and unix sockets
 	send, expect bool
 	// TLS
@@ -48,8 +48,8 @@ type targetPlan struct {
 	urlTLS     string // the parameter of the URL that turns TLS on
 }
 
-// A serverPlan is what happens at one address and port, at the path of a socket or of a file,
-// or with a command.
+// A serverPlan describes how one address and port, one socket, one file or one command behaves
+// during a trial.
 type serverPlan struct {
 	address string
 	phases  []*serverPhase
@@ -61,12 +61,12 @@ const (
 	isClosed      = "refuses"
 	dropsPackets  = "drops packets"
 	isUnreachable = "is unreachable"
-	isMissing     = "is missing" // a socket
+	isMissing     = "is missing" // the socket, file or command does not exist
 	hasNoIPv6     = "has no IPv6"
 )
 
-// A serverPhase lasts until the next one begins. A connection stays in the phase in which it
-// was accepted.
+// A serverPhase lasts until the next one begins. A connection keeps the phase in which it was
+// dialed.
 type serverPhase struct {
 	from    time.Duration
 	listens string
@@ -79,8 +79,8 @@ type serverPhase struct {
 	delay    time.Duration // before the first byte
 	stall    time.Duration // before the byte stallAt
 	stallAt  int
-	piece    int    // at most that many bytes are sent at once; 0: no limit
-	ends     string // how the connection ends at the byte endAt: "EOF", "a reset" or "silence"; "": it does not
+	piece    int    // the maximum number of bytes that are sent at once; 0: no limit
+	ends     string // how the connection ends at the byte endAt: "EOF", "a reset" or "silence"; "": it is not cut off
 	endAt    int
 	lingers  bool // after its answer the server sends more, and does not close the connection
 
@@ -127,13 +127,13 @@ func (n *namePlan) at(now time.Duration) namePhase {
 
 func (n *namePlan) last() namePhase { return n.phases[len(n.phases)-1] }
 
-// secret is in each value that must never be shown.
+// secret is a part of each value that must never be shown.
 const secret = "s3cr3t"
 
 const (
 	envVariable  = "TARGET_URL"
 	userPassword = "user-" + secret + ":pw-" + secret
-	secretHost   = "h-" + secret + ".test" // of a URL in an environment variable
+	secretHost   = "h-" + secret + ".test" // the host of a URL in an environment variable
 	sentText     = "send-" + secret
 	headerSecret = "X-Token: header-" + secret
 	bodySecret   = "body-" + secret
@@ -226,14 +226,13 @@ func (t *targetPlan) attemptTimeout(u Use) time.Duration {
 
 func (t *targetPlan) longestPause() time.Duration { return cmp.Or(t.interval, time.Second) }
 
-// defaultPorts are the documented ones.
+// defaultPorts holds the default ports that the manual documents.
 var defaultPorts = map[string]int{"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432, "mysql": 3306, "redis": 6379, "rediss": 6379,
 	"amqp": 5672, "amqps": 5671, "nats": 4222, "mqtt": 1883, "mqtts": 8883, "memcached": 11211, "mongodb": 27017, "kafka": 9092, "kafka+ssl": 9092}
 
 func (t *targetPlan) portNumber() int { return cmp.Or(t.port, defaultPorts[t.kind]) }
 
-// isServer reports whether the kind speaks a server's own protocol, to which no password is
-// sent.
+// isServer reports whether the kind is for databases or brokers, to which no password is sent.
 func (t *targetPlan) isServer() bool {
 	return !slices.Contains([]string{"tcp", "unix", "http", "https", "grpc", "grpcs", "file", "dns", "command"}, t.kind)
 }

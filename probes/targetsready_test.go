@@ -55,7 +55,7 @@ func (c *checker) evidence(t *targetPlan, a attempt) bool {
 		if !s.ready || t.kind != "command" && (s.speaks != protocolOf(t.kind) || !c.isOwnAddress(t, s.address)) {
 			continue
 		}
-		beforeTLS := s.state == isFull && s.speaks == "mysql" // MySQL refuses a client before TLS
+		beforeTLS := s.state == isFull && s.speaks == "mysql" // a full MySQL server rejects a client before TLS
 		if t.usesTLS() && s.secure && t.trusts(s.cert) || !t.usesTLS() && !s.secure || beforeTLS {
 			return true
 		}
@@ -74,13 +74,14 @@ func (c *checker) isOwnAddress(t *targetPlan, address string) bool {
 	})
 }
 
-// isOwnHost is like isOwnAddress, with any port.
+// isOwnHost is like isOwnAddress, but accepts any port.
 func (c *checker) isOwnHost(t *targetPlan, address string) bool {
 	return c.isOwnAddress(t, address) ||
 		slices.ContainsFunc(c.addresses(t), func(a string) bool { return strings.HasPrefix(address, strings.TrimSuffix(joinPort(a, 1), "1")) })
 }
 
-// hadPhase reports whether a server reacted so at some time of the attempt.
+// hadPhase reports whether the server at path had a phase with this value of listens at some
+// time of the attempt.
 func (c *checker) hadPhase(path string, a attempt, listens string) bool {
 	s := c.server(path)
 	if s == nil {
@@ -95,9 +96,10 @@ func (c *checker) hadPhase(path string, a attempt, listens string) bool {
 	return false
 }
 
-// lookedUp reports whether there is a lookup of name with this answer, for which uses is true
-// and which the attempt may use: one that began less than two seconds before it, or one for
-// which an earlier attempt has waited.
+// lookedUp reports whether the attempt may have used a lookup of name with this answer, and
+// with addresses for which uses returns true. Such a lookup began less than two seconds before
+// the attempt. If it was so slow that an earlier attempt timed out, it may have begun earlier
+// (see resolveNow).
 func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string, uses func(addrs []string) bool) bool {
 	return slices.ContainsFunc(c.lookups, func(l lookupRecord) bool {
 		oldest := a.begin - 2*time.Second
@@ -108,8 +110,8 @@ func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string,
 	})
 }
 
-// isGone reports whether the target was certainly not there: it was refused at each address, the
-// name does not exist, or there is no such file.
+// isGone reports whether the target was certainly not there: each address refused the connection,
+// the name did not exist, or there was no such file.
 func (c *checker) isGone(t *targetPlan, a attempt) bool {
 	switch t.kind {
 	case "file":
@@ -143,8 +145,8 @@ func accepted(t *targetPlan, use Use, status int) bool {
 	return slices.Contains(strings.Split(t.status, ","), strconv.Itoa(status))
 }
 
-// isFollowed reports whether a redirect is followed: by a probe, on the same host name, unless
-// its status is one of status=.
+// isFollowed reports whether a redirect is followed. A probe follows a redirect to the same host
+// name, unless the status of the redirect is listed in status=. A hook follows no redirect.
 func isFollowed(t *targetPlan, use Use, s *answer) bool {
 	if use.Hook() || s.location == "" || t.status != "" && accepted(t, use, s.status) {
 		return false
@@ -170,17 +172,18 @@ func (t *targetPlan) trusts(cert string) bool {
 	return false
 }
 
-// A sure readiness begins when nothing changes any more, and the target is ready.
+// A sureReadiness says from when on a target is certainly ready, because the servers and names
+// of its plan no longer change.
 type sureReadiness struct {
 	ok      bool
 	from    time.Duration
 	each    time.Duration // how long an attempt takes then, without lookups
-	lookups time.Duration // how long lookups may delay it
-	slack   time.Duration // how long old results of lookups may delay it
+	lookups time.Duration // how long lookups may delay an attempt
+	slack   time.Duration // how long the results of earlier lookups may still be used
 }
 
-// latest returns when the readiness must have been reported: an attempt that has begun before
-// may last until its timeout, then there is a pause, and then the successes.
+// latest returns the time by which the readiness must have been reported. At s.from an attempt
+// may be running, and may last until its timeout. After a pause the successful attempts follow.
 func (s sureReadiness) latest(t *targetPlan, use Use) time.Duration {
 	pause := t.longestPause()
 	return s.from + s.slack + t.attemptTimeout(use) + pause + s.each + s.lookups + time.Duration(t.successes-1)*(s.each+s.lookups+pause)
@@ -202,10 +205,10 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 			longest = max(longest, p.delay)
 		}
 		if longest > 0 && (c.use.Hook() || t.kind == "dns" && c.use == ForProbe) {
-			return s // there a timeout covers the lookup
+			return s // the timeout covers the lookup too, so an attempt may time out
 		}
 		if longest >= timeout && t.kind == "dns" && t.successes > 1 {
-			return s // the result of a slow lookup counts once, and the next attempt times out
+			return s // a slow lookup gives one success; the next attempt waits for a new lookup, and times out
 		}
 		s.lookups += longest
 		s.slack += longest + 2*time.Second + timeout + t.longestPause()
@@ -237,8 +240,10 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 	return s
 }
 
-// hostsReady reports whether at least one host is ready in the end, and no other can hold up
-// the attempt for long.
+// hostsReady reports whether at least one host is certainly ready in its last phase. Such a host
+// has an address that is ready, and no address that accepts connections and is not ready,
+// because the probe might use that one. With gone=true, each of its addresses refuses
+// connections. hostsReady also sets s.each.
 func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {
 	readyHosts, shares := 0, time.Duration(1)
 	hosts := c.hostsOf(t)
@@ -285,7 +290,7 @@ func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.
 	if len(hosts) > 1 {
 		shares *= 16
 	}
-	s.each *= shares // the other addresses and hosts take a part of the timeout
+	s.each *= shares // all addresses and hosts share the timeout, so each gets only a part of it
 	return readyHosts > 0
 }
 
@@ -309,7 +314,7 @@ func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each ti
 		return false, 0
 	}
 	if p.lingers && (p.speaks == "memcached" || p.speaks == "kafka" || p.framing == "close") {
-		return false, 0 // there the end of a connection may be a part of the answer
+		return false, 0 // the end of the connection may be a part of the answer here, and the server does not close it
 	}
 	switch {
 	case t.usesTLS():
@@ -329,7 +334,7 @@ func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each ti
 			(!t.match || !bodyless && p.matchAt >= 0 && p.matchAt+len(matchedText) <= 10<<10)
 	case "grpc":
 		ready = p.state == isReady
-	case "nats": // a full server ends the connection before TLS
+	case "nats": // a full server closes the connection before TLS
 		ready = p.state != isStarting && (p.state != isFull || !t.usesTLS())
 	case "mqtt":
 		ready = p.state == isReady || p.state == wantsPassword

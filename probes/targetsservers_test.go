@@ -22,7 +22,7 @@ const (
 	isStarting    = "starting"
 )
 
-// What a server does instead of a protocol.
+// What a server does instead of speaking a protocol.
 const (
 	saysNothing  = "nothing"
 	sendsGarbage = "garbage"
@@ -30,8 +30,9 @@ const (
 	isEndless    = "endless data"
 )
 
-// protocols are the servers by protocol. Each sends what the real server sends in its state,
-// and calls talk.answered when everything that a client needs has been sent.
+// protocols holds, for each protocol, the method that plays its server. The method sends what a
+// real server sends in the planned state. It calls talk.answered when it has sent everything
+// that a client needs.
 var protocols = map[string]func(*talk){
 	"tcp": (*talk).tcp, "http": (*talk).http, "grpc": (*talk).grpc,
 	"postgres": (*talk).postgres, "mysql": (*talk).mysql, "redis": (*talk).redis, "amqp": (*talk).amqp, "nats": (*talk).nats,
@@ -39,10 +40,11 @@ var protocols = map[string]func(*talk){
 	saysNothing: (*talk).nothing, sendsGarbage: (*talk).garbage, echoes: (*talk).echo, isEndless: (*talk).endless,
 }
 
-// startsTLSLater are the protocols in which TLS starts after the first messages.
+// startsTLSLater are the protocols in which TLS does not start with the first byte. It starts
+// after the first messages, and with memcached never.
 var startsTLSLater = []string{"postgres", "mysql", "nats", "memcached"}
 
-// A talk is one connection, as a server sees it.
+// A talk is the server's side of one connection.
 type talk struct {
 	*serverPhase
 	net     *fakeNet
@@ -74,7 +76,7 @@ func (t *talk) answered(ready bool) { t.add(answer{ready: ready}) }
 
 func (t *talk) add(a answer) {
 	if t.client.closedBefore(time.Now()) {
-		return // the answer is too late
+		return // the answer is too late: the client had closed the connection before
 	}
 	a.at, a.address, a.speaks, a.state, a.secure, a.cert = t.net.elapsed(), t.address, t.speaks, t.state, t.secure, t.cert
 	t.net.recordMu.Lock()
@@ -82,7 +84,7 @@ func (t *talk) add(a answer) {
 	t.net.answers = append(t.net.answers, &a)
 }
 
-// serveTalk is a server's part of a connection.
+// serveTalk serves one connection as its phase says.
 func serveTalk(n *fakeNet, c *fakeConn, phase *serverPhase, address string, certs *certificates) {
 	t := &talk{serverPhase: phase, net: n, address: address, client: c.peer, certs: certs}
 	t.use(&spoiledConn{fakeConn: c, phase: phase}, false)
@@ -103,7 +105,7 @@ func serveTalk(n *fakeNet, c *fakeConn, phase *serverPhase, address string, cert
 	io.Copy(io.Discard, c)
 }
 
-// use makes the talk use conn, and records what it receives.
+// use makes the talk use conn, and records the data that is read from conn.
 func (t *talk) use(conn net.Conn, secure bool) {
 	t.conn, t.secure = conn, secure
 	sent := sentRecord{t.net.elapsed(), t.address, secure, new(bytes.Buffer)}
@@ -155,7 +157,7 @@ func (t *talk) say(text string) bool {
 	return err == nil
 }
 
-// read reads n bytes, or returns "".
+// read reads n bytes. It returns "" if the connection ends before.
 func (t *talk) read(n int) string {
 	data := make([]byte, n)
 	if _, err := io.ReadFull(t.r, data); err != nil {
@@ -171,7 +173,7 @@ func (t *talk) line() (string, bool) {
 
 func (t *talk) accepts() bool { return t.state != isStarting }
 
-// choose returns one of the texts.
+// choose returns the text that the variant selects.
 func (t *talk) choose(texts ...string) string { return texts[t.variant%len(texts)] }
 
 func (t *talk) nothing() { io.Copy(io.Discard, t.r) }
@@ -216,7 +218,7 @@ func (t *talk) flood(text string) {
 func (t *talk) tcp() {
 	if t.state == isReady {
 		text := t.choose("", "220 ", strings.Repeat("x", 5000)) + matchedText
-		if t.variant%2 == 0 { // it waits for a request, if the client sends one
+		if t.variant%2 == 0 { // wait until the client has sent something, or has closed the connection
 			t.r.Peek(1)
 		}
 		if t.say(text) {
@@ -272,7 +274,7 @@ func (t *talk) memcached() {
 	if magic, err := t.r.Peek(1); err != nil || magic[0] == 0x80 || binaryOnly {
 		if head := t.read(24); strings.HasPrefix(head, "\x80\x0b") && t.state != isStarting {
 			if t.say("\x81\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x06" + strings.Repeat("\x00", 12)) {
-				t.answered(true) // the header has the result
+				t.answered(true) // the header holds the result, so the client need not read the version
 				t.say("CANARY")
 			}
 		}

@@ -21,7 +21,7 @@ func (tr *trial) report(t *testing.T, certs *certificates, seed, number uint64, 
 	var shown *observation
 	var text string
 	fails := func(c *trial) bool {
-		for range 4 { // jitter is random, and so is the order of events at one instant
+		for range 4 { // a trial may fail only sometimes, because the jitter and the order of events at one instant are random
 			o := c.run(t, certs)
 			for _, p := range o.check() {
 				if kindOf(p) == kind {
@@ -43,10 +43,11 @@ func (tr *trial) report(t *testing.T, certs *certificates, seed, number uint64, 
 // with the same problem.
 var numbersAndNames = regexp.MustCompile(`(?s)goroutine.*|\[?[\w:.]*\d[^ ]*|".*"|target .*?: `)
 
-// kindOf returns what two problems of the same kind have in common.
+// kindOf returns the text of a problem without the parts that may differ between two problems
+// of the same kind.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
-// shrink leaves out the parts of a trial that are not needed for its problem.
+// shrink removes the parts of a trial that are not needed for its problem, until limit.
 func (tr *trial) shrink(limit time.Time, fails func(*trial) bool) *trial {
 	for {
 		smaller := slices.IndexFunc(tr.smaller(), func(c *trial) bool { return time.Now().Before(limit) && fails(c) })

@@ -135,7 +135,7 @@ func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	file := os.Getenv("SSL_CERT_FILE") //nolint:forbidigo // crypto/x509 reads the variable too, see below
 	err := files.run(ctx, cmp.Or(file, "/etc/ssl/certs"), func() error {
 		if file != "" {
-			// If the file is a device, crypto/x509 would read it for ever. A missing file is
+			// If the file were a device, crypto/x509 might read it forever. A missing file is
 			// no error, because crypto/x509 ignores it.
 			if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 				return errors.New("SSL_CERT_FILE is not a regular file")

@@ -79,7 +79,7 @@ func newIssuer(t *testing.T) *issuer {
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	// All Ed25519 signatures have the same length, so all handshakes have the same number of
-	// bytes.
+	// bytes. Tests that cut off a response after a number of bytes need that.
 	_, key, err := ed25519.GenerateKey(cryptorand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{

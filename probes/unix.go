@@ -48,8 +48,7 @@ func sanitizeUnixErr(err error) error {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
 		return probeError{"no such socket", syscall.ENOENT}
 	case errors.Is(err, syscall.EAGAIN):
-		// connect(2) on a non-blocking socket fails with EAGAIN if the backlog is full,
-		// unix(7).
+		// connect(2) on a non-blocking unix socket fails with EAGAIN if the backlog is full.
 		return probeError{"the backlog is full", nil}
 	}
 	return sanitizeErr(err)

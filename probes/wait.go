@@ -152,8 +152,8 @@ func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)
 }
 
 // growStack makes the stack of a new goroutine as large as most attempts need. Otherwise the
-// runtime doubles it in several steps, each of which copies all frames: a tenth of the CPU time
-// of a wait for 200 targets that are ready.
+// runtime would double it in several steps, each of which copies all frames. In a wait for 200
+// targets that are ready, this takes 5 to 8 % of the CPU time.
 //
 //go:noinline
 func growStack() {

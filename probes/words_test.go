@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A quoted character is not special, so the parser must know of each byte whether it was quoted.
+// A quoted character is not special, so the parser must know for each byte whether it was quoted.
 func TestSplitWordsRecordsWhichBytesWereQuoted(t *testing.T) {
 	for text, want := range map[string]string{ // q: quoted, .: not quoted
 		`a'b'"c"d`: ".qq.",

@@ -1,14 +1,14 @@
-// Package signals receives the signals of Linux for an init that forwards them to an
-// app. It converts names and numbers of signals, delivers received signals on channels,
-// and applies rules by which a signal is replaced or dropped.
+// Package signals receives signals on Linux, for an init that forwards them to an app. It
+// converts between signal names and numbers, delivers received signals on channels, and
+// replaces or drops signals by rules.
 //
 // # What to call
 //
 //   - [Parse] and [Name] turn text into signal numbers and back: TERM, SIGTERM, 15,
 //     RTMIN+3. Numbers and names are those of glibc, where SIGRTMIN is 34.
 //   - [Open] starts to receive signals and returns an [Inbox]. Call it before
-//     anything else: until then TERM, HUP, INT and QUIT end a Go program, even as
-//     PID 1.
+//     anything else, because until then TERM, HUP, INT and QUIT end a Go program, even
+//     if it is PID 1.
 //   - [CheckReceivable] returns an error with the reason if a signal can never be
 //     received.
 //   - [Rewrite] replaces or drops a signal that is forwarded; [ParseRewrite] parses
@@ -20,8 +20,9 @@
 //
 // # Which signals are received
 //
-// All signals except SIGKILL and SIGSTOP, which no process can catch (signal(7)).
-// SIGCHLD is not for the app, because it means that a child of this process has exited.
+// All signals are received except SIGKILL and SIGSTOP, which no process can catch
+// (signal(7)). Do not forward SIGCHLD to the app: it means that a child of this process has
+// exited.
 //
 // The kernel and the Go runtime also send signals to this process because of its own
 // actions. This package does not receive those. A signal with the same number is received
@@ -51,13 +52,13 @@
 //
 // starts at entry in this package. Signals that are sent between its first instruction
 // and [Open] are received too, except HUP, INT, QUIT and TERM. These end the program with
-// status 128+n, because there is nothing to shut down yet. One case is left: a QUIT that
-// arrives while the Go runtime starts, for a fraction of a millisecond, ends the program
-// with a stack trace and status 2.
+// status 128+n, because there is nothing to shut down yet. There is one exception: the
+// start of the Go runtime takes a fraction of a millisecond, and a QUIT that arrives in that
+// time ends the program with a stack trace and status 2.
 //
 // The program also saves the mask, the ignored signals and the closed descriptors that it
-// was started with. A program that is linked without that flag receives signals from Open
-// on, and [InheritedClosedFDs] returns false for all descriptors.
+// was started with. A program that is linked without that flag receives signals only from
+// Open on, and [InheritedClosedFDs] returns false for all descriptors.
 //
 // # Other processors
 //
@@ -71,6 +72,5 @@
 //   - [WithInheritedSignals] has no effect.
 //
 // On all processors a signal that was ignored when the process was started is received
-// after [Open]. For example, a shell ignores INT and QUIT in a command that it starts
-// with "&".
+// after [Open]. For example, a shell starts "cmd &" with INT and QUIT ignored.
 package signals

@@ -21,25 +21,26 @@ import (
 // instead of the runtime's handler. The handler writes the beginning of the siginfo_t to
 // a pipe, and a goroutine reads the pipe. If the pipe is full, the handler counts the
 // signal in missed, and the goroutine delivers the counted signals too, so that no signal
-// of a flood is lost. A handler runs once for each signal that the kernel has queued, so
-// signals are merged only if the kernel merges them. A handler works on any thread and at
-// any time, also during a fork, so a fork loses no signal.
+// of a flood is lost. A handler runs once for each signal that the kernel has queued. So
+// signals that fit into the pipe are merged only if the kernel merges them (deliverMissed
+// handles the others). A handler works on any thread and at any time, also during a fork, so
+// a fork loses no signal.
 //
 // usher's binary starts at entry in handlers_*.s, and not at the first instruction of
 // the Go runtime. entry blocks all signals, so that a signal that arrives before Open
 // stays pending until then. It also saves state that the Go runtime changes before any
 // Go code runs: see [WithInheritedSignals], [InheritedClosedFDs] and [InjectedEnvVars].
 //
-// The runtime unblocks some signals in every thread that it makes: the signals of faults,
-// and HUP, INT, QUIT and TERM, which end a program. Until the runtime has set its own
-// handlers, these four would have the default action. For PID 1 the kernel does not apply
-// the default action, so the signal would be lost. Between the runtime's start and Open,
-// the runtime's handlers would exit with status 2. So entry gives the four signals the
-// handler exitOnSignal, which exits with status 128+n. The runtime saves this handler,
-// and calls it instead of exiting with status 2. It does not do so for QUIT.
+// The runtime unblocks some signals in every thread that it makes: the fault signals, and
+// HUP, INT, QUIT and TERM. These four need a handler before Open. At first they would have
+// the default action, which the kernel does not apply to PID 1, so the signal would be
+// lost. Later the runtime's own handlers would exit with status 2. So entry gives the four
+// signals the handler exitOnSignal, which exits with status 128+n. The runtime's handlers
+// call exitOnSignal instead of exiting with status 2, except for QUIT.
 
 // The state that entry has saved. In a program that was not linked with entry, such as a
-// test, all of these are 0, and inherited gets the mask and the actions from the kernel.
+// test, all of these are 0, and the variable inherited is set from the kernel's mask and
+// actions instead.
 var (
 	entered       uint32        // 1: entry has run
 	enteredMask   uint64        // the signal mask; signal n is bit n-1
@@ -189,9 +190,9 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	}}, nil
 }
 
-// pipe is a pipe that handlers write to. The writing end (in) is never closed: a handler
-// may still be running on another thread, and would write to another file that has got the
-// same descriptor.
+// pipe is a pipe that handlers write to. The writing end (in) is never closed, because a
+// handler may still be running on another thread. After a close, another file could get the
+// same descriptor, and the handler would write to that file.
 type pipe struct {
 	in  int32
 	out *os.File
@@ -204,8 +205,9 @@ func newPipe(size int) (pipe, error) {
 	}
 	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, size)
 	out := os.NewFile(uintptr(p[0]), "signals")
-	// If epoll_ctl(2) fails, NewFile returns a file without deadlines, and each Read of an
-	// empty pipe would fail with EAGAIN.
+	// If epoll_ctl(2) fails, NewFile returns a file that the runtime does not poll. A Read of
+	// an empty pipe would then fail with EAGAIN instead of waiting. SetReadDeadline fails for
+	// such a file.
 	if err := out.SetReadDeadline(time.Time{}); err != nil {
 		out.Close()
 		syscall.Close(p[1])
@@ -263,9 +265,9 @@ const firstRealTime = 32
 // install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
 	// After signal.Ignore the Go runtime does not change the action of a signal any more.
-	// Without this call, the runtime would reset an inherited ignored signal to the default
-	// action in every child. And after a write to a closed stdout or stderr, os.File would
-	// raise SIGPIPE, which would end the process.
+	// Without this call, the runtime would reset a signal that was inherited as ignored to
+	// the default action in every child. And after a write to a stdout or stderr without a
+	// reader, os.File would raise SIGPIPE, which would end the process.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)
@@ -304,7 +306,7 @@ func install() map[syscall.Signal]action {
 // keepUnblockedThread keeps one thread that blocks no signal, and returns when done is
 // closed. In all other threads the signals that entry has blocked remain blocked, except
 // those that the Go runtime unblocks (see the top of this file). Blocked signals stay
-// pending until this thread runs, so Open does not wait for it.
+// pending until this thread runs, so Open need not wait for this thread.
 func keepUnblockedThread(done <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread exits with this goroutine
 	setMask(unix.SIG_SETMASK, 0)
@@ -359,8 +361,9 @@ func WithInheritedSignals(f func()) {
 
 // InheritedClosedFDs reports which of the descriptors 0, 1 and 2 were closed when the
 // process was started. For a closed descriptor the Go runtime would open /dev/null, and
-// abort if there is no /dev. So entry, which runs before the runtime, opens the
-// descriptor with O_PATH: it is in use, but can be neither read nor written.
+// abort if there is no /dev. So entry, which runs before the runtime, opens the directory /
+// with O_PATH as that descriptor. The descriptor is then in use, but can be neither read nor
+// written.
 func InheritedClosedFDs() (closed [3]bool) {
 	for fd := range closed {
 		closed[fd] = enteredClosed&(1<<fd) != 0

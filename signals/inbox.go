@@ -12,9 +12,9 @@ type Inbox struct {
 	// Child gets SIGCHLD. One value means that at least one child has exited, possibly
 	// several, so the receiver must reap until no exited child is left.
 	Child <-chan os.Signal
-	// Control gets TERM, INT, QUIT, HUP and the signals given to [Open], because these
-	// signals end a wait or begin the shutdown. They have a channel of their own, so that
-	// a flood of other signals cannot delay them.
+	// Control gets TERM, INT, QUIT, HUP and the signals given to [Open]. On these signals an
+	// init stops waiting or shuts down. They have a channel of their own, so that a flood of
+	// other signals cannot delay them.
 	Control <-chan os.Signal
 	// Other gets every other signal for which [CheckReceivable] returns nil.
 	Other <-chan os.Signal

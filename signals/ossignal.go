@@ -31,8 +31,8 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	child := make(chan os.Signal, childBuffer)
 	ctrl := make(chan os.Signal, controlBuffer)
 	other := make(chan os.Signal, otherBuffer) // large, because os/signal drops a signal if the channel is full
-	// dropped is never read. Because of Notify for SIGPIPE and SIGXFSZ, a write to a closed
-	// stdout or stderr, and a write beyond RLIMIT_FSIZE, return an error instead of ending
+	// dropped is never read. Because of Notify for SIGPIPE and SIGXFSZ, a write to a stdout
+	// or stderr without a reader, or beyond RLIMIT_FSIZE, returns an error and does not end
 	// the program. signal.Ignore would have the same effect, but the app would inherit the
 	// ignored signals.
 	dropped := make(chan os.Signal, 1)

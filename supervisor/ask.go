@@ -30,8 +30,8 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.stop = stop
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
-	// The groups of commands that timed out have got SIGTERM, and SIGKILL would follow
-	// after hookKillDelay. Send it now, because the program exits after Ask.
+	// The process groups of commands that timed out have got SIGTERM, and would get SIGKILL
+	// after hookKillDelay. Send SIGKILL now, because the program exits after Ask.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -11,9 +11,9 @@ import (
 // half of Grace, but at most DefaultReserve.
 const DefaultReserve = 10 * time.Second
 
-// Budget is the division of one grace period. Drain, Kill and Grace are times since the
-// start of the shutdown. They are upper limits, because each step ends as soon as its
-// work is done.
+// Budget divides one grace period between the steps of the shutdown. Drain, Kill and Grace
+// are times since the start of the shutdown. They are upper limits: each step ends as soon
+// as its work is done.
 //
 //	0            Drain                  Kill               Grace
 //	├── drain ───┼── the app's own time ─┼── post-stop ──────┤
@@ -58,8 +58,8 @@ func (c *Config) reserve() time.Duration {
 
 // postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth of
 // the grace period, because the app needs most of that period. If the default timeouts
-// and the durations that the user wrote exceed the grace period, the default timeouts are
-// reduced.
+// and the durations that the user wrote together exceed the grace period, the default
+// timeouts are reduced.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {

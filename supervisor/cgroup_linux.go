@@ -25,9 +25,9 @@ func (s *linux) outOfMemory() (killed int, limit int64) {
 }
 
 // findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
-// container that path may be one of the host, although the container's own cgroup is
-// mounted at /sys/fs/cgroup. So /sys/fs/cgroup itself is tried after that path. root is
-// put in front of all paths; it is empty except in tests.
+// container the file may show the cgroup's path on the host, although the container's own
+// cgroup is mounted at /sys/fs/cgroup. So findMemoryCgroup tries that path first, and then
+// /sys/fs/cgroup itself. root is put in front of all paths; it is empty except in tests.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"
@@ -69,15 +69,15 @@ func (m memoryCgroup) killed() (n int, limit int64) {
 	}
 	text, _ := readSmallFile(m.limit)
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	// Without a limit, v2 has the word "max" in the file, and v1 a number above noLimit.
+	// If there is no limit, the file has the word "max" (v2) or a number above noLimit (v1).
 	if err != nil || limit >= noLimit {
 		limit = 0
 	}
 	return max(0, count-m.before), limit
 }
 
-// noLimit is 1 EiB, more than any machine has. If there is no limit, cgroup v1 reports a
-// higher value, which depends on the page size.
+// noLimit is 1 EiB, more memory than any machine has. If there is no limit, cgroup v1
+// reports a higher value, which depends on the page size.
 const noLimit = 1 << 60
 
 // readKills returns N from the line "oom_kill N" of a file.

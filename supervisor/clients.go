@@ -55,13 +55,13 @@ const (
 	// 9113): 17 bytes, and 22 more for a record of TLS 1.3. Usual requests of HTTP/1.1 are
 	// longer, even without TLS.
 	smallTail = 40
-	// If it is unclear whether the last bytes of a connection are a request, usher waits
-	// for an answer for unclearTime.
+	// If it is unclear whether the last bytes of a connection are a request, usher assumes
+	// for unclearTime that the client waits for an answer.
 	unclearTime = 5 * time.Second
-	// If a client sent the last byte, usher assumes that the client waits for an answer (that
-	// it "is owed an answer"). It assumes so for longestAnswer, or for the longest duration
-	// of the drain if that is longer. The limit is needed because usher cannot distinguish a
-	// request from bytes to which the client expects no answer.
+	// If a client sent the last byte, usher assumes that the client waits for an answer (the
+	// client "is owed" an answer). usher assumes this for longestAnswer, or for Budget.Drain
+	// if that is longer. The limit is needed because usher cannot distinguish a request from
+	// bytes to which the client expects no answer.
 	longestAnswer = time.Minute
 	// The kernel acknowledges received data within ackTime. It delays an acknowledgement
 	// by up to 200 ms (TCP_DELACK_MAX in include/net/tcp.h), to send it together with data
@@ -76,14 +76,14 @@ type clients struct {
 	idleTime  time.Duration
 	longest   time.Duration          // how long a client is assumed to wait for an answer, see longestAnswer
 	conns     map[uint64]*connection // by the cookie of the socket
-	moved     time.Time              // when a client last moved a byte or opened a connection
+	moved     time.Time              // when a byte was last sent or received, or a connection opened
 	opened    int64                  // the number of connections that clients have opened
 	openedAt  time.Time              // when opened last increased
 	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
 	owed   int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged
-	active int // other connections that have moved a byte within idleTime; 1 if there are none, but a client has opened a connection within idleTime
+	active int // other connections on which a byte was sent or received within idleTime; 1 if there are none, but a client has opened a connection within idleTime
 }
 
 // connection is the state of a connection to the app.
@@ -92,17 +92,17 @@ type connection struct {
 	acks           uint32
 	exchange       exchange
 	tail           uint64    // bytes received since the app sent its last byte; an upper limit if the order is unknown
-	acksBefore     int64     // for unclearTick: the value of acks before the last bytes; -1: unknown
+	acksBefore     int64     // for unclearTick: the value of acks at the poll before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
 	moved          time.Time // when the last byte was received or sent
-	owed           bool      // whether isOwed was true when usher last polled
+	owed           bool      // the result of isOwed at the last poll
 }
 
 // exchange is the state of the last request and its answer.
 type exchange int
 
 const (
-	answered    exchange = iota // the last byte was sent to the client, or there was none
+	answered    exchange = iota // the last byte was sent to the client, or no byte was sent at all
 	unanswered                  // the last byte was received from the client, so the client waits for an answer
 	unclearTail                 // the client has sent at most smallTail bytes since the last answer, and they may not be a request
 	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
@@ -115,11 +115,12 @@ const (
 // The two numbers cannot be read at the same moment, so a connection to --health may be in
 // only one of them:
 //   - It is only in n.opens if it had not been accepted yet. Then the difference is one too
-//     high, and the app keeps serving for idleTime. At the next poll the difference is right
-//     again, so it has fallen by one, and that poll may miss one short connection of a client.
+//     high, and the app keeps serving for another idleTime. At the next poll the difference
+//     is right again, so it has fallen by one, and that poll may miss one short connection of
+//     a client.
 //   - It is only in accepted if it was opened between the two reads. Then the difference is
 //     one too low, and one short connection of a client is noticed one poll late. If there
-//     was no such connection, the next poll takes the connection to --health for one of a
+//     was no such connection, the next poll counts the connection to --health as one of a
 //     client.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
@@ -141,7 +142,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // the connection is closed, so its client got the answer after the last poll
+		if closed.owed { // the connection was closed, and its last bytes were sent, after the last poll
 			c.moved = now
 		}
 	}
@@ -150,8 +151,8 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 	}
 }
 
-// updateConnection evaluates a connection that a poll has found. previous is its state after
-// the poll before, or nil if it is new.
+// updateConnection evaluates a connection that a poll has found. previous is the state of the
+// connection after the previous poll, or nil if the connection is new.
 func (c *clients) updateConnection(k *socket, previous *connection, now time.Time) {
 	if !k.counted { // without the counts of bytes, any open connection may be waiting for an answer
 		c.uncounted = true
@@ -179,9 +180,10 @@ func (c *clients) updateConnection(k *socket, previous *connection, now time.Tim
 	}
 }
 
-// newConnection evaluates a connection at the first poll that shows it. Only the times show
-// which side has moved the last byte. A connection without any bytes counts as active from
-// the time at which it was opened, because its client will probably send a request.
+// newConnection evaluates a connection at the first poll that shows it. There are no earlier
+// counts, so only the times show which side sent the last byte. A connection without any
+// bytes counts as active from the time at which it was opened, because its client will
+// probably send a request.
 func newConnection(k *socket, now time.Time) *connection {
 	c := &connection{moved: now.Add(-min(k.lastRecv, k.lastSent)), acksBefore: -1}
 	c.record(k, now)
@@ -195,8 +197,8 @@ func newConnection(k *socket, now time.Time) *connection {
 	return c
 }
 
-// update evaluates a connection at a later poll. If both sides have moved bytes since the
-// last poll, the times show which side has moved the last one.
+// update evaluates a connection at a later poll. If both sides have sent bytes since the
+// last poll, the times show which side sent the last byte.
 func (c *connection) update(k *socket, now time.Time) {
 	received, sent, acks := int64(k.received-c.received), int64(k.sent-c.sent), c.acks
 	c.record(k, now)
@@ -227,8 +229,8 @@ func (c *connection) update(k *socket, now time.Time) {
 //     that byte acknowledged everything that the app had sent before. So the later
 //     acknowledgement is for bytes that the app sent after the client's last byte.
 //   - ackTime has passed since the client's last byte, so the kernel has acknowledged that
-//     byte. Since the poll before, the kernel has sent no segment without data. So the
-//     acknowledgement was in a segment with data, which is an answer.
+//     byte. The kernel has sent no segment without data since the poll before that byte. So
+//     the acknowledgement was in a segment with data, which is an answer.
 func (c *connection) answerWasLast(k *socket) bool {
 	return k.lastAck < k.lastRecv || int64(k.acks) == c.acksBefore && k.lastRecv > ackTime
 }
@@ -237,7 +239,7 @@ func (c *connection) record(k *socket, now time.Time) {
 	c.received, c.sent, c.acks, c.receivedAt = k.received, k.sent, k.acks, now.Add(-k.lastRecv)
 }
 
-// compareTimes sets exchange if both sides have moved bytes. tail is the number of bytes
+// compareTimes sets exchange if both sides have sent bytes. tail is the number of bytes
 // that were received. If the times are equal, the order is unknown: a fast app may have
 // answered a request, or the next request may have followed an answer at once.
 func (c *connection) compareTimes(k *socket, tail uint64) {
@@ -273,8 +275,8 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 	return now.Sub(c.moved) < unclearTime
 }
 
-// rest returns how long the app must still serve if clients do nothing more. idleTime
-// counts from began or from the last activity, whichever is later.
+// rest returns how long the app must still serve if the clients stay idle. idleTime counts
+// from began or from the last activity, whichever is later.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

@@ -27,7 +27,7 @@ type command struct {
 	target *string // identifies the target: the address of Argv[0], because all attempts of a target share one Argv
 	child  child   // pid 0: not started yet
 
-	interrupted syscall.Signal // the signal that interrupt has sent, or that the command gets once it has started; 0: none
+	interrupted syscall.Signal // the signal that the method interrupt has sent, or that the command gets once it has started; 0: none
 	terminated  bool           // its group got SIGTERM, and gets SIGKILL after hookKillDelay
 	givenUp     bool           // usher no longer waits for it: it has survived SIGKILL, or usher may not signal it
 	groupOnly   bool           // its own process has exited, but other processes of its group have not
@@ -74,8 +74,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still running.
-// Without this check, if SIGKILL does not end a target's command, each further attempt
-// would add another such process.
+// Otherwise each attempt could add one more process that even SIGKILL does not end, because
+// it is in an uninterruptible sleep.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -113,9 +113,9 @@ func pidOf(cmd *command) string {
 }
 
 // commandExited is called when the command's own process has exited. If a signal from
-// interrupt killed that process, it cannot have passed the signal on to its children, and
-// interrupt has not signalled them either. So commandExited sends the signal to the rest of
-// the group. Such a command has finished when its group is empty.
+// interrupt killed that process, the process cannot have passed the signal on to its
+// children, and interrupt has not signalled the children either. So commandExited sends the
+// signal to the rest of the group. Such a command has finished when its group is empty.
 func (l *loop) commandExited(cmd *command, e Exit) {
 	pgid := cmd.child.pid
 	if l.pending[pgid].cmd == cmd {
@@ -258,7 +258,7 @@ var errCannotSignal = errors.New("it cannot be signalled")
 // forgetEmptyGroups removes empty process groups from pending and killed. When a group is
 // empty and its leader has been reaped, the kernel may reuse the group's number. A new
 // group with that number must not get SIGKILL. A command with groupOnly has finished when
-// its group is empty, so forgetEmptyGroups finishes it.
+// its group is empty, so forgetEmptyGroups calls finishCommand for it.
 func (l *loop) forgetEmptyGroups() {
 	for pgid, group := range l.pending {
 		if group.leaderReaped && l.sys.kill(-pgid, 0) == syscall.ESRCH {
@@ -284,8 +284,8 @@ func (l *loop) isEnding(pgid int) bool {
 	return pending || l.killed[pgid]
 }
 
-// commandsLeft returns false if no command is running, or if all running commands have
-// been given up (see givenUp).
+// commandsLeft reports whether a command is running that usher still waits for (see
+// givenUp).
 func (l *loop) commandsLeft() bool {
 	for cmd := range l.commands {
 		if !cmd.givenUp {

@@ -29,14 +29,15 @@ type Config struct {
 
 	DrainDelay time.Duration // the time for which the app keeps serving after the stop signal
 	// DrainIdle: after the drain hooks the app keeps serving until no client waits for an
-	// answer or for bytes, and none has moved a byte or opened a connection for this long.
-	// So a connection that is only kept open does not count. 0: the app is stopped after
-	// the hooks. A client is a TCP connection to a port on which a process of the
-	// container listened when the drain began.
+	// answer or for bytes, and for this long no client has sent or received a byte or opened
+	// a connection. So a connection that is only kept open does not count. 0: the app is
+	// stopped after the hooks. A client is a TCP connection to a port on which a process of
+	// the container listened when the drain began.
 	DrainIdle time.Duration
 	// IdleExcept lists the ports on which this program itself listens; connections to them
 	// are not clients of the app. IdleAccepted returns the number of connections accepted
-	// on these ports so far. It must be safe for concurrent use. nil: there are none.
+	// on these ports so far, and must be safe for concurrent use; nil: this program accepts
+	// no connections.
 	IdleExcept   []uint16
 	IdleAccepted func() int64
 
@@ -58,13 +59,13 @@ type Config struct {
 	// nil: not needed.
 	Readiness *Readiness
 
-	// Signals is an inbox that the caller has opened; nil: Run opens one. A program
-	// should open it in its first statement, because until then SIGTERM ends the program.
+	// Signals is an inbox that the caller has opened; nil: Run opens one. A program should
+	// open the inbox in its first statement, because until then SIGTERM ends the program.
 	Signals *signals.Inbox
-	// Detach: after the start of the app usher changes to / and closes the descriptors
-	// that it inherited, stdin and stdout too if it is not PID 1. Otherwise a process
-	// that reads a pipe from the app would not get end of file until usher exits. Set
-	// Detach only in a program that does nothing but Run.
+	// Detach: after the start of the app usher changes its working directory to / and closes
+	// the descriptors that it inherited, stdin and stdout too if it is not PID 1. Otherwise
+	// a process that reads a pipe from the app would not get end of file until usher exits.
+	// Set Detach only in a program that does nothing but Run.
 	Detach bool
 
 	// Self is a command that starts this program again with Exec and no other option, for

@@ -64,9 +64,9 @@
 // # One goroutine
 //
 // One goroutine, the loop, owns all state and waits in one select, so there is no lock.
-// It reaps every child by the only wait4. It also sends the signals to the app and to
-// commands, so it never signals one of them after it has been reaped, when its pid may
-// belong to another process. A program that runs this package must not use the Wait of
+// It reaps every child, by the only call of wait4. It also sends the signals to the app and
+// to commands. So it never signals a process that has been reaped and whose pid may belong
+// to another process by then. A program that runs this package must not use the Wait of
 // os/exec, because this package and os/exec would take exit statuses from each other.
 //
 // Nothing may block that goroutine, or it would miss its deadline. Work that can block on
@@ -75,11 +75,11 @@
 // and every scan of /proc. The pid of a process is unknown until its start returns, so
 // the loop keeps the statuses that wait4 reports before that.
 //
-// fork blocks its thread until execve (vfork). The Go runtime cannot run other
-// goroutines meanwhile if GOMAXPROCS is 1, so Run raises GOMAXPROCS to 2 during a start.
-// The garbage collector would wait for the blocked thread, so Run pauses the collector
-// during a start. For a plain init Run does neither, because nothing else has to run
-// before the app has started.
+// Go forks like vfork(2): the calling thread is blocked until the child has called execve.
+// The Go runtime cannot run other goroutines meanwhile if GOMAXPROCS is 1, so Run raises
+// GOMAXPROCS to 2 during a start. The garbage collector would wait for the blocked thread,
+// so Run pauses the collector during a start. For a plain init Run does neither, because
+// nothing else has to run before the app has started.
 //
 // Without Grace usher sends no SIGKILL to the app or to leftovers. With Grace, if usher is
 // PID 1, it sends SIGKILL to all other processes at the deadline, by kill(-1). If usher is

@@ -11,8 +11,8 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// quietEventLine returns the text of an event that eventLine leaves out of the traces,
-// because there the system call says the same; "" for all others.
+// quietEventLine returns a line for an event that eventLine leaves out of the traces, or of
+// which eventLine leaves out some fields; "" for all other events.
 func quietEventLine(e Event) string {
 	sig := signals.Name(e.Signal)
 	switch e.Kind {
@@ -130,7 +130,7 @@ app: runs as another user; exits 0 after 9s
 	}
 }
 
-// An unwrapped reason tells a program why the app did not start.
+// A program that calls Run can find out by errors.As why the app was not started.
 func TestReasonOfARunHoldsTheErrorOfTheStep(t *testing.T) {
 	h := &history{}
 	readStory("-- usher --\nusher --pre-start migrate -- app\n-- processes --\nmigrate: exits 3 after 1s\n").record(t, h)

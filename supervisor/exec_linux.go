@@ -85,9 +85,10 @@ func (s *linux) startApp(p process) func() (child, error) {
 	}
 }
 
-// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec opens one more
-// descriptor above them, which RLIMIT_NOFILE must allow too. An inherited descriptor may be
-// above the limit, because the limit may have been lowered after it was opened.
+// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec needs one more
+// descriptor above the highest one that it passes on, and RLIMIT_NOFILE must allow that too.
+// An inherited descriptor may be above the limit, because the limit may have been lowered
+// after the descriptor was opened.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
@@ -110,7 +111,7 @@ func (s *linux) startCommand(p process) func() (child, error) {
 	return func() (child, error) {
 		defer syscall.Close(w)
 		defer s.commands.take()()
-		if p.ctx.Err() != nil { // ctx ended while the start of another command was running
+		if p.ctx.Err() != nil { // ctx ended while this start waited for the start of another command
 			return child{}, context.Cause(p.ctx)
 		}
 		in, err := emptyInput()
@@ -136,8 +137,9 @@ func outputPipe() (r *os.File, w int, err error) {
 	}
 	syscall.SetNonblock(p[0], true)
 	r = os.NewFile(uintptr(p[0]), "output")
-	// If epoll_ctl(2) fails, NewFile returns a file without deadlines, and each Read of an
-	// empty pipe would fail with EAGAIN.
+	// If epoll_ctl(2) fails, NewFile returns a file that the runtime does not poll. A Read of
+	// an empty pipe would then fail with EAGAIN instead of waiting. SetReadDeadline fails for
+	// such a file.
 	if err := r.SetReadDeadline(time.Time{}); err != nil {
 		r.Close()
 		syscall.Close(p[1])
@@ -203,7 +205,7 @@ func (s *linux) replace(p process) error {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
 	env := p.env
-	if i := slices.Index(env, listenPID+"self"); i >= 0 { // this process was started by viaSelfExec
+	if i := slices.Index(env, listenPID+"self"); i >= 0 { // viaSelfExec made the command that started this process
 		env = slices.Clone(env)
 		env[i] = listenPID + strconv.Itoa(os.Getpid())
 	}
@@ -213,14 +215,14 @@ func (s *linux) replace(p process) error {
 	})
 }
 
-// lookupAndExec executes argv as execvp(3) does. It searches PATH unless the name has a
-// slash. If it may not execute a file, it tries the next directory. It runs a script
-// without "#!" with the shell.
+// lookupAndExec finds the file of argv[0] as execvp(3) does, and calls execute for it. It
+// searches PATH unless the name has a slash, and tries the next directory if the file does
+// not exist or may not be executed. It runs a script without "#!" with the shell.
 func (s place) lookupAndExec(argv, env []string, execute func(path string, argv []string) error) error {
 	last := &StartError{Name: argv[0], Err: errors.New("not found"), NotFound: true}
 	for _, path := range s.candidates(argv[0], env) {
-		// Most directories of PATH do not have the file, and stat(2) is a cheaper way to
-		// find that out than a fork.
+		// Most directories of PATH do not have the file, and stat(2) finds that out more
+		// cheaply than a fork.
 		var file syscall.Stat_t
 		err := syscall.Stat(path, &file)
 		exists := err == nil
@@ -261,8 +263,8 @@ const listenPID = "LISTEN_PID="
 // own pid and executes the app.
 //
 // viaSelfExec returns the app's own command if usher's executable cannot be found (no
-// /proc), or if the app's executable cannot be found. In the second case this process then
-// reports the error as usual.
+// /proc). It also does so if the app's executable cannot be found, so that this process, and
+// not the second usher, reports the error.
 func (s place) viaSelfExec(p process) (argv, env []string) {
 	i := slices.Index(p.env, listenPID+strconv.Itoa(os.Getpid()))
 	if i < 0 || len(p.self) == 0 || !executable(p.self[0]) ||

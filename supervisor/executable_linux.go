@@ -56,7 +56,8 @@ func readHead(path string) []byte {
 }
 
 // badFormat returns the reason why execve(2) of path failed with ENOEXEC. It returns nil
-// if the file may be a script without a "#!" line, which execvp(3) runs by the shell.
+// if the file may be a script without a "#!" line, because execvp(3) runs such a script with
+// the shell.
 func badFormat(path string) error {
 	machine, ok := elfMachine(readHead(path))
 	if !ok {

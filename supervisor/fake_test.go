@@ -34,7 +34,7 @@ type fakeProcess struct {
 // fake implements the interface kernel with a table of processes. As in the real kernel, a
 // SIGCHLD is lost while another SIGCHLD is pending.
 type fake struct {
-	mu    sync.Mutex // protects the fields, which timers, the loop and other goroutines of usher use
+	mu    sync.Mutex // protects the fields, because timers, the loop and other goroutines of usher use them
 	log   func(format string, args ...any)
 	child chan os.Signal // for SIGCHLD; capacity 1: at most one is pending
 	acts  map[string]behaviour
@@ -57,7 +57,8 @@ type fake struct {
 	history *history // records what happens, for the checks of random lives; nil: nothing is recorded
 }
 
-// zombie is a status that wait has not returned yet: a process has exited or was stopped.
+// zombie is the status of a process that has exited or was stopped. The method wait has not
+// returned it yet.
 type zombie struct {
 	pid   int
 	ws    syscall.WaitStatus
@@ -110,8 +111,9 @@ func (k *fake) replace(p process) error {
 	return &StartError{Name: p.argv[0], Err: syscall.EACCES} // always fails, because a real exec would replace the test
 }
 
-// freePID returns a new number or, if pids are reused, the lowest free number. As in the
-// real kernel, the number of a process group that still has processes is not free.
+// freePID returns a number that no process has had or, if reusePIDs is set, the lowest free
+// number. As in the real kernel, the number of a process group that still has processes is
+// not free.
 func (k *fake) freePID() int {
 	if !k.reusePIDs {
 		k.next++

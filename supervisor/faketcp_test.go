@@ -135,8 +135,8 @@ func readClient(t *testing.T, line string) fakeClient {
 	return c
 }
 
-// sumAt returns how many bytes have been moved until now, and how old the last of them is. If
-// there is none, it returns the age of the connection.
+// sumAt returns the number of bytes that were sent until now, and the time since the last of
+// them was sent. If no byte was sent, it returns the time since the connection was opened.
 func sumAt(all []fakeBytes, now, opened time.Duration) (n uint64, age time.Duration) {
 	last := opened
 	for _, b := range all {

@@ -44,7 +44,7 @@ type lived struct {
 	step       int      // the value of history.steps at its fork
 	started    *process // how usher started it; nil: usher did not start it
 	leader     *lived   // the leader of the process group in which it began
-	from       *lived   // its parent at its fork; nil: usher, or a process outside
+	from       *lived   // its parent at its fork; nil: usher, or a process outside the container (docker exec)
 	lastParent *lived   // its parent before it became usher's child
 	forkedAt   time.Duration
 	ownFrom    time.Duration // when it became usher's child; neverAt: it did not
@@ -167,8 +167,8 @@ func (p recordedProbe) Ask(ctx context.Context, a probes.Attempt) error {
 	return err
 }
 
-// end is called when run has returned. As the kernel does when PID 1 exits, it ends all
-// processes, so that no goroutine of the fake kernel waits for one.
+// end is called when run has returned. It closes the channel execed of all processes, so that
+// no goroutine of the fake kernel waits any longer for the start of a process.
 func (h *history) end(code int, reason error) {
 	if h == nil {
 		return
@@ -278,7 +278,8 @@ func (h *history) forwarded(p *fakeProcess, sig syscall.Signal) {
 	}
 }
 
-// killNamed kills processes, as another process would. The caller holds the lock.
+// killNamed sends SIGKILL to the processes of a name, as a process other than usher would.
+// The caller holds the lock.
 func (k *fake) killNamed(name string) {
 	for _, p := range k.list(func(p *fakeProcess) bool { return name == "everything" || p.name == name }) {
 		k.deliver(p, syscall.SIGKILL)
@@ -317,8 +318,8 @@ type input struct {
 	control bool // the signal was received on Inbox.Control
 }
 
-// inputs returns the signals of the story's events, in the order of their times. The end
-// of the context counts as SIGTERM.
+// inputs returns the signals of the story's events, in the order of their times, and the time
+// at which the context of Run is cancelled, or neverAt if it is not cancelled.
 func (h *history) inputs() (all []input, cancelled time.Duration) {
 	cancelled = neverAt
 	for _, line := range h.lines {

@@ -26,7 +26,7 @@ func (e *HookError) Unwrap() error { return e.Err }
 // when a stop signal was received.
 type InterruptedError struct {
 	Signal syscall.Signal // the signal that the hook got
-	Err    error          // the hook's own error; nil: it exited 0
+	Err    error          // the hook's own error; nil: it succeeded, or was cancelled because of the stop signal
 }
 
 func (e *InterruptedError) Error() string {

@@ -13,7 +13,7 @@ const (
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause is
 	// the duration of that poll times pollPauseFactor. But if no client waits for an answer,
-	// the pause is at most the rest of DrainIdle.
+	// the pause ends at the latest when DrainIdle has passed since the last activity.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -86,8 +86,8 @@ func (w *idleWatch) poll() {
 }
 
 // findPorts finds the ports on which a process of the container listens. If err is not nil,
-// the descriptors of some process are unknown. That process may have any of the other
-// listening sockets, so all ports count then.
+// the descriptors of some process are unknown. That process may have any of the listening
+// sockets that are not in owned, so all ports count then.
 func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	ports := []uint16{} // not nil, so that the ports are not searched again
 	others := false
@@ -105,9 +105,9 @@ func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	}
 }
 
-// evaluate evaluates a poll that began at polledAt. What clients have done since then may
-// be missing, and a poll can take long if the container has little CPU time. So the app is
-// idle only if DrainIdle had passed when the poll began.
+// evaluate evaluates a poll that began at polledAt. The poll may not show what clients have
+// done since then, and it can take long if the container has little CPU time. So the clients
+// count as idle only if DrainIdle had passed when the poll began.
 func (w *idleWatch) evaluate(n network, accepted int64, polledAt time.Time) {
 	now := time.Now()
 	w.clients.update(n, accepted, now)
@@ -147,8 +147,8 @@ func (w *idleWatch) pollLater(took time.Duration) {
 	})
 }
 
-// waitIdle lets the app keep serving until no client waits for an answer, and none has
-// moved a byte or opened a connection for DrainIdle.
+// waitIdle lets the app keep serving until no client waits for an answer, and for DrainIdle
+// no client has sent or received a byte or opened a connection.
 func (s *supervisor) waitIdle(drainCtx context.Context, w *idleWatch) {
 	if w == nil {
 		return

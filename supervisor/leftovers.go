@@ -89,9 +89,9 @@ type processScan struct {
 	took   time.Duration
 }
 
-// scanProcesses lists the processes besides usher. It reads /proc in a goroutine,
-// because that is slow with thousands of processes. The list omits usher's own commands,
-// and processes that were reaped during the scan.
+// scanProcesses lists all processes except usher. It reads /proc in a goroutine, because
+// reading it is slow with thousands of processes. The list omits usher's own commands, and
+// processes that were reaped during the scan.
 func (s *supervisor) scanProcesses(ctx context.Context) processScan {
 	scan := processScan{reaped: s.loop.reaped}
 	began := time.Now()
@@ -179,9 +179,9 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 
 // beginLeftovers sets killAt, the deadline of the leftovers, unless sendStopSignal has
 // already set it. If a stop signal or a failure of ready or post-start began the shutdown,
-// killAt is at Budget.Kill. Otherwise the leftovers may run for Budget.Reserve, but not
-// longer than until Budget.Kill. The reserve counts from the app's exit, or from now if the
-// app was not started.
+// killAt is at Budget.Kill. Otherwise the leftovers may run for Budget.Reserve, but only
+// until Budget.Kill. The reserve counts from the app's exit, or from now if the app was not
+// started.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {
@@ -371,9 +371,9 @@ func (s *supervisor) callAll(scan processScan) {
 
 // signalWithoutProc is called if /proc cannot be read. It waits for the time at which usher
 // would signal its own children if it knew them. It then signals all processes that usher
-// can reach, and waits until usher has no children or killCtx ends. With --group,
-// if the app's group has already got the stop signal, it signals no process, because it
-// cannot leave out that group.
+// can reach, and waits until usher has no children or killCtx ends. If the app's group has
+// already got the stop signal (--group), signalWithoutProc signals no process, because
+// signalAll would signal that group a second time.
 func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }
@@ -429,7 +429,7 @@ func (s *supervisor) untilCommandsExit() {
 }
 
 // killOthers sends SIGKILL to all other processes. A subreaper must search /proc for its
-// descendants first, so killOthers does the work in a goroutine.
+// descendants first, which can take long, so killOthers does the work in a goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })

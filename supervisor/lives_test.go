@@ -17,15 +17,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The stories in testdata test orders of events that were written by hand. TestLives tests
-// random stories, called lives: their configuration, processes and events are random. They
-// run on the same fake kernel. The checks know only the system calls and the events, as an
-// observer outside usher would.
+// TestLives runs random stories, called lives: their configuration, processes and events are
+// random. Lives run on the same fake kernel as the stories in testdata, which are written by
+// hand. The checks know only the system calls and the events, as an observer outside usher
+// would. TestLives reads these variables of the environment:
 //
-//	LIVES=N  the number of lives, instead of a few thousand
-//	SEED=S   the seed; without it, lives of a fixed seed and of a new one are run. With CI=true
-//	         only the fixed seed is used, so that the result depends on the code alone
-//	LIFE=N   the number of the first life
+//	SEED=S   the seed; default: a new one
+//	LIVES=N  the number of lives of that seed; default: 1000
+//	LIFE=N   the number of the first life, if SEED or LIVES is set
+//
+// Without SEED and LIVES it runs lives of a fixed seed and of a new one. If CI is set, it runs
+// lives of the fixed seed only, so that the result depends on the code alone.
 func TestLives(t *testing.T) {
 	if os.Getenv("LIVES") != "" || os.Getenv("SEED") != "" {
 		runLives(t, envNumber(t, "SEED", uint64(time.Now().UnixNano())), envNumber(t, "LIFE", 0), envNumber(t, "LIVES", 1000))
@@ -55,8 +57,8 @@ type brokenLife struct {
 	problem string
 }
 
-// runLives runs lives (random stories) on all processors until usher breaks a promise in
-// one.
+// runLives runs count lives (random stories) of a seed on all processors. It stops early if
+// usher breaks a promise in a life, and reports that life.
 func runLives(t *testing.T, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()
@@ -88,7 +90,7 @@ func runLives(t *testing.T, seed, first, count uint64) {
 
 // run runs a life in fake time and returns the first promise that was broken. It returns ""
 // if there is none, or if the configuration is not valid. If kind is not "", run considers
-// only problems of that kind.
+// only problems of that kind (see kindOf).
 func (l *life) run(t *testing.T, kind string) (problem string) {
 	s := readStory(l.text())
 	if c := s.config(t); c.Validate() != nil {
@@ -138,7 +140,7 @@ func (b *brokenLife) report(t *testing.T, seed uint64) {
 	}
 	kind, problem := kindOf(b.problem), b.problem
 	fails := func(l *life) bool {
-		for range 5 { // several runs, because things that happen at the same instant happen in any order
+		for range 5 { // several runs, because the order of things that happen at the same instant is random
 			if p := l.run(t, kind); p != "" {
 				problem = p
 				return true
@@ -148,7 +150,7 @@ func (b *brokenLife) report(t *testing.T, seed uint64) {
 	}
 	small := shrink(b.life, shrinkTime, fails)
 	text := small.text()
-	for range 50 { // repeat until a run has the problem again, and print its trace
+	for range 50 { // repeat until the problem occurs again, and print the trace of that run
 		h := &history{traced: true}
 		problems := readStory(text).record(t, h)
 		if len(problems) == 0 {

@@ -19,14 +19,14 @@ func (c *checked) checkAppSignals() {
 		return
 	}
 	got := map[appSignal]int{}
-	var order []syscall.Signal // at the start
+	var order []syscall.Signal // the signals that the app got when it started, in order
 	for i := range c.calls {
 		call := &c.calls[i]
 		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
 			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
-		// With --group, usher signals the group. Right after that it also signals the app
-		// itself, if the app has left the group.
+		// With --group, usher signals the group and, if the app has left the group, also the
+		// app itself. The two calls are counted as one signal.
 		again := i > 0 && call.pid == c.app.pid && c.calls[i-1].pid == -c.app.pid && c.calls[i-1].sig == call.sig && len(c.calls[i-1].to) > 0
 		if len(call.to) == 0 || !toApp || own || again {
 			continue
@@ -63,9 +63,9 @@ func (c *checked) checkAppSignals() {
 // maxKept is how many signals usher keeps until the app starts.
 const maxKept = 1024
 
-// expectedSignals returns the signals that the app must get, and those that it may get. kept
-// holds, for each channel of the inbox, the signals that were received before the app
-// started, in order.
+// expectedSignals returns the signals that the app must get, and other signals that it may
+// get. kept holds, for each channel of the inbox, the signals that were received before the
+// app started, in order.
 func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]syscall.Signal) {
 	must, may = map[appSignal]int{}, map[appSignal]int{}
 	rewritten := func(sig syscall.Signal) syscall.Signal {
@@ -145,7 +145,7 @@ func (c *checked) stopEntered() time.Duration {
 const stopScan = 100 * time.Millisecond
 
 // checkDeadline: the app gets its stop signal after the drain, and at least the reserve
-// before SIGKILL. SIGKILL is sent exactly at the deadline.
+// before SIGKILL. If the app is still alive at the deadline, it gets SIGKILL.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {
@@ -201,7 +201,7 @@ func (c *checked) checkContinued() {
 }
 
 // checkStarts: after a stop signal or a failure of the startup, usher starts no further
-// step of the startup. If neither happened, it starts the app.
+// step of the startup. If neither happened, usher exits only after the app has exited.
 func (c *checked) checkStarts() {
 	start, entered := c.phases[Start]
 	if c.stop != nil && entered && start.step > c.stop.step {

@@ -10,9 +10,10 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// The checks in this file and in the other lives files compare the promises of usher
-// (README.md, usher(1)) with the record of an observer outside usher (history). They read
-// no field of usher. If two things happened at the same instant, both orders are right.
+// The checks in this file and in the other files lives*_test.go compare the promises of usher
+// (README.md, usher(1)) with the record of an observer outside usher (history). They do not
+// read usher's own state. If two things happened at the same instant, the checks accept both
+// orders.
 
 // checked is a history, and facts that are computed from it.
 type checked struct {
@@ -22,19 +23,20 @@ type checked struct {
 	pid1, noProc bool
 	scan         time.Duration // how long reading /proc takes
 
-	// The ends of the drain and of the app's time, since the start of the shutdown, and the
-	// shortest time between the app's stop signal and SIGKILL.
+	// drainEnd is when the drain must end, and kill is when the app gets SIGKILL. Both count
+	// from the start of the shutdown. reserve is the minimum time between the app's stop signal
+	// and SIGKILL.
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked
-	appAt, appDead      time.Duration // when the start of the app had ended, and when the app exited; neverAt: it has not
+	appAt, appDead      time.Duration // when usher reported the start of the app, and when the app exited; neverAt: it has not
 	begun               time.Duration // when the shutdown began
 	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
 	phases              map[Phase]seenEvent
 	stopCall            *sentSignal   // the app's stop signal; nil: it got none
 	askedAt             time.Duration // when the app got its stop signal, or when usher skipped it (--stop-signal none); neverAt: never
-	leftoversAt, killAt time.Duration // when the phase leftovers began; when everything gets SIGKILL; neverAt: never
+	leftoversAt, killAt time.Duration // when the phase leftovers began, and when all processes get SIGKILL; neverAt: never
 	callAt              time.Duration // when usher sends SIGTERM to all processes that it has not signalled yet (the last call); neverAt: never
 }
 
@@ -64,10 +66,9 @@ func (h *history) check() []string {
 	return c.problems
 }
 
-// sharesPID reports whether the pid of a command was reused for another process while usher
-// was still starting the command: after its fork, and before the start had ended. In such a
-// story usher cannot know whose exit wait4 reports. A real kernel reuses a pid only after
-// thousands of others.
+// sharesPID reports whether the pid of a process that usher started was reused for another
+// such process before the first start had returned. In such a story usher cannot know whose
+// exit wait4 reports. A real kernel reuses a pid only after it has used thousands of others.
 func (h *history) sharesPID() bool {
 	return slices.ContainsFunc(h.procs, func(l *lived) bool {
 		return l.started != nil && l.act.startTakes > 0 && slices.ContainsFunc(h.procs, func(other *lived) bool {
@@ -77,8 +78,9 @@ func (h *history) sharesPID() bool {
 }
 
 // divideGrace computes the parts of --grace as usher(1) describes them. The last part is for
-// the post-stop hooks: the sum of their timeouts, but at most a fifth. Default timeouts are
-// shortened to fit. The part before it is the app's reserve, and the first part is the drain.
+// the post-stop hooks: the sum of their timeouts, but at most a fifth of --grace. Default
+// timeouts are reduced if they do not fit into --grace. The middle part is the app's reserve,
+// and the first part is the drain.
 func (c *checked) divideGrace() {
 	g := c.cfg.Grace
 	if g == 0 {
@@ -224,7 +226,8 @@ func (c *checked) checkOrderOfPhases() {
 	}
 }
 
-// The first stop signal begins the shutdown at the instant at which it is received.
+// checkBeginning: the first stop signal begins the shutdown at the instant at which usher
+// receives it.
 func (c *checked) checkBeginning() {
 	all, cancelled := c.inputs()
 	for _, in := range append(all, input{at: cancelled, sig: syscall.SIGTERM}) {
@@ -252,8 +255,8 @@ func (c *checked) hasFaults() bool {
 }
 
 // checkEnd: usher exits by the end of the grace period. If a process does not die of SIGKILL
-// at once, usher waits a moment longer. A subreaper waits still longer, because it has to
-// search for its descendants.
+// at once, usher waits a moment longer. If usher is not PID 1, it waits still longer, because
+// it has to search for its descendants.
 func (c *checked) checkEnd() {
 	if c.cfg.Grace == 0 || c.begun == neverAt {
 		return
@@ -311,15 +314,15 @@ func (c *checked) checkExitCode() {
 	c.fail("exit code: %d instead of %d (%v)", c.code, want, c.reason)
 }
 
-// checkKills: only commands of hooks and probes get SIGKILL without --grace, or before the
-// deadline.
+// checkKills: before the deadline, or without --grace at any time, only commands of hooks and
+// probes get SIGKILL.
 func (c *checked) checkKills() {
 	for _, call := range c.calls {
 		if call.sig != syscall.SIGKILL || c.cfg.Grace > 0 && call.at >= min(c.killAt, c.begun+c.cfg.Grace) {
 			continue
 		}
 		for _, l := range call.to {
-			// A process that has joined the group of a command is killed with it.
+			// A process that began in the group of a command may be killed with that group.
 			owner := c.ownerOf(l)
 			if call.pid == -1 && call.step > c.lastHookStep() && call.step > c.phases[PostStop].step {
 				continue // after the last post-stop hook usher kills all remaining processes, as the kernel does when PID 1 exits
@@ -333,9 +336,9 @@ func (c *checked) checkKills() {
 	}
 }
 
-// hadTime reports whether the group of a command got SIGTERM a second before SIGKILL. It also
-// returns true if only the command itself got SIGTERM, because a stop signal interrupted it,
-// or if usher was about to exit, because usher then does not wait a second.
+// hadTime reports whether the group of a command got SIGTERM at least a second before SIGKILL.
+// It also returns true if a stop signal has interrupted the command, because then only the
+// command itself gets SIGTERM, and if usher was about to exit and so did not wait a second.
 func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	exits := c.endAt
 	if c.hasFaults() || c.scan > 0 {
@@ -399,8 +402,9 @@ func (c *checked) checkNumbers() {
 	}
 }
 
-// checkReadiness: before the app is ready the answer is "not ready yet", after the start of
-// the shutdown it is "stopping", and each answer comes in time.
+// checkReadiness: before the app is ready the answer is "not ready yet", and after the start
+// of the shutdown it is "stopping". Each answer comes within 10 s and, from the start of the
+// shutdown on, at once.
 func (c *checked) checkReadiness() {
 	for _, a := range c.answers {
 		if a.asked >= c.endAt {
@@ -459,7 +463,7 @@ func (c *checked) checkServing(a givenAnswer) {
 	}
 }
 
-// startsOf returns the starts of a target: the forks of its command, also those that failed,
+// startsOf returns the starts of a target: the forks of its command, including failed forks,
 // or the attempts of its probe.
 func (c *checked) startsOf(t *probes.Target) (all []targetStart) {
 	for _, l := range c.procs {
@@ -489,5 +493,5 @@ func (c *checked) startsOf(t *probes.Target) (all []targetStart) {
 type targetStart struct {
 	at, ended time.Duration
 	vars      map[string]string
-	proc      *lived // nil: it is no command, or its start failed
+	proc      *lived // nil: the target is not a command, or the start failed
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // life is a random story. Each entry of a slice is one line of its section, or one flag with
-// its value. So a failing life can be shortened by leaving entries out.
+// its value. So shrink can shorten a failing life by leaving entries out.
 type life struct {
 	flags     []string
 	machine   []string
@@ -68,8 +68,8 @@ func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
 func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
 
-// span returns a duration. Most durations are from a short list, so that several things
-// often happen at the same instant.
+// span returns a random duration of at most limit. Most durations are from a short list, so
+// that several things often happen at the same instant.
 func (g *generator) span(limit time.Duration) time.Duration {
 	for {
 		d := pick(g, time.Millisecond, 10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond, 300*time.Millisecond, 500*time.Millisecond,
@@ -202,8 +202,8 @@ func (g *generator) probes(flag string, n int, optional bool) {
 	}
 }
 
-// hooks adds hooks to a phase. The longest timeout is within. If within is 0, a hook may
-// have no timeout.
+// hooks adds hooks to a phase. A timeout that it sets is at most within, or at most 20 s if
+// within is 0.
 func (g *generator) hooks(flag string, n int, within time.Duration) {
 	for range n {
 		limit := within
@@ -258,7 +258,7 @@ func (g *generator) command(name string, code int) {
 	case g.chance(4):
 		g.process(name, pick(g, "is not found", "cannot be forked", "cannot be executed"))
 		return
-	case g.grace > 0 && g.chance(12): // no clause, so the process exits only on a signal
+	case g.grace > 0 && g.chance(12): // no clause "exits", so the process exits only on a signal
 	default:
 		c = append(c, fmt.Sprintf("exits %d after %v", code, g.span(pick(g, time.Second, 10*time.Second))))
 	}
@@ -302,8 +302,8 @@ func (g *generator) reaction() (c []string) {
 	return c
 }
 
-// family describes the processes that a process forks. Deeper processes have fewer
-// children.
+// family describes the processes that a process forks. depth is 1 for the app and for
+// commands. The third generation of their descendants forks no children.
 func (g *generator) family(depth int) (c []string) {
 	some := func(prefix string) string {
 		var names []string
@@ -387,7 +387,8 @@ func (g *generator) app() {
 	g.process("app", append(c, g.oddities()...)...)
 }
 
-// lastStop is the latest time at which usher gets the first SIGTERM of a random story.
+// lastStop is the time of the last SIGTERM of each random story. Without that SIGTERM some
+// stories would have no stop signal and could run for ever.
 const lastStop = 70 * time.Second
 
 func (g *generator) eventLines() {

@@ -73,8 +73,9 @@ func (c *checked) checkHookOrder() {
 	}
 }
 
-// checkHooksOf checks the hooks of one phase. In a phase of the startup, the hooks after a
-// failure do not run. complete means that the startup went on after this phase.
+// checkHooksOf checks the hooks of one phase. complete means that each hook must have been
+// started or skipped. It is false for a phase that was not entered, and for a phase of the
+// startup that ended early, because the hooks after a failed one do not run.
 func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool) {
 	inShutdown := phase == Drain || phase == PostStop
 	before := 0
@@ -133,8 +134,8 @@ func (c *checked) checkResult(run hookRun, starts []targetStart) {
 	}
 }
 
-// checkSkipped: a hook is skipped only if its time is over, or in the drain if the app has
-// exited or a SIGINT has ended the drain.
+// checkSkipped: a hook is skipped only if its phase has no time left. A drain hook is also
+// skipped if the app has exited, or if a SIGINT has ended the drain.
 func (c *checked) checkSkipped(phase Phase, run hookRun) {
 	at := run.skipped.At
 	skipped := slices.ContainsFunc(c.events, func(e seenEvent) bool { return e.Kind == DrainSkipped })

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// clientLines adds --drain-idle and clients of the app. Their requests and answers are around
-// the time from.
+// clientLines adds --drain-idle and clients of the app. Each client connects within ten seconds
+// after the time from.
 func (g *generator) clientLines(from time.Duration) {
 	if g.grace == 0 || g.chance(70) {
 		return
 	}
 	g.flag("--drain-idle %v", g.span(g.grace))
-	g.flag("--health :8086") // its connections are no clients
+	g.flag("--health :8086") // connections to this port do not count as clients
 	if g.chance(10) {
 		g.machine = append(g.machine, pick(g, "sockets cannot be listed", "the kernel does not count the bytes of connections",
 			"the descriptors of processes cannot be read", "/proc/net/snmp cannot be read", "a poll of the connections takes 20ms"))
@@ -43,9 +43,9 @@ func (g *generator) clientLines(from time.Duration) {
 // betweenPolls is a little more than the time between two polls of the connections.
 const betweenPolls = 101 * time.Millisecond
 
-// checkIdle: --drain-idle ends when no client is owed an answer and none has moved a byte or
-// opened a connection for that time, or when the drain ends, the app exits or a SIGINT skips
-// the drain.
+// checkIdle: the wait of --drain-idle ends when no client is owed an answer and, for the time
+// DrainIdle, no client has sent or received a byte or opened a connection. The wait also ends
+// when the drain ends, when the app exits, and when a SIGINT skips the drain.
 func (c *checked) checkIdle() {
 	began, ended := neverAt, seenEvent{}
 	for _, e := range c.events {
@@ -62,7 +62,7 @@ func (c *checked) checkIdle() {
 	}
 	if ended.Err == nil {
 		for i := range tcp.clients {
-			c.checkClientWasIdle(&tcp.clients[i], ended.At-tcp.takes) // the last look began then
+			c.checkClientWasIdle(&tcp.clients[i], ended.At-tcp.takes) // the time at which the last poll began
 		}
 		if ended.At < began+c.cfg.DrainIdle {
 			c.fail("idle: it lasted from %v to %v, less than %v", began, ended.At, c.cfg.DrainIdle)
@@ -81,7 +81,7 @@ func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
 		c.fail("idle: it ended at %v, when the client that connected at %v was owed an answer", at, client.opens)
 	}
 	for _, moved := range c.activities(client) {
-		// usher does not see what happens between its last look and the end of a connection.
+		// usher does not see what happens between its last poll and the end of a connection.
 		seen := moved == client.opens || moved < client.closes-betweenPolls
 		if seen && moved > at-c.cfg.DrainIdle && moved < at {
 			c.fail("idle: it ended at %v, and a client was active at %v", at, moved)
@@ -89,10 +89,10 @@ func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
 	}
 }
 
-// activities returns the times at which a client opened its connection or moved bytes. The
-// end of a connection whose client was owed an answer counts too. Of a connection to another
-// container of the pod only the beginning counts, because the kernel counts new connections
-// for the whole network namespace.
+// activities returns the times at which a client opened its connection, or sent or received
+// bytes. The end of a connection whose client was owed an answer counts too. A connection to
+// another container of the pod (a port other than 80) counts only when it is opened, because
+// the kernel counts new connections for the whole network namespace.
 func (c *checked) activities(client *fakeClient) (all []time.Duration) {
 	all = append(all, client.opens)
 	if client.port != 80 {
@@ -109,8 +109,9 @@ func (c *checked) activities(client *fakeClient) (all []time.Duration) {
 	return all
 }
 
-// isOwed reports whether a client has sent a request that is not answered at a time, and not
-// too long ago.
+// isOwed reports whether a client has sent a request that is still unanswered at the time at.
+// A request that is too old by then does not count, because usher assumes that no answer
+// follows (see longestAnswer).
 func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 	last := func(all []fakeBytes) (last time.Duration) {
 		for _, b := range all {
@@ -125,7 +126,7 @@ func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 }
 
 // idleAt returns the first time, on a grid of 10 ms, at which all clients have been idle for
-// DrainIdle. That time counts from the time began at the earliest.
+// DrainIdle. Only idle time after began counts.
 func (c *checked) idleAt(began time.Duration) time.Duration {
 	for at := began + c.cfg.DrainIdle; at < c.endAt; at += 10 * time.Millisecond {
 		active := func(client fakeClient) bool {

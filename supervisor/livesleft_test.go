@@ -29,21 +29,22 @@ func (c *checked) isLeftover(l *lived) bool {
 // seesProcesses reports whether usher can list the processes at every instant.
 func (c *checked) seesProcesses() bool { return c.cfg.Grace > 0 && !c.noProc && c.scan == 0 }
 
-// checkAskedOnce: usher asks no process twice to stop. A stopped process that is asked also
-// gets SIGCONT.
+// checkAskedOnce: usher asks no process twice to stop. A leftover that usher asks to stop also
+// gets SIGCONT, because it may have been stopped by SIGSTOP.
 func (c *checked) checkAskedOnce() {
 	for _, l := range c.procs {
 		if l.isApp() && c.appAt != neverAt {
 			continue
 		}
-		// A signal at the instant of the fork may have been for a process that had the pid
-		// when usher listed the processes. A real kernel reuses a pid much later.
+		// A signal at the instant of the fork may have been meant for an earlier process that
+		// had the same pid when usher listed the processes. A real kernel reuses a pid much
+		// later.
 		asks := slices.DeleteFunc(c.asks(l), func(ask *sentSignal) bool { return ask.denied || c.k.reusePIDs && ask.at == l.forkedAt })
 		// usher may ask two kinds of processes twice. While the start of a command has not
 		// returned, usher does not know its pid, and treats the command as a leftover. If a
 		// process moves to another group, usher does not know that it got the signal of its
 		// old group.
-		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // without /proc usher may ask all processes at once, by kill(-1)
+		if unknown := l.isCommand() && l.act.startTakes > 0 || l.act.otherGroup > 0; len(asks) > 1 && !unknown && (len(asks) > 2 || asks[1].pid != -1) { // a second request by kill(-1) is allowed: without /proc usher cannot omit a process
 			c.fail("leftovers: %s was asked %d times to stop, at %v and at %v", l, len(asks), asks[0].at, asks[1].at)
 		}
 		if c.cfg.Grace == 0 && c.isLeftover(l) && len(asks) > 0 && asks[0] != c.stopCall && c.ownerOf(l) == nil {
@@ -103,7 +104,8 @@ func (c *checked) checkRoots() {
 }
 
 // checkFilters: before the last call a process that reads the output of another process is
-// not asked to stop while that other process is alive. The other process would get SIGPIPE.
+// not asked to stop while that other process is alive. Otherwise the other process would get
+// SIGPIPE.
 func (c *checked) checkFilters() {
 	if !c.seesProcesses() {
 		return
@@ -140,8 +142,8 @@ func (c *checked) isEnding(l *lived) bool {
 }
 
 // due returns the earliest and the latest instant at which usher may ask a root (its own
-// child) to stop, by the rule in leftovers.go. The two differ if usher cannot know what an
-// observer knows, or if two things happened at the same instant.
+// child) to stop, by the rule in leftovers.go. The two instants differ if usher cannot know
+// what an observer knows, or if two things happened at the same instant.
 func (c *checked) due(l *lived) (early, late time.Duration) {
 	widen := func(a, b time.Duration) { early, late = min(early, a), max(late, b) }
 	early, late = c.dueByApp()
@@ -210,8 +212,9 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 	return 0, 0
 }
 
-// checkEverythingAsked: without /proc, usher asks each process once to stop, at the time at
-// which it would ask its own children.
+// checkEverythingAsked: without /proc, usher asks all processes to stop by one kill(-1), at the
+// time at which it would ask its own children. With --group it does not do that if the app's
+// group has already got the stop signal.
 func (c *checked) checkEverythingAsked() {
 	early, late := c.dueByApp()
 	early, late = max(early, c.leftoversAt), max(late, c.leftoversAt+c.scan)
@@ -265,7 +268,7 @@ func (c *checked) checkLastCall() {
 		if e, entered := c.phases[PostStop]; entered && e.At < c.killAt {
 			continue
 		}
-		at := c.killAt // the time of SIGKILL; it is later if the app exited during a hook, because the phase leftovers begins after the hook
+		at := c.killAt // the time of SIGKILL; it is later than killAt if a hook was still running then, because the phase leftovers begins after the hook
 		if c.appDead <= c.killAt && c.killAt != neverAt && c.leftoversAt != neverAt {
 			at = max(at, c.leftoversAt)
 		}

@@ -42,8 +42,8 @@ func (l *life) clone() *life {
 	return c
 }
 
-// smaller returns the lives that result from leaving out one more part, the largest parts
-// first.
+// smaller returns the lives that result from leaving out one part. If there are few of them,
+// it adds lives in which one time is simpler.
 func (l *life) smaller() (all []*life) {
 	try := func(change func(c *life)) {
 		c := l.clone()
@@ -103,7 +103,8 @@ func isName(word string) bool { return nameOfChild.MatchString(word) }
 
 var timesInText = regexp.MustCompile(`\b\d[\d.ms]*s\b`)
 
-// simplerTimes replaces each time of a line by one that is easier to read.
+// simplerTimes calls try with copies of a line. In each copy one time is replaced by a simpler
+// one.
 func (l *life) simplerTimes(line string, try func(string)) {
 	for _, at := range timesInText.FindAllStringIndex(line, -1) {
 		old := line[at[0]:at[1]]
@@ -120,8 +121,8 @@ func (l *life) simplerTimes(line string, try func(string)) {
 	}
 }
 
-// simplicity orders times, the simplest first. A time is replaced only by a simpler one, so
-// the replacing comes to an end.
+// simplicity returns the rank of a time; the simplest time has rank 0. A time is replaced only
+// by one of a lower rank, so shrink cannot replace times for ever.
 func simplicity(d time.Duration) int {
 	order := []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 500 * time.Millisecond}
 	if i := slices.Index(order, d); i >= 0 {
@@ -137,7 +138,7 @@ func (l *life) dropUnused() {
 		name, _, _ := strings.Cut(target, ": ")
 		return !strings.Contains(flags, name+"'")
 	})
-	for range l.processes { // repeated, because a process may be needed only by another process that is not needed itself
+	for range l.processes { // repeated, because dropping a process can make another one unused
 		text := flags + "'" + strings.Join(l.events, " ")
 		for _, p := range l.processes {
 			for _, clause := range p.clauses {

@@ -38,7 +38,7 @@ type loop struct {
 	exits  map[int]reaping // by pid: how and when each process exited; nil: not recorded yet
 
 	// responsive: the loop must handle signals and deadlines during a start. It is false
-	// for a plain init, because that starts only the app and has no deadline.
+	// for a plain init, because a plain init starts only the app and has no deadline.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -54,7 +54,7 @@ type status struct {
 	pid     int
 	exit    Exit
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
-	n       int            // the value of loop.reaped after the exit of this process; for a process that was stopped, the value after the next exit of any process
+	n       int            // loop.reaped after this exit; for a stop, loop.reaped + 1, so that isOf matches a child that stops before any other process exits
 }
 
 // isOf reports whether a status belongs to a child whose start has just returned. A status
@@ -174,7 +174,7 @@ func (l *loop) reapedOne(pid int, e Exit) {
 	}
 }
 
-// start starts p in a goroutine. fork blocks its thread until execve(2) has returned
+// start starts p in a goroutine. fork blocks its thread until the child's execve(2) is done
 // (vfork), and that can take long: the working directory or the executable may be on a
 // file system that does not respond, the file may have a lease, or a debugger or a
 // hostile app may have stopped the child.
@@ -245,10 +245,10 @@ func (l *loop) duringFork(fork func()) {
 }
 
 // beginFork prepares the Go runtime for a thread that is blocked in vfork. That thread
-// keeps its P (the Go scheduler's processor), so with GOMAXPROCS=1 the loop could not run.
-// The garbage collector has to stop all threads and would wait for the blocked thread, so
-// beginFork pauses the collector. SetGCPercent(-1) prevents new collections and waits until
-// a running one has ended.
+// keeps its P (the Go scheduler's processor). With GOMAXPROCS=1 the loop could not run, so
+// beginFork raises GOMAXPROCS to 2. The garbage collector has to stop all threads and would
+// wait for the blocked thread, so beginFork pauses the collector. SetGCPercent(-1) prevents
+// new collections and waits until a running one has ended.
 func (l *loop) beginFork() {
 	if l.forking++; l.forking > 1 {
 		return
@@ -301,8 +301,8 @@ func (l *loop) spawn(f func() error) *job {
 	return j
 }
 
-// spawnThen runs f in a goroutine. When f has returned, the loop calls the function then with
-// f's error.
+// spawnThen runs f in a goroutine. When f has returned, the loop calls then(err) with f's
+// error.
 func (l *loop) spawnThen(f func() error, then func(error)) {
 	go func() {
 		err := f()

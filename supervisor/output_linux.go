@@ -45,8 +45,8 @@ func (c *copier) hasEnded() bool {
 
 // flush returns when all data that was in the pipe has been passed to output. It sends a
 // request and then sets a deadline in the past, so that the Read in run ends and run calls
-// rest. rest clears the deadline and then receives the requests. A request that comes too
-// late for this is not lost, because its own deadline is set later and ends the next Read.
+// rest. rest clears the deadline and then receives the requests. If a request is sent after
+// that, it is not lost: flush then sets the deadline again, and that ends the next Read.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {

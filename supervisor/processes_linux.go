@@ -104,7 +104,8 @@ func killChildren() {
 	}
 }
 
-// killDescendants searches all of /proc, because killChildren can miss processes:
+// killDescendants kills all descendants of this process. It searches all of /proc, because
+// killChildren can miss processes:
 //   - A kernel without CONFIG_PROC_CHILDREN has no list of children.
 //   - The list may lack a child while another child exits (proc(5)).
 //   - If a child survives SIGKILL, its own children do not become children of this
@@ -223,7 +224,7 @@ func readOnce(path string, buf []byte) []byte {
 // the stdout or stderr of another living process. Examples are tee and log formatters. A
 // process whose descriptors cannot be read is not marked.
 func markFilters(ctx context.Context, all []proc) []proc {
-	readers := map[string]int{} // key: a link such as "pipe:[4711]"; value: the index in all of the process that reads this pipe
+	readers := map[string]int{} // key: a link such as "pipe:[4711]"; value: i, where all[i] reads this pipe
 	for i, p := range all {
 		if ctx.Err() != nil {
 			break

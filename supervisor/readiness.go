@@ -30,7 +30,7 @@ func NewReadiness() *Readiness { return &Readiness{make(chan question)} }
 //
 // The app is ready when all Config.Ready targets are ready. Ask probes them again if the
 // last result is older than a second. Probing takes at most 10 s, and concurrent calls
-// share one result. When the shutdown has begun, the app is not ready any more.
+// share one result. When the shutdown has begun, the app is no longer ready.
 func (r *Readiness) Ask(ctx context.Context) error { return r.ask(ctx, false) }
 
 // AskServing returns nil if the app serves, else the reason. Until the shutdown begins, it
@@ -68,7 +68,7 @@ const (
 )
 
 // ErrStopping is returned by [Readiness.Ask] when the shutdown has begun, and by
-// [Readiness.AskServing] when the app serves no more.
+// [Readiness.AskServing] when the app no longer serves.
 var ErrStopping = errors.New("stopping")
 
 // NotReadyError is returned by [Readiness.Ask] and [Readiness.AskServing] until the app has
@@ -82,14 +82,14 @@ type readiness struct {
 	reached      bool               // all targets were ready once
 	stopping     bool               // the shutdown has begun
 	servingEnded bool               // the app has exited, or the drain is over
-	err          error              // the last result; nil: all were ready
+	err          error              // the last result; nil: all targets were ready
 	at           time.Time          // when err was set
 	waiting      []question         // questions that get the result of the running probes
 	cancel       context.CancelFunc // cancels the latest probes; nil: there were none
 }
 
-// answer returns the answer to a question. known is false if there is no answer before the
-// targets have been probed.
+// answer returns the answer to a question. known is false if the last result is too old, so
+// that the targets have to be probed again first.
 func (s *supervisor) answer(q question) (err error, known bool) {
 	r := &s.readiness
 	switch {

@@ -99,7 +99,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
-	if s.appExited() { // the app exited while /proc was read, so its group gets no stop signal
+	if s.appExited() { // the app exited while /proc was read, so its group gets no stop signal and none of its processes counts as signalled
 		s.leftovers.signalled, s.leftovers.groupSignalled = map[procID]bool{}, false
 		return
 	}
@@ -164,8 +164,8 @@ func (s *supervisor) killApp(ctx context.Context) {
 	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.beganAt)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
-	// Wait for the end of killOthers too, because a subreaper that is still killing its
-	// children could kill a post-stop hook that starts now.
+	// Wait for the end of killOthers too. If usher is not PID 1, killOthers repeatedly kills
+	// usher's children, and could kill a post-stop hook that is started meanwhile.
 	s.loop.until(goneCtx, func() bool { return s.appExited() && killing.hasEnded() })
 	if !s.appExited() {
 		// SIGKILL does not end a process in an uninterruptible sleep, for example on a disk

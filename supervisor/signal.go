@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The effect of a signal depends on the phase, so run and the steps of the shutdown
-// assign another handler to loop.onSignal. A handler never waits, because it runs in the
-// loop.
+// The effect of a signal depends on the phase, so run and the steps of the shutdown set
+// loop.onSignal to the handler of the current phase. A handler never waits, because it runs
+// in the loop.
 
 // isStop reports whether sig is a stop signal: SIGTERM, SIGINT or a signal of --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {
@@ -93,10 +93,10 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// repeatedStop handles a signal that was kept in laterStops, because it was received after the
-// first stop signal and before the app got its own. A stop signal is ignored, as in the
-// drain, because a second one makes many programs exit at once. laterStops also has SIGHUP
-// and SIGQUIT if they were received before the app had started.
+// repeatedStop handles a signal of laterStops when the app has got its stop signal. It ignores
+// a stop signal, as signalInDrain does, because a second one makes many programs exit at once.
+// laterStops may also hold a SIGHUP or SIGQUIT that was received before the app had started;
+// such a signal is forwarded.
 func (s *supervisor) repeatedStop(sig syscall.Signal) {
 	if s.isStop(sig) {
 		s.ignore(sig)
@@ -105,8 +105,8 @@ func (s *supervisor) repeatedStop(sig syscall.Signal) {
 	s.loop.onSignal(sig)
 }
 
-// signalInStop forwards every signal unchanged, also if --rewrite names it. With
-// --stop-signal none it ignores stop signals, because something else stops the app.
+// signalInStop forwards every signal unchanged, even if --rewrite names it. With
+// --stop-signal none it ignores stop signals, because a drain hook has to stop the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)
@@ -136,7 +136,7 @@ func (s *supervisor) forward(sig syscall.Signal) {
 		s.emit(Event{Kind: SignalDropped, Signal: sig})
 		return
 	}
-	if sig != syscall.SIGCONT { // systemd sends SIGCONT after a stop signal (systemd.kill(5))
+	if sig != syscall.SIGCONT { // systemd sends SIGCONT right after a stop signal (systemd.kill(5)), and hintStopOn must name the stop signal
 		s.app.lastForwarded, s.app.lastForwardedAt = sig, time.Now()
 	}
 	s.sendForwarded(sig, send)

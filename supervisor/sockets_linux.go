@@ -96,8 +96,8 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
-			// NLMSG_DONE too has an errno if the dump failed, for example if the kernel has no
-			// tcp_diag.
+			// NLMSG_DONE also carries an errno if the dump failed, for example because the
+			// kernel has no tcp_diag.
 			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
 				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 			}

@@ -137,8 +137,8 @@ func (a *realApp) expectOwed(n int) {
 	}, time.Minute, 10*time.Millisecond, "%d owed, %d active", a.clients.owed, a.clients.active)
 }
 
-// expectTick waits until the kernel's clock has ticked, so that the next bytes get other
-// times than the last ones.
+// expectTick waits until the kernel's clock has ticked, so that the kernel records a later time
+// for the next bytes than for the last ones.
 func (a *realApp) expectTick() {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
@@ -207,8 +207,8 @@ func freshConnection(t *testing.T, a *realApp) {
 	a.expectOwed(0)
 }
 
-// The client waits for an answer until the answer has been sent, and again with the next
-// request on the same connection.
+// The client waits for an answer until the answer has been sent, and waits again after the
+// next request on the same connection.
 func realExchange(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	for range 2 {
@@ -247,8 +247,8 @@ func slowClient(t *testing.T, a *realApp) {
 	a.expectOwed(0)
 }
 
-// fill sends as much as the buffers can hold. It makes the system calls itself, because a
-// write with a deadline may end without an attempt to write on a busy machine.
+// fill sends as much as the buffers can hold. It calls write(2) directly. On a busy machine
+// TCPConn.Write with a deadline could time out before it has tried to write.
 func fill(t *testing.T, to *net.TCPConn) (sent int64) {
 	t.Helper()
 	raw, err := to.SyscallConn()
@@ -405,9 +405,9 @@ func TestRealConnectionsInProcNetTCP(t *testing.T) {
 	}
 }
 
-// A listening socket in the kernel's list is recognised by its inode, which is also in the
-// descriptors of its process. The test tries TCP and Multipath TCP, with which Go listens by
-// default if the kernel supports it.
+// A listening socket in the kernel's list is recognised by its inode, which the links in
+// /proc/PID/fd of its process name too. The test tries both TCP and Multipath TCP, because Go
+// listens with Multipath TCP by default if the kernel supports it.
 func TestListeningSocketsAreFoundInDescriptors(t *testing.T) {
 	for _, multipath := range []bool{true, false} {
 		config := net.ListenConfig{}

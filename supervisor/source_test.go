@@ -14,7 +14,7 @@ import (
 
 // Only loop.until may receive signals. Every wait of the supervisor calls loop.until, so
 // signals are handled during every wait. This is a test and not a rule of .golangci.yml,
-// because a rule there can exempt a file or a line, but not a function.
+// because a linter rule can exempt a file or a line, but not a function.
 func TestSignalsAreReceivedOnlyInUntil(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
 	require.NoError(t, err)

@@ -63,7 +63,7 @@ func targetEvent(u probes.Update) Event {
 
 // runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
 // last two cases runUntil cancels the context of f, and waits for f to return, at most for
-// cancelTime. It returns nil if early has ended it.
+// cancelTime. It then returns ctx's cause if ctx has ended, or nil if early returned true.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,8 +86,8 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 // than hookKillDelay, so that a command that ignores SIGTERM has been killed by then.
 const cancelTime = 2 * hookKillDelay
 
-// untilEnded waits until a cancelled job has ended, at most for cancelTime. It does not
-// wait longer than until Budget.Drain, so that the app still has Budget.Reserve.
+// untilEnded waits until a cancelled job has ended, at most for cancelTime. With --grace it
+// also stops waiting at Budget.Drain, so that the app still has Budget.Reserve.
 func (s *supervisor) untilEnded(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -195,8 +195,8 @@ func (s *supervisor) interruptResult(err error) error {
 }
 
 // interruptLimit returns the context that bounds an interrupted hook. A pre-start hook
-// may run until Budget.Kill. A post-start hook may run only until Budget.Drain, because
-// the app must be stopped after it. Without --grace a pre-start hook has no limit, and a
+// may run until Budget.Kill. A post-start hook may run only until Budget.Drain, so that the
+// app still has Budget.Reserve. Without --grace a pre-start hook has no limit, and a
 // post-start hook may run for one second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
@@ -243,7 +243,7 @@ func (s *supervisor) startApp(startCtx context.Context) error {
 		// A stop signal was received during the start. A start usually takes a
 		// millisecond, so wait for its end, and then stop the app as usual. If the start
 		// does not return, for example because a file system does not respond, abandon it.
-		// If it has forked a process, that process is a leftover.
+		// A process that it has already forked is then a leftover.
 		ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 		defer cancel()
 		if s.loop.until(ctx, started) != nil {

@@ -96,8 +96,8 @@ type trace struct {
 	off   bool   // nothing is collected
 }
 
-// attempts matches a number that is different in each run, because the delays between
-// attempts are random.
+// attempts matches a number of attempts. That number differs from run to run, because the
+// delays between attempts are random.
 var attempts = regexp.MustCompile(`\d+ attempts in `)
 
 func (t *trace) line(format string, args ...any) {
@@ -172,7 +172,7 @@ func (s story) inFakeTime(t *testing.T, h *history) string {
 	tr.line("exit code %d: %v", code, reason)
 	tr.end()
 	events.asking.Wait()
-	time.Sleep(2 * (k.scanTime + k.tcp.takes)) // for goroutines of the fake kernel that read /proc or look at connections
+	time.Sleep(2 * (k.scanTime + k.tcp.takes)) // wait for goroutines of the fake kernel that still read /proc or list connections
 	for _, answer := range events.answers {
 		fmt.Fprintln(&tr.text, *answer)
 	}

@@ -8,9 +8,10 @@ import (
 // kernel contains the operations that Run needs from the operating system. The type linux
 // implements them with system calls. The type fake implements them for tests in fake time.
 //
-// The loop calls the methods, and must not be blocked by them. So start, listProcesses and
-// killOthers return a function for the part that may block on a file system or take long
-// with many processes. The loop runs that function in a goroutine.
+// No method may block the loop. So start, listProcesses and killOthers return a function for
+// the part that may block on a file system or take long with many processes, and the loop
+// runs that function in a goroutine. network, socketInodes and outOfMemory are called in a
+// goroutine as a whole.
 type kernel interface {
 	// start returns a function that forks and executes p. If that fails, the function
 	// returns a *StartError, or the cause of p.ctx if p.ctx has ended.
@@ -42,7 +43,7 @@ type kernel interface {
 	killOthers(thorough bool) func()
 	// becomeSubreaper makes usher the parent of orphans among its descendants (prctl(2)).
 	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
-	// If that fails, for example because of a seccomp filter, orphans become children of
+	// If prctl fails, for example because of a seccomp filter, orphans become children of
 	// another process. seesAll reports whether usher can see every process that it may have
 	// to stop.
 	becomeSubreaper() (pid1, seesAll bool, err error)

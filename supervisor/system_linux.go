@@ -19,10 +19,10 @@ type linux struct {
 	memory    memoryCgroup
 
 	// A goroutine in a system call that blocks occupies a thread, and usher creates all its
-	// threads before the app starts. So that few threads are enough, usher starts one command
-	// at a time (commands), and one goroutine at a time reads /proc, sockets and the cgroup's
-	// files (reads). The start of the app does not wait for a turn, so a command whose start
-	// blocks does not delay the app.
+	// threads before the app starts. To need only a few threads, usher starts one command at a
+	// time (commands), and lets only one goroutine at a time read /proc, sockets and the
+	// cgroup's files (reads). The start of the app does not wait for a turn, so a command whose
+	// start blocks does not delay the app.
 	commands, reads turn
 }
 
@@ -43,9 +43,9 @@ func newSystem() kernel {
 }
 
 // inheritedFiles returns the descriptors from 3 on that usher inherited, and sets
-// close-on-exec on them, so that hooks do not get them. startApp passes them to the app.
-// A descriptor without close-on-exec is an inherited one, because Go sets that flag on
-// every descriptor that it opens.
+// close-on-exec on them, so that hooks do not get them. linux.startApp passes them to the
+// app. A descriptor without close-on-exec must be an inherited one, because Go sets that
+// flag on every descriptor that it opens.
 func inheritedFiles() []int {
 	var fds []int
 	for _, fd := range openFiles() {

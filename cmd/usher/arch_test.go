@@ -23,8 +23,8 @@ func buildFor(t *testing.T, arch string, ldflags string) string {
 	return path
 }
 
-// The signal handlers and the entry point are assembly code, so arm64 has its own versions
-// of them. qemu's user mode runs usher for arm64, and the app is a program for this
+// Usher's signal handlers and its entry point are assembly code, and arm64 has its own
+// version. The test runs usher for arm64 in qemu's user mode. The app is a program for this
 // machine's processor.
 func TestArm64(t *testing.T) {
 	t.Parallel()
@@ -55,8 +55,8 @@ func TestArm64(t *testing.T) {
 	assert.Equal(t, 3, app.code())
 }
 
-// On processors other than amd64 and arm64, usher receives signals by os/signal. The test
-// covers all other processors of a release except 386, because Go programs for 386 do not
+// On processors other than amd64 and arm64, usher receives signals through os/signal. The
+// test covers these processors of a release except 386, because Go programs for 386 do not
 // run under qemu's user mode.
 func TestOtherProcessors(t *testing.T) {
 	t.Parallel()

@@ -140,7 +140,7 @@ func TestErrorsInABareContainer(t *testing.T) {
 
 // Usher waits for many targets and copies much output in a container with 16 MiB of memory
 // and a limit of ten processes and threads. With file targets the limit is twelve, because
-// they need two more threads.
+// usher needs two more threads for them (probes.MaxFileThreads).
 func TestDockerTightLimits(t *testing.T) {
 	needDocker(t)
 	t.Parallel()
@@ -163,9 +163,9 @@ func testTightLimits(t *testing.T, image, limit string, files bool) {
 	app := startContainer(t, append(words, "--pre-start", fmt.Sprint("name=loud seq ", printed), "--drain", "http://127.0.0.1:1/", "--drain", "name=begin echo drained",
 		"--post-stop", "name=last echo last", "--", "sh", "-c", "echo up; exec sleep 100000")...)
 	app.stdout().expect("up")
-	// If Docker reads slowly, usher drops lines, and at its exit it waits only briefly for
-	// Docker to read the rest. So the test stops the container only after it has found each
-	// line of the hook in the log, or counted in a warning about dropped lines.
+	// If Docker reads the log slowly, usher drops lines, and before its exit it waits only
+	// briefly for Docker to read the remaining ones. So the test stops the container only
+	// when each line of the hook is in the log or counted in a warning about dropped lines.
 	log, dropped := app.all(), regexp.MustCompile(`usher: warning: (\d+) lines? dropped`)
 	for seen := 0; seen < printed; {
 		line, ok := log.next()
@@ -213,8 +213,8 @@ func TestClosedDescriptorsStayClosed(t *testing.T) {
 				require.Equal(t, 64+open, l.start(t, "/bin/busybox", "sh", "-c", exitWithOpen).code(), "the app without usher")
 				assert.Equal(t, 64+open, l.start(t, "/usher", "--", "sh", "-c", exitWithOpen).code())
 
-				// With hooks usher opens pipes and /dev/null, which may get the numbers of
-				// the closed descriptors. The app must not inherit them.
+				// For hooks usher opens pipes and /dev/null, which may get the numbers of
+				// the closed descriptors. The app must not inherit these files.
 				mark := fmt.Sprintf("/mark%d", open)
 				assert.Equal(t, 64+open, l.start(t, "/usher", "--verbose", "--grace", "20s",
 					"--wait", "sh -c 'true'", "--pre-start", "sh -c 'echo begin'",

@@ -182,9 +182,9 @@ func (i *instance) started() error {
 	return err
 }
 
-// record reads a record of the app: two numbers. It blocks in read(2). If it waited by
-// the Go runtime's poller, threads of the runtime would spin on the processor that the
-// candidate needs.
+// record reads a record of the app: two numbers. It blocks in read(2). If it waited through
+// the Go runtime's network poller instead, threads of the runtime would spin on the
+// processor that the candidate needs.
 func (i *instance) record(limit time.Duration) (r [2]int64, err error) {
 	watch := time.AfterFunc(limit, func() { i.cmd.Process.Kill() })
 	defer watch.Stop()
@@ -236,8 +236,8 @@ func (i *instance) switches() (n float64) {
 	return n
 }
 
-// cpu returns the CPU time of the init in milliseconds. The CPU time of its children does
-// not count. The ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3);
+// cpu returns the CPU time of the init in milliseconds, without the CPU time of its
+// children. The ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3);
 // 2 stands for CPUCLOCK_SCHED.
 func (i *instance) cpu() float64 {
 	var t unix.Timespec

@@ -42,7 +42,8 @@
 //	attempts, 503         requests per second to a server that sends 503 for 0.5 to 6 s
 //	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s
 //	200 TCP, 200 HTTP     from execve to the app, with 200 dependencies that are ready
-//	..., CPU              CPU time of the init until then; other load changes it less
+//	..., CPU              CPU time of the init until then, which depends less on the
+//	                      load of the machine
 //
 // A goal in the last column is a maximum of usher's number, or of its ratio to another
 // program's number. The benchmark does not fail if usher misses a goal, because numbers
@@ -86,7 +87,7 @@ const (
 	maxWait     = 6 * time.Second
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
-	idleWindow  = 20 * time.Second // change the names of the rows too, which contain "20 s"
+	idleWindow  = 20 * time.Second // the names of rows contain "20 s": change them too
 	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate is removed from the row
 )
 
@@ -221,12 +222,12 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 }
 
 // idle measures all candidates at the same time, because idle processes do not disturb
-// each other. At the same time it measures the row "attempts, 503 for 20 s".
+// each other. Meanwhile it also measures the row "attempts, 503 for 20 s".
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance
 		c     *candidate
-		after string  // the end of its rows' names
+		after string  // the suffix of the names of its rows
 		woken float64 // context switches before idleWindow
 	}
 	var all []*sleeper
@@ -313,13 +314,15 @@ type benchEvent struct {
 	do func()
 }
 
-// wait starts a candidate whose dependency is ready after the given time. It returns the
-// planned changes of the dependency, and a function that records the result.
+// wait starts a candidate whose dependency becomes ready after the given time. plan holds the
+// planned actions: changes of the dependency, or a count of the attempts. After these actions
+// the caller calls end. end records the result for the rows "... -> app", and ends the
+// candidate.
 func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan []benchEvent, end func()) {
 	dep, how, ready := newDependency(b.t), "launch", int64(0)
 	if row == "attempts, refused" {
-		// In a new network namespace the kernel counts only the connections of the
-		// candidate.
+		// The candidate gets its own network namespace, so that the kernel's counter
+		// ActiveOpens (below) counts only the candidate's connections.
 		how = "launch-lo"
 	}
 	if row == "attempts, 503" {

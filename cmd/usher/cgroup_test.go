@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited holds the limits for all processes of a cgroup together. 0 means no limit.
+// limited holds the limits of a cgroup, which its processes share. 0 means no limit.
 type limited struct {
 	pids   int  // processes and threads; zombies count until they are reaped
 	memory int  // bytes of memory; swap is not allowed
@@ -25,7 +25,7 @@ type limited struct {
 	freeze bool // the processes can be frozen; see freeze
 }
 
-// cgroup is a cgroup of a test, of version 1 or 2.
+// cgroup is a cgroup that a test has made, of version 1 or 2.
 type cgroup struct {
 	t    testing.TB
 	dirs map[string]string // directories by controller; version 2 has one directory for all controllers
@@ -46,7 +46,7 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 	}
 	if l.memory != 0 {
 		dir, version := g.make("memory")
-		// The files about swap exist only where the kernel accounts for swap.
+		// The files for swap exist only if the kernel accounts for swap.
 		if version == 2 {
 			g.write(dir, "memory.max", l.memory)
 			g.writeIfThere(dir, "memory.swap.max", 0)
@@ -67,12 +67,13 @@ func (l limited) cgroup(t testing.TB) *cgroup {
 	}
 	if l.freeze {
 		g.make("freezer")
-		t.Cleanup(g.thaw) // runs before remove, because a frozen process of version 1 cannot be killed
+		t.Cleanup(g.thaw) // runs before g.remove, because in version 1 SIGKILL does not end a frozen process
 	}
 	return g
 }
 
-// freezer returns the file that freezes the processes of the cgroup, and the texts for it.
+// freezer returns the name of the file that freezes the processes of the cgroup, and the
+// texts to write into the file.
 func (g *cgroup) freezer() (file, freeze, thaw string) {
 	if _, version := hierarchy(g.t, "freezer"); version == 2 {
 		return "cgroup.freeze", "1", "0"
@@ -81,7 +82,7 @@ func (g *cgroup) freezer() (file, freeze, thaw string) {
 }
 
 // freeze stops all processes of the cgroup, without a signal, and returns when they are
-// frozen. It polls, because version 1 does not notify.
+// frozen. It polls, because version 1 has no notification for that.
 func (g *cgroup) freeze() {
 	g.t.Helper()
 	file, freeze, _ := g.freezer()
@@ -120,10 +121,10 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes a cgroup for a controller, directly below the root cgroup. In version 2 the
-// test's own cgroup could not be its parent: a cgroup that has processes, other than the
-// root cgroup, cannot enable controllers for the cgroups below it (cgroups(7), "no internal
-// processes").
+// make makes a cgroup for a controller, directly below the root cgroup. The test's own
+// cgroup cannot be the parent, because it has processes: in version 2 only the root cgroup
+// may have processes and also enable controllers for the cgroups below it (cgroups(7), "no
+// internal processes").
 func (g *cgroup) make(controller string) (dir string, version int) {
 	g.t.Helper()
 	root, version := hierarchy(g.t, controller)
@@ -198,7 +199,7 @@ func (g *cgroup) remove() {
 		for began := time.Now(); ; {
 			procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 			if errors.Is(err, fs.ErrNotExist) {
-				break // already removed: in version 2 both controllers have the same directory
+				break // already removed, because in version 2 all controllers have the same directory
 			}
 			assert.NoError(g.t, err)
 			for word := range strings.FieldsSeq(string(procs)) {
@@ -213,9 +214,9 @@ func (g *cgroup) remove() {
 				g.t.Errorf("cannot remove the cgroup: %v", err)
 				break
 			}
-			// A killed process leaves its cgroup some time after SIGKILL. The test polls
-			// instead of waiting for a notification, because cgroup version 1 notifies only
-			// the machine's release agent of an empty cgroup.
+			// A killed process leaves its cgroup some time after SIGKILL. The test polls,
+			// because in version 1 the only notification of an empty cgroup goes to the
+			// machine's release agent.
 			time.Sleep(time.Millisecond)
 		}
 	}

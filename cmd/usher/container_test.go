@@ -63,16 +63,16 @@ func (e engine) cleanup(t *testing.T, args ...string) {
 	t.Cleanup(func() { e.succeeds(t, args...) })
 }
 
-// container is a container that runs or has run.
+// container is a container of Docker or podman.
 type container struct {
 	*testing.T
 	engine
 	id string
 }
 
-// createContainer makes a container by "docker create" with the given arguments, and
-// removes it at the end of the test. The container has no network unless words has
-// --network. Its log is not rotated, because "docker logs --follow" of Docker 20.10 misses
+// createContainer makes a container with "docker create" and the given arguments, and
+// removes it at the end of the test. The container has no network unless words contains
+// --network=. Its log is not rotated, because "docker logs --follow" of Docker 20.10 misses
 // lines when a log is rotated twice while the command reads it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()

@@ -37,7 +37,8 @@ func contract(t *testing.T) map[string][]string {
 // words returns the words of all rows.
 func words(rows []string) []string { return strings.Fields(strings.Join(rows, " ")) }
 
-// pages holds the texts that describe usher. They are written by hand, except their tables.
+// pages holds the texts that describe usher. They are written by hand, except for their
+// tables.
 type pages struct{ help, man, readme, supervisor string }
 
 func readPages(t *testing.T) pages {

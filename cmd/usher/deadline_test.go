@@ -28,8 +28,8 @@ func needFUSE(t *testing.T) (dir string, die func()) {
 	return mountFUSE(t, "deadfs", flag), func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
 }
 
-// mountFUSE returns a directory on which the puppet has mounted its file system: deadfs
-// or slowfs.
+// mountFUSE returns a directory on which the puppet has mounted a FUSE file system. role is
+// the puppet's role, deadfs or slowfs, and arg is the argument of the role.
 func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -45,8 +45,8 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 
 // Usher's working directory is on a FUSE file system that stops responding. Usually usher
 // changes its directory to /, and the child that executes a hook changes back. On this file
-// system the second chdir(2) would block. So if its directory is on FUSE, usher does not
-// leave it.
+// system the child's chdir(2) would block. So usher does not change its directory if the
+// directory is on FUSE.
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
@@ -136,7 +136,8 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	assertNotPrinted(t, r.stdout.rest(), "got")
 }
 
-// Usher cannot signal a probe's command. The wait still times out.
+// A probe's command runs as another user, so usher cannot send it a signal. The wait still
+// times out.
 func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")

@@ -10,11 +10,11 @@ import (
 )
 
 // The tests in this file run usher as PID 1 of containers. The images are made from this
-// machine's Debian packages (busybox-static, nginx-light), so no image is pulled. The
-// containers have only a loopback network. Some containers share it, as in a pod.
+// machine's Debian packages (busybox-static, nginx-light), so no image is pulled. A
+// container has only a loopback network. Some containers share one network, as in a pod.
 
 // Usher is the init of a container. The test covers exit codes, signals, zombies, hooks,
-// and containers with few rights or processes.
+// and containers with few rights or a low pids limit.
 func TestDockerInit(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

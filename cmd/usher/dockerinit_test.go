@@ -17,6 +17,7 @@ import (
 // ("init-path" in daemon.json).
 
 // When dockerd starts, it runs its init with --version and waits until the init has exited.
+// So environment variables must not change what --version does.
 func TestVersionInAnyEnvironment(t *testing.T) {
 	want := outputOf(t, binary(t), "--version")
 	require.Regexp(t, `^usher \S+.*\n$`, want)
@@ -135,7 +136,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	t.Cleanup(func() {
 		daemon.signal(syscall.SIGTERM)
 		daemon.code()
-		log.rest() // wait until the daemon's containerd has exited
+		log.rest() // wait until the daemon's containerd, which has the same stdout, has exited
 		assert.Empty(t, mentioning(t, dir), "processes left")
 		assert.Empty(t, mounts(t, dir), "mounts left")
 		assert.NoError(t, os.RemoveAll(dir))

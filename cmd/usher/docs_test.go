@@ -17,7 +17,7 @@ import (
 
 // Parts of the pages are made from the flag table and the tables of package probes: in
 // usher(1) the lists of flags, targets and options, in the README the table of targets. The
-// list of differences to other inits comes from the table of TestOtherInits. "make docs"
+// list of differences from other inits comes from the table of TestOtherInits. "make docs"
 // runs this test with -update, which writes these parts.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {

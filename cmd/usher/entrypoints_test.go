@@ -40,7 +40,7 @@ type entrypoint struct {
 	atLastCall bool
 }
 
-// client is a command that makes a request. Before it starts, target must be ready.
+// client is a command that makes a request. The command is started once target is ready.
 type client struct{ target, command string }
 
 var (

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// example is an example's file. The file begins with a comment that has blocks of indented
+// example is a file in examples/. It begins with a comment that has blocks of indented
 // lines: the first block contains commands, and the other blocks contain their output.
 type example struct {
 	*testing.T
@@ -209,7 +209,7 @@ func longSteps(summary string) []string {
 	return names
 }
 
-// container returns a container by its name in the example's comment.
+// container returns the container that has the given name in the example's comment.
 func (e *example) container(name string) *container {
 	c := &container{e.T, e.engine, e.own(name)}
 	c.logsOnFailure(name)
@@ -217,8 +217,8 @@ func (e *example) container(name string) *container {
 }
 
 // stopInDownload runs the comment's stop command in the middle of a download. The client
-// reads one byte before the stop, and the other bytes after it. The file is larger than the
-// buffers of the sockets, so nginx has to send a part of it after the stop.
+// reads one byte before the stop, and the other bytes after the stop. The file is larger than
+// the buffers of the sockets, so nginx has to send a part of the file after the stop.
 func (e *example) stopInDownload(nginx *container, client engine, host, stop string) {
 	e.Helper()
 	nginx.exec("truncate", "-s", "32M", "/usr/share/nginx/html/large")

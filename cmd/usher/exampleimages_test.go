@@ -78,9 +78,9 @@ func (i *images) podman(t *testing.T, podman engine, names ...string) {
 	podman.run(t, nil, "load", "--input", archive)
 }
 
-// standIns are functions that make images from this machine's packages, by the names of the
-// real images. An image has the paths, users and stop signal of the real image. Its server
-// begins to accept connections after the same steps as in the real image.
+// standIns maps the name of a real image to a function that makes a replacement from this
+// machine's packages. The replacement has the paths, users and stop signal of the real
+// image. Its server begins to accept connections after the same steps as in the real image.
 var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
 	"busybox:1.36":      standInBusybox,
 	"busybox:1.36-musl": standInBusybox,

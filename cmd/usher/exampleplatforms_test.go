@@ -20,10 +20,10 @@ import (
 // the environment, the stop signal and the time until SIGKILL come from the example's file.
 // The log must be equal to the log in the file's comment.
 
-// inDocker runs a container of an example in Docker, with the image of examples/compose.
+// inDocker runs the container of an example in Docker, with the image of examples/compose.
 // options are options of docker create that have the same effect as the platform's
-// settings. args are the arguments of usher. When the command probe has succeeded in the
-// container, "docker stop" stops the container.
+// settings. args are the arguments of usher. Once the command probe succeeds in the
+// container, inDocker stops the container with "docker stop".
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")
@@ -120,9 +120,9 @@ func exampleImageVolume(t *testing.T, podman engine) {
 	e.expects(web)
 }
 
-// The commands in the example's comment need kubectl. Instead, the test runs the Job's pod by
-// "podman kube play": once as it is, and once with the wrong flag that the comment's sed
-// puts in.
+// The commands in the example's comment need kubectl. Instead, the test runs the Job's pod
+// with "podman kube play": once as it is, and once with the wrong flag that the sed command
+// in the comment inserts.
 func exampleRestartPolicy(t *testing.T, podman engine) {
 	e := readExample(t, "restart-policy/job.yaml", podman)
 	e.commands = e.commands[1:]
@@ -183,7 +183,7 @@ func exampleProbes(t *testing.T, podman engine) {
 		return c.try("/shared/usher", "--probe", fmt.Sprintf("http://localhost:%d%s", p.HTTPGet.Port, p.HTTPGet.Path))
 	}
 	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe))
-	podman.run(t, nil, "kill", "--signal=TERM", c.id) // not by "podman stop", during which podman runs no other command in the container
+	podman.run(t, nil, "kill", "--signal=TERM", c.id) // not with "podman stop", during which podman runs no other command in the container
 	lines.expect("usher: drain: ")
 	assert.True(t, succeeds(spec.LivenessProbe) && succeeds(spec.ReadinessProbe), "the pod must stay ready in the drain")
 	podman.run(t, nil, "wait", c.id)
@@ -191,8 +191,8 @@ func exampleProbes(t *testing.T, podman engine) {
 	e.expects(c)
 }
 
-// playJob makes a pod from the template of a Job, as Kubernetes' controller does, because
-// podman 4.3 does not support Jobs.
+// playJob runs the pod that is the template of a Job, as Kubernetes' Job controller does,
+// because podman 4.3 does not support Jobs.
 func (e *example) playJob(name string) {
 	e.Helper()
 	var job struct {
@@ -211,8 +211,8 @@ func (e *example) pod() (pod map[string]any) {
 	return pod
 }
 
-// play runs a pod that the test has built or changed, by "podman kube play". If the pod has
-// no restartPolicy, it gets OnFailure: with the default, Always, podman 4.3 would also
+// play runs a pod that the test has built or changed, with "podman kube play". If the pod
+// has no restartPolicy, play sets OnFailure: with the default, Always, podman 4.3 would also
 // restart init containers.
 func (e *example) play(pod map[string]any) {
 	e.Helper()

@@ -32,7 +32,7 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 }
 
 func TestExitCodesOfACommandThatDoesNotRun(t *testing.T) {
-	t.Setenv("PATH", "/usr/bin:/bin") // directories that usher may search; otherwise the error could be EACCES, with code 126 instead of 127
+	t.Setenv("PATH", "/usr/bin:/bin") // if PATH had a directory that usher may not search, the error would be EACCES, with code 126 instead of 127
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each system call that usher makes fails once, in each phase, with each errno that its
-// manual page lists. testdata/inject.c makes the call fail; faultstable_test.go lists the
-// calls and the errnos. Whatever fails, usher must keep its promises about outcomes:
-// problems checks them. "make test" tries some of the combinations, "make faults" all.
+// In each run, one system call of usher fails with an errno that its manual page lists.
+// testdata/inject.c makes the call fail; faultstable_test.go lists the calls and the errnos.
+// The method problems checks what usher must do whichever call fails. "make test" tries some
+// of the faults that allFaults returns, "make faults" tries all of them.
 func TestFaults(t *testing.T) {
 	needRoot(t)
 	inject(t)
@@ -56,8 +56,8 @@ func TestFaults(t *testing.T) {
 
 // faultRun is one run of usher under testdata/inject.c.
 type faultRun struct {
-	report string // what inject has written
-	log    string // what usher, the app and the hooks have printed
+	report string // the content of the file that inject has written
+	log    string // the output of usher, the app and the hooks
 	code   int
 }
 
@@ -81,8 +81,8 @@ func inject(t testing.TB) string {
 	return path
 }
 
-// faultApp is the app: a shell that asks /readyz on SIGUSR1, and has started a daemon, which
-// is a leftover when the app has exited.
+// faultApp is the script of the app. On SIGUSR1 it requests /readyz. It starts a daemon,
+// which becomes a leftover when the app exits.
 const faultApp = `
 say() { echo "app: $@" >"$OUT"; }
 health() {
@@ -99,8 +99,8 @@ while :; do read line; done
 `
 
 // runWithFault runs the whole timeline once: wait, pre-start, start, ready, post-start, a
-// forwarded signal and a question to --health, drain, stop, leftovers and post-stop. The
-// app and the hooks print a line each. usher may end early because of the fault.
+// forwarded signal and a request to --health, drain, stop, leftovers and post-stop. The app
+// and each hook print lines to the FIFO out. Because of the fault, usher may exit early.
 func runWithFault(t *testing.T, pid1 bool, spec string) faultRun {
 	t.Helper()
 	dir := t.TempDir()
@@ -128,7 +128,7 @@ func runWithFault(t *testing.T, pid1 bool, spec string) faultRun {
 		"--", "sh", "-c", faultApp)
 	w.Close()
 	lines := readLines(t, r)
-	// await reads lines until the pattern has matched, or until the end.
+	// await reads lines until the pattern matches, or until the end of the output.
 	await := func(pattern string) {
 		for re := regexp.MustCompile(pattern); !re.MatchString(lines.text()); {
 			if _, ok := lines.next(); !ok {
@@ -147,11 +147,11 @@ func runWithFault(t *testing.T, pid1 bool, spec string) faultRun {
 	return faultRun{string(text), log, code}
 }
 
-// anyTrace matches what the Go runtime prints when it ends the process itself.
+// anyTrace matches the output of the Go runtime when the runtime ends the process.
 var anyTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d|SIG[A-Z]+: |unexpected fault).*`)
 
 // problems returns the promises that usher has broken in this run. If the call that failed
-// was a write to stderr, the log may lack lines.
+// was a write to stderr, lines may be missing from the log.
 func (r faultRun) problems(f fault) (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	has := func(text string) bool { return strings.Contains(r.log, text) }
@@ -194,7 +194,7 @@ func (r faultRun) problems(f fault) (problems []string) {
 
 	code, stopped := 7, has("app: stopped")
 	if has("error: stop: cannot send SIGTERM to sh") {
-		code, stopped = 137, true // the deadline ends the app
+		code, stopped = 137, true // usher kills the app at the deadline
 	}
 	if !has("hook: post-start") {
 		if !reported("post-start") {

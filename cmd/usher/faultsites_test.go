@@ -15,20 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// phaseNames are the phases that testdata/inject.c counts, with what begins them.
+// phaseNames are the names of the phases that testdata/inject.c counts. The comment after a
+// name says which event begins the phase.
 var phaseNames = []string{
 	"the runtime's start",
 	"checks",       // the first epoll_create1
 	"wait",         // listen, for --health
-	"wait command", // a fork, as in the next three
+	"wait command", // a fork; the next three phases begin with a fork too
 	"pre-start",
 	"start and ready",
 	"post-start",
-	"forwarding", // SIGUSR1
-	"drain",      // SIGTERM
+	"forwarding", // usher receives SIGUSR1
+	"drain",      // usher receives SIGTERM
 	"drain hook", // a fork
-	"stop",       // SIGTERM for the app
-	"leftovers",  // SIGTERM for a leftover
+	"stop",       // usher sends SIGTERM to the app
+	"leftovers",  // usher sends SIGTERM to a leftover
 	"post-stop",  // a fork
 }
 
@@ -39,7 +40,7 @@ const (
 	phaseCommand = 3
 )
 
-// site is a place in a run of usher where system calls are made.
+// site stands for all system calls of a run with the same phase, child, number and kind.
 type site struct {
 	phase int
 	child int // 1: the call is made in a child of usher before its execve(2)
@@ -59,7 +60,7 @@ func (s site) String() string {
 // fault is one system call that fails.
 type fault struct {
 	site
-	use   int // which of the calls at this site fails; the first is 1
+	use   int // the number of the call that fails, counted from 1 among the calls of the site
 	errno syscall.Errno
 	pid1  bool // usher is PID 1
 }
@@ -74,8 +75,8 @@ func (f fault) spec() string {
 	return fmt.Sprintf("%d:%d:%d:%s:%d:%d", f.phase, f.child, f.call.number, cmp.Or(f.kind, "-"), f.use, int(f.errno))
 }
 
-// trace returns what the Go runtime prints if it ends usher because of the fault, or nil if
-// usher has to handle the fault.
+// trace returns a pattern for the output of the Go runtime if the runtime ends usher because
+// of the fault. It returns nil if usher has to handle the fault.
 func (f fault) trace() *regexp.Regexp {
 	for _, r := range faultsOfTheRuntime {
 		if r.call == f.call.name && r.kind == f.kind && f.child == 0 && r.from <= f.phase && f.phase <= r.to &&
@@ -86,7 +87,7 @@ func (f fault) trace() *regexp.Regexp {
 	return nil
 }
 
-// listSites runs usher without a fault, and returns the number of calls at each site.
+// listSites runs usher without a fault, and returns the number of calls of each site.
 func listSites(t *testing.T, pid1 bool) map[site]int {
 	t.Helper()
 	r := runWithFault(t, pid1, "list")
@@ -120,7 +121,8 @@ func findCall(number int, kind string) *failingCall {
 	return &failingCalls[i]
 }
 
-// allFaults returns the faults at the first, the second and the last use of each site.
+// allFaults returns the faults in which the first, the second or the last call of a site
+// fails, with each errno of that call.
 func allFaults(sites map[site]int, pid1 bool) (all []fault) {
 	for _, s := range sorted(sites) {
 		uses := []int{1, 2, sites[s]}
@@ -145,7 +147,7 @@ func matching(faults []fault, pattern string) []fault {
 }
 
 // someFaults returns a few faults for each kind of system call, in different phases and with
-// different errnos, and the faults with which usher has broken a promise before.
+// different errnos. It adds the faults that regressions lists.
 func someFaults(sites map[site]int, pid1 bool) (some []fault) {
 	const each = 2
 	type group struct {

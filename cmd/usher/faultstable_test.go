@@ -11,7 +11,7 @@ import (
 type failingCall struct {
 	number int
 	name   string
-	kind   string // the kind_of of testdata/inject.c; "*": any other kind
+	kind   string // a result of kind_of in testdata/inject.c; "*": any other kind
 	errnos []syscall.Errno
 }
 
@@ -29,13 +29,13 @@ const (
 	eNOBUFS = unix.ENOBUFS
 )
 
-// failingCalls lists each system call that usher makes. The errnos are those of the ERRORS
-// sections of the manual pages (man-pages 6.03), without two kinds:
+// failingCalls lists each system call that usher makes. The errnos are those in the ERRORS
+// sections of the manual pages (man-pages 6.03), except two kinds:
 //   - errnos that only a wrong argument causes: EBADF, EFAULT, EINVAL, ENOTSOCK, ESRCH for a
 //     child that has not been reaped, ...
 //   - EAGAIN of a read, a write to a socket, or an accept. The kernel returns it only if there
-//     is nothing to read or no room, and epoll(7) reports the change. A failure at another
-//     time would lose that report.
+//     is nothing to read or no room, and epoll(7) reports when that changes. After an EAGAIN
+//     that inject returns, nothing changes, so usher would wait for a report that never comes.
 var failingCalls = []failingCall{
 	{unix.SYS_ACCEPT4, "accept4", "*", errnos(unix.ECONNABORTED, eINTR, eMFILE, eNFILE, eNOBUFS, eNOMEM, ePERM, unix.EPROTO)},
 	{unix.SYS_ARCH_PRCTL, "arch_prctl", "*", nil},
@@ -112,8 +112,8 @@ var failingCalls = []failingCall{
 
 func errnos(e ...syscall.Errno) []syscall.Errno { return e }
 
-// faultsOfTheRuntime are the faults with which the Go runtime ends usher: it prints a trace,
-// and exits with 2. All of them are before the app exists, and usher cannot prevent them.
+// faultsOfTheRuntime are the faults on which the Go runtime prints a trace and exits with 2.
+// All of them happen before the app exists, and usher cannot prevent them.
 var faultsOfTheRuntime = []struct {
 	call, kind string
 	from, to   int   // phases
@@ -121,23 +121,24 @@ var faultsOfTheRuntime = []struct {
 	errnos     []syscall.Errno
 	trace      string // a regexp for the beginning of the trace
 }{
-	// The runtime needs threads and memory before it runs the first line of usher. usher itself
-	// makes the threads that it may need later, and the runtime ends the process if it
-	// cannot. The runtime retries EAGAIN for some milliseconds; a limit that does not go away is
-	// found by checkPids.
+	// The runtime needs threads and memory before it runs the first line of usher. Later
+	// makeThreads starts the threads that usher may need, and if clone(2) fails, the runtime
+	// ends the process. EAGAIN is not listed for clone, because the runtime retries the call for
+	// some milliseconds. A limit that stays exceeded is reported by checkPids.
 	{"clone", "thread", phaseRuntime, phaseWait, nil, errnos(eNOMEM, ePERM), `runtime: failed to create new OS thread \(have \d+ already; errno=\d+\)`},
 	{"mmap", "0", phaseRuntime, phaseRuntime, []int{1, 2}, errnos(eACCES, eAGAIN, eNOMEM, ePERM), `fatal error: failed to reserve page summary memory`},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eAGAIN), `runtime: mmap: too much locked memory \(check 'ulimit -l'\)\.|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eNOMEM, ePERM), noMemory + `|` + noMapping},
-	// usher makes the first call of each (checkDescriptors), and prints an error if it fails. The
-	// Go runtime makes the second call, a few microseconds later.
+	// usher makes the first of these calls (checkDescriptors), and prints an error if it fails.
+	// The Go runtime makes the second call, a few microseconds later.
 	{"epoll_create1", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, eNOMEM), `runtime: epollcreate failed with \d+`},
 	{"eventfd2", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, unix.ENODEV, eNOMEM), `runtime: eventfd failed with \d+`},
 	{"epoll_ctl", "eventfd", phaseChecks, phaseChecks, []int{2}, errnos(eNOMEM, eNOSPC, ePERM), `runtime: epollctl failed with \d+`},
 }
 
-// What the runtime prints depends on what it needed the memory for.
+// The runtime prints one of these texts if it cannot get memory. Which one depends on the
+// use of the memory.
 const (
 	noMemory  = `fatal error: (runtime: cannot allocate memory|runtime: out of memory|out of memory|pageAlloc: out of memory|out of memory allocating (heap arena map|heap arena metadata|allArenas))`
 	noMapping = `runtime: mmap\(0x[0-9a-f]+, \d+\) returned 0x0, \d+`
@@ -145,7 +146,7 @@ const (
 
 // regressions are faults with which usher has once broken a promise.
 var regressions = []string{
-	"PID 1, checks: epoll_ctl pipe #1 ENOSPC",     // usher received no signal and no exit of a child
+	"PID 1, checks: epoll_ctl pipe #1 ENOSPC",     // usher did not notice signals and exits of children
 	"subreaper, checks: epoll_ctl pipe #2 ENOMEM", // the same
 	"PID 1, pre-start: write pipe #1 EAGAIN",      // the exit of the hook was lost
 	"PID 1, drain: epoll_ctl pipe #1 ENOSPC",      // the hook was killed by SIGPIPE

@@ -18,7 +18,7 @@ func TestDescriptorsOfPID1AreTheContainers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for _, d := range []string{dir, filepath.Dir(dir)} { // with their own modes, another user might not reach the log
+			for _, d := range []string{dir, filepath.Dir(dir)} { // so that the other user can search the directories of the log
 				require.NoError(t, os.Chmod(d, 0o755))
 			}
 			log := filepath.Join(dir, "app.log") // in some images the app's log file is a link to /proc/1/fd/1
@@ -52,8 +52,8 @@ func TestConsoleOfPID1(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// docker logs shows the lines that a process started by docker exec writes to /proc/1/fd/1.
-// Kubernetes' preStop hooks and cron jobs often write there. It also shows the lines that
+// docker logs shows the lines that a process started by docker exec writes to /proc/1/fd/1,
+// as Kubernetes' preStop hooks and cron jobs often do. docker logs also shows the lines that
 // the app writes to a log file that is a symbolic link to /proc/1/fd/1, as in some images.
 func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	needDocker(t)

@@ -29,9 +29,8 @@ type flagRow struct {
 	field   string // the field of supervisor.Config that set writes; "": none
 
 	// help is the description in --help, without a full stop. In usher(1) it is the first
-	// sentence, and the text of more, which may be several sentences, follows it. Literal
-	// words are in backquotes. A sentence about a trait, such as "Needs --grace.", is
-	// generated.
+	// sentence, and the sentences of more follow. Literal words are in backquotes. Sentences
+	// about traits, such as "Needs --grace.", are generated.
 	help, more string
 
 	// set parses one value and stores the result in the options. The caller puts the name of

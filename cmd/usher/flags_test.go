@@ -337,8 +337,8 @@ USHER_LOG: "yaml" is not a format: write text or json
 	assert.Equal(t, want, strings.Join(gotLines, "\n"))
 }
 
-// The argument after an unknown flag may be its value. So errors in the arguments after an
-// unknown flag are not reported.
+// The argument after an unknown flag may be the value of that flag. So errors in the
+// arguments after an unknown flag are not reported.
 func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -366,8 +366,8 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	}
 }
 
-// An error about two settings names each of them as the user has set it: by the flag or by
-// the variable.
+// An error about two settings names, for each of them, the flag or the variable that the user
+// has set.
 func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
 		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
@@ -472,7 +472,8 @@ func TestErrorsInVariablesNameTheVariable(t *testing.T) {
 	assert.Equal(t, "USHER_READY: needs an app: write a command, or leave the flag out", text)
 }
 
-// No error repeats a secret of the command line, even if the secret is in a wrong place.
+// No error repeats a secret from the command line or the environment, even if the secret is
+// in the wrong place.
 func TestErrorsInOptionsContainNoSecret(t *testing.T) {
 	const canary = "hunter2"
 	for _, words := range [][]string{

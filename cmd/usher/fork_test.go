@@ -57,7 +57,7 @@ func TestOtherProcessesOfTheUser(t *testing.T) {
 	root, user := bareRoot(t), freshUser()
 	startProcesses(t, user, others)
 	refused := 0
-	for limit := others + 6; limit <= others+16; limit++ { // with less, the Go runtime cannot start
+	for limit := others + 6; limit <= others+16; limit++ { // with a lower limit, the Go runtime cannot start
 		r := bareUser(root, user, limit).start(t, "/usher", "--", "/bin/sh", "-c", "exit 7")
 		code, log := r.code(), r.stderr.rest()
 		if code == 7 {
@@ -72,7 +72,7 @@ func TestOtherProcessesOfTheUser(t *testing.T) {
 	assert.Less(t, refused, others+12, "the highest limit at which usher does not run")
 }
 
-// startProcesses starts n processes of a user, and one more.
+// startProcesses starts a shell of the given user, and n children of that shell.
 func startProcesses(t *testing.T, user, n int) {
 	t.Helper()
 	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do sleep 100000 & i=$((i+1)); done; echo full; read line`, n)

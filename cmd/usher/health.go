@@ -49,9 +49,9 @@ const (
 	// other clients. Connections whose request has been read are neither counted nor closed.
 	maxSilent  = 64
 	evictCount = 16
-	// Before serve closes connections it pauses for evictPause, so that requests that have
-	// already arrived are read first. While accept never blocks, the Go runtime looks for
-	// arrived data only every 10 ms, so without the pause some requests might be lost.
+	// Before serve closes connections, it pauses for evictPause, so that requests that have
+	// already arrived are read first. As long as accept never blocks, the Go runtime may
+	// poll the sockets only every 10 ms, so without the pause some requests would be lost.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of a check; other connections
 	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.
@@ -69,8 +69,8 @@ const (
 	acceptRetryPause = 100 * time.Millisecond
 )
 
-// listenForHealth opens the listening socket. It is called before usher starts anything. So
-// usher can report an unusable address like an error in the command line.
+// listenForHealth opens the listening socket. It is called before usher starts anything, so
+// usher can report an unusable address as it reports a wrong flag.
 func listenForHealth(address string, ready *supervisor.Readiness) (*health, error) {
 	listener, err := net.Listen("tcp", address)
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
@@ -196,10 +196,10 @@ func (h *health) wait(c *healthConn) {
 	}
 }
 
-// checkReadiness checks the readiness and responds, until no connection waits. A result is
-// sent only to the connections that were waiting when the check began. A later request
-// needs another check, because the shutdown may have started after the first check. The
-// second check is usually cheap, because Readiness caches results.
+// checkReadiness checks the readiness and responds, and repeats that until no connection is
+// waiting. A result is sent only to the connections that were waiting when the check began.
+// A later request needs another check, because the shutdown may have started since. The
+// later check is usually cheap, because Readiness caches results.
 func (h *health) checkReadiness() {
 	for {
 		h.mu.Lock()
@@ -214,8 +214,8 @@ func (h *health) checkReadiness() {
 	}
 }
 
-// check calls ask, and responds to those connections that have requested /servingz (if
-// serving is true) or /readyz (if it is false).
+// check calls ask, and responds to the connections that have requested /servingz (if serving
+// is true) or /readyz (if serving is false).
 func (h *health) check(checked []*healthConn, serving bool, ask func(context.Context) error) {
 	otherPath := func(c *healthConn) bool { return c.serving != serving }
 	conns := slices.DeleteFunc(slices.Clone(checked), otherPath)

@@ -182,7 +182,8 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// slowTarget is an HTTP server for a --ready target. If hold is false, it responds at once.
+// slowTarget is an HTTP server for a --ready target. If hold is true, the server responds
+// only after release is closed, else at once.
 type slowTarget struct {
 	url     string
 	hold    atomic.Bool
@@ -241,8 +242,8 @@ func exchange(address, request string) string {
 	return string(all)
 }
 
-// A client that has sent a whole request gets a response, even if many other clients
-// connect and send nothing, or wait for /readyz too.
+// A client that has sent a whole request gets a response, even if many other clients connect
+// and send nothing, or also wait for a response to /readyz.
 func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)

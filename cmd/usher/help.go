@@ -101,7 +101,7 @@ func formatOptions() string {
 func formatScope(o probes.OptionDoc) string {
 	switch {
 	case slices.Contains(o.Kinds, "https") && !slices.Contains(o.Kinds, "http"):
-		return "TLS" // short for a list of many kinds, which the text about ca= contains
+		return "TLS" // short for many kinds; usher(1) lists them under ca=
 	case len(o.Kinds) > 0:
 		return strings.Join(o.Kinds, ", ")
 	case len(o.Uses) == 0:

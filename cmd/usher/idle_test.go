@@ -22,13 +22,13 @@ import (
 )
 
 // The tests in this file run usher with --drain-idle as PID 1 of a container with its own
-// network, and real clients.
+// network, and use real clients.
 
 // idleTime is the value of --drain-idle.
 const idleTime = 300 * time.Millisecond
 
-// answerOnDemand is a role of the test binary: an HTTP server on :8080, or on the port in
-// its first argument.
+// answerOnDemand is a role of the test binary (see roles): an HTTP server on :8080, or on
+// the address in its first argument.
 //
 //	/now    answers at once
 //	/wait   prints "waiting", and answers when the server gets a line on stdin
@@ -66,14 +66,15 @@ func answerOnDemand() {
 // largeAnswer does not fit into the buffers of a connection on the loopback device.
 const largeAnswer = 64 << 20
 
-// idleTest is usher as PID 1, with an app and a network of its own.
+// idleTest is usher as PID 1 of a container with its own network namespace.
 type idleTest struct {
 	*process
 	t       *testing.T
 	network *os.File
 }
 
-// startWithNetwork starts usher with the flags, and the command as the app.
+// startWithNetwork starts usher in a new network namespace. flags is the command line of
+// usher, such as "$usher --grace 9s", and command is the app.
 func startWithNetwork(t *testing.T, flags string, command ...string) *idleTest {
 	t.Helper()
 	p := launcher{proc: true, net: true}.start(t, append([]string{"sh", "-c", `ip link set lo up; echo network ready; exec ` + flags + ` -- "$@"`, "sh"}, command...)...)
@@ -96,7 +97,7 @@ func startServer(t *testing.T, flags string) *idleTest {
 }
 
 // startOutside starts a process in the network of the container, but outside of its PID
-// namespace, as another container of the same pod.
+// namespace, like a process of another container in the same pod.
 func (c *idleTest) startOutside(argv ...string) *process {
 	c.t.Helper()
 	return launcher{hostPID: true}.start(c.t, append([]string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", c.pid()), "--"}, argv...)...)
@@ -104,9 +105,9 @@ func (c *idleTest) startOutside(argv ...string) *process {
 
 // dial connects to an address in the network of the container.
 func (c *idleTest) dial(address string) (net.Conn, error) {
-	// The thread returns to its own network namespace when dial returns. It must not end in
-	// the other namespace instead, because the kernel would then kill the processes that the
-	// thread has started (PR_SET_PDEATHSIG in prctl(2)).
+	// setns(2) changes the network namespace of this thread only, so dial changes it back.
+	// Without UnlockOSThread the thread would end with its goroutine instead. But then the
+	// kernel would kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
@@ -125,7 +126,7 @@ func (c *idleTest) dial(address string) (net.Conn, error) {
 	return net.Dial("tcp4", address)
 }
 
-// client returns an HTTP client in the network of the container, which keeps its
+// client returns an HTTP client in the network of the container. The client keeps its
 // connections open.
 func (c *idleTest) client() *http.Client {
 	transport := &http.Transport{DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return c.dial(address) }}
@@ -149,7 +150,8 @@ func getBody(client *http.Client, url string) answer {
 	return answer{string(body), err}
 }
 
-// getLater sends a request, and returns when the server has received it.
+// getLater sends a request and returns when the server has received it. The answer arrives
+// later on the channel.
 func (c *idleTest) getLater(url string, server *process) <-chan answer {
 	c.t.Helper()
 	got := make(chan answer, 1)
@@ -169,7 +171,7 @@ func (c *idleTest) expectNotIdle() {
 
 // frontends are programs between the client and the app, such as reverse proxies. They open
 // the connections to the app, and keep them open for later requests. They run outside of
-// the container, so usher does not count connections to the ports of the frontends.
+// the container's PID namespace, so usher does not count the connections to their ports.
 var frontends = map[string]struct{ url, program, config string }{
 	"none": {url: "http://127.0.0.1:8080"},
 	"nginx": {"http://127.0.0.1:8081", "nginx", `
@@ -290,7 +292,8 @@ func TestShortConnectionsDelayTheStop(t *testing.T) {
 	stopChecks()
 }
 
-// A client that sends a byte now and then cannot delay the stop beyond the drain.
+// A client that sends a byte now and then makes the drain last until its time limit, but no
+// longer.
 func TestDrippingClientDoesNotDelayTheDeadline(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 4s")
@@ -310,8 +313,8 @@ func TestDrippingClientDoesNotDelayTheDeadline(t *testing.T) {
 	assert.Equal(t, 143, c.code())
 }
 
-// Another container of the pod has an open request. It delays the stop only if usher cannot
-// find out on which ports its own container listens.
+// A request to another container of the pod is open. The request delays the stop only if
+// usher cannot find out on which ports its own container listens.
 func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 	t.Parallel()
 	server, err := linkTo("answer-on-demand")
@@ -354,7 +357,7 @@ func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 }
 
 // A database has three clients: one is idle, one has subscribed, and one waits for a value.
-// usher waits for the third one only.
+// usher waits only for the client that waits for a value.
 func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

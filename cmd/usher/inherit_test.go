@@ -20,8 +20,8 @@ import (
 // compare the program's state. Only its pid, its parent's pid and its process group may
 // differ.
 
-// ways are the ways to start a command (the app, or usher with the app): as PID 1 or not,
-// and with different flags of usher.
+// ways are the ways to start a command, which is the app or usher with the app. They differ
+// in whether the command is PID 1, and in the flags of usher.
 var ways = []struct {
 	name  string
 	pid1  bool // if false, the command is a child of PID 1
@@ -244,8 +244,8 @@ func TestAppGetsItsSignalMask(t *testing.T) {
 }
 
 // Usher sets some signals to the default action for the app, even if usher inherited them
-// as ignored: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of faults, SIGPROF,
-// and the real-time signal 33. The cases below leave these signals out.
+// as ignored: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of faults such as
+// SIGSEGV, SIGPROF, and the real-time signal 33. The cases below leave these signals out.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	for name, ignore := range map[string]string{
@@ -306,13 +306,14 @@ func TestSocketActivation(t *testing.T) {
 
 // Usher closes the descriptors that it passes to the app. So the reader of a pipe gets the
 // end of file when the app closes its descriptor. As PID 1, usher keeps the descriptors 0,
-// 1 and 2, for /proc/1/fd. Usher also leaves the app's working directory.
+// 1 and 2, because other processes open them through /proc/1/fd. Usher also changes its
+// working directory to /.
 func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	needBash(t)
 	for _, notPID1 := range []bool{false, true} {
 		extra, end := newReader(t)
 		var files []*os.File
-		for range 8 { // descriptors 3 to 10; number 10 finds out whether usher sorts numbers as text, with 10 before 3
+		for range 8 { // descriptors 3 to 10; if usher sorted the numbers as text, 10 would come before 3
 			files = append(files, end)
 		}
 		r := launcher{files: files, hostPID: notPID1}.usher(t, "--", "bash", "-c",
@@ -335,8 +336,8 @@ func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 }
 
 // execve(2) accepts arguments and variables of up to 128 KiB each. In total they may take up
-// a quarter of RLIMIT_STACK. A hook gets more variables than usher, so execve(2) of the hook
-// may fail.
+// a quarter of RLIMIT_STACK, and at most 6 MiB. The app gets nearly as much as that. A hook
+// gets further variables, so execve(2) of the hook may fail.
 func TestLargeArgumentsAndEnvironment(t *testing.T) {
 	needRoot(t)
 	var stack unix.Rlimit

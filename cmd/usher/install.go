@@ -26,7 +26,7 @@ import (
 const cleanupTimeout = time.Second
 
 // install copies the running program to path, or into path if that is a directory. It
-// returns the path of the copy. If a stop signal is received it returns a StopError. After
+// returns the path of the copy. If a stop signal is received, it returns a StopError. After
 // a failure it removes the temporary file.
 func install(inbox *signals.Inbox, path string) (string, error) {
 	i := installer{path: path}
@@ -115,7 +115,7 @@ func (i *installer) run(ctx context.Context) error {
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // if Lstat has failed with another error than ENOENT, creating the file will fail too
+		return nil // if Lstat has failed with an error other than ENOENT, creating the file will fail too
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("cannot write %s: it is a symbolic link: write the path of the file itself, or remove the link", path)

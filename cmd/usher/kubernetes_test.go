@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These types have the fields of Kubernetes' API that the examples use. The test fails if a
-// manifest has another field, or a field of the wrong type. So it finds fields that are
-// misspelt or in the wrong place, which podman ignores. It does not replace the admission
-// control of a cluster.
+// These types have the fields of Kubernetes' API that the examples use. decode fails the
+// test if a manifest has another field, or a field of the wrong type. So the test finds
+// fields that are misspelt or in the wrong place; podman ignores such fields. The test does
+// not check everything that the API server of a cluster checks.
 type (
 	kubeJob struct {
 		APIVersion string   `json:"apiVersion"`
@@ -180,7 +180,7 @@ func kubeManifests(t *testing.T) map[string][]byte {
 	return manifests
 }
 
-// readKube decodes a pod or a Job, and returns the pod.
+// readKube decodes a pod or a Job, and returns the spec of the pod.
 func readKube(t *testing.T, manifest []byte) *kubePodSpec {
 	t.Helper()
 	var written map[string]any
@@ -209,7 +209,7 @@ func readKube(t *testing.T, manifest []byte) *kubePodSpec {
 	return spec
 }
 
-// check fails if the API server would reject a value.
+// check fails if the API server would reject a value, or if a volume is not mounted.
 func (s *kubePodSpec) check(t *testing.T) {
 	t.Helper()
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
@@ -276,7 +276,7 @@ func (s *kubePodSpec) uses(t *testing.T) []use {
 		kill = time.Duration(*s.TerminationGracePeriodSeconds) * time.Second
 	}
 	var all []use
-	once := func(command []string) { // a command of a hook or a probe
+	once := func(command []string) { // adds the command of an init container, a hook or a probe
 		if len(command) > 0 && filepath.Base(command[0]) == "usher" {
 			all = append(all, use{args: command[1:]})
 		}

@@ -42,8 +42,8 @@ import (
 // the puppet and of usher as it is shipped.
 //
 // A process is killed at the end of its test. A test waits for lines and for exits, and
-// does not sleep. Each wait fails after patience. A test that fails prints the last lines
-// of all its processes.
+// does not sleep. A wait that takes longer than patience fails the test. A test that fails
+// prints the last lines of all its processes.
 
 // launcher describes how a process is started.
 type launcher struct {
@@ -159,8 +159,8 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.ExtraFiles = l.dir, l.files
-	// If stdout is not an *os.File, Wait also waits for the end of a pipe, which a
-	// descendant may keep open. WaitDelay limits that wait.
+	// If stdout or stderr is not an *os.File, package os/exec makes a pipe for it. Then Wait
+	// also waits until all descendants have closed the pipe. WaitDelay limits that wait.
 	cmd.WaitDelay = patience
 	cmd.Env = slices.Clone(l.env)
 	if l.env == nil {
@@ -181,7 +181,7 @@ func (l launcher) command(t *testing.T, argv []string) *exec.Cmd {
 	}
 	if l.mounts {
 		needRoot(t)
-		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // Go makes all mounts private only if CLONE_NEWNS is in Unshareflags; in Cloneflags it would not
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // with CLONE_NEWNS in Unshareflags, Go makes all mounts private; with CLONE_NEWNS in Cloneflags it does not
 	}
 	if l.hostPID {
 		return cmd

@@ -128,8 +128,8 @@ func inheritsFiles() bool {
 }
 
 // checkPids returns an error if a limit on processes is too low. The limit must allow the
-// given number of threads for usher, and one process for the app. If commands is true, it
-// must allow one process more, for the command of a probe or hook.
+// given number of threads for usher, and one process for the app. If commands is true, the
+// limit must allow one more process, for the command of a probe or hook.
 func checkPids(threads int, commands bool) error {
 	others, what := 1, "the app's process"
 	if commands {
@@ -152,7 +152,7 @@ func checkPids(threads int, commands bool) error {
 	}
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) != nil || limit.Cur > math.MaxInt32 || os.Geteuid() == 0 {
-		return nil // root has no limit
+		return nil // RLIMIT_NPROC does not apply to root
 	}
 	const userLimit = "the limit of the user's processes (RLIMIT_NPROC, ulimit -u)"
 	if limit.Cur < uint64(threads+others) {
@@ -182,7 +182,8 @@ func canFork(limit unix.Rlimit, n int) bool {
 
 // pidsCgroups returns the directories of the cgroups that may have a pids limit for this
 // process. In a container this is the root of the cgroup mount, version 2 or 1. On a host
-// the root has no limit, so pidsCgroups returns the cgroup of the process and its ancestors.
+// the root has no pids.max, so pidsCgroups returns the cgroup of the process and the
+// ancestors of this cgroup.
 func pidsCgroups() []string {
 	const v2, v1 = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"
 	for _, root := range []string{v2, v1} {

@@ -120,11 +120,11 @@ func TestDockerOutOfMemoryIsReported(t *testing.T) {
 // goTrace matches the trace that the Go runtime prints when it ends the process itself.
 var goTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d)`)
 
-// When an app starts, it may use up the pids limit with processes or threads, and keep
-// them. Usher still runs, stops the app, and exits with the app's code. In most of the cases
-// below, probes, hooks or health checks block as many of usher's threads as possible.
+// If the app starts so many processes or threads that the pids limit is used up, usher still
+// runs, stops the app, and exits with the app's code. In most of the cases below, probes,
+// hooks or health checks block as many of usher's threads as possible.
 //
-// With a limit of 10, some cases leave too few threads for usher. Then usher does not start
+// In some cases a limit of 10 is too low for usher's own threads. Then usher does not start
 // the app.
 func TestAppTakesTheLastThread(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500"), mountFUSE(t, "slowfs", "500")}
@@ -272,7 +272,7 @@ func TestThreadsAreMadeBeforeTheApp(t *testing.T) {
 }
 
 // Usher makes no thread while the app runs. The test compares the number of threads at the
-// start with the number later. That is enough, because the runtime ends no threads.
+// start with the number later. That is enough, because the runtime keeps idle threads.
 func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 	slow := []string{mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200"), mountFUSE(t, "slowfs", "200")}
 	for name, each := range map[string]string{
@@ -351,7 +351,7 @@ func TestTooFewDescriptors(t *testing.T) {
 		}
 	}
 
-	// Inherited descriptors count for the limit too.
+	// Inherited descriptors count towards the limit too.
 	r := launcher{}.start(t, "/bin/sh", "-c", `ulimit -n 20; exec 3</ 4</ 5</ 6</ 7</ 8</ 9</; exec "$0" -- true`, binary(t))
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
@@ -414,12 +414,12 @@ func TestDockerPidsLimitTooLow(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// The Go runtime must not ask for huge pages for its own data (see gomemlimit in
-// signals/handlers.h). It did so when a garbage collection ended while a command was being
-// started, so here usher starts many commands.
+// The Go runtime must not ask for huge pages for its own data. Without gomemlimit (see
+// signals/handlers.h) it would do so when a garbage collection ends while a command is being
+// started. So usher starts many commands here.
 func TestRuntimeUsesNoHugePages(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		return // the limit is set at usher's own entry point
+		return // gomemlimit is set only on these processors, at usher's own entry point
 	}
 	t.Parallel()
 	args := []string{"--verbose"}

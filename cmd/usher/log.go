@@ -180,8 +180,8 @@ func failedInStartup(e *supervisor.Event) bool {
 
 func killedBySIGKILL(e *supervisor.Event) bool { return e.Exit.Signal == syscall.SIGKILL }
 
-// exited137 reports whether the app exited with 137. A shell does that if SIGKILL has
-// killed its child.
+// exited137 reports whether the app exited with 137. A shell exits with this code if SIGKILL
+// has killed its child.
 func exited137(e *supervisor.Event) bool {
 	return e.Exit.Status == supervisor.Exit{Signal: syscall.SIGKILL}.Code()
 }
@@ -195,7 +195,7 @@ func memoryHint(_ *logger, e *supervisor.Event) string {
 }
 
 // leftoversHint suggests how to avoid leftovers. If --grace is missing, it suggests --grace
-// too, because usher sends no signal to leftovers without it.
+// too, because without --grace usher sends no signal to leftovers.
 func leftoversHint(l *logger, _ *supervisor.Event) string {
 	switch {
 	case l.grace > 0:
@@ -228,8 +228,8 @@ func stopOnHint(_ *logger, e *supervisor.Event) string {
 	return "if it is meant to stop the container, give --stop-on " + strings.TrimPrefix(signals.Name(e.Signal), "SIG")
 }
 
-// field is a fact of an event. formatValue and formatAttr choose the format in the text and
-// in JSON by the type of the value.
+// field is a fact of an event. The type of its value determines the format: formatValue
+// formats the value for the text, and formatAttr for JSON.
 type field struct {
 	name  string
 	about string // description in usher(1); "": JSON records do not have the field

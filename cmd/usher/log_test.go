@@ -117,8 +117,8 @@ func manText(r *logRow) string {
 var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
 	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
 
-// fieldsOf returns the fields that the records of an event have. A field that not every
-// record has is in brackets.
+// fieldsOf returns the fields that the records of an event have. A field that only some of
+// the records have is in brackets.
 func fieldsOf(event string) (all []string) {
 	rows := 0
 	some, always := map[string]bool{}, map[string]int{}
@@ -189,8 +189,8 @@ func kindNames(t *testing.T) (names []string) {
 	return names
 }
 
-// fullEvents returns one event for each row. The event matches the row. All of its fields
-// are set, except where the condition of the row requires another value.
+// fullEvents returns for each row an event that matches the row. All fields of the event are
+// set, except where the condition of the row requires another value.
 func fullEvents() []supervisor.Event {
 	target := &probes.Target{Name: "db"}
 	refused := errors.New("connection refused")

@@ -23,7 +23,7 @@ func findRow(e *supervisor.Event) *logRow {
 			return r
 		}
 	}
-	return &logRow{} // an event without a row is not logged; TestEachEventHasARow fails for it
+	return &logRow{} // an event without a row is not logged; TestEachEventHasARow checks that each event has one
 }
 
 // message returns the text of an event, without "usher: " and the level.

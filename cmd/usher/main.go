@@ -55,7 +55,7 @@ func usher(args, env []string, stdout io.Writer) int {
 		return reportTooFew(noSignals)
 	}
 	out := newOutput(os.Stderr)
-	deadline := false // becomes true if --grace is given, before supervise is called
+	deadline := false // whether the exit has a deadline; set from --grace just before supervise is called
 	defer func() { out.flush(deadline) }()
 	switch {
 	case o.help:
@@ -149,8 +149,8 @@ const guardMargin = 2 * time.Second
 // 137, as if it had been killed by SIGKILL. If usher is PID 1, the kernel then kills all
 // other processes of the container.
 //
-// One timer for the sum would not do, because timers also run while the container is frozen
-// (docker pause). The second timer starts only when the container continues, so the
+// A single timer for the sum is not enough, because timers also run while the container is
+// frozen (docker pause). The second timer starts only when the container continues, so the
 // supervisor always has guardMargin to kill the app and to log that.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	if c.Grace > 0 && shutdownStarts(&e) {
@@ -160,7 +160,8 @@ func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 }
 
 // shutdownStarts reports whether an event is of a kind that begins the shutdown. Such an
-// event may also come later, for example when the app exits after its stop signal.
+// event may also be reported during the shutdown, for example when the app exits after its
+// stop signal.
 func shutdownStarts(e *supervisor.Event) bool {
 	return e.Kind == supervisor.StopRequested || e.Kind == supervisor.AppExited || e.Kind == supervisor.StartupFailed
 }
@@ -170,7 +171,7 @@ var versionTag, commit string
 
 // version returns the line that --version prints. It has the form of tini's line, because
 // usher can replace tini as the init of "docker run --init". dockerd runs that init with
-// --version, and "docker info" shows the text after " - git." as its commit.
+// --version, and "docker info" shows the text after " - git." as the init's commit.
 func version() string {
 	tag, revision := versionTag, commit
 	if info, ok := debug.ReadBuildInfo(); ok && tag == "" {
@@ -185,7 +186,7 @@ func version() string {
 }
 
 // rearmNetpoll avoids a useless wake-up while the app runs. After a probe, a thread of the
-// runtime may sleep in epoll_wait(2) until the probe's timeout, although the timer for it
-// has been stopped. A new timer that expires earlier interrupts that epoll_wait. Once the
+// runtime may sleep in epoll_wait(2) until the probe's timeout, although the timer of that
+// timeout has been stopped. A new timer that expires earlier interrupts the wait. Once the
 // new timer has expired, no timer is left, and the thread sleeps without a timeout.
 func rearmNetpoll() { time.AfterFunc(time.Millisecond, func() {}) }

@@ -16,10 +16,11 @@ import (
 )
 
 // The types and tables in this file declare the fields that the examples use, as each
-// platform's reference describes them. The functions check the limits of their values. A
-// field that is not declared fails the test.
+// platform's reference describes them. The functions check that the values are within the
+// platform's limits. A field that is not declared fails the test.
 
-// readYAML decodes a manifest, see decode.
+// readYAML decodes a manifest. If the type of into lacks a field of the manifest, the test
+// fails (see decode).
 func readYAML(t *testing.T, manifest string, into any) {
 	t.Helper()
 	var written map[string]any
@@ -181,8 +182,8 @@ func cloudRunUses(t *testing.T, file string) []use {
 	return []use{{args: c.Args, kill: 10 * time.Second, start: start}}
 }
 
-// nomadFields are the attributes of each block of a Nomad job, with the type of their
-// values.
+// nomadFields lists the attributes that each block of a Nomad job may have. The value of an
+// attribute only shows the attribute's type.
 var nomadFields = map[string]map[string]any{
 	"":                          {},
 	".job":                      {},
@@ -234,9 +235,9 @@ func nomadUses(t *testing.T, file string) []use {
 	return []use{{args: task.args, kill: task.kill}}
 }
 
-// unitKeys are the keys of each section of a unit that the examples use, and a pattern of
-// their values. Values with quotes, backslashes, $ or % are not allowed, so a command line
-// is split at spaces.
+// unitKeys lists the keys that the examples use in each section of a unit, with a pattern
+// for their values. Command lines must not contain quotes, backslashes, $ or %, so that the
+// tests can split them at spaces.
 var unitKeys = map[string]string{
 	"Unit.Description":                 `.+`,
 	"Unit.Wants":                       `network-online\.target`,
@@ -309,8 +310,8 @@ func quadletUses(t *testing.T, file string) []use {
 	return []use{{args: strings.Fields(unit["Container.Exec"]), kill: kill, start: seconds(t, unit["Service.TimeoutStartSec"])}}
 }
 
-// systemd-analyze finds no error in the example's unit. It gets a copy with the path of the
-// test's usher, because it also checks that the program exists.
+// systemd-analyze finds no error in the example's unit. It also checks that the program
+// exists, so it gets a copy of the unit with the path of the usher under test.
 func TestExampleUnitIsValid(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		skip(t, "no systemd-analyze on this machine (Debian: systemd)")

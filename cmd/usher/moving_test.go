@@ -13,9 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The options of other tools, from their sources: tini 0.19, dumb-init 1.2.5, dockerize 0.13 with those that its fork
-// 0.25 adds, wait4x 3 with the kinds of its main branch, wait-for-it.sh, and
-// docker-compose-wait 2.11 with its deprecated names.
+// optionsOfOthers lists the options of other tools, from their sources: tini 0.19, dumb-init
+// 1.2.5, dockerize 0.13 and the options that version 0.25 of its fork adds, wait4x 3 and the
+// kinds of targets on its main branch, wait-for-it.sh, and docker-compose-wait 2.11 with its
+// deprecated names.
 var optionsOfOthers = map[string]string{
 	"tini and dumb-init": `-h -s -p -v -w -g -e -l --version TINI_SUBREAPER TINI_VERBOSITY TINI_KILL_PROCESS_GROUP
 		-c --single-child -r --rewrite --verbose --help -V DUMB_INIT_SETSID DUMB_INIT_DEBUG`,
@@ -72,7 +73,7 @@ func TestManualNamesEveryOptionOfOtherTools(t *testing.T) {
 	}
 }
 
-// What the installed tools print about their options is in optionsOfOthers.
+// optionsOfOthers contains every option that the installed tools print in their help.
 func TestOptionsOfInstalledToolsAreKnown(t *testing.T) {
 	option := regexp.MustCompile(`(?m)(?:^ +|[,|] )(-[a-z]|--[a-z-]+|TINI_[A-Z_]+)\b`)
 	for tool, help := range map[string][]string{
@@ -95,7 +96,7 @@ func TestOptionsOfInstalledToolsAreKnown(t *testing.T) {
 	}
 }
 
-// usher accepts each of its command lines in that section.
+// usher accepts each of its command lines in the section about other tools.
 func TestCommandLinesForOtherToolsAreValid(t *testing.T) {
 	lines := regexp.MustCompile(`(?m)^\.Dl usher (.*)$`).FindAllStringSubmatch(movingSection(t), -1)
 	assert.Greater(t, len(lines), 50)
@@ -104,8 +105,8 @@ func TestCommandLinesForOtherToolsAreValid(t *testing.T) {
 	}
 }
 
-// wait-for-it.sh does the same as the usher command that usher(1) gives in its place, with
-// an open port and with a closed one.
+// With an open port and with a closed port, wait-for-it.sh does the same as the usher command
+// that usher(1) gives as its replacement.
 func TestWaitForItAndUsherDoTheSame(t *testing.T) {
 	script, err := exec.LookPath("wait-for-it") // Debian's package calls the script wait-for-it
 	if err != nil {

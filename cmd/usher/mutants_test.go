@@ -16,12 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A randomTest is a test with random input that must find planted defects of its package.
+// A randomTest is a test with random input that must find the defects that findMutants puts
+// into its package.
 type randomTest struct {
 	dir, name string // the package, and the test
 	mutants   string // the list of defects in the directory testdata of the package
 	count     string // the environment variable with the number of inputs
-	first     string // the environment variable with the first input
+	first     string // the environment variable with the number of the first input
 }
 
 var (
@@ -66,8 +67,8 @@ func (r randomTest) readMutants(t *testing.T) (all []mutant) {
 	return all
 }
 
-// apply returns the file with the defect. An old line may also be only a part of a line of the
-// file, such as the second half of a condition.
+// apply returns the file with the defect. The text that is replaced may also be only a part
+// of a line of the file, such as the second half of a condition.
 func (m mutant) apply(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.test.dir, m.file))
@@ -81,8 +82,8 @@ func (m mutant) apply(t *testing.T) string {
 	return changed
 }
 
-// The lines that a mutant replaces exist in the code. Otherwise a change of the code could
-// make a mutant useless without notice.
+// The lines that a mutant replaces exist in the code. The next tests check that too, but they
+// do not run by default.
 func TestMutantsFitTheCode(t *testing.T) {
 	for _, r := range []randomTest{randomLives, randomTargets} {
 		names := map[string]bool{}
@@ -98,8 +99,8 @@ func TestMutantsFitTheCode(t *testing.T) {
 // mutantInputs is the number of random inputs within which a mutant must be found.
 const mutantInputs = 10_000
 
-// The next two tests take minutes, so they run only by "make lives-mutants" and "make
-// targets-mutants".
+// The next two tests take minutes, so only "make lives-mutants" and "make targets-mutants"
+// run them.
 
 func TestLivesFindMutants(t *testing.T)   { randomLives.findMutants(t) }
 func TestTargetsFindMutants(t *testing.T) { randomTargets.findMutants(t) }
@@ -120,8 +121,8 @@ func (r randomTest) findMutants(t *testing.T) {
 	}
 }
 
-// find puts the defect into a copy of the code, runs the random test, and returns how it was
-// found.
+// find puts the defect into a copy of the code, runs the random test, and returns how the
+// test found the defect.
 func (m mutant) find(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -121,7 +121,7 @@ func TestBelowAnotherInit(t *testing.T) {
 				assert.Equal(t, 1, strings.Count(log, once), "%s in\n%s", once, lastLines(log))
 			}
 			assertNotPrinted(t, log, "warning")
-			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace as PID 1 ends all processes of its namespace, so also the bystander
+			if asPID1 := init[0] == "$usher" && slices.Contains(init, "--grace"); !asPID1 { // usher --grace as PID 1 ends all processes of its namespace, including the bystander
 				assertNotPrinted(t, bystander.stdout.rest(), "got")
 			}
 		})
@@ -154,7 +154,7 @@ func TestThreeNestedUshers(t *testing.T) {
 			r.stdout.expectAll("app ready", "leftover ready")
 			r.stderr.expect(": reaped orphan ")
 			if strings.Contains(c.app, "catch") {
-				r.signal(syscall.Signal(40)) // the kernel does not merge pending real-time signals, so the app prints each that it gets
+				r.signal(syscall.Signal(40)) // the kernel does not merge pending real-time signals, so if a signal were forwarded twice, the app would print it twice
 				r.stdout.expect("app got 40")
 			}
 			r.signal(syscall.SIGTERM)
@@ -211,7 +211,7 @@ func TestOtherProcessesSurvive(t *testing.T) {
 	} {
 		for _, init := range [][]string{{"sh", "-c", `"$@"; :`, "sh"}, {"tini", "--"}, {"$usher", "--grace", "9s", "--"}} {
 			if c.code != 4 && init[0] != "sh" {
-				continue // for these apps one init is enough: how they exit does not depend on PID 1
+				continue // for these apps one of the inits is enough, because how they exit does not depend on PID 1
 			}
 			t.Run("the app "+name+" below "+strings.TrimPrefix(init[0], "$"), func(t *testing.T) {
 				t.Parallel()

@@ -20,9 +20,9 @@ import (
 // which systemctl(1) shows. The service manager is systemd, or conmon for podman.
 //
 // observe runs in the goroutine of the supervisor and never blocks: it only records what
-// has to be sent. The goroutine of run sends it, because sending may take long: the
-// socket's path may be on a file system that does not respond, and the queue of the
-// receiver may be full.
+// has to be sent. run sends the messages in a goroutine of its own, because sending may take
+// long: the socket's path may be on a file system that does not respond, and the queue of
+// the receiver may be full.
 type notifier struct {
 	address  syscall.SockaddrUnix
 	log      *logger
@@ -73,8 +73,8 @@ func readNotifySocket(c *supervisor.Config) (address string, env []string, err e
 	return address, slices.DeleteFunc(slices.Clone(c.Env), isSocket), nil
 }
 
-// errNotifySocket does not contain the value, because no value of the environment is
-// printed.
+// errNotifySocket does not contain the value, because usher prints no values of the
+// environment.
 var errNotifySocket = fmt.Errorf("%s is neither an absolute path nor @name, of at most %d bytes (vsock is not supported); the app gets the variable", notifyVariable, maxNotifyAddress)
 
 func newNotifier(address string, log *logger, c *supervisor.Config) *notifier {
@@ -206,8 +206,8 @@ func (n *notifier) next() string {
 	return ""
 }
 
-// remove removes the state and the status of a message that was sent. If observe has
-// recorded a newer status meanwhile, that status stays.
+// remove removes the state and the status of a message that was sent or dropped. If observe
+// has recorded a newer status meanwhile, that status stays.
 func (n *notifier) remove(message string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -220,7 +220,7 @@ func (n *notifier) remove(message string) {
 	}
 }
 
-// flush waits until everything is sent, at most for notifyFlushLimit.
+// flush waits until everything is sent, but at most notifyFlushLimit.
 func (n *notifier) flush() {
 	limit := time.After(notifyFlushLimit)
 	signalTo(n.wake)

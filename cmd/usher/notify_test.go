@@ -135,7 +135,7 @@ func TestNotifyFromWaitToExit(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(m.text(), "STOPPING=1"))
 }
 
-// A message has the form that systemd-notify(1) gives it.
+// A message of usher has the same form as a message of systemd-notify(1).
 func TestNotifyIsLikeSystemdNotify(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("systemd-notify"); err != nil {
@@ -213,8 +213,8 @@ func TestReadNotifySocket(t *testing.T) {
 	}
 }
 
-// A value that usher cannot use is only a warning, because others set NOTIFY_SOCKET. The app
-// gets the variable.
+// If usher cannot use the value of NOTIFY_SOCKET, it only logs a warning, because the
+// variable is set by the service manager, not by the user. The app gets the variable.
 func TestNotifySocketOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	m := &serviceManager{t: t, address: "vsock:2:" + canary}
@@ -308,8 +308,8 @@ func TestNotifyExitsWhileTheQueueIsFull(t *testing.T) {
 }
 
 // The path of the socket is on a file system that takes longer than the whole shutdown to
-// respond. Only the goroutine that sends waits for it. The steps of the shutdown are not
-// delayed.
+// respond. Only the goroutine that sends waits for the file system. The steps of the
+// shutdown are not delayed.
 func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := mountFUSE(t, "slowfs", "5000")
@@ -323,8 +323,8 @@ func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	assertPrinted(t, r.stderr.text(), "post-stop echo| reported")
 }
 
-// If usher exits before the app is ready, it sends no READY=1. From that systemd knows that
-// the start of the service has failed.
+// If usher exits before the app is ready, it sends no READY=1. So systemd knows that the
+// start of the service has failed.
 func TestNotifyWithoutReady(t *testing.T) {
 	t.Parallel()
 	missing := "name=dependency file://" + filepath.Join(t.TempDir(), "missing")
@@ -399,8 +399,8 @@ func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	assert.Empty(t, take())
 }
 
-// If a stop signal is received at the moment when the app becomes ready, the next phase may
-// begin after the shutdown. The notifier must not send READY=1 then.
+// If a stop signal is received at the moment when the app becomes ready, post-start may be
+// entered after the shutdown has begun. Then the notifier must not send READY=1.
 func TestNotifierSendsNoReadyAfterStopping(t *testing.T) {
 	o := parsed(t, []string{"--ready", "true", "app"}, []string{"NOTIFY_SOCKET=/no/such/socket"})
 	n := newNotifier(o.notifySocket, &logger{app: "app"}, &o.config)

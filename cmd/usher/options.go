@@ -23,7 +23,7 @@ type options struct {
 	health         string // address to listen on; "": none
 	terminationLog string // path of the termination log; "": the default
 	notifySocket   string // address of the service manager's socket; "": usher does not use it
-	notifyErr      error  // why NOTIFY_SOCKET cannot be used; only a warning, because others set the variable
+	notifyErr      error  // why NOTIFY_SOCKET cannot be used; only a warning, because the service manager sets the variable, not the user
 
 	// otherForm is true for --install and --probe, even if their values are wrong.
 	otherForm bool
@@ -36,7 +36,6 @@ type options struct {
 	env []string // usher's environment, for targets env:NAME
 }
 
-// parseTarget parses a target.
 func (o *options) parseTarget(text string, use probes.Use) (probes.Target, error) {
 	lookup := func(name string) (string, bool) {
 		for _, entry := range o.env { // if there are several entries for a name, the first one counts, as for getenv(3)
@@ -192,8 +191,8 @@ func (r *optionReader) advance(match func(word string) bool) (word string, found
 
 // readArgs parses the flags. It returns the unchanged command that follows the flags. dashes
 // reports whether "--" was between the flags and the command. readArgs calls pflag again
-// after each error, if the rest can still be parsed. The errors of pflag are not printed,
-// because they contain the values.
+// after each error, if the remaining arguments can still be parsed. The errors of pflag are
+// not printed, because they contain the values.
 func (r *optionReader) readArgs() (command []string, dashes bool) {
 	defer r.numberValues()
 	for {
@@ -280,8 +279,8 @@ func findNearestFlag(name string) (nearest *flagRow) {
 	return nearest
 }
 
-// distance returns the Levenshtein distance of a and b: the number of letters to add,
-// drop or replace.
+// distance returns the Levenshtein distance of a and b: the minimum number of letters to
+// add, drop or replace.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+2 {
 		return len(a) // a is too long to be similar to b; without this check an argument of megabytes would take long
@@ -328,7 +327,7 @@ func (r *optionReader) numberValues() {
 }
 
 // readEnv reads the variables of the flags from env. It returns all other entries, byte for
-// byte, for the app. A variable USHER_… that belongs to no flag is no error, because
+// byte, for the app. A variable USHER_… that belongs to no flag is not an error, because
 // Kubernetes sets USHER_PORT and others for a Service with the name usher. The result
 // is not nil, because a nil Env in a Config means usher's own environment.
 func (r *optionReader) readEnv(env []string) []string {

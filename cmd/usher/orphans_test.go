@@ -31,7 +31,7 @@ func TestOrphansAreReapedInEveryPhase(t *testing.T) {
 func TestThousandsOfOrphansAtOnce(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	// The orphans read a pipe, and all exit when they get end of file.
+	// The orphans read a FIFO, and all of them exit at once when they get the end of file.
 	const orphans = 2000
 	r := launcher{}.start(t, binary(t), "--verbose", "--", "busybox", "sh", "-c", fmt.Sprintf(`
 		mkfifo "$0" && exec 3<>"$0" 4<"$0" && rm "$0"

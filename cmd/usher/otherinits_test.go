@@ -23,8 +23,8 @@ import (
 // usher's lines with the differences of the table applied. So the test fails if there is
 // another difference, and also if a difference of the table does not occur.
 
-// comparedInits are the other inits, with their default options, and with the option that
-// changes which processes get the signals.
+// comparedInits are the other inits with their default options. tini and dumb-init are also
+// run with the option that changes which processes get the signals.
 var comparedInits = []struct {
 	name string
 	argv []string
@@ -40,27 +40,28 @@ var comparedInits = []struct {
 type initDifference struct {
 	inits string // names in comparedInits, separated by commas
 	kinds string // regular expression: the kinds of scripts in which the difference occurs
-	line  string // regular expression: a line that is observed of usher
-	other string // the line that is observed of the other inits instead; "" if there is none
-	// For usher(1). A row without a subject belongs to a row above it.
+	line  string // regular expression: a line of usher's run
+	other string // the line of the other init's run in its place; "" if there is none
+	// The texts for usher(1). A row without a subject is not in usher(1), because the texts of
+	// a row above it describe the same difference.
 	subject, usher, others, reason string
 }
 
-// applies reports whether the difference is one of this init in scripts of this kind.
+// applies reports whether the difference occurs with this init in scripts of this kind.
 func (d *initDifference) applies(init, kind string) bool {
 	return slices.Contains(strings.Split(d.inits, ", "), init) && regexp.MustCompile("^("+d.kinds+")$").MatchString(kind)
 }
 
-// change applies the difference to a line of usher. ok is false if the difference is about
-// other lines.
+// change returns the other init's line for a line of usher. ok is false if the difference
+// does not concern this line.
 func (d *initDifference) change(line string) (changed string, ok bool) {
 	re := regexp.MustCompile("^" + d.line + "$")
 	return re.ReplaceAllString(line, d.other), re.MatchString(line)
 }
 
-// TestOtherInits runs scripts of each kind, and then random ones of a fixed seed and of a new
-// one. With CI=true only the fixed seed is used, so that the result depends on the code
-// alone. SEED=S is the only seed that is used.
+// TestOtherInits runs scripts of each kind, then random scripts of a fixed seed, and then
+// random scripts of a new seed. If CI is set, it uses no new seed, so that the result depends
+// on the code alone. If SEED is set, it runs only random scripts of this seed.
 func TestOtherInits(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
@@ -84,7 +85,7 @@ func TestOtherInits(t *testing.T) {
 	}
 	for i := range initDifferences {
 		if used.scripts < len(everyKind()) {
-			break // the flag -run has selected some of the scripts
+			break // the flag -run has selected only some of the scripts
 		}
 		d := &initDifferences[i]
 		for _, init := range strings.Split(d.inits, ", ") {
@@ -93,7 +94,7 @@ func TestOtherInits(t *testing.T) {
 	}
 }
 
-// usedDifferences holds the rows of the table that have occurred, by init.
+// usedDifferences records which rows of the table have occurred with which init.
 type usedDifferences struct {
 	mu      sync.Mutex
 	rows    map[string]bool
@@ -134,7 +135,7 @@ func compareInits(t *testing.T, name string, scripts []*initScript, used ...*use
 				usher := s.run(t, []string{binary(t), "--"})
 				for _, init := range comparedInits {
 					if len(used) == 0 && len(init.argv) == 3 && len(s.children()) == 0 {
-						continue // these options change only what the children get; every kind has been tested with them
+						continue // without children these options make little difference, and the scripts of everyKind have tested it
 					}
 					var want []string
 					for _, line := range usher {

@@ -18,14 +18,14 @@ type initScript struct {
 	below  bool     // the init is not PID 1
 
 	ready   []string         // the processes that print "NAME ready"
-	order   []syscall.Signal // sent to the init; each only once the app has got the one before
+	order   []syscall.Signal // sent to the init; each one after the app has got the previous one
 	traps   []syscall.Signal // the signals that the app prints; nil: all
-	kills   syscall.Signal   // sent at the end, and not caught by the app
-	stdin   string           // written to the app's stdin at the end; without it, the end of stdin ends the app
-	asleep  bool             // the app has stopped itself; SIGCONT comes first
+	kills   syscall.Signal   // sent to the init at the end, to end the app; 0: none
+	stdin   string           // written to the app's stdin at the end; if neither kills nor stdin is set, the test closes the app's stdin instead
+	asleep  bool             // the app stops itself with SIGSTOP; the test sends order[0] and then SIGCONT
 	state   bool             // the app is "puppet state"
 	orphans int              // orphans that exit at once
-	zombie  int              // the app's own zombies
+	zombie  int              // children of the app that exit and that the app does not reap
 }
 
 // String returns the script for a message.
@@ -38,13 +38,13 @@ func (s *initScript) silent(sig syscall.Signal) bool {
 	return s.traps != nil && !slices.Contains(s.traps, sig)
 }
 
-// lastSignal is sent after a signal for which the test cannot wait. When the app has got
-// lastSignal, the init has handled the other signal: of several pending signals the kernel
-// delivers the one with the lowest number first, and lastSignal is the highest.
+// lastSignal is sent after a signal that the app does not get or does not print. When the
+// app has printed lastSignal, the init has handled the other signal too: of several pending
+// signals the kernel delivers the lowest number first, and lastSignal is the highest.
 const lastSignal = syscall.Signal(64)
 
-// catchable are the signals that a process can handle, except SIGCHLD, which inits do not
-// forward, and lastSignal.
+// catchable returns the signals that a process can handle, except lastSignal, and except
+// SIGCHLD, which inits do not forward.
 func catchable() (all []syscall.Signal) {
 	for sig := syscall.Signal(1); sig < lastSignal; sig++ {
 		if sig != syscall.SIGKILL && sig != syscall.SIGSTOP && sig != syscall.SIGCHLD {
@@ -54,7 +54,7 @@ func catchable() (all []syscall.Signal) {
 	return all
 }
 
-// everyKind returns scripts that show all differences.
+// everyKind returns scripts that show all differences in initDifferences.
 func everyKind() []*initScript {
 	r := rand.New(rand.NewPCG(0, 0))
 	some := []syscall.Signal{1, 2, 6, 10, 11, 15, 20, 21, 23, 28, 32, 34, 50, 63} // some of each kind
@@ -92,7 +92,8 @@ func everyKind() []*initScript {
 	return scripts
 }
 
-// commands are app commands by what is wrong with them. writeCommands makes the files.
+// commands maps what is wrong with a command to a command with this defect. writeCommands
+// makes the files.
 var commands = map[string]string{
 	"not found": "/no/such/command", "not found in PATH": "no-such-command", "a directory": "$dir", "not executable": "$dir/plain", "empty name": "",
 	"no interpreter": "$dir/orphaned", "no interpreter, carriage return": "$dir/windows", "no shebang": "$dir/no-shebang",
@@ -102,8 +103,8 @@ func exits(code int) *initScript {
 	return &initScript{kind: "exits", app: []string{"sh", "-c", fmt.Sprintf("exit %d", code)}}
 }
 
-// killedByItself is an app that sends a signal to itself. The shell is executed by the init, so the
-// signal has its default action.
+// killedByItself returns a script whose app, a shell, sends a signal to itself. The init
+// executes the shell with the default action of the signal.
 func killedByItself(sig syscall.Signal) *initScript {
 	return &initScript{kind: "killed", app: []string{"sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig)}}
 }
@@ -112,19 +113,20 @@ func killedFromOutside(sig syscall.Signal) *initScript {
 	return &initScript{kind: "killed by a forwarded signal", app: []string{"$puppet", "pause", "app"}, ready: []string{"app"}, kills: sig}
 }
 
-// shellOptions are the options of a script.
+// shellOptions describes a script for shellScript.
 type shellOptions struct {
 	trapped  []syscall.Signal // with a trap that prints the signal
 	ignored  []syscall.Signal
 	exitsOn  syscall.Signal // with a trap that exits
 	children []string       // background processes: child, apart (in its own session), orphan (its parent has exited)
 	orphans  int            // further orphans, which exit at once
-	exec     bool           // the shell executes the puppet in the end, which prints all signals
+	exec     bool           // at the end the shell executes the puppet, which prints all signals
 	order    []syscall.Signal
 	code     int
 }
 
-// shellScript is a shell script as people write them.
+// shellScript returns a script whose app is a shell script with the parts of a typical
+// entrypoint: traps, background processes, and a wait or an exec at the end.
 func shellScript(r *rand.Rand, o shellOptions) *initScript {
 	var lines []string
 	background := map[string]string{"child": "$puppet catch child <&3 &", "apart": "setsid $puppet catch apart <&3 &", "orphan": "($puppet catch orphan <&3 &)"}
@@ -164,9 +166,10 @@ func shellScript(r *rand.Rand, o shellOptions) *initScript {
 	return s
 }
 
-// shellWaits returns the end of a script, which handles signals until the end of stdin. It
-// waits for a child that reads stdin. It does not read itself: if a signal arrives between
-// the shell's look at its pending traps and its read(2), the trap runs only after the read.
+// shellWaits returns the last commands of a script. The shell handles signals until the end
+// of stdin: it waits for a child that reads stdin. If the shell read stdin itself, a signal
+// that arrives just before read(2), after the shell's check for pending traps, would run its
+// trap only after the read.
 func shellWaits(code int) string {
 	return fmt.Sprintf("exec 5<&0; $puppet catch reader <&5 & reader=$!; echo app ready; while kill -0 $reader 2>/dev/null; do wait $reader; done; exit %d", code)
 }

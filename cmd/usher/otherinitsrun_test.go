@@ -36,11 +36,12 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	for _, word := range s.app {
 		argv = append(argv, strings.NewReplacer("$puppet", puppet(t), "$dir", r.dir).Replace(word))
 	}
-	if s.below { // PID 1 is a shell. It waits for the init, and then for a line.
+	if s.below { // PID 1 is a shell that starts the init, prints its exit code, and exits after a line on stdin
 		argv = append([]string{"sh", "-c", `"$@"; echo "init exited $?"; read line; exit 0`, "sh"}, argv...)
 	}
-	// All processes of the run inherit descriptor 3, from which the children read, and the
-	// writing end of own, by which the test learns that they have all exited.
+	// All processes of the run inherit two descriptors. The children read from descriptor 3,
+	// whose pipe stays empty until the test closes end. Descriptor 4 is the writing end of own,
+	// so own.isHeld reports whether one of these processes is still running.
 	stdin, end := pending(t)
 	own := hold(t)
 	writer, err := os.OpenFile(own.path, os.O_WRONLY, 0)
@@ -65,7 +66,7 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 		r.signals(end)
 	}
 	stderr := r.stderr.rest()
-	if len(r.s.children()) > 0 && !s.below { // a child that has printed its last line may not have exited yet
+	if len(r.s.children()) > 0 && !s.below { // a child may exit before or after the app, so usher may or may not warn of running processes
 		stderr = regexp.MustCompile(`(?m)^usher: warning: \S+ exited and left \d+ process.*$`).ReplaceAllString(stderr, "")
 	}
 	if strings.TrimSpace(stderr) != "" {
@@ -77,7 +78,7 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	return r.observed
 }
 
-// writeCommands makes the files of the map commands.
+// writeCommands makes the files that are named in the map commands.
 func writeCommands(t *testing.T, dir string) {
 	t.Helper()
 	for name, text := range map[string]string{"plain": "x", "orphaned": "#!/no/such/interpreter\n", "windows": "#!/bin/sh\r\nexit 5\r\n", "no-shebang": "exit 5\n"} {
@@ -93,7 +94,8 @@ func (r *initRun) note(format string, args ...any) {
 	r.observed = append(r.observed, fmt.Sprintf(format, args...))
 }
 
-// signals observes a run in which the init gets signals.
+// signals sends the signals of the script to the init, makes the app exit, and notes what it
+// observes. A script may have no signals.
 func (r *initRun) signals(end *os.File) {
 	r.t.Helper()
 	if len(r.s.ready) > 0 {
@@ -101,7 +103,7 @@ func (r *initRun) signals(end *os.File) {
 		for _, name := range r.s.ready {
 			lines = append(lines, name+" ready")
 		}
-		if r.s.reads() && !r.s.asleep { // before it is ready, a signal to the process group would kill it
+		if r.s.reads() && !r.s.asleep { // until it is ready, the reader has no handlers, and a signal to the process group would kill it
 			lines = append(lines, "reader ready")
 		}
 		r.stdout.expectAll(lines...)
@@ -133,7 +135,7 @@ func (r *initRun) signals(end *os.File) {
 	case r.s.stdin != "":
 		r.write(r.s.stdin + "\n")
 	case len(r.s.ready) > 0:
-		r.in.Close() // the end of stdin ends the puppet
+		r.in.Close() // the puppet exits at the end of its stdin
 	}
 	r.note("exits with %d", r.code())
 	all := r.stdout.rest()
@@ -142,12 +144,13 @@ func (r *initRun) signals(end *os.File) {
 	}
 }
 
-// look notes what the init holds while its app runs, and which zombies there are.
+// look notes whether the init keeps its working directory and descriptors while its app runs.
+// For scripts with orphans or zombies, it then waits until the init has reaped the orphans.
 func (r *initRun) look() {
 	r.t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", r.pid())
-	// Inits let go of their directory and descriptors after they have started the app, so the
-	// test has to wait for those that do.
+	// An init that is not in keepers changes its directory or closes the descriptors, but only
+	// after it has started the app. So the test has to wait for that.
 	name, _, _ := strings.Cut(filepath.Base(r.init), " ")
 	keep := func(what string, keepers []string, keeps func() bool) {
 		if slices.Contains(keepers, name) {
@@ -181,7 +184,8 @@ func (r *initRun) look() {
 	if r.s.orphans == 0 && r.s.zombie == 0 {
 		return
 	}
-	// Only the app's own zombies remain. An orphan may not have exited yet.
+	// An orphan may still be running. So wait until the init has reaped all orphans, and the only
+	// zombies are children of the app.
 	running := len(r.s.ready)
 	if r.s.reads() {
 		running++
@@ -191,7 +195,7 @@ func (r *initRun) look() {
 		for _, pid := range childrenOf(r.t, r.app) {
 			zombies += strings.Count(state(pid), "Z")
 		}
-		all := len(childrenOf(r.t, r.pid())) + len(childrenOf(r.t, r.app)) // with the app, and without the zombies
+		all := len(childrenOf(r.t, r.pid())) + len(childrenOf(r.t, r.app)) // includes the app and its zombies
 		return zombies == r.s.zombie && all-zombies == running
 	}, func() string { return r.init + " has not reaped the orphans" })
 }
@@ -224,9 +228,10 @@ func (s *initScript) children() (names []string) {
 	return names
 }
 
-// signalledChildren are the children that get the signals too: those in the app's process
-// group, if the init signals that group. The test has to wait for them before the next
-// signal. Otherwise the order of the signals that they get would depend on the scheduler.
+// signalledChildren returns the names of the children that get the signals too: the children
+// in the app's process group, if the init signals that group. The test has to wait for these
+// children before it sends the next signal. Otherwise the order in which they get the signals
+// would depend on the scheduler.
 func (r *initRun) signalledChildren() []string {
 	if !strings.HasPrefix(r.init, "tini -g") && r.init != "dumb-init --" {
 		return nil
@@ -239,8 +244,8 @@ func (r *initRun) send(sig syscall.Signal) {
 	r.signal(sig)
 }
 
-// withheld are the signals that an init does not forward. The test cannot wait until the
-// app has got them. If an init does forward one, the comparison fails.
+// withheld reports whether the init does not forward sig, so that the test cannot wait until
+// the app has got sig. If the list is wrong and the init forwards sig, the comparison fails.
 func (r *initRun) withheld(sig syscall.Signal) bool {
 	list := map[string][]syscall.Signal{
 		"tini":      {4, 5, 6, 7, 8, 11, 21, 22, 31, 32, 33},
@@ -251,10 +256,10 @@ func (r *initRun) withheld(sig syscall.Signal) bool {
 	return slices.Contains(list[name], sig)
 }
 
-// step is called when the test has sent sig to the init. It reads until the app has printed
-// that it got sig, and so have the children to which this init passes signals. If the app
-// does not print sig, or does not get it, step also sends lastSignal and waits for that. It
-// returns the app's lines, without that of lastSignal.
+// step is called when the test has sent sig to the init. It reads stdout until the app and the
+// signalledChildren have printed that they got sig. If the app does not get sig, or does not
+// print it, step sends lastSignal too, and waits for lastSignal instead. It returns the lines
+// of the app, without the line about lastSignal.
 func (r *initRun) step(sig syscall.Signal) (app []string) {
 	r.t.Helper()
 	if r.withheld(sig) || r.s.silent(sig) {
@@ -279,8 +284,8 @@ func (r *initRun) step(sig syscall.Signal) (app []string) {
 	return app
 }
 
-// signalStep sends one signal, and notes whether the app got it. SIGCONT follows a signal
-// that may stop the app.
+// signalStep sends one signal, and notes whether the app got it. After a signal that may stop
+// the app, signalStep does the same with SIGCONT.
 func (r *initRun) signalStep(sig syscall.Signal) {
 	r.t.Helper()
 	r.send(sig)
@@ -292,8 +297,9 @@ func (r *initRun) signalStep(sig syscall.Signal) {
 		r.noteStep(sig)
 	}
 	if stops {
-		// After such a signal dumb-init sends SIGSTOP to itself. As PID 1 it is not stopped, but
-		// a SIGCONT that is pending is dropped. So wait until it waits for signals again.
+		// After SIGTSTP, SIGTTIN or SIGTTOU dumb-init sends SIGSTOP to itself. The kernel does
+		// not stop dumb-init, because it is PID 1, but drops a SIGCONT that is pending. So the
+		// test sends SIGCONT only when dumb-init is sleeping again, in the wait for a signal.
 		eventually(r.t, func() bool { return state(r.pid()) == "S" }, func() string { return r.init + " does not wait for signals" })
 		r.send(syscall.SIGCONT)
 		r.noteStep(syscall.SIGCONT)
@@ -340,7 +346,7 @@ func (r *initRun) noteChild(name, printed string) {
 func (r *initRun) state(stdout *reader) {
 	r.t.Helper()
 	if slices.Contains(r.s.launch, "ignore=17") {
-		// Where SIGCHLD stays ignored, the init does not notice the app's exit.
+		// Some inits leave SIGCHLD ignored, and do not notice the app's exit. So kill the init.
 		stdout.expect("/proc/self/ns/uts -> ")
 		r.cmd.Process.Kill()
 		r.code()

@@ -10,9 +10,8 @@ const (
 	allInits  = "tini, tini -g, dumb-init, dumb-init -c, catatonit"
 )
 
-// initDifferences lists all differences between usher without flags and the other inits. Of
-// the rows that match a line, the first one counts. "make docs" writes the list in usher(1)
-// from it.
+// initDifferences lists all differences between usher without flags and the other inits. If
+// several rows match a line, the first one counts. "make docs" writes this table into usher(1).
 var initDifferences = []initDifference{
 	// ---- which signals are forwarded, and to which processes
 	{inits: "tini, tini -g", kinds: ".*", line: `(signal (?:4|5|6|7|8|11|21|22|31)): app got \d+`, other: "$1: nothing",

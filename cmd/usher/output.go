@@ -88,8 +88,7 @@ func newOutput(f *os.File) *output {
 	return p
 }
 
-// Write queues lines of usher's own. Each of them must end with a newline. Write never
-// fails.
+// Write queues usher's own lines. Each line must end with a newline. Write never fails.
 func (p *output) Write(lines []byte) (int, error) { return p.enqueue(ownLines, lines) }
 
 // setNotice sets the function that formats a notice of dropped lines.
@@ -211,9 +210,9 @@ func (p *output) run() {
 	inLine := false
 	for range p.wake {
 		// First let the logging goroutine add more lines to the queue. Then the lines of 200
-		// ready targets need about 5 calls of write(2) instead of 200. On a terminal Gosched would cost
-		// more than it saves: blockSIGTTOU has locked this goroutine to its thread, so Gosched
-		// would have to switch threads.
+		// ready targets need about 5 calls of write(2) instead of 200. On a terminal Gosched
+		// would cost more than it saves: blockSIGTTOU has locked this goroutine to its thread,
+		// so Gosched would have to switch threads.
 		if !terminal {
 			runtime.Gosched()
 		}
@@ -285,7 +284,7 @@ func (p *output) write(piece chunk, inLine *bool) {
 			signalTo(p.written)
 		case err == syscall.EAGAIN: // another process with the same stderr has set O_NONBLOCK
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLOUT}}, -1); err != nil && err != syscall.EINTR {
-				<-time.After(retryPause) // a pause instead of poll(2), which fails if RLIMIT_NOFILE is 0
+				<-time.After(retryPause) // poll(2) fails if RLIMIT_NOFILE is 0; without this pause, usher would retry in a busy loop
 			}
 		case err != syscall.EINTR:
 			p.fail(piece, *inLine, err)

@@ -48,7 +48,7 @@ func TestOutputOfHooksLeavesRoomForTheLog(t *testing.T) {
 			w.Close()
 			u.stdout.expect("up")
 			u.signal(syscall.SIGTERM)
-			u.stdout.expect("stopped") // printed after the hook has exited, because usher stops the app only then
+			u.stdout.expect("stopped") // the hook has exited by now, because usher stops the app after the drain
 			stderr := readLines(t, r)
 			for _, own := range c.own[:2] {
 				for line, ok := stderr.next(); !regexp.MustCompile("^" + own + "$").MatchString(line); line, ok = stderr.next() {

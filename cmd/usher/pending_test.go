@@ -59,7 +59,7 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	assertNotPrinted(t, r.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
 }
 
-// Without a command there is no app, so the last line speaks of the targets.
+// Without a command there is no app, so the last line is about the targets.
 func TestLastLineOfAWaitWithoutAnApp(t *testing.T) {
 	r := launcher{}.usher(t, "--wait-timeout", "0.1s", "--wait", "file:///no/such/file")
 	assert.Equal(t, 124, r.code())

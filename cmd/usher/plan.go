@@ -58,7 +58,8 @@ func (p *planner) row(first, format string, a ...any) {
 	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
 }
 
-// startup writes the phases up to the phase run. Their steps have no fixed times.
+// startup writes the phases up to and including the phase "run". Their steps have no fixed
+// times.
 func (p *planner) startup() {
 	p.title("Startup")
 	if p.health != "" {
@@ -165,7 +166,7 @@ func (p *planner) stopSignal() string {
 	return sig + " to " + to
 }
 
-// shutdown writes the phases after the phase run, each with the latest time at which it
+// shutdown writes the phases after the phase "run", each with the latest time at which it
 // starts.
 func (p *planner) shutdown() {
 	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
@@ -248,7 +249,7 @@ func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	return formatLimit(t.Timeout)
 }
 
-// shutdownWithoutDeadline writes the phases after the phase run if there is no --grace.
+// shutdownWithoutDeadline writes the phases after the phase "run" if there is no --grace.
 // Without --grace, only hooks have time limits.
 func (p *planner) shutdownWithoutDeadline() {
 	p.title("Shutdown after a stop signal, or after %s has exited by itself: no deadline without --grace", p.app)

@@ -18,9 +18,9 @@ import (
 // use is a command line of usher in an example, with the times that its platform gives it.
 type use struct {
 	args      []string
-	kill      time.Duration // from the stop signal to SIGKILL; 0 if the platform does not stop it
-	preStop   time.Duration // the part of kill that a preStop hook takes before the signal
-	start     time.Duration // the time in which the app must have started; 0 if there is no limit
+	kill      time.Duration // from the start of a stop to SIGKILL; 0 if the platform does not stop this process
+	preStop   time.Duration // the part of kill that a preStop hook takes before the stop signal
+	start     time.Duration // the time within which the app must have started; 0 if there is no limit
 	requested []string      // the paths of --health that probes request, such as ":8086/livez"
 }
 
@@ -51,9 +51,9 @@ func exampleUses(t *testing.T) map[string][]use {
 	return uses
 }
 
-// In each example, the command lines fit the settings of the platform in the same file.
-// usher accepts the command lines without a warning of --plan, exits 2 s before the
-// platform's SIGKILL, and gives up waiting before the platform does.
+// In each example, the command lines fit the settings of the platform in the same file: --plan
+// prints no warning, --grace ends at least 2 s before the platform's SIGKILL, and
+// --wait-timeout ends before the platform gives up.
 func TestExamplesFitTheirPlatforms(t *testing.T) {
 	all := exampleUses(t)
 	for _, name := range names(t, "../../examples") {
@@ -123,8 +123,8 @@ func dockerfileUses(t *testing.T, file string) []use {
 	return all
 }
 
-// healthCommand returns the use in a health check. Docker's API, Compose and ECS have the
-// same form for it: CMD, and then the words of the command.
+// healthCommand returns the use of usher in a health check. In Docker's API, Compose and ECS a
+// health check has the same form: CMD, and then the words of the command.
 func healthCommand(t *testing.T, test []string) use {
 	t.Helper()
 	require.Greater(t, len(test), 2)

@@ -12,7 +12,7 @@ import (
 )
 
 // The test runs the pod of the README with podman kube play, with restartPolicy OnFailure.
-// The test makes the images of the pod, with the names in the README.
+// The test builds the pod's images itself, under the names that the README uses.
 func TestReadmePod(t *testing.T) {
 	podman := needPodman(t)
 	t.Parallel()

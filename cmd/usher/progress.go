@@ -66,8 +66,8 @@ func formatPending(pending []probes.Status) string {
 	return strings.Join(all, ", ")
 }
 
-// errTooFewSuccesses is the reason for a target whose last attempt succeeded. The target is
-// not ready yet, because successes= requires more successes in a row.
+// errTooFewSuccesses is shown for a target whose last attempt succeeded. The target is not
+// ready yet, because successes= requires more successes in a row.
 var errTooFewSuccesses = errors.New("ready, but not yet often enough in a row")
 
 // lastError returns the reason why a target is not ready.

@@ -48,7 +48,7 @@ func TestTracedProcesses(t *testing.T) {
 			gone = ws.Exited() || ws.Signaled()
 			return ws
 		}
-		defer func() { // reap the app, because usher is PID 1 of the app's namespace and cannot exit before
+		defer func() { // reap the app, because usher is PID 1 of the app's namespace and cannot exit before the app is reaped
 			for !gone {
 				syscall.Kill(app[0], syscall.SIGKILL)
 				stops()

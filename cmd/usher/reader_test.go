@@ -65,7 +65,7 @@ func (l *reader) next() (string, bool) {
 	var ok bool
 	select {
 	case line, ok = <-l.ch:
-	default: // no line is available yet, so wait with a time limit; a timer for each line would be slow
+	default: // make a timer only if no line is available yet, because a timer for each line would be slow
 		select {
 		case line, ok = <-l.ch:
 		case <-time.After(patience):
@@ -121,8 +121,8 @@ func (l *reader) rest() string {
 // text returns all lines that next and soFar have read.
 func (l *reader) text() string { return strings.Join(l.all, "\n") }
 
-// soFar reads the lines that are available now, does not wait, and returns all lines that
-// have been read.
+// soFar reads the lines that are available without waiting, and returns all lines that have
+// been read up to now.
 func (l *reader) soFar() string {
 	for {
 		select {

@@ -78,9 +78,9 @@ func TestCommandLinesInTheReadmeAreValid(t *testing.T) {
 	}
 }
 
-// checkCommandLine checks a command line of usher that lacks the word usher. A shell splits
-// the line into words, and usher gets these words with --plan. Words that cannot be
-// combined with --plan are only parsed.
+// checkCommandLine checks the arguments of a command line of usher. A shell splits line into
+// words, as it would for a user. usher must accept these words together with --plan. Command
+// lines with --install or --probe cannot have --plan, so they are only parsed.
 func checkCommandLine(t *testing.T, line string) {
 	t.Helper()
 	out := outputOf(t, "sh", "-c", `set -f; printf '%s\0' `+line)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources makes a new directory, and copies the files to it that a build needs.
+// sources copies the files that a build needs to a new directory, and returns its path.
 func sources(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -34,7 +34,7 @@ import (
 //	RATE=100       requests a second, for each job
 //	LAG=1s-2s      after the start of a stop, the front still uses the backend for a random
 //	               time in this range
-//	KEEPALIVE=on   half of the clients, and the proxies, keep connections open; or off
+//	KEEPALIVE=on   half of the clients, and the proxies, keep connections open; off: none does
 //	PARALLEL=8     jobs at the same time, each with backends, a front and clients of its own
 //	USHER=PATH     the absolute path of an usher to measure, instead of a new build
 //	WRITE=rollout  write the table to the README, between the marks with this name
@@ -42,8 +42,8 @@ import (
 // The result depends on the lag, and hardly on the machine. Two runs may differ by a few
 // failures.
 
-// sleepsOfSweep are further durations of preStop hooks. They are measured with two apps
-// only, to find the shortest duration with which no request fails.
+// sleepsOfSweep are further durations of preStop hooks. Without ARMS=, they are measured with
+// appsOfSweep only, to find the shortest duration with which no request fails.
 var (
 	sleepsOfSweep = []string{"500ms", "1s", "1.5s", "2s", "3s", "4s"}
 	appsOfSweep   = []string{"exits", "go"}
@@ -54,13 +54,13 @@ var (
 type rolloutCell struct {
 	failed []int // by front
 	sent   int
-	gone   [][]float64 // by front
+	gone   [][]float64 // by front: the seconds from the start of each stop to the exit of PID 1
 }
 
 // rolloutTable holds the measurements of make rollout, and formats them as a table.
 type rolloutTable struct {
 	plan    rolloutPlan
-	keys    []rolloutKey // of plan.Jobs
+	keys    []rolloutKey // keys[i] belongs to plan.Jobs[i]
 	fronts  []string
 	apps    []string
 	arms    []rolloutArm
@@ -130,8 +130,8 @@ func newRolloutTable(t *testing.T) *rolloutTable {
 	return tab
 }
 
-// addJobs makes the jobs, and estimates the sum of the times that they take. The order of the
-// jobs is random, so that other work on the machine affects all arms alike.
+// addJobs makes the jobs, and returns an estimate of their total time. The order of the jobs is
+// random, so that other work on the machine affects all arms alike.
 func (tab *rolloutTable) addJobs(t *testing.T) (expected time.Duration) {
 	for i, app := range tab.apps {
 		for j, arm := range tab.arms {

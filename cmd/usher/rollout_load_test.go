@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load sends requests at a fixed rate, without waiting for earlier ones (an open loop). 30
-// % of the requests are POST, and 5 % take 2 s. load must not send a request twice. So it
+// load sends requests at a fixed rate, without waiting for earlier requests (an open loop).
+// 30 % of the requests are POST, and 5 % take 2 s. load must not send a request twice. So it
 // does not use http.Transport, which repeats a request if a reused connection fails.
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
@@ -49,7 +49,7 @@ const (
 	bodySize    = 1000
 )
 
-// run sends requests until ctx is done, and waits until all have ended.
+// run sends requests until ctx is done, and waits until all requests have ended.
 func (l *load) run(ctx context.Context) {
 	l.failed = map[string]int{}
 	began := time.Now()
@@ -110,7 +110,7 @@ func (l *load) send(ctx context.Context, r rolloutRequest, p *pool) (err error) 
 	return nil
 }
 
-// errStatus is the error of a response that is not 200.
+// errStatus is the error for a response whose status is not 200.
 type errStatus int
 
 func (e errStatus) Error() string { return fmt.Sprint(int(e)) }
@@ -188,8 +188,8 @@ func (c *clientConn) exchange(r rolloutRequest) (reusable bool, err error) {
 	return !response.Close && c.in.Buffered() == 0, nil
 }
 
-// open reports whether the connection is usable: the server has not closed it, and has sent
-// no data that nobody has read.
+// open reports whether the connection is usable: the server has not closed it, and no unread
+// data has arrived.
 func (c *clientConn) open() (open bool) {
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {

@@ -101,8 +101,8 @@ type deployment struct {
 	job     rolloutJob
 	log     *os.File
 	front   front
-	current []*backend // these serve
-	all     []*backend // these were started
+	current []*backend // the backends that serve
+	all     []*backend // all backends that were started
 	stops   sync.WaitGroup
 }
 
@@ -135,8 +135,8 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 		}
 		d.stops.Wait() // the next rolling update starts only when the old backends have stopped
 		if !d.job.Control {
-			// The backends that earlier rolls have replaced no longer have connections, so their
-			// networks can be removed.
+			// The backends that earlier rolling updates have replaced no longer have
+			// connections, so their networks can be removed.
 			for _, b := range d.all[:n*replicas] {
 				b.network.Close()
 			}
@@ -273,8 +273,8 @@ func (b *backend) probe() error {
 	return err
 }
 
-// stop stops the backend as the kubelet does: first the preStop hook sleeps, then PID 1
-// gets SIGTERM, and after killTimeout in all it gets SIGKILL.
+// stop stops the backend as the kubelet does: first the preStop hook sleeps, then PID 1 gets
+// SIGTERM. If PID 1 has not exited killTimeout after the start of the stop, it gets SIGKILL.
 func (b *backend) stop(sleep time.Duration) {
 	began := time.Now()
 	<-time.After(sleep)

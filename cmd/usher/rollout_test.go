@@ -17,11 +17,12 @@ import (
 // "make rollout" measures how many requests fail in a rolling update
 // (rollout_bench_test.go). TestRollout makes sure that the measurement works.
 //
-// A job measures one app with one way to start and stop it (an arm) behind one front. The
-// clients send requests to three backends. These are replaced one after the other, as by a
-// Deployment of Kubernetes: a new backend is started, and once it responds, the old one is
-// stopped. The endpoints of the front are changed later, because kube-proxy and load
-// balancers are notified late. This delay is the lag.
+// A job measures one app with one way to start and stop it (an arm) behind one front (what
+// clients connect to: a proxy, or the backends directly). The clients send requests to three
+// backends. The backends are replaced one after the other, as by a Deployment of Kubernetes:
+// a new backend is started, and once it responds, the old one is stopped. The endpoints of the
+// front are changed later, because kube-proxy and load balancers are notified late. This delay
+// is the lag.
 //
 // The files:
 //

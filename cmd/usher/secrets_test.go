@@ -31,7 +31,7 @@ import (
 const canary = "s3cr3t"
 
 // A secretTarget is two targets of the same kind, one for a probe and one for a hook. Each
-// part that may be secret contains canary. The path of a hook's target may be secret.
+// part that may be secret contains canary. In the target of a hook, the path may be secret too.
 type secretTarget struct{ probe, hook string }
 
 // readyReplies are replies that count as ready, by kind. A server may send its reply
@@ -73,8 +73,8 @@ func postgresError(code string) string {
 
 func mysqlPacket(packet string) string { return string(rune(len(packet))) + "\x00\x00\x00" + packet }
 
-// serveReply starts a server that sends reply to each client. Then the client gets the end
-// of the stream, and the server keeps reading.
+// serveReply starts a server that sends reply to each client. After that, the server closes its
+// writing side of the connection and keeps reading.
 func serveReply(t *testing.T, network, address, reply string) string {
 	t.Helper()
 	l, err := net.Listen(network, address)

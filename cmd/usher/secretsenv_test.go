@@ -95,7 +95,7 @@ func TestNoValueOfAVariableIsPrintedWhenTargetsFail(t *testing.T) {
 	}
 }
 
-// If a variable holds no URL, usher starts nothing. The error names the variable.
+// If a variable holds no valid URL, usher starts nothing. The error names the variable.
 func TestVariableWithoutATargetIsAnErrorAtTheStart(t *testing.T) {
 	for _, value := range []string{
 		"", "\n", canary, "u:" + canary + "@db", "curl " + canary, "timeout=2s tcp://" + canary + ":1", canary + "://h", "postgres://" + canary + ":0", "postgres+" + canary + "://h:0",
@@ -129,8 +129,8 @@ func TestVariableWithoutATargetIsAnErrorAtTheStart(t *testing.T) {
 	assertPrinted(t, log, "the command env:… is a target: write --wait before each target")
 }
 
-// The app also gets the variable. If it has several entries, the first counts, as for
-// getenv(3).
+// The app also gets the variable. If the environment has several entries for the variable, the
+// first entry counts, as for getenv(3).
 func TestVariableOfATargetIsPassedOn(t *testing.T) {
 	env := []string{"URL_2=dns://a", "URL=file:///", "URL=tcp://127.0.0.1:1"}
 	for _, args := range [][]string{{"--wait", "env:URL", "app"}, {"--probe", "env:URL"}} {

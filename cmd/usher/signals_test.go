@@ -129,7 +129,7 @@ func hasBegun(usher int) bool {
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher blocks SIGUSR1 at its start, as most signals, and never unblocks it
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // usher blocks SIGUSR1 at its start, like most signals; later only the thread of keepUnblockedThread unblocks it
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending

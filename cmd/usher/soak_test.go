@@ -25,19 +25,19 @@ import (
 
 // TestSoak runs usher for a long time, with much to do, and checks that its memory,
 // descriptors, threads and goroutines do not grow, and that no zombies remain. "make soak"
-// runs it for an hour, "make test" for ten seconds:
+// runs it for an hour, "make test" for about ten seconds:
 //
-//	DURATION=30m   how long
+//	DURATION=30m   the duration of the test
 //
-// Two ushers run as PID 1, each in a PID namespace of its own, and get the same work: the
-// binary as it is shipped, and the test binary, which also counts its goroutines and heap
-// objects. Beside them, short runs of usher with each phase of its timeline start and end,
-// one after another.
+// Two usher processes get the same work, each as PID 1 of its own PID namespace: "shipped" is
+// the binary as it is shipped, and "counted" is the test binary, which also counts its
+// goroutines and heap objects.
 //
-// The test works in rounds and takes a sample after each. The first fifth of the time is the
-// warm-up: caches fill, and the kernel and the Go runtime reach their usual sizes. The later
-// samples are divided into ten parts. A number is flat if its median in the last part is at
-// most its median in the first part plus a bound (soakNumbers).
+// The test works in rounds. Each round also has a short run of usher, from its start to its
+// exit. After each round the test takes a sample of all numbers. The first fifth of the samples
+// is the warm-up: caches fill, and the kernel and the Go runtime reach their usual sizes. The
+// later samples are divided into ten parts. The median of the last part must not exceed the
+// median of the first part by more than a bound (soakNumbers).
 func TestSoak(t *testing.T) {
 	needRoot(t)
 	duration := 8 * time.Second
@@ -86,18 +86,18 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakNumber is what is measured, and by how much it may grow.
+// soakNumber is a quantity that is measured, and by how much it may grow.
 type soakNumber struct {
 	name  string
-	of    []string // names of ushers
+	of    []string // the usher processes for which it is checked
 	bound int
 }
 
-// The bounds are larger than the differences in a run without a leak, and smaller than a leak
-// of one thing in each round adds up to.
+// The bounds are larger than the changes in a run without a leak, and smaller than the growth
+// that a leak of one item a round causes.
 var soakNumbers = []soakNumber{
-	// The memory of "counted", which is the test binary, is not checked, because that of the
-	// race detector grows.
+	// The memory of "counted" is not checked, because the memory of the race detector, which
+	// the test binary may contain, grows.
 	{"RSS, KiB", []string{"shipped"}, 1024},
 	{"anonymous, KiB", []string{"shipped"}, 768},
 	{"descriptors", []string{"shipped", "counted"}, 3},
@@ -108,8 +108,8 @@ var soakNumbers = []soakNumber{
 	{"heap objects", []string{"counted"}, 100},
 }
 
-// bound returns by how much a number of an usher may grow. The Go runtime first collects
-// garbage when the heap has reached 4 MiB, which may be after the warm-up of a short test.
+// bound returns by how much a number may grow. The Go runtime does not collect garbage until
+// the heap has reached 4 MiB. In a short test the heap may reach that size after the warm-up.
 func (s *soak) bound(n soakNumber) int {
 	if strings.HasSuffix(n.name, "KiB") && s.rounds < 2000 {
 		return n.bound + 4<<10
@@ -121,8 +121,8 @@ type soak struct {
 	t      *testing.T
 	ushers []*soakedUsher
 	rounds int
-	values map[string][]int // by the name of the usher and that of the number
-	codes  [2]int           // short runs that were stopped, and that ended by themselves
+	values map[string][]int // the key is the name of the usher process followed by the name of the number
+	codes  [2]int           // numbers of short runs: codes[0] counts apps that exited by themselves, codes[1] those that were stopped
 }
 
 // soakedUsher is an usher that runs during the whole test.
@@ -135,14 +135,14 @@ type soakedUsher struct {
 	app      int    // the app's pid
 	target   *httptest.Server
 	ready    atomic.Bool
-	broken   []net.Conn // connections of clients that do nothing more
+	broken   []net.Conn // connections of clients that send and read nothing more
 	orphans  int
 	signals  int
 	requests int
 }
 
-// start starts an usher whose app makes orphans, and which has a --ready target of each kind
-// that /readyz asks again.
+// start starts an usher process whose app makes orphans. It has three --ready targets, HTTP,
+// TCP and a command, because usher probes these targets again when /readyz is requested.
 func (s *soak) start(name, usher string) {
 	t := s.t
 	u := &soakedUsher{soak: s, name: name, health: freeAddress(t), counters: filepath.Join(t.TempDir(), "socket")}
@@ -157,8 +157,8 @@ func (s *soak) start(name, usher string) {
 	for _, sig := range soakSignals {
 		ignored = append(ignored, fmt.Sprint(int(sig)))
 	}
-	// Without nohugepages the kernel may at any time merge the pages of a few KiB of data into
-	// a huge page, which counts as 2 MiB.
+	// Without nohugepages the kernel may at any time replace small pages by a huge page. Then a
+	// few KiB of data would count as 2 MiB.
 	u.process = launcher{proc: true, inherit: []string{"nohugepages=1"}, vars: []string{"SOAK_SOCKET=" + u.counters}}.start(t, usher, "--health", u.health, "--grace", "20s",
 		"--ready", "timeout=20s "+u.target.URL, "--ready", "timeout=20s tcp://"+u.target.Listener.Addr().String(),
 		"--ready", "timeout=20s sh -c '(true &); exit 0'", "--post-stop", "true",
@@ -173,12 +173,12 @@ func (s *soak) start(name, usher string) {
 	s.ushers = append(s.ushers, u)
 }
 
-// soakSignals are signals that the app ignores. SIGQUIT, SIGWINCH and SIGUSR1 are left out:
-// after them usher gives a hint about --stop-on.
+// soakSignals are signals that the app ignores. SIGQUIT, SIGWINCH and SIGUSR1 are left out,
+// because usher logs a hint about --stop-on after one of them.
 var soakSignals = []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPIPE, syscall.SIGURG, syscall.SIGXCPU,
 	syscall.SIGVTALRM, syscall.SIGPROF, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, 34, 35, 47, 63, 64}
 
-// round gives usher something of each kind to do.
+// round gives usher work of each kind: orphans, signals, and requests for --health.
 func (u *soakedUsher) round() {
 	t := u.t
 	const orphans = 20
@@ -204,8 +204,8 @@ func (u *soakedUsher) round() {
 		assert.NotEmpty(t, get(t, u.health, path))
 		u.requests++
 	}
-	// Clients that send nothing, half a request, no HTTP, or do not read the response. They
-	// keep their connections for two rounds.
+	// Clients that send nothing, half a request or something other than HTTP, and clients that
+	// do not read the response. They keep their connections open for two rounds.
 	for _, text := range []string{"", "GET /readyz HTTP/1.1\r\nHo", "\x16\x03\x01\x00\xff", "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("x", 100_000)} {
 		conn, err := net.Dial("tcp", u.health)
 		require.NoError(t, err)
@@ -235,8 +235,8 @@ func (u *soakedUsher) sample() {
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", u.pid()))
 	require.NoError(u.t, err)
 	u.add("descriptors", len(fds))
-	// An orphan that has just exited is a zombie until usher reaps it. Zombies that remain
-	// add up. So the smallest of a few numbers is what counts.
+	// An orphan that has just exited is a zombie until usher reaps it. So count up to 20 times,
+	// until there is no zombie. Zombies that usher never reaps are still there after that.
 	zombies, children := 0, []int(nil)
 	for range 20 {
 		zombies, children = 0, childrenOf(u.t, u.pid())
@@ -265,8 +265,8 @@ func (u *soakedUsher) add(number string, value int) {
 	u.soak.values[u.name+number] = append(u.soak.values[u.name+number], value)
 }
 
-// countedUsher is a role of the test binary: usher, which tells by a socket how many
-// goroutines and heap objects it has.
+// countedUsher is a role of the test binary (see linkTo). It runs usher, and also writes the
+// numbers of its goroutines and heap objects to each client of a Unix socket.
 func countedUsher() {
 	listener, err := net.Listen("unix", os.Getenv("SOAK_SOCKET"))
 	if err != nil {
@@ -298,8 +298,8 @@ func (u *soakedUsher) stop() {
 	assertNotPrintedMatch(u.t, u.stderr.rest(), crash.String())
 }
 
-// shortRun is one whole run of usher: a wait, a hook in each phase, an app that exits by
-// itself or is stopped, and a leftover.
+// shortRun is one whole run of usher: a wait, hooks before the start, in the drain and after
+// the stop, an app that exits by itself or is stopped, and a leftover.
 func (s *soak) shortRun(t *testing.T) {
 	own := hold(t)
 	r := launcher{proc: true, vars: []string{"held=" + own.path}}.start(t, binary(t), "--grace", "20s", "--wait", "file:///", "--pre-start", "sh -c '(true &)'",
@@ -342,7 +342,7 @@ func (s *soak) lastSamples() string {
 	return strings.Join(parts, "; ")
 }
 
-// table returns the numbers of the whole test.
+// table formats the numbers of the whole test.
 func (s *soak) table() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\n%d rounds; short runs: %d that exited by themselves, %d that were stopped\n", s.rounds, s.codes[0], s.codes[1])

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usher needs little stack: the Go runtime allocates the stacks of goroutines and of all
-// threads but the first itself. With less than 64 KiB, programs in C may not start either.
+// Usher works with a small RLIMIT_STACK, because the Go runtime itself allocates the stacks of
+// goroutines, and of all threads except the first. Below 64 KiB, even programs in C may not
+// start.
 func TestSmallStack(t *testing.T) {
 	needRoot(t)
 	for _, size := range []int{64 << 10, 256 << 10} {
@@ -27,8 +28,8 @@ func TestSmallStack(t *testing.T) {
 	}
 }
 
-// With 2 % of one processor, for usher, the hooks and the app together, everything takes
-// longer, and the outcome is the same.
+// Usher, the hooks and the app together get 2 % of one processor. Everything takes longer, but
+// the outcome is the same.
 func TestStarvedCPU(t *testing.T) {
 	t.Parallel()
 	g := limited{cpu: 2}.cgroup(t)
@@ -44,11 +45,12 @@ func TestStarvedCPU(t *testing.T) {
 	assertNotPrinted(t, log, "error: ")
 }
 
-// While usher and the app are frozen, the clock goes on. When they continue, usher handles
-// the signals that have arrived. If the deadline has passed meanwhile, it kills the app.
+// While usher and the app are frozen, the clock keeps running. When they continue, usher
+// handles the signals that have arrived. If the deadline has passed meanwhile, usher kills the
+// app.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
-	const grace = time.Second // the test has to wait longer than that, because nothing happens while all is frozen
+	const grace = time.Second // short, because the test has to wait until it has passed: while the cgroup is frozen, there is no event to wait for
 	g := limited{freeze: true}.cgroup(t)
 	start := func(app string) *process {
 		r := launcher{}.start(t, g.argv(binary(t), "--verbose", "--grace", grace.String(), "--drain-delay", "0.2s", "--post-stop", "echo stopped", "--", "sh", "-c", app)...)
@@ -82,8 +84,8 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// The termination log is on a full disk, or in a file that may not grow. The log and the
-// exit code are the same.
+// If the termination log cannot be written, because the disk is full, the mount is read-only or
+// the file may not grow, the log on stderr and the exit code are the same as otherwise.
 func TestTerminationLogThatCannotBeWritten(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
@@ -100,7 +102,7 @@ func TestTerminationLogThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A copy that is larger than RLIMIT_FSIZE is removed, and usher is not killed by SIGXFSZ.
+// If the copy exceeds RLIMIT_FSIZE, --install removes it, and SIGXFSZ does not kill usher.
 func TestInstallWithAFileSizeLimit(t *testing.T) {
 	dir := t.TempDir()
 	r := launcher{hostPID: true}.start(t, "sh", "-c", `ulimit -f 100; exec $usher --install "$0"`, filepath.Join(dir, "usher"))

@@ -26,8 +26,8 @@ func TestAppIsInTheForegroundOfTheTerminal(t *testing.T) {
 		return err == nil && group != r.pid()
 	}, func() string { return "usher is in the foreground" })
 
-	// The terminal sends the SIGINT of Ctrl-C to the app only, once. Usher gets no stop
-	// signal, so it does not run the drain.
+	// On Ctrl-C the terminal sends SIGINT once, and only to the app. Usher gets no stop signal,
+	// so it does not run the drain.
 	typed(t, ptm, ctrlC)
 	screen.expect("got 2")
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 11, Col: 22}))
@@ -93,7 +93,7 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 }
 
 // On a terminal, the app's state is the same with and without usher, and the app is in the
-// foreground. Usher leads the session if it is PID 1, and not in the other cases.
+// foreground. Usher is the session leader only if it is PID 1.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {

@@ -12,10 +12,11 @@ import (
 // most one more thread.
 //
 // The sockets of package net are non-blocking. But on a busy machine the kernel often runs
-// another thread during a read(2) or write(2). The runtime then takes the call for a
-// blocked one, and starts a thread to run the other goroutines. Read and Write avoid that by
-// RawSyscall, which the runtime does not notice. Close cannot use RawSyscall. A mutex allows
-// only one Close at a time, so that all of them need one more thread at most.
+// another thread during a read(2) or write(2). The runtime then assumes that the call blocks,
+// and starts a thread to run the other goroutines. Read and Write avoid that by RawSyscall,
+// which the runtime does not notice. Close cannot use RawSyscall, because package net makes
+// the system call. A mutex allows only one Close at a time, so all Close calls together need
+// at most one more thread.
 type threadless struct {
 	net.Conn
 	raw syscall.RawConn

@@ -85,8 +85,8 @@ func runsCommands(c *supervisor.Config) bool {
 }
 
 // spareThreads makes the runtime start n threads, besides the thread that runs goroutines.
-// It must be called before usher starts any goroutine. Such a goroutine would run before
-// spareThreads returns, and the runtime might start a further thread for it.
+// It must be called before usher starts any other goroutine. Otherwise that goroutine would
+// run before spareThreads returns, and the runtime might start a further thread for it.
 //
 // spareThreads starts n goroutines. Each of them blocks in a system call until all n are
 // blocked, so the runtime needs n further threads. That takes about 30 µs a thread.

@@ -33,7 +33,7 @@ type waitForJob struct {
 
 	mu          sync.Mutex // protects role and the fields below, because serve runs in other goroutines
 	token       string     // the token that the server accepts
-	responses   []string   // completions of the Job in the next responses, such as "0/1", or whether the endpoints are ready, such as "false true"; "": there are none; the last one is repeated
+	responses   []string   // the next responses, the last of which is repeated: the completions of the Job, such as "0/1", or whether each endpoint is ready, such as "false true"; "": no Job, or no endpoints
 	largestSize int        // size of the largest table
 }
 
@@ -90,7 +90,7 @@ func (w *waitForJob) write(name, text string) {
 }
 
 // args returns the arguments of the pod's container, with the paths and the address of the
-// test. The test's certificate is for example.com.
+// test. It adds server-name=, because the test's certificate is for example.com.
 func (w *waitForJob) args() (args []string) {
 	for _, arg := range w.pod.Spec.Containers[0].Args {
 		assert.NotContains(w, arg, "server-name=")
@@ -101,8 +101,9 @@ func (w *waitForJob) args() (args []string) {
 	return args
 }
 
-// serve responds like the API server: 401 without a valid token, 403 without a rule that
-// allows the request, 404 if there is no Job, and else with the Job, as a table or in full.
+// serve responds like the API server: 401 without a valid token, and 403 without a rule that
+// allows the request. For a Job it responds with 404 if there is none, else with the Job, as a
+// table or in full. For a list it responds with the EndpointSlices.
 func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +162,8 @@ func jobAsTable(name, completions string) []byte {
 	return table
 }
 
-// jobInFull returns a Job with a long pod template. The status comes last.
+// jobInFull returns a Job with a long pod template. The status comes last, beyond the first
+// 10 KiB, which are all that match= reads.
 func jobInFull(name, completions string) []byte {
 	return []byte(fmt.Sprintf(`{"kind":"Job","apiVersion":"batch/v1","metadata":{"name":%q},"spec":{"template":{"spec":{"containers":[{"name":"app","args":[%q]}]}}},"status":{"succeeded":%q}}`,
 		name, strings.Repeat("x", 11<<10), completions))
@@ -192,7 +194,7 @@ func endpointSlices(ready []string) []byte {
 	return list
 }
 
-// set calls change, which may change the fields that serve uses.
+// set calls change with w.mu locked. So change may set the fields that serve uses.
 func (w *waitForJob) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,7 +228,8 @@ func TestExampleWaitForJob(t *testing.T) {
 	assert.Greater(t, w.largestSize, 2<<10)
 }
 
-// Of the endpoints of the Service only ready ones count, and one of the first twenty is enough.
+// Only ready endpoints of the Service count. One ready endpoint among the first twenty is
+// enough.
 func TestExampleWaitForEndpoints(t *testing.T) {
 	w := newWaitForJob(t, "endpoints.yaml")
 	w.set(func() {
@@ -241,14 +244,14 @@ func TestExampleWaitForEndpoints(t *testing.T) {
 	} {
 		assertPrinted(t, log, want)
 	}
-	// The Role of manifests.yaml does not allow it.
+	// The Role of manifests.yaml does not allow usher to list EndpointSlices.
 	w.set(func() { w.role = newWaitForJob(t, "manifests.yaml").role })
 	_, log, code = runUsher(t, "--wait-timeout=0.3s", w.args()[1])
 	assert.Equal(t, supervisor.CodeTimeout, code)
 	assertPrinted(t, log, "status 403 (RBAC: bind a Role with the verb get (for a list: list)")
 }
 
-// usher reads the token at each attempt, because the kubelet renews it in its file.
+// usher reads the token's file at each attempt, because the kubelet renews the token.
 func TestExampleWaitForJobUsesTheRenewedToken(t *testing.T) {
 	w := newWaitForJob(t, "manifests.yaml")
 	const renewed = "r3n3w3d"

@@ -108,8 +108,8 @@ func (r *run) print(line string) {
 	fmt.Printf("%6.2fs  %s\n", time.Since(r.began).Seconds(), line)
 }
 
-// stopAfter waits until usher or the app has printed the given line, and then for the time
-// d. Then it sends SIGTERM to usher, as docker stop and the kubelet do.
+// stopAfter waits until usher or the app has printed line, and then waits for d. After that
+// it sends SIGTERM to usher, as docker stop and the kubelet do.
 func (r *run) stopAfter(line string, d time.Duration) {
 	for text := range r.seen {
 		if text == line {
@@ -142,7 +142,7 @@ func freePort() string {
 	return port
 }
 
-// open accepts connections for the rest of the demo.
+// open accepts connections on port until the demo exits.
 func open(port string) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {

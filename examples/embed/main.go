@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	inbox, err := signals.Open() // the first call, because until it returns SIGTERM terminates this process
+	inbox, err := signals.Open() // the first call, because SIGTERM terminates this process until Open has returned
 	if err != nil {
 		fail(err)
 	}
@@ -65,7 +65,7 @@ func main() {
 		},
 	})
 	if failed := new(supervisor.PhaseError); errors.As(reason, &failed) {
-		logf("%v", failed) // the reason why the app was not started, for example that the command was not found
+		logf("%v", failed) // why the app was not started, for example because the command was not found
 	}
 	os.Exit(code)
 }

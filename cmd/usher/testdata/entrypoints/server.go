@@ -1,4 +1,5 @@
-// A server that shuts down as in the documentation of os/signal.
+// A server that shuts down on a stop signal, with signal.NotifyContext as in the documentation
+// of os/signal.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // A server of the rollout benchmark. It responds after the number of milliseconds in the
-// query. With the argument "exit" it exits at once on SIGTERM; otherwise it shuts down as in
-// the documentation of net/http.
+// query. With the argument "exit" it exits at once on SIGTERM. Otherwise it calls
+// http.Server.Shutdown, and exits when all open requests have ended.
 package main
 
 import (
