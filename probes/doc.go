@@ -46,7 +46,8 @@
 //     has no option for TLS. For MySQL, a bad certificate is reported only after a login,
 //     because MySQL blocks a host after too many connections that end before the login.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
-//     however many targets use it. An address or localhost is not looked up.
+//     however many targets use it. Targets with gone= share lookups of their own, which
+//     fail if any query of the lookup fails. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time already waited, with
 //     jitter. In waits of up to six seconds, a port that refused connections is detected as
 //     open 30 ms late on average, and a server that returned errors is detected as ready 90

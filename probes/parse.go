@@ -52,7 +52,7 @@ var kinds = []kind{
 	{name: "grpcs", form: "grpcs://HOST:PORT[/SERVICE]", ready: readyServing, options: tlsOptions, build: buildGRPC, example: "'server-name=auth.example grpcs://auth:50051/users'", details: sameOnTLS},
 	{name: "file", form: "file:///PATH", ready: "it exists", options: goneOptions, build: buildFile, example: "file:///shared/ready"},
 	{name: "dns", form: "dns://NAME", ready: "it resolves", options: goneOptions, build: buildDNS, example: "dns://db.prod.svc",
-		details: "Here `timeout=` covers the lookup."},
+		details: "Here `timeout=` covers the lookup. A lookup that takes longer counts for the next attempt only: with `successes=`, choose a `timeout=` that is longer than a lookup."},
 	{name: "postgres", form: "postgres://HOST[:PORT]", ready: readyServer, options: tlsOptions, build: buildPostgres, example: "'postgres://app@db/app?sslmode=require'",
 		details: "The default port is 5432. The user and the database are sent, so that a ready server logs nothing. It logs each attempt while it starts, as for `pg_isready`. " +
 			"TLS is used as libpq does for `sslmode=` require, verify-ca and verify-full, with `ca=` or `sslrootcert=` or the system's authorities. " +
