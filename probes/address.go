@@ -24,9 +24,10 @@ func splitAuthority(text string) (authority, rest string) {
 // password is parsed as the port. Therefore the error for a port that is not a number does
 // not show the port.
 //
-// No error shows the authority if it may contain a secret: if p.hidesHosts is set, if more
-// words follow the URL, if the URL contains an @, or if the authority contains a % or one of
-// the characters ()=;&. (A % in brackets may be shown, because it precedes an IPv6 zone.)
+// No error shows the authority if it may contain a secret: if p.hidesHosts is set (the host is
+// in an environment variable or a query), if more words follow the URL, if the URL contains an
+// @, or if the authority contains a % or one of the characters ()=;&. (After a [ a % may be
+// shown, because it precedes an IPv6 zone.)
 func (p *targetParser) parseHostPort(authority string, defaultPort uint16) (host string, port uint16) {
 	if strings.Contains(authority, ",") {
 		p.addError("%s:// with several hosts: write one target for each host", p.scheme)

@@ -26,8 +26,8 @@ func askAMQP(s *session) error {
 	case strings.HasPrefix(string(head), "AMQP") && string(head) != amqpHeader: // a server that sends back amqpHeader only echoes the request, so it is not accepted
 		return nil
 	}
-	// A method frame (section 4.2.3) consists of the type 1, channel 0, the size, the
-	// class, the method, the method's arguments, and 0xCE at the end.
+	// A method frame (AMQP 0-9-1, section 4.2.3) consists of the type (1), the channel (here 0),
+	// the size, the class, the method, the method's arguments, and 0xCE at the end.
 	size := binary.BigEndian.Uint32(head[3:7])
 	if string(head[:3]) != "\x01\x00\x00" || size < 5 || size > maxServerBytes/2 {
 		return errWrongProtocol("AMQP")

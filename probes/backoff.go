@@ -8,21 +8,23 @@ import (
 	"time"
 )
 
-// minDelay is the first delay, and also the shortest one, before jitter is applied.
+// minDelay is the delay after the first failure of a wait, and the shortest one, before jitter
+// is applied.
 const minDelay = 10 * time.Millisecond
 
 // maxInterval is the largest value of interval=.
 const maxInterval = time.Hour
 
 // failureKind classifies the errors of attempts. If an attempt fails with another kind of
-// error than the previous attempts, the state of the target has probably changed.
+// error than the previous attempts, the state of the target has probably changed, so the
+// delays start again (see backoff.next).
 type failureKind int
 
 const (
-	wrongAnswer failureKind = iota // an unexpected answer: for example a status, an exit code or a body
+	wrongAnswer failureKind = iota // any failure not listed below, such as a wrong status, exit code or body
 	refused                        // ECONNREFUSED: connection refused
 	notFound                       // ENOENT: no such file or socket
-	unresolved                     // the name lookup failed
+	unresolved                     // the name does not exist, or its lookup failed
 	timedOut                       // the timeout of the attempt, or ETIMEDOUT
 	unreachable                    // any other errno, such as EHOSTUNREACH
 	noFailure                      // the attempt succeeded, but successes= requires more successes
@@ -53,22 +55,22 @@ func classify(err error) failureKind {
 	return wrongAnswer
 }
 
-// computeDelay returns the delay before the next attempt. since is the time since the first
-// failure of kind k. The delay grows with since, up to interval. jitter, in [0,1), makes the
-// delay shorter or longer, so that pods that start together do not probe at the same
-// moments.
+// computeDelay returns the delay before the next attempt. since is the time since the current
+// delays for failures of kind k started (see backoff.next). The delay grows with since, up to
+// interval. jitter, in [0,1), makes the delay shorter or longer, so that pods that start
+// together do not probe at the same moments.
 //
-// jitter changes the delay by up to a quarter, or by up to half of took if that is more.
-// took is the duration of the last attempt. If attempts time out after 3 s, a pod starts
-// an attempt every three to four seconds. If jitter changed the delay only by a quarter, ten
-// thousand pods that start together would need eight minutes until their attempts are spread
-// evenly. With half of took they need 25 s (see herd.md).
+// jitter changes the delay by up to a quarter, or by up to half of took if that is more, but
+// never beyond interval. took is the duration of the last attempt. If attempts time out after
+// 3 s and interval is 1 s, a pod starts one every three to four seconds. If jitter changed the
+// delay only by a quarter, ten thousand pods that start together would need eight minutes until
+// their attempts are spread evenly. With half of took they need 25 s (see herd.md).
 //
 // Short delays detect readiness early; long delays cost the target less. The table shows
 // the average number of attempts per second in waits of different durations and, for the
 // short waits, how late readiness is detected on average. The figures are from a simulation
-// in which attempts take no time. With a fixed interval of one second, readiness would be
-// detected 480 ms late.
+// with an interval of 1 s, in which attempts take no time. In the short waits a fixed delay of
+// one second would detect readiness 480 ms late.
 //
 //	                     waits of 0.5 to 6 s    10 s   20 s   60 s
 //	refused, notFound    19.3/s, 31 ms late     17.5   14.3   7.7/s
@@ -79,10 +81,11 @@ func classify(err error) failureKind {
 // detected soon, so the delays start at 10 ms. And a long wait should cost little, so the
 // delays keep growing.
 //
-// Other formulas for the second row are worse. With min(since/2, 165 ms), a server that is
-// ready within 0.1 s would be detected after 55 instead of 70 ms on average, but every wait
-// would have two to four more attempts. With since/8 as the whole formula, readiness would be
-// detected 200 ms late, at 12 attempts per second.
+// Other formulas for the second row are worse. With since/2 in place of since, a server that
+// becomes ready in the first 0.1 s of a wait would be detected 62 instead of 73 ms after the
+// start of the wait, on average. But each wait of 0.2 s or more would have two to three more
+// attempts. With since/8 as the whole formula, readiness would be detected 200 ms late in waits
+// of 0.5 to 6 s, at 12 attempts per second.
 func computeDelay(k failureKind, since, took, interval time.Duration, jitter float64) time.Duration {
 	var d time.Duration
 	switch {
@@ -108,9 +111,9 @@ type backoff struct {
 }
 
 // When a new kind of failure restarts the delays, next computes them as if the failure had
-// already been seen for restartAge. All waiting clients see a new failure at the same time.
-// If all restarted with minDelay, a server that has just started would get nearly three
-// times as many attempts as before.
+// already been seen for restartAge. All waiting clients see a new failure at about the same
+// time, for example when a server opens its port and responds with 503. If all restarted with
+// minDelay, that server would get nearly three times as many attempts as before.
 const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended at now with err. took is the duration
@@ -121,7 +124,7 @@ const restartAge = 40 * time.Millisecond
 //
 // It is not enough to compare err with the error of the previous attempt. If a name has two
 // backends that fail in different ways, the errors may alternate. Then every attempt would
-// restart the delays, and the backends would be probed a hundred times a second.
+// restart the delays, and the backends would be probed up to 40 times a second.
 func (b *backoff) next(err error, took time.Duration, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		b.interval = DefaultInterval // a Target that was not made by Parse may have an Interval of 0
@@ -129,7 +132,7 @@ func (b *backoff) next(err error, took time.Duration, now time.Time) time.Durati
 	k := classify(err)
 	if now.Add(-took).Sub(b.last[k])/10 > b.interval { // also true for the zero time, which means that k was never seen
 		b.first[k] = now
-		if b.last != [len(b.last)]time.Time{} { // there was an earlier failure, of another kind
+		if b.last != [len(b.last)]time.Time{} { // not the first attempt of the wait
 			b.first[k] = now.Add(-restartAge)
 		}
 	}

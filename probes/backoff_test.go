@@ -45,7 +45,7 @@ func TestDelaysStayWithinTheirBounds(t *testing.T) {
 }
 
 // The slow attempts of many waiters must not stay in step. So the delay after a slow attempt
-// varies by up to half of its duration.
+// varies by up to half of the attempt's duration.
 func TestDelaysVaryByHalfOfTheAttempt(t *testing.T) {
 	tests := []struct {
 		since, took, interval time.Duration
@@ -76,7 +76,8 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		return computeDelay(k, since, 0, time.Second, random.Float64())
 	}
 	// simulate simulates waits for targets that become ready at times between from and to. It
-	// returns the attempts per second, and the mean time until an attempt detects readiness.
+	// returns the attempts per second, and the mean time from readiness until an attempt
+	// detects it.
 	simulate := func(waits int, delay func(failureKind, time.Duration) time.Duration, k failureKind, from, to time.Duration) (rate float64, late time.Duration) {
 		var attempts int
 		var waited time.Duration
@@ -97,7 +98,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the first and the last time at which a target becomes ready
 		rate     float64       // the maximum attempts per second
-		late     float64       // the maximum of the mean time until readiness is detected, as a multiple of that time with a fixed interval of one second
+		late     float64       // the maximum of the mean time until readiness is detected, as a multiple of that time with a fixed delay of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -138,8 +139,8 @@ func TestAnotherKindOfFailureRestartsTheDelays(t *testing.T) {
 	assert.Less(t, delays.next(err503, 0, now.Add(20*time.Millisecond)), 76*time.Millisecond)
 }
 
-// Wait and RunHook pass the duration of an attempt to backoff. If 50 first attempts end
-// together after three seconds, the second attempts are therefore spread over a second.
+// Wait and RunHook pass the duration of an attempt to backoff.next. So if 50 first attempts end
+// together after three seconds, the second attempts are spread over the interval of one second.
 func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	for name, call := range map[string]func(context.Context, Target) error{
 		"Wait":    func(ctx context.Context, target Target) error { return Wait(ctx, []Target{target}, Attempt{}, nil) },

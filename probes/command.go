@@ -26,9 +26,9 @@ func (c *commandProbe) Ask(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// buildCommand builds the probe of a command. It rejects unquoted characters that are special
-// to a shell, because no shell runs the command. Messages do not show the arguments, which
-// may be secret.
+// buildCommand builds the probe of a command. No shell runs the command, so buildCommand rejects
+// what only a shell understands: unquoted characters such as | and $, and several lines.
+// Messages do not show the arguments, which may be secret.
 func buildCommand(p *targetParser) Probe {
 	p.name = CommandName(p.argv[0].text)
 	if p.name == "" {

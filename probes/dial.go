@@ -25,8 +25,8 @@ func (c *ctxConn) Close() error {
 	return c.Conn.Close()
 }
 
-// connect dials the addresses and returns one connection. Reads and writes on the
-// connection fail once ctx has ended.
+// connect dials the addresses and returns the first connection that is established. Reads and
+// writes on the connection fail once ctx has ended.
 func connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	conn, err := dial(ctx, dialTCP, addrs, port)
 	if err != nil {
@@ -36,21 +36,22 @@ func connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, er
 }
 
 const (
-	// stagger is the delay from the start of one dial to the start of the next, unless a
-	// dial fails earlier (RFC 8305, section 5, recommends 250 ms and allows up to 2 s).
+	// stagger is the delay from the start of one dial to the start of the next (RFC 8305,
+	// section 5, recommends 250 ms and allows up to 2 s). The next dial starts earlier if a dial
+	// fails, or if many addresses share a short timeout (see staggerWithin).
 	stagger = 300 * time.Millisecond
 	// At most maxDials dials run at a time, because each of them takes a descriptor, a
 	// goroutine and a place in the server's backlog.
 	maxDials = 8
 	// If maxDials dials are running, dial stops one of them to start the next dial. It never
-	// stops the keptDials oldest ones.
+	// stops the keptDials oldest ones, because a distant server takes time to answer.
 	keptDials = 4
 )
 
 // dial tries the addresses in order and returns the first connection that is established.
 // It starts the next dial when a dial has failed, or after a delay, so that an address that
-// drops packets does not use up the whole timeout. The delay is stagger, or less when many
-// addresses must share a short timeout. All dials have ended when dial returns.
+// drops packets does not use up the whole timeout. The delay is stagger (300 ms), or less when
+// many addresses must share a short timeout. All dials have ended when dial returns.
 func dial(ctx context.Context, connect dialFunc, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	conn, errs := dialInOrder(ctx, connect, addrs, port)
 	if errs == nil {
@@ -86,12 +87,12 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 }
 
 // staggerWithin returns the delay from the start of one try to the start of the next. The
-// delay is at most stagger, and so short that count tries fit into timeout. The
+// delay is at most stagger (300 ms), and so short that count tries fit into timeout. The
 // parameters most and kept have the same meaning as the fields of the type tries.
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
-		turns = count + most - kept // the last tries are not stopped, and must get as much time as the others
+		turns = count + most - kept // a try runs for most-kept delays before it is stopped, and the last tries must get as much
 	}
 	return min(stagger, timeout/time.Duration(turns))
 }
@@ -106,8 +107,9 @@ type tries struct {
 	try   func(ctx context.Context, i int) (net.Conn, error) // a call that succeeds may return a nil net.Conn
 }
 
-// tryInOrder makes the calls in order, and returns the result of the first one that
-// succeeds. If none succeeds, errs has the error of each call.
+// tryInOrder makes the calls that t describes, in order, and returns the result of the first
+// one that succeeds. In that case errs is nil. Otherwise errs has the error of each call, or
+// the cause of ctx for a call that did not start before ctx ended.
 //
 // When t.most calls are running, tryInOrder stops one of them before it starts the next. It
 // does not stop the t.kept oldest calls, because a connection to a distant server takes time
@@ -182,7 +184,7 @@ type dialFunc func(context.Context, netip.AddrPort) (net.Conn, error)
 // dialContext opens every connection of this package. It is a variable because the test of
 // random targets (targets_test.go) replaces it with a network in memory.
 //
-// It does not enable TCP keep-alive, because every attempt has a time limit of its own.
+// It does not enable TCP keep-alive, because a connection lasts for one attempt only.
 // Keep-alive would cost four system calls for each connection (SO_KEEPALIVE, TCP_KEEPIDLE,
 // TCP_KEEPINTVL, TCP_KEEPCNT).
 var dialContext = (&net.Dialer{KeepAlive: -1}).DialContext
@@ -220,9 +222,9 @@ func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, err
 
 // moreSpecific returns the error to report when every address has failed. It prefers the
 // first error, because the first address is the preferred one. There is one exception: if
-// only the second error is a refused connection, it returns the second, because a host has
-// answered. The first error is then often "network is unreachable", because many pods have
-// no IPv6.
+// only the second error is a refused connection, it returns the second, which shows that a
+// host has answered. The first error is then often "network is unreachable", because many pods
+// have no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

@@ -30,8 +30,8 @@ func numberedAddrs(n int) (list []netip.Addr) {
 	return list
 }
 
-// A fakeNetwork simulates a network. Its method dial records the dialed addresses, and how
-// many dials run at the same time.
+// A fakeNetwork simulates a network. Its method dial records the dialed addresses, and the
+// largest number of dials that ran at the same time.
 type fakeNetwork struct {
 	acceptsAfter map[netip.Addr]time.Duration // the addresses that accept connections, and how long a dial of each takes
 	refuses      bool                         // true: all other addresses refuse connections; false: they drop packets

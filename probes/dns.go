@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A dnsProbe is ready when its name resolves. Its timeout covers the lookup. When the
-// timeout expires, the lookup continues, and the next attempt uses its result.
+// A dnsProbe is ready when its name resolves. The timeout of an attempt covers the lookup. When
+// the timeout expires, the lookup continues, and the next attempt uses the lookup's result.
 type dnsProbe struct {
 	host    string
-	pending chan struct{} // lookup.done of an earlier attempt that timed out, or nil; guarded by Resolver.mu
+	pending chan struct{} // lookup.done of a lookup that was still running when its attempt ended, or nil; guarded by Resolver.mu
 }
 
 func (d *dnsProbe) Ask(ctx context.Context, a Attempt) error {

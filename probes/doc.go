@@ -27,11 +27,13 @@
 //
 // # Guarantees
 //
-//   - An attempt never hangs. Its timeout starts when the address of the host is known and
-//     covers everything after that. At most 64 KiB of headers and 10 KiB of a body are
-//     read. Every address of a name is tried, at most 8 at a time. If the URL of a
-//     database or broker has several hosts, at most 4 of them are probed at a time, until
-//     one is ready.
+//   - An attempt never hangs, unless its timeout is 0. The timeout starts when an address of
+//     the host is known, and covers everything after that. For dns:// it covers the lookup
+//     too, and for a hook all tries with their lookups. At most 64 KiB of headers and 10 KiB
+//     of a body are read, or 64 KiB on a connection to a database or broker. The addresses of
+//     a name are tried in order, at most 8 at a time, until one accepts a connection. If the
+//     URL of a database or broker has several hosts, at most 4 of them are probed at a time,
+//     until one is ready.
 //   - An attempt does not hang on a file system that does not respond. One thread makes the
 //     system calls for file targets, unix sockets and the files of options, one after the
 //     other. When a call hangs, a second thread makes the other calls, except for those on
@@ -43,15 +45,15 @@
 //     host, the request is a GET or HEAD without them.
 //   - No password is sent to a database or broker. Over TLS the server's certificate is
 //     verified, unless the URL or insecure= says otherwise, or the target is for NATS and
-//     has no option for TLS. For MySQL, a bad certificate is reported only after a login,
-//     because MySQL blocks a host after too many connections that end before the login.
+//     has no option for TLS. For MySQL, a bad certificate is reported only after a failed
+//     login, because MySQL blocks a host after too many connections that end before a login.
 //   - Lookups run in goroutines of their own. A name is looked up at most once a second,
 //     however many targets use it. Targets with gone= share lookups of their own, which
 //     fail if any query of the lookup fails. An address or localhost is not looked up.
 //   - The delays between attempts start at 10 ms and grow with the time already waited, with
-//     jitter. In waits of up to six seconds, a port that refused connections is detected as
-//     open 30 ms late on average, and a server that returned errors is detected as ready 90
-//     ms late. A new kind of error restarts the delays. If ten thousand clients wait for
+//     jitter. In waits of 0.5 to 6 s, a port that refused connections is detected as open 31
+//     ms late on average, and a server that returned errors is detected as ready 92 ms
+//     late. A new kind of error restarts the delays. If ten thousand clients wait for
 //     the same server, the jitter spreads their attempts over time; herd.md shows how.
 //   - An attempt leaves no descriptor and no goroutine behind, except for a name lookup
 //     (the next attempt uses its result) and a system call that hangs on a mount.

@@ -117,8 +117,8 @@ func TestErrorsOfATargetInTheEnvironmentShowNoHost(t *testing.T) {
 	}
 }
 
-// No name and no error contains any part of a variable's value. In the corpus "~" stands for
-// the secret.
+// In each value, canary replaces every ~ and stands for a secret. No name of a target and no
+// error may contain it.
 func FuzzEnvironmentSecrets(f *testing.F) {
 	const canary = "c4n4ry"
 	for _, value := range []string{

@@ -12,13 +12,13 @@ import (
 // A probeError is an error whose text holds no secret.
 type probeError struct {
 	text  string
-	errno error // for errors.Is; usually an errno; may be nil
+	errno error // for errors.Is and errors.As; usually a syscall.Errno; may be nil
 }
 
 func (e probeError) Error() string { return e.text }
 func (e probeError) Unwrap() error { return e.errno }
 
-// A timeoutError is the cause of a context whose timeout has expired.
+// A timeoutError is the cause of a context of withTimeout whose timeout has expired.
 type timeoutError time.Duration
 
 func (t timeoutError) Error() string        { return "timed out after " + time.Duration(t).String() }
@@ -43,9 +43,9 @@ func hasEnded(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// errOrCause returns the cause of ctx if ctx has ended, because err is then only a
-// consequence of that end. Otherwise it returns err. It also returns err if err is a
-// fileTimeoutError, because that error names the reason for the timeout.
+// errOrCause returns err, or the cause of ctx if ctx has ended, because err is then only a
+// consequence of that end. It always returns err if err is nil or a fileTimeoutError. The
+// latter says more than the cause: that a file system did not respond.
 func errOrCause(ctx context.Context, err error) error {
 	var slow fileTimeoutError
 	if err == nil || errors.As(err, &slow) || !hasEnded(ctx) {
@@ -54,9 +54,8 @@ func errOrCause(ctx context.Context, err error) error {
 	return context.Cause(ctx)
 }
 
-// sanitizeErr returns only the reason of a network error. It drops the address, path or URL
-// that Go puts before the reason, because it may be secret. The caller adds the name of the
-// target.
+// sanitizeErr returns only the reason of a network or file error. It drops the address, path
+// or URL that Go puts before the reason, because these may be secret.
 func sanitizeErr(err error) error {
 	var errno syscall.Errno
 	switch {

@@ -26,7 +26,7 @@ type exchange struct {
 	conn     net.Conn
 	response *http.Response // its Body is never closed, because Close may read the rest of the body, which may be endless
 	limit    *io.LimitedReader
-	buffer   *bufio.Reader // between conn and the parser
+	buffer   *bufio.Reader // reads from limit, which reads from conn
 }
 
 // sendRequest connects, writes the request and reads the headers of the response. The

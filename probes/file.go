@@ -22,8 +22,8 @@ func (f *fileProbe) Ask(ctx context.Context, a Attempt) error {
 	}, nil)
 }
 
-// sanitizeFileErr removes the path from an error, because logs must not show the path of a
-// hook.
+// sanitizeFileErr removes the path from an error, because logs must show neither the path of a
+// hook's URL nor the path of an option such as ca=.
 func sanitizeFileErr(err error) error {
 	switch {
 	case err == nil:

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// fileThreads makes the system calls that look up a path: for file targets, unix sockets
-// and the files of options.
+// fileThreads makes the system calls that look up a path: for file targets, unix sockets, the
+// files of options and the system's CA certificates.
 //
 // If a file system does not respond (for example because its NFS or FUSE server is gone),
 // such a call sleeps in the kernel and blocks its thread. No context can end the call. The
@@ -23,7 +23,7 @@ import (
 // of its cgroup, and the Go runtime crashes when it cannot create a thread. Therefore one
 // thread makes all calls, one after the other:
 //
-//   - When a call has taken slowCall, another thread takes over the waiting calls.
+//   - When a call has taken slowCall (100 ms), another thread takes over the waiting calls.
 //   - A call on a mount on which another call hangs does not start. It waits until the other
 //     call returns or its own attempt times out. So a mount that does not respond blocks
 //     one thread, however many targets are on it, and delays calls on other mounts once, by
@@ -40,8 +40,9 @@ type fileThreads struct {
 	mountsAt time.Time
 }
 
-// MaxFileThreads is the maximum number of threads that can be blocked in system calls of
-// fileThreads: one on a mount that does not respond, and one that serves the other mounts.
+// MaxFileThreads is the maximum number of threads that this package uses for system calls that
+// look up a path: one that hangs on a mount that does not respond, and one for the other
+// mounts, which may hang too.
 const MaxFileThreads = 2
 
 const (
@@ -158,9 +159,9 @@ func (f *fileThreads) serve(next *fileCall) {
 }
 
 // finish passes the result of c to run, which waits for it. If run has already returned and
-// the call has succeeded, finish calls undo instead. If the call did not start, because
-// another call hangs on its mount, finish puts it back into waiting. It returns the thread's
-// next call, or nil if the thread must end.
+// the call has succeeded, finish calls undo instead. If the call did not start (reached is
+// false), because another call hangs on its mount, finish puts it back into waiting. It returns
+// the thread's next call, or nil if the thread must end.
 func (f *fileThreads) finish(c *fileCall, reached bool, err error) *fileCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -234,8 +234,8 @@ func TestAtMostTwoFileThreads(t *testing.T) {
 	})
 }
 
-// A system call may succeed after its attempt has ended. Then undo must be called, in which a
-// unixProbe closes its connection. In all other cases undo must not be called.
+// A system call may succeed after its attempt has ended. Then undo must be called; for a unix
+// socket, undo closes the connection. In all other cases undo must not be called.
 func TestLateSuccessIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fileThreads
@@ -384,7 +384,7 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// The test has targets of every kind that looks up a path. Their paths lead to a FUSE file
+// The paths of the targets in hung (of files, of a socket, and in options) lead to a FUSE file
 // system that does not respond. Each attempt must time out, and all attempts together must
 // block only one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {

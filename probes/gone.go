@@ -59,7 +59,7 @@ func (p *targetParser) applyGone(probe Probe) Probe {
 func errPresent(text string) error { return hintedError{probeError{text, nil}, hintPresent} }
 
 // checkPortGone returns nil if host has no address, according to the name server, or if
-// every address refuses connections.
+// no address has a server that listens on port (see isRefused).
 func checkPortGone(ctx context.Context, a Attempt, host string, port uint16) error {
 	addrs, err := a.resolver().lookupStrictly(ctx, host)
 	switch {
@@ -153,9 +153,9 @@ func (d *dnsProbe) checkGone(ctx context.Context, a Attempt) error {
 // has its own entry. Names contain no space, so no name begins with it.
 const strictPrefix = "strict "
 
-// A lookup sends a query for each address family and search domain. strictResolver fails if
-// any of these queries fails. Other resolvers ignore a query that fails, and so may return
-// the same error as for a name that does not exist.
+// A lookup sends queries for each address family and search domain. strictResolver fails if
+// one of these queries fails. Without StrictErrors, a resolver may ignore that failure and
+// return the same error as for a name that does not exist.
 var strictResolver = &net.Resolver{PreferGo: true, StrictErrors: true}
 
 // lookupStrictly returns the addresses of host, from a new lookup, a running one, or one

@@ -185,8 +185,8 @@ func TestGoneIsRejectedWhereItHasNoMeaning(t *testing.T) {
 }
 
 // A name is gone only if all queries of its lookup have been answered. The lookup of the
-// name "half" sends queries for half.a.test, half.b.test and half. The query for half.a.test
-// fails.
+// name "half" begins with half.a.test (see search in resolv.conf), for which the name server
+// returns SERVFAIL. The next names, half.b.test and half, do not exist.
 func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:1 attempts:1\n") {
 		return
@@ -241,7 +241,8 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	assertAsk(t, "", "gone=true tcp://localhost:1", Attempt{Timeout: longTimeout})
 	assertAsk(t, "", "gone=true tcp://[::1]:1", Attempt{Timeout: longTimeout})
 
-	// Wait returns when the name server says that the name does not exist.
+	// For stops.test the name server first returns SERVFAIL, and then NXDOMAIN, on which Wait
+	// returns.
 	assert.NoError(t, Wait(t.Context(), []Target{parse(t, "gone=true within=30s dns://stops.test", ForWait)}, Attempt{Resolver: new(Resolver)}, nil))
 	assert.GreaterOrEqual(t, server.countLookups("stops.test"), 2)
 }

@@ -66,8 +66,8 @@ func (g *grpcProbe) check(ctx context.Context, conn net.Conn) error {
 	return g.checkResponse(response)
 }
 
-// checkResponse returns an error unless the response reports SERVING. It does not show the
-// server's message, which may hold a secret.
+// checkResponse returns an error unless the response reports SERVING. The error does not show
+// grpc-message, the server's own text, which may hold a secret.
 func (g *grpcProbe) checkResponse(a *http2Response) error {
 	code, err := strconv.ParseUint(a.grpcStatus, 10, 16)
 	switch {
@@ -144,8 +144,9 @@ func healthRequest(service string) []byte {
 	return append(b, message...)
 }
 
-// healthStatus decodes a HealthCheckResponse. Field number 1 is the status; if the field
-// is missing, the status is 0.
+// healthStatus decodes a HealthCheckResponse. The body begins with one byte for the compression
+// flag, which must be 0, and four bytes for the length. Field number 1 is the status; if the
+// field is missing, the status is 0.
 func healthStatus(body []byte) (status uint64, ok bool) {
 	if len(body) < 5 || body[0] != 0 || binary.BigEndian.Uint32(body[1:]) != uint32(len(body)-5) {
 		return 0, false

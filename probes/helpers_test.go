@@ -22,8 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes the certificate of httptest the only trusted one. It does so before all
-// tests, because a process reads the system's certificates only once.
+// TestMain makes the certificate of httptest the only trusted one, or trusts none if the
+// variable of noCA is set. It does so before all tests, because a process reads the system's
+// certificates only once.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -156,9 +157,9 @@ func serveGRPC(t *testing.T, handler http.HandlerFunc) string {
 	return "grpc://" + server.Listener.Addr().String()
 }
 
-// respondHealth is a handler that responds as grpc-go does: either with a message and a
-// status in the trailers, or with a status in the headers only. The name of the service
-// selects the response.
+// respondHealth is a handler of health checks. The name of the service in the request selects
+// the response. Most responses are like those of grpc-go: a message and a status in the
+// trailers, or a status in the headers only. Others, such as "compressed", are invalid.
 func respondHealth(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	service := ""
@@ -228,7 +229,7 @@ func serveHealth(t *testing.T, config *tls.Config) string {
 	return strings.TrimPrefix(url, "https://")
 }
 
-// unusedPort returns a port of localhost that refuses connections until a server listens
+// unusedPort returns a port of 127.0.0.1 that refuses connections until a server listens
 // on it. A socket that is bound to the port but does not listen keeps the kernel from
 // assigning the port to another process. Servers set SO_REUSEADDR, as this socket does, so
 // they can still listen on the port.
@@ -263,9 +264,9 @@ func listenWithFullBacklog(t *testing.T, address [4]byte) netip.AddrPort {
 }
 
 // runsInChild runs the calling test again in a new process. namespaces are the flags of
-// clone(2) for new namespaces, and env is added to the environment. runsInChild returns true
-// in the new process. In the old process it returns false after the new process has passed
-// the test.
+// clone(2) for new namespaces (0: none), and env is added to the environment. runsInChild
+// returns true in the new process. In the old process it returns false after the new process
+// has passed the test, and otherwise fails or skips the test.
 func runsInChild(t *testing.T, namespaces uintptr, env ...string) bool {
 	t.Helper()
 	const variable = "USHER_TEST_CHILD"

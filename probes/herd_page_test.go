@@ -214,8 +214,8 @@ text { fill: #e6edf3 } line { stroke: #3d444d }
 	return b.String()
 }
 
-// panel draws the first seconds of each curve, with a title and axes. top is the y
-// coordinate of its upper edge.
+// panel draws each curve from 0 to the given number of seconds, with a title and axes. top is
+// the y coordinate of the highest line of the grid; the title is above it.
 func panel(b *strings.Builder, top int, title string, seconds int, curves []curve) {
 	y := func(rate float64) float64 {
 		share := math.Log(max(rate, lowestRate)/lowestRate) / math.Log(highestRate/lowestRate)

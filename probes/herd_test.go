@@ -70,7 +70,7 @@ var (
 	}, 0}
 )
 
-// herd holds the result of a simulated or real outage for many waiters.
+// herd holds what an outage of the dependency leads to when many waiters probe it.
 type herd struct {
 	up      time.Duration // when the dependency becomes ready
 	spread  time.Duration // the waiters start between 0 and spread
@@ -115,8 +115,8 @@ func simulate(f failure, spread, up time.Duration) *herd {
 
 // burst returns the number of attempts in window i, divided by the mean of the windows
 // around it. The mean covers one second plus the longest duration of an attempt, because
-// that is the longest time between two attempts of a waiter. The mean does not include
-// windows after up, because waiters end then.
+// that is the longest time between the starts of two attempts of a waiter. The mean does not
+// include windows after up, because waiters end then.
 func (h *herd) burst(i int) float64 {
 	around, end := int((time.Second+h.longest)/window), min(int(h.up/window), len(h.attempts))
 	from := max(0, min(i-around/2, end-around))
@@ -187,7 +187,7 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 
 // burstsAllowed returns the time after the start of the waiters during which bursts are
 // allowed. If each attempt times out after 3 s, the attempts are spread only after seven
-// attempts of each waiter and the delays between them.
+// attempts of each waiter, each with a delay of up to 1 s: 28 s.
 func (o outage) burstsAllowed() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second

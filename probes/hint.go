@@ -15,8 +15,8 @@ type hintedError struct {
 
 func (h hintedError) Unwrap() error { return h.error }
 
-// The hints of errors. Each hint must be understandable in a single log line, without
-// context. No hint contains a part of the target.
+// Hints of errors; others are written where the error is made. Each hint must be
+// understandable in a single log line, without context. No hint contains a part of the target.
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"
 	hintResolver      = "is the name server in /etc/resolv.conf reachable from here?"
@@ -106,8 +106,9 @@ func hintForStatus(status int) string {
 	return ""
 }
 
-// hintsForKubernetes has hints for responses of the Kubernetes API server, by status. The
-// API server sends the header Audit-Id with each response.
+// hintsForKubernetes has hints for responses of the Kubernetes API server, by status.
+// httpProbe.check recognizes the API server by the header Audit-Id, which it sends with each
+// response.
 var hintsForKubernetes = map[int]string{
 	401: "the API server does not accept the token: is it that of the pod's service account?",
 	403: "RBAC: bind a Role with the verb get (for a list: list) on that resource to the service account",

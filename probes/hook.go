@@ -7,10 +7,10 @@ import (
 )
 
 // RunHook runs a hook. After a failure it retries the hook up to t.Retries times, with the
-// same delays as Wait. t.Timeout covers all tries and delays. RunHook returns the error of
-// the last try. If the timeout expires during a retry or a delay, the error is "timed out
-// after 10s", followed by the error of the previous try. If ctx ends first, the error
-// contains the cause of ctx in place of "timed out after 10s". a.Timeout is not used.
+// same delays as Wait. If all tries fail, RunHook returns the error of the last one. t.Timeout
+// covers all tries and delays; a.Timeout is not used. If a t.Timeout of 10 s expires during
+// the first try, the error is "timed out after 10s". If it expires later, this text is followed
+// by the error of the previous try. If ctx ends first, the cause of ctx replaces the text.
 func RunHook(ctx context.Context, t Target, a Attempt) error {
 	ctx, cancel := withTimeout(ctx, t.Timeout)
 	defer cancel()

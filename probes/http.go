@@ -35,7 +35,7 @@ var httpOptions = []option{
 }
 
 // An httpProbe is ready when the status is accepted and, if there is a match=, the body
-// matches it. An attempt does not change the httpProbe, because it makes its own request.
+// matches it. An attempt changes no field.
 type httpProbe struct {
 	hook   bool
 	url    *url.URL // without user and fragment
@@ -120,7 +120,7 @@ func (h *httpProbe) check(e *exchange, trusted bool) error {
 			hint = own
 		}
 		if isProxyStatus(status) {
-			// This does not wait for the rest of the body, because it may never end.
+			// receivedBody does not wait for the rest of the body, which may never end.
 			hint = cmp.Or(hintForProxy(e.response.Header.Get, e.receivedBody()), hint)
 		}
 		if !trusted && h.sendsMoreThanGet() {
@@ -181,9 +181,9 @@ func (h *httpProbe) request(ctx context.Context, hookVars []HookVar) (*http.Requ
 	return req, nil
 }
 
-// setHeader applies the header= options. The first option for a name replaces the default
-// header with that name. Further options for that name add values. An empty value removes
-// the header.
+// setHeader applies the header= options. The first option for a name replaces the header with
+// that name that req already has, such as Accept. Further options for that name add values. An
+// empty value removes the header.
 func (h *httpProbe) setHeader(ctx context.Context, req *http.Request) error {
 	seen := map[string]bool{}
 	for _, f := range h.header {
@@ -232,8 +232,8 @@ func (f headerField) invalidValue(value string) string {
 }
 
 // isInvalidInHostHeader reports whether net/http rejects a character in the Host header. If
-// Host contains such a character, net/http sends an empty Host, and the server responds
-// with another virtual host.
+// Host contains such a character, net/http sends an empty Host, and the server may respond as
+// another virtual host.
 func isInvalidInHostHeader(c rune) bool {
 	return isInvalidInHost(c) && !strings.ContainsRune("[]:%~!$&'()*+,;=", c)
 }
@@ -287,8 +287,8 @@ func (h *httpProbe) nextHop(req *hop, resp *http.Response) (*hop, error) {
 	if u, err := url.Parse(location); err == nil && u.Host == "" {
 		next.Host = req.Host // after a relative redirect the Host header stays the same
 	}
-	// RFC 9110, section 15.4: 307 and 308 keep the method and the body. After all other
-	// redirects, clients use GET.
+	// 307 and 308 keep the method and the body (RFC 9110, section 15.4). After 301, 302 and 303
+	// the next request is a GET, or a HEAD if req was one, as with most clients.
 	switch {
 	case resp.StatusCode == 307 || resp.StatusCode == 308:
 		if req.Body != nil {
@@ -362,7 +362,7 @@ func buildHTTP(p *targetParser) Probe {
 }
 
 // mustEscape holds printable ASCII characters that are not allowed in a path or query (RFC
-// 3986, section 3). Servers reject requests that contain them unescaped.
+// 3986, section 3). Some servers reject requests that contain them unescaped.
 const mustEscape = "\"<>\\^`{|}"
 
 // rejectUnescaped reports a character in the path or query that must be escaped. It does

@@ -43,8 +43,8 @@ type http2Response struct {
 }
 
 // postHTTP2 sends one request, and reads the response to its end. It sends the whole request
-// at once, because the body is smaller than the flow-control window that every server starts
-// with.
+// at once, so body must fit into one frame (16 KiB). The flow-control window with which every
+// server starts is larger.
 func postHTTP2(conn io.ReadWriter, scheme, authority, path string, body []byte) (*http2Response, error) {
 	w := bufio.NewWriter(conn)
 	limit := &io.LimitedReader{R: conn, N: maxHeaderBytes + maxBodyBytes}
@@ -103,8 +103,8 @@ func requestFields(scheme, authority, path string) []byte {
 	return block.Bytes()
 }
 
-// checkProtocol returns an error if the response begins with bytes of another protocol. A
-// wrong scheme or port is the most common mistake in a target.
+// checkProtocol returns an error if the response begins like HTTP/1 or a TLS alert, or cannot
+// be read. A wrong scheme or port is the most common mistake in a target.
 func checkProtocol(r *bufio.Reader) error {
 	begin, err := r.Peek(5)
 	switch {

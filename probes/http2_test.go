@@ -158,8 +158,8 @@ func repeatFrame(f frame, n int) (list []frame) {
 	return list
 }
 
-// readCanned must return for any input. A response may count as ready only if it contains
-// the status 1 (SERVING).
+// readCanned must return for any input. A response may count as ready only if its bytes contain
+// 08 01, the encoding of the status 1 (SERVING).
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte(frames(emptySettings, okHeaders, okData, okTrailers)))
 	f.Add([]byte(frames(emptySettings, frame{http2.FrameHeaders, http2.FlagDataPadded | http2.FlagHeadersPriority, 1, []byte{0, 0, 0, 0, 0, 0}}, frame{http2.FrameContinuation, endHeaders, 1, []byte{0xff, 0xff, 0x7f}})))

@@ -41,8 +41,8 @@ func TestHTTPStatusesThatCountAsReady(t *testing.T) {
 		check(hook, code < 300)
 		check(withStatus, code < 300 || code == 302 || code == 500)
 	}
-	// The probe ignores interim responses, and fails if no final response follows. The only final
-	// status below 200 is 101.
+	// A status below 200 other than 101 belongs to an interim response. The probe ignores that
+	// response, and fails if no final one follows.
 	status.Store(101)
 	assert.EqualError(t, ask(t, url, ForWait), "status 101")
 	assert.NoError(t, ask(t, "status=101 "+url, ForWait))
@@ -92,8 +92,8 @@ func TestHTTPIgnoresHTTPProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var requested atomic.Bool
 	url := serveHTTP(t, func(http.ResponseWriter, *http.Request) { requested.Store(true) })
-	// net/http never uses HTTP_PROXY for 127.0.0.1, but would use it for another host. So the
-	// test probes the host auth, which resolves to 127.0.0.1.
+	// The Transport of net/http ignores HTTP_PROXY for 127.0.0.1, but uses it for other hosts. So
+	// the test probes the host auth, which resolves to 127.0.0.1.
 	require.NoError(t, parse(t, strings.Replace(url, "127.0.0.1", "auth", 1), ForWait).Probe.Ask(t.Context(), Attempt{Resolver: resolverOf("127.0.0.1")}))
 	assert.True(t, requested.Load())
 }

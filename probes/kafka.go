@@ -17,7 +17,8 @@ const (
 	newestMetadata   = 8
 )
 
-// askKafka sends ApiVersions, SaslHandshake and Metadata.
+// askKafka sends up to three requests: ApiVersions, SaslHandshake if the broker supports it,
+// and Metadata unless the broker has accepted the mechanism in SaslHandshake.
 //
 // A broker answers ApiVersions as soon as it handles requests, even if the cluster is not
 // ready yet. The answer to Metadata shows whether the cluster is ready: the list of brokers
@@ -29,10 +30,10 @@ const (
 // closes the connection after any other request, and logs that. A listener without SASL
 // answers SaslHandshake with error 34.
 //
-// askKafka sends SaslHandshake with the mechanism PLAIN. If the broker accepts PLAIN, it
-// wants a login, and is ready. If the broker rejects PLAIN, there are two cases. Either it
-// wants a login with another mechanism, and closes the connection. Or it wants no login
-// (Redpanda), and answers Metadata.
+// askKafka sends SaslHandshake with the mechanism PLAIN. A broker that accepts PLAIN wants a
+// login, and counts as ready. If the broker rejects PLAIN, there are two cases. Either it wants
+// a login with another mechanism: then it closes the connection, and counts as ready. Or it
+// wants no login (Redpanda), and answers Metadata.
 func askKafka(s *session) error {
 	answer, err := s.askKafkaAPI(kafkaAPIVersions, 0, nil)
 	if err != nil {
@@ -85,13 +86,12 @@ func askKafka(s *session) error {
 
 var errNoKafka = errWrongProtocol("Kafka")
 
-// errKafka returns the error for an error code of the protocol.
 func errKafka(api string, code int16) error {
 	return hintedError{probeError{fmt.Sprintf("answered %s with error %d", api, code), nil}, hintOwnLog}
 }
 
-// metadataRequest returns the body of a request that asks for the brokers and for no
-// topics.
+// metadataRequest returns the body of a Metadata request for the brokers and the controller,
+// without any topics.
 func metadataRequest(version int16) []byte {
 	body := []byte{0, 0, 0, 0} // no topics
 	if version >= 4 {
@@ -104,17 +104,19 @@ func metadataRequest(version int16) []byte {
 }
 
 const (
-	// maxKafkaAnswer is the largest size that a broker may announce. It is the default of the
-	// broker's own limit for requests, socket.request.max.bytes. The first four bytes of
-	// most other protocols are a larger number.
+	// maxKafkaAnswer is the largest size of an answer that askKafkaAPI accepts: 100 MiB, far more
+	// than a broker sends. If the first four bytes are a larger number, the server speaks another
+	// protocol: as a number, the text "HTTP" is 0x48545450.
 	maxKafkaAnswer = 100 << 20
-	// readKafkaAnswer is how much of an answer is read. Some brokers list all topics in the
-	// answer to Metadata, although none is requested; the controller is before the topics.
+	// readKafkaAnswer is the maximum number of bytes that are read of an answer; 8 KiB of
+	// maxServerBytes, the limit of the connection, are left for the answers before it. Some
+	// brokers list all topics in the answer to Metadata, although none is requested. That does
+	// not matter, because the controller is before the topics.
 	readKafkaAnswer = maxServerBytes - 8<<10
 )
 
 // askKafkaAPI sends a request and returns the answer without its header, or the beginning of
-// a long answer. The correlation ID of a request is its API key.
+// a long answer. The correlation ID, which the broker sends back, is the API key.
 func (s *session) askKafkaAPI(key, version int16, body []byte) (*kafkaAnswer, error) {
 	const client = "usher"
 	head := binary.BigEndian.AppendUint32(nil, uint32(4+4+2+len(client)+len(body)))
@@ -186,7 +188,8 @@ func parseKafkaAPIs(a *kafkaAnswer) (map[int16]kafkaVersions, error) {
 	return apis, nil
 }
 
-// checkKafkaMetadata parses the answer to Metadata, as far as the ID of the controller.
+// checkKafkaMetadata returns nil if the answer to Metadata shows that the cluster is ready. It
+// parses the answer only as far as the ID of the controller.
 func checkKafkaMetadata(a *kafkaAnswer, version int16) error {
 	if version >= 3 {
 		a.int32() // skip the time for which the request was throttled

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Debian has no package of Kafka, so these tests use fake brokers. They follow the
-// specification of Kafka's protocol and the behaviour of real brokers before a login.
+// Debian has no package of Kafka, so these tests use fake brokers. The fake brokers follow the
+// specification of Kafka's protocol, and behave before a login as real brokers do.
 
 func kafkaFrame(key int, body string) string {
 	head := binary.BigEndian.AppendUint32(nil, uint32(4+len(body)))
@@ -29,8 +29,8 @@ func kafkaInts(list ...int) (text string) {
 	return text
 }
 
-// kafkaAPIs returns the answer to ApiVersions. Each element of apis is the key of an API and
-// its oldest and newest version.
+// kafkaAPIs returns an answer to ApiVersions. code is its error code. Each element of apis is
+// the key of an API and its oldest and newest version.
 func kafkaAPIs(code int, apis ...[3]int) string {
 	body := kafkaInts(code, 0, len(apis))
 	for _, api := range apis {
@@ -39,7 +39,8 @@ func kafkaAPIs(code int, apis ...[3]int) string {
 	return kafkaFrame(kafkaAPIVersions, body)
 }
 
-// kafkaCluster returns the answer to Metadata.
+// kafkaCluster returns an answer to Metadata in the given version. brokers is the number of
+// brokers, and controller is the ID of the controller, or -1.
 func kafkaCluster(version, brokers, controller int) string {
 	body := ""
 	if version >= 3 {
@@ -199,7 +200,7 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 		name, sasl string
 		closes     bool
 		brokers    int
-		metadata   bool // whether the broker gets a request for Metadata
+		metadata   bool // whether the fake broker must receive a Metadata request
 		want       string
 	}{
 		{"it accepts PLAIN", kafkaInts(0, 0, 1, 5) + "PLAIN", false, 0, false, ""},
@@ -216,7 +217,7 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 		l := listen(t, "tcp", "127.0.0.1:0", b.serve)
 		err := ask(t, "kafka://app:hunter2@"+l.Addr().String(), ForWait)
 		if test.want == closedEarly {
-			assert.Error(t, err, test.name) // the broker may also reset the connection
+			assert.Error(t, err, test.name) // not always closedEarly: the connection may also be reset
 		} else {
 			assertResult(t, test.want, err, test.name)
 		}

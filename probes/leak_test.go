@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// assertNoLeaks waits until the process has at most 2 descriptors and 2 goroutines more than
-// before. The margin of 2 is for the descriptors of the network poller and the goroutines of
-// Eventually.
+// assertNoLeaks waits, for at most 30 s, until the process has no more than fds+2 descriptors
+// and goroutines+2 goroutines. The margin of 2 is for the descriptors of the network poller and
+// the goroutines of Eventually.
 func assertNoLeaks(t *testing.T, fds, goroutines int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
@@ -28,14 +28,15 @@ func assertNoLeaks(t *testing.T, fds, goroutines int) {
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
-// The servers run in this process too, so the test closes them before it counts descriptors and
-// goroutines.
+// The servers run in this process too, so the test closes them before the last count of
+// descriptors and goroutines.
 func TestHTTPLeavesNoDescriptorsOrGoroutines(t *testing.T) {
-	// The garbage collector is off, because it would close leaked connections.
+	// The garbage collector is off, because it closes connections that nothing refers to, and so
+	// would hide a leak.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
 	ok := startHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(200 + int(r.ContentLength)*303) // 200 without a body, 503 with a body of one byte
+		w.WriteHeader(200 + int(r.ContentLength)*303) // 200 for a request without a body, 503 for one with a body of one byte
 		io.WriteString(w, strings.Repeat("x", 20<<10))
 	}), nil)
 	secure := startHTTP(t, http.NotFoundHandler(), func(s *httptest.Server) { s.TLS = new(tls.Config) })
@@ -83,7 +84,8 @@ func TestServerLeavesNoDescriptorsOrGoroutines(t *testing.T) {
 }
 
 func TestNoKindLeavesDescriptorsOrGoroutines(t *testing.T) {
-	// The garbage collector is off, because it would close leaked connections.
+	// The garbage collector is off, because it closes connections that nothing refers to, and so
+	// would hide a leak.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	fds, goroutines := countDescriptors(t), runtime.NumGoroutine()
 	servers := startLeakServers(t)
@@ -130,7 +132,7 @@ func TestMemoryDoesNotGrowWithTheNumberOfAttempts(t *testing.T) {
 // leakServers are servers for targets of many kinds. Some respond correctly. Others respond
 // with invalid or endless data, or not at all.
 type leakServers struct {
-	targets  map[string]int // how many times each target is probed
+	targets  map[string]int // for each target: about how many attempts a test makes
 	resolver *Resolver
 	closers  []func()
 }

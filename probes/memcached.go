@@ -7,8 +7,8 @@ import "strings"
 //
 // A server with SASL accepts only the binary protocol, whose header has 24 bytes. When such
 // a server has read 24 bytes of text, it closes the connection. The second "version" makes
-// the request exactly 24 bytes long. If the connection is closed without an answer,
-// askMemcached connects again and uses the binary protocol.
+// the request exactly 24 bytes long. If there is no answer, askMemcached connects again and
+// uses the binary protocol.
 func askMemcached(s *session) error {
 	s.write("version\r\nversion\r\nquit\r\n")
 	line, err := s.readLine()
@@ -28,8 +28,8 @@ func askMemcached(s *session) error {
 
 // askMemcachedInBinary connects again and requests the version with the binary protocol:
 // magic 0x80 (0x81 in the response) and opcode 0x0b. The rest of the header is zero,
-// except the length of the version in the response. If there is no response, it returns
-// textErr, the error of the text protocol.
+// except the length of the version in the response. If it cannot connect, or there is no
+// response, it returns textErr, the error of the text protocol.
 func (s *session) askMemcachedInBinary(textErr error) error {
 	if s.connect() != nil {
 		return textErr

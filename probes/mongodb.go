@@ -12,7 +12,7 @@ import (
 )
 
 // buildMongoDB builds a probe that uses TLS if the URL has tls=true or ssl=true, as MongoDB's
-// drivers do.
+// drivers do, or if the target has an option for TLS, such as ca=.
 func buildMongoDB(p *targetParser) Probe {
 	probe := buildServer(27017, askMongoDB)(p)
 	if s, ok := probe.(*serverProbe); ok {
@@ -66,8 +66,8 @@ func buildMongoSRV(p *targetParser) Probe {
 	return &srvProbe{*s, "_" + service + "._tcp." + host}
 }
 
-// mongoTLS returns the TLS settings of a URL. mode applies if the URL has neither tls= nor
-// ssl=.
+// mongoTLS returns the TLS settings for a URL with the parameters params, or nil if the probe
+// must not use TLS. mode applies if neither tls= nor ssl= is true or false.
 func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
 	for _, name := range []string{"tls", "ssl"} {
 		switch params[name] {
@@ -86,8 +86,9 @@ const (
 	mongoRequest = 1
 )
 
-// askMongoDB sends the command hello in an OP_MSG, which needs no login. Servers before 4.4.2
-// do not know hello, and get isMaster. (OP_MSG exists since MongoDB 3.6.)
+// askMongoDB sends the command hello, which needs no login. A server that does not know hello,
+// such as MongoDB 4.4.1, gets the older command isMaster. Both are sent in an OP_MSG, which
+// MongoDB has since version 3.6.
 //
 // A standalone server, a primary, a secondary and a mongos are ready. Other members of a
 // replica set are not ready. A member that is starting, recovering or in rollback accepts
@@ -113,7 +114,8 @@ func askMongoDB(s *session) error {
 func (s *session) runMongoCommand(command string) (mongoReply, error) {
 	// An element of BSON begins with its type: 0x10 is an int32, 0x02 a string.
 	fields := "\x10" + command + "\x00\x01\x00\x00\x00" + "\x02$db\x00\x06\x00\x00\x00admin\x00" + "\x00"
-	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4)) // no flags, and then a section of kind 0
+	// An OP_MSG begins with four bytes of flags, and the kind of its section: 0 is a document.
+	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4))
 	body = append(body, fields...)
 	var head []byte
 	for _, n := range []uint32{uint32(16 + len(body)), mongoRequest, 0, mongoOpMsg} {
@@ -145,7 +147,7 @@ func (s *session) runMongoCommand(command string) (mongoReply, error) {
 type mongoReply struct {
 	ok           bool
 	code         int64 // the code of an error
-	primary      bool  // also true for a standalone server
+	primary      bool  // also true for a standalone server and a mongos
 	secondary    bool
 	arbiter      bool
 	mongos       bool
@@ -172,7 +174,8 @@ func (r mongoReply) check() error {
 }
 
 // parseMongoReply parses the body of an OP_MSG with one section of kind 0, which is a BSON
-// document (bsonspec.org). It skips fields that it does not know.
+// document (bsonspec.org). It skips fields that it does not need. It returns false if the
+// body is invalid or the document has no field ok.
 func parseMongoReply(body []byte) (r mongoReply, ok bool) {
 	flags := binary.LittleEndian.Uint32(body)
 	if flags&1 != 0 && len(body) > 4 { // a checksum is at the end of the body
@@ -243,14 +246,15 @@ func bsonSize(kind byte, data []byte) int {
 		return length(0)
 	case 0x02, 0x0D, 0x0E: // string, code, symbol: the length counts the bytes after it
 		return length(4)
-	case 0x05: // binary: the length does not count the subtype
+	case 0x05: // binary: the length counts neither itself nor the subtype, a byte
 		return length(5)
 	}
 	return -1
 }
 
-// bsonNumber returns a number or a boolean as an integer, or 0 for any other type. value
-// must have the length that bsonSize returns.
+// bsonNumber returns a boolean, int32, int64 or double as an integer. It returns 0 for any
+// other type, and for a double that is NaN or whose absolute value is 1e15 or more. value must
+// have the length that bsonSize returns.
 func bsonNumber(kind byte, value []byte) int64 {
 	switch kind {
 	case 0x08:

@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Debian has no package of MongoDB, so these tests use fake servers. They follow the
-// specifications of OP_MSG, of BSON and of the server discovery of MongoDB's drivers.
+// Debian has no package of MongoDB, so these tests use fake servers. The fake servers follow
+// the specifications of OP_MSG, of BSON and of the server discovery of MongoDB's drivers.
 
 func bsonInt32(name string, n int32) string {
 	return "\x10" + name + "\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(n)))
@@ -65,7 +65,7 @@ func mongoHello(elements ...string) string {
 	return mongoMessage("\x00\x00\x00\x00\x00", bsonDocument(elements...))
 }
 
-// otherFields has a field of each type of BSON.
+// otherFields has fields that parseMongoReply must skip, of most types of BSON.
 var otherFields = []string{
 	"\x03topologyVersion\x00" + bsonDocument("\x07processId\x00123456789012", bsonInt64("counter", 6)),
 	"\x04hosts\x00" + bsonDocument(bsonString("0", "CANARY:27017"), bsonString("1", "CANARY:27018")),
@@ -118,7 +118,7 @@ func init() {
 		{mongoMessage("\x00\x00\x00\x00\x00", bsonDocument(primary, ok)+"x"), wrong},
 		{mongoMessage("\x01\x00\x00\x00\x00", bsonDocument()), wrong},
 		{mongoMessage("\x00\x00\x00\x00\x00", "\x05\x00\x00\x00"), wrong},
-		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // responseTo is 0, as if the server had sent back the request
+		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // the request ID that the reply answers is 0, as in a request: an echo server sends the request back
 		{strings.Replace(mongoHello(primary, ok), "\xdd\x07", "\x01\x00", 1), wrong},
 		{"\xff\xff\xff\xff" + mongoHello(primary, ok)[4:], wrong},
 		{"\x10\x00\x00\x00" + mongoHello(primary, ok)[4:], wrong},
@@ -133,9 +133,9 @@ func init() {
 const mongoOverHTTP = "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n" +
 	"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 
-// MongoDB answers HTTP requests with status 200 even if it is not ready, so the probe rejects
-// this response. With match= or status= the target itself decides which response counts as
-// ready.
+// MongoDB answers HTTP requests with status 200 even if it is not ready, so an http:// target
+// rejects the response mongoOverHTTP. If the target has match= or status=, only these decide
+// which response counts as ready.
 func TestHTTPOfMongoDBIsReadyOnlyIfTheTargetExpectsIt(t *testing.T) {
 	address := serveBytes(t, func(w io.Writer) { io.WriteString(w, mongoOverHTTP) })
 	assert.EqualError(t, ask(t, "http://"+address, ForWait), "MongoDB's port, which does not speak HTTP")

@@ -5,8 +5,9 @@ import (
 	"math/rand/v2"
 )
 
-// askMQTT connects as a client of MQTT 3.1.1, with a clean session and a random client
-// identifier of at most 23 characters (section 3.1.3.1), and disconnects.
+// askMQTT connects as a client of MQTT 3.1.1 with a clean session, and disconnects if the
+// server accepts it. The client identifier is random, and its 21 characters are less than the
+// 23 that a server must allow (section 3.1.3.1).
 func askMQTT(s *session) error {
 	id := fmt.Sprintf("usher%016x", rand.Uint64())
 	// CONNECT: protocol MQTT, level 4, clean session, keep-alive 60 s, identifier.

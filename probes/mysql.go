@@ -6,12 +6,12 @@ import (
 	"fmt"
 )
 
-// mysqlParams holds the parameters of a connection URL.
+// mysqlParams holds what ask needs of the target. tls is nil if the probe does not use TLS.
 type mysqlParams struct{ tls *tlsSettings }
 
-// buildMySQL builds a probe that uses TLS if the URL requires it: by ssl-mode= of MySQL's
-// own clients, sslMode= or useSSL= of the JDBC drivers, ssl_mode= or ssl= of Python's
-// drivers, or tls= of Go's driver.
+// buildMySQL builds a probe that uses TLS if the target has an option for TLS, or if the URL
+// requires it: by ssl-mode= of MySQL's own clients, sslMode= or useSSL= of the JDBC drivers,
+// ssl_mode= or ssl= of Python's drivers, or tls= of Go's driver.
 func buildMySQL(p *targetParser) Probe {
 	var my mysqlParams
 	probe := buildServer(3306, my.ask)(p)
@@ -26,13 +26,13 @@ func buildMySQL(p *targetParser) Probe {
 	return probe
 }
 
-// ask reads the server's greeting. A greeting means that the server is ready, because
-// MySQL and MariaDB open their port after recovery, and do not open it while they
-// initialize a data directory.
+// ask reads the server's greeting, and then ends the connection with a login that fails (see
+// failMySQLLogin). A greeting means that the server is ready, because MySQL and MariaDB open
+// their port after recovery, and do not open it while they initialize a data directory.
 //
-// The server may send an error packet instead of the greeting. The server counts as ready
-// if the error concerns only this client: 1040, too many connections; 1129 and 1130, this
-// host is blocked or not allowed.
+// The server may send an error packet instead of the greeting. With the errors 1040 (too many
+// connections), 1129 (this host is blocked) and 1130 (this host is not allowed) the server
+// counts as ready, because it serves other clients.
 func (my *mysqlParams) ask(s *session) error {
 	packet, number, err := s.readMySQLPacket()
 	if err != nil {
@@ -48,8 +48,8 @@ func (my *mysqlParams) ask(s *session) error {
 			return probeError{fmt.Sprintf("rejects clients with error %d", code), nil}
 		}
 	}
-	// A greeting of protocol version 10 holds the server's version, NUL, and at least the
-	// fields of MySQL 4.1.
+	// A greeting begins with a byte 10, the version of the protocol, then the version of the
+	// server and NUL. The fields after them have at least 31 bytes since MySQL 4.1.
 	end := bytes.IndexByte(packet, 0)
 	if packet[0] != 10 || number != 0 || end < 2 || len(packet) < end+32 {
 		return errWrongProtocol("MySQL")
@@ -65,8 +65,10 @@ func (my *mysqlParams) ask(s *session) error {
 }
 
 // startMySQLTLS switches the connection to TLS, and sets the flags and the sequence number of
-// the login for TLS. If the handshake fails, startMySQLTLS sets login.number to 0, because no
-// login is possible any more.
+// the login for TLS. If the handshake fails, or the server has sent data before it,
+// startMySQLTLS sets login.number to 0, because no login is possible any more. If the server
+// does not offer TLS, or its certificate is invalid, startMySQLTLS returns an error too, but a
+// login is still possible.
 func (s *session) startMySQLTLS(settings *tlsSettings, login *mysqlLogin) error {
 	if login.greeting[14]&(mysqlTLS>>8) == 0 {
 		return errNoTLS
@@ -87,7 +89,8 @@ func (s *session) startMySQLTLS(settings *tlsSettings, login *mysqlLogin) error 
 	return verify()
 }
 
-// readMySQLPacket reads a packet and its sequence number. An empty packet is an error.
+// readMySQLPacket reads a packet and its sequence number. A packet that is empty or has more
+// than 16 KiB is an error.
 func (s *session) readMySQLPacket() (packet []byte, number byte, err error) {
 	head, err := s.read(4)
 	if err != nil {
@@ -112,13 +115,13 @@ const (
 
 // A mysqlLogin holds the values that a login needs.
 type mysqlLogin struct {
-	greeting []byte // the fields of the server's greeting after its version
+	greeting []byte // the part of the server's greeting after the NUL that ends the server's version
 	flags    uint32 // the capability flags of the client
-	number   byte   // the sequence number of the login's packet; 0: no login is possible
+	number   byte   // the sequence number of the login's packet: 1, or 2 after the request for TLS; 0: no login is possible
 }
 
-// head returns the first 32 bytes of a login. Sent alone, with the flag mysqlTLS, these bytes
-// are the packet that requests TLS.
+// head returns the first 32 bytes of a login packet. Sent alone, with the flag mysqlTLS in
+// them, they request TLS.
 func (l *mysqlLogin) head() string {
 	head := binary.LittleEndian.AppendUint32(nil, l.flags)
 	head = binary.LittleEndian.AppendUint32(head, 1<<24) // maximum packet size
@@ -126,8 +129,8 @@ func (l *mysqlLogin) head() string {
 	return string(append(head, make([]byte, 23)...))
 }
 
-// failMySQLLogin tries to log in as a user that does not exist, without a password, and
-// reads the refusal.
+// failMySQLLogin tries to log in as the user usher-probe, who should not exist, without a
+// password, and reads the refusal.
 //
 // If the probe closed the connection after the greeting, or sent COM_QUIT, the server would
 // count an interrupted handshake of this host. After max_connect_errors interrupted
@@ -136,11 +139,11 @@ func (l *mysqlLogin) head() string {
 // login the warning contains the user usher-probe, which shows its origin. The user of the
 // URL is not used, because failed logins may lock the account.
 //
-// An invalid certificate is reported only after the login, because the server also counts a
-// connection that the client closes at the TLS handshake.
+// An invalid certificate is reported only after the login. If the probe closed the connection
+// at the TLS handshake, the server would count that as an interrupted handshake too.
 func (s *session) failMySQLLogin(l mysqlLogin) {
 	plugin := "mysql_native_password"
-	// The fields after the version, with their lengths in bytes: thread (4), challenge (8),
+	// The fields in l.greeting, with their lengths in bytes: thread (4), challenge (8),
 	// NUL (1), capabilities (2), character set (1), status (2), capabilities (2), length of
 	// the challenge (1), reserved (10), rest of the challenge, NUL, plugin, NUL.
 	if named := l.greeting[18]&(mysqlPlugins>>16) != 0; named {
@@ -169,7 +172,7 @@ func (s *session) failMySQLLogin(l mysqlLogin) {
 	}
 }
 
-// writeMySQL sends a packet.
+// writeMySQL sends a packet of less than 256 bytes. number is its sequence number.
 func (s *session) writeMySQL(number byte, packet string) {
 	s.write(string([]byte{byte(len(packet)), 0, 0, number}) + packet)
 }

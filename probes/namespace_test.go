@@ -88,8 +88,8 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// The name has addresses of one family only. Either this network has only the other family, or
-// the server listens only on an address of the other family.
+// The name has addresses of one family only. Either the server listens only on an address of
+// the other family, or there is no route to the addresses, or IPv6 is turned off.
 func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
@@ -296,8 +296,8 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 	all.Wait()
 	assert.Positive(t, second.countLookups("first-silent.test"))
 
-	// A lookup continues after the attempt that started it has timed out. So it reaches the
-	// second name server, and the target becomes ready.
+	// A lookup continues after the attempt that started it has timed out. So the lookup reaches
+	// the second name server, and the target becomes ready.
 	target := parse(t, "timeout=100ms within=30s "+tcp("first-silent.test", port4), ForWait)
 	assert.NoError(t, Wait(t.Context(), []Target{target}, Attempt{Resolver: new(Resolver)}, nil))
 	target = parse(t, "timeout=100ms within=30s dns://first-silent.test", ForWait)

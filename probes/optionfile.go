@@ -11,16 +11,16 @@ import (
 	"syscall"
 )
 
-// An optionFile is a file that an option names: a certificate, a key, or a header's value.
-// It is read at every attempt and not when the target is parsed, because the file may be
-// created later and renewed at any time.
+// An optionFile is a file that an option or a parameter of the URL names: it holds
+// certificates, a key, or text for a header. It is read at every attempt and not when the
+// target is parsed, because the file may be created later and renewed at any time.
 type optionFile struct {
-	option string // the option in messages, such as "ca="; messages do not show the path
+	option string // the option or parameter in messages, such as "ca="; messages do not show the path
 	path   string
 }
 
-// newOptionFile returns the file of an option. The path must be absolute, because usher
-// changes its working directory.
+// newOptionFile returns the file that an option or a parameter names. The path must be
+// absolute, because usher changes its working directory.
 func (p *targetParser) newOptionFile(option, path string) *optionFile {
 	if !strings.HasPrefix(path, "/") {
 		p.addError("%s needs an absolute path: write for example %s/run/secrets/file", option, option)
@@ -45,13 +45,13 @@ func (f *optionFile) read(ctx context.Context, max int64) ([]byte, error) {
 // Kubernetes uses them for mounted Secrets. It rejects files of other types, because a read
 // from a FIFO or a device may never end.
 func readRegular(path string, max int64) ([]byte, error) {
-	// A device must not be opened, because opening it may have side effects (start a
-	// watchdog, rewind a tape).
+	// The type is checked before the file is opened, because opening a device may have side
+	// effects (start a watchdog, rewind a tape).
 	if err := checkRegular(os.Stat(path)); err != nil {
 		return nil, err
 	}
-	// The file may have been replaced since the check. With O_NONBLOCK, open(2) does not wait
-	// for the writer of a FIFO or for the holder of a lease (see fcntl(2)).
+	// The file may have been replaced since its type was checked. With O_NONBLOCK, open(2) does
+	// not wait for the writer of a FIFO or for the holder of a lease (see fcntl(2)).
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, sanitizeFileErr(err)

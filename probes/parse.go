@@ -26,7 +26,7 @@ type kind struct {
 	build   func(*targetParser) Probe
 }
 
-// hasScheme reports whether the kind is written as name://.
+// hasScheme reports whether targets of this kind are written as name://….
 func (k kind) hasScheme() bool { return k.name != "command" && k.name != "env" }
 
 const (
@@ -96,8 +96,9 @@ var kinds = []kind{
 		details: "It is split into words by the quoting rules of the shell; nothing is expanded."},
 }
 
-// An option describes an option of a target. If only some kinds have the option, set is
-// nil, because the build functions of these kinds read the option's value.
+// An option describes an option of a target. If only some kinds have the option, set is nil:
+// the build functions of these kinds read the option's value, and applyGone reads that of
+// gone=.
 type option struct {
 	name    string
 	value   string // placeholder of its value
@@ -179,12 +180,12 @@ var options = []option{
 // characters that are special to a shell are an error, because no shell is used.
 //
 // Durations are Go durations or numbers of seconds; timeout=0 and within=0 mean no limit.
-// An HTTP request is a GET unless method= is given, even with body=. The error of Parse
-// joins all errors of the text. Each of them shows the wrong word, if that is safe, and the
-// right form. No error contains text that may be secret: the user, query or fragment of a
-// URL, a header's value, a body, a command's arguments. After a typo the first word of a
-// command may contain a secret: [CommandName] returns the part of that word that errors
-// show.
+// An HTTP request is a GET unless method= is given, even with body=. If several words are
+// wrong, the error of Parse joins their errors. Each of them shows the wrong word, if that is
+// safe, and the right form. No error contains text that may be secret, such as the user,
+// query or fragment of a URL, the value of a header, a body, or a command's arguments. After a
+// typo the first word of a command may contain a secret, so errors show only the part of it
+// that [CommandName] returns.
 func Parse(text string, use Use) (Target, error) { return Parser{}.Parse(text, use) }
 
 // Parse is like the function Parse. It also accepts env:NAME if LookupEnv is not nil.
@@ -238,16 +239,16 @@ func (parser Parser) Parse(text string, use Use) (Target, error) {
 type targetParser struct {
 	use           Use
 	lookupEnv     func(name string) (value string, found bool) // nil: env:NAME is rejected
-	env           string                                       // the variable that holds the URL; "" if the target is not env:NAME
-	scheme        string                                       // the scheme for messages, in lower case; for env:NAME the name of the kind
-	written       string                                       // the URL's own scheme, in lower case; it may name a driver, as in postgresql+asyncpg
-	rest          string                                       // the text after scheme://
-	hasExtraWords bool                                         // more words follow the URL, so it may contain an unquoted space
-	hidesHosts    bool                                         // no error shows the host, because it is in the query or in a variable
+	env           string                                       // the NAME of the target env:NAME, a variable that holds the URL; "" for other targets
+	scheme        string                                       // the URL's scheme in lower case, or for env:NAME the kind's name; used in messages, and by some build functions for TLS and the default port
+	written       string                                       // the URL's scheme in lower case, also for env:NAME; it may name a driver, as in postgresql+asyncpg
+	rest          string                                       // the text of the URL after scheme://
+	hasExtraWords bool                                         // more words follow the URL, so the URL may contain an unquoted space
+	hidesHosts    bool                                         // errors and names do not show the host, because it is in the URL's query or in the variable of env:NAME
 	argv          []word                                       // the words of a command
-	order         []string                                     // the names of the options, in the order of the text
-	values        map[string][]string                          // the values of each option
-	name          string                                       // the name of the target, set by build
+	order         []string                                     // the names of the given options, in the order of the text
+	values        map[string][]string                          // the values of each given option, by its name
+	name          string                                       // the name of the target in logs if name= is not given; set by kind.build, for env:NAME by Parse
 	target        Target
 	errs          []error
 }
@@ -269,7 +270,7 @@ var (
 	optionPrefix  = lazyRegexp(`^([A-Za-z_][A-Za-z0-9_-]*)=`)
 	schemePrefix  = lazyRegexp(`^([A-Za-z][A-Za-z0-9+.-]*|(?i:jdbc|r2dbcs?):[A-Za-z0-9+.-]*(?::[A-Za-z-]+)?)://`)
 	bareHostPort  = lazyRegexp(`^(\[[0-9A-Fa-f:.%]+\]|[\pL\pN._-]*):[0-9]+/?$`)
-	bareHostPorts = lazyRegexp(`^([A-Za-z0-9._-]+:[0-9]+,)+[A-Za-z0-9._-]+:[0-9]+$`) // as in bootstrap.servers of Kafka
+	bareHostPorts = lazyRegexp(`^([A-Za-z0-9._-]+:[0-9]+,)+[A-Za-z0-9._-]+:[0-9]+$`) // a list, as in Kafka's bootstrap.servers
 	lowerCaseName = lazyRegexp(`^[a-z-]+$`)
 )
 
@@ -313,9 +314,9 @@ func (p *targetParser) takeOptions(words []word) []word {
 	return nil
 }
 
-// freeTextOption returns the name of the last option so far whose value is free text, or
-// "". If the next word is no option and no URL, it belongs to the unquoted value of that
-// option, and may be secret.
+// freeTextOption returns the name of the last option in p.order whose value is free text, or
+// "". If the word after the options is neither an option nor a URL, it probably belongs to that
+// value, which has spaces and no quotes. The word may then be secret.
 func (p *targetParser) freeTextOption() string {
 	for _, name := range slices.Backward(p.order) {
 		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {
@@ -325,7 +326,8 @@ func (p *targetParser) freeTextOption() string {
 	return ""
 }
 
-// takeTarget determines the kind of the target from the remaining words.
+// takeTarget determines the kind of the target from the words after the options. For a URL it
+// also sets scheme, written and rest of p, for a command argv.
 func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
 		if len(p.values) > 0 || len(p.errs) > 0 {
@@ -375,7 +377,7 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		case java:
 			p.addError("%s: without //: write %[1]s:postgresql://HOST/DATABASE or %[1]s:mysql://HOST/DATABASE", lower)
 			return kind{}, false
-		case !isScheme(lower) && bareHostPort().MatchString(first.text): // HOST:PORT, such as oracle:1521; see below
+		case !isScheme(lower) && bareHostPort().MatchString(first.text): // HOST:PORT, such as oracle:1521, is handled below
 		case advice != "":
 			p.addError("unknown scheme %s: %s", lower, advice)
 			return kind{}, false
@@ -389,8 +391,8 @@ func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 		return kind{}, false
 	}
 	if user, _, ok := strings.Cut(first.text, "@"); ok && strings.IndexAny(user, "/.") != 0 && strings.Contains(user, ":") {
-		// The word is a URL without a scheme and contains a password. It is not shown, and
-		// not parsed as a command, because logs show the names of commands.
+		// The word is probably a URL without a scheme, and may contain a password. It is not
+		// shown, and not parsed as a command, because logs show the names of commands.
 		p.addError("USER:PASSWORD@HOST without a scheme: write " + targetForm)
 		return kind{}, false
 	}
@@ -451,8 +453,9 @@ func (p *targetParser) rejectExtraWords(words []word) {
 	}
 }
 
-// setOptions applies the options that every kind has, and rejects options that this use or
-// this kind does not allow.
+// setOptions sets the fields of p.target from the options that every kind has. It reports
+// options that are not allowed for p.use and, if the kind of the target is known, options that
+// k does not have.
 func (p *targetParser) setOptions(k kind, known bool) {
 	for _, name := range p.order {
 		o, _ := findOption(name)
@@ -564,8 +567,8 @@ func useList(uses []Use) string {
 }
 
 // ParseDuration parses a Go duration ("1m30s", "200ms") or a bare number of seconds ("30",
-// "1.5"). In this package 0 means no limit. A duration that is negative or longer than 292
-// years is an error.
+// "1.5"). A duration that is negative, longer than 292 years, or not 0 but less than a
+// nanosecond is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	text := s
 	if strings.Trim(s, "0123456789.") == "" {
@@ -583,7 +586,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseCount parses a number that must be at least min.
+// parseCount parses a whole number from min to math.MaxInt32.
 func parseCount(s string, min int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < min || n > math.MaxInt32 {

@@ -438,7 +438,8 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 }
 
 // Parse must not panic, whatever the text, and namesWord must accept each of its errors. If every
-// word of a valid text is put in quotes, Parse must return the same target.
+// word of a valid text is put in quotes, Parse must return the same target. The name of a target
+// must be a valid value of name=.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -493,8 +494,8 @@ func unwrapErrs(err error) []error {
 	return []error{err}
 }
 
-// namesWord reports whether a message names a part of the text (an option, a scheme or the
-// command), or is one of the messages about the whole text.
+// namesWord reports whether a message names a part of the text (an option, a scheme, the
+// command, or an address without a scheme), or is one of the messages about the whole text.
 func namesWord(message, text string) bool {
 	for _, whole := range []string{
 		"empty target", "options without a target", "the command is empty", "more words after the URL", "USER:PASSWORD@HOST without a scheme",
@@ -520,7 +521,7 @@ func namesWord(message, text string) bool {
 	return false
 }
 
-// splitWords removes the quotes that the function quote adds, and changes nothing else.
+// splitWords must remove the quotes that the function quote adds, and change nothing else.
 func FuzzSplitQuotedWords(f *testing.F) {
 	f.Add("a b", "'")
 	f.Add(`\`, "\n")
@@ -541,7 +542,7 @@ func FuzzSplitQuotedWords(f *testing.F) {
 // quote returns s in single quotes for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// The test puts a secret at every place of a URL or an option that may hold a secret, next
+// The test puts a secret into URLs, options and commands, at places where a secret may be, next
 // to text from the fuzzer. No name or error may contain the secret.
 func FuzzSecrets(f *testing.F) {
 	const canary = "c4n4ry"

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// postgresParams holds the parameters of a connection URL, parsed as libpq parses them.
+// postgresParams holds the parts of the connection URL that the probe uses.
 type postgresParams struct {
 	user, database string
 	tls            *tlsSettings // nil: the probe does not use TLS
@@ -38,7 +38,7 @@ func buildPostgres(p *targetParser) Probe {
 }
 
 // unescapeIfValid replaces the %-escapes of text. If text has a % that begins no valid
-// escape, it returns text unchanged, as SQLAlchemy does.
+// escape, it returns all of text unchanged, because some drivers accept such a URL.
 func unescapeIfValid(text string) string {
 	if unescaped, err := url.PathUnescape(text); err == nil {
 		return unescaped
@@ -46,14 +46,15 @@ func unescapeIfValid(text string) string {
 	return text
 }
 
-// ask sends a startup message and reads the server's first message. If that message is a
-// request for authentication, or an error other than 57P03 (cannot_connect_now) and 57P01
-// (admin_shutdown), the server is ready.
+// ask sends a startup message and reads the server's first message. The server is ready if
+// that message is a request for authentication or an error, except for the errors 57P03
+// (cannot_connect_now), 57P01 (admin_shutdown), and those with which PgBouncer reports that it
+// has no connection to its server.
 //
 // While a PostgreSQL server starts, it logs each attempt, as it does for pg_isready. There
 // is no way to find out its state without these log lines.
 func (pg *postgresParams) ask(s *session) error {
-	if pg.tls != nil && s.socket == "" { // libpq does not use TLS on a socket either
+	if pg.tls != nil && s.socket == "" { // libpq does not use TLS on a unix socket either
 		if err := s.startPostgresTLS(pg.tls); err != nil {
 			return err
 		}
@@ -63,8 +64,8 @@ func (pg *postgresParams) ask(s *session) error {
 	if err != nil {
 		return err
 	}
-	// The limits of size are the same as in libpq. If size is larger, either the server is
-	// not PostgreSQL, or it cannot fork and has sent a plain text without a size.
+	// The limits of size are those of libpq. With any other size, either the server is not
+	// PostgreSQL, or it cannot fork and has sent a plain text without a size.
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] == 'R' && 8 <= size && size <= 2000:
@@ -104,8 +105,9 @@ func (s *session) startPostgresTLS(settings *tlsSettings) error {
 	return errWrongProtocol("PostgreSQL")
 }
 
-// checkPostgresError parses an ErrorResponse. Each field consists of a letter, a text and
-// NUL. The server's text is not shown, because it may be in any language.
+// checkPostgresError parses an ErrorResponse, and returns nil if the error means that the
+// server is ready. Each field consists of a letter, a text and NUL. The server's text is not
+// shown, because it may be in any language.
 func checkPostgresError(message []byte) error {
 	var code, text string
 	for field := range bytes.SplitSeq(message, []byte{0}) {

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// Use is the purpose of a target. It decides which options are allowed, the default timeout,
-// and whether redirects are followed.
+// Use is the purpose of a target. It decides which options are allowed and what the default
+// timeout is. It also decides whether the target is a hook: for example, an HTTP hook follows
+// no redirects, and its name in logs does not show its path.
 type Use int
 
 const (
 	ForWait  Use = iota // --wait: probed until it is ready, before the app starts
-	ForReady            // --ready: probed until it is ready, while the app runs
+	ForReady            // --ready: probed while the app runs, until it is ready, and again for /readyz and /servingz
 	ForStart            // --pre-start and --post-start hooks: run once, no default timeout
 	ForEnd              // --drain and --post-stop hooks: run once, timeout 10 s by default
 	ForProbe            // --probe: probed once, timeout 1 s by default
 )
 
-// Hook reports whether the target is a hook and not a probe.
+// Hook reports whether targets with this use are hooks, and not probes.
 func (u Use) Hook() bool { return u == ForStart || u == ForEnd }
 
 // String returns the command-line flags whose targets have this use, for messages.
@@ -49,11 +50,11 @@ const (
 type Target struct {
 	Use   Use
 	Kind  string // the name of the kind: "tcp", "http", … or "command"
-	Name  string // the name in logs: the value of name=, or else a part of the text; never contains a secret
+	Name  string // the name in logs: the value of name=, or else made from parts of the text that cannot be secret
 	Probe Probe
-	// ReadsFiles reports whether an attempt may read a file or a directory: the target
-	// itself, /etc/hosts for a name, certificates or the file of a header. Such a read may
-	// block a thread.
+	// ReadsFiles reports whether an attempt itself may access a file system: for the file or
+	// unix socket of the target, /etc/hosts (to look up a name), certificates, or the file of
+	// header=. Such an access may block a thread.
 	ReadsFiles bool
 
 	Timeout        time.Duration // limit of one attempt, or of the whole hook; 0 means no limit
@@ -65,39 +66,41 @@ type Target struct {
 	Retries        int           // for a hook: the maximum number of retries after a failure
 }
 
-// Probe makes one attempt. If the target is ready (or a hook has succeeded), the error is
-// nil. Otherwise its text is the reason, without secrets. Ask returns soon after ctx ends.
+// A Probe makes one attempt. Ask returns nil if the target is ready or, for a hook, if the
+// hook has succeeded. Otherwise the text of the error is the reason, without secrets. Ask
+// returns soon after ctx ends.
 type Probe interface {
 	Ask(ctx context.Context, a Attempt) error
 }
 
 // Attempt holds the parameters of one call of Probe.Ask.
 type Attempt struct {
-	// Timeout starts when an address is known, because a lookup has the resolver's own limits.
-	// For a dns:// target Timeout covers the lookup too. 0 means no timeout.
+	// Timeout limits the attempt; 0 means no timeout. It starts when an address is known,
+	// because the system's resolver has its own limits for a lookup. For a target that needs no
+	// address (a file, a socket, a command) and for dns:// it starts at once.
 	Timeout time.Duration
-	// HookVars are passed to hooks: to a command in its environment
-	// (USHER_REASON=signal), to a server as HTTP headers (Usher-Reason: signal).
+	// HookVars are passed to a command in its environment (USHER_REASON=signal), and by an
+	// HTTP hook to the server in headers (Usher-Reason: signal).
 	HookVars []HookVar
 	// Run executes a command. With nil, every command target fails.
 	Run Runner
-	// Resolver is shared by all targets of a program, so that a name is looked up
-	// once for all of them; nil means DefaultResolver.
+	// Resolver should be the same for all targets of a program, so that one lookup of a name
+	// serves all of them; nil means DefaultResolver.
 	Resolver *Resolver
 }
 
 // HookVar is one value for a hook, with the name of its environment variable.
 type HookVar struct{ Name, Value string }
 
-// Runner executes a command and returns nil when the command exits 0. When ctx ends, it
-// terminates the process and returns. This package starts no process itself, because an init
-// reaps all child processes with wait4(-1), which would take the exit status from the Wait of
-// os/exec.
+// A Runner executes a command and returns nil when the command exits 0. When ctx ends, the
+// Runner terminates the process and returns. This package starts no process itself: in an
+// init, which reaps all child processes with wait4(-1), the Wait of os/exec would not get the
+// exit status.
 type Runner func(ctx context.Context, c Command) error
 
-// Command is a command that a Runner executes.
+// A Command is a command that a Runner executes.
 type Command struct {
-	Name     string // the target's name, to mark lines of its output
+	Name     string // the name of the target in logs, to mark the lines of the command's output
 	Argv     []string
 	HookVars []HookVar
 }

@@ -16,8 +16,8 @@ type proxySign struct {
 	bodies []string // one of these is in the body; nil: any body
 }
 
-// Some proxies also set their Server header in responses that they forward. They are recognized
-// by the text of their own error pages.
+// Some proxies set their Server header also in responses that they forward (nginx), or set none
+// (HAProxy). They are recognized by bodies, texts of their own error pages.
 var proxySigns = []proxySign{
 	// Envoy adds X-Envoy-Upstream-Service-Time to each response that it forwards.
 	{name: "Envoy (Istio)", header: "Server", begins: "istio-envoy", absent: "X-Envoy-Upstream-Service-Time"},
@@ -33,9 +33,9 @@ var proxySigns = []proxySign{
 	{name: "AWS's load balancer", header: "Server", begins: "awselb"},
 }
 
-// hintForProxy returns the hint for a response with the status 502, 503 or 504 that a known
-// proxy has generated itself, or "" for any other response. get returns the value of a header,
-// or "".
+// hintForProxy returns the hint for a failure that a known proxy has reported itself, or "" if
+// the response has no sign of one. The caller must have checked that the status is 502 to 504,
+// or UNAVAILABLE of gRPC. get returns the value of a header, or "".
 func hintForProxy(get func(header string) string, body []byte) string {
 	for _, s := range proxySigns {
 		switch {

@@ -41,8 +41,9 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	seen := d.waitForLine(0, "Server startup complete")
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, overTLS)
-	// The last action is a connection with a version of AMQP that the server does not support.
-	// unusualLines waits for its log line.
+	// The last action is a connection with a version of AMQP that the server does not support, so
+	// it logs bad_version after the lines of all earlier actions. unusualLines waits for that
+	// line, so it sees all of them.
 	sendAndReceive(t, port, "AMQP\x01\x01\x01\x01")
 	logged := d.unusualLines(seen, "bad_version", `completed with \d+ plugins`, `\[info\].* accepting AMQP connection`, `\[warning\].* closing AMQP connection .*:$`, `\[error\].* closing AMQP connection .*:$`)
 	assert.NotEmpty(t, logged)
@@ -79,7 +80,9 @@ func TestServerNATSLogsNothing(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "Server is ready")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
+		// SIGHUP makes the server log a line with "Trapped" or "reload" after the lines of all
+		// earlier actions. unusualLines waits for that line, so it sees all of them.
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
 		assert.Empty(t, d.unusualLines(seen, "Trapped|[Rr]eload"))
 		d.stop()
 	}
@@ -116,8 +119,10 @@ func TestServerMosquittoLogsOnlyConnections(t *testing.T) {
 		w.waitFor("ready", "connection refused")
 		seen := d.waitForLine(0, "running")
 		probeSeveralTimes(t, url)
-		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP)) // this is the last action; unusualLines waits for its log line
-		// Mosquitto logs the four usual lines for the connections of any client, not only usher's.
+		// SIGHUP makes the broker log "Reloading config" after the lines of all earlier actions.
+		// unusualLines waits for that line, so it sees all of them. The other four patterns are of
+		// lines that Mosquitto logs for any client, and not only for probes.
+		require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
 		assert.Empty(t, d.unusualLines(seen, "Reloading config", `New connection from \S+ on port`, `New client connected from \S+ as usher[0-9a-f]{16} `,
 			`Client usher[0-9a-f]{16} disconnected\.$`, `Client <unknown> disconnected, not authorised\.$`))
 		d.stop()

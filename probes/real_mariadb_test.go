@@ -59,8 +59,9 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 
-	// For each attempt the server logs one warning with the user usher-probe. unusualLines waits
-	// for the log line of the last action, the login of the user marker.
+	// The server may log nothing but warnings with the user usher-probe. The login of the user
+	// marker is the last action, and its line comes after the lines of all earlier actions.
+	// unusualLines waits for it, so it sees all of them.
 	a.command("mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+port, "--user=marker", "--password=x").Run()
 	logged := d.unusualLines(seen, "Access denied for user 'marker'", "IP address '.*' could not be resolved", `Server socket created|Loading buffer pool|Buffer pool|Version:`)
 	assert.NotEmpty(t, logged)

@@ -129,8 +129,8 @@ func TestServerPostgresHotStandbyIsReady(t *testing.T) {
 	assert.NoError(t, psql())
 }
 
-// If a pooler asks for a password, it does so before it connects to its server. So a probe
-// finds the pooler ready even if the server is down, but a query through the pooler fails.
+// If PgBouncer asks clients for a password, it does so before it connects to its server. So a
+// probe finds PgBouncer ready even if the server is down, but a query through it fails.
 func TestServerPgBouncerThatWantsAPasswordIsReadyWithoutItsServer(t *testing.T) {
 	pgbouncer := findProgram(t, "PgBouncer", "/usr/sbin/pgbouncer")
 	c := newCluster(t)

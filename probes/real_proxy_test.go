@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// startHAProxy starts HAProxy with these sections of a configuration, and waits until it listens
-// on port.
+// startHAProxy starts HAProxy and waits until it listens on port. sections are the sections of
+// its configuration after "defaults".
 func startHAProxy(t *testing.T, port, sections string) {
 	t.Helper()
 	haproxy := findProgram(t, "HAProxy", "/usr/sbin/haproxy")
@@ -24,8 +24,8 @@ func startHAProxy(t *testing.T, port, sections string) {
 	startWaiting(t, "tcp://127.0.0.1:"+port).waitFor("ready", "connection refused")
 }
 
-// The hint of a failed attempt says whether a response comes from a proxy or from the server
-// behind it.
+// The hint of a failed attempt names the proxy if the proxy has made the response itself, but
+// not if it has forwarded a response of the server behind it.
 func TestServerProxiesThatAnswerForTheirServerAreNamed(t *testing.T) {
 	nginx := findProgram(t, "nginx", "/usr/sbin/nginx")
 	down := unusedPort(t)

@@ -34,7 +34,7 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	d.stop()
 
 	// With these options the server takes a millisecond to load each key, and replies to clients
-	// after each KiB. So the probes get replies while the server is loading.
+	// after each KiB that it has loaded. So the probes get replies while the server is loading.
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)
@@ -61,8 +61,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// The test's own connection uses up the limit, so the server rejects the probe's
-	// connection.
+	// The test's own connection is the only one that maxclients allows, so the server rejects
+	// that of the probe.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := sendAndReceive(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)
@@ -136,8 +136,8 @@ func TestServerRedisClusterAndSentinel(t *testing.T) {
 	w.waitFor("ready", noMatch)
 	d.waitForLine(seen, "Cluster state changed: ok")
 
-	// A Sentinel answers PING for itself. Its command GET-MASTER-ADDR-BY-NAME shows whether
-	// it knows a master of that name.
+	// A Sentinel answers PING whatever the state of its masters. SENTINEL GET-MASTER-ADDR-BY-NAME
+	// NAME returns an address only if the Sentinel monitors a master with this NAME.
 	sentinel := "redis://127.0.0.1:" + sentinelPort
 	w = startWaiting(t, sentinel)
 	w.waitFor("connection refused")

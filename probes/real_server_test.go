@@ -23,11 +23,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in real_*_test.go probe servers from Debian's packages that are not running, are
-// starting, or are ready. They also check that a probe does not make a server log errors.
+// The tests in real_*_test.go probe real servers, from Debian's packages, in several states:
+// not running, starting, ready, full and others. They also check what probes make a server log.
 
-// findProgram returns the path of a server's program. patterns are its paths in Debian, in the
-// syntax of filepath.Glob.
+// findProgram returns the path of a server's program, or skips the test if there is none.
+// patterns are its paths in Debian, in the syntax of filepath.Glob.
 func findProgram(t *testing.T, name string, patterns ...string) string {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -45,7 +45,8 @@ type account struct {
 	dir      string // its home directory
 }
 
-// command returns a command that runs as the account, in a process group of its own.
+// command returns a command that runs as the account, in a process group of its own. If the
+// tests do not run as root, the command runs as their user.
 func (a account) command(argv ...string) *exec.Cmd {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.SysProcAttr = a.dir, &syscall.SysProcAttr{Setpgid: true}
@@ -159,7 +160,7 @@ func (d *daemon) linesSince(start int) []string {
 	return slices.Clone(d.lines[start:])
 }
 
-// waitForLog waits until done returns true. It calls done after every change of the log.
+// waitForLog calls done at once and then whenever the log has changed, until it returns true.
 func (d *daemon) waitForLog(done func(lines []string, ended bool) bool) {
 	d.t.Helper()
 	for limit := time.After(longTimeout); ; {
@@ -309,7 +310,7 @@ func probeSeveralTimes(t *testing.T, text string) {
 }
 
 // sendAndReceive connects, sends data, and returns the connection and the beginning of the
-// response.
+// response. The connection stays open until the test ends.
 func sendAndReceive(t *testing.T, port, data string) (net.Conn, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -324,7 +325,7 @@ func sendAndReceive(t *testing.T, port, data string) (net.Conn, string) {
 	return conn, string(first[:n])
 }
 
-// nonLoopbackAddress returns an address of this machine that is not loopback. Servers treat
+// nonLoopbackAddress returns an IPv4 address of this machine that is not loopback. Servers treat
 // clients with this address as remote.
 func nonLoopbackAddress(t *testing.T) string {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 )
 
 // Redact returns the prefix of text that is safe to print. The prefix has only letters,
-// combining marks, digits and the characters in extra. If text is longer, Redact appends "…".
+// combining marks, numbers and the characters in extra. If text is longer, Redact appends "…".
 // Messages show wrong words with Redact, because after a typo any word may contain a
 // password, usually after a space, = or colon.
 func Redact(text, extra string) string {
@@ -21,7 +21,8 @@ func Redact(text, extra string) string {
 	return text
 }
 
-// CommandName returns the name of a command in logs: the last element of its path.
+// CommandName returns the name by which logs call a command whose first word is word: the last
+// element of [CommandPath], or all of it if word looks like a URL without a scheme.
 func CommandName(word string) string {
 	if _, url := schemelessURL(word); word == "" || url {
 		return CommandPath(word)
@@ -29,7 +30,7 @@ func CommandName(word string) string {
 	return path.Base(CommandPath(word))
 }
 
-// CommandPath returns the first word of a command in a form that is safe to print.
+// CommandPath returns word, the first word of a command, in a form that is safe to print.
 func CommandPath(word string) string {
 	if word == "[" { // test(1)
 		return word
@@ -38,8 +39,8 @@ func CommandPath(word string) string {
 		return host + "/…"
 	}
 	shown := Redact(word, "/._-+~@")
-	// In http//HOST/PATH and //USER@HOST the // is a typing error, and the rest may be a
-	// secret. The path /usr//bin/app may have a //.
+	// In http//HOST/PATH and //USER@HOST the // is a typing error, and the text after it may be
+	// a secret. A path such as /usr//bin/app may contain a //.
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
@@ -72,15 +73,16 @@ func isJSON(word string) bool {
 
 const jsonHint = "JSON is not supported here: write the command and its arguments as separate words"
 
-// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or
-// a name with a dot. The path may be a secret, for example in the URL of a webhook.
+// schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or a
+// name that ends with a dot and at least two letters. For any other word ok is false. The path
+// may be a secret, for example in the URL of a webhook.
 func schemelessURL(word string) (host string, ok bool) {
 	host, _, ok = strings.Cut(word, "/")
 	if !ok || host == "localhost" {
 		return host, ok
 	}
-	// The first two conditions exclude most words, so that hostPattern, which takes time to
-	// compile, is rarely needed.
+	// The conditions before hostPattern exclude most words, so that its regular expression,
+	// which takes time to compile, is rarely needed.
 	return host, strings.Trim(host, ".") != "" && strings.Contains(host, ".") && hostPattern().MatchString(host)
 }
 
@@ -91,9 +93,9 @@ var (
 	numberLike = lazyRegexp(`^([-+]?[0-9.]+ ?[a-zA-Zµμ]{0,7} ?)+$`)
 )
 
-// quoteNumber quotes the value of an option that takes a number or a duration. A value that
-// does not look like a number or a duration is redacted, because the user may have given it
-// to the wrong option, and it may be a secret.
+// quoteNumber quotes the wrong value of an option or flag that takes a number or a duration. A
+// value that does not look like one, or has more than 40 bytes, is redacted, because the user
+// may have given it to the wrong option, and it may be a secret.
 func quoteNumber(value string) string {
 	if len(value) > 40 || !numberLike().MatchString(value) {
 		value = Redact(value, ".-+")

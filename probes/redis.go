@@ -2,17 +2,17 @@ package probes
 
 import "strings"
 
-// redisReplies lists the beginnings of replies to PING. An empty reason means that the
-// server is ready.
+// redisReplies lists how replies to PING begin. An empty reason means that the server is ready.
 //
-// A server that replies LOADING, MASTERDOWN or BUSY serves no client. A server that replies
-// MISCONF cannot save its data and therefore rejects writes. It also rejects PING, so that
-// monitors notice the error, but still executes other commands that only read.
+// A server that replies LOADING, MASTERDOWN or BUSY rejects almost all commands of all clients.
+// A server that replies MISCONF cannot save its data and therefore rejects writes. It also
+// rejects PING, so that monitors notice the error, but still executes other commands that only
+// read.
 var redisReplies = []struct{ begins, reason, hint string }{
 	{"+PONG ", "", ""},
 	{"-NOAUTH ", "", ""},
 	{"-NOPERM ", "", ""},
-	{"-DENIED ", "", ""},                     // protected mode
+	{"-DENIED ", "", ""},                     // the server is in protected mode, and this client is remote
 	{"-ERR max number of clients ", "", ""},  // the reply goes on with "reached", or in a cluster with "+ cluster connections reached"
 	{"-ERR operation not permitted", "", ""}, // Redis before 2.8 sends this reply in place of NOAUTH
 	{"-ERR unknown command", "", ""},         // the server's configuration disables PING with rename-command PING ""

@@ -18,8 +18,9 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts per second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. When a name begins to resolve, a random delay of up to a second is added before
-// the next lookup. The delay spreads the lookups of pods that start together.
+// family. (Lookups for gone=true and lookups of SRV records are counted apart.) When a name
+// begins to resolve, a random delay of up to a second is added before the next lookup. The
+// delay spreads the lookups of pods that start together.
 //
 // A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
 // even if the attempt that started it ends.
@@ -47,24 +48,25 @@ func (a Attempt) resolver() *Resolver {
 	return DefaultResolver
 }
 
-// A lookup holds the state of one name. It is guarded by Resolver.mu.
+// A lookup is an element of Resolver.names: the state of one name. Resolver.mu guards it.
 type lookup struct {
 	startedAt  time.Time
 	nextAt     time.Time     // the earliest time at which the next lookup may start
 	done       chan struct{} // closed when the latest lookup has ended
 	running    bool
-	addrs      []netip.Addr // the addresses of the last successful lookup
-	hosts      []serverHost // the hosts of the last successful lookup of an SRV record
+	addrs      []netip.Addr // the addresses of the last successful lookup; nil: none, or the name has since disappeared
+	hosts      []serverHost // the hosts of the last successful lookup of an SRV record; nil: none, or the record has since disappeared
 	resolvedAt time.Time    // when the last successful lookup ended
-	err        error        // the error of the latest lookup
+	err        error        // the error of the latest lookup that has ended
 }
 
-// A lookupError is the reason why a name has no address.
+// A lookupError is the reason why the lookup of a name has no result.
 type lookupError struct{ text string }
 
 func (e lookupError) Error() string { return e.text }
 
-// errNoName is the error for a name that, according to the name server, does not exist.
+// errNoName is the error for a name that, according to the name server, does not exist or has
+// no address.
 var errNoName = lookupError{"name does not resolve"}
 
 // errNoSRV is the error for a name without an SRV record.
@@ -76,20 +78,20 @@ const srvKey = "SRV "
 const (
 	// lookupInterval is the shortest time between the starts of two lookups of a name.
 	lookupInterval = time.Second
-	// Lookup returns addresses that are not older than maxLookupAge, the usual TTL of
-	// cluster DNS, without waiting for a new lookup. If the addresses are older, it first
-	// waits up to staleWait for a new lookup, so that a hook does not use an address that
-	// is hours old.
+	// maxLookupAge is the age up to which Lookup returns the addresses of an earlier lookup
+	// without waiting for a new one. It is the usual TTL of cluster DNS.
 	maxLookupAge = 30 * time.Second
-	staleWait    = time.Second
+	// staleWait is how long Lookup waits for a new lookup if the addresses are older than
+	// maxLookupAge. It waits so that a hook does not use an address that is hours old.
+	staleWait = time.Second
 )
 
 // Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
-// 6761, section 6.3) need no lookup. While a new lookup of a known name runs, Lookup
-// returns the addresses of the last successful lookup. If these are older than
-// maxLookupAge, it first waits up to staleWait for the new lookup. If no addresses are
-// known and a lookup fails, all calls within a second after the start of that lookup return
-// its error. If ctx ends, Lookup returns the cause of ctx.
+// 6761, section 6.3) need no lookup. While a new lookup of a name runs, Lookup returns the
+// addresses of the last successful lookup. If these are older than 30 seconds, it first waits
+// up to one second for the new lookup. If there are none, it waits until the new lookup has
+// ended. If that fails, all calls within a second after its start return its error. If ctx
+// ends while Lookup waits, Lookup returns the cause of ctx.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
@@ -108,8 +110,8 @@ func (r *Resolver) lookupSRV(ctx context.Context, name string) ([]serverHost, er
 	return l.hosts, err
 }
 
-// find returns the result of the last successful lookup of a name, or an error. It waits for
-// a lookup as Lookup describes.
+// find returns the result of the last successful lookup of a name, or an error. name is a key
+// of Resolver.names. find waits for a lookup as the comment of Lookup describes.
 func (r *Resolver) find(ctx context.Context, name string) (found lookup, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,9 +139,9 @@ func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 //
 // If ctx ends before the lookup ends, resolveNow stores the channel done of that lookup in
 // *pending, which belongs to the caller. The caller's next call uses the result of that
-// lookup, unless the lookup started more than maxLookupAge ago. If each call waited for a new
-// lookup instead, and the name server were slower than the timeout of an attempt, no attempt
-// would get a result.
+// lookup, unless the lookup started more than maxLookupAge ago or a newer lookup is running. If
+// each call waited for a new lookup instead, and the name server were slower than the timeout
+// of an attempt, no attempt would get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -231,9 +233,9 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	switch {
 	case err == nil && len(addrs)+len(hosts) > 0:
 		if !l.hasResult() {
-			// One random delay is enough, because it shifts all later lookups of this process
-			// too. There is no random delay while the name does not resolve, because that would
-			// delay the start of the app.
+			// The name begins to resolve. One random delay is enough, because it shifts all later
+			// lookups of the name too. There is no random delay before, because that would delay
+			// the start of the app.
 			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
 		}
 		l.addrs, l.hosts, l.err = addrs, hosts, nil
@@ -290,8 +292,8 @@ func (r *Resolver) resolveSRV(record string) (hosts []serverHost, err error) {
 	return hosts, err
 }
 
-// describeDNSError returns the reason of a failed lookup. The whole text of the error
-// would contain the addresses of sockets.
+// describeDNSError returns the reason of a failed lookup. For the most common reasons it
+// returns a text of its own, because err.Err may contain the addresses of sockets.
 func describeDNSError(err *net.DNSError) string {
 	switch {
 	case err.IsTimeout:

@@ -118,8 +118,8 @@ func TestLookupContinuesWhenTheAttemptEnds(t *testing.T) {
 	})
 }
 
-// A hook may run hours after the wait. Lookup returns an old address only if a new lookup takes
-// longer than a second.
+// A hook may run hours after the wait. Lookup returns addresses that are older than 30 s
+// (maxLookupAge) only if a new lookup takes longer than a second.
 func TestLookupWaitsIfTheAddressesAreOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, now := time.Duration(0), parseAddrs("10.0.0.1")
@@ -168,7 +168,8 @@ func TestLookupErrorsNameTheCause(t *testing.T) {
 	}
 }
 
-// The lookup takes longer than the timeout of an attempt.
+// The lookup takes 2 s, and each attempt times out after 100 ms. An attempt that is made after
+// the lookup has ended must use its result.
 func TestDNSUsesTheResultOfTheLookupOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// schemeAliases maps schemes that drivers define to the scheme of the kind with the same
-// protocol.
+// schemeAliases maps schemes that drivers, frameworks and apps use to the scheme of usher for
+// the same protocol. Some rows name who uses the scheme.
 var schemeAliases = map[string]string{
 	"mariadb":         "mysql",    // SQLAlchemy, MariaDB's drivers
 	"mysql2":          "mysql",    // Rails, Node
@@ -31,9 +31,9 @@ var schemeAliases = map[string]string{
 	"redis-socket":    "redis", // Lettuce
 }
 
-// hasNoDefaultPort reports whether the clients of a scheme do not agree on a default port.
-// CockroachDB listens on 26257, but its clients are those of PostgreSQL, and many of them use
-// 5432.
+// hasNoDefaultPort reports whether a URL with this scheme must name a port, because clients do
+// not agree on a default. CockroachDB listens on 26257, but its clients are those of
+// PostgreSQL, and many of them use 5432.
 func hasNoDefaultPort(scheme string) bool { return strings.HasPrefix(scheme, "cockroach") }
 
 // isSocketScheme reports whether the URLs of a scheme have the path of a unix socket in place
@@ -42,8 +42,8 @@ func isSocketScheme(scheme string) bool {
 	return slices.Contains([]string{"redis+socket", "redis+unix", "redis-socket"}, scheme)
 }
 
-// sqlKinds are the kinds whose URLs may name a driver: postgresql+asyncpg:// and
-// jdbc:postgresql://.
+// sqlKinds are the kinds whose scheme may be followed by the name of a driver, as in
+// postgresql+asyncpg://, or follow jdbc: or r2dbc:, as in jdbc:postgresql://.
 var sqlKinds = []string{"postgres", "postgresql", "mysql"}
 
 // driverWrappers are the names of JDBC and R2DBC drivers that wrap another driver, as in
@@ -51,7 +51,7 @@ var sqlKinds = []string{"postgres", "postgresql", "mysql"}
 // P6Spy. The wrappers for R2DBC are pool and proxy.
 var driverWrappers = []string{"aws-wrapper", "otel", "p6spy", "pool", "proxy"}
 
-// cutJava removes the prefix jdbc:, r2dbc: or r2dbcs: of a lower-case URL.
+// cutJava removes the prefix jdbc:, r2dbc: or r2dbcs: from a URL or scheme in lower case.
 func cutJava(url string) (rest string, found bool) {
 	before, rest, _ := strings.Cut(url, ":")
 	if before == "jdbc" || before == "r2dbc" || before == "r2dbcs" {
@@ -60,8 +60,8 @@ func cutJava(url string) (rest string, found bool) {
 	return url, false
 }
 
-// findScheme returns the kind of a lower-case scheme, which may be an alias, name a driver,
-// or begin with jdbc: or r2dbc:.
+// findScheme returns the kind of a scheme in lower case. The scheme may be an alias, name a
+// driver, or begin with jdbc:, r2dbc: or r2dbcs:.
 func findScheme(scheme string) (kind, bool) {
 	if isScheme(scheme) {
 		return findKind(scheme)
@@ -89,8 +89,8 @@ func findScheme(scheme string) (kind, bool) {
 	return findKind(base)
 }
 
-// otherServers lists schemes that URLs of apps have but that no kind supports, each with advice
-// on what to write instead. In the advice HOST stands for a name and PORT for a number.
+// otherServers lists schemes that occur in the URLs of apps but are unknown to usher, with
+// advice on what to write instead. In the advice HOST, PORT and PATH are placeholders.
 // otherServers is a slice, because a map would be built each time usher starts.
 var otherServers = []struct {
 	schemes []string
@@ -113,7 +113,7 @@ var otherServers = []struct {
 	{[]string{"influxdb"}, "write http://HOST:8086/health"},
 	{[]string{"etcd"}, "write http://HOST:2379/health"},
 	{[]string{"zookeeper", "zk"}, "write send=srvr expect=^Zookeeper tcp://HOST:2181"},
-	{[]string{"plaintext", "sasl_plaintext"}, "write kafka://HOST:PORT"}, // listeners of Kafka
+	{[]string{"plaintext", "sasl_plaintext"}, "write kafka://HOST:PORT"}, // as in listeners=PLAINTEXT://:9092 of Kafka
 	{[]string{"sasl_ssl"}, "write kafka+ssl://HOST:PORT"},
 	{[]string{"rabbitmq"}, "write amqp://HOST"},
 	{[]string{"stomp"}, "write tcp://HOST:61613"},
@@ -132,7 +132,7 @@ var schemeName = lazyRegexp(`^(?i:(?:jdbc|r2dbcs?):)?([A-Za-z][A-Za-z0-9+_.-]*):
 
 // adviceFor returns the advice of otherServers for the scheme of a URL, or "" if otherServers
 // does not contain the scheme. The returned scheme is an entry of otherServers and not other
-// text of the URL, so it is not secret.
+// text of the URL, so it is safe to print.
 func adviceFor(url string) (scheme, advice string) {
 	m := schemeName().FindStringSubmatch(url)
 	if m == nil {

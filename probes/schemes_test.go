@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each test has the URL of an app with an unsupported scheme, and a part of the expected error.
+// Each test has a text that Parse rejects, most of them the URL of an app for a server that
+// usher does not support, and a part of the expected error.
 func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"clickhouse://u:CANARY@h:9000/x", "unknown scheme clickhouse://: write http://HOST:8123/ping"},
@@ -44,7 +45,7 @@ func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 		{"'mysql:host=h;password=CANARY'", "mysql: without //: write mysql://HOST[:PORT]"},
 		{"'sqlsrv:Server=h;PWD=CANARY'", "unknown scheme sqlsrv: write tcp://HOST:1433"},
 		{"unix:///run/redis.sock?db=0&password=CANARY", "unix:// with a query: if that is the URL of a Redis client, write redis+socket:///PATH"},
-		// The name of a host is not a scheme.
+		// HOST:PORT is not a URL, even if HOST is also a scheme.
 		{"oracle:1521", `"oracle:1521" has no scheme: write tcp://oracle:1521`},
 		{"mariadb:3306", `"mariadb:3306" has no scheme: write tcp://mariadb:3306`},
 	} {
@@ -68,8 +69,8 @@ func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 	}
 }
 
-// The advice of otherServers must contain valid targets, and no scheme of otherServers may be
-// the scheme of a kind or an alias.
+// Each advice in otherServers must contain at least one target, and all its targets must be
+// valid. No scheme in otherServers may be one that findScheme knows.
 func TestAdviceForOtherServersIsValid(t *testing.T) {
 	target := regexp.MustCompile(`(?:[a-z]+=\S+ )*[a-z+]+://[A-Za-z:0-9/_]+`)
 	for _, server := range otherServers {

@@ -32,8 +32,8 @@ func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 
 func (s sendExpect) exchange(conn io.ReadWriter) error {
 	if len(s.send) > 0 {
-		// A server may send its text and close the connection at once, so the write may fail. If
-		// expect= is given, the text is matched anyway.
+		// A server may send its text and close the connection before it has read anything, so the
+		// write may fail. If expect= is given, the text is read and matched anyway.
 		if _, err := conn.Write(s.send); err != nil && s.expect == nil {
 			return sanitizeErr(err)
 		}
@@ -52,7 +52,7 @@ func (s sendExpect) exchange(conn io.ReadWriter) error {
 		more, err := conn.Read(received[n:])
 		n += more
 		switch {
-		case more > 0: // if err is set too, the next read returns it again
+		case more > 0: // if Read has returned data and an error, the next Read returns the error again
 		case errors.Is(err, io.EOF) && n == 0:
 			return hintedError{errors.New("the connection was closed before anything was received"), hintClosed}
 		case errors.Is(err, io.EOF):
@@ -76,7 +76,7 @@ func (p *targetParser) sendExpect() (s sendExpect) {
 }
 
 // unescapeGo replaces the escapes of a Go string. It keeps all other bytes, including
-// quotes and newlines.
+// quotes and newlines. If an escape is invalid, it returns false.
 func unescapeGo(s string) ([]byte, bool) {
 	var b []byte
 	for {
@@ -105,7 +105,7 @@ func unescapeGo(s string) ([]byte, bool) {
 }
 
 // parseRegexp parses an option that is a regular expression. It returns nil if the option
-// is not given.
+// is not given or not valid.
 func (p *targetParser) parseRegexp(option string) *regexp.Regexp {
 	text, written := p.values[option]
 	if !written {

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startLineServer starts a server that sends a greeting and then responds to the lines PING,
-// QUIT, FLOOD and REPORT. For REPORT it sends the line to reported.
+// startLineServer starts a server that sends a greeting and then reads lines. It answers PING
+// with +PONG in two writes, closes the connection for QUIT, answers FLOOD with 24,000 bytes, and
+// for REPORT sends the line to the channel reported. startLineServer returns its address.
 func startLineServer(t *testing.T, network, address string, reported chan<- string) string {
 	t.Helper()
 	return listen(t, network, address, func(conn net.Conn) {
@@ -61,7 +62,8 @@ func TestSendAndExpectOverTCPAndUnix(t *testing.T) {
 				assert.EqualError(t, err, test.want, test.options)
 			}
 		}
-		// The server receives the data of a hook although the hook does not wait for a response.
+		// Without expect= a hook closes the connection after it has written send=, and does not
+		// wait for a response. The server must receive the data nevertheless.
 		require.NoError(t, RunHook(t.Context(), parse(t, `send='REPORT\n' `+url, ForEnd), Attempt{}))
 		assert.Equal(t, "REPORT", <-reported)
 	}

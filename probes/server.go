@@ -16,10 +16,10 @@ import (
 
 // A serverProbe checks with the server's own protocol whether the server accepts clients.
 //
-// Only a server that reports itself as not ready (starting, loading, shutting down) fails
-// the probe. A server that answers "password required", "unknown user" or "too many
-// clients" counts as ready, because waiting does not change these answers. pg_isready and
-// "mysqladmin ping" treat such a server as ready too.
+// A server that answers "starting", "loading" or "shutting down" is not ready. A server that
+// answers "password required", "unknown user" or "too many clients" counts as ready, because
+// it has started and handles logins. pg_isready and "mysqladmin ping" treat such a server as
+// ready too.
 //
 // A pooler or proxy reports its own state, which may differ from that of the server behind it.
 //
@@ -34,10 +34,11 @@ type serverProbe struct {
 const (
 	// maxHosts is the maximum number of hosts of a URL that are probed at a time.
 	maxHosts  = 4
-	keptHosts = 2 // see tries.kept
-	// maxShownHosts is the maximum number of hosts whose errors are shown.
+	keptHosts = 2 // of the maxHosts running tries, this many of the oldest are never stopped to try another host
+	// maxShownHosts is the maximum number of hosts whose errors an error message contains.
 	maxShownHosts = 4
-	// maxServerBytes is the maximum number of bytes that are read on one connection.
+	// maxServerBytes is the maximum number of bytes that are read on one connection. If the
+	// connection switches to TLS, the count starts again after the handshake.
 	maxServerBytes = 64 << 10
 	// lingerTimeout is the maximum duration of closeGracefully.
 	lingerTimeout = time.Second
@@ -59,7 +60,8 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	if len(probe.hosts) == 1 {
 		return probe.askHost(ctx, a, probe.hosts[0], func() {})
 	}
-	// The timeout of the whole attempt starts when an address of any host is known.
+	// The timeout of the whole attempt starts when the first address of any host is known. (The
+	// address of a unix socket is known without a lookup.)
 	listCtx, cancel := context.WithCancelCause(ctx)
 	var (
 		start sync.Once
@@ -74,7 +76,7 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	}
 	limit := a.Timeout
 	if deadline, ok := ctx.Deadline(); ok && (limit == 0 || time.Until(deadline) < limit) {
-		limit = time.Until(deadline) // the timeout of a hook is a deadline of ctx (see RunHook)
+		limit = time.Until(deadline) // in a hook a.Timeout is 0, and the timeout is the deadline of ctx (see RunHook)
 	}
 	gap := stagger
 	if limit > 0 {
@@ -100,10 +102,11 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 	return probe.joinHostErrs(errs)
 }
 
-// joinHostErrs returns the error of an attempt in which no host is ready. It wraps the
-// error of one host, which decides the hint (see Hint) and the delay before the next
-// attempt (see classify). It prefers an error that is not cheap (see isCheap). The next attempt
-// may cause work for the server with that error, so the delay must be the longer one.
+// joinHostErrs returns the error of an attempt in which no host is ready. It wraps the error
+// of one host, which decides the hint (see Hint) and the delay before the next attempt (see
+// computeDelay). This is the first error that is neither a refused connection nor a missing
+// socket, because after such an error the next attempt may cause work for a server, so the
+// delay must be the longer one. If there is no such error, joinHostErrs wraps the first error.
 func (probe *serverProbe) joinHostErrs(errs []error) error {
 	shown := errs[0]
 	same := true
@@ -239,14 +242,13 @@ func sanitizeReadErr(err error) error {
 	return sanitizeErr(err)
 }
 
-// closeGracefully ends the connection to a server that is ready, in the way that the
-// server expects, so that the server logs no error. It half-closes the connection and
-// reads the rest of the server's data, because closing a socket with unread data resets
-// the connection, and many servers log that as an error.
+// closeGracefully half-closes the connection to a server that is ready, and reads the rest of
+// the server's data. The caller then closes the connection (close). Closing a socket with unread
+// data resets the connection, and many servers log a reset as an error.
 //
 // closeGracefully first calls logout, if it is not nil, to end the session as the protocol
-// requires. It takes at most lingerTimeout in total. It ignores errors, because the server
-// is already known to be ready.
+// requires. It takes at most lingerTimeout (1 s), including logout. It ignores errors, because
+// the server is already known to be ready.
 func (s *session) closeGracefully(logout func()) {
 	expire := time.AfterFunc(lingerTimeout, func() { s.tcp.SetDeadline(time.Unix(1, 0)) })
 	defer expire.Stop()
@@ -268,8 +270,8 @@ func errWrongProtocol(kind string) error {
 	return hintedError{probeError{"the server does not speak the " + kind + " protocol", nil}, hintWrongProtocol}
 }
 
-// buildServer returns the build function of a kind whose probe calls ask. The URL may be
-// the app's whole connection URL; the build function drops its password.
+// buildServer returns the function kind.build for a kind of server whose probe calls ask. The
+// URL of the target may be the app's whole connection URL; its password is never sent.
 func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
 	return func(p *targetParser) Probe {
 		p.joinURLs()
@@ -295,7 +297,8 @@ func buildServer(defaultPort uint16, ask func(*session) error) func(*targetParse
 	}
 }
 
-// buildServerTLS returns the build function of a kind that uses TLS from the first byte.
+// buildServerTLS is like buildServer, but for a kind whose connections use TLS from the first
+// byte.
 func buildServerTLS(defaultPort uint16, ask func(*session) error) func(*targetParser) Probe {
 	build := buildServer(defaultPort, ask)
 	return func(p *targetParser) Probe {

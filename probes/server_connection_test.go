@@ -110,8 +110,9 @@ func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 	}
 }
 
-// The probe of a ready server must not reset the connection, because many servers log a reset
-// as an error. So the probe half-closes it and waits until the server has closed its side.
+// The probes of these servers must not reset the connection to a ready server, because many
+// servers log a reset as an error. So they half-close it and wait until the server has closed
+// its side.
 func TestServerConnectionIsNotReset(t *testing.T) {
 	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "kafka": kafkaNew + kafkaCluster(8, 1, 0), "mongodb": mongoHello(bsonBool("secondary", true), bsonDouble("ok", 1)), "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, response := range responses {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting returns the greeting of a MariaDB server with this version.
+// greeting returns the first packet of a MySQL or MariaDB server with this version.
 func greeting(version string) string {
 	packet := "\x0a" + version + "\x00\x1d\x00\x00\x00oV@{m2P|\x00\xfe\xf7\x08\x02\x00\xff\x81\x15" + strings.Repeat("\x00", 6) +
 		"\x1d\x00\x00\x00D'.*P{Si7uh,\x00mysql_native_password\x00"
@@ -37,9 +37,9 @@ const (
 	closedEarly = "the connection was closed before the response was complete"
 )
 
-// serverResponses are responses of servers to the first message of a probe, and the expected
-// errors. An empty error means that the server is ready. Other files add the responses for
-// their schemes.
+// serverResponses are what a server sends after a probe has connected, and the expected error of
+// the probe. An empty error means that the server is ready. kafka_test.go and mongodb_test.go
+// add the responses for their schemes.
 var serverResponses = []serverResponse{
 	{"postgres", pgPassword, ""},
 	{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", ""},
@@ -151,11 +151,12 @@ var serverResponses = []serverResponse{
 
 type serverResponse struct{ scheme, response, want string }
 
-// serverSchemes are the schemes whose probe is a serverProbe.
+// serverSchemes are the schemes whose probe is a serverProbe and uses no TLS by default.
+// kafka_test.go and mongodb_test.go add theirs.
 var serverSchemes = []string{"postgres", "postgresql", "mysql", "redis", "amqp", "nats", "mqtt", "memcached"}
 
-// assertResult asserts that the error of an attempt is want. If want is "", the attempt must have
-// succeeded.
+// assertResult asserts that err, the result of an attempt, has the text want and the failureKind
+// wrongAnswer. If want is "", err must be nil.
 func assertResult(t *testing.T, want string, err error, what ...any) {
 	t.Helper()
 	if want == "" {
@@ -229,7 +230,7 @@ func FuzzServerResponses(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, response string) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // ctx has ended, so askMemcachedInBinary cannot connect
+		cancel() // ctx has ended, so that askMemcachedInBinary, which connects again, fails at once
 		for _, scheme := range serverSchemes {
 			probe := parse(t, scheme+"://127.0.0.1", ForWait).Probe.(*serverProbe)
 			s := &session{serverProbe: probe, serverHost: probe.hosts[0], ctx: ctx, addrs: []netip.Addr{netip.IPv6Loopback()}}

@@ -81,8 +81,8 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		{&s.key, []string{"sslkey", "ssl-key", "ssl_key", "tlscertificatekeyfile", "ssl_keyfile", "keyfile"}},
 	} {
 		// With PostgreSQL's JDBC driver, sslkey= names a file in DER or PKCS #12, but the probe
-		// reads only PEM. So it ignores the client certificate of a jdbc: URL. It does not need
-		// one to learn whether the server is ready.
+		// reads only PEM. So the probe ignores the client certificate of a jdbc: URL. It can find
+		// out without one whether the server is ready.
 		if o.file != &s.ca && strings.HasPrefix(p.written, "jdbc:") {
 			continue
 		}
@@ -94,13 +94,14 @@ func (p *targetParser) serverTLS(mode tlsMode, params map[string]string) *tlsSet
 		}
 	}
 	if (s.cert == nil) != (s.key == nil) {
-		// If the option cert= or key= was given alone, tlsSettings has reported that. In the
-		// query of a URL, one of them alone is no error, because drivers have a default for the
-		// other. The probe then uses no client certificate.
+		// If only one of the options cert= and key= was given, tlsSettings has reported an error.
+		// In the query of a URL, a certificate without a key (or the reverse) is no error, because
+		// drivers have a default for the other file. The probe then uses no client certificate.
 		s.cert, s.key = nil, nil
 	}
 	if _, written := p.values["insecure"]; !written {
-		// For libpq, sslmode=require together with sslrootcert= means verify-ca.
+		// For libpq, sslmode=require means verify-ca if sslrootcert= is given. So the certificate
+		// is verified if there is a file of authorities.
 		s.insecure = mode == tlsUnverified && s.ca == nil || acceptsAnyCert(params)
 	}
 	s.anyName = s.serverName == "" && (mode <= tlsAnyName || params["tlsallowinvalidhostnames"] == "true" || params["ssl_check_hostname"] == "false")

@@ -16,9 +16,9 @@ import (
 // tlsGreeting is the greeting of a MySQL server that offers TLS.
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
-// tlsServers are servers whose protocol starts with TLS, or switches to it. A server sends
-// the greeting and reads a request of the given size. Then it accepts the request, performs
-// the TLS handshake, and sends afterTLS.
+// tlsServers are servers whose protocol starts with TLS, or switches to it, by scheme. A server
+// sends greeting, reads a request of request bytes, sends accepts, performs the TLS handshake,
+// and sends afterTLS. It leaves out the steps whose fields are empty.
 var tlsServers = map[string]struct {
 	greeting string
 	request  int64
@@ -137,7 +137,7 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 			assertResult(t, test.want, err, "%s%s %s %s", test.options, scheme, test.query, test.cert)
 			sent := <-received
 			assert.NotContains(t, sent, "CANARY")
-			if scheme == "mysql" { // the probe must have sent a login, because MySQL blocks a host after too many connections without one
+			if scheme == "mysql" { // even if the certificate is bad, the probe must have sent a login, because MySQL blocks a host after too many connections without one
 				assert.Contains(t, sent, "usher-probe", "%s%s", test.options, test.query)
 			}
 			if scheme == "postgres" && test.want == "" {
@@ -147,8 +147,9 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 	}
 }
 
-// The probe uses TLS only if the URL requires it. Some of these URLs mean "TLS if the server
-// offers it", which is also the default of these drivers. For them the probe uses no TLS.
+// The probe uses no TLS for these URLs. They turn TLS off, or mean "TLS if the server offers it"
+// (which is also the default of libpq and MySQL's clients), or have a value that modeOf does not
+// know.
 func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	for scheme, queries := range map[string][]string{
 		"postgres": {"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?ssl=false", "?sslrootcert=/no/such", "?sslmode=x"},
@@ -222,7 +223,8 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 	<-received
 }
 
-// readLine cuts a long INFO. The probe must read the rest of it before the handshake.
+// readLine returns at most 4 KiB of a line. The probe must read the rest of a longer INFO before
+// the handshake.
 func TestServerNATSWithALongInfoStartsTLS(t *testing.T) {
 	var handshakes atomic.Int32
 	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {

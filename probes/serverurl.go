@@ -39,7 +39,7 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 	switch before, _, _ := strings.Cut(rest, "?"); {
 	case !strings.Contains(rest, "@"):
 	case jdbc && !strings.Contains(before, "@"):
-		// JDBC drivers end the authority at the first / or ?, so this @ is part of the
+		// JDBC drivers end the authority at the first / or ?. So an @ after the ? is part of the
 		// query, for example of password=.
 	case isUserWithPassword(authority, rest):
 		// libpq and SQLAlchemy accept ? and # in a password. SQLAlchemy also accepts /.
@@ -71,7 +71,7 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 
 // isUserWithPassword reports whether splitAuthority has split the URL inside a password,
 // because the password contains a /, ? or #. authority is then USER: and the beginning of
-// the password, and rest begins with the remainder and an @.
+// the password, and rest begins with the remainder of the password and an @.
 //
 // isUserWithPassword returns false if the text might also be HOST:PORT with an @ in its path
 // or query. The text after that @ might be secret, and the caller would take it for the
@@ -107,8 +107,8 @@ func (p *targetParser) joinURLs() {
 	p.rest = hosts + path
 }
 
-// parseHosts returns the hosts of a URL, each HOST[:PORT]. For MongoDB a host may also be the
-// path of a socket, whose / are written as %2F.
+// parseHosts parses a list of HOST[:PORT], separated by commas. For MongoDB an element may also
+// be the path of a socket, with each / written as %2F.
 func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serverHost) {
 	for _, text := range strings.Split(list, ",") {
 		if p.target.Kind == "mongodb" && len(text) > 3 && strings.EqualFold(text[:3], "%2f") {
@@ -125,7 +125,8 @@ func (p *targetParser) parseHosts(list string, defaultPort uint16) (hosts []serv
 	return hosts
 }
 
-// newSocket returns the serverHost for a unix socket whose path is in the URL.
+// newSocket returns the serverHost for a unix socket. It reports an error if path is too long
+// or contains a NUL byte.
 func (p *targetParser) newSocket(path string) serverHost {
 	if len(path) > maxSocketPath || strings.ContainsRune(path, 0) {
 		p.addError("%s:// with the path of a socket that is longer than %d bytes or contains a NUL byte", p.scheme, maxSocketPath)
@@ -161,11 +162,11 @@ func (p *targetParser) parseMySQLHosts(u serverURL, defaultPort uint16) []server
 	return p.parseHosts(u.hosts, defaultPort)
 }
 
-// parsePostgresHosts returns the hosts of a URL as libpq does. The parameters host=
-// and hostaddr= of the query replace the hosts of the URL but not its ports, and port=
+// parsePostgresHosts returns the hosts of a URL, which it reads as libpq does. The parameters
+// host= and hostaddr= of the query replace the hosts of the URL but not its ports, and port=
 // replaces the ports. A host that begins with / is the directory of a socket. With hostaddr=
-// the certificate must still be for the host. As in SQLAlchemy, host= may be repeated, and its
-// value may be HOST:PORT.
+// the certificate must still be for the host in host= or in the URL. As in SQLAlchemy, host=
+// may be repeated, and its value may be HOST:PORT.
 func (p *targetParser) parsePostgresHosts(u serverURL, defaultPort uint16) (hosts []serverHost) {
 	list := strings.Join(u.query["host"], ",")
 	var names []string
@@ -232,8 +233,8 @@ func (p *targetParser) parsePostgresHost(text string, port uint16, fromQuery boo
 	return h
 }
 
-// portsOf returns the ports of a list of HOST[:PORT], separated by commas. A host without a
-// port gets defaultPort. If no host has a port, portsOf returns "".
+// portsOf takes HOST[:PORT],HOST[:PORT],… and returns PORT,PORT,… with defaultPort for each host
+// without a port. If no host has a port, portsOf returns "".
 func portsOf(hosts string, defaultPort uint16) string {
 	var ports []string
 	found := false
@@ -250,7 +251,7 @@ func portsOf(hosts string, defaultPort uint16) string {
 	return strings.Join(ports, ",")
 }
 
-// parsePorts parses port= of a URL: numbers, separated by commas.
+// parsePorts parses numbers that are separated by commas, such as the parameter port= of a URL.
 func (p *targetParser) parsePorts(list string) (ports []uint16) {
 	if list == "" {
 		return nil

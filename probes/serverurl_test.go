@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// describeHosts returns the hosts of a target's URL as text.
+// describeHosts returns each host of a target as HOST:PORT, or as the path of its socket.
 func describeHosts(t *testing.T, target Target) (list []string) {
 	t.Helper()
 	for _, h := range target.Probe.(*serverProbe).hosts {
@@ -31,7 +31,7 @@ func describeHosts(t *testing.T, target Target) (list []string) {
 
 func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 	for _, test := range []struct{ text, kind, name, hosts string }{
-		// SQLAlchemy and other libraries name the driver.
+		// Schemes with the name of a driver, as in SQLAlchemy, and schemes of schemeAliases.
 		{"postgresql+asyncpg://u:CANARY@db/app", "postgresql", "postgresql+asyncpg://db", "db:5432"},
 		{"postgresql+psycopg2://u:CANARY@db:1/app", "postgresql", "postgresql+psycopg2://db:1", "db:1"},
 		{"Postgres+PsyCopg://db", "postgres", "postgres+psycopg://db", "db:5432"},
@@ -62,7 +62,7 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"r2dbc:pool:mysql://u:CANARY@db:1/app?initialSize=5", "mysql", "r2dbc:pool:mysql://db:1", "db:1"},
 		{"R2DBCs:mariadb://db/app", "mysql", "r2dbcs:mariadb://db", "db:3306"},
 		{"r2dbc:postgresql:failover://a,b/app", "postgresql", "r2dbc:postgresql:failover://a,b", "a:5432 b:5432"},
-		// Other names of servers that speak the same protocol.
+		// More schemes of schemeAliases: of CockroachDB, PHP, Doctrine and memcached's clients.
 		{"cockroachdb://u:CANARY@db:26257/app", "postgres", "cockroachdb://db:26257", "db:26257"},
 		{"cockroachdb+psycopg2://db:26257,b:1/app", "postgres", "cockroachdb+psycopg2://db:26257,b:1", "db:26257 b:1"},
 		{"mysqli://u:CANARY@db/app", "mysql", "mysqli://db", "db:3306"},
@@ -78,7 +78,7 @@ func TestConnectionURLsOfAppsAreParsed(t *testing.T) {
 		{"amqp://u:CANARY@a:1//;amqp://u:CANARY@b:2//", "amqp", "amqp://a:1,b:2", "a:1 b:2"},
 		{"nats://u:CANA/RY@a,nats://b", "nats", "nats://a,b", "a:4222 b:4222"},
 		{"redis://a,b,c", "redis", "redis://a,b,c", "a:6379 b:6379 c:6379"},
-		// Hosts and sockets in the query.
+		// Hosts and ports in the query, and unix sockets in any part of the URL.
 		{"postgresql:///app?host=db&port=1&password=CANARY", "postgresql", "postgresql://…", "db:1"},
 		{"postgresql://u@/app?host=a,b&port=1,2", "postgresql", "postgresql://…", "a:1 b:2"},
 		{"postgresql:///app?host=a,b&port=1", "postgresql", "postgresql://…", "a:1 b:1"},
@@ -149,8 +149,9 @@ func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 	}
 }
 
-// With hostaddr= the certificate must be for the host that the URL names. A host that is an
-// address in brackets is not a name.
+// With hostaddr= the certificate must be for the host in host= or, without host=, in the URL.
+// serverHost.name stays empty if that host is an address in brackets, if the numbers of hosts
+// and addresses differ, or without hostaddr=.
 func TestPostgresHostaddrKeepsTheNamesOfTheHosts(t *testing.T) {
 	for text, want := range map[string][]string{
 		"postgresql:///x?host=a,b&hostaddr=10.0.0.1,10.0.0.2":    {"a", "b"},

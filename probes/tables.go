@@ -12,7 +12,7 @@ type KindDoc struct {
 	Example string // as written in a shell
 }
 
-// Kinds returns every kind of target that Parse accepts.
+// Kinds returns every kind of target that a [Parser] accepts.
 func Kinds() []KindDoc {
 	docs := make([]KindDoc, len(kinds))
 	for i, k := range kinds {

@@ -25,10 +25,13 @@ import (
 // and names, on a network in memory and in fake time. The promises of this package are checked
 // from outside, against what the servers, the name server and the caller observe.
 //
-//	TARGETS=N  the number of trials, instead of a few thousand
-//	SEED=S     the seed; without it, trials of a fixed seed and of a new one are run. With
-//	           CI=true only the fixed seed is used, so that the result depends on the code alone
-//	TARGET=N   the number of the first trial
+//	TARGETS=N  the number of trials, instead of trialsInTests; the seed is a new one without SEED
+//	SEED=S     the seed, instead of 1
+//	TARGET=N   the number of the first trial, instead of 0
+//
+// Without these variables, trialsInTests trials of the seed 1 are run, and then half as many of
+// a new seed. If CI is set too, the new seed is left out, so that the result depends on the code
+// alone.
 func TestTargets(t *testing.T) {
 	certs := newCertificates(t)
 	if _, set := os.LookupEnv("GODEBUG"); !set {
@@ -56,7 +59,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// runTrials runs trials on all processors until one breaks a promise.
+// runTrials runs count trials on all processors. If a trial breaks a promise, runTrials starts no
+// further trials and reports it.
 func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()
@@ -86,11 +90,12 @@ func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
 }
 
-// A trial that reads files locks sharedFiles, because the whole process shares the fileThreads,
-// and a channel that is made in one bubble of synctest cannot be used in another.
+// A trial that reads files locks sharedFiles, because all trials share the variable files (in
+// files.go), and a channel that is made in one bubble of synctest cannot be used in another.
 var sharedFiles sync.Mutex
 
-// An observation holds what was observed of a trial from outside this package.
+// An observation holds what was observed of a trial from outside this package. A trial makes one
+// call of Wait, Ask or RunHook.
 type observation struct {
 	*trial
 	*record
@@ -208,7 +213,7 @@ func (o *observation) inFakeTime(ctx context.Context, certs *certificates) {
 	}
 }
 
-// An observedProbe is a probe whose attempts are observed.
+// An observedProbe passes each call of Ask to observe, which makes the call and records it.
 type observedProbe struct {
 	Probe
 	observe func(ask func() error) error
@@ -267,7 +272,7 @@ func (o *observation) runner(n *fakeNet) Runner {
 	}
 }
 
-// resolver returns the trial's name server.
+// resolver returns a Resolver that answers as planned in the trial, and records each lookup.
 func (o *observation) resolver(n *fakeNet) *Resolver {
 	lookup := func(host string) (namePhase, error) {
 		begun := o.elapsed()

@@ -173,7 +173,7 @@ func (t *talk) kafka() {
 	}
 }
 
-// bodyLimit is the maximum number of bytes of a body that a client reads.
+// bodyLimit is the maximum number of bytes of a body that a probe reads (see doc.go).
 const bodyLimit = 10 << 10
 
 func (t *talk) http() {
@@ -234,7 +234,7 @@ func (t *talk) http() {
 		if t.say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunks + end) {
 			t.add(a)
 		}
-	default: // the end of the connection ends the body, so a client takes a body that was cut off as complete
+	default: // the end of the connection ends the body, so a client cannot tell a body that was cut off from a complete one
 		if t.say(head + "\r\n") {
 			if a.matches {
 				t.say(body[:needed])

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificates holds the certificates of the servers, by name. The files with the certificates
-// of the authorities are in dir.
+// certificates holds the certificates of the servers by a name such as "expired". The
+// certificates of the authorities are in the files good.pem and other.pem in dir.
 type certificates struct {
 	dir  string
 	pair map[string]tls.Certificate

@@ -59,7 +59,7 @@ func (c *checker) brokenBy(i int, format string, args ...any) {
 }
 
 // shownTexts checks that no name, error, hint or status contains a secret of a target or text
-// from a server.
+// from a server, and that no error is empty.
 func (c *checker) shownTexts() {
 	show := func(what, text string) {
 		for _, hidden := range []string{secret, "CANARY", base64.StdEncoding.EncodeToString([]byte(userPassword))} {
@@ -93,9 +93,10 @@ func (c *checker) shownTexts() {
 	}
 }
 
-// wire checks that no password is sent to a database or broker. (HTTP servers get passwords,
-// but in Base64.) It also checks that the secrets of a target are sent only to the scheme, host
-// and port of its URL, or from http to https on their default ports.
+// wire checks that no password is sent in plain text. (Databases and brokers get no password, and
+// HTTP servers get it in Base64.) It also checks that secrets are sent only to the hosts, ports
+// and sockets of the targets' URLs, or from http on port 80 to port 443, and that only hooks
+// send the header Usher-Reason.
 func (c *checker) wire() {
 	direct := map[string]bool{}
 	for _, t := range c.targets {
@@ -109,7 +110,7 @@ func (c *checker) wire() {
 	}
 	basic := base64.StdEncoding.EncodeToString([]byte(userPassword))
 	for _, s := range c.sent {
-		data := strings.ReplaceAll(s.data.String(), secretHost, "") // a followed redirect leads to the same host, so that host may be in the request
+		data := strings.ReplaceAll(s.data.String(), secretHost, "") // a redirect to another port of secretHost is followed, and that request has secretHost in its Host header
 		if strings.Contains(data, "pw-"+secret) {
 			c.broken("a password is sent to %s", s.address)
 		}
@@ -122,9 +123,10 @@ func (c *checker) wire() {
 	}
 }
 
-// lookupRate checks that a name is looked up at most once a second, however many targets use
-// it, and that an address or localhost is not looked up. Targets with gone=true have separate
-// lookups, because they use strictResolver.
+// lookupRate checks that a name is looked up at most once a second, however many targets use it,
+// and that an address or localhost is not looked up. Targets with gone=true do not share the
+// lookups of the other targets, because they use strictResolver (gone.go). So a name that both
+// use may be looked up twice a second.
 func (c *checker) lookupRate() {
 	byName := map[string][]time.Duration{}
 	for _, l := range c.lookups {
@@ -154,8 +156,10 @@ func (c *checker) lookupRate() {
 	}
 }
 
-// connections checks that at most 64 KiB of headers and 10 KiB of a body are read, that every
-// dial goes to an address of a target, and that dials and redirects stay within their limits.
+// connections checks that at most 64 KiB of headers and 10 KiB of a body are read (with 6 KiB to
+// spare), and that every dial goes to an address of a target. No more dials may run at a time
+// than the limits of 8 for each host and of 4 hosts for each target allow. If the trial has one
+// target, and it is for HTTP, an attempt may make at most 11 requests.
 func (c *checker) connections() {
 	known := map[string]bool{}
 	most := 0
@@ -196,8 +200,9 @@ func (c *checker) connections() {
 	}
 }
 
-// sendsChunks reports whether the server may have sent a body in chunks (RFC 9112). The size
-// of each chunk is sent in a line of its own, so such a response has more bytes than its body.
+// sendsChunks reports whether the server may have sent its body in chunks (RFC 9112, section
+// 7.1), and less than 256 KiB were read. A line with its size precedes each chunk, so such a
+// response has several times as many bytes as its body if the chunks are small.
 func (c *checker) sendsChunks(d *dialRecord) bool {
 	s := c.server(d.address)
 	return s != nil && s.at(d.at).framing == "chunks" && d.read < 256<<10
@@ -267,8 +272,8 @@ func (c *checker) attemptTimes(i int) {
 	}
 }
 
-// classOf returns the class of the result of an attempt. The classes correspond to those of
-// failureKind. The class "several" is for an error that combines the errors of several hosts.
+// classOf returns the class of the result of an attempt. Each value of failureKind (backoff.go)
+// has one class. The class "several" is for an error that combines the errors of several hosts.
 func classOf(err error) string {
 	var errno syscall.Errno
 	switch {
@@ -292,13 +297,14 @@ func classOf(err error) string {
 
 // pauses checks the pauses between attempts. They begin at 10 ms, and grow with the time already
 // waited, up to interval=. The jitter is a quarter of the pause, or half of the duration of the
-// last attempt if that is more. After a failure that costs the server nothing, the pauses are
-// shorter. A result of another class restarts them.
+// last attempt if that is more. The pauses are shorter after a refused connection or a missing
+// socket or file, because such an attempt costs the server nothing. A failure of a class that
+// has not occurred before restarts the pauses. After a success the pause is interval=.
 func (c *checker) pauses(i int) {
 	interval := c.targets[i].longestPause()
 	all := c.attempts[i]
 	seen := map[string]bool{}
-	first := 0 // the index of the first of the latest attempts in a row with the same class
+	first := 0 // all[first:k+1] are the latest attempts in a row with the same class
 	for k := range len(all) - 1 {
 		took, pause := all[k].end-all[k].begin, all[k+1].begin-all[k].end
 		class := classOf(all[k].err)
@@ -309,7 +315,7 @@ func (c *checker) pauses(i int) {
 		if class == "refused" || class == "missing" {
 			mean, growth = 60*time.Millisecond, 160
 		}
-		const head = 40 * time.Millisecond // after a restart the pauses begin as if this time had already passed
+		const head = 40 * time.Millisecond // when a new class of failure restarts the pauses, they begin as if it had already lasted for this time (restartAge in backoff.go)
 		longest, shortest := max(mean, (all[k].end+head)/growth), time.Duration(0)
 		if lasts := all[k].end - all[first].end; lasts > time.Second && class != "several" {
 			shortest = max(mean, lasts/growth)
@@ -335,7 +341,8 @@ func (c *checker) pauses(i int) {
 	}
 }
 
-// hook checks that a hook is retried at most retries= times, and ends when its timeout expires.
+// hook checks that a failed hook is retried up to retries= times, that it ends when its timeout
+// expires, and that it succeeds if and only if its last try does.
 func (c *checker) hook() {
 	t := c.targets[0]
 	if tries := len(c.attempts[0]); tries > t.retries+1 || tries < 1 {
@@ -354,7 +361,8 @@ func (c *checker) hook() {
 	c.missedOnce(0)
 }
 
-// once checks --probe: each target is probed once.
+// once checks --probe: each target is probed once, and the result is an error if one of them is
+// not ready.
 func (c *checker) once() {
 	failed := false
 	for i := range c.targets {
@@ -370,7 +378,8 @@ func (c *checker) once() {
 	}
 }
 
-// missedOnce checks that the first attempt succeeds if the target is ready all the time.
+// missedOnce checks that the first attempt succeeds if the target is ready from the start of the
+// trial on.
 func (c *checker) missedOnce(i int) {
 	s := c.whenSure(i)
 	if s.ok && s.from == 0 && c.attempts[i][0].err != nil && (c.limit == 0 || s.each+s.lookups < c.limit) {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// trialGenerator makes random trials. The same seed gives the same trials.
+// trialGenerator makes one random trial. The same seed and number give the same trial.
 type trialGenerator struct {
 	*rand.Rand
 	trial
-	span time.Duration // the time in which the servers and names change
+	span time.Duration // servers and names change at random times before twice this time
 }
 
 func newTrial(seed, n uint64) *trial {
@@ -32,7 +32,7 @@ func newTrial(seed, n uint64) *trial {
 		g.target()
 	}
 	if slices.ContainsFunc(g.targets, (*targetPlan).usesTLS) && g.chance(80) {
-		g.limit = min(g.limit, g.span+time.Second) // TLS handshakes take most of the time of the test
+		g.limit = min(g.limit, g.span+time.Second) // a shorter trial has fewer TLS handshakes, which take most of the time of the test
 	}
 	return &g.trial
 }
@@ -53,7 +53,7 @@ func (g *trialGenerator) duration(limit time.Duration) time.Duration {
 	}
 }
 
-// commonKinds are generated more often than the other kinds of the table.
+// commonKinds are generated more often than the other elements of kinds.
 var commonKinds = []string{"http", "http", "http", "https", "https", "tcp", "tcp", "grpc", "postgres", "mysql", "dns", "unix"}
 
 func (g *trialGenerator) target() {
@@ -142,7 +142,8 @@ func (g *trialGenerator) host(t *targetPlan, number int) {
 	}
 }
 
-// hostName returns one of a few names, so that targets often share a name.
+// hostName returns one of a few names, so that targets often share a name. If it returns
+// secretHost, it also puts the URL of the target into an environment variable.
 func (g *trialGenerator) hostName(t *targetPlan) string {
 	names := []string{"a.test", "b.test", "c.test"}
 	if g.use != ForProbe && g.chance(20) {
@@ -193,7 +194,8 @@ func (g *trialGenerator) addName(name string) {
 	g.names = append(g.names, n)
 }
 
-// usesTLS reports whether the connection to the target uses TLS.
+// usesTLS reports whether the target requires TLS. (With other nats targets, the probe uses TLS
+// only if the server requires it.)
 func (t *targetPlan) usesTLS() bool {
 	switch t.kind {
 	case "https", "grpcs", "rediss", "amqps", "mqtts", "kafka+ssl":
@@ -276,7 +278,7 @@ func (g *trialGenerator) httpOptions(t *targetPlan) {
 	}
 }
 
-// environment plans the servers and names of a target.
+// environment plans the servers of a target, and for mongodb+srv also the names.
 func (g *trialGenerator) environment(t *targetPlan) {
 	switch t.kind {
 	case "file", "unix", "command":
@@ -358,7 +360,7 @@ func (g *trialGenerator) addDeadServer(address, listens string) {
 	g.servers = append(g.servers, &serverPlan{address, []*serverPhase{{listens: listens, matchAt: -1}}})
 }
 
-// addServer plans what happens at one address.
+// addServer plans what happens at one address, unless that is planned already.
 func (g *trialGenerator) addServer(t *targetPlan, address string) {
 	if g.server(address) != nil {
 		return
@@ -426,17 +428,19 @@ func (g *trialGenerator) phase(t *targetPlan) *serverPhase {
 	return p
 }
 
-// slowConnect sometimes makes a connection take time. The time is often a multiple of stagger,
-// so that two connections are established at the same instant. A unix socket is left out,
-// because the kernel connects to it at once.
+// slowConnect sometimes makes a connection take time. The time is often a multiple of 300 ms,
+// after which dial tries the next address (stagger in dial.go), so that two connections are
+// established at the same instant. A unix socket is left out, because the kernel connects to it
+// at once.
 func (g *trialGenerator) slowConnect(t *targetPlan, p *serverPhase) {
 	if t.hosts != nil && g.chance(20) {
 		p.connects = pick(g, 300*time.Millisecond, 600*time.Millisecond, 900*time.Millisecond, g.duration(2*time.Second))
 	}
 }
 
-// bytes returns an upper limit for the position of a byte in the data of a server. The larger
-// limits are for TLS, with which a server sends more bytes.
+// bytes returns an upper limit for serverPhase.stallAt and endAt: how many bytes a server sends
+// before it stalls or ends the connection. The larger limits are for TLS, with which a server
+// sends more bytes.
 func (g *trialGenerator) bytes() int { return pick(g, 8, 40, 200, 1500, 4000) }
 
 // httpAnswer plans the answer of an HTTP server.
@@ -455,7 +459,8 @@ func (g *trialGenerator) httpAnswer(t *targetPlan, p *serverPhase) {
 	}
 }
 
-// cleanPhase returns a behaviour in which the target is certainly ready.
+// cleanPhase returns a behaviour in which the target is ready in most cases. Whether it
+// certainly is, phaseReady decides.
 func (g *trialGenerator) cleanPhase(t *targetPlan) *serverPhase {
 	if t.gone {
 		if t.kind == "file" || t.kind == "unix" && g.chance(50) {

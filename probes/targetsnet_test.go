@@ -40,7 +40,8 @@ func init() {
 	}
 }
 
-// dial returns the same errors as net.Dialer.
+// dial connects to the server that is planned at address. It returns the same errors as
+// net.Dialer.
 func (n *fakeNet) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		if errno, ok := err.(syscall.Errno); ok {
@@ -82,7 +83,7 @@ func (n *fakeNet) dial(ctx context.Context, network, address string) (net.Conn, 
 		select {
 		case <-ctx.Done():
 			return fail(ctx.Err())
-		case <-time.After(127 * time.Second): // with the default of net.ipv4.tcp_syn_retries, 6
+		case <-time.After(127 * time.Second): // the kernel gives up after this time if net.ipv4.tcp_syn_retries is 6, its default
 			return fail(syscall.ETIMEDOUT)
 		}
 	}
@@ -328,8 +329,9 @@ type fakeAddr string
 func (a fakeAddr) Network() string { return "tcp" }
 func (a fakeAddr) String() string  { return string(a) }
 
-// A spoiledConn is the server's end of a connection. It delays what the server sends, cuts
-// it into pieces, or ends the connection at a given byte, also within a TLS handshake.
+// A spoiledConn is the server's end of a connection. As planned in phase, it delays what the
+// server sends, cuts it into pieces, or ends the connection at a given byte, also within a TLS
+// handshake.
 type spoiledConn struct {
 	*fakeConn
 	phase *serverPhase
@@ -395,7 +397,6 @@ type record struct {
 	sent      []sentRecord
 }
 
-// A dialRecord is one dial.
 type dialRecord struct {
 	at      time.Duration
 	address string
@@ -404,7 +405,7 @@ type dialRecord struct {
 }
 
 // A sentRecord holds the data that a server has received on one connection. A connection with
-// TLS has two: one of the bytes on the network, and one of the decrypted data.
+// TLS has two sentRecords: one of the bytes on the network, and one of the decrypted data.
 type sentRecord struct {
 	at      time.Duration
 	address string

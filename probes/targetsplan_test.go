@@ -21,7 +21,8 @@ type trial struct {
 	names   []*namePlan
 }
 
-// A targetPlan is one target. A field with the name of an option is the value of that option.
+// A targetPlan is one target. A field with the name of an option holds its value or, if it is a
+// bool, says whether the option is given.
 type targetPlan struct {
 	kind   string // a name in the table of kinds
 	scheme string // the scheme, if it is not kind
@@ -45,7 +46,7 @@ type targetPlan struct {
 	ca         string // "good", "other": the authority of ca=; "": not given
 	serverName string
 	insecure   bool
-	urlTLS     string // the parameter of the URL that turns TLS on
+	urlTLS     string // the parameter of the URL that turns TLS on or off
 }
 
 // A serverPlan describes how one address and port, one socket, one file or one command behaves
@@ -55,7 +56,7 @@ type serverPlan struct {
 	phases  []*serverPhase
 }
 
-// How an address reacts to a connection.
+// How an address reacts to a connection. A file or command "accepts" if it exists.
 const (
 	accepts       = "accepts"
 	isClosed      = "refuses"
@@ -82,7 +83,7 @@ type serverPhase struct {
 	piece    int    // the maximum number of bytes that are sent at once; 0: no limit
 	ends     string // how the connection ends at the byte endAt: "EOF", "a reset" or "silence"; "": it is not cut off
 	endAt    int
-	lingers  bool // after its answer the server sends more, and does not close the connection
+	lingers  bool // after its answer the server does not close the connection, and sends more if variant is even
 
 	// HTTP
 	status   int

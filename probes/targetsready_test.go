@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// falseReady checks that each success has evidence: while the attempt ran, the server gave a
-// complete answer that means ready for this kind, over a connection that this target trusts.
+// falseReady checks that each success has evidence. For most kinds this is a complete answer of
+// the server that means ready, sent while the attempt ran, over a connection that this target
+// trusts.
 func (c *checker) falseReady(i int) {
 	for k, a := range c.attempts[i] {
 		if a.err == nil && !c.evidence(c.targets[i], a) {
@@ -39,7 +40,7 @@ func (c *checker) evidence(t *targetPlan, a attempt) bool {
 			continue
 		}
 		if t.kind == "http" || t.kind == "https" {
-			speaksHTTP := s.speaks == "http" || s.speaks == "mongodb" && t.status != "" // MongoDB's port answers any request with 200
+			speaksHTTP := s.speaks == "http" || s.speaks == "mongodb" && t.status != "" // MongoDB's port answers HTTP requests with 200; without status= a probe does not accept this answer
 			if !speaksHTTP || s.secure && !t.trusts(s.cert) {
 				continue
 			}
@@ -55,7 +56,7 @@ func (c *checker) evidence(t *targetPlan, a attempt) bool {
 		if !s.ready || t.kind != "command" && (s.speaks != protocolOf(t.kind) || !c.isOwnAddress(t, s.address)) {
 			continue
 		}
-		beforeTLS := s.state == isFull && s.speaks == "mysql" // a full MySQL server rejects a client before TLS
+		beforeTLS := s.state == isFull && s.speaks == "mysql" // a full MySQL server, which counts as ready, rejects a client before TLS
 		if t.usesTLS() && s.secure && t.trusts(s.cert) || !t.usesTLS() && !s.secure || beforeTLS {
 			return true
 		}
@@ -97,9 +98,9 @@ func (c *checker) hadPhase(path string, a attempt, listens string) bool {
 }
 
 // lookedUp reports whether the attempt may have used a lookup of name with this answer, and
-// with addresses for which uses returns true. Such a lookup began less than two seconds before
-// the attempt. If it was so slow that an earlier attempt timed out, it may have begun earlier
-// (see resolveNow).
+// with addresses for which uses returns true. Such a lookup began during the attempt, or at most
+// 2 s before. If it took at least the timeout of an attempt, it may have begun up to 30 s before,
+// because resolveNow returns the result of a lookup that outlasted an earlier attempt.
 func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string, uses func(addrs []string) bool) bool {
 	return slices.ContainsFunc(c.lookups, func(l lookupRecord) bool {
 		oldest := a.begin - 2*time.Second
@@ -111,7 +112,7 @@ func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string,
 }
 
 // isGone reports whether the target was certainly not there: each address refused the connection,
-// the name did not exist, or there was no such file.
+// the name did not exist, or there was no such file or socket.
 func (c *checker) isGone(t *targetPlan, a attempt) bool {
 	switch t.kind {
 	case "file":
@@ -177,19 +178,21 @@ func (t *targetPlan) trusts(cert string) bool {
 type sureReadiness struct {
 	ok      bool
 	from    time.Duration
-	each    time.Duration // how long an attempt takes then, without lookups
-	lookups time.Duration // how long lookups may delay an attempt
-	slack   time.Duration // how long the results of earlier lookups may still be used
+	each    time.Duration // the duration of an attempt that begins after the time from, without its lookups
+	lookups time.Duration // the maximum duration of the lookups of such an attempt
+	slack   time.Duration // how long after the time from attempts may still use the results of lookups that began before
 }
 
 // latest returns the time by which the readiness must have been reported. At s.from an attempt
-// may be running, and may last until its timeout. After a pause the successful attempts follow.
+// that fails may be running, and may last until its timeout. After a pause, t.successes
+// successful attempts follow.
 func (s sureReadiness) latest(t *targetPlan, use Use) time.Duration {
 	pause := t.longestPause()
 	return s.from + s.slack + t.attemptTimeout(use) + pause + s.each + s.lookups + time.Duration(t.successes-1)*(s.each+s.lookups+pause)
 }
 
-// whenSure returns from when on a target is certainly ready.
+// whenSure returns from when on a target is certainly ready. If that is not certain, s.ok is
+// false.
 func (c *checker) whenSure(i int) (s sureReadiness) {
 	t := c.targets[i]
 	timeout := t.attemptTimeout(c.use)
@@ -242,8 +245,8 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 
 // hostsReady reports whether at least one host is certainly ready in its last phase. Such a host
 // has an address that is ready, and no address that accepts connections and is not ready,
-// because the probe might use that one. With gone=true, each of its addresses refuses
-// connections. hostsReady also sets s.each.
+// because the probe might use that one. With gone=true, its name does not exist, or each of its
+// addresses refuses connections. hostsReady also sets s.each.
 func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {
 	readyHosts, shares := 0, time.Duration(1)
 	hosts := c.hostsOf(t)
@@ -299,10 +302,10 @@ func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.
 func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each time.Duration) {
 	each = p.connects + p.delay + p.stall
 	if t.kind == "memcached" {
-		each *= 2 // one connection for each form of the protocol
+		each *= 2 // one connection for the text protocol, and one for the binary protocol
 	}
 	if p.lingers {
-		each += lingerTimeout // the server does not close the connection
+		each += lingerTimeout // the server does not close the connection, and closeGracefully waits for that so long
 	}
 	if p.listens != accepts {
 		return false, 0

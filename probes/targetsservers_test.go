@@ -30,9 +30,9 @@ const (
 	isEndless    = "endless data"
 )
 
-// protocols holds, for each protocol, the method that plays its server. The method sends what a
-// real server sends in the planned state. It calls talk.answered when it has sent everything
-// that a client needs.
+// protocols holds, for each value of serverPhase.speaks, the method that plays the server. The
+// method of a protocol sends what a real server sends in the planned state. It calls talk.answered
+// or talk.add when it has sent everything that a client needs.
 var protocols = map[string]func(*talk){
 	"tcp": (*talk).tcp, "http": (*talk).http, "grpc": (*talk).grpc,
 	"postgres": (*talk).postgres, "mysql": (*talk).mysql, "redis": (*talk).redis, "amqp": (*talk).amqp, "nats": (*talk).nats,
@@ -40,7 +40,7 @@ var protocols = map[string]func(*talk){
 	saysNothing: (*talk).nothing, sendsGarbage: (*talk).garbage, echoes: (*talk).echo, isEndless: (*talk).endless,
 }
 
-// startsTLSLater are the protocols in which TLS does not start with the first byte. It starts
+// startsTLSLater are the protocols in which TLS does not start with the first byte. TLS starts
 // after the first messages, and with memcached never.
 var startsTLSLater = []string{"postgres", "mysql", "nats", "memcached"}
 
@@ -76,7 +76,7 @@ func (t *talk) answered(ready bool) { t.add(answer{ready: ready}) }
 
 func (t *talk) add(a answer) {
 	if t.client.closedBefore(time.Now()) {
-		return // the answer is too late: the client had closed the connection before
+		return // the answer is too late, because the client closed the connection at an earlier instant
 	}
 	a.at, a.address, a.speaks, a.state, a.secure, a.cert = t.net.elapsed(), t.address, t.speaks, t.state, t.secure, t.cert
 	t.net.recordMu.Lock()
@@ -325,7 +325,7 @@ func (t *talk) nats() {
 		t.say("-ERR 'CANARY'\r\n")
 		return
 	}
-	// A long INFO does not fit into one buffer of the client.
+	// With an odd variant, INFO does not fit into the buffer of the probe, which has 4 KiB.
 	info := `INFO {"server_id":"CANARY","connect_urls":["` + t.choose("", strings.Repeat("10.0.0.1:4222,", 400)) + `"]`
 	if t.cert != "" {
 		info = strings.Replace(info, "{", `{"tls_required":true,`, 1)

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// report shrinks a trial in which a promise was broken, and prints it.
+// report shrinks a trial in which a promise was broken, prints it, and fails the test.
+// TARGETS_SHRINK=no turns shrinking off.
 func (tr *trial) report(t *testing.T, certs *certificates, seed, number uint64, problem string) {
 	t.Helper()
 	again := fmt.Sprintf("SEED=%d TARGET=%d TARGETS=1 go test ./probes -run TestTargets", seed, number)
@@ -47,7 +48,8 @@ var numbersAndNames = regexp.MustCompile(`(?s)goroutine.*|\[?[\w:.]*\d[^ ]*|".*"
 // of the same kind.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
-// shrink removes the parts of a trial that are not needed for its problem, until limit.
+// shrink removes parts of a trial that are not needed to make fails return true. It stops at the
+// time limit.
 func (tr *trial) shrink(limit time.Time, fails func(*trial) bool) *trial {
 	for {
 		smaller := slices.IndexFunc(tr.smaller(), func(c *trial) bool { return time.Now().Before(limit) && fails(c) })
@@ -79,7 +81,7 @@ func (tr *trial) clone() *trial {
 	return c
 }
 
-// smaller returns trials that are one step shorter, the largest steps first.
+// smaller returns trials that are one step shorter, roughly the largest steps first.
 func (tr *trial) smaller() (all []*trial) {
 	before := tr.String()
 	try := func(change func(c *trial)) {

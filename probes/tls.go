@@ -36,7 +36,7 @@ const maxPEM = 1 << 20
 // tlsSettings are the TLS options of a target. The zero value verifies the server with the
 // system's authorities and the host name of the URL.
 type tlsSettings struct {
-	ca, cert, key *optionFile // nil without the option
+	ca, cert, key *optionFile // nil: neither an option nor the URL names this file
 	serverName    string      // the name to verify instead of the host name
 	insecure      bool        // true: the server's certificate is not verified
 	hidesHost     bool        // true: no error shows the host of the URL
@@ -78,7 +78,7 @@ func (p *targetParser) tlsSettings() tlsSettings {
 
 // config reads the files and returns the configuration of one handshake.
 func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, error) {
-	host, _, _ = strings.Cut(host, "%") // remove the zone, because an address in a certificate has none
+	host, _, _ = strings.Cut(host, "%") // remove the zone of an IPv6 address, because an address in a certificate has none
 	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}
 	if s.serverName != "" {
 		config.ServerName = s.serverName
@@ -125,9 +125,10 @@ var systemRootPool atomic.Pointer[x509.CertPool]
 
 var errNoRoots = hintedError{errors.New("no CA certificates are installed on this system"), hintNoCA}
 
-// systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and
-// SSL_CERT_DIR. It reads them through files.run. Otherwise crypto/tls would read them
-// during the handshake, where no context can interrupt the read.
+// systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and SSL_CERT_DIR.
+// It reads them through files.run, which returns when ctx ends even if the file system does not
+// respond. Otherwise crypto/tls would read them during the handshake, and no context could
+// interrupt that read.
 func systemRoots(ctx context.Context) (*x509.CertPool, error) {
 	if roots := systemRootPool.Load(); roots != nil {
 		return roots, nil
@@ -174,8 +175,9 @@ func (s *tlsSettings) handshake(ctx context.Context, conn net.Conn, host string,
 	return secure, nil
 }
 
-// handshakeBeforeVerification performs the handshake and accepts any certificate. The
-// returned function verify checks the certificate as s requires.
+// handshakeBeforeVerification performs the handshake and accepts any certificate. The returned
+// function verify checks the certificate as s requires. The probe for MySQL needs this, because
+// it must attempt a login before it may close the connection (see failMySQLLogin).
 func (s *tlsSettings) handshakeBeforeVerification(ctx context.Context, conn net.Conn, host string) (secure *tls.Conn, verify func() error, err error) {
 	config, err := s.config(ctx, host)
 	if err != nil {

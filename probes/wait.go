@@ -12,9 +12,9 @@ import (
 // Status is the state of a target during a wait.
 type Status struct {
 	Target   *Target
-	Attempts int           // how many attempts have started
-	Since    time.Duration // from the start of the wait until now, or until the target was ready
-	Last     error         // the error of the last attempt; nil after a success
+	Attempts int           // how many attempts have ended, including an interrupted one
+	Since    time.Duration // the time from the start of the wait to this report
+	Last     error         // the error of the last attempt that was not interrupted, nil after a success; before the first such attempt "no answer yet"
 	Ready    bool          // the target has succeeded Successes times in a row
 	Skipped  bool          // the target was optional and not ready in time
 }
@@ -23,34 +23,34 @@ type Status struct {
 type UpdateKind int
 
 const (
-	TargetTried   UpdateKind = iota // an attempt has ended; Status.Last is its error, nil after a success
+	TargetTried   UpdateKind = iota // an attempt has ended without being interrupted; Status.Last is its error, nil after a success
 	TargetReady                     // a target is ready
 	TargetSkipped                   // an optional target was not ready in time, and is skipped
-	WaitProgress                    // sent after 5 s, then every 30 s; Pending lists the targets that are not ready
+	WaitProgress                    // sent after 5 s, then every 30 s; Pending lists the targets that are neither ready nor skipped
 )
 
 // Update is one event of a wait.
 type Update struct {
 	Kind    UpdateKind
 	Status  Status        // the status of the target; empty for WaitProgress
-	Pending []Status      // for WaitProgress: the targets that are not ready, in the order of all targets
+	Pending []Status      // for WaitProgress: the targets that are neither ready nor skipped, in the order of all targets
 	Elapsed time.Duration // the time since the start of the wait
 }
 
-// Wait reports the first WaitProgress after firstProgress, and each later one after
-// nextProgress.
+// Wait reports the first WaitProgress after firstProgress, and each later one nextProgress
+// after the one before.
 const (
 	firstProgress = 5 * time.Second
 	nextProgress  = 30 * time.Second
 )
 
-// PendingError reports that a wait ended before every target was ready.
+// PendingError reports that a wait ended before every target was ready or skipped.
 type PendingError struct {
-	Pending []Status // the targets that were not ready, in the order of all targets
+	Pending []Status // the targets that were neither ready nor skipped, in the order of all targets
 	Cause   error    // the context's cause, or a *WithinError
 }
 
-// Error names every pending target, with its last error, attempts and time.
+// Error returns the cause, and for every pending target its name, last error, attempts and time.
 func (e *PendingError) Error() string {
 	parts := []string{e.Cause.Error()}
 	for _, s := range e.Pending {
@@ -99,10 +99,10 @@ var (
 // target expires, and a target is neither ready nor skipped, Wait returns a
 // [*PendingError].
 //
-// observe may be nil. Wait calls observe only on the goroutine that called Wait. While
-// observe runs, each target can finish at most one attempt. When Wait returns, no attempt
-// is running: Wait waits for the running attempts, which return soon after their context
-// has ended.
+// observe may be nil. Wait calls observe only on the goroutine that called Wait. While observe
+// runs, Wait receives no results, so each target can finish at most one attempt. When Wait
+// returns, no attempt is running: Wait waits for the running attempts, which return soon after
+// their context has ended.
 func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)) error {
 	if observe == nil {
 		observe = func(Update) {}
@@ -153,7 +153,7 @@ func Wait(ctx context.Context, targets []Target, a Attempt, observe func(Update)
 
 // growStack makes the stack of a new goroutine as large as most attempts need. Otherwise the
 // runtime would double it in several steps, each of which copies all frames. In a wait for 200
-// targets that are ready, this takes 5 to 8 % of the CPU time.
+// targets that are ready, these copies would take 5 to 8 % of the CPU time.
 //
 //go:noinline
 func growStack() {
@@ -174,14 +174,15 @@ type waiter struct {
 type result struct {
 	target    int
 	attempts  int   // how many attempts have started
-	attempted bool  // an attempt has ended with err
+	attempted bool  // an attempt has ended, with the error err, and was not interrupted
 	err       error // the error of that attempt; nil after a success
 	final     bool  // the last result of this goroutine
 	ready     bool  // the target is ready
 	expired   bool  // the target's within= or optional= has expired
 }
 
-// probeUntilReady probes one target until it is ready or ctx ends.
+// probeUntilReady probes target i until it is ready, ctx ends, or the target's within= or
+// optional= expires.
 func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	t := w.status[i].Target
 	if own := t.Within + t.Optional; own > 0 { // one of the two is 0: Parse rejects a target that has both
@@ -197,7 +198,7 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 		begun := time.Now()
 		err := t.Probe.Ask(ctx, a)
 		if err != nil && ctx.Err() != nil {
-			r.attempted = false // ctx ended during the attempt, so err is not a result
+			r.attempted = false // the end of ctx has interrupted the attempt, so err says nothing about the target
 			break
 		}
 		r.attempted, r.err = true, err
@@ -217,8 +218,8 @@ func (w *waiter) probeUntilReady(ctx context.Context, i int, a Attempt) {
 	w.results <- r
 }
 
-// record updates the status of a target and notifies the observer. It returns an error if
-// the whole wait must end.
+// record updates the status of a target and notifies the observer. It returns an error if the
+// whole wait must end, because the target's within= has expired.
 func (w *waiter) record(r result) error {
 	s := &w.status[r.target]
 	s.Attempts, s.Since = r.attempts, time.Since(w.start)

@@ -29,7 +29,7 @@ func (f *fakeProbe) Ask(ctx context.Context, a Attempt) error {
 	return f.result(ctx, f.attempts)
 }
 
-// fakeTarget returns a target with a fakeProbe and the defaults of Parse.
+// fakeTarget returns a target with a fakeProbe and the defaults of Parse for ForWait.
 func fakeTarget(name string, result func(ctx context.Context, n int) error) Target {
 	return Target{Name: name, Probe: &fakeProbe{result: result}, Timeout: ProbeTimeout, Interval: DefaultInterval, Successes: 1}
 }
@@ -39,8 +39,8 @@ func always(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return err }
 }
 
-// failsUntil returns a function for fakeProbe.result that returns err until d has passed,
-// and then nil.
+// failsUntil returns a function for fakeProbe.result. The function returns err until d has passed
+// since the call of failsUntil, and then nil.
 func failsUntil(d time.Duration, err error) func(context.Context, int) error {
 	begun := time.Now()
 	return func(context.Context, int) error {
@@ -279,8 +279,8 @@ func TestRunHookReturnsTheCauseOfItsContext(t *testing.T) {
 
 // BenchmarkWaitForTwoHundredTargets waits for 200 listening ports. The kernel completes the
 // connections, and nothing calls accept, so the benchmark measures only the client. Each
-// port can hold somaxconn connections (proc_sys_net_core(5), 4096 by default), so -benchtime
-// must be below 4000x.
+// port can hold somaxconn connections (listen(2): 4096 by default), so -benchtime must be below
+// 4000x.
 func BenchmarkWaitForTwoHundredTargets(b *testing.B) {
 	var targets []Target
 	for range 200 {

@@ -9,13 +9,13 @@ import (
 type word struct {
 	text   string
 	quoted []bool // for each byte of text: whether it was in quotes or after a backslash
-	line   int    // the line of the text in which the word starts; buildCommand rejects a command of several lines
+	line   int    // the number of the line in which the word starts; buildCommand rejects a command of several lines
 }
 
-// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2).
-// In single quotes no character is special. In double quotes a backslash escapes $ ` " \
-// and a newline. Outside of quotes a backslash escapes any character. A backslash before a
-// newline joins two lines. Nothing is expanded.
+// splitWords splits a text into words by the quoting rules of the POSIX shell (XCU 2.2). In
+// single quotes no character is special. In double quotes a backslash quotes only a $, `, " or
+// \ after it, and outside of quotes any character. A backslash and a newline after it are
+// removed, except in single quotes. Nothing is expanded.
 func splitWords(text string) ([]word, error) {
 	if strings.ContainsRune(text, 0) {
 		return nil, errors.New("a NUL byte, which no argument can have")
@@ -108,9 +108,9 @@ func (w word) startsUnquoted(set string) bool {
 	return w.text != "" && !w.quoted[0] && strings.IndexByte(set, w.text[0]) >= 0
 }
 
-// wouldExpand reports whether a shell would expand the word, because it contains $name,
-// ${…}, $(…) or `…`. A shell does not change a $ without such text after it, so a regular
-// expression may end with an unquoted $.
+// wouldExpand reports whether the word contains an unquoted $name, ${…}, $(…) or `…`, which a
+// shell would expand. A $ before any other character or at the end does not count, because a
+// regular expression may contain it.
 func (w word) wouldExpand() bool {
 	for i := range len(w.text) {
 		if w.quoted[i] {

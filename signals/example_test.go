@@ -53,8 +53,8 @@ func ExampleRewrite() {
 	// SIGUSR2 is forwarded as SIGUSR2
 }
 
-// CheckReceivable rejects signals that cannot be received. A setting for such a signal
-// would have no effect.
+// CheckReceivable rejects signals that cannot be received, and SIGCHLD, which is not for the
+// app. A setting for such a signal would have no effect.
 func ExampleCheckReceivable() {
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGCHLD} {
 		fmt.Println(signals.Name(sig), signals.CheckReceivable(sig))

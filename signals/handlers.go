@@ -17,28 +17,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each signal gets one of this package's handlers, a few instructions in handlers_*.s,
-// instead of the runtime's handler. The handler writes the beginning of the siginfo_t to
-// a pipe, and a goroutine reads the pipe. If the pipe is full, the handler counts the
-// signal in missed, and the goroutine delivers the counted signals too, so that no signal
-// of a flood is lost. A handler runs once for each signal that the kernel has queued. So
-// signals that fit into the pipe are merged only if the kernel merges them (deliverMissed
-// handles the others). A handler works on any thread and at any time, also during a fork, so
-// a fork loses no signal.
+// Each signal that a process can catch gets one of this package's handlers, a few
+// instructions in handlers_*.s, instead of the runtime's handler. The handler writes the
+// beginning of the siginfo_t to a pipe, and a goroutine reads the pipe. If the pipe is full,
+// the handler counts the signal in the array missed, and the goroutine delivers the counted
+// signals too, so that no signal of a flood is lost. A handler runs once for each signal that
+// the kernel has queued. So signals that fit into the pipe are merged only if the kernel
+// merges them (deliverMissed handles the others). A handler works on any thread and at any
+// time, also during a fork, so a fork loses no signal.
 //
 // usher's binary starts at entry in handlers_*.s, and not at the first instruction of
 // the Go runtime. entry blocks all signals, so that a signal that arrives before Open
 // stays pending until then. It also saves state that the Go runtime changes before any
 // Go code runs: see [WithInheritedSignals], [InheritedClosedFDs] and [InjectedEnvVars].
 //
-// The runtime unblocks some signals in every thread that it makes: the fault signals, and
-// HUP, INT, QUIT and TERM. These four need a handler before Open. At first they would have
-// the default action, which the kernel does not apply to PID 1, so the signal would be
-// lost. Later the runtime's own handlers would exit with status 2. So entry gives the four
-// signals the handler exitOnSignal, which exits with status 128+n. The runtime's handlers
-// call exitOnSignal instead of exiting with status 2, except for QUIT.
+// The runtime unblocks some signals in every thread that it makes (blockableSig in
+// runtime/signal_unix.go). Among them are HUP, INT, QUIT and TERM, which need a handler
+// before Open, because platforms send them. Until the runtime has set its own handlers, the
+// four would have the default action, which the kernel does not apply to PID 1, so a signal
+// would be lost. After that, the runtime's handlers would make PID 1 exit with status 2. So
+// entry gives the four signals the handler exitOnSignal, which exits with status 128+n. The
+// runtime's handlers call exitOnSignal instead of exiting with status 2, except for QUIT.
 
-// The state that entry has saved. In a program that was not linked with entry, such as a
+// The state that entry has saved. In a program that does not start at entry, such as a
 // test, all of these are 0, and the variable inherited is set from the kernel's mask and
 // actions instead.
 var (
@@ -67,7 +68,8 @@ var (
 	self           int32             // the pid of this process
 )
 
-// handlers returns the addresses of the four handlers in handlers_*.s.
+// handlers returns the addresses of forward, forwardUnlessFault, forwardUnlessPreemption and
+// forwardUnlessOwn in handlers_*.s.
 func handlers() (every, unlessFault, unlessPreemption, unlessOwn uintptr)
 
 // Go code does not call the following functions, but vet checks the assembly against
@@ -104,7 +106,7 @@ const recordSize = int(unsafe.Sizeof(record{}))
 // The sizes of the pipes. They are small, because all pipes of a user on the whole
 // machine share the limit pipe-user-pages-soft (pipe(7)). 4 KiB hold 170 records.
 const (
-	childPipeSize = 4 << 10 // one SIGCHLD is enough: see Inbox.Child
+	childPipeSize = 4 << 10 // one page, because one unread SIGCHLD is enough: see Inbox.Child
 	ctrlPipeSize  = 16 << 10
 	otherPipeSize = 64 << 10
 )
@@ -115,7 +117,7 @@ const (
 // this process.
 var (
 	// The kernel sends these for a fault of this process. If the kernel has sent the
-	// signal, the handler calls the runtime's handler, which panics.
+	// signal, the handler calls the runtime's handler, which panics or aborts the program.
 	faults = []syscall.Signal{syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSTKFLT}
 	// The kernel sends these if this process writes to a pipe without readers (write(2)),
@@ -124,7 +126,7 @@ var (
 	own = []syscall.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 )
 
-// notDelivered returns nil, because every signal can be received here.
+// notDelivered returns nil, because the handlers receive every signal that can be caught.
 func notDelivered(syscall.Signal) error { return nil }
 
 func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
@@ -264,10 +266,11 @@ const firstRealTime = 32
 
 // install sets the handlers and returns the actions that they replace.
 func install() map[syscall.Signal]action {
-	// After signal.Ignore the Go runtime does not change the action of a signal any more.
-	// Without this call, the runtime would reset a signal that was inherited as ignored to
-	// the default action in every child. And after a write to a stdout or stderr without a
-	// reader, os.File would raise SIGPIPE, which would end the process.
+	// signal.Ignore is called because the Go runtime then does not change the action of the
+	// signal any more. Otherwise the runtime would reset a signal that was inherited as ignored
+	// to the default action in every child. And after a write to a stdout or stderr without a
+	// reader, os.File would raise SIGPIPE, which would end the process. The loop below replaces
+	// the action that signal.Ignore sets.
 	before := map[syscall.Signal]action{}
 	for _, sig := range append(inherited.ignored, syscall.SIGPIPE) {
 		before[sig] = setAction(sig, nil)

@@ -157,8 +157,8 @@ func TestIgnoredSignalsAreReceived(t *testing.T) {
 	l.expect("other 10")
 }
 
-// Nothing is read from the channels during the flood, so the buffers cannot hold all
-// signals.
+// The process sends itself 40,000 signals and reads none of them from the channels, so the
+// buffers cannot hold them all. The stop signals that follow must still be received.
 func TestStopIsReceivedAfterAFlood(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), roleEnv+"=flooded", "GORACE=atexit_sleep_ms=0")

@@ -66,7 +66,6 @@ func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
 	}, nil
 }
 
-// forwardUntil passes signals on until done is closed.
 func forwardUntil(done <-chan struct{}, from <-chan os.Signal, to chan<- os.Signal) {
 	for {
 		select {
@@ -82,11 +81,14 @@ func forwardUntil(done <-chan struct{}, from <-chan os.Signal, to chan<- os.Sign
 	}
 }
 
-// WithInheritedSignals runs f.
+// WithInheritedSignals only calls f, because in this build the signal mask and the ignored
+// signals at the start of the process are not known.
 func WithInheritedSignals(f func()) { f() }
 
-// InheritedClosedFDs returns false for all descriptors here.
+// InheritedClosedFDs returns false for all descriptors, because in this build no code of this
+// package runs before the Go runtime.
 func InheritedClosedFDs() (closed [3]bool) { return closed }
 
-// InjectedEnvVars returns 0 here.
+// InjectedEnvVars returns 0, because in this build the package adds no variables to the
+// environment.
 func InjectedEnvVars() int { return 0 }

@@ -82,8 +82,9 @@ func known(sig syscall.Signal) bool { return sig >= 1 && sig <= rtMax }
 
 // Name returns a name of sig that [Parse] accepts: SIGTERM, SIGRTMIN+3, SIGRTMAX-1.
 // Real-time signals are counted from SIGRTMIN or SIGRTMAX, whichever is nearer, as in
-// bash's "kill -l". 32 and 33 have no name, because glibc reserves them for its threads:
-// Name returns "signal 32" and "signal 33".
+// bash's "kill -l". 32 and 33 have no name, because glibc reserves them for its threads. For
+// these two, and for a number that is not a signal, Name returns "signal 32", which Parse
+// does not accept.
 func Name(sig syscall.Signal) string {
 	switch n := int(sig); {
 	case n >= 1 && n < len(names):

@@ -9,10 +9,10 @@ import (
 
 // Ask probes all targets once, concurrently. It returns nil if all of them are ready,
 // else an error with the reasons (see [probes.Ask]). It is meant for a HEALTHCHECK or an
-// exec probe. It returns early with a StopError if a stop signal is received, and with
-// the cause of ctx if ctx ends.
+// exec probe. It returns early with a StopError if SIGTERM, SIGINT, SIGQUIT or SIGHUP is
+// received, and with the cause of ctx if ctx ends.
 //
-// Ask uses only Env, Signals and Output of c. Like [Run], it reaps every child of the
+// Of c only Env, Signals and Output should be set. Like [Run], Ask reaps every child of the
 // process. So Ask and Run must not run at the same time.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	if c.Signals == nil {
@@ -31,7 +31,7 @@ func Ask(ctx context.Context, c Config, targets []probes.Target) error {
 	s.loop.onSignal = s.signalBeforeApp
 	attempt := s.attempt(s.phase, nil)
 	// The process groups of commands that timed out have got SIGTERM, and would get SIGKILL
-	// after hookKillDelay. Send SIGKILL now, because the program exits after Ask.
+	// after hookKillDelay (1 s). Send SIGKILL now, because the program exits after Ask.
 	defer func() {
 		for pgid := range s.loop.pending {
 			s.loop.killPendingGroup(pgid)

@@ -25,8 +25,8 @@ type Budget struct {
 	Reserve time.Duration // the minimum time between the app's stop signal and Kill
 }
 
-// Budget computes the parts of the grace period from Grace, StopReserve and the
-// timeouts of the post-stop hooks.
+// Budget computes the parts of the grace period from Grace, StopReserve, the timeouts of the
+// post-stop hooks, and the durations that the user wrote for the drain (see drainNeeds).
 func (c *Config) Budget() Budget {
 	if c.Grace <= 0 {
 		return Budget{}
@@ -57,9 +57,9 @@ func (c *Config) reserve() time.Duration {
 }
 
 // postStopShare returns the sum of the post-stop hooks' timeouts, but at most a fifth of
-// the grace period, because the app needs most of that period. If the default timeouts
-// and the durations that the user wrote together exceed the grace period, the default
-// timeouts are reduced.
+// the grace period, because the app needs most of that period. If the hooks' default
+// timeouts and the durations that the user wrote (see written) together exceed the grace
+// period, the default timeouts are reduced.
 func (c *Config) postStopShare() time.Duration {
 	var written, unwritten time.Duration
 	for _, t := range c.PostStop {

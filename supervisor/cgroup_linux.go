@@ -26,8 +26,9 @@ func (s *linux) outOfMemory() (killed int, limit int64) {
 
 // findMemoryCgroup finds the cgroup by its path in /proc/self/cgroup (cgroups(7)). In a
 // container the file may show the cgroup's path on the host, although the container's own
-// cgroup is mounted at /sys/fs/cgroup. So findMemoryCgroup tries that path first, and then
-// /sys/fs/cgroup itself. root is put in front of all paths; it is empty except in tests.
+// cgroup is mounted at /sys/fs/cgroup (v1: /sys/fs/cgroup/memory). So findMemoryCgroup tries
+// the path from the file below the mount point first, and then the mount point itself. root
+// is put in front of all paths; it is empty except in tests.
 func findMemoryCgroup(root string) memoryCgroup {
 	const mount = "/sys/fs/cgroup"
 	v1, v2 := "/", "/"

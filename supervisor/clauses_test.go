@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clausePatterns holds the field pattern of each element of clauses as a regular
-// expression, in the same order.
+// clausePatterns holds the field pattern of each element of clauses (story_test.go) as a
+// regular expression, in the same order.
 var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	for _, c := range clauses {
 		pattern := c.pattern

@@ -29,7 +29,7 @@ type socket struct {
 	counted            bool
 	received, sent     uint64        // bytes, without retransmissions
 	lastRecv, lastSent time.Duration // time since the last byte was received or sent; if there was none, since the connection was opened; multiples of the kernel's clock tick
-	lastAck            time.Duration // time since the client sent the last segment that acknowledged bytes, with data or without
+	lastAck            time.Duration // time since the last segment with an acknowledgement arrived from the client, with data or without
 	acks               uint32        // segments without data that the kernel has sent
 }
 
@@ -50,10 +50,10 @@ const (
 )
 
 const (
-	// After an answer a client may send a frame that is not a request. Such a frame has at
-	// most smallTail bytes. The longest one is the acknowledgement of a PING in HTTP/2 (RFC
-	// 9113): 17 bytes, and 22 more for a record of TLS 1.3. Usual requests of HTTP/1.1 are
-	// longer, even without TLS.
+	// After an answer a client may send a frame that is not a request. usher assumes that
+	// such a frame has at most smallTail bytes. The longest usual one is the acknowledgement
+	// of a PING in HTTP/2 (RFC 9113): 17 bytes, and 22 more for a record of TLS 1.3. Usual
+	// requests of HTTP/1.1 are longer, even without TLS.
 	smallTail = 40
 	// If it is unclear whether the last bytes of a connection are a request, usher assumes
 	// for unclearTime that the client waits for an answer.
@@ -82,8 +82,8 @@ type clients struct {
 	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
-	owed   int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged
-	active int // other connections on which a byte was sent or received within idleTime; 1 if there are none, but a client has opened a connection within idleTime
+	owed   int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged, or whose bytes the kernel does not count
+	active int // other connections that were opened, or on which a byte was sent or received, within idleTime; 1 if owed and active would both be 0, but a client has opened a connection within idleTime
 }
 
 // connection is the state of a connection to the app.
@@ -102,7 +102,7 @@ type connection struct {
 type exchange int
 
 const (
-	answered    exchange = iota // the last byte was sent to the client, or no byte was sent at all
+	answered    exchange = iota // the last byte was sent to the client, or the client has sent no byte yet
 	unanswered                  // the last byte was received from the client, so the client waits for an answer
 	unclearTail                 // the client has sent at most smallTail bytes since the last answer, and they may not be a request
 	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
@@ -181,9 +181,9 @@ func (c *clients) updateConnection(k *socket, previous *connection, now time.Tim
 }
 
 // newConnection evaluates a connection at the first poll that shows it. There are no earlier
-// counts, so only the times show which side sent the last byte. A connection without any
-// bytes counts as active from the time at which it was opened, because its client will
-// probably send a request.
+// counts, so if both sides have sent bytes, only the times show which side sent the last
+// byte. A connection without any bytes counts as active from the time at which it was
+// opened, because its client will probably send a request.
 func newConnection(k *socket, now time.Time) *connection {
 	c := &connection{moved: now.Add(-min(k.lastRecv, k.lastSent)), acksBefore: -1}
 	c.record(k, now)
@@ -276,7 +276,8 @@ func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) boo
 }
 
 // rest returns how long the app must still serve if the clients stay idle. idleTime counts
-// from began or from the last activity, whichever is later.
+// from began, when usher began to wait for idle clients, or from the last activity, whichever
+// is later.
 func (c *clients) rest(began, now time.Time) time.Duration {
 	return c.idleTime - now.Sub(later(began, c.moved))
 }

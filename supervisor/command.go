@@ -10,16 +10,18 @@ import (
 	"github.com/usher-init/usher/probes"
 )
 
-// hookKillDelay is the time between SIGTERM and SIGKILL for a command that timed out.
+// hookKillDelay is the time between SIGTERM and SIGKILL for a command whose context has
+// ended, for example because the command timed out.
 const hookKillDelay = time.Second
 
-// killedSoon is the time that a process gets to exit after SIGKILL. After that usher no
-// longer waits for it, because the process may be in an uninterruptible sleep, for
-// example on a disk that does not respond.
+// killedSoon is the time that a command gets to exit after SIGKILL. After that usher no
+// longer waits for the command, because it may be in an uninterruptible sleep, for example on
+// a disk that does not respond.
 const killedSoon = 100 * time.Millisecond
 
-// command is a command of a hook or a probe. Only the loop uses its fields, except that
-// the goroutine that called runCommand receives from result.
+// command is a command of a hook or a probe. Only the loop uses its fields, except result:
+// the goroutine that called runCommand receives from it, and finishCommand may send to it
+// from a goroutine of its own.
 type command struct {
 	ctx    context.Context // when ctx ends the command is terminated
 	phase  Phase
@@ -28,7 +30,7 @@ type command struct {
 	child  child   // pid 0: not started yet
 
 	interrupted syscall.Signal // the signal that the method interrupt has sent, or that the command gets once it has started; 0: none
-	terminated  bool           // its group got SIGTERM, and gets SIGKILL after hookKillDelay
+	terminated  bool           // the method terminate has sent its group SIGTERM, with SIGKILL to follow after hookKillDelay (1 s), or SIGKILL at once if interrupted was set
 	givenUp     bool           // usher no longer waits for it: it has survived SIGKILL, or usher may not signal it
 	groupOnly   bool           // its own process has exited, but other processes of its group have not
 
@@ -195,8 +197,8 @@ func (l *loop) terminateEnded() {
 }
 
 // terminate sends SIGTERM to a command's process group, and to the command itself if it
-// has left the group. SIGKILL follows after hookKillDelay, even if the command has exited
-// by then, because a shell may have left other processes in the group. A command that was
+// has left the group. SIGKILL follows after hookKillDelay (1 s), even if the command has
+// exited by then, because a shell may have left other processes in the group. A command that was
 // interrupted before gets SIGKILL at once, because it has had time to clean up.
 func (l *loop) terminate(cmd *command) {
 	_, running := l.commands[cmd]
@@ -229,7 +231,7 @@ func (l *loop) killGroup(cmd *command) {
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}
-	if l.pending[pid].cmd == cmd { // otherwise the group with this number belongs to a later command
+	if l.pending[pid].cmd == cmd { // otherwise the group was empty at some time, and a later group may have its number
 		l.killPendingGroup(pid)
 	}
 }

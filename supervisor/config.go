@@ -15,19 +15,19 @@ import (
 // Config describes one [Run]. If only Command is set, Run is a plain init: it starts
 // the app, forwards signals, reaps orphans and returns the app's exit status.
 type Config struct {
-	Command []string // the app and its arguments, passed on unchanged; empty: only wait
+	Command []string // the app and its arguments, passed on unchanged; empty: Run starts no app
 	Env     []string // the environment of the app and of all commands; nil: the caller's environment
 
-	Wait        []probes.Target // all must be ready before anything is started
+	Wait        []probes.Target // all must be ready before the pre-start hooks and the app are started
 	WaitTimeout time.Duration   // the limit for all of Wait together; 0: no limit
 
 	PreStart  []probes.Target // hooks, in order, before the app is started
-	Ready     []probes.Target // probed while the app runs
+	Ready     []probes.Target // probed from the start of the app until all are ready
 	PostStart []probes.Target // hooks, in order, after all of Ready have become ready
 	Drain     []probes.Target // hooks, in order, after a stop signal, while the app serves
 	PostStop  []probes.Target // hooks, in order, before Run returns, also after a failure
 
-	DrainDelay time.Duration // the time for which the app keeps serving after the stop signal
+	DrainDelay time.Duration // the time for which the app keeps serving after usher has received a stop signal
 	// DrainIdle: after the drain hooks the app keeps serving until no client waits for an
 	// answer or for bytes, and for this long no client has sent or received a byte or opened
 	// a connection. So a connection that is only kept open does not count. 0: the app is
@@ -41,7 +41,7 @@ type Config struct {
 	IdleExcept   []uint16
 	IdleAccepted func() int64
 
-	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal that usher received; NoSignal: none
+	StopSignal syscall.Signal   // the signal that stops the app; 0: the stop signal that usher received, or SIGTERM if there was none; NoSignal: none
 	StopOn     []syscall.Signal // stop signals besides SIGTERM and SIGINT
 
 	Grace       time.Duration // the time limit of the whole shutdown; 0: no limit, and no SIGKILL for the app and the leftovers
@@ -51,9 +51,9 @@ type Config struct {
 	// execve(2). Run then returns only if that fails.
 	Exec bool
 
-	Group       bool            // signals go to the app's whole process group
-	Rewrite     signals.Rewrite // applied to the signals that are forwarded before the phase stop begins
-	SuccessExit []int           // exit codes of the app that Run turns into 0 if a stop signal began the shutdown
+	Group       bool            // the signals for the app go to its whole process group
+	Rewrite     signals.Rewrite // applied to the signals that are forwarded before the app gets its stop signal
+	SuccessExit []int           // exit codes of the app that Run turns into 0 if a stop signal began the shutdown and usher did not kill the app
 
 	// Readiness reports to other goroutines whether the app is ready, and whether it serves;
 	// nil: not needed.
@@ -236,8 +236,8 @@ func (c *Config) enough(format string) string {
 	return fmt.Sprintf(format, all.Grace)
 }
 
-// Warnings returns one line for each setting that is valid but will not work as its
-// user probably expects.
+// Warnings returns one line for each setting that is valid but will not work as the user
+// probably expects. At present there is only one such setting: a drain that must end early.
 func (c *Config) Warnings() []string {
 	if c.Grace == 0 {
 		return nil

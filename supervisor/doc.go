@@ -14,19 +14,22 @@
 //
 // The numbers in parentheses are exit statuses of usher.
 //
-//   - wait: WaitTimeout expires (124), or usher receives SIGTERM, SIGINT, SIGQUIT, SIGHUP
-//     or a StopOn signal (128+n). In both cases the app is not started.
+//   - wait: WaitTimeout or a target's within= expires (124), or usher receives SIGTERM,
+//     SIGINT, SIGQUIT, SIGHUP or a StopOn signal (128+n). Then the app is not started.
 //   - pre-start: a hook fails (125), or usher receives one of the same signals (128+n).
-//     After a signal the running hook gets SIGTERM and may run until Budget.Kill, or
-//     without Grace as long as it needs.
+//     After a signal the running hook's command gets SIGTERM and may run until Budget.Kill,
+//     or without Grace as long as it needs.
+//   - start: the app is not found (127) or cannot be run (126).
 //   - ready, post-start: the app exits, a target's within= expires (124), a hook fails
 //     (125), or usher receives a stop signal. If within= expires or a hook fails, usher
 //     stops the app as after a stop signal. After a stop signal the probes are cancelled.
-//     A running hook gets SIGTERM and may run until Budget.Drain, or without Grace for
-//     one second.
+//     The running hook's command gets SIGTERM and may run until Budget.Drain, or without
+//     Grace for one second.
 //   - drain: the app exits, usher receives SIGINT, or Budget.Drain has passed.
 //   - stop: the app exits. At Budget.Kill all processes get SIGKILL.
-//   - leftovers: usher's last child exits. At Budget.Kill all processes get SIGKILL.
+//   - leftovers: usher's last child exits. At Budget.Kill all processes get SIGKILL. If the
+//     app exited by itself, they get it when Budget.Reserve has passed since its exit, if
+//     that is earlier.
 //   - post-stop: the deadline has passed. This phase runs after failures too.
 //
 // # Processes may finish their work
@@ -47,19 +50,21 @@
 //
 // # Exit status
 //
-//	the app's   the app exited by itself or on its stop signal
+//	the app's   the app exited by itself or on its stop signal (0 instead of a code in
+//	            SuccessExit, if a stop signal began the shutdown)
 //	128+n       the app was killed by signal n (137: SIGKILL, for example at the
 //	            deadline), or usher was stopped by signal n before the app started
 //	124         Wait or Ready targets were not ready in time
-//	125         bad configuration, a failed pre-start or post-start hook
+//	125         bad configuration, a failed pre-start or post-start hook, signals.Open failed
 //	126         the command cannot be run
 //	127         the command was not found
 //
 // # Out of memory
 //
 // The kernel counts the processes that it kills for lack of memory (oom_kill of the
-// memory cgroup, v1 and v2). If the app has failed and that count has grown since the
-// app's start, an [OutOfMemory] event reports the difference and the memory limit.
+// memory cgroup, v1 and v2). If the app has failed without a SIGKILL from usher, and that
+// count has grown since the app's start, an [OutOfMemory] event reports the difference and
+// the memory limit.
 //
 // # One goroutine
 //
@@ -83,5 +88,6 @@
 //
 // Without Grace usher sends no SIGKILL to the app or to leftovers. With Grace, if usher is
 // PID 1, it sends SIGKILL to all other processes at the deadline, by kill(-1). If usher is
-// not PID 1, it becomes a subreaper and signals only its own descendants.
+// not PID 1, it becomes a subreaper and signals only its own descendants, or only the app's
+// process group if /proc does not show the descendants.
 package supervisor

@@ -31,8 +31,8 @@ var phaseNames = [...]string{"idle", "wait", "pre-start", "start", "ready", "pos
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Kind is the kind of an Event. The comment on each kind lists the fields that are set
-// besides At and Phase.
+// Kind is the kind of an Event. The comment on each kind lists the fields that have a meaning
+// for that kind, besides At and Phase.
 type Kind int
 
 const (
@@ -117,7 +117,7 @@ type Summary struct {
 	Code    int   // usher's exit status
 	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself
 	Started bool  // the app was started
-	NoApp   bool  // Config.Command is empty: Run only waited
+	NoApp   bool  // Config.Command is empty, so there was no app to start
 	App     Exit
 	Killed  bool // the app got SIGKILL at the deadline
 
@@ -125,7 +125,7 @@ type Summary struct {
 	Grace       time.Duration
 	Shutdown    time.Duration // from the start of the shutdown to usher's exit
 	Drain       time.Duration
-	Stop        time.Duration // from the stop signal to the app's exit
+	Stop        time.Duration // from the start of the phase stop, just before the app's stop signal, to the app's exit
 	Leftovers   time.Duration
 	PostStop    time.Duration
 }

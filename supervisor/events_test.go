@@ -11,8 +11,9 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// quietEventLine returns a line for an event that eventLine leaves out of the traces, or of
-// which eventLine leaves out some fields; "" for all other events.
+// quietEventLine returns a line with the fields of an event that eventLine (fake_test.go)
+// leaves out of the traces, so that TestEventsThatTheTracesLeaveOut can check them. It
+// returns "" for the events that this test does not check.
 func quietEventLine(e Event) string {
 	sig := signals.Name(e.Signal)
 	switch e.Kind {
@@ -47,7 +48,8 @@ func quietEventLine(e Event) string {
 	return ""
 }
 
-// The traces of the stories leave out these events and fields. The log shows them.
+// The traces of the stories do not show the events and fields that quietEventLine returns, so
+// no story checks them.
 func TestEventsThatTheTracesLeaveOut(t *testing.T) {
 	for _, c := range []struct{ story, want string }{
 		{`

@@ -195,8 +195,8 @@ func (s place) fork(p process, argv, env []string, files []uintptr) (pid int, er
 	return pid, err
 }
 
-// replace executes the app in this process. The app gets the inherited descriptors and
-// the inherited signal mask and actions, and is not a subreaper.
+// replace executes the app in this process. The app gets the descriptors, the signal mask and
+// the ignored signals that usher inherited, and is not a subreaper.
 func (s *linux) replace(p process) error {
 	if !s.pid1 {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
@@ -286,7 +286,7 @@ func (s place) candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{s.absolute(name)}
 	}
-	dirs := "/bin:/usr/bin" // the default of the C libraries if PATH is not set
+	dirs := "/bin:/usr/bin" // glibc's default if PATH is not set
 	for _, kv := range env {
 		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
 			dirs = value
@@ -314,10 +314,11 @@ func (s place) absolute(name string) string {
 
 // leaveDirectory changes to /, so that the file system of usher's working directory can
 // be unmounted. It returns the old directory; each command is started there, by chdir(2)
-// in the child. If the directory is on FUSE or on a network, usher stays in it and
-// leaveDirectory returns "", so that commands inherit the directory without chdir(2).
-// chdir(2) never returns if the file server does not respond, and SIGKILL does not end
-// that call (fs/fuse/dev.c, request_wait_answer), so the container could not exit.
+// in the child. If the directory's file system is not in localFileSystems, for example FUSE
+// or NFS, usher stays in the directory and leaveDirectory returns "", so that commands
+// inherit the directory without chdir(2). chdir(2) never returns if the file server does not
+// respond, and SIGKILL does not end that call (fs/fuse/dev.c, request_wait_answer), so the
+// container could not exit.
 func leaveDirectory() string {
 	cwd, err := syscall.Getwd()
 	if err != nil || !slices.Contains(localFileSystems, fileSystemOf(cwd)) || syscall.Chdir("/") != nil {

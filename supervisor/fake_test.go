@@ -19,7 +19,7 @@ const usherPID = 1
 // fakeProcess is a living process of the fake kernel.
 type fakeProcess struct {
 	pid, parent, group int
-	start              uint64 // how many processes were forked before it
+	start              uint64 // how many processes were forked before it; stands for its start time in /proc
 	name               string
 	act                behaviour
 
@@ -148,8 +148,8 @@ func (k *fake) fork(name string, parent, group int) *fakeProcess {
 	return p
 }
 
-// begin delivers the queued signals to a process, forks its children, and sets timers for
-// its later forks, its exit and its stop.
+// begin delivers the queued signals to a process, forks its daemons and children, and sets
+// timers for its later forks, its move to another group, its exit and its stop.
 func (k *fake) begin(p *fakeProcess) {
 	if k.alive[p.pid] == nil {
 		return

@@ -59,16 +59,18 @@ type lived struct {
 // neverAt is later than every instant of a run.
 const neverAt = time.Duration(1<<63 - 1)
 
-// sentSignal is one call of kill(2) with a signal other than 0.
+// sentSignal is one call of kill(2) by usher with a signal other than 0.
 type sentSignal struct {
 	at   time.Duration
 	step int
 	pid  int // the first argument of kill: a pid, a negative process group, or -1 for all processes
 	sig  syscall.Signal
-	to   []*lived // the processes with that pid or in that group
+	to   []*lived // the processes with that pid or in that group; for pid -1 all processes
 	// denied: the call failed, because usher may not signal these processes.
 	denied bool
-	// reaped: usher has reaped the process with this pid, and no process has the pid now.
+	// reaped: the signal reached no process, because usher has already reaped the process with
+	// this pid. usher must not send such a signal: on a real kernel another process may have
+	// the pid by then.
 	reaped bool
 }
 
@@ -115,7 +117,8 @@ func (h *history) attach(k *fake) {
 // tooLong is longer than the run of any random story should take, in fake time.
 const tooLong = 10 * time.Minute
 
-// unblock ends a run that does not end by itself, so that the test can report it.
+// unblock ends a run that does not end by itself, so that the test can report it: it kills
+// all processes and cancels the context of run, again every minute.
 func (h *history) unblock(cancel func()) {
 	h.k.locked(func() {
 		if h.ended {
@@ -278,8 +281,8 @@ func (h *history) forwarded(p *fakeProcess, sig syscall.Signal) {
 	}
 }
 
-// killNamed sends SIGKILL to the processes of a name, as a process other than usher would.
-// The caller holds the lock.
+// killNamed sends SIGKILL to the processes of a name ("everything": to all processes), as a
+// process other than usher would. The caller holds the lock.
 func (k *fake) killNamed(name string) {
 	for _, p := range k.list(func(p *fakeProcess) bool { return name == "everything" || p.name == name }) {
 		k.deliver(p, syscall.SIGKILL)
@@ -298,7 +301,8 @@ func (l *lived) exit() Exit { return exitOf(l.ws) }
 
 func (l *lived) String() string { return fmt.Sprintf("%s (pid %d)", l.name, l.pid) }
 
-// vars returns the variables that usher added to the environment of a process.
+// vars returns the USHER_ variables that usher added to the environment of a process, without
+// the prefix USHER_.
 func (l *lived) vars() map[string]string { return varsOf(l.started.env) }
 
 func varsOf(env []string) map[string]string {

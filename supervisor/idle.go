@@ -12,8 +12,9 @@ const (
 	// notification of closed sockets needs CAP_NET_ADMIN.
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause is
-	// the duration of that poll times pollPauseFactor. But if no client waits for an answer,
-	// the pause ends at the latest when DrainIdle has passed since the last activity.
+	// the duration of that poll times pollPauseFactor. But if usher has begun to wait for idle
+	// clients (waitIdle), and no client waits for an answer, the pause ends at the latest when
+	// DrainIdle has passed since the last activity.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -25,7 +26,7 @@ type idleWatch struct {
 	s       *supervisor
 	clients clients
 	began   time.Time // when waitIdle began; zero: not yet
-	polls   int       // the number of polls that have ended; if it has changed, the timer of pollLater does nothing
+	polls   int       // the number of polls that have ended; a timer of pollLater does nothing if a poll has ended since the timer was set
 	polling bool      // a poll is in progress
 	isIdle  bool      // the last poll showed that the clients have been idle for DrainIdle
 	err     error     // why the last poll failed

@@ -13,15 +13,17 @@ import (
 //  1. The app gets its stop signal; with --group its whole process group gets it.
 //  2. When the app has exited, the roots get the app's stop signal. A root is a leftover
 //     that is usher's own child, because its parent has exited. Processes below a root,
-//     such as the workers of a prefork server, get no signal from usher, because the root
+//     such as the workers of a prefork server, get no signal in this step, because the root
 //     stops them. A root is signalled at once if the app cannot have signalled it. That
-//     is so if the app exited by itself, if the stop signal killed the app, or if the
-//     root was usher's child before the app got that signal. If the app handled its stop
-//     signal, it may have signalled its children. In that case the roots are signalled
-//     when half of the time from the app's exit to killAt has passed. When a root exits,
-//     the same rules apply to its children. A root whose stdin is a pipe from another
-//     leftover, such as tee, is not signalled while the writer is alive, because the
-//     writer would get SIGPIPE.
+//     is so if the app exited by itself, if the stop signal killed the app (but see
+//     reraiseTime), or if the root was usher's child before the app got that signal. If
+//     the app handled its stop signal, it may have signalled its children. In that case
+//     the roots are signalled when half of the time from the app's exit to killAt has
+//     passed. When a root exits, its children become roots. They are signalled at once if
+//     the app's stop signal or SIGTERM killed their parent, otherwise when half of the
+//     time from the parent's exit to killAt has passed. A root whose stdin is a pipe from
+//     another leftover, such as tee, is not signalled in this step while the writer is
+//     alive, because the writer would get SIGPIPE.
 //  3. After four fifths of the time from beganAt to killAt usher makes the last call: it
 //     sends SIGTERM to every process that has not been signalled. An example is the
 //     foreground child of a shell with a trap. The shell runs the trap only after this
@@ -31,7 +33,7 @@ import (
 // Without a readable /proc usher cannot find out which processes are its children. In
 // that case step 2 signals all processes that usher can reach, and there is no last call.
 type leftovers struct {
-	beganAt      time.Time      // when the app got its stop signal, or exited by itself
+	beganAt      time.Time      // when the app got its stop signal, or exited by itself; if the app was not started, when the phase leftovers began
 	killAt       time.Time      // when all processes get SIGKILL
 	signal       syscall.Signal // the signal for the roots (usher's own children)
 	appSignalled bool           // the app got its stop signal
@@ -89,9 +91,9 @@ type processScan struct {
 	took   time.Duration
 }
 
-// scanProcesses lists all processes except usher. It reads /proc in a goroutine, because
-// reading it is slow with thousands of processes. The list omits usher's own commands, and
-// processes that were reaped during the scan.
+// scanProcesses lists the processes that usher may have to stop (kernel.listProcesses). It
+// reads /proc in a goroutine, because reading it is slow with thousands of processes. The
+// list omits usher's running commands, and processes that were reaped during the scan.
 func (s *supervisor) scanProcesses(ctx context.Context) processScan {
 	scan := processScan{reaped: s.loop.reaped}
 	began := time.Now()
@@ -113,9 +115,10 @@ func (s *supervisor) scanProcesses(ctx context.Context) processScan {
 }
 
 // rememberProcesses is called just before the app gets its stop signal. It records
-// usher's children, the parent of every process, and which processes have a handler for
-// the signal. With --group it records the processes of the app's group as signalled,
-// because they get the signal together with the app.
+// usher's children, the parents of the other processes, and which processes have a handler
+// for the signal. With --group it records the processes of the app's group as signalled,
+// because they get the signal together with the app. Without --grace it does nothing,
+// because then usher signals no leftovers.
 func (s *supervisor) rememberProcesses(ctx context.Context) {
 	if s.cfg.Grace == 0 {
 		return
@@ -390,7 +393,8 @@ func (s *supervisor) signalWithoutProc(killCtx context.Context) {
 	s.loop.until(killCtx, noChildren)
 }
 
-// scanAndReport reports the processes that the kernel will kill when usher exits.
+// scanAndReport is called without --grace. It reports the processes that are still running,
+// because usher does not stop them. If usher is PID 1, the kernel kills them when usher exits.
 func (s *supervisor) scanAndReport(ctx context.Context) {
 	if s.app.pid == 0 {
 		return
@@ -428,8 +432,10 @@ func (s *supervisor) untilCommandsExit() {
 	s.loop.until(ctx, func() bool { return !s.loop.commandsLeft() })
 }
 
-// killOthers sends SIGKILL to all other processes. A subreaper must search /proc for its
-// descendants first, which can take long, so killOthers does the work in a goroutine.
+// killOthers sends SIGKILL: as PID 1 to all other processes, as a subreaper to usher's
+// children or, if thorough is set, to all descendants, and without a usable /proc to the
+// app's process group. A subreaper must search /proc first, which can take long, so the job
+// that killOthers returns does that in a goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })

@@ -17,17 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLives runs random stories, called lives: their configuration, processes and events are
-// random. Lives run on the same fake kernel as the stories in testdata, which are written by
-// hand. The checks know only the system calls and the events, as an observer outside usher
-// would. TestLives reads these variables of the environment:
+// TestLives runs random stories, called lives. A story describes one run of usher (see story
+// in story_test.go). The configuration, the processes and the events of a life are random.
+// Lives run on the same fake kernel as the stories in testdata, which are written by hand. The
+// checks know only what an observer outside usher sees, such as the system calls and the
+// events (see history). TestLives reads these variables of the environment:
 //
-//	SEED=S   the seed; default: a new one
-//	LIVES=N  the number of lives of that seed; default: 1000
-//	LIFE=N   the number of the first life, if SEED or LIVES is set
+//	SEED=S           the seed; default: a new one
+//	LIVES=N          the number of lives of that seed; default: 1000
+//	LIFE=N           the number of the first life, if SEED or LIVES is set; default: 0
+//	LIVES_SHRINK=no  a life in which usher broke a promise is not shortened
 //
-// Without SEED and LIVES it runs lives of a fixed seed and of a new one. If CI is set, it runs
-// lives of the fixed seed only, so that the result depends on the code alone.
+// Without SEED and LIVES it runs lives of a fixed seed and of a new one. If CI is set too, it
+// runs lives of the fixed seed only, so that the result depends on the code alone.
 func TestLives(t *testing.T) {
 	if os.Getenv("LIVES") != "" || os.Getenv("SEED") != "" {
 		runLives(t, envNumber(t, "SEED", uint64(time.Now().UnixNano())), envNumber(t, "LIFE", 0), envNumber(t, "LIVES", 1000))
@@ -57,8 +59,9 @@ type brokenLife struct {
 	problem string
 }
 
-// runLives runs count lives (random stories) of a seed on all processors. It stops early if
-// usher breaks a promise in a life, and reports that life.
+// runLives runs count lives (random stories) of a seed on all processors, beginning with the
+// life number first. If usher breaks a promise in a life, runLives stops early and reports
+// that life.
 func runLives(t *testing.T, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()
@@ -88,9 +91,9 @@ func runLives(t *testing.T, seed, first, count uint64) {
 	t.Logf("%d lives of seed %d, %.0f a second", count, seed, float64(count)/time.Since(began).Seconds())
 }
 
-// run runs a life in fake time and returns the first promise that was broken. It returns ""
-// if there is none, or if the configuration is not valid. If kind is not "", run considers
-// only problems of that kind (see kindOf).
+// run runs a life in fake time and returns the text of the first problem: a broken promise, or
+// a problem from record. It returns "" if there is none, or if the configuration is not valid.
+// If kind is not "", run considers only problems of that kind (see kindOf).
 func (l *life) run(t *testing.T, kind string) (problem string) {
 	s := readStory(l.text())
 	if c := s.config(t); c.Validate() != nil {
@@ -109,11 +112,11 @@ func (l *life) run(t *testing.T, kind string) (problem string) {
 	return ""
 }
 
-// record runs a story and records its history. It returns a problem if usher panics, or
-// leaves a goroutine running.
+// record runs a story and records its history. It returns a problem if usher panics, or if
+// one of its goroutines never ends.
 func (s story) record(t *testing.T, h *history) (problems []string) {
 	defer func() {
-		if p := recover(); p != nil { // synctest panics, for example, if a goroutine still runs
+		if p := recover(); p != nil { // synctest panics, for example, if a goroutine is blocked for ever
 			problems = append(problems, fmt.Sprint(p))
 		}
 	}()
@@ -131,7 +134,8 @@ func (s story) record(t *testing.T, h *history) (problems []string) {
 // shrinkTime limits how long report searches for a shorter life with the same problem.
 const shrinkTime = 30 * time.Second
 
-// report shrinks a life in which a promise was broken, and prints it as a story.
+// report fails the test. It prints the promise that was broken, the command that runs the
+// life again and, unless LIVES_SHRINK=no is set, the life as a shortened story.
 func (b *brokenLife) report(t *testing.T, seed uint64) {
 	t.Helper()
 	again := fmt.Sprintf("SEED=%d LIFE=%d LIVES=1 go test ./supervisor -run TestLives", seed, b.number)

@@ -12,8 +12,9 @@ type appSignal struct {
 	sig syscall.Signal
 }
 
-// checkAppSignals: each received signal is forwarded once, when it is received or when the
-// app starts. usher itself sends one stop signal.
+// checkAppSignals: usher forwards each received signal once, at once or when the app starts
+// (expectedSignals has the exceptions). Of its own accord usher sends the app only one stop
+// signal, SIGCONT together with it if the app may be stopped, and SIGKILL from the deadline on.
 func (c *checked) checkAppSignals() {
 	if c.appAt == neverAt {
 		return
@@ -63,9 +64,11 @@ func (c *checked) checkAppSignals() {
 // maxKept is how many signals usher keeps until the app starts.
 const maxKept = 1024
 
-// expectedSignals returns the signals that the app must get, and other signals that it may
-// get. kept holds, for each channel of the inbox, the signals that were received before the
-// app started, in order.
+// expectedSignals returns how often the app must get each signal, and how often it may get
+// it in addition. kept holds the signals that usher kept until the app started, in the order
+// in which the app must get them: kept[0] those of Inbox.Other, kept[1] those of
+// Inbox.Control. A signal that was received at the same instant as a different one is not in
+// kept, because the order of the two is random.
 func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]syscall.Signal) {
 	must, may = map[appSignal]int{}, map[appSignal]int{}
 	rewritten := func(sig syscall.Signal) syscall.Signal {
@@ -86,7 +89,7 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 		stop := c.isStop(in.sig, false)
 		switch {
 		case in.at > c.appDead || in.at > c.endAt:
-		case in.at < c.appAt && c.isStop(in.sig, true): // the first such signal ends the startup; a later HUP or QUIT may be forwarded
+		case in.at < c.appAt && c.isStop(in.sig, true): // the first stop signal, HUP or QUIT ends the startup; a later HUP or QUIT may be forwarded
 			if !stop {
 				may[appSignal{c.drainedAt(), send}]++
 				may[appSignal{c.askedAt, in.sig}]++
@@ -125,7 +128,7 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 	return must, may, kept
 }
 
-// drainedAt returns when the drain began.
+// drainedAt returns when the drain began; neverAt: there was none.
 func (c *checked) drainedAt() time.Duration {
 	if e, entered := c.phases[Drain]; entered {
 		return e.At
@@ -133,7 +136,7 @@ func (c *checked) drainedAt() time.Duration {
 	return neverAt
 }
 
-// stopEntered returns when the phase stop began.
+// stopEntered returns when the phase stop began; neverAt: there was none.
 func (c *checked) stopEntered() time.Duration {
 	if e, entered := c.phases[Stop]; entered {
 		return e.At
@@ -144,8 +147,9 @@ func (c *checked) stopEntered() time.Duration {
 // stopScan is the longest time for which usher reads /proc before it sends the stop signal.
 const stopScan = 100 * time.Millisecond
 
-// checkDeadline: the app gets its stop signal after the drain, and at least the reserve
-// before SIGKILL. If the app is still alive at the deadline, it gets SIGKILL.
+// checkDeadline: the app gets its stop signal after --drain-delay, and at least the reserve
+// before SIGKILL. Reading /proc may shorten that by at most stopScan. If the app is still alive
+// at the deadline, it gets SIGKILL. Without --grace usher exits only after the app.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {

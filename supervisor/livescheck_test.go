@@ -23,14 +23,14 @@ type checked struct {
 	pid1, noProc bool
 	scan         time.Duration // how long reading /proc takes
 
-	// drainEnd is when the drain must end, and kill is when the app gets SIGKILL. Both count
-	// from the start of the shutdown. reserve is the minimum time between the app's stop signal
-	// and SIGKILL.
+	// drainEnd is when the drain must end, and kill is when an app that is still alive gets
+	// SIGKILL. Both count from the start of the shutdown. reserve is the minimum time between
+	// the app's stop signal and SIGKILL.
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked
 	appAt, appDead      time.Duration // when usher reported the start of the app, and when the app exited; neverAt: it has not
-	begun               time.Duration // when the shutdown began
+	begun               time.Duration // when the shutdown began; neverAt: it did not
 	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
 	phases              map[Phase]seenEvent
@@ -112,7 +112,7 @@ func (c *checked) divideGrace() {
 	c.drainEnd = c.kill - c.reserve
 }
 
-// readEvents sets the fields of checked from the events and the processes.
+// readEvents sets the fields of checked from app to callAt.
 func (c *checked) readEvents() {
 	for _, l := range c.procs {
 		if l.isApp() {
@@ -187,8 +187,8 @@ func (c *checked) findStopCall() {
 	}
 }
 
-// stopSignal returns the signal that stops the app, and later usher's own children (the
-// roots).
+// stopSignal returns the signal that stops the app and, after the app's exit, usher's other
+// children.
 func (c *checked) stopSignal() syscall.Signal {
 	switch {
 	case c.cfg.StopSignal > 0:
@@ -200,7 +200,7 @@ func (c *checked) stopSignal() syscall.Signal {
 }
 
 // isStop reports whether a signal is a stop signal. If beforeApp is true, it also returns true
-// for signals that end the startup.
+// for SIGQUIT and SIGHUP, which end the startup.
 func (c *checked) isStop(sig syscall.Signal, beforeApp bool) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(c.cfg.StopOn, sig) ||
 		beforeApp && (sig == syscall.SIGQUIT || sig == syscall.SIGHUP)
@@ -227,7 +227,7 @@ func (c *checked) checkOrderOfPhases() {
 }
 
 // checkBeginning: the first stop signal begins the shutdown at the instant at which usher
-// receives it.
+// receives it. The end of Run's context counts as a SIGTERM.
 func (c *checked) checkBeginning() {
 	all, cancelled := c.inputs()
 	for _, in := range append(all, input{at: cancelled, sig: syscall.SIGTERM}) {
@@ -254,9 +254,10 @@ func (c *checked) hasFaults() bool {
 	return slices.ContainsFunc(c.procs, func(l *lived) bool { return l.act.unkillable || l.act.killTakes > 0 || l.act.otherUser })
 }
 
-// checkEnd: usher exits by the end of the grace period. If a process does not die of SIGKILL
-// at once, usher waits a moment longer. If usher is not PID 1, it waits still longer, because
-// it has to search for its descendants.
+// checkEnd: usher exits by the end of the grace period. It may exit up to 140 ms later if a
+// process does not die of SIGKILL at once or may not be signalled, or if reading /proc takes
+// time. If usher is not PID 1, it may then take 700 ms more, because it has to search for its
+// descendants.
 func (c *checked) checkEnd() {
 	if c.cfg.Grace == 0 || c.begun == neverAt {
 		return
@@ -314,8 +315,8 @@ func (c *checked) checkExitCode() {
 	c.fail("exit code: %d instead of %d (%v)", c.code, want, c.reason)
 }
 
-// checkKills: before the deadline, or without --grace at any time, only commands of hooks and
-// probes get SIGKILL.
+// checkKills: before the deadline, or without --grace at any time, only the commands of hooks
+// and probes and their process groups get SIGKILL.
 func (c *checked) checkKills() {
 	for _, call := range c.calls {
 		if call.sig != syscall.SIGKILL || c.cfg.Grace > 0 && call.at >= min(c.killAt, c.begun+c.cfg.Grace) {
@@ -325,7 +326,7 @@ func (c *checked) checkKills() {
 			// A process that began in the group of a command may be killed with that group.
 			owner := c.ownerOf(l)
 			if call.pid == -1 && call.step > c.lastHookStep() && call.step > c.phases[PostStop].step {
-				continue // after the last post-stop hook usher kills all remaining processes, as the kernel does when PID 1 exits
+				continue // after the last post-stop hook usher may kill all remaining processes, as the kernel does when PID 1 exits
 			}
 			if owner == nil || call.pid != owner.pid && call.pid != -owner.pid {
 				c.fail("SIGKILL: %s got it at %v by kill(%d)", l, call.at, call.pid)
@@ -337,8 +338,8 @@ func (c *checked) checkKills() {
 }
 
 // hadTime reports whether the group of a command got SIGTERM at least a second before SIGKILL.
-// It also returns true if a stop signal has interrupted the command, because then only the
-// command itself gets SIGTERM, and if usher was about to exit and so did not wait a second.
+// It also returns true in two cases in which usher need not wait a second: the command itself
+// has got SIGTERM, usually because a stop signal interrupted it, or usher was about to exit.
 func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	exits := c.endAt
 	if c.hasFaults() || c.scan > 0 {
@@ -350,7 +351,8 @@ func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	})
 }
 
-// lastHookStep returns the step of the last event of a post-stop hook.
+// lastHookStep returns the step at which the last post-stop hook finished or was skipped. If
+// the phase post-stop did not begin, it returns the last step of the run.
 func (c *checked) lastHookStep() int {
 	last := c.steps
 	if _, entered := c.phases[PostStop]; entered {
@@ -375,7 +377,8 @@ func (c *checked) ownerOf(l *lived) *lived {
 	return nil
 }
 
-// checkReaping: every child of usher is reaped at the instant of its exit.
+// checkReaping: every child of usher is reaped at the instant of its exit, unless usher exits
+// at that instant or the child's SIGCHLD was lost.
 func (c *checked) checkReaping() {
 	for _, l := range c.procs {
 		if l.diedAt == neverAt || l.parent != usherPID || l.diedAt == c.endAt || l.act.noSIGCHLD {
@@ -402,9 +405,9 @@ func (c *checked) checkNumbers() {
 	}
 }
 
-// checkReadiness: before the app is ready the answer is "not ready yet", and after the start
-// of the shutdown it is "stopping". Each answer comes within 10 s and, from the start of the
-// shutdown on, at once.
+// checkReadiness: before the app is ready Ask returns "not ready yet", and after the start of
+// the shutdown it returns "stopping". Ask and AskServing return within 10 s and, from the
+// start of the shutdown on, at once.
 func (c *checked) checkReadiness() {
 	for _, a := range c.answers {
 		if a.asked >= c.endAt {
@@ -433,7 +436,7 @@ func (c *checked) checkReadiness() {
 	}
 }
 
-// readyAt returns when the app was ready for the first time.
+// readyAt returns when the app was ready for the first time; neverAt: it was not.
 func (c *checked) readyAt() time.Duration {
 	reached := neverAt
 	for _, phase := range []Phase{PostStart, Running} {
@@ -444,7 +447,9 @@ func (c *checked) readyAt() time.Duration {
 	return reached
 }
 
-// checkServing: an app that was ready serves until it gets its stop signal or exits.
+// checkServing checks a result of AskServing. Before the app is ready it is "not ready yet".
+// If the app was ready, it is "stopping" only after the phase stop has begun or the app has
+// exited, and always then.
 func (c *checked) checkServing(a givenAnswer) {
 	served := min(c.appDead, c.endAt)
 	if e, entered := c.phases[Stop]; entered {
@@ -463,8 +468,8 @@ func (c *checked) checkServing(a givenAnswer) {
 	}
 }
 
-// startsOf returns the starts of a target: the forks of its command, including failed forks,
-// or the attempts of its probe.
+// startsOf returns the starts of a target: those of its command, including failed ones, or the
+// attempts of its probe.
 func (c *checked) startsOf(t *probes.Target) (all []targetStart) {
 	for _, l := range c.procs {
 		if l.isCommand() && l.name == t.Name {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// life is a random story. Each entry of a slice is one line of its section, or one flag with
-// its value. So shrink can shorten a failing life by leaving entries out.
+// life is a random story. Each entry of flags is one flag with its value. Each entry of
+// another slice is one line of the story's section with the slice's name. So shrink can
+// shorten a failing life by leaving entries out.
 type life struct {
 	flags     []string
 	machine   []string
@@ -45,7 +46,7 @@ func (l *life) text() string {
 	return b.String()
 }
 
-// generator makes random lives. The same seed gives the same lives.
+// generator makes one life, from the random numbers of Rand.
 type generator struct {
 	*rand.Rand
 	life
@@ -53,8 +54,8 @@ type generator struct {
 	names int
 }
 
-// newLife returns the random story with number n of a seed. The configuration may be
-// invalid.
+// newLife returns the random story with number n of a seed. The same seed and number give the
+// same story. Its configuration may be invalid.
 func newLife(seed, n uint64) *life {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, n))}
 	g.machineLines()
@@ -165,7 +166,8 @@ func (g *generator) configuration() {
 	}
 }
 
-// probes adds targets that are probed until they are ready.
+// probes adds n flags of one name ("wait" or "ready"), each with a random target. If optional
+// is true, some of the targets have the option optional=.
 func (g *generator) probes(flag string, n int, optional bool) {
 	for range n {
 		options := ""
@@ -202,8 +204,8 @@ func (g *generator) probes(flag string, n int, optional bool) {
 	}
 }
 
-// hooks adds hooks to a phase. A timeout that it sets is at most within, or at most 20 s if
-// within is 0.
+// hooks adds n flags of one name, such as "pre-start", each with a random hook. A timeout= of
+// the hook is at most within, or at most 20 s if within is 0.
 func (g *generator) hooks(flag string, n int, within time.Duration) {
 	for range n {
 		limit := within
@@ -331,7 +333,7 @@ func (g *generator) family(depth int) (c []string) {
 
 func (g *generator) child(name string, depth int) {
 	c := g.reaction()
-	if g.chance(6) { // it reads the output of an earlier process, as tee does
+	if g.chance(6) { // it reads the output of the app or of another process, as tee does
 		c = append(c, fmt.Sprintf("exits when %s has", append(g.processNames(), "app")[g.IntN(len(g.processes)+1)]))
 	}
 	if g.chance(40) {

@@ -45,8 +45,9 @@ func (c *checked) hookRuns(hooks []probes.Target) (all []hookRun) {
 	return all
 }
 
-// checkHookOrder: the hooks run in their phase, one after the other, each at most once. No
-// step of the shutdown is left out.
+// checkHookOrder: the hooks run in their phase, one after the other, each at most once (with
+// its retries). The drain delay ends when the app exits or a SIGINT skips the drain. The phases
+// drain and post-stop are not left out, but there is no drain if the app exits by itself.
 func (c *checked) checkHookOrder() {
 	_, started := c.phases[Start]
 	_, running := c.phases[Running]
@@ -74,8 +75,8 @@ func (c *checked) checkHookOrder() {
 }
 
 // checkHooksOf checks the hooks of one phase. complete means that each hook must have been
-// started or skipped. It is false for a phase that was not entered, and for a phase of the
-// startup that ended early, because the hooks after a failed one do not run.
+// started or skipped. It is false for a phase of the startup that did not succeed, because the
+// hooks after a failed one do not run, and for a drain that did not begin.
 func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool) {
 	inShutdown := phase == Drain || phase == PostStop
 	before := 0
@@ -116,8 +117,8 @@ func (c *checked) checkHooksOf(phase Phase, hooks []probes.Target, complete bool
 	}
 }
 
-// checkResult: the result of a hook is the result of its last attempt, if that attempt has
-// ended.
+// checkResult: a hook with a command succeeds only if the command of its last attempt has
+// exited with status 0.
 func (c *checked) checkResult(run hookRun, starts []targetStart) {
 	if len(starts) == 0 {
 		return
@@ -147,13 +148,14 @@ func (c *checked) checkSkipped(phase Phase, run hookRun) {
 	}
 }
 
-// checkHookLimits: no hook takes longer than its own timeout and the limit of its phase. At
-// the limit, a command gets SIGTERM, and a second later SIGKILL.
+// checkHookLimits: a hook ends by the limit of its phase, and within 1.1 s after its own
+// timeout. The 1.1 s are for its command, which gets SIGTERM at the timeout and SIGKILL a
+// second later.
 func (c *checked) checkHookLimits() {
 	for _, p := range []struct {
 		hooks []probes.Target
 		phase Phase
-		limit time.Duration // the end of the phase's time, since the start of the run
+		limit time.Duration // the end of the phase's time, counted from the start of the run
 	}{
 		{c.cfg.PreStart, PreStart, neverAt}, {c.cfg.PostStart, PostStart, neverAt},
 		{c.cfg.Drain, Drain, c.begun + c.drainEnd}, {c.cfg.PostStop, PostStop, c.begun + c.cfg.Grace},
@@ -196,7 +198,7 @@ func (c *checked) checkHookLimits() {
 	}
 }
 
-// skippedDrainAt returns when a SIGINT ended the drain.
+// skippedDrainAt returns when a SIGINT ended the drain; neverAt: none did.
 func (c *checked) skippedDrainAt() time.Duration {
 	for _, e := range c.events {
 		if e.Kind == DrainSkipped {
@@ -206,8 +208,9 @@ func (c *checked) skippedDrainAt() time.Duration {
 	return neverAt
 }
 
-// checkCommandsEnd checks the signals to the commands of a hook. end is the end of the
-// hook's time.
+// checkCommandsEnd: a hook's command that is still running at end, the end of the hook's time,
+// gets SIGTERM then and SIGKILL a second later. Before end it gets no signal but SIGCONT. An
+// exception is a hook of the startup: a stop signal interrupts it by SIGTERM.
 func (c *checked) checkCommandsEnd(run hookRun, phase Phase, end time.Duration) {
 	sentBy := func(l *lived, at time.Duration, of ...syscall.Signal) bool {
 		return slices.ContainsFunc(c.calls, func(s sentSignal) bool {
@@ -238,7 +241,8 @@ func (c *checked) checkCommandsEnd(run hookRun, phase Phase, end time.Duration) 
 	}
 }
 
-// checkHookVars: hooks get the promised variables, such as the reason for the shutdown.
+// checkHookVars: each hook gets exactly the USHER_ variables that hookVars returns, for example
+// the reason for the shutdown.
 func (c *checked) checkHookVars() {
 	for _, p := range []struct {
 		phase Phase

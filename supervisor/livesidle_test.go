@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// clientLines adds --drain-idle and clients of the app. Each client connects within ten seconds
-// after the time from.
+// clientLines adds --drain-idle and at most three clients to some of the lives with --grace.
+// Each client connects within ten seconds after the time from.
 func (g *generator) clientLines(from time.Duration) {
 	if g.grace == 0 || g.chance(70) {
 		return
 	}
 	g.flag("--drain-idle %v", g.span(g.grace))
-	g.flag("--health :8086") // connections to this port do not count as clients
+	g.flag("--health :8086") // usher itself listens on this port, so connections to it do not count as clients
 	if g.chance(10) {
 		g.machine = append(g.machine, pick(g, "sockets cannot be listed", "the kernel does not count the bytes of connections",
 			"the descriptors of processes cannot be read", "/proc/net/snmp cannot be read", "a poll of the connections takes 20ms"))
@@ -40,12 +40,14 @@ func (g *generator) clientLines(from time.Duration) {
 	}
 }
 
-// betweenPolls is a little more than the time between two polls of the connections.
+// betweenPolls is a little more than the time between two polls of the connections
+// (pollInterval, 100 ms).
 const betweenPolls = 101 * time.Millisecond
 
-// checkIdle: the wait of --drain-idle ends when no client is owed an answer and, for the time
-// DrainIdle, no client has sent or received a byte or opened a connection. The wait also ends
-// when the drain ends, when the app exits, and when a SIGINT skips the drain.
+// checkIdle: the wait of --drain-idle ends when no client waits for an answer ("is owed" one)
+// and, for the time DrainIdle, no client has sent or received a byte or opened a connection.
+// The wait also ends when the drain's time is over, when the app exits, and when a SIGINT skips
+// the drain.
 func (c *checked) checkIdle() {
 	began, ended := neverAt, seenEvent{}
 	for _, e := range c.events {
@@ -109,9 +111,9 @@ func (c *checked) activities(client *fakeClient) (all []time.Duration) {
 	return all
 }
 
-// isOwed reports whether a client has sent a request that is still unanswered at the time at.
-// A request that is too old by then does not count, because usher assumes that no answer
-// follows (see longestAnswer).
+// isOwed reports whether a client has sent the app a request that is still unanswered at the
+// time at. A request that is a minute old by then (or as old as the drain may last, if that is
+// longer) does not count, because usher assumes that no answer follows (see longestAnswer).
 func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 	last := func(all []fakeBytes) (last time.Duration) {
 		for _, b := range all {
@@ -126,7 +128,9 @@ func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 }
 
 // idleAt returns the first time, on a grid of 10 ms, at which all clients have been idle for
-// DrainIdle. Only idle time after began counts.
+// DrainIdle and betweenPolls, because usher may notice an activity one poll late. Idle time
+// before began does not count. If there is no such time, idleAt returns a time after every run
+// to which the caller can add some seconds without overflow.
 func (c *checked) idleAt(began time.Duration) time.Duration {
 	for at := began + c.cfg.DrainIdle; at < c.endAt; at += 10 * time.Millisecond {
 		active := func(client fakeClient) bool {

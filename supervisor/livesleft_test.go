@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// asks returns the calls by which usher asked a process to stop. A signal that usher only
-// forwards to the app's group does not count.
+// asks returns the calls of kill(2) by which usher asked a process to stop: all that signalled
+// it, except those with SIGKILL or SIGCONT, and those that forwarded a signal to the app's
+// group.
 func (c *checked) asks(l *lived) (all []*sentSignal) {
 	for i := range c.calls {
 		call := &c.calls[i]
@@ -26,11 +27,13 @@ func (c *checked) isLeftover(l *lived) bool {
 	return l.started == nil || l.isApp() && c.appAt == neverAt
 }
 
-// seesProcesses reports whether usher can list the processes at every instant.
+// seesProcesses reports whether usher lists the processes in this story (--grace is set), can
+// read /proc, and gets a list that is never out of date, because reading /proc takes no time.
 func (c *checked) seesProcesses() bool { return c.cfg.Grace > 0 && !c.noProc && c.scan == 0 }
 
 // checkAskedOnce: usher asks no process twice to stop. A leftover that usher asks to stop also
-// gets SIGCONT, because it may have been stopped by SIGSTOP.
+// gets SIGCONT, because it may have been stopped by SIGSTOP. Without --grace usher asks no
+// leftover to stop.
 func (c *checked) checkAskedOnce() {
 	for _, l := range c.procs {
 		if l.isApp() && c.appAt != neverAt {
@@ -61,7 +64,7 @@ func (c *checked) checkAskedOnce() {
 	}
 }
 
-// checkRoots: before the last call, usher asks only roots to stop: leftovers that are
+// checkRoots: until the last call (callAt), usher asks only roots to stop: leftovers that are
 // usher's own children. Each gets the app's stop signal at its time (see due).
 func (c *checked) checkRoots() {
 	if c.noProc && c.cfg.Grace > 0 {
@@ -95,7 +98,7 @@ func (c *checked) checkRoots() {
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
 		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
-			continue // usher does not notice at once that the process is now its child, or knows that the process has already got a stop signal
+			continue // the process is not usher's child, or usher does not notice at once that it is; or it reads another's output; or usher knows that it has got a stop signal
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
 			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)
@@ -132,7 +135,7 @@ func (c *checked) wasTold(l *lived) bool {
 	}))
 }
 
-// isEnding reports whether a process is in the group of a command that usher has terminated.
+// isEnding reports whether a process began in the group of a command that usher has terminated.
 // Such a group gets SIGKILL within a second.
 func (c *checked) isEnding(l *lived) bool {
 	owner := c.ownerOf(l)
@@ -163,7 +166,7 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 		widen(0, c.killAt)
 	}
 	switch {
-	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // the root was usher's child before the app got its signal
+	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // the root was usher's child before the app got its stop signal
 		return 0, 0
 	case l.ownFrom == c.askedAt:
 		widen(0, 0)
@@ -172,8 +175,10 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 }
 
 // isKnownParent reports whether the exit of a root's parent decides when usher asks the
-// root to stop. If the parent is the app, another rule decides (see dueByApp). The exit of
-// a process that is not usher's child decides nothing, because usher does not notice it.
+// root to stop. If the parent is the app, another rule decides (see dueByApp). Two kinds of
+// exits decide nothing: that of a process that is not usher's child, because usher does not
+// notice it, and one before the app's stop signal (or before the phase leftovers, if the app
+// got none), because usher does not record it.
 func (c *checked) isKnownParent(parent *lived) bool {
 	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
 }
@@ -186,8 +191,8 @@ func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
 	return half, half
 }
 
-// dueByApp returns the earliest and the latest instant at which usher may ask the children
-// of the exited app to stop.
+// dueByApp returns the earliest and the latest instant at which usher may ask a child of the
+// exited app to stop, or another root whose parent's exit does not decide (see isKnownParent).
 func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
@@ -253,8 +258,8 @@ func (c *checked) afterLeftovers() time.Duration {
 	return c.endAt
 }
 
-// checkLastCall: at the last call, usher sends SIGTERM to every process that is alive and
-// that it has not asked to stop. At the deadline every process gets SIGKILL.
+// checkLastCall: at the last call (callAt), usher sends SIGTERM to every leftover that has got
+// no stop signal yet. At the deadline every process gets SIGKILL.
 func (c *checked) checkLastCall() {
 	if c.cfg.Grace == 0 || c.scan > 0 {
 		return

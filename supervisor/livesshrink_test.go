@@ -11,12 +11,11 @@ import (
 // stories with the same problem.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
-// kindOf returns the text of a problem without the parts that may differ between two random
-// stories with the same problem.
+// kindOf returns the text of a problem with "#" for each match of numbersAndNames.
 func kindOf(problem string) string { return numbersAndNames.ReplaceAllString(problem, "#") }
 
-// shrink leaves out the parts of a life that are not needed for its problem. It stops after
-// the time limit. fails reports whether a life still has the problem.
+// shrink leaves out the parts of a life that are not needed for its problem, and makes times
+// simpler. It stops after the time limit. fails reports whether a life still has the problem.
 func shrink(l *life, limit time.Duration, fails func(*life) bool) *life {
 	began := time.Now()
 	for smaller := true; smaller; {
@@ -42,8 +41,8 @@ func (l *life) clone() *life {
 	return c
 }
 
-// smaller returns the lives that result from leaving out one part. If there are few of them,
-// it adds lives in which one time is simpler.
+// smaller returns the lives that result from leaving out one part. If there are at most 40 of
+// them, it adds lives in which one time is simpler.
 func (l *life) smaller() (all []*life) {
 	try := func(change func(c *life)) {
 		c := l.clone()

@@ -12,9 +12,9 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// loop owns all state: it receives signals, reaps children and runs functions that
-// other goroutines post. Code runs in the loop's goroutine unless its comment says
-// otherwise, so no locks are needed.
+// loop receives signals, reaps children and runs functions that other goroutines post. The
+// methods of loop and supervisor run in the goroutine of Run or Ask ("in the loop") unless
+// their comments say otherwise, so no locks are needed.
 type loop struct {
 	sys       kernel
 	inbox     *signals.Inbox
@@ -26,19 +26,19 @@ type loop struct {
 	starting   int                   // the number of processes whose start has not returned yet
 	forking    int                   // the number of starts that may be blocked in vfork
 	unclaimed  []status              // statuses that wait4 reported, during a start, for pids that are not in owners
-	commands   map[*command]struct{} // commands of hooks and probes that have not exited
-	pending    map[int]pendingGroup  // process groups that got SIGTERM and will get SIGKILL
-	killed     map[int]bool          // process groups that got SIGKILL; they may still have processes
-	gcPercent  int                   // GOGC before a fork
-	oneProc    bool                  // GOMAXPROCS was 1 before a fork
+	commands   map[*command]struct{} // commands of hooks and probes, from startCommand until finishCommand
+	pending    map[int]pendingGroup  // by number: process groups that got SIGTERM and will get SIGKILL
+	killed     map[int]bool          // by number: process groups that got SIGKILL; they may still have processes
+	gcPercent  int                   // GOGC before beginFork turned the garbage collector off
+	oneProc    bool                  // GOMAXPROCS was 1 before beginFork raised it
 	noChildren bool                  // the last wait4 returned ECHILD: usher has no children
 	more       bool                  // reap stopped at its limit, so there may be more children to reap
 
 	reaped int             // the number of processes that have been reaped
-	exits  map[int]reaping // by pid: how and when each process exited; nil: not recorded yet
+	exits  map[int]reaping // by pid: how and when each process exited; nil until rememberProcesses or beginLeftovers begins the record
 
-	// responsive: the loop must handle signals and deadlines during a start. It is false
-	// for a plain init, because a plain init starts only the app and has no deadline.
+	// responsive: the loop must be able to run during a fork (see duringFork). It is false
+	// without targets, hooks and Grace: then only the app is started, and there is no deadline.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -48,7 +48,7 @@ type loop struct {
 	onFailed   func(pid int, name string, sig syscall.Signal, err error)
 }
 
-// status is the result of wait4 for a process that is not in owners, because the start of
+// status is the result of wait4 for a process that is not in loop.owners, because the start of
 // the process has not returned yet or because the process is an orphan.
 type status struct {
 	pid     int
@@ -110,7 +110,7 @@ func (l *loop) until(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// alwaysReady is a closed channel.
+// alwaysReady is a closed channel: a receive from it never blocks.
 var alwaysReady = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -119,7 +119,8 @@ var alwaysReady = func() chan struct{} {
 
 func (l *loop) signal(sig os.Signal) {
 	// A child may have exited before this signal was sent, and its SIGCHLD may still be
-	// unread in inbox.Child. The exit must be handled first.
+	// unread in inbox.Child. The exit must be handled first, so that a signal that was sent
+	// after the app's exit is not treated as one for a running app.
 	l.reap()
 	l.onSignal(sig.(syscall.Signal))
 }
@@ -129,9 +130,10 @@ func (l *loop) signal(sig os.Signal) {
 // are reaped.
 const reapAtOnce = 256
 
-// reap reaps the children that have exited. It calls wait4 until no such child is left,
-// because the kernel merges pending SIGCHLDs, so one SIGCHLD may stand for many exits.
-// After reapAtOnce exits reap returns, and until calls it again.
+// reap reaps the children that have exited, and handles those that were stopped or continued.
+// It calls wait4 until no such child is left, because the kernel merges pending SIGCHLDs, so
+// one SIGCHLD may stand for many children. After reapAtOnce exits reap returns, and until
+// calls it again.
 func (l *loop) reap() {
 	before := l.reaped
 	l.more = true
@@ -232,9 +234,9 @@ func (l *loop) claim(c child) {
 }
 
 // duringFork calls fork in the goroutine of a start. It makes the loop run beginFork
-// before fork, and endFork after it. The lookup of the executable needs no beginFork,
-// because a thread that is blocked in stat(2) gives up its P (processor of the Go
-// scheduler), so the loop can run.
+// before fork, and endFork after it. If the loop has ended, it does not call fork. The lookup
+// of the executable needs no beginFork, because a thread that is blocked in stat(2) gives up
+// its P (processor of the Go scheduler), so the loop can run.
 func (l *loop) duringFork(fork func()) {
 	prepared := make(chan struct{})
 	if l.post(func() { l.beginFork(); close(prepared) }) {
@@ -271,8 +273,8 @@ func (l *loop) endFork() {
 	debug.SetGCPercent(l.gcPercent)
 }
 
-// post makes the loop run f. It is called by other goroutines, and returns false if the
-// loop has ended.
+// post makes the loop run f. It is called by other goroutines. It returns true when the loop
+// has received f, and false if the loop has ended.
 func (l *loop) post(f func()) bool {
 	select {
 	case l.calls <- f:

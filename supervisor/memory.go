@@ -8,9 +8,9 @@ import (
 // cgroupTimeout is the time limit for reading the cgroup's files.
 const cgroupTimeout = 50 * time.Millisecond
 
-// reportOutOfMemory emits an OutOfMemory event if the kernel has killed processes of the
-// container for lack of memory. It reads the cgroup's files only if the app failed and
-// was not killed by usher, so that other exits are not delayed.
+// reportOutOfMemory emits an OutOfMemory event if, since the app's start, the kernel has
+// killed processes of the container for lack of memory. It reads the cgroup's files only if
+// the app failed and was not killed by usher, so that other exits are not delayed.
 func (s *supervisor) reportOutOfMemory(ctx context.Context) {
 	if s.app.pid == 0 || s.app.killed || s.app.exit == (Exit{}) {
 		return

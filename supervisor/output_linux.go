@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// maxLine is the maximum length of a line in bytes. Longer lines are split.
+// maxLine is the maximum length, in bytes, of a line that is passed to Config.Output. Longer
+// lines are split.
 const maxLine = 16 << 10
 
 // flushOutput returns when everything that commands have printed so far has been passed
@@ -19,8 +20,8 @@ func (s *linux) flushOutput() {
 	}
 }
 
-// copier reads the output of a command from a pipe and passes each line to output. It
-// reads as long as any process has the writing end of the pipe open. If the reading end
+// copier reads the output of a command from a pipe and passes each line to its field output.
+// It reads as long as any process has the writing end of the pipe open. If the reading end
 // were closed earlier, SIGPIPE could kill a process that a hook has left running.
 type copier struct {
 	r        *os.File
@@ -43,10 +44,11 @@ func (c *copier) hasEnded() bool {
 	}
 }
 
-// flush returns when all data that was in the pipe has been passed to output. It sends a
-// request and then sets a deadline in the past, so that the Read in run ends and run calls
-// rest. rest clears the deadline and then receives the requests. If a request is sent after
-// that, it is not lost: flush then sets the deadline again, and that ends the next Read.
+// flush returns when all data that was in the pipe before the call has been passed to output.
+// run reads in another goroutine. flush sends a request and then sets a deadline in the past,
+// so that the Read in run ends and run calls rest. rest clears the deadline and then receives
+// the requests. If a request is sent after that, it is not lost: flush then sets the deadline
+// again, and that ends the next Read.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {

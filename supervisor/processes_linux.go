@@ -43,8 +43,9 @@ func (s *linux) signalAll(sig syscall.Signal) {
 	}
 }
 
-// listProcesses reads /proc. If usher is PID 1, the list has every process except usher.
-// So it includes processes started by "docker exec", which are not descendants of usher.
+// listProcesses reads /proc. If usher is PID 1, the list has every process except usher and
+// zombies. So it includes processes started by "docker exec", which are not descendants of
+// usher.
 func (s *linux) listProcesses(ctx context.Context) func() ([]proc, bool) {
 	pid1 := s.pid1
 	return func() ([]proc, bool) {
@@ -83,7 +84,7 @@ func (s *linux) killOthers(thorough bool) func() {
 }
 
 // killTime limits one call of killChildren, which could otherwise run for ever: children may
-// fork and exit faster than it finds them. The next round of killLeftovers continues.
+// fork and exit faster than it finds them. The next round of killLeftovers calls it again.
 const killTime = 50 * time.Millisecond
 
 // killChildren kills this process's children, and repeats that as long as it finds new
@@ -130,7 +131,7 @@ func listedChildren() (children []int) {
 }
 
 // procIsOurs reports whether /proc shows the PIDs of our own PID namespace. After
-// unshare(1) without a new mount of /proc it shows the PIDs of the parent namespace.
+// "unshare --pid" without a new mount of /proc it shows the PIDs of the parent namespace.
 func procIsOurs() bool {
 	self, err := os.Readlink("/proc/self")
 	return err == nil && self == strconv.Itoa(os.Getpid())
@@ -204,9 +205,9 @@ func readStat(pid int) (proc, bool) {
 	return p, err1 == nil && err2 == nil && err3 == nil && err4 == nil
 }
 
-// readOnce reads a file by one read(2), so that all of the content is from the same
-// moment. os.ReadFile would also be several times slower, and a scan may read thousands
-// of files.
+// readOnce reads at most len(buf) bytes of a file by one read(2), so that all of them are
+// from the same moment. os.ReadFile would also be several times slower, and a scan may read
+// thousands of files.
 func readOnce(path string, buf []byte) []byte {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

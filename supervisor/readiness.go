@@ -20,12 +20,12 @@ type question struct {
 	reply   chan<- error // capacity 1, so that the loop never blocks on sending
 }
 
-// NewReadiness returns a Readiness. If Ask or AskServing is called before Run, the call
-// waits for Run.
+// NewReadiness returns a Readiness. Ask and AskServing get no answer before Run is called and
+// after it has returned: such a call waits until its ctx ends or Run begins.
 func NewReadiness() *Readiness { return &Readiness{make(chan question)} }
 
 // Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping],
-// or the error of a Ready target. It returns ctx's error if ctx ends before the result is
+// or the errors of the Ready targets. It returns ctx's error if ctx ends before the result is
 // known.
 //
 // The app is ready when all Config.Ready targets are ready. Ask probes them again if the
@@ -71,20 +71,20 @@ const (
 // [Readiness.AskServing] when the app no longer serves.
 var ErrStopping = errors.New("stopping")
 
-// NotReadyError is returned by [Readiness.Ask] and [Readiness.AskServing] until the app has
-// been ready for the first time. Phase is the current phase.
+// NotReadyError is returned by [Readiness.Ask] and [Readiness.AskServing] until the app is
+// ready for the first time or the shutdown begins. Phase is the current phase.
 type NotReadyError struct{ Phase Phase }
 
 func (e NotReadyError) Error() string { return "not ready yet: " + e.Phase.String() }
 
 // readiness is the state that the loop keeps for Config.Readiness.
 type readiness struct {
-	reached      bool               // all targets were ready once
+	reached      bool               // the app was ready: all Ready targets were ready once, or there are none
 	stopping     bool               // the shutdown has begun
 	servingEnded bool               // the app has exited, or the drain is over
-	err          error              // the last result; nil: all targets were ready
+	err          error              // the last result of probing the Ready targets; nil: all were ready
 	at           time.Time          // when err was set
-	waiting      []question         // questions that get the result of the running probes
+	waiting      []question         // questions that wait for the result of the running probes
 	cancel       context.CancelFunc // cancels the latest probes; nil: there were none
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/usher-init/usher/signals"
 )
 
-// countingProbe always succeeds after some time, and counts its calls.
+// countingProbe always succeeds after 20 ms, and counts its calls.
 type countingProbe struct{ *atomic.Int32 }
 
 func (c countingProbe) Ask(context.Context, probes.Attempt) error {

@@ -14,15 +14,16 @@ import (
 
 // Run supervises one app: it waits for the Wait targets, starts the app, acts as its
 // init, and shuts it down. It returns the exit status that the process should exit with,
-// and the reason for the shutdown: nil if the app exited by itself, StopError after a
-// stop signal, *PhaseError if a step of the startup failed. If c is not valid, or Run
-// cannot open an inbox, it starts nothing and returns CodeFault and the error.
+// and the reason for the shutdown: nil if the app exited by itself, or if Command is empty and
+// the Wait targets are ready; StopError after a stop signal; *PhaseError if a step of the
+// startup failed. If c is not valid, or Run cannot open an inbox, it starts nothing and
+// returns CodeFault and the error.
 //
 // When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the process.
 // So a program can have only one Run at a time, and its other code must not wait for
-// children, as os/exec does. During the start of a process Run pauses the garbage
-// collector and raises GOMAXPROCS from 1 to 2, unless c is a plain init; the
-// documentation of the package gives the reason.
+// children, as os/exec does. During a fork Run pauses the garbage collector and raises
+// GOMAXPROCS from 1 to 2, unless c has no targets, no hooks and no Grace; the documentation of
+// the package gives the reason.
 func Run(ctx context.Context, c Config) (int, error) {
 	if err := c.Validate(); err != nil {
 		return CodeFault, err
@@ -41,7 +42,8 @@ func Run(ctx context.Context, c Config) (int, error) {
 	return run(ctx, c, newSystem())
 }
 
-// supervisor is the state of one Run. Only the goroutine of Run uses it.
+// supervisor is the state of one Run or Ask. Only the goroutine of Run or Ask changes it.
+// Other goroutines post functions to the loop, and read cfg and loop.sys, which never change.
 type supervisor struct {
 	loop     *loop
 	cfg      Config
@@ -51,11 +53,11 @@ type supervisor struct {
 	began          time.Time
 	phase          Phase
 	app            app
-	pendingSignals []syscall.Signal // signals received before the app was started, in order; a 0 at the end means that later signals were lost
-	laterStops     []syscall.Signal // stop signals received after the first one; drain or stopApp handles them
+	pendingSignals []syscall.Signal // signals to forward once the app has started, in order; a 0 at the end means that later signals were lost
+	laterStops     []syscall.Signal // stop signals received after the first one, and SIGHUP and SIGQUIT from before the app's start; drain or stopApp handles them
 	readiness      readiness
 
-	stop          func(error) // cancels startCtx with a StopError
+	stop          func(error) // cancels startCtx, the context of the startup in run, with a StopError
 	reason        error       // why the shutdown began; nil: the app exited by itself
 	shutdownStart time.Time   // when the shutdown began; the times in budget count from it
 	leftovers     leftovers
@@ -76,8 +78,9 @@ type app struct {
 	continued bool // childStopped has sent SIGCONT once; it does not send it again
 	abandoned int  // the pid of an app that usher had given up before its start returned; the app is then a leftover
 
-	// The last signal that was forwarded before stopApp. It was not a stop signal, but its
-	// sender may have meant to stop the app; see hintStopOn.
+	// The last signal, except SIGCONT, that was forwarded before the app got its stop signal.
+	// It is not one of usher's stop signals, but its sender may have meant to stop the app; see
+	// hintStopOn.
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer
@@ -87,8 +90,8 @@ type app struct {
 func (s *supervisor) appExited() bool { return !s.app.exited.IsZero() }
 
 // run goes through the timeline in doc.go from start to end. The first stop signal ends
-// startCtx, so that every wait before the shutdown ends. The waits of the shutdown are
-// bounded by parts of the budget.
+// startCtx, so that the waits of the startup end. With Grace, parts of the budget bound the
+// waits of the shutdown.
 func run(ctx context.Context, c Config, sys kernel) (int, error) {
 	s := newSupervisor(c, sys)
 	defer close(s.loop.done)
@@ -127,8 +130,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = context.Cause(startCtx) // a stop signal may have been received just before the app exited
 	}
 
-	// The shutdown. Every step runs, even if another step failed. One budget, which counts
-	// from shutdownStart, bounds all steps together.
+	// The shutdown. A failed step does not prevent the later ones. With Grace, one budget,
+	// which counts from shutdownStart, bounds all steps together.
 	s.beginShutdown(err)
 	if s.app.pid != 0 && !s.appExited() {
 		s.drain(ctx)
@@ -142,7 +145,8 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 }
 
 // stopOnEnd calls requestStop with SIGTERM when ctx ends, unless the shutdown has begun or
-// the app has exited. It returns a context for the shutdown that does not end when ctx ends.
+// the app has exited. It returns a context that does not end when ctx ends, because the
+// shutdown runs after that.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() {
 		s.loop.post(func() {
@@ -169,7 +173,7 @@ func newSupervisor(c Config, sys kernel) *supervisor {
 }
 
 // emitStartupWarnings warns of effects of this configuration or this environment that the
-// user may not expect.
+// user may not expect. It also makes usher a subreaper if usher is not PID 1.
 func (s *supervisor) emitStartupWarnings(startCtx context.Context) {
 	pid1, seesAll, err := s.loop.sys.becomeSubreaper()
 	s.pid1 = pid1
@@ -210,14 +214,17 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish sends SIGKILL to the process groups in loop.pending without waiting for
-// hookKillDelay, emits the event Exited with the summary, and returns the exit status.
+// finish is the last step of the shutdown. It sends SIGKILL to the process groups in
+// loop.pending without waiting for hookKillDelay, and passes the rest of the commands' output
+// to Config.Output. Then it emits the event Exited with the summary, and returns the exit
+// status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)
 	}
 	if s.loop.reap(); s.cfg.Grace > 0 && !s.loop.noChildren && len(s.cfg.PostStop) > 0 {
-		// Kill a post-stop hook that was still running at the deadline, and its children.
+		// Kill a post-stop hook that was still running at the deadline, and the processes that
+		// post-stop hooks have left running.
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		s.killLeftovers(ctx, true)
 		cancel()

@@ -88,8 +88,9 @@ func (s *supervisor) delay(drainCtx context.Context) {
 	s.emit(Event{Kind: DelayFinished, Took: time.Since(began)})
 }
 
-// stopApp sends the app its stop signal, and SIGKILL if the app has not exited by the
-// deadline.
+// stopApp sends the app its stop signal, and waits for its exit. With --grace, if the app is
+// still running at lastCallAt, stopApp makes the last call (SIGTERM to all processes that usher
+// has not signalled), and at Budget.Kill it kills the app.
 func (s *supervisor) stopApp(ctx context.Context) {
 	s.loop.onSignal = s.signalInRun // stays the handler until the app has got its stop signal
 	if s.appExited() {
@@ -143,7 +144,7 @@ func (s *supervisor) sendStopSignal() {
 	}
 }
 
-// stopSignal returns the signal that stops the app.
+// stopSignal returns the signal that stops the app and, after the app's exit, the leftovers.
 func (s *supervisor) stopSignal() syscall.Signal {
 	switch received := s.stopSignalReceived(); {
 	case s.cfg.StopSignal > 0:
@@ -151,10 +152,10 @@ func (s *supervisor) stopSignal() syscall.Signal {
 	case received != 0:
 		return received
 	}
-	return syscall.SIGTERM // the shutdown began because a step of the startup failed, so there is no received signal
+	return syscall.SIGTERM // no stop signal began the shutdown: a step of the startup failed, or the app exited by itself
 }
 
-// killApp sends SIGKILL to the app and to all other processes at the deadline.
+// killApp sends SIGKILL to the app and to all other processes. stopApp calls it at Budget.Kill.
 func (s *supervisor) killApp(ctx context.Context) {
 	s.app.killed = true
 	if err := s.loop.sys.kill(s.app.pid, syscall.SIGKILL); err != nil {

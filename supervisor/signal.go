@@ -17,8 +17,8 @@ func (s *supervisor) isStop(sig syscall.Signal) bool {
 }
 
 // requestStop begins the shutdown at the first stop signal: it sets shutdownStart, from
-// which the budget counts, and cancels startCtx. Later stop signals are kept in laterStops
-// until drain or stopApp handles them.
+// which the budget counts, and ends the startup (startCtx in run). Later stop signals are kept
+// in laterStops until drain or stopApp handles them.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -32,12 +32,12 @@ func (s *supervisor) requestStop(sig syscall.Signal) {
 	s.stop(StopError{sig})
 }
 
-// maxPending is the maximum length of pendingSignals and of laterStops, so that a flood of
-// signals cannot use up the memory.
+// maxPending is the maximum number of signals in pendingSignals and in laterStops, so that a
+// flood of signals cannot use up the memory.
 const maxPending = 1024
 
-// signalBeforeApp handles a signal until the app has started. SIGQUIT and SIGHUP end the
-// startup too, because these signals terminate any process that does not handle them.
+// signalBeforeApp handles a signal until the app has started. A stop signal, SIGQUIT or SIGHUP
+// ends the startup. Other signals are forwarded once the app has started.
 func (s *supervisor) signalBeforeApp(sig syscall.Signal) {
 	if s.isStop(sig) || sig == syscall.SIGQUIT || sig == syscall.SIGHUP {
 		s.requestStop(sig)
@@ -106,7 +106,8 @@ func (s *supervisor) repeatedStop(sig syscall.Signal) {
 }
 
 // signalInStop forwards every signal unchanged, even if --rewrite names it. With
-// --stop-signal none it ignores stop signals, because a drain hook has to stop the app.
+// --stop-signal none it ignores stop signals, because something else, such as a drain hook,
+// has to stop the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)

@@ -19,8 +19,8 @@ import (
 )
 
 // network lists the TCP sockets of the network namespace by sock_diag(7), which works
-// without /proc and for every user. If sock_diag fails, network reads /proc/net/tcp,
-// because sandboxes such as gVisor may not implement sock_diag.
+// without /proc and for every user. If sock_diag fails, network reads /proc/net/tcp and
+// /proc/net/tcp6, because sandboxes such as gVisor may not implement sock_diag.
 func (s *linux) network() (n network, err error) {
 	defer s.reads.take()()
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -66,7 +66,7 @@ func dumpTCP(family uint8) ([]socket, error) {
 	}
 
 	var all []socket
-	datagram := make([]byte, 32<<10) // the kernel sends no larger datagrams (netlink(7))
+	datagram := make([]byte, 32<<10) // the kernel sends no larger datagrams (netlink_recvmsg in net/netlink/af_netlink.c)
 	for {
 		n, err := syscall.Read(fd, datagram)
 		if err == syscall.EINTR {
@@ -225,8 +225,7 @@ func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
 var errScanTimeout = errors.New("reading /proc took too long")
 
 // addSocketInodes adds the inodes of the sockets to which the links in dir (/proc/PID/fd)
-// point. Such a link reads "socket:[4711]". If the process has exited, addSocketInodes adds
-// nothing and returns nil.
+// point. Such a link reads "socket:[4711]". It is no error if the process has exited.
 func addSocketInodes(ctx context.Context, inodes map[uint32]bool, dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -257,8 +256,9 @@ func ignoreNotExist(err error) error {
 	return err
 }
 
-// readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a
-// missing file if another of the files exists, because the kernel may lack IPv6.
+// readProcNetTCP reads files in the format of /proc/net/tcp (proc_net(5)). It ignores a file
+// that cannot be opened if another one can be, because a kernel without IPv6 has no
+// /proc/net/tcp6.
 func readProcNetTCP(files ...string) ([]socket, error) {
 	var all []socket
 	var missing error

@@ -137,8 +137,9 @@ func (a *realApp) expectOwed(n int) {
 	}, time.Minute, 10*time.Millisecond, "%d owed, %d active", a.clients.owed, a.clients.active)
 }
 
-// expectTick waits until the kernel's clock has ticked, so that the kernel records a later time
-// for the next bytes than for the last ones.
+// expectTick waits until the last bytes were moved at least 20 ms ago. That is longer than a
+// tick of the kernel's clock (at most 10 ms), so the kernel records a later time for the next
+// bytes than for the last ones.
 func (a *realApp) expectTick() {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
@@ -381,7 +382,8 @@ func TestShortConnectionsAreCounted(t *testing.T) {
 	assert.EqualValues(t, 7, a.network().opens-before.opens)
 }
 
-// /proc/net/tcp shows which sockets exist, but not how many bytes they have moved.
+// /proc/net/tcp shows which sockets exist, but not how many bytes were sent and received. So
+// every open connection counts as one whose client waits.
 func TestRealConnectionsInProcNetTCP(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		a := newRealApp(t, address)
@@ -405,9 +407,10 @@ func TestRealConnectionsInProcNetTCP(t *testing.T) {
 	}
 }
 
-// A listening socket in the kernel's list is recognised by its inode, which the links in
-// /proc/PID/fd of its process name too. The test tries both TCP and Multipath TCP, because Go
-// listens with Multipath TCP by default if the kernel supports it.
+// The kernel's list of sockets shows the inode of a listening socket. The links in /proc/PID/fd
+// must show the same inode, because usher finds the ports of the container's processes by it.
+// The test tries both TCP and Multipath TCP, because Go listens with Multipath TCP by default
+// if the kernel supports it.
 func TestListeningSocketsAreFoundInDescriptors(t *testing.T) {
 	for _, multipath := range []bool{true, false} {
 		config := net.ListenConfig{}

@@ -13,7 +13,7 @@ import (
 )
 
 // errAppExited is the error of a step that is skipped or ended early because the app has
-// exited.
+// exited, and the reason why usher ignores a signal after that.
 var errAppExited = errors.New("the app has exited")
 
 func never() bool { return false }
@@ -62,8 +62,9 @@ func targetEvent(u probes.Update) Event {
 }
 
 // runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
-// last two cases runUntil cancels the context of f, and waits for f to return, at most for
-// cancelTime. It then returns ctx's cause if ctx has ended, or nil if early returned true.
+// last two cases runUntil cancels the context of f, and waits for f to return, at most as long
+// as untilEnded does. It then returns ctx's cause if ctx has ended, or nil if early returned
+// true.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -110,6 +111,7 @@ func (s *supervisor) cancelTime() time.Duration {
 
 // runStartHooks runs the hooks of a phase of the startup in order, until one fails. When
 // the function early returns true, runStartHooks cancels the running hook and returns nil.
+// When startCtx ends, it interrupts the running hook and returns startCtx's cause.
 func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks []probes.Target, early func() bool) error {
 	if len(hooks) == 0 {
 		return nil
@@ -296,10 +298,11 @@ func (s *supervisor) waitReady(startCtx context.Context) error {
 	return s.runStartHooks(startCtx, PostStart, s.cfg.PostStart, s.appExited)
 }
 
-// childStopped records whether the app is stopped. If the app was continued, sig is 0. If
-// the app uses the terminal before its group is the foreground group, the kernel stops it
-// by SIGTTIN or SIGTTOU. childStopped sends SIGCONT after the first such stop. It sends
-// none after any other stop, because the user or the app itself wanted that stop.
+// childStopped records whether the app is stopped. sig is the signal that stopped the child
+// pid; 0: the child was continued. If the app uses the terminal before its group is the
+// foreground group, the kernel stops it by SIGTTIN or SIGTTOU. childStopped sends SIGCONT
+// after the first such stop. It sends none after any other stop, because the user or the app
+// itself wanted that stop.
 func (s *supervisor) childStopped(pid int, sig syscall.Signal) {
 	if pid != s.app.pid {
 		return

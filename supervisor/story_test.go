@@ -28,8 +28,9 @@ import (
 
 var update = flag.Bool("update", false, "write the current traces to the stories")
 
-// A story describes one run of usher in fake time on a fake kernel. It is a text file in
-// testdata: a description, and sections that begin with "-- NAME --":
+// A story describes one run of usher in fake time on a fake kernel. It maps the name of each
+// section to the section's text. A file in testdata has a description, and sections that begin
+// with "-- NAME --":
 //
 //	usher      the command line
 //	machine    special conditions: "not PID 1", "no /proc", …
@@ -47,7 +48,7 @@ const (
 	traceSection = "trace"
 )
 
-// readStory splits a file into its sections.
+// readStory splits the text of a story into its sections.
 func readStory(text string) story {
 	s, name := story{}, description
 	for line := range strings.Lines(text) {
@@ -268,10 +269,10 @@ type behaviour struct {
 	stopTakes time.Duration    // from the signal to the exit
 	stopCode  int              // the exit status
 	forwards  bool             // it sends the signal to its children
-	waits     bool             // it exits when its children have exited
+	waits     bool             // it exits only when its children have exited
 	raises    bool             // it handles the signal, then raises it again and is killed by it
 	once      bool             // a second stop signal kills it
-	ignores   bool             // it ignores every signal but SIGKILL and SIGSTOP
+	ignores   bool             // it ignores stop signals
 	extra     []syscall.Signal // stop signals besides TERM, INT and QUIT
 
 	// Names of the processes that it forks:
@@ -286,9 +287,9 @@ type behaviour struct {
 	killTakes                                  time.Duration // from SIGKILL to the exit
 	ownGroup, otherUser, unkillable, noSIGCHLD bool
 
-	reads       string // the process whose output it reads; it exits when that process exits
-	startTakes  time.Duration
-	reportTakes time.Duration // from its start until usher knows its pid
+	reads       string        // the process whose output it reads; it exits when that process exits
+	startTakes  time.Duration // from its fork to its execve
+	reportTakes time.Duration // from its execve until usher knows its pid
 	startErr    error         // the error of its start; nil: it can be started
 }
 

@@ -31,8 +31,8 @@ type kernel interface {
 	group(pid int) int
 	// listProcesses returns a function that lists the processes that may have to be
 	// stopped: if usher is PID 1, all other processes of the PID namespace, else all
-	// descendants. That function returns false if /proc does not show these processes, or
-	// if ctx ends first.
+	// descendants; zombies are left out. That function returns false if /proc does not show
+	// these processes, or if ctx ends first.
 	listProcesses(ctx context.Context) func() ([]proc, bool)
 	// signalAll sends sig without reading /proc: to all other processes if usher is PID 1,
 	// else to the app's process group.
@@ -44,12 +44,12 @@ type kernel interface {
 	// becomeSubreaper makes usher the parent of orphans among its descendants (prctl(2)).
 	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
 	// If prctl fails, for example because of a seccomp filter, orphans become children of
-	// another process. seesAll reports whether usher can see every process that it may have
-	// to stop.
+	// another process. seesAll reports whether usher can find every process that it may have
+	// to stop: PID 1 by kill(-1), a subreaper in /proc.
 	becomeSubreaper() (pid1, seesAll bool, err error)
-	// network lists the TCP sockets of the network namespace that listen or are connected,
-	// and then reads how many connections clients have opened. Listing many sockets is
-	// slow, so the loop calls it in a goroutine.
+	// network lists the TCP sockets of the network namespace that listen, are connected or
+	// are being closed, and then reads how many connections clients have opened. Listing many
+	// sockets is slow, so the loop calls it in a goroutine.
 	network() (network, error)
 	// socketInodes returns the inodes of the sockets of usher and of the processes that
 	// listProcesses returns. If it cannot read the descriptors of all of them, or if ctx
@@ -64,7 +64,8 @@ type kernel interface {
 	// passed to Config.Output. That includes the output of processes that a command left
 	// running.
 	flushOutput()
-	// appExited makes usher's process group the terminal's foreground group again.
+	// appExited is called when the app has exited. If the app's process group got the
+	// terminal, it makes usher's process group the foreground group again.
 	appExited()
 }
 
@@ -73,10 +74,10 @@ type process struct {
 	ctx    context.Context // for a command only: the command is not started if ctx has ended
 	argv   []string
 	env    []string
-	app    bool     // the process is the app: it gets the terminal and usher's stdin, stdout, stderr and inherited descriptors
-	detach bool     // for the app only: Config.Detach
-	self   []string // for the app only: Config.Self
-	output func(line []byte)
+	app    bool              // the process is the app: it gets the terminal and usher's stdin, stdout, stderr and inherited descriptors
+	detach bool              // for the app only: Config.Detach
+	self   []string          // for the app only: Config.Self
+	output func(line []byte) // for a command only: called with each line that it prints
 	// forking prepares the Go runtime for a thread that is blocked in vfork, and calls
 	// fork; nil: fork is called without preparation.
 	forking func(fork func())
@@ -88,8 +89,8 @@ type child struct {
 	since    int    // loop.reaped when its start began
 	terminal bool   // its process group became the terminal's foreground group
 	left     string // usher's working directory before usher changed to /; "": usher did not change it
-	// flush returns when everything that the child printed before the call has been
-	// passed to output.
+	// flush returns when everything that a command printed before the call has been passed
+	// to process.output. For the app it does nothing.
 	flush func()
 }
 
@@ -104,7 +105,7 @@ type proc struct {
 	filter bool   // its stdin is a pipe, and another living process has that pipe as stdout or stderr
 }
 
-// procID identifies a process even if the kernel reuses the pid, because the other process
+// procID identifies a process even if the kernel reuses its pid, because the later process
 // has a later start time.
 type procID struct {
 	pid   int

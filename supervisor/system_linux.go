@@ -12,17 +12,17 @@ import (
 type linux struct {
 	pid1      bool
 	terminal  int    // a duplicated descriptor of the controlling terminal, or -1
-	cwd       string // usher's working directory before chdir("/"), in which commands start; "": not changed
+	cwd       string // where commands start: usher's working directory from before it changed to /; "": usher has not changed it
 	inherited []int  // inherited descriptors from 3 on, for the app
-	app       int    // the app's pid, which is also the number of its process group
+	app       int    // the app's pid, which is also the number of its process group; 0: not started
 	copiers   []*copier
 	memory    memoryCgroup
 
-	// A goroutine in a system call that blocks occupies a thread, and usher creates all its
-	// threads before the app starts. To need only a few threads, usher starts one command at a
-	// time (commands), and lets only one goroutine at a time read /proc, sockets and the
-	// cgroup's files (reads). The start of the app does not wait for a turn, so a command whose
-	// start blocks does not delay the app.
+	// A goroutine in a system call that blocks occupies a thread, and cmd/usher creates all
+	// its threads before the app starts. To need only a few threads, linux starts one command
+	// at a time (commands), and lets only one goroutine at a time scan /proc, list sockets or
+	// count the kills for lack of memory (reads). The start of the app does not wait for a
+	// turn, so a command whose start blocks does not delay the app.
 	commands, reads turn
 }
 

@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownTerminal returns a descriptor of the terminal if usher's process group is the
-// terminal's foreground group. Otherwise it returns -1, because an app that is started in
-// the background must not take the terminal from the foreground group.
+// ownTerminal returns a new descriptor of the terminal on stdin, stdout or stderr, if usher's
+// process group is the terminal's foreground group. Otherwise it returns -1, because an app
+// that is started in the background must not take the terminal from the foreground group.
 func ownTerminal() int {
 	for fd := range 3 {
 		pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		// 0 means a group outside our PID namespace. After the app's exit usher could not
+		// pgrp 0 is a group outside our PID namespace. After the app's exit usher could not
 		// make that group the foreground group again.
 		if err != nil || pgrp <= 0 || pgrp != syscall.Getpgrp() {
 			continue

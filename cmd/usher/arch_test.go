@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// buildFor builds usher for a processor (a GOARCH). The program is statically linked, as in
-// the Makefile, but with the given linker flags.
+// buildFor builds usher for a processor (arch, a GOARCH) with the given linker flags, and
+// returns its path. The program is statically linked, as in the Makefile.
 func buildFor(t *testing.T, arch string, ldflags string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "usher")
@@ -55,9 +55,9 @@ func TestArm64(t *testing.T) {
 	assert.Equal(t, 3, app.code())
 }
 
-// On processors other than amd64 and arm64, usher receives signals through os/signal. The
-// test covers these processors of a release except 386, because Go programs for 386 do not
-// run under qemu's user mode.
+// On processors other than amd64 and arm64, usher receives signals through os/signal. Of the
+// other processors for which "make release" builds usher, only 386 is not tested, because Go
+// programs for 386 do not run under qemu's user mode.
 func TestOtherProcessors(t *testing.T) {
 	t.Parallel()
 	for arch, emulator := range map[string]string{"arm": "qemu-arm-static", "ppc64le": "qemu-ppc64le-static",

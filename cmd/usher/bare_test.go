@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run usher without things that a container may lack: files,
-// mounts, capabilities, system calls, descriptors, memory or a reader of usher's log.
+// The tests in this file run usher without things that a container may lack: files, mounts,
+// capabilities, system calls, descriptors, threads, memory or a reader of usher's log.
 
 // bare returns a launcher that makes root the root directory of its process. bareRoot makes
 // such a directory. mounts says what to mount: "proc" and "dev" mount a file system below
@@ -31,7 +31,7 @@ func bare(root string, mounts []string, inherit ...string) launcher {
 	return launcher{mounts: true, inherit: append(options, inherit...), env: []string{"PATH=/bin:/usr/bin"}}
 }
 
-// mountPoints holds the mount point of each option in mounts, relative to root.
+// mountPoints maps the names in bare's parameter mounts to mount points relative to root.
 var mountPoints = map[string]string{"proc": "proc", "dev": "dev", "readonly": ""}
 
 // bareRoot makes the root directory for bare: usher, a static busybox, and links for
@@ -111,7 +111,8 @@ func TestUsherInABareContainer(t *testing.T) {
 	}
 }
 
-// Usher exits with the usual code, and its error names the missing command or host.
+// In a bare container usher exits with the usual codes. If a command or a host is missing,
+// the error names it.
 func TestErrorsInABareContainer(t *testing.T) {
 	needRoot(t)
 	root := bareRoot(t)
@@ -165,7 +166,8 @@ func testTightLimits(t *testing.T, image, limit string, files bool) {
 	app.stdout().expect("up")
 	// If Docker reads the log slowly, usher drops lines, and before its exit it waits only
 	// briefly for Docker to read the remaining ones. So the test stops the container only
-	// when each line of the hook is in the log or counted in a warning about dropped lines.
+	// when each line of the pre-start hook is in the log or counted in a warning about
+	// dropped lines.
 	log, dropped := app.all(), regexp.MustCompile(`usher: warning: (\d+) lines? dropped`)
 	for seen := 0; seen < printed; {
 		line, ok := log.next()

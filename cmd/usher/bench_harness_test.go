@@ -33,7 +33,7 @@ type bench struct {
 	load       string  // load average of the machine before the run
 	factor     float64 // each number of rounds is multiplied by this factor
 	candidates []*candidate
-	removed    map[string]bool      // key: row + candidate; true: the candidate was removed from the row
+	removed    map[string]bool      // key: row + candidate; true: no more rounds (see fail)
 	numbers    map[string][]float64 // the measured numbers; key: row + candidate
 }
 
@@ -72,7 +72,7 @@ type candidate struct{ name, path string }
 
 // argv returns the command line with which the candidate waits for the targets. The caller
 // appends the command line of the app. argv returns nil if the candidate cannot wait for
-// the targets.
+// the targets, and for wait-for-it without a target, because wait-for-it needs one.
 func (c *candidate) argv(targets []string) []string {
 	args := []string{c.path}
 	for n, t := range targets {
@@ -102,8 +102,8 @@ func (c *candidate) argv(targets []string) []string {
 // rounds returns n multiplied by USHER_BENCH_ROUNDS, but at least 1.
 func (b *bench) rounds(n int) int { return max(1, int(math.Round(float64(n)*b.factor))) }
 
-// shuffled returns, in random order, the candidates that can wait for the targets and have
-// not been removed from the row.
+// shuffled returns, in random order, the candidates that can wait for the targets and still
+// get rounds for the row (see fail).
 func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
 	for _, n := range rand.Perm(len(b.candidates)) {
 		if c := b.candidates[n]; c.argv(targets) != nil && !b.removed[row+c.name] {
@@ -113,8 +113,8 @@ func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
 	return some
 }
 
-// each starts all candidates, one after the other, in each round. It calls measure after
-// the app of a candidate has started.
+// In each round, each starts the candidates that shuffled returns, one after the other. It
+// calls measure after the app of a candidate has started.
 func (b *bench) each(row string, rounds int, targets []string, measure func(*candidate, *instance) error, app ...string) {
 	for range b.rounds(rounds) {
 		for _, c := range b.shuffled(row, targets...) {
@@ -135,7 +135,9 @@ func (b *bench) add(row string, c *candidate, x float64) {
 	b.numbers[row+c.name] = append(b.numbers[row+c.name], x)
 }
 
-// fail removes a candidate from a row. If the candidate is usher, the benchmark fails.
+// fail is called when a candidate cannot be measured. The candidate gets no more rounds for
+// the row; the numbers that it already has stay in the table. If it is usher, the benchmark
+// fails.
 func (b *bench) fail(row string, c *candidate, err error) {
 	if b.removed[row+c.name] {
 		return // already reported
@@ -147,15 +149,16 @@ func (b *bench) fail(row string, c *candidate, err error) {
 	}
 }
 
-// instance is a candidate that runs as PID 1 and starts an app.
+// instance is a candidate that runs as PID 1 (called the init) and starts an app.
 type instance struct {
 	cmd             *exec.Cmd
 	in, out         *os.File // pipes to the app's stdin and from its stdout
 	executed, began int64    // the time of the init's execve, and the time at which the app's main started
 }
 
-// launch starts argv as PID 1, with the app and its arguments appended. role is
-// the role of testdata/bench/app.c that executes argv: "launch" or "launch-lo".
+// launch starts argv as PID 1, with the app and its arguments appended. role is the role of
+// testdata/bench/app.c that executes argv: "launch", or "launch-lo" for a new network
+// namespace.
 func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	stdin, in, err := os.Pipe()
 	require.NoError(b.t, err)
@@ -165,7 +168,8 @@ func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	defer stdout.Close()
 	args := slices.Concat([]string{b.app, role}, argv, []string{b.app}, app)
 	i := &instance{in: in, out: out, cmd: &exec.Cmd{Path: b.app, Args: args, Stdin: stdin, Stdout: stdout}}
-	// The init gets only PATH, because the environment may set flags of usher.
+	// Of the test's environment the init gets only PATH, because other variables, such as
+	// USHER_GRACE, may set flags of usher.
 	i.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	if role == "launch-lo" {
@@ -175,16 +179,18 @@ func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	return i
 }
 
-// started waits for the app's first record. It fails if the app reports nothing.
+// started waits for the app's first record. It returns an error if the app exits or reports
+// nothing within 10 s (timeout).
 func (i *instance) started() error {
 	r, err := i.record(timeout)
 	i.executed, i.began = r[0], r[1]
 	return err
 }
 
-// record reads a record of the app: two numbers. It blocks in read(2). If it waited through
-// the Go runtime's network poller instead, threads of the runtime would spin on the
-// processor that the candidate needs.
+// record reads a record of the app: two numbers. If there is none within limit, it kills the
+// init and returns an error. record blocks in read(2). If it waited through the Go runtime's
+// network poller instead, threads of the runtime would spin on the processor that the
+// candidate needs.
 func (i *instance) record(limit time.Duration) (r [2]int64, err error) {
 	watch := time.AfterFunc(limit, func() { i.cmd.Process.Kill() })
 	defer watch.Stop()
@@ -204,7 +210,7 @@ func (i *instance) end() {
 }
 
 // number returns the number with the given name from a file in /proc/PID of the init. The
-// number follows the name, or is in the same column of the next line (net/snmp).
+// number follows the name (status), or is in the same column of the next line (net/snmp).
 func (i *instance) number(file, name string) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", i.cmd.Process.Pid, file))
 	lines := strings.Split(string(text), "\n")
@@ -237,8 +243,8 @@ func (i *instance) switches() (n float64) {
 }
 
 // cpu returns the CPU time of the init in milliseconds, without the CPU time of its
-// children. The ID of a process's CPU clock is ~pid<<3 | 2, as in clock_getcpuclockid(3);
-// 2 stands for CPUCLOCK_SCHED.
+// children. The ID of a process's CPU clock is ~pid<<3 | 2, as clock_getcpuclockid(3)
+// computes it; 2 is CPUCLOCK_SCHED in the kernel.
 func (i *instance) cpu() float64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^i.cmd.Process.Pid<<3|2), &t); err != nil {
@@ -247,7 +253,7 @@ func (i *instance) cpu() float64 {
 	return float64(t.Nano()) / 1e6
 }
 
-// now returns the time of CLOCK_MONOTONIC, which the app uses too.
+// now returns the time of CLOCK_MONOTONIC, which the app uses too, in nanoseconds.
 func now() int64 {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
@@ -331,7 +337,7 @@ func (b *bench) table() string {
 	return text.String()
 }
 
-// median returns the median, or NaN if there are no numbers.
+// median returns the median of a candidate's numbers for a row, or NaN if there are none.
 func (b *bench) median(row, name string) float64 {
 	x := slices.Sorted(slices.Values(b.numbers[row+name]))
 	if len(x) == 0 {
@@ -355,8 +361,8 @@ func (b *bench) verdict(row string, g benchGoal) string {
 	return text + ": no, " + about(is)
 }
 
-// about formats a number with three significant digits. A large or whole number gets no
-// decimal places.
+// about formats a number with three significant digits. Whole numbers, and numbers from 100
+// on, get no decimal places.
 func about(x float64) string {
 	switch {
 	case math.IsNaN(x):

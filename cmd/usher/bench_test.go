@@ -11,12 +11,13 @@
 //	USHER_BENCH_PATH    directories to search for the other programs before PATH
 //	USHER_BENCH_ROUNDS  factor for the number of rounds; 0.2 gives a quick estimate
 //
-// Each round measures all candidates, in random order, so that noise affects all
-// alike. A number is the median over the rounds, followed by its ratio to the first
-// other program of the row. Absolute times depend on the machine and its load;
-// ratios depend on them less. A row has no number for a candidate that lacks the
-// measured feature. All candidates run with their default settings, except for a
-// timeout that is long enough.
+// Most rows are measured in rounds. Each round measures all candidates, in random
+// order, so that noise affects all alike. A number is the median of a candidate's
+// measurements, followed by its ratio to the first other program of the row.
+// Absolute times depend on the machine and its load; ratios depend on them less. A
+// row has no number for a candidate that lacks the measured feature. All candidates
+// run with their default settings, except that dockerize and wait-for-it may wait
+// for 60 s, as usher does by default, and that wait-for-it prints nothing (-q).
 //
 // The rows:
 //
@@ -40,15 +41,17 @@
 //	                      the clock
 //	attempts, refused     connections per second to a port that refuses for 0.5 to 6 s
 //	attempts, 503         requests per second to a server that sends 503 for 0.5 to 6 s
-//	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s
-//	200 TCP, 200 HTTP     from execve to the app, with 200 dependencies that are ready
+//	attempts, 503 for 20 s  the same for a server that sends 503 for 22 s (settleTime +
+//	                      idleWindow)
+//	200 TCP, 200 HTTP     from execve of the init until the app reads the clock, with 200
+//	                      dependencies that are ready
 //	..., CPU              CPU time of the init until then, which depends less on the
 //	                      load of the machine
 //
 // A goal in the last column is a maximum of usher's number, or of its ratio to another
 // program's number. The benchmark does not fail if usher misses a goal, because numbers
-// vary by a few percent. On a busy machine they vary by much more (see the load in the
-// first line). The benchmark fails if usher cannot be measured.
+// vary by a few percent. On a busy machine they vary by much more; the first line of the
+// output shows the load. The benchmark fails if usher cannot be measured.
 package main
 
 import (
@@ -67,11 +70,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Numbers of rounds, to be multiplied by USHER_BENCH_ROUNDS.
+// The numbers of rounds (...Rounds) are multiplied by USHER_BENCH_ROUNDS, if that is set.
 const (
 	startRounds  = 100
 	signalRounds = 10
-	signalsEach  = 20
+	signalsEach  = 20 // signals to each candidate in each round
 	exitRounds   = 60
 	orphanRounds = 9
 	waitRounds   = 5
@@ -88,7 +91,7 @@ const (
 	signalGap   = 10 * time.Millisecond
 	settleTime  = 2 * time.Second  // from the start until idleWindow begins
 	idleWindow  = 20 * time.Second // the names of rows contain "20 s": change them too
-	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate is removed from the row
+	timeout     = 10 * time.Second // if the app reports nothing for this long, its candidate gets no more rounds for the row
 )
 
 // benchRows are the rows of the table, in order.
@@ -221,8 +224,9 @@ func (b *bench) orphans(c *candidate, i *instance) error {
 	return nil
 }
 
-// idle measures all candidates at the same time, because idle processes do not disturb
-// each other. Meanwhile it also measures the row "attempts, 503 for 20 s".
+// idle measures the rows about memory, threads and wake-ups. It measures all candidates at
+// the same time, because idle processes do not disturb each other. Meanwhile it also
+// measures the row "attempts, 503 for 20 s".
 func (b *bench) idle() {
 	type sleeper struct {
 		*instance
@@ -265,9 +269,10 @@ func (b *bench) idle() {
 	}
 }
 
-// waiting measures candidates that wait. All candidates of a round start at the same time,
-// each with a dependency of its own. They hardly disturb each other, because they mostly
-// sleep. Then each dependency becomes ready at its planned time.
+// waiting measures candidates that wait. A round starts each candidate several times
+// (waitsEach) for each row, all at the same time and each with a dependency of its own. They
+// hardly disturb each other, because they mostly sleep. Then the actions that wait has
+// planned follow, each at its time.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent
@@ -298,8 +303,8 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts records n attempts in the given time as a number per second. If n is 0, it
-// removes the candidate from the row.
+// attempts records n attempts in the given time as a number per second. If n is 0, the
+// candidate has failed (see fail).
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
 		b.fail(row, c, errors.New("no attempt"))
@@ -314,10 +319,11 @@ type benchEvent struct {
 	do func()
 }
 
-// wait starts a candidate whose dependency becomes ready after the given time. plan holds the
-// planned actions: changes of the dependency, or a count of the attempts. After these actions
-// the caller calls end. end records the result for the rows "... -> app", and ends the
-// candidate.
+// wait starts a candidate with a dependency of its own. plan holds the actions for which the
+// caller waits: in the rows "... -> app" they change the dependency, which becomes ready
+// after the given time; in the rows "attempts, ..." one action counts the attempts after that
+// time. After these actions the caller calls end. end records the result for the rows
+// "... -> app", and ends the candidate.
 func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan []benchEvent, end func()) {
 	dep, how, ready := newDependency(b.t), "launch", int64(0)
 	if row == "attempts, refused" {

@@ -17,12 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited holds the limits of a cgroup, which its processes share. 0 means no limit.
+// limited holds limits that the processes of a cgroup share. 0 means no limit.
 type limited struct {
 	pids   int  // processes and threads; zombies count until they are reaped
 	memory int  // bytes of memory; swap is not allowed
 	cpu    int  // percent of one processor
-	freeze bool // the processes can be frozen; see freeze
+	freeze bool // the method freeze of the cgroup can be used
 }
 
 // cgroup is a cgroup that a test has made, of version 1 or 2.
@@ -121,7 +121,8 @@ func (g *cgroup) read(controller, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// make makes a cgroup for a controller, directly below the root cgroup. The test's own
+// make makes a cgroup for a controller, directly below the root cgroup. If g already has a
+// cgroup in the same hierarchy, for another controller, make returns that one. The test's own
 // cgroup cannot be the parent, because it has processes: in version 2 only the root cgroup
 // may have processes and also enable controllers for the cgroups below it (cgroups(7), "no
 // internal processes").
@@ -147,7 +148,8 @@ func (g *cgroup) make(controller string) (dir string, version int) {
 	return dir, version
 }
 
-// hierarchy returns the directory of a controller's root cgroup, and its version.
+// hierarchy returns the directory of a controller's root cgroup, and the version of cgroups
+// (1 or 2) to which it belongs.
 func hierarchy(t testing.TB, controller string) (root string, version int) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -189,8 +191,8 @@ func (g *cgroup) writeIfThere(dir, file string, value int) {
 	}
 }
 
-// remove kills all processes of the cgroup and removes the cgroup. First it sets pids.max
-// to 0, so that no process can fork while the others are killed.
+// remove kills all processes of the cgroup and removes the cgroup. If the cgroup limits pids,
+// remove first sets pids.max to 0, so that no process can fork while the others are killed.
 func (g *cgroup) remove() {
 	if dir := g.dirs["pids"]; dir != "" {
 		assert.NoError(g.t, os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0))

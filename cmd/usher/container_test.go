@@ -71,9 +71,10 @@ type container struct {
 }
 
 // createContainer makes a container with "docker create" and the given arguments, and
-// removes it at the end of the test. The container has no network unless words contains
-// --network=. Its log is not rotated, because "docker logs --follow" of Docker 20.10 misses
-// lines when a log is rotated twice while the command reads it.
+// removes it at the end of the test. The container has only a loopback network unless words
+// contains --network=. Its log is not rotated before it has 1 GB, because "docker logs
+// --follow" of Docker 20.10 misses lines when a log is rotated twice while the command reads
+// it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
 	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}

@@ -18,8 +18,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// contract reads the tables of testdata/contract.txt. The key of a table is its title up
-// to the first colon or comma.
+// contract reads the tables of testdata/contract.txt. The key of a table is its first line
+// up to the first colon or comma.
 func contract(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/contract.txt")
@@ -37,8 +37,9 @@ func contract(t *testing.T) map[string][]string {
 // words returns the words of all rows.
 func words(rows []string) []string { return strings.Fields(strings.Join(rows, " ")) }
 
-// pages holds the texts that describe usher. They are written by hand, except for their
-// tables.
+// pages holds the texts that describe usher: --help, usher(1), the README and the
+// documentation of package supervisor. They are written by hand, except for the parts that
+// help.go and docs_test.go make from tables.
 type pages struct{ help, man, readme, supervisor string }
 
 func readPages(t *testing.T) pages {
@@ -53,7 +54,8 @@ func readPages(t *testing.T) pages {
 
 // ---- the flag table
 
-// samples holds a valid value for each placeholder in the flag table.
+// samples holds a valid value for each placeholder in the flag table. A switch has the
+// placeholder "".
 var samples = map[string]string{"TARGET": "true", "D": "1s", "SIG": "QUIT", "ADDR": ":8086", "FROM:TO": "HUP:USR1",
 	"N,...": "143", "text|json": "text", "FILE": "/x", "PATH": "/x", "": "true"}
 
@@ -63,7 +65,8 @@ func (f *flagRow) sample(t *testing.T) string {
 	return "--" + f.name + "=" + samples[f.arg]
 }
 
-// parseOptions treats each flag according to its traits in the flag table.
+// parseOptions treats each flag, except --help and --version, according to its traits in the
+// flag table, and the flag sets the field of the config that the table names.
 func TestFlagTableMatchesTheProgram(t *testing.T) {
 	fails := func(text string, args ...string) bool {
 		_, err := parseOptions(args, nil)
@@ -103,8 +106,8 @@ func TestFlagTableMatchesTheProgram(t *testing.T) {
 	}
 }
 
-// The texts in the tables name only flags that exist, and give the defaults that the
-// program uses.
+// The texts of --help and of the tables of flags, targets and options name only flags that
+// exist. The defaults in these texts are those of the program.
 func TestTextsOfTheTablesMatchTheProgram(t *testing.T) {
 	texts := []string{strings.Replace(usage(), "app --port 8080", "app", 1)}
 	for _, f := range flags {
@@ -145,15 +148,16 @@ func optionDoc(t *testing.T, name string) probes.OptionDoc {
 	return all[i]
 }
 
-// optionSamples holds a valid value for each option of a target.
+// optionSamples holds a valid value for each option of a target, and after it the second
+// option that the option needs, if any.
 var optionSamples = map[string]string{
 	"timeout": "2s", "name": "x", "interval": "500ms", "within": "30s", "optional": "30s", "successes": "2", "retries": "2",
 	"method": "POST", "status": "204", "header": "'K: V'", "body": "x", "match": "x",
 	"ca": "/x", "cert": "/x key=/x", "key": "/x cert=/x", "server-name": "x", "insecure": "true", "send": "x", "expect": "x", "gone": "true",
 }
 
-// An option is accepted for the kinds of targets and the uses that the table lists, and
-// refused for all others.
+// An option is accepted for the kinds of targets and the uses that its row of probes.Options
+// lists, and refused for all others.
 func TestOptionTableMatchesTheProgram(t *testing.T) {
 	parser := probes.Parser{LookupEnv: func(string) (string, bool) { return "memcached://cache", true }}
 	for _, o := range probes.Options() {
@@ -179,8 +183,8 @@ func exampleWithoutOptions(k probes.KindDoc) string {
 
 // ---- the texts that are written by hand
 
-// The pages name the phases, the exit codes, and the environment variables of hooks with
-// all values of USHER_REASON.
+// The program and the pages agree with testdata/contract.txt about the phases, the exit
+// codes, the environment variables of hooks, and the values of USHER_REASON.
 func TestPagesMatchTheProgram(t *testing.T) {
 	tables, p := contract(t), readPages(t)
 	var phases []string

@@ -89,8 +89,8 @@ func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	assert.Equal(t, 137, r.codeWithin(exitLimit))
 }
 
-// If the supervisor's goroutine is blocked, guardDeadline ends the process soon after the
-// deadline.
+// If the supervisor's goroutine is blocked, guardDeadline (main.go) ends the process 2 s
+// after the deadline.
 func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	t.Parallel()
 	blocked, err := linkTo("blocked")
@@ -98,8 +98,8 @@ func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	assert.Equal(t, 137, launcher{hostPID: true}.start(t, blocked).codeWithin(exitLimit))
 }
 
-// A probe's command leaves its process group, so a signal to the group does not terminate
-// it.
+// A probe's command leaves its process group, so usher's signals to the group do not
+// terminate it. The wait still times out.
 func TestWaitTimeoutOfACommandThatLeavesItsGroup(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--wait-timeout", "2s", "--wait", "timeout=0.5s "+puppet(t)+" regroup sleep 1000", "--", "true")
@@ -136,8 +136,8 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 	assertNotPrinted(t, r.stdout.rest(), "got")
 }
 
-// A probe's command runs as another user, so usher cannot send it a signal. The wait still
-// times out.
+// A probe's command runs as another user, and usher lacks CAP_KILL, so usher cannot send it a
+// signal. The wait still times out.
 func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")
@@ -172,7 +172,8 @@ func TestDeadlineWithManyLeftovers(t *testing.T) {
 				r.stdout.expect("code 137")
 			}
 			// Usher has sent SIGKILL to all leftovers. As a subreaper it waits for their
-			// exits for a limited time only, which may be too short on a busy machine.
+			// exits for a limited time only, which may be too short on a busy machine. So
+			// the test waits until they have exited.
 			eventually(t, func() bool { return !own.isHeld() }, func() string { return "a leftover is still running" })
 		})
 	}

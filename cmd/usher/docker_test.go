@@ -71,7 +71,8 @@ func TestDockerInit(t *testing.T) {
 	})
 
 	// The app fills the pids limit, as an app that leaks processes does. At the limit, no
-	// thread can be started either, and a Go program that needs a new thread crashes.
+	// thread can be started either, and a Go program that needs a new thread crashes. So
+	// usher makes its threads before it starts the app (threads.go).
 	t.Run("pids limit filled by the app", func(t *testing.T) {
 		app := startContainer(t, "--pids-limit", "24", image,
 			"--grace", "8s", "--drain", "http://127.0.0.1:1/", "--drain", "echo bye", "--", "sh", "-c",
@@ -100,7 +101,7 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 		{"stop signal QUIT, as in nginx's images", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]` + "\nSTOPSIGNAL SIGQUIT", true, 0},
 		{"stop signal TERM", `ENTRYPOINT ["/usher", ` + drain + `, ` + signals + `, "--"]`, true, 0},
 		{"stop signal TERM, once it is idle", `ENTRYPOINT ["/usher", ` + drain + `, "--drain-idle", "1s", "--"]`, true, 0},
-		// Without these flags, the same stop signal interrupts the download.
+		// Without usher's flags, the SIGTERM of docker stop interrupts the download.
 		{"stop signal TERM, without flags", `ENTRYPOINT ["/usher", "--"]`, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,8 +122,9 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 	}
 }
 
-// stopInDownload stops nginx (docker stop) in the middle of a download by wget, which runs
-// in a container of another image. It returns wget's output and exit code.
+// stopInDownload stops nginx (docker stop) in the middle of a download by wget. wget runs in
+// a second container, whose image is other. stopInDownload returns wget's output and exit
+// code.
 func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
@@ -138,7 +140,7 @@ func stopInDownload(t *testing.T, nginx *container, other string, options ...str
 	return got, wget.code()
 }
 
-// A sidecar waits until nginx serves.
+// The app of a sidecar starts only once nginx serves in the main container.
 func TestDockerSidecarWaits(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file use usher instead of tini as the init of Docker itself
-// ("init-path" in daemon.json).
+// In the tests in this file, usher replaces tini as the init that "docker run --init" adds to
+// a container ("init-path" in daemon.json).
 
 // When dockerd starts, it runs its init with --version and waits until the init has exited.
 // So environment variables must not change what --version does.
@@ -145,7 +145,7 @@ func startDockerd(t *testing.T) (engine, *reader) {
 	return engine{"docker", "--host", host}, log
 }
 
-// mounts returns the lines of proc_pid_mountinfo(5) that contain text.
+// mounts returns the lines of /proc/self/mountinfo that contain text.
 func mounts(t *testing.T, text string) string {
 	t.Helper()
 	all, err := os.ReadFile("/proc/self/mountinfo")

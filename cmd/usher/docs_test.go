@@ -17,8 +17,8 @@ import (
 
 // Parts of the pages are made from the flag table and the tables of package probes: in
 // usher(1) the lists of flags, targets and options, in the README the table of targets. The
-// list of differences from other inits comes from the table of TestOtherInits. "make docs"
-// runs this test with -update, which writes these parts.
+// list of differences from other inits in usher(1) comes from the table of TestOtherInits.
+// "make docs" runs this test with -update, which writes these parts.
 func TestPagesAreMadeFromTheTables(t *testing.T) {
 	for _, page := range []struct {
 		file, begin, end string
@@ -147,7 +147,8 @@ func sentence(text string) string {
 
 var (
 	sentenceEnd = regexp.MustCompile("\\. ([A-Z`])")
-	// codeSpan matches text in backquotes, with adjacent punctuation.
+	// codeSpan matches text in backquotes, with the characters before and after it up to a
+	// space, which are mostly punctuation.
 	codeSpan = regexp.MustCompile("([^\\s`]*)`([^`]*)`([^\\s`]*)")
 )
 

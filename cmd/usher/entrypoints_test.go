@@ -19,7 +19,7 @@ import (
 )
 
 // entrypoint is one way to start a server in a container. The test sends the stop signal
-// while a request (which takes 1.2 s) or a job (3 s) is running. Both print "started" at
+// while a request, a job or both are running, which take 1 to 3 s. Both print "started" at
 // the beginning and "finished" at the end. The text of a request is in the output of its
 // client, the text of a job in the stdout of the app.
 type entrypoint struct {
@@ -79,7 +79,7 @@ var entrypoints = []entrypoint{
 	{name: "exec, PostgreSQL", command: "./postgres.sh", request: psql, notGroup: master},
 
 	// The app is a shell. The stop signal kills it. Without --group the child of the shell
-	// does not get that signal.
+	// does not get that signal, but usher stops it as a leftover.
 	{name: "no exec, Node", command: "./no-exec.sh node server.js", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, Go", command: "./no-exec.sh ./server", request: curl, prints: "server closed", code: 143},
 	{name: "no exec, gunicorn", command: "./no-exec.sh " + gunicorn, request: curl, code: 143, notGroup: master},
@@ -88,8 +88,8 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// SIGWINCH does not end a shell. When Apache gets the SIGTERM of the last call, it sends
-	// SIGTERM to its process group, which includes the shell.
+	// SIGWINCH does not end a shell. When Apache gets the SIGTERM of usher's last call (see
+	// atLastCall), it sends SIGTERM to its process group, which includes the shell.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, prints: "server closed", code: 143},
@@ -201,14 +201,14 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	// Debian's programs come first in PATH, because only Debian's Python has celery.
 	path := "PATH=/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
 	s := &stopping{exited: make(chan int, 1)}
-	// Each entrypoint has its own network namespace, so that all can listen on port 8080.
+	// Each run has its own network namespace, so that all can listen on port 8080.
 	s.usher = launcher{proc: true, net: true, vars: []string{"dir=" + dir, "HOME=" + dir, path, "PYTHONDONTWRITEBYTECODE=1"}}.start(t,
 		"sh", "-c", `cd "$dir" && ip link set lo up && echo network ready && exec $usher `+e.flags+" "+flags+" -- "+e.command)
 	s.usher.stdout.expect("network ready")
 	if e.needs != "" {
 		server := s.enterNetwork(t, dir, e.needs)
 		t.Cleanup(func() {
-			server.signal(syscall.SIGINT) // each of these servers exits on SIGINT, with all its children
+			server.signal(syscall.SIGINT) // Redis and PostgreSQL exit on SIGINT, with all their children
 			server.code()
 		})
 	}
@@ -229,8 +229,8 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	return s
 }
 
-// enterNetwork starts a command in the network namespace of the entrypoint and in the PID
-// namespace of the test.
+// enterNetwork starts a command in the network namespace of the run and in the PID namespace
+// of the test.
 func (s *stopping) enterNetwork(t *testing.T, dir, command string) *process {
 	t.Helper()
 	l := launcher{hostPID: true, dir: dir, env: s.usher.cmd.Env, merged: true}

@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// example is a file in examples/. It begins with a comment that has blocks of indented
-// lines: the first block contains commands, and the other blocks contain their output.
+// example is a file in examples/, or Dockerfile.example. It begins with a comment that has
+// blocks of indented lines: the first block contains commands, and the other blocks contain
+// their output.
 type example struct {
 	*testing.T
 	engine
@@ -151,8 +152,9 @@ func (e *example) expects(c *container) {
 
 // expected compares the next block with the output of a container. Lines of the block that
 // begin with "usher: " (or "embed: ", as in examples/embed) must be on stderr. The other
-// lines must be the last lines on stdout. The order between lines of the two streams is not
-// checked, because the streams are separate pipes.
+// lines must be the last lines on stdout. Times, pids and counts may differ (see steady). The
+// order between lines of the two streams is not checked, because the streams are separate
+// pipes.
 func (e *example) expected(stdout, stderr string) {
 	e.Helper()
 	var ours, apps []string
@@ -193,7 +195,8 @@ func inOrder(lines []string) []string {
 	return all
 }
 
-// steady removes times, pids and counts from a line.
+// steady removes times, pids and counts from a line, and from the summary also the times of
+// the shutdown's steps.
 func steady(line string) string {
 	line, _, _ = strings.Cut(line, "; shutdown took ")
 	line = regexp.MustCompile(`\b\d+ (attempt|process)(es|s)?\b`).ReplaceAllString(line, "N $1")

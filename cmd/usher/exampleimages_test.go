@@ -79,8 +79,8 @@ func (i *images) podman(t *testing.T, podman engine, names ...string) {
 }
 
 // standIns maps the name of a real image to a function that makes a replacement from this
-// machine's packages. The replacement has the paths, users and stop signal of the real
-// image. Its server begins to accept connections after the same steps as in the real image.
+// machine's packages. The replacement has the stop signal of the real image, and the commands
+// and directories that the examples use.
 var standIns = map[string]func(*testing.T) (root *rootfs, dockerfile string){
 	"busybox:1.36":      standInBusybox,
 	"busybox:1.36-musl": standInBusybox,

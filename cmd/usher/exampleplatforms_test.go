@@ -16,14 +16,15 @@ import (
 )
 
 // The tests in this file run the examples whose platform is not on this machine. In place
-// of the platform, Docker, podman or the test itself runs the example. The command lines,
-// the environment, the stop signal and the time until SIGKILL come from the example's file.
-// The log must be equal to the log in the file's comment.
+// of the platform, Docker, podman or the test itself runs the example. The command lines and
+// the settings come from the example's file. The log must be equal to the log in the file's
+// comment, except for times, pids and counts.
 
 // inDocker runs the container of an example in Docker, with the image of examples/compose.
 // options are options of docker create that have the same effect as the platform's
 // settings. args are the arguments of usher. Once the command probe succeeds in the
-// container, inDocker stops the container with "docker stop".
+// container, inDocker stops the container with "docker stop", and compares its log with the
+// log in the example's comment.
 func (e *example) inDocker(images *images, probe, options, args []string) {
 	e.Helper()
 	images.need(e.T, "usher", "busybox:1.36")
@@ -61,15 +62,15 @@ func exampleCloudRun(t *testing.T, images *images) {
 }
 
 // The test starts the command of ExecStart as a child, so usher is not PID 1, and listens on
-// the socket of NOTIFY_SOCKET. To stop it, the test sends SIGTERM to usher only, as systemd
-// does with KillMode=mixed.
+// the socket of NOTIFY_SOCKET. To stop the unit, the test sends SIGTERM to usher only, as
+// systemd does with KillMode=mixed.
 func exampleSystemd(t *testing.T, _ *images) {
 	needRoot(t)
 	e := readExample(t, "systemd/usher-app.service", nil)
 	e.commands = nil
 	argv := strings.Fields(readUnit(t, string(e.content))["Service.ExecStart"])
 	argv[0] = binary(t)
-	script := `ip link set lo up; exec "$@"` // in the new network namespace (net: true) no other process uses the port
+	script := `ip link set lo up; exec "$@"` // in the new network namespace (net: true) no other process uses the port, and lo is down at first
 	systemd := listening(t)
 	app := launcher{hostPID: true, net: true, vars: []string{"NOTIFY_SOCKET=" + systemd.address}}.start(t, append([]string{"sh", "-c", script, "sh"}, argv...)...)
 	systemd.expect("READY=1")
@@ -98,7 +99,8 @@ func exampleQuadlet(t *testing.T, podman engine) {
 	e.expects(web)
 }
 
-// podman 4.3 ignores image volumes in a pod, so the test mounts the image itself.
+// podman 4.3 ignores image volumes in a pod, so the test runs the pod's container with
+// "podman run" and mounts the image itself.
 func exampleImageVolume(t *testing.T, podman engine) {
 	e := readExample(t, "image-volume/pod.yaml", podman)
 	e.commands = nil
@@ -211,9 +213,8 @@ func (e *example) pod() (pod map[string]any) {
 	return pod
 }
 
-// play runs a pod that the test has built or changed, with "podman kube play". If the pod
-// has no restartPolicy, play sets OnFailure: with the default, Always, podman 4.3 would also
-// restart init containers.
+// play runs a pod with "podman kube play". If the pod has no restartPolicy, play sets
+// OnFailure: with the default, Always, podman 4.3 would also restart init containers.
 func (e *example) play(pod map[string]any) {
 	e.Helper()
 	spec := pod["spec"].(map[string]any)

@@ -14,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file run the commands in the first comment of each example, in
-// containers and pods. They compare the output with the output in that comment. If this
-// machine does not have an image, the test makes it from the machine's Debian packages, and
-// removes it at the end.
+// The tests in this file and in exampleplatforms_test.go run the examples. They run the
+// commands in the first comment of an example, unless the commands need a platform that is
+// not on this machine, and compare the output with the output in that comment. If this
+// machine does not have an image of another project, such as nginx:1.27, the test makes it
+// from the machine's Debian packages, and removes it at the end.
 
 var dockerExamples = map[string]func(*testing.T, *images){
 	"nginx":       exampleNginx,
@@ -116,8 +117,8 @@ func nginxInDocker(t *testing.T, images *images, file, name string) {
 	e.expects(nginx)
 }
 
-// imageForRegistry runs the command "make image IMAGE=..." of the README. The image of the
-// pod in the README must have the same name.
+// imageForRegistry runs the command "make image IMAGE=..." of the README. The pod in the
+// README must use an image of the same name.
 func imageForRegistry(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With --exec, the app has the same process ID, descriptors, signal dispositions, limits
-// and directory as without usher.
+// With --exec, the app has the same process ID, number of descriptors, blocked and ignored
+// signals, limit of descriptors, and directory as without usher.
 func TestExecRunsTheAppAsWithoutUsher(t *testing.T) {
 	const state = `echo $$; ls /proc/self/fd | wc -l; grep -E "^(Sig(Blk|Ign)|Threads)" /proc/self/status; ulimit -n; pwd`
 	run := func(argv ...string) string {
@@ -56,7 +56,7 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 }
 
 // Processes that a hook has left running are children of usher. With --exec, usher's process
-// becomes the app (execve(2)), and the app becomes their parent.
+// becomes the app (execve(2)), and so the parent of these processes. usher warns of that.
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())

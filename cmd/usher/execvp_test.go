@@ -12,8 +12,8 @@ import (
 )
 
 // Usher finds commands in PATH as execvp(3) does. Each command is executed twice: by the
-// puppet, which calls execvp(3), and by usher. The scripts print their arguments and $0,
-// the path by which they were executed.
+// puppet, which calls execvp(3), and by usher. The scripts print $0, which is the path by
+// which they were executed, their arguments, and their directory.
 func TestCommandIsFoundAsByExecvp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

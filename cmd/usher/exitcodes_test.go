@@ -23,8 +23,8 @@ func TestExitCodesOfDeathsBySignal(t *testing.T) {
 	for _, sig := range []int{1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 24, 31, 40, 64} {
 		t.Run(fmt.Sprint(sig), func(t *testing.T) {
 			t.Parallel()
-			// A shell sends the signal to itself. The shell is not PID 1, so a signal
-			// without a handler kills it.
+			// A shell sends the signal to itself. The shell is not PID 1 and has no handler,
+			// so the signal kills it.
 			r := launcher{}.usher(t, "--", "sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig))
 			assert.Equal(t, 128+sig, r.code())
 		})

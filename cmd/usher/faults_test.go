@@ -18,8 +18,9 @@ import (
 
 // In each run, one system call of usher fails with an errno that its manual page lists.
 // testdata/inject.c makes the call fail; faultstable_test.go lists the calls and the errnos.
-// The method problems checks what usher must do whichever call fails. "make test" tries some
-// of the faults that allFaults returns, "make faults" tries all of them.
+// The method problems checks what usher must do whichever call fails. Only the faults in
+// faultsOfTheRuntime may end usher with a trace. "make test" tries some of the faults that
+// allFaults returns, "make faults" tries all of them.
 func TestFaults(t *testing.T) {
 	needRoot(t)
 	inject(t)
@@ -99,8 +100,9 @@ while :; do read line; done
 `
 
 // runWithFault runs the whole timeline once: wait, pre-start, start, ready, post-start, a
-// forwarded signal and a request to --health, drain, stop, leftovers and post-stop. The app
-// and each hook print lines to the FIFO out. Because of the fault, usher may exit early.
+// forwarded signal and a request to --health, drain, stop, leftovers and post-stop. The
+// output of usher, the app and the hooks goes to the FIFO out. spec is the fault for inject
+// (fault.spec), or "list" for none. Because of a fault, usher may exit early.
 func runWithFault(t *testing.T, pid1 bool, spec string) faultRun {
 	t.Helper()
 	dir := t.TempDir()
@@ -150,8 +152,8 @@ func runWithFault(t *testing.T, pid1 bool, spec string) faultRun {
 // anyTrace matches the output of the Go runtime when the runtime ends the process.
 var anyTrace = regexp.MustCompile(`(?m)^(runtime: |fatal error: |panic: |goroutine \d|SIG[A-Z]+: |unexpected fault).*`)
 
-// problems returns the promises that usher has broken in this run. If the call that failed
-// was a write to stderr, lines may be missing from the log.
+// problems returns the promises that usher has broken in this run, one text for each. If the
+// call that failed was a write to stderr, lines may be missing from the log.
 func (r faultRun) problems(f fault) (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	has := func(text string) bool { return strings.Contains(r.log, text) }

@@ -70,7 +70,8 @@ func (f fault) String() string {
 	return fmt.Sprintf("%s, %v #%d %s", as, f.site, f.use, unix.ErrnoName(f.errno))
 }
 
-// spec returns the argument of testdata/inject.c.
+// spec returns the argument of testdata/inject.c that describes the fault:
+// PHASE:CHILD:NUMBER:KIND:USE:ERRNO.
 func (f fault) spec() string {
 	return fmt.Sprintf("%d:%d:%d:%s:%d:%d", f.phase, f.child, f.call.number, cmp.Or(f.kind, "-"), f.use, int(f.errno))
 }
@@ -146,8 +147,9 @@ func matching(faults []fault, pattern string) []fault {
 	return slices.DeleteFunc(faults, func(f fault) bool { return !re.MatchString(f.String()) })
 }
 
-// someFaults returns a few faults for each kind of system call, in different phases and with
-// different errnos. It adds the faults that regressions lists.
+// someFaults returns at most two faults for each kind of system call, if possible in
+// different phases and with different errnos. It adds the faults that regressions lists, if
+// allFaults returns them.
 func someFaults(sites map[site]int, pid1 bool) (some []fault) {
 	const each = 2
 	type group struct {

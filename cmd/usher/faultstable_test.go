@@ -29,8 +29,8 @@ const (
 	eNOBUFS = unix.ENOBUFS
 )
 
-// failingCalls lists each system call that usher makes. The errnos are those in the ERRORS
-// sections of the manual pages (man-pages 6.03), except two kinds:
+// failingCalls lists each system call that usher makes. The errnos come from the ERRORS
+// sections of the manual pages (man-pages 6.03). Among those that are left out are two kinds:
 //   - errnos that only a wrong argument causes: EBADF, EFAULT, EINVAL, ENOTSOCK, ESRCH for a
 //     child that has not been reaped, ...
 //   - EAGAIN of a read, a write to a socket, or an accept. The kernel returns it only if there
@@ -52,7 +52,7 @@ var failingCalls = []failingCall{
 	{unix.SYS_EXECVE, "execve", "*", errnos(unix.E2BIG, eACCES, eAGAIN, eIO, unix.EISDIR, unix.ELIBBAD, unix.ELOOP, eMFILE, eNFILE, eNOENT, unix.ENOEXEC, eNOMEM, unix.ENOTDIR, ePERM, unix.ETXTBSY)},
 	{unix.SYS_EXIT_GROUP, "exit_group", "*", nil},
 	{unix.SYS_FACCESSAT, "faccessat", "*", errnos(eACCES, eIO, eNOENT, eNOMEM)},
-	{unix.SYS_FCNTL, "fcntl", "1", nil}, // F_GETFD, F_SETFD and F_GETFL fail only for a wrong descriptor
+	{unix.SYS_FCNTL, "fcntl", "1", nil}, // kinds 1 to 3 are F_GETFD, F_SETFD and F_GETFL, which fail only for a wrong descriptor
 	{unix.SYS_FCNTL, "fcntl", "2", nil},
 	{unix.SYS_FCNTL, "fcntl", "3", nil},
 	{unix.SYS_FCNTL, "fcntl", "4", errnos(ePERM)},                        // F_SETFL
@@ -130,21 +130,23 @@ var faultsOfTheRuntime = []struct {
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eAGAIN), `runtime: mmap: too much locked memory \(check 'ulimit -l'\)\.|` + noMapping},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eNOMEM, ePERM), noMemory + `|` + noMapping},
-	// usher makes the first of these calls (checkDescriptors), and prints an error if it fails.
-	// The Go runtime makes the second call, a few microseconds later.
+	// Each of these three system calls is made twice: first by checkDescriptors, which prints
+	// an error if the call fails, and a few microseconds later by the Go runtime, which prints
+	// a trace.
 	{"epoll_create1", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, eNOMEM), `runtime: epollcreate failed with \d+`},
 	{"eventfd2", "", phaseChecks, phaseChecks, []int{2}, errnos(eMFILE, eNFILE, unix.ENODEV, eNOMEM), `runtime: eventfd failed with \d+`},
 	{"epoll_ctl", "eventfd", phaseChecks, phaseChecks, []int{2}, errnos(eNOMEM, eNOSPC, ePERM), `runtime: epollctl failed with \d+`},
 }
 
-// The runtime prints one of these texts if it cannot get memory. Which one depends on the
-// use of the memory.
+// The Go runtime prints one of these texts if it cannot get memory. Which one depends on what
+// it needs the memory for.
 const (
 	noMemory  = `fatal error: (runtime: cannot allocate memory|runtime: out of memory|out of memory|pageAlloc: out of memory|out of memory allocating (heap arena map|heap arena metadata|allArenas))`
 	noMapping = `runtime: mmap\(0x[0-9a-f]+, \d+\) returned 0x0, \d+`
 )
 
-// regressions are faults with which usher has once broken a promise.
+// regressions are faults with which an earlier usher broke a promise. "make test" tries
+// them too.
 var regressions = []string{
 	"PID 1, checks: epoll_ctl pipe #1 ENOSPC",     // usher did not notice signals and exits of children
 	"subreaper, checks: epoll_ctl pipe #2 ENOMEM", // the same

@@ -52,9 +52,10 @@ func TestConsoleOfPID1(t *testing.T) {
 	assert.Equal(t, 0, r.code())
 }
 
-// docker logs shows the lines that a process started by docker exec writes to /proc/1/fd/1,
-// as Kubernetes' preStop hooks and cron jobs often do. docker logs also shows the lines that
-// the app writes to a log file that is a symbolic link to /proc/1/fd/1, as in some images.
+// docker logs shows the lines that a process started by docker exec writes to /proc/1/fd/1
+// or /proc/1/fd/2, as Kubernetes' preStop hooks and cron jobs often do. docker logs also
+// shows the lines that the app writes to a log file that is a symbolic link to /proc/1/fd/1,
+// as in some images.
 func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

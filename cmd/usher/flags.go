@@ -26,7 +26,7 @@ type flagRow struct {
 	arg     string // placeholder of the value in --help and usher(1); "": the flag is a switch
 	section string
 	traits  trait
-	field   string // the field of supervisor.Config that set writes; "": none
+	field   string // the field of supervisor.Config that set writes (--health writes a second one); "": none
 
 	// help is the description in --help, without a full stop. In usher(1) it is the first
 	// sentence, and the sentences of more follow. Literal words are in backquotes. Sentences
@@ -75,8 +75,8 @@ const (
 // restart.
 const defaultWaitTimeout = 60 * time.Second
 
-// flags is the flag table, in the order of the timeline. --help, usher(1) and the errors of
-// the command line follow this order.
+// flags is the flag table. The flags for phases come first, in the order of the timeline.
+// --help, usher(1) and the errors about values follow the order of the table.
 var flags = []flagRow{
 	{name: "wait", arg: "TARGET", section: beforeApp, traits: repeatable | anyText, field: "Wait",
 		set:  addTarget(probes.ForWait, func(c *supervisor.Config) *[]probes.Target { return &c.Wait }),
@@ -357,13 +357,14 @@ func setInstall(o *options, value string) error {
 	return nil
 }
 
-// quote quotes a wrong value for an error. It redacts the value, because the value may be a
-// secret that was meant for another flag. allowed holds the characters, besides letters and
-// digits, that a correct value may contain. They are not redacted.
+// quote quotes a wrong value for an error. It shows at most 40 characters, and stops at the
+// first one that is neither a letter, a digit nor in allowed (see probes.Redact), because the
+// value may be a secret that was meant for another flag. allowed holds the other characters
+// that a correct value may contain.
 func quote(value, allowed string) string { return fmt.Sprintf("%.40q", probes.Redact(value, allowed)) }
 
-// quoteAddress quotes a wrong address. If the text after the last colon is not a number, it
-// may be a password, so quoteAddress removes the text from the first colon on.
+// quoteAddress quotes a wrong address for an error. If the text after the last colon is not a
+// number, it may be a password, so quoteAddress removes the text from the first colon on.
 func quoteAddress(value string) string {
 	const host = ".-_[]%"
 	if port := value[strings.LastIndexByte(value, ':')+1:]; strings.Trim(port, "0123456789") == "" {
@@ -372,14 +373,14 @@ func quoteAddress(value string) string {
 	return quote(value, host)
 }
 
-// parseSignal parses a signal. It redacts the text first, so that the error contains no
+// parseSignal parses a signal. It first calls probes.Redact, so that the error contains no
 // secret. Redact does not change a valid signal.
 func parseSignal(value string) (syscall.Signal, error) {
 	return signals.Parse(probes.Redact(value, "+-"))
 }
 
-// redactRewrite redacts FROM:TO. If FROM is not a signal, it removes TO, because the value
-// may be USER:PASSWORD.
+// redactRewrite redacts the value FROM:TO of --rewrite. If FROM is not a signal, it removes
+// TO, because the value may be USER:PASSWORD.
 func redactRewrite(value string) string {
 	from, _, colon := strings.Cut(value, ":")
 	if _, err := signals.Parse(from); colon && err != nil {

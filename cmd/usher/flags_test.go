@@ -225,16 +225,21 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"--gracexyz", "app"}, "--gracexyz: no such flag"},
 		{[]string{"--abcdwait", "app"}, "--abcdwait: no such flag"},
 		{[]string{"--" + strings.Repeat("x", 39), "app"}, "--" + strings.Repeat("x", 38) + "…: no such flag"},
+		// a flag and its value in one argument
 		{[]string{"--wait tcp://a:1", "app"}, "--wait: its value is a separate argument, or follows =: write --wait=…"},
 		{[]string{"--grace:5s", "app"}, "--grace: its value is a separate argument, or follows =: write --grace=…"},
+		// short flags of other inits
 		{[]string{"-g", "--", "app"}, "-g: no such flag: write --group"},
 		{[]string{"-s", "--", "app"}, "-s: no such flag: only -h has a short form"},
 		{[]string{"-e", "143", "app"}, "-e: no such flag: write --success-exit"},
+		// a command that looks like an address, or is a URL
 		{[]string{"db:5432", "app"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"u:hunter2@db:5432"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"u:hunter2@db"}, "the command looks like an address: write --wait before each target, and the command last, as in --wait tcp://db:5432"},
 		{[]string{"jdbc:postgresql://u:hunter2@db/app"}, "the command is a URL: write --wait before each target, and the command last"},
+		// several signals in one value
 		{[]string{"--stop-on", "QUIT,USR1", "app"}, "--stop-on: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1"},
+		// text in flags that do not exist, which may be a secret, is not repeated
 		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: only -h has a short form"},
 		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
 		// missing and superfluous values
@@ -271,8 +276,9 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 	}
 }
 
-// The texts of these errors come from other packages, which test them. So this test checks
-// only that each value is an error, and that the text begins with the name of the flag.
+// This test checks only that each value is an error, and that the error is one line that
+// begins with the name of the flag. Most of these texts come from other packages, which test
+// them.
 func TestErrorsInOptionsNameTheFlag(t *testing.T) {
 	for _, c := range []struct{ flag, value string }{
 		{"--grace", "abc"}, {"--grace", ""}, {"--grace", "-5s"}, {"--wait-timeout", "5 minutes"},
@@ -338,7 +344,8 @@ USHER_LOG: "yaml" is not a format: write text or json
 }
 
 // The argument after an unknown flag may be the value of that flag. So errors in the
-// arguments after an unknown flag are not reported.
+// arguments after an unknown flag are not reported, except that a flag cannot be combined
+// with --probe or --install.
 func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -366,8 +373,8 @@ func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	}
 }
 
-// An error about two settings names, for each of them, the flag or the variable that the user
-// has set.
+// An error names a setting by its variable if the user has set the variable, else by its
+// flag.
 func TestErrorsAboutTwoSettingsNameTheFlagOrVariable(t *testing.T) {
 	assert.Equal(t, "USHER_DRAIN_DELAY needs --grace: 25s under Kubernetes' 30s, 8s under docker stop's 10s",
 		errorsIn(t, []string{"app"}, []string{"USHER_DRAIN_DELAY=1s"}))
@@ -406,9 +413,9 @@ func TestOptionsCanBeSetByVariables(t *testing.T) {
 	assert.NotNil(t, c.Env, "with a nil Env the app would get usher's own variables")
 }
 
-// Usher removes the environment variables of its flags from the app's environment. The
-// flags in the list below cannot be set by a variable, so a variable with such a name is
-// kept.
+// Usher removes the environment variables of its flags from the app's environment. --help,
+// --version, --install and --probe cannot be set by a variable, so a variable such as
+// USHER_HELP is kept.
 func TestAppGetsNoVariableOfAFlag(t *testing.T) {
 	for _, f := range flags {
 		env := []string{f.variable() + "="}

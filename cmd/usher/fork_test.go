@@ -49,8 +49,8 @@ func freshUser() int { return 2_000_000_000 + os.Getpid()*100 + int(users.Add(1)
 
 var users atomic.Int64
 
-// RLIMIT_NPROC counts all processes of the user on the machine. If it leaves too few threads
-// for usher, usher prints one line. With a higher limit the app runs.
+// RLIMIT_NPROC counts all threads of the user on the machine, those of other processes too.
+// If it leaves too few for usher, usher prints one line. With a higher limit the app runs.
 func TestOtherProcessesOfTheUser(t *testing.T) {
 	needRoot(t)
 	const others = 40

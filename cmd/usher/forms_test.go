@@ -56,7 +56,7 @@ func TestProbeProbesEachTargetOnce(t *testing.T) {
 	assert.EqualValues(t, 3, requests.Load())
 }
 
-// Both probes hang: one waits for a response, the other for a child of its shell.
+// Both probes hang: one waits for a response, the other for a shell whose child sleeps.
 func TestProbeTimesOutAfterASecond(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and no process responds
 	require.NoError(t, err)
@@ -296,8 +296,8 @@ func TestInstallReplacesRegularFilesOnly(t *testing.T) {
 	assert.Equal(t, "kept", string(kept))
 }
 
-// A stop signal ends --install even if a system call on the file system does not return.
-// usher removes the temporary file.
+// SIGTERM, SIGINT and SIGHUP end --install even if a system call on the file system does not
+// return. usher removes the temporary file.
 func TestInstallIsStoppedByASignal(t *testing.T) {
 	needRoot(t)
 	whole, err := os.Stat(binary(t))

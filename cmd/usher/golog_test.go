@@ -10,8 +10,8 @@ import (
 )
 
 // If GODEBUG is set, libraries may print through package log. Users set GODEBUG for the
-// app, so usher must not print these lines. The test does not use the Makefile's linker
-// flags, because they make the runtime ignore GODEBUG.
+// app, so usher must not print these lines. The test does not set usher's entry point (-E), as
+// the Makefile does, because with that entry point the runtime ignores GODEBUG.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))

@@ -21,6 +21,7 @@ var hclToken = regexp.MustCompile(`(?m)^\s*#.*$|#.*$|"[^"\\$%]*"|[A-Za-z_][A-Za-
 
 // parseHCL reads the part of HCL that the examples use: blocks with labels, and attributes
 // that are strings, numbers or lists of strings. Strings have no escapes and no templates.
+// parseHCL returns a block without a name, which holds the blocks of the file.
 func parseHCL(t *testing.T, file string) *hclBlock {
 	t.Helper()
 	var tokens []string

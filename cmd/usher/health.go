@@ -46,7 +46,8 @@ type healthConn struct {
 const (
 	// If maxSilent connections have not sent a complete request, the oldest evictCount of
 	// them are closed. So a client that opens connections and sends nothing does not lock out
-	// other clients. Connections whose request has been read are neither counted nor closed.
+	// other clients. Connections whose request has been read do not count, and are not closed
+	// for this reason.
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections, it pauses for evictPause, so that requests that have
@@ -210,7 +211,7 @@ func (h *health) checkReadiness() {
 			return
 		}
 		h.check(checked, false, h.ready.Ask)
-		h.check(checked, true, h.ready.AskServing) // AskServing probes no target again, because it uses the new result of Ask
+		h.check(checked, true, h.ready.AskServing) // if Ask was called above, AskServing uses its result and probes no target again
 	}
 }
 

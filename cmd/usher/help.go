@@ -97,7 +97,8 @@ func formatOptions() string {
 	return b.String()
 }
 
-// formatScope returns the kinds of targets, or the uses of targets, that accept the option.
+// formatScope returns in short which targets accept the option: the kinds ("http, https" or
+// "TLS"), or the uses ("--wait", "hooks", "probes"), or "all".
 func formatScope(o probes.OptionDoc) string {
 	switch {
 	case slices.Contains(o.Kinds, "https") && !slices.Contains(o.Kinds, "http"):
@@ -115,7 +116,7 @@ func formatScope(o probes.OptionDoc) string {
 }
 
 // writeRow writes a row of two columns. The text right begins at the given column and is
-// wrapped. If the text left is too wide for its column, it gets a line of its own.
+// wrapped. If the text left is too wide for its column, it gets lines of its own.
 func writeRow(b *strings.Builder, column int, left, right string) {
 	if len(left)+3 > column {
 		for _, line := range wrap(left, usageWidth-2) {
@@ -129,7 +130,8 @@ func writeRow(b *strings.Builder, column int, left, right string) {
 	}
 }
 
-// wrap breaks a text into lines of at most width characters.
+// wrap breaks a text at spaces into lines of at most width bytes. A longer word gets a line of
+// its own.
 func wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Split(text, " ") {
@@ -144,7 +146,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// joinWords joins words with commas and "and": a, b and c.
+// joinWords joins words with commas and "and": a, b and c. There must be at least two words.
 func joinWords(words []string) string {
 	last := len(words) - 1
 	return strings.Join(slices.Concat(words[:last-1], []string{words[last-1] + " and " + words[last]}), ", ")

@@ -25,8 +25,9 @@ func skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// binary returns the path of usher as it is shipped: static and stripped, built with the
-// flags of the Makefile, once per test run.
+// binary returns the path of usher as it is shipped: static and stripped, with the entry point
+// that the Makefile sets. The version that the Makefile sets is missing. usher is built once
+// per test run.
 func binary(t testing.TB) string {
 	t.Helper()
 	path, err := buildOnce()
@@ -90,8 +91,8 @@ func needRoot(t *testing.T) {
 }
 
 // lastLines shortens the output of a program for the message of a failed test. It returns
-// the last 50 lines, each of 500 bytes at most. If the program has crashed, lastLines also
-// returns the beginning of the trace: the reason and the first goroutine.
+// the last 50 lines, each cut after 500 bytes. If a trace of a crash began earlier, lastLines
+// also returns the beginning of the trace: the reason and the first goroutine.
 func lastLines(printed string) string {
 	const most = 50
 	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")

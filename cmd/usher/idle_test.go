@@ -105,9 +105,10 @@ func (c *idleTest) startOutside(argv ...string) *process {
 
 // dial connects to an address in the network of the container.
 func (c *idleTest) dial(address string) (net.Conn, error) {
-	// setns(2) changes the network namespace of this thread only, so dial changes it back.
-	// Without UnlockOSThread the thread would end with its goroutine instead. But then the
-	// kernel would kill the processes that it has started (PR_SET_PDEATHSIG in prctl(2)).
+	// setns(2) changes the network namespace of this thread only. dial changes it back and
+	// unlocks the thread. If dial did not unlock it, the thread would end together with its
+	// goroutine, and the kernel would then kill the processes that the thread has started
+	// (PR_SET_PDEATHSIG in prctl(2)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
@@ -161,7 +162,8 @@ func (c *idleTest) getLater(url string, server *process) <-chan answer {
 	return got
 }
 
-// expectNotIdle checks that the app keeps serving for five times idleTime.
+// expectNotIdle checks that usher still waits for idle clients five times idleTime after that
+// wait began.
 func (c *idleTest) expectNotIdle() {
 	c.t.Helper()
 	c.stderr.expect("keeps serving until no request is open")
@@ -169,9 +171,10 @@ func (c *idleTest) expectNotIdle() {
 	assertNotPrinted(c.t, c.stderr.soFar(), "idle after")
 }
 
-// frontends are programs between the client and the app, such as reverse proxies. They open
-// the connections to the app, and keep them open for later requests. They run outside of
-// the container's PID namespace, so usher does not count the connections to their ports.
+// frontends are what the client connects to: nginx or HAProxy as a reverse proxy, or the app
+// itself ("none"). The proxies keep their connections to the app open for later requests.
+// They run outside of the container's PID namespace, so usher does not count the connections
+// to their ports.
 var frontends = map[string]struct{ url, program, config string }{
 	"none": {url: "http://127.0.0.1:8080"},
 	"nginx": {"http://127.0.0.1:8081", "nginx", `
@@ -242,7 +245,7 @@ func TestOpenRequestsDelayTheStop(t *testing.T) {
 	})
 }
 
-// A client that reads slowly gets the whole answer.
+// usher does not stop the app while a client has not read its whole answer.
 func TestUnreadAnswersDelayTheStop(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 60s")
@@ -258,8 +261,9 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 	assert.Equal(t, 143, c.code())
 }
 
-// Each request has a connection of its own, which is shorter than the pause between two
-// polls of the connections. Health checks do not delay the stop.
+// Each request opens a connection and closes it again between two of usher's polls of the
+// connections. usher notices these connections nevertheless, and stops the app only when no
+// more of them are opened. Health checks, which go on after that, do not delay the stop.
 func TestShortConnectionsDelayTheStop(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 60s --health :8086")
@@ -292,8 +296,8 @@ func TestShortConnectionsDelayTheStop(t *testing.T) {
 	stopChecks()
 }
 
-// A client that sends a byte now and then makes the drain last until its time limit, but no
-// longer.
+// A client that sends a byte now and then makes the drain last until the drain's time limit,
+// but no longer.
 func TestDrippingClientDoesNotDelayTheDeadline(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 4s")

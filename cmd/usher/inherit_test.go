@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests in this file start a program twice: directly, and as the app of usher. They
+// Most tests in this file start a program twice, directly and as the app of usher, and
 // compare the program's state. Only its pid, its parent's pid and its process group may
-// differ.
+// differ, and its PID namespace, because each start makes a new one.
 
 // ways are the ways to start a command, which is the app or usher with the app. They differ
 // in whether the command is PID 1, and in the flags of usher.
@@ -88,7 +88,7 @@ func (s *stage) printed(f *os.File) string {
 }
 
 // own returns the numbers in the output of "puppet state" that may be different at each
-// start: pid, ppid and pgid.
+// start: the keys of the map are pid, ppid and pgid.
 func own(state string) map[string]string {
 	numbers := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^own (\w+) (\d+)$`).FindAllStringSubmatch(state, -1) {
@@ -243,9 +243,10 @@ func TestAppGetsItsSignalMask(t *testing.T) {
 	}
 }
 
-// Usher sets some signals to the default action for the app, even if usher inherited them
-// as ignored: SIGCHLD (see TestAppDoesNotIgnoreItsChildren), the signals of faults such as
-// SIGSEGV, SIGPROF, and the real-time signal 33. The cases below leave these signals out.
+// The app gets the default action of some signals, even if usher inherited them as ignored:
+// of SIGCHLD, because usher resets it (see TestAppDoesNotIgnoreItsChildren), and of SIGILL,
+// SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSTKFLT, SIGSYS, SIGPROF and the real-time signal 33,
+// because package syscall resets them when it forks. The cases below leave these out.
 func TestAppGetsItsIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	for name, ignore := range map[string]string{
@@ -304,10 +305,10 @@ func TestSocketActivation(t *testing.T) {
 	t.Run("not a number", func(t *testing.T) { sameState(t, around("env=LISTEN_PID=self"), nil, sockets) })
 }
 
-// Usher closes the descriptors that it passes to the app. So the reader of a pipe gets the
-// end of file when the app closes its descriptor. As PID 1, usher keeps the descriptors 0,
-// 1 and 2, because other processes open them through /proc/1/fd. Usher also changes its
-// working directory to /.
+// When the app has started, usher closes the descriptors that it has passed to the app. So
+// the reader of a pipe gets the end of file when the app closes its descriptor. Usher keeps
+// stderr, for its log, and as PID 1 also stdin and stdout, because other processes open them
+// through /proc/1/fd. Usher also changes its working directory to /.
 func TestUsherClosesTheAppsDescriptors(t *testing.T) {
 	needBash(t)
 	for _, notPID1 := range []bool{false, true} {

@@ -20,14 +20,15 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// cleanupTimeout limits two waits of install after a stop signal: for the goroutine that
-// copies the program, and then for the removal of the temporary file. Both may hang if the
+// cleanupTimeout limits each of two waits of install after a signal: first for the goroutine
+// that copies the program, then for the removal of the temporary file. Both may hang if the
 // file system does not respond.
 const cleanupTimeout = time.Second
 
 // install copies the running program to path, or into path if that is a directory. It
-// returns the path of the copy. If a stop signal is received, it returns a StopError. After
-// a failure it removes the temporary file.
+// returns the path of the copy. SIGTERM, SIGINT, SIGQUIT and SIGHUP cancel the copying;
+// install then returns a StopError. If install fails or is cancelled, it removes its
+// temporary file.
 func install(inbox *signals.Inbox, path string) (string, error) {
 	i := installer{path: path}
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -110,8 +111,8 @@ func (i *installer) run(ctx context.Context) error {
 }
 
 // checkReplaceable returns an error unless path is a regular file or does not exist. It
-// refuses a symbolic link even if the link points to a regular file, because another
-// container that shares the volume may have created the link.
+// refuses a symbolic link even if the link points to a regular file: rename(2) would replace
+// the link itself, and another container that shares the volume may need it.
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().IsRegular() {
@@ -202,7 +203,7 @@ func executedAs() string {
 }
 
 // reason returns the errno in err, without the operation and path of an os.PathError,
-// because the caller's message names the path.
+// because the caller's message names the path. If err contains no errno, it returns err.
 func reason(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

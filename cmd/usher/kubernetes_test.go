@@ -16,10 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These types have the fields of Kubernetes' API that the examples use. decode fails the
-// test if a manifest has another field, or a field of the wrong type. So the test finds
-// fields that are misspelt or in the wrong place; podman ignores such fields. The test does
-// not check everything that the API server of a cluster checks.
+// These types have the fields of Kubernetes' API that the pods and Jobs of the examples use.
+// decode fails the test if a manifest has another field, or a field of the wrong type. So
+// TestExampleManifestsFitKubernetes finds fields that are misspelt or in the wrong place.
+// TestExamples does not, because it runs the pods with podman, which ignores such fields.
+// Not everything is checked that the API server of a cluster checks.
 type (
 	kubeJob struct {
 		APIVersion string   `json:"apiVersion"`
@@ -165,7 +166,8 @@ func decode(t *testing.T, written map[string]any, into any) {
 	assert.JSONEq(t, string(before), string(after))
 }
 
-// kubeManifests returns the manifests for Kubernetes, by the names of their examples.
+// kubeManifests returns each pod.yaml and job.yaml of the examples, by the name of the
+// example, and the pod in the README, by the name README.
 func kubeManifests(t *testing.T) map[string][]byte {
 	t.Helper()
 	manifests := map[string][]byte{"README": []byte(readmeBlock(t, "pod"))}
@@ -180,7 +182,7 @@ func kubeManifests(t *testing.T) map[string][]byte {
 	return manifests
 }
 
-// readKube decodes a pod or a Job, and returns the spec of the pod.
+// readKube decodes a pod or a Job, checks some of its fields, and returns the spec of the pod.
 func readKube(t *testing.T, manifest []byte) *kubePodSpec {
 	t.Helper()
 	var written map[string]any
@@ -209,7 +211,8 @@ func readKube(t *testing.T, manifest []byte) *kubePodSpec {
 	return spec
 }
 
-// check fails if the API server would reject a value, or if a volume is not mounted.
+// check checks some of the values that the API server would check, and that each volume is
+// mounted.
 func (s *kubePodSpec) check(t *testing.T) {
 	t.Helper()
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
@@ -248,7 +251,8 @@ func (s *kubePodSpec) check(t *testing.T) {
 	assert.NotContains(t, slices.Collect(maps.Values(mounted)), false, "a volume is not mounted")
 }
 
-// check checks that each code is one with which usher reports its own errors.
+// check checks the operator, and that each code is one with which usher reports its own
+// errors.
 func (e *kubeExitCodes) check(t *testing.T) {
 	t.Helper()
 	require.NotNil(t, e)

@@ -36,14 +36,15 @@ import (
 //   - start starts any command. binary(t) is the path of usher as it is shipped.
 //   - run starts a command, waits until it exits, and returns its output.
 //
-// The app, and any other process that a test needs, is a shell or the puppet. The puppet
+// The app, and most other processes that a test needs, are shells or the puppet. The puppet
 // has many roles: for example, it prints the signals that it gets. The first comment of
 // testdata/puppet.c lists them. A shell script may use $puppet and $usher, the paths of
 // the puppet and of usher as it is shipped.
 //
-// A process is killed at the end of its test. A test waits for lines and for exits, and
-// does not sleep. A wait that takes longer than patience fails the test. A test that fails
-// prints the last lines of all its processes.
+// A process is killed at the end of its test. A test waits for lines and for exits. It
+// sleeps only to let time pass, for example to see that something does not happen. A wait
+// that takes longer than patience (2 minutes) fails the test. A test that fails prints the
+// last lines of all its processes.
 
 // launcher describes how a process is started.
 type launcher struct {
@@ -57,10 +58,10 @@ type launcher struct {
 	dir     string
 
 	tty    *os.File   // the process gets it as its controlling terminal, stdin, stdout and stderr
-	stdin  io.Reader  // stdin, instead of the pipe p.in
-	stdout io.Writer  // stdout, instead of the reader p.stdout
-	stderr io.Writer  // stderr, instead of the reader p.stderr
-	merged bool       // stderr goes to p.stdout too
+	stdin  io.Reader  // stdin, instead of the pipe process.in
+	stdout io.Writer  // stdout, instead of the reader process.stdout
+	stderr io.Writer  // stderr, instead of the reader process.stderr
+	merged bool       // stderr goes where stdout goes
 	files  []*os.File // passed as the descriptors from 3 on
 }
 
@@ -83,8 +84,8 @@ func (l launcher) usher(t *testing.T, args ...string) *process {
 }
 
 // linkTo makes a symbolic link to the test binary and returns the link's path. If the test
-// binary is executed by this path, TestMain calls the function of the role and runs no
-// tests.
+// binary is executed by this path, TestMain calls the function of the role (see roles) and
+// runs no tests.
 func linkTo(role string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -100,7 +101,8 @@ func linkTo(role string) (string, error) {
 	return link, nil
 }
 
-// start starts a command.
+// start starts a command, and kills it at the end of the test. It skips the test if this
+// user may not make a PID namespace.
 func (l launcher) start(t *testing.T, argv ...string) *process {
 	t.Helper()
 	cmd := l.command(t, argv)
@@ -259,8 +261,8 @@ func (p *process) codeWithin(limit time.Duration) int {
 }
 
 // enter starts a command in the PID and mount namespaces of the process. The parent of the
-// command is outside of these namespaces, as with docker exec or with another container of
-// the same pod.
+// command, nsenter, is outside of the PID namespace, like the parent of a process that docker
+// exec starts, or of a process of another container in the same pod.
 func (p *process) enter(stdin io.Reader, argv ...string) *process {
 	p.t.Helper()
 	nsenter := []string{"nsenter", "-t", fmt.Sprint(p.pid()), "-p", "-m", "--"}

@@ -18,8 +18,8 @@ import (
 // ends the process. So usher checks the limits first, and prints an error instead.
 
 // minDescriptors is the number of descriptors that usher opens without any flags: three
-// pipes for signals, the runtime's epoll(7) instance and eventfd(2), and the pipe by which
-// a child reports that its exec failed.
+// pipes for signals (on amd64 and arm64), the runtime's epoll(7) instance and eventfd(2), and
+// the pipe by which a child reports that its exec failed.
 const minDescriptors = 3*2 + 2 + 2
 
 // neededDescriptors returns how many descriptors usher opens with these options, if at most
@@ -40,10 +40,10 @@ func neededDescriptors(o *options) int {
 	return n
 }
 
-// checkDescriptors returns an error if usher cannot open minDescriptors descriptors, an
-// epoll instance or an eventfd. The Go runtime needs the epoll instance and the eventfd. A
-// sandbox may refuse these two system calls, and they fail with ENFILE if the whole system
-// has too many open files.
+// checkDescriptors returns an error if usher cannot open minDescriptors descriptors, or
+// cannot make an epoll instance and add an eventfd to it. The Go runtime needs both. A sandbox
+// may refuse these system calls, and epoll_create1(2) and eventfd(2) fail with ENFILE if the
+// whole system has too many open files.
 func checkDescriptors() error {
 	if err := checkFileLimit(minDescriptors); err != nil {
 		return err
@@ -82,9 +82,10 @@ func checkFileLimit(needed int) error {
 	return nil
 }
 
-// reportTooFew prints the error of checkDescriptors or signals.Open and returns the exit
-// status. It uses no timer and no os.File. For these the runtime opens an epoll instance,
-// and if that fails, the runtime ends the process with a trace.
+// reportTooFew prints the error of checkDescriptors or signals.Open, writes it to the default
+// termination log, and returns the exit status. It uses no timer and no os.File. For these
+// the runtime opens an epoll instance, and if that fails, the runtime ends the process with a
+// trace.
 func reportTooFew(err error) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))
@@ -92,7 +93,7 @@ func reportTooFew(err error) int {
 	return supervisor.CodeFault
 }
 
-// reportLimit logs the error of makeThreads and returns the exit status. It starts no
+// reportLimit logs the error of makeThreads and returns usher's exit status. It starts no
 // goroutine, because the runtime may start a thread to run a goroutine, and the limit may
 // not allow that thread.
 func reportLimit(o *options, err error) int {
@@ -114,10 +115,10 @@ func writeUnlessFull(text []byte) {
 	}
 }
 
-// inheritsFiles reports whether usher has inherited descriptors besides 0, 1 and 2. It does
-// not count descriptors that are close-on-exec, because the Go runtime has opened them. It
-// checks only the lowest numbers, because programs pass descriptors from 3 on without large
-// gaps.
+// inheritsFiles reports whether usher has inherited descriptors besides 0, 1 and 2. A
+// close-on-exec descriptor does not count: execve(2) closes such descriptors, so this process
+// itself has opened it. inheritsFiles checks only the descriptors 3 to 22, because programs
+// pass descriptors from 3 on without large gaps.
 func inheritsFiles() bool {
 	for fd := uintptr(3); fd < 3+2*minDescriptors; fd++ {
 		if flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
@@ -152,7 +153,7 @@ func checkPids(threads int, commands bool) error {
 	}
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) != nil || limit.Cur > math.MaxInt32 || os.Geteuid() == 0 {
-		return nil // RLIMIT_NPROC does not apply to root
+		return nil // RLIMIT_NPROC does not apply to root (setrlimit(2)); for root of a user namespace it does, but is not checked
 	}
 	const userLimit = "the limit of the user's processes (RLIMIT_NPROC, ulimit -u)"
 	if limit.Cur < uint64(threads+others) {

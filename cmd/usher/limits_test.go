@@ -83,7 +83,7 @@ func TestOutOfMemoryIsReported(t *testing.T) {
 	assert.Equal(t, "usher: error: tail was killed by SIGKILL: out of memory"+limit, log)
 	assert.Equal(t, "tail was killed by SIGKILL: out of memory"+limit+"\n", message)
 
-	// The kernel kills only the shell's child, and the shell exits with the child's code.
+	// The kernel kills only tail, and the shell, its parent, then exits with 137.
 	r, code, message = runLimited("sh", "-c", hungry+"; exit $?")
 	assert.Equal(t, 137, code)
 	want := "sh exited 137: the kernel killed 1 process for lack of memory" + limit
@@ -214,7 +214,7 @@ func fullPipe(t *testing.T) *os.File {
 
 // hammer sends n requests at the same time, and waits until each connection is closed. At
 // least one must get a response. On a busy machine usher may close the others without a
-// response, because it has not read their requests within requestTimeout.
+// response, because it has not read their requests within requestTimeout (15 s).
 func hammer(t *testing.T, address string, n int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -309,7 +309,7 @@ func TestNoThreadIsMadeAfterTheStart(t *testing.T) {
 }
 
 // If the limit of descriptors is too low, usher prints one line and exits with 125, and the
-// runtime prints no trace. With 16 or more descriptors the app runs.
+// runtime prints no trace. Without flags the app runs if the limit is 16 or more.
 func TestTooFewDescriptors(t *testing.T) {
 	needRoot(t)
 	// The processes must not inherit the descriptors that "go test" has passed to the test.
@@ -328,15 +328,15 @@ func TestTooFewDescriptors(t *testing.T) {
 	}
 	assert.Less(t, refused, 16, "the highest limit at which usher does not run")
 
-	// Some flags need more descriptors. At each limit, either all commands run, or usher
-	// prints one line and runs none.
+	// Some flags need more descriptors. At each limit, either usher runs the app and all its
+	// probes and hooks, or it prints one line and runs none of them.
 	for flags, needed := range map[string]int{
 		"--health ADDRESS":                             12,
 		"--pre-start true":                             14,
 		"--pre-start file:///":                         11,
 		"--grace 5s --post-stop true --health ADDRESS": 16,
 		"--grace 5s --post-stop file:///":              11,
-		"--ready true":                                 15, // with NOTIFY_SOCKET
+		"--ready true":                                 15, // with --ready usher uses NOTIFY_SOCKET
 	} {
 		for limit := 14; limit <= 24; limit++ {
 			args := strings.Fields(strings.ReplaceAll(flags, "ADDRESS", freeAddress(t)) + " -- true")
@@ -363,8 +363,8 @@ func TestTooFewDescriptors(t *testing.T) {
 	assert.Zero(t, r.code(), r.stderr.rest())
 }
 
-// If one of these system calls of the Go runtime fails, the runtime ends the process with a
-// trace. So usher first makes the calls itself, and reports an error.
+// If epoll_create1, eventfd2 or epoll_ctl fails in the Go runtime, the runtime ends the
+// process with a trace. So usher makes these system calls itself first, and reports an error.
 func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		skip(t, "needs strace")
@@ -399,7 +399,7 @@ func TestPidsLimitTooLow(t *testing.T) {
 	}
 }
 
-// Usher prints the same error if --pids-limit of docker run is too low.
+// If --pids-limit of docker run is too low for usher itself, usher prints an error.
 func TestDockerPidsLimitTooLow(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -12,7 +12,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// Every line of usher's log comes from a row of logRows. The rules:
+// Every line of usher's log, except the error that reportTooFew prints, has a row in logRows.
+// The rules:
 //
 //	usher: [warning: |error: ][phase: ]fact
 //
@@ -20,8 +21,9 @@ import (
 // parentheses. With --log json a line is a JSON object: msg is the same text without
 // "usher: " and the level, event is the name of the event, and the facts are fields.
 //
-// No line contains a secret. A target is printed by its name only. Package probes
-// makes names and errors without secrets.
+// A line that a hook or a probe's command has printed is logged as it is: as text after
+// "usher: PHASE TARGET| ", in JSON as msg. No other line contains a secret. A target is
+// printed by its name only. Package probes makes names and errors without secrets.
 //
 // To add an event, add a constant to supervisor/event.go and a row here, then run
 // make docs.
@@ -180,13 +182,12 @@ func failedInStartup(e *supervisor.Event) bool {
 
 func killedBySIGKILL(e *supervisor.Event) bool { return e.Exit.Signal == syscall.SIGKILL }
 
-// exited137 reports whether the app exited with 137. A shell exits with this code if SIGKILL
-// has killed its child.
+// exited137 reports whether the app exited with 137, that is 128 plus the number of SIGKILL.
+// A shell exits with this code if SIGKILL has killed the last command of its script.
 func exited137(e *supervisor.Event) bool {
 	return e.Exit.Status == supervisor.Exit{Signal: syscall.SIGKILL}.Code()
 }
 
-// memoryHint names the memory limit that was reached.
 func memoryHint(_ *logger, e *supervisor.Event) string {
 	if e.Limit == 0 {
 		return "the container has no memory limit: the machine or a parent cgroup ran out of memory"

@@ -46,7 +46,7 @@ func TestManualListsTheEventsAndFieldsOfTheLog(t *testing.T) {
 	assert.Equal(t, manLog(), got, "usher.1 is out of date: run make docs")
 }
 
-// manLog renders the list of events and the list of fields.
+// manLog returns the list of events and the list of fields for usher.1, in mdoc(7).
 func manLog() string {
 	var b strings.Builder
 	b.WriteString(".Bl -tag -width Ds\n")
@@ -83,8 +83,9 @@ func manLog() string {
 	return b.String()
 }
 
-// manText renders the text of a row as usher prints it, with the names of fields in
-// italics.
+// manText returns the example of a row's log line in usher.1. It is the row's text with the
+// name of each field, in italics, in place of the field's value. In place of the summary it
+// has manSummary.
 func manText(r *logRow) string {
 	var b strings.Builder
 	italics := func(s string) { b.WriteString(`\fI` + s + `\fP`) }
@@ -113,7 +114,7 @@ func manText(r *logRow) string {
 	return ".Dl " + levelPrefix(r.level) + strings.ReplaceAll(text, "\x00", `\fI`) + "\n"
 }
 
-// manSummary is the summary that the manual shows as an example.
+// manSummary is the summary that usher.1 shows as an example.
 var manSummary = supervisor.Summary{Started: true, AppLifetime: 3*time.Hour + 2*time.Minute, Grace: 25 * time.Second, Shutdown: 5800 * time.Millisecond,
 	Drain: 5010 * time.Millisecond, Stop: 700 * time.Millisecond, PostStop: 110 * time.Millisecond}
 
@@ -144,8 +145,8 @@ func fieldsOf(event string) (all []string) {
 	return all
 }
 
-// Each kind of event has a row without a condition, after the kind's other rows. So every
-// event matches a row.
+// Each kind of event of package supervisor has a row without a condition, after the kind's
+// other rows. So each of its events matches a row.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)
@@ -189,8 +190,8 @@ func kindNames(t *testing.T) (names []string) {
 	return names
 }
 
-// fullEvents returns for each row an event that matches the row. All fields of the event are
-// set, except where the condition of the row requires another value.
+// fullEvents returns for each row an event that matches the row. It sets nearly all fields of
+// the event, and then tries changes until one of them makes the event match the row.
 func fullEvents() []supervisor.Event {
 	target := &probes.Target{Name: "db"}
 	refused := errors.New("connection refused")
@@ -236,8 +237,8 @@ func fullEvents() []supervisor.Event {
 	return all
 }
 
-// A JSON record has the fields that are listed in logRows and in the manual. As the manual
-// says, a field's name determines its type. msg is the text of the log line.
+// A JSON record has the fields that its row in logRows and usher(1) list. As usher(1) says, a
+// field's name determines its type. msg is the log line without "usher: " and the level.
 func TestRecordsHaveTheFieldsOfTheTable(t *testing.T) {
 	for i, e := range fullEvents() {
 		r := &logRows[i]
@@ -338,7 +339,8 @@ func TestPackageLogPrintsNothing(t *testing.T) {
 	assert.Equal(t, io.Discard, stdlog.Writer())
 }
 
-// The texts follow the rules at the top of log.go.
+// The texts of logRows follow some of the rules at the top of log.go: no full stop at the end,
+// no level at the beginning, and the phase first.
 func TestLogTextsFollowTheRules(t *testing.T) {
 	for _, r := range logRows {
 		assert.NotRegexp(t, `\.$|^(warning|error):|says yes`, r.text)

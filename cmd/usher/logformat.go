@@ -16,7 +16,6 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// findRow returns the row for an event.
 func findRow(e *supervisor.Event) *logRow {
 	for i := range logRows {
 		if r := &logRows[i]; r.kind == e.Kind && (r.when == nil || r.when(e)) {
@@ -145,7 +144,8 @@ func countOf(e *supervisor.Event) any {
 }
 
 // errorOf returns the event's error without the phase, the signal and the list of targets,
-// because these have fields of their own.
+// because the log has these elsewhere: the phase in the field phase, the signal in the event
+// hook_interrupted, and each target in an event target_pending.
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
 	if errors.As(e.Err, &pending) {
@@ -192,8 +192,8 @@ func sanitizeName(name string) string {
 	}, name)
 }
 
-// formatValue formats a value for the text. If noun is not empty, it is written after the
-// number.
+// formatValue formats a value for the text. After a number it writes the noun, unless noun is
+// empty.
 func formatValue(value any, noun string) string {
 	switch v := value.(type) {
 	case nil:

@@ -108,7 +108,7 @@ func levelPrefix(level slog.Level) string {
 	return ""
 }
 
-// pending logs each target that was not ready when a wait failed.
+// pending logs each target that was not ready, if the startup failed because of such targets.
 func (l *logger) pending(e *supervisor.Event) {
 	all := (*probes.PendingError)(nil)
 	if !errors.As(e.Err, &all) {
@@ -180,7 +180,8 @@ func exitCode(err error, code int) int {
 	return code
 }
 
-// usageErrors logs the errors in the command line and the environment, one line each.
+// usageErrors logs the errors in the command line and the environment, one line each, and
+// then that nothing was started.
 func (l *logger) usageErrors(err error) {
 	all := []error{err}
 	if several := (*multierror.Error)(nil); errors.As(err, &several) {

@@ -40,16 +40,17 @@ func main() {
 //go:linkname environ syscall.runtime_envs
 func environ() []string
 
-// usher runs the program and returns its exit status.
+// usher does what the command line args and the environment env say, and returns the exit
+// status of this process. It writes the texts of --help, --version and --plan to stdout.
 func usher(args, env []string, stdout io.Writer) int {
 	o, err := parseOptions(args, env)
 	threads, noThreads := makeThreads(&o, err == nil)
 	if noThreads != nil {
 		return reportLimit(&o, noThreads)
 	}
-	// A SIGTERM, SIGINT or SIGHUP that arrives before signals.Open has returned ends usher.
-	// If usher is built by the Makefile, which links the entry point of package signals, it
-	// then exits with 128 plus the number of the signal.
+	// signals.Open starts to receive signals. A SIGTERM, SIGINT or SIGHUP that arrives earlier
+	// ends usher. If usher was built by the Makefile for amd64 or arm64, which links the entry
+	// point of package signals, it then exits with 128 plus the number of the signal.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
 		return reportTooFew(noSignals)
@@ -110,8 +111,8 @@ func usher(args, env []string, stdout io.Writer) int {
 	return supervise(inbox, out, log, n, o.config, threads)
 }
 
-// supervise runs the whole timeline, from the wait to the exit, and returns the
-// exit status.
+// supervise runs the whole timeline, from the wait to the exit, and returns usher's exit
+// status. n is nil if usher does not notify a service manager.
 func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c supervisor.Config, threads *spares) int {
 	c.Signals = inbox
 	c.Observe = func(e supervisor.Event) {
@@ -150,8 +151,9 @@ const guardMargin = 2 * time.Second
 // other processes of the container.
 //
 // A single timer for the sum is not enough, because timers also run while the container is
-// frozen (docker pause). The second timer starts only when the container continues, so the
-// supervisor always has guardMargin to kill the app and to log that.
+// frozen (docker pause). If --grace expires while the container is frozen, the second timer
+// starts only when the container continues. So the supervisor then has guardMargin to kill
+// the app and to log that.
 func guardDeadline(c *supervisor.Config, e supervisor.Event) {
 	if c.Grace > 0 && shutdownStarts(&e) {
 		exit := func() { os.Exit(supervisor.Exit{Signal: syscall.SIGKILL}.Code()) }

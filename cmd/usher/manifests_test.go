@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The types and tables in this file declare the fields that the examples use, as each
-// platform's reference describes them. The functions check that the values are within the
-// platform's limits. A field that is not declared fails the test.
+// The types and tables in this file declare the fields that the examples for Compose, ECS,
+// Cloud Run, Nomad, systemd and Quadlet use, as each platform's reference describes them. A
+// field that is not declared fails the test. The functions also check some values against
+// limits of the platform.
 
 // readYAML decodes a manifest. If the type of into lacks a field of the manifest, the test
 // fails (see decode).

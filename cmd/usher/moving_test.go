@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// optionsOfOthers lists the options of other tools, from their sources: tini 0.19, dumb-init
-// 1.2.5, dockerize 0.13 and the options that version 0.25 of its fork adds, wait4x 3 and the
-// kinds of targets on its main branch, wait-for-it.sh, and docker-compose-wait 2.11 with its
-// deprecated names.
+// optionsOfOthers lists the options and environment variables of other tools, from their
+// sources: tini 0.19, dumb-init 1.2.5, dockerize 0.13 and the options that version 0.25 of its
+// fork adds, wait4x 3 and the kinds of targets on its main branch, wait-for-it.sh, and
+// docker-compose-wait 2.11 with its deprecated names.
 var optionsOfOthers = map[string]string{
 	"tini and dumb-init": `-h -s -p -v -w -g -e -l --version TINI_SUBREAPER TINI_VERBOSITY TINI_KILL_PROCESS_GROUP
 		-c --single-child -r --rewrite --verbose --help -V DUMB_INIT_SETSID DUMB_INIT_DEBUG`,
@@ -47,7 +47,7 @@ func movingSection(t *testing.T) string {
 	return section
 }
 
-// The lists in usher(1) name each option of the other tools, and nothing else.
+// The lists in usher(1) name each option in optionsOfOthers, and no other options.
 func TestManualNamesEveryOptionOfOtherTools(t *testing.T) {
 	lists := map[string]string{}
 	for list := range strings.SplitSeq(movingSection(t), "\n.Ss ") {
@@ -73,7 +73,8 @@ func TestManualNamesEveryOptionOfOtherTools(t *testing.T) {
 	}
 }
 
-// optionsOfOthers contains every option that the installed tools print in their help.
+// optionsOfOthers contains every option that tini, dumb-init and wait-for-it print in their
+// help.
 func TestOptionsOfInstalledToolsAreKnown(t *testing.T) {
 	option := regexp.MustCompile(`(?m)(?:^ +|[,|] )(-[a-z]|--[a-z-]+|TINI_[A-Z_]+)\b`)
 	for tool, help := range map[string][]string{
@@ -96,7 +97,7 @@ func TestOptionsOfInstalledToolsAreKnown(t *testing.T) {
 	}
 }
 
-// usher accepts each of its command lines in the section about other tools.
+// usher accepts each command line of usher in usher(1)'s section about other tools.
 func TestCommandLinesForOtherToolsAreValid(t *testing.T) {
 	lines := regexp.MustCompile(`(?m)^\.Dl usher (.*)$`).FindAllStringSubmatch(movingSection(t), -1)
 	assert.Greater(t, len(lines), 50)

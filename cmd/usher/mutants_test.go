@@ -19,8 +19,8 @@ import (
 // A randomTest is a test with random input that must find the defects that findMutants puts
 // into its package.
 type randomTest struct {
-	dir, name string // the package, and the test
-	mutants   string // the list of defects in the directory testdata of the package
+	dir, name string // the directory of the package, and the name of the test
+	mutants   string // the file with the list of defects, in the directory testdata of the package
 	count     string // the environment variable with the number of inputs
 	first     string // the environment variable with the number of the first input
 }
@@ -37,7 +37,7 @@ type mutant struct {
 	replace    [][2]string // old and new lines
 }
 
-// readMutants parses the list of defects.
+// readMutants parses the list of defects. The first lines of the list describe its format.
 func (r randomTest) readMutants(t *testing.T) (all []mutant) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, "testdata", r.mutants))
@@ -82,8 +82,8 @@ func (m mutant) apply(t *testing.T) string {
 	return changed
 }
 
-// The lines that a mutant replaces exist in the code. The next tests check that too, but they
-// do not run by default.
+// The lines that a mutant replaces occur exactly once in the code. TestLivesFindMutants and
+// TestTargetsFindMutants check that too, but they do not run by default.
 func TestMutantsFitTheCode(t *testing.T) {
 	for _, r := range []randomTest{randomLives, randomTargets} {
 		names := map[string]bool{}

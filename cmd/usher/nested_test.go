@@ -16,9 +16,10 @@ import (
 )
 
 // The tests in this file run usher where it is not PID 1: in a PID namespace shared with
-// other programs, below another init, or below another usher. Usher must end all of its own
-// descendants, and must not signal any other process. Each test makes a PID namespace. At
-// the end of the test all processes of this namespace are killed.
+// other programs, below another init, or below another usher. With --grace and a /proc of its
+// PID namespace, usher must end all of its own descendants. It must not signal any other
+// process. Each test makes a PID namespace. At the end of the test all processes of this
+// namespace are killed.
 
 // below returns a command that runs argv as the child of an init. It replaces "$usher" by
 // the path of usher. It skips the test if the init is not installed.
@@ -211,7 +212,7 @@ func TestOtherProcessesSurvive(t *testing.T) {
 	} {
 		for _, init := range [][]string{{"sh", "-c", `"$@"; :`, "sh"}, {"tini", "--"}, {"$usher", "--grace", "9s", "--"}} {
 			if c.code != 4 && init[0] != "sh" {
-				continue // for these apps one of the inits is enough, because how they exit does not depend on PID 1
+				continue // to save time, only the app that exits with 4 runs below all three inits, the others only below sh
 			}
 			t.Run("the app "+name+" below "+strings.TrimPrefix(init[0], "$"), func(t *testing.T) {
 				t.Parallel()
@@ -265,8 +266,9 @@ func TestOtherProcessesSurvive(t *testing.T) {
 }
 
 // Each process of a chain forks a successor in a new session and exits. A chain is faster
-// than usher reads /proc, so the processes that usher finds in /proc have already exited. A
-// cgroup limits the number of zombies, because they could fill the machine's process table.
+// than usher reads /proc, so the processes that usher finds in /proc have already exited.
+// Usher must kill the chains nevertheless. A cgroup limits the number of zombies, because
+// they could fill the machine's process table.
 func TestForkersAreKilled(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ chains, crowd int }{
@@ -295,7 +297,8 @@ func TestForkersAreKilled(t *testing.T) {
 }
 
 // In a pod with shareProcessNamespace, PID 1 is the pause process. Usher's parent is outside
-// of the PID namespace, and the processes of other containers are in it.
+// of the pod's PID namespace. The processes of the pod's other containers are inside, and
+// usher must not signal them.
 func TestSharedPIDNamespace(t *testing.T) {
 	t.Parallel()
 	forever, over := pending(t)
@@ -324,8 +327,8 @@ func TestSharedPIDNamespace(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log, "warning: "), lastLines(log))
 }
 
-// Without /proc usher cannot find descendants outside of the app's process group. If usher
-// has a deadline, it logs one warning about that.
+// Without a /proc of its own PID namespace, usher cannot find descendants outside of the
+// app's process group. If usher has a deadline, it logs one warning about that.
 func TestWithoutProcOnlyTheAppsGroupIsEnded(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]string{

@@ -54,9 +54,10 @@ const (
 )
 
 // readNotifySocket returns the address of the service manager's socket, and the environment
-// without its variable. usher uses the socket only with --ready, because otherwise only the
+// without NOTIFY_SOCKET. usher uses the socket only with --ready, because otherwise only the
 // app knows when it is ready. If usher does not use the socket, the address is "", and the
-// environment still has the variable, for the app.
+// environment still has NOTIFY_SOCKET, for the app. With --ready and a value that usher does
+// not support, err is errNotifySocket.
 func readNotifySocket(c *supervisor.Config) (address string, env []string, err error) {
 	isSocket := func(entry string) bool { return strings.HasPrefix(entry, notifyVariable+"=") }
 	i := slices.IndexFunc(c.Env, isSocket) // if there are several entries, the first one counts, as for getenv(3)
@@ -73,8 +74,8 @@ func readNotifySocket(c *supervisor.Config) (address string, env []string, err e
 	return address, slices.DeleteFunc(slices.Clone(c.Env), isSocket), nil
 }
 
-// errNotifySocket does not contain the value, because usher prints no values of the
-// environment.
+// errNotifySocket does not contain the value of NOTIFY_SOCKET, because usher prints no values
+// of the environment.
 var errNotifySocket = fmt.Errorf("%s is neither an absolute path nor @name, of at most %d bytes (vsock is not supported); the app gets the variable", notifyVariable, maxNotifyAddress)
 
 func newNotifier(address string, log *logger, c *supervisor.Config) *notifier {
@@ -111,8 +112,8 @@ func (n *notifier) observe(e *supervisor.Event) {
 	signalTo(n.wake)
 }
 
-// notifyKinds are the events that show which step of the timeline usher is in. STATUS= has
-// the text of their log line, so it contains no secret.
+// notifyKinds are the kinds of events that show which step of the timeline usher is in. For
+// such an event STATUS= has the text of its log line, so it contains no secret.
 var notifyKinds = []supervisor.Kind{
 	supervisor.WaitProgress, supervisor.HookStarted, supervisor.HookInterrupted, supervisor.ReadinessChanged,
 	supervisor.StopRequested, supervisor.StartupFailed, supervisor.DelayStarted, supervisor.IdleStarted,
@@ -220,7 +221,7 @@ func (n *notifier) remove(message string) {
 	}
 }
 
-// flush waits until everything is sent, but at most notifyFlushLimit.
+// flush waits until every message was sent or dropped, but at most for notifyFlushLimit.
 func (n *notifier) flush() {
 	limit := time.After(notifyFlushLimit)
 	signalTo(n.wake)
@@ -246,7 +247,7 @@ func (n *notifier) send(message string) error {
 }
 
 // isTemporary reports whether sending may succeed later: the queue of the receiver is full,
-// or memory or descriptors are used up.
+// memory or descriptors are used up, or a signal interrupted the call.
 func isTemporary(err error) bool {
 	return slices.ContainsFunc([]error{syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EINTR},
 		func(temporary error) bool { return errors.Is(err, temporary) })

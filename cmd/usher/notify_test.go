@@ -82,12 +82,12 @@ func (m *serviceManager) usher(args ...string) *process {
 	return launcher{vars: []string{"NOTIFY_SOCKET=" + m.address}}.usher(m.t, args...)
 }
 
-// lastStatus is the beginning of the last status, which usher sends before it exits.
+// lastStatus is the beginning of the last status before usher exits, if the app was started.
 const lastStatus = "STATUS=app "
 
 // READY=1 is sent once the --ready targets are ready, STOPPING=1 when the shutdown begins,
-// and a status for each phase. All messages come from PID 1 of the container, which is the
-// main process for systemd (NotifyAccess=main).
+// and a status for each phase. usher itself sends all messages, and no child of usher does,
+// because with NotifyAccess=main systemd accepts messages of the main process only.
 func TestNotifyFromWaitToExit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -286,7 +286,7 @@ func TestNotifyWhileTheQueueIsFull(t *testing.T) {
 	assertNotPrinted(t, r.stderr.rest(), "service manager")
 }
 
-// messagesOf returns the messages of some lines of the reader, without the pids.
+// messagesOf returns the messages in lines of serviceManager.reader, without the pids.
 func messagesOf(lines []string) (all []string) {
 	for _, line := range lines {
 		_, message, _ := strings.Cut(line, " ")

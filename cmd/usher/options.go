@@ -49,12 +49,12 @@ func (o *options) parseTarget(text string, use probes.Use) (probes.Target, error
 }
 
 // parseOptions parses the command line, then the environment variables of the flags
-// that the command line does not contain. Its error lists all wrong values, one line
-// each, without secrets.
+// that the command line does not contain. Its error has one line for each mistake, without
+// secrets. It does not check the values after an unknown flag (see optionReader.lost).
 //
 // --help and --version take effect before anything is checked, so that they work even if
-// another flag or a variable is wrong. dockerd relies on this, because it runs its init
-// with --version and waits until the init has exited.
+// another flag or a variable is wrong. dockerd needs this: it runs its init with --version
+// and waits until the init has exited, and dockerd's environment may contain USHER_WAIT.
 func parseOptions(args, env []string) (options, error) {
 	r := newOptionReader(args)
 	command, dashes := r.readArgs()
@@ -85,10 +85,10 @@ type optionReader struct {
 	args   []string           // the arguments after the last flag that pflag has parsed
 	values map[string][]value // the values of each flag, in the order in which they were given
 	given  map[string]bool    // flags on the command line, even with a wrong or missing value
-	wrong  map[string]bool    // flags whose value could not be parsed
+	wrong  map[string]bool    // flags whose value could not be parsed, or that have too many values
 	// lost is true after an unknown flag. The next argument may be the value of that flag
-	// or the command, so no errors are reported for the remaining arguments. Of these, only
-	// --help, --version, --install and --probe still have an effect.
+	// or the command, so the remaining values and the command are not checked. Of the
+	// remaining flags, only --help, --version, --install and --probe still have an effect.
 	lost bool
 	errs *multierror.Error
 }
@@ -117,7 +117,6 @@ func newOptionReader(args []string) *optionReader {
 	return r
 }
 
-// joinLines formats the errors, one per line.
 func joinLines(errs []error) string { return errors.Join(errs...).Error() }
 
 func (r *optionReader) addError(format string, a ...any) {
@@ -150,8 +149,9 @@ func (v rawValue) Set(text string) error {
 	}
 	r.given[f.name] = true
 	if f.arg != "" && word == "--"+f.name {
-		// Treat a value that begins with two dashes as a flag. In "--wait --grace 25s" the
-		// target was probably forgotten, and "--wait --help" must print the help.
+		// Treat a value that begins with two dashes, or is -h, as a flag. In
+		// "--wait --grace 25s" the target was probably forgotten, and "--wait --help" must
+		// print the help.
 		if strings.HasPrefix(text, "--") || text == "-h" {
 			r.needsValue(f)
 			return errNoValue
@@ -175,8 +175,8 @@ func (r *optionReader) needsValue(f *flagRow) {
 
 // advance removes the arguments up to and including the first one that matches. pflag does
 // not report its position, but it parses the arguments in order. So the arguments before
-// the match are arguments that pflag has ignored: flags that begin with -test., because "go
-// test" defines them, and all unknown flags once r.lost is true.
+// the match are arguments that pflag has ignored: flags that begin with -test., which pflag
+// always ignores for "go test", and, once r.lost is true, unknown flags and their values.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
@@ -263,8 +263,7 @@ func (r *optionReader) unknownFlag(word string) {
 	}
 }
 
-// tiniFlags maps the flags of tini to the flags of usher. Some other inits have the same
-// flags as tini.
+// tiniFlags maps some short flags of tini, and -r of dumb-init, to the flags of usher.
 var tiniFlags = map[string]string{"-g": "--group", "-e": "--success-exit", "-v": "--verbose", "-r": "--rewrite"}
 
 // findNearestFlag returns the flag that is nearest to name, or nil. The distance is at most
@@ -373,8 +372,8 @@ func splitVariable(f *flagRow, text string) (values []value) {
 	return values
 }
 
-// otherForm parses the options of --install and --probe, which start no app. They can
-// be combined only with the flags of the log. The variables of the flags are ignored,
+// otherForm parses the options of --install and --probe, which start no app. They can be
+// combined only with --log, --quiet and --verbose. The variables of the flags are ignored,
 // because in a container they are set for the usher that runs the app.
 func (r *optionReader) otherForm(form string, command []string, dashes bool, env []string) options {
 	allowed := func(f *flagRow) bool { return f.name == form || f.is(withAnything) }
@@ -392,8 +391,9 @@ func (r *optionReader) otherForm(form string, command []string, dashes bool, env
 	return o
 }
 
-// checkCommand checks that there is a command, or at least a --wait, and that the
-// command does not look like a target.
+// checkCommand checks the first word of the command. Without a command there must be a
+// --wait, no "--", and no flag that needs an app. After an unknown flag it checks nothing,
+// because it is then unknown where the command begins.
 func (r *optionReader) checkCommand(command []string, dashes bool) {
 	hasWait := r.given["wait"] || len(r.values["wait"]) > 0
 	switch {
@@ -407,9 +407,10 @@ func (r *optionReader) checkCommand(command []string, dashes bool) {
 	}
 }
 
-// checkFirstWord refuses a command that looks like a target or an option of a target,
-// because a quote or a --wait was probably forgotten. Otherwise usher would fail only
-// after the wait, with "not found". The error repeats no text that may be a secret.
+// checkFirstWord refuses a command that is probably a mistake: JSON in one argument; a
+// target, a URL or an address, because --wait was probably forgotten; an option of a target,
+// because quotes were probably forgotten. Without this check usher would fail only after the
+// wait, with "not found". The error repeats no text that may be a secret.
 func (r *optionReader) checkFirstWord(first string) {
 	const advice = "write --wait before each target, and the command last"
 	scheme, _, url := strings.Cut(first, "://")
@@ -463,7 +464,8 @@ func (r *optionReader) refuseWithoutApp() {
 	}
 }
 
-// withoutNumber returns the origin without the number of the value or line.
+// withoutNumber returns the origin without the number of the value or line: --wait for
+// "--wait (2 of 3)", USHER_WAIT for "USHER_WAIT line 2".
 func (v value) withoutNumber() string {
 	origin, _, _ := strings.Cut(v.origin, " ")
 	return origin
@@ -523,9 +525,9 @@ func (r *optionReader) checkVerbosity(o options) {
 	}
 }
 
-// validate checks the values against each other. It ignores errors about a field whose
-// value could not be parsed. It ignores errors about the command, because checkCommand has
-// checked it. After an unknown flag it does nothing.
+// validate checks the values against each other. It ignores errors that mention a field
+// whose flag is in r.wrong, because that mistake is already reported. It ignores errors about
+// the command, because checkCommand has checked it. After an unknown flag it does nothing.
 func (r *optionReader) validate(c *supervisor.Config) {
 	var invalid *multierror.Error
 	if r.lost || !errors.As(c.Validate(), &invalid) {
@@ -543,7 +545,8 @@ func (r *optionReader) validate(c *supervisor.Config) {
 	}
 }
 
-// isWrong reports whether a value of the flag that sets the field could not be parsed.
+// isWrong reports whether an error about the value of the flag that sets the field has
+// already been added.
 func (r *optionReader) isWrong(field string) bool {
 	f := flagOfField(field)
 	return f != nil && r.wrong[f.name]

@@ -123,8 +123,8 @@ func TestAppThatDaemonizes(t *testing.T) {
 	}
 }
 
-// If usher is not PID 1 and has no --grace, it does not signal the processes that the app
-// leaves running. Usher exits although these processes have stdout and stderr open.
+// If usher is not PID 1 and has no --grace, it does not signal the processes that the app and
+// a hook leave running. Usher exits although these processes have stdout and stderr open.
 func TestGrandchildHoldsStdout(t *testing.T) {
 	// The leftovers read this FIFO, and exit when the test closes it. The deferred Close
 	// makes them exit even if the test fails.

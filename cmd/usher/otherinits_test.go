@@ -60,8 +60,9 @@ func (d *initDifference) change(line string) (changed string, ok bool) {
 }
 
 // TestOtherInits runs scripts of each kind, then random scripts of a fixed seed, and then
-// random scripts of a new seed. If CI is set, it uses no new seed, so that the result depends
-// on the code alone. If SEED is set, it runs only random scripts of this seed.
+// random scripts of a new seed. If the environment variable CI is set, it uses no new seed,
+// so that the result depends on the code alone. If SEED is set, it runs only random scripts
+// of this seed.
 func TestOtherInits(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
@@ -116,7 +117,8 @@ func (u *usedDifferences) has(d *initDifference, init string) bool {
 	return u.rows[fmt.Sprintf("%p %s", d, init)]
 }
 
-// compareInits runs the scripts under all inits, and compares what was observed.
+// compareInits runs each script under usher and under the inits in comparedInits, and compares
+// what was observed. If used is given, it gets the differences that have occurred.
 func compareInits(t *testing.T, name string, scripts []*initScript, used ...*usedDifferences) {
 	t.Run(name, func(t *testing.T) {
 		for i, s := range scripts {
@@ -135,7 +137,7 @@ func compareInits(t *testing.T, name string, scripts []*initScript, used ...*use
 				usher := s.run(t, []string{binary(t), "--"})
 				for _, init := range comparedInits {
 					if len(used) == 0 && len(init.argv) == 3 && len(s.children()) == 0 {
-						continue // without children these options make little difference, and the scripts of everyKind have tested it
+						continue // without children, tini's -g and dumb-init's --single-child make little difference, and the scripts of everyKind have tested them
 					}
 					var want []string
 					for _, line := range usher {

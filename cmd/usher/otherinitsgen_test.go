@@ -57,7 +57,7 @@ func catchable() (all []syscall.Signal) {
 // everyKind returns scripts that show all differences in initDifferences.
 func everyKind() []*initScript {
 	r := rand.New(rand.NewPCG(0, 0))
-	some := []syscall.Signal{1, 2, 6, 10, 11, 15, 20, 21, 23, 28, 32, 34, 50, 63} // some of each kind
+	some := []syscall.Signal{1, 2, 6, 10, 11, 15, 20, 21, 23, 28, 32, 34, 50, 63} // among them fault, job control and real-time signals
 	scripts := []*initScript{
 		{kind: "signals", app: []string{"$puppet", "catch", "app"}, ready: []string{"app"}, order: catchable()},
 		shellScript(r, shellOptions{trapped: some, order: some, children: []string{"child", "apart", "orphan"}}),
@@ -166,15 +166,15 @@ func shellScript(r *rand.Rand, o shellOptions) *initScript {
 	return s
 }
 
-// shellWaits returns the last commands of a script. The shell handles signals until the end
-// of stdin: it waits for a child that reads stdin. If the shell read stdin itself, a signal
-// that arrives just before read(2), after the shell's check for pending traps, would run its
-// trap only after the read.
+// shellWaits returns the last commands of a shell script. The shell handles signals until the
+// end of stdin, and then exits with code. To notice the end of stdin, it waits for a child
+// that reads stdin. If the shell read stdin itself, a signal that arrives just before
+// read(2), after the shell's check for pending traps, would run its trap only after the read.
 func shellWaits(code int) string {
 	return fmt.Sprintf("exec 5<&0; $puppet catch reader <&5 & reader=$!; echo app ready; while kill -0 $reader 2>/dev/null; do wait $reader; done; exit %d", code)
 }
 
-// generateScripts returns random scripts.
+// generateScripts returns n random scripts, which depend on the seed alone.
 func generateScripts(seed uint64, n int) (scripts []*initScript) {
 	for i := range n {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))

@@ -36,12 +36,13 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	for _, word := range s.app {
 		argv = append(argv, strings.NewReplacer("$puppet", puppet(t), "$dir", r.dir).Replace(word))
 	}
-	if s.below { // PID 1 is a shell that starts the init, prints its exit code, and exits after a line on stdin
+	if s.below { // PID 1 is a shell that runs the init, prints the init's exit code, and exits when stdin ends
 		argv = append([]string{"sh", "-c", `"$@"; echo "init exited $?"; read line; exit 0`, "sh"}, argv...)
 	}
-	// All processes of the run inherit two descriptors. The children read from descriptor 3,
-	// whose pipe stays empty until the test closes end. Descriptor 4 is the writing end of own,
-	// so own.isHeld reports whether one of these processes is still running.
+	// All processes of the run inherit two descriptors. Descriptor 3 is a pipe that has neither
+	// data nor an end of file until the test closes end; the app's children read from it.
+	// Descriptor 4 is the writing end of the named pipe own, so own.isHeld reports whether one
+	// of the processes is still running.
 	stdin, end := pending(t)
 	own := hold(t)
 	writer, err := os.OpenFile(own.path, os.O_WRONLY, 0)
@@ -78,7 +79,7 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	return r.observed
 }
 
-// writeCommands makes the files that are named in the map commands.
+// writeCommands makes the files to which the map commands (otherinitsgen_test.go) refers.
 func writeCommands(t *testing.T, dir string) {
 	t.Helper()
 	for name, text := range map[string]string{"plain": "x", "orphaned": "#!/no/such/interpreter\n", "windows": "#!/bin/sh\r\nexit 5\r\n", "no-shebang": "exit 5\n"} {
@@ -103,7 +104,7 @@ func (r *initRun) signals(end *os.File) {
 		for _, name := range r.s.ready {
 			lines = append(lines, name+" ready")
 		}
-		if r.s.reads() && !r.s.asleep { // until it is ready, the reader has no handlers, and a signal to the process group would kill it
+		if r.s.reads() && !r.s.asleep { // wait for the reader (see shellWaits) too, because until it has its handlers, a signal to the process group would kill it
 			lines = append(lines, "reader ready")
 		}
 		r.stdout.expectAll(lines...)
@@ -144,13 +145,15 @@ func (r *initRun) signals(end *os.File) {
 	}
 }
 
-// look notes whether the init keeps its working directory and descriptors while its app runs.
-// For scripts with orphans or zombies, it then waits until the init has reaped the orphans.
+// look notes whether the init keeps its working directory and inherited descriptors while its
+// app runs, and whether the init has closed stdin, stdout or stderr. If the script stops the
+// app, or has orphans or zombies, look also sets r.app. If the script has orphans or zombies,
+// look then waits until the init has reaped the orphans.
 func (r *initRun) look() {
 	r.t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", r.pid())
-	// An init that is not in keepers changes its directory or closes the descriptors, but only
-	// after it has started the app. So the test has to wait for that.
+	// An init that is not in keepers changes its directory or closes the descriptors, but
+	// perhaps only after it has started the app. So the test polls until that has happened.
 	name, _, _ := strings.Cut(filepath.Base(r.init), " ")
 	keep := func(what string, keepers []string, keeps func() bool) {
 		if slices.Contains(keepers, name) {
@@ -184,8 +187,8 @@ func (r *initRun) look() {
 	if r.s.orphans == 0 && r.s.zombie == 0 {
 		return
 	}
-	// An orphan may still be running. So wait until the init has reaped all orphans, and the only
-	// zombies are children of the app.
+	// The orphans that exit at once (initScript.orphans) may still be running. So wait until the
+	// init has reaped them, and the app's zombie children are the only zombies.
 	running := len(r.s.ready)
 	if r.s.reads() {
 		running++
@@ -204,7 +207,8 @@ func stopsProcess(sig syscall.Signal) bool {
 	return sig == syscall.SIGTSTP || sig == syscall.SIGTTIN || sig == syscall.SIGTTOU
 }
 
-// pidInside returns the pid that a process has in its own PID namespace.
+// pidInside returns the pid that a process has in its own PID namespace, or a very high number
+// if there is no such process.
 func pidInside(pid int) int {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	m := regexp.MustCompile(`(?m)^NSpid:.*\t(\d+)$`).FindSubmatch(status)
@@ -228,10 +232,10 @@ func (s *initScript) children() (names []string) {
 	return names
 }
 
-// signalledChildren returns the names of the children that get the signals too: the children
-// in the app's process group, if the init signals that group. The test has to wait for these
-// children before it sends the next signal. Otherwise the order in which they get the signals
-// would depend on the scheduler.
+// signalledChildren returns the names of the children that also get the signals that the test
+// sends to the init. These are the children in the app's process group, if the init signals
+// that group. The test has to wait for these children before it sends the next signal.
+// Otherwise the order in which they get the signals would depend on the scheduler.
 func (r *initRun) signalledChildren() []string {
 	if !strings.HasPrefix(r.init, "tini -g") && r.init != "dumb-init --" {
 		return nil
@@ -245,7 +249,7 @@ func (r *initRun) send(sig syscall.Signal) {
 }
 
 // withheld reports whether the init does not forward sig, so that the test cannot wait until
-// the app has got sig. If the list is wrong and the init forwards sig, the comparison fails.
+// the app has got sig. If the init does forward a signal of the list, compareInits fails.
 func (r *initRun) withheld(sig syscall.Signal) bool {
 	list := map[string][]syscall.Signal{
 		"tini":      {4, 5, 6, 7, 8, 11, 21, 22, 31, 32, 33},
@@ -257,9 +261,9 @@ func (r *initRun) withheld(sig syscall.Signal) bool {
 }
 
 // step is called when the test has sent sig to the init. It reads stdout until the app and the
-// signalledChildren have printed that they got sig. If the app does not get sig, or does not
-// print it, step sends lastSignal too, and waits for lastSignal instead. It returns the lines
-// of the app, without the line about lastSignal.
+// signalledChildren have printed that they got sig. If the init does not forward sig, or the
+// app prints nothing when it gets sig, step sends lastSignal too, and waits for lastSignal
+// instead. It returns the lines "app got N" that it has read, except for lastSignal.
 func (r *initRun) step(sig syscall.Signal) (app []string) {
 	r.t.Helper()
 	if r.withheld(sig) || r.s.silent(sig) {
@@ -299,7 +303,7 @@ func (r *initRun) signalStep(sig syscall.Signal) {
 	if stops {
 		// After SIGTSTP, SIGTTIN or SIGTTOU dumb-init sends SIGSTOP to itself. The kernel does
 		// not stop dumb-init, because it is PID 1, but drops a SIGCONT that is pending. So the
-		// test sends SIGCONT only when dumb-init is sleeping again, in the wait for a signal.
+		// test sends SIGCONT only when the init sleeps again (state S) and waits for a signal.
 		eventually(r.t, func() bool { return state(r.pid()) == "S" }, func() string { return r.init + " does not wait for signals" })
 		r.send(syscall.SIGCONT)
 		r.noteStep(syscall.SIGCONT)
@@ -320,7 +324,8 @@ func (r *initRun) waitUntilStopped() {
 	eventually(r.t, func() bool { return state(r.app) == "T" }, func() string { return "the app is not stopped" })
 }
 
-// noteChild notes for each signal that the init got whether a child got it.
+// noteChild notes for each signal in r.sent whether a child got it. printed is the whole
+// output of the run.
 func (r *initRun) noteChild(name, printed string) {
 	r.t.Helper()
 	var got []int
@@ -342,7 +347,8 @@ func (r *initRun) noteChild(name, printed string) {
 	}
 }
 
-// state notes what "puppet state" prints: what the app has inherited.
+// state notes the exit code and what "puppet state" prints: the app's parent, its process
+// group and what it has inherited, without numbers that differ from run to run.
 func (r *initRun) state(stdout *reader) {
 	r.t.Helper()
 	if slices.Contains(r.s.launch, "ignore=17") {

@@ -10,8 +10,9 @@ const (
 	allInits  = "tini, tini -g, dumb-init, dumb-init -c, catatonit"
 )
 
-// initDifferences lists all differences between usher without flags and the other inits. If
-// several rows match a line, the first one counts. "make docs" writes this table into usher(1).
+// initDifferences lists all differences that TestOtherInits finds between usher without flags
+// and the other inits. If several rows apply to a line of usher's run, the first one counts.
+// "make docs" writes the rows that have a subject into usher(1).
 var initDifferences = []initDifference{
 	// ---- which signals are forwarded, and to which processes
 	{inits: "tini, tini -g", kinds: ".*", line: `(signal (?:4|5|6|7|8|11|21|22|31)): app got \d+`, other: "$1: nothing",
@@ -85,7 +86,7 @@ var initDifferences = []initDifference{
 	{inits: "tini, tini -g, dumb-init, dumb-init -c", kinds: ".*", line: `the init's inherited descriptors: let go`, other: "the init's inherited descriptors: kept"},
 }
 
-// mdocOfOtherInits renders the table for usher(1).
+// mdocOfOtherInits formats the rows that have a subject, in mdoc(7), for usher(1).
 func mdocOfOtherInits() string {
 	var b strings.Builder
 	b.WriteString(".Bl -tag -width Ds\n")

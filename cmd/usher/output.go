@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output writes the log to stderr and never blocks its caller. If a write blocked usher,
-// usher would handle signals too late and miss its deadline. Write appends to a queue of
-// limited size, and one goroutine writes the queue to stderr.
+// output writes the log to stderr. Write never waits for stderr, because usher would then
+// handle signals too late and miss its deadline. Write appends to a queue of limited size,
+// and one goroutine writes the queue to stderr.
 //
-// The output of hooks may be endless, so it can use only a part of the queue; the
-// rest is reserved for usher's own lines. All lines are written in the order of the
-// calls. If lines are dropped, a notice in their place gives their number.
+// Hook output is what the commands of hooks print, and with --verbose those of probes. It
+// may be endless, so it can use only a part of the queue; the rest is reserved for usher's
+// own lines. Lines are written in the order in which they were queued. If lines are dropped,
+// a notice in their place gives their number.
 type output struct {
 	fd      int
 	wake    chan struct{} // capacity 1; a value means that the queue may be non-empty
@@ -28,12 +29,12 @@ type output struct {
 	queue        []chunk
 	size         int       // bytes in queue
 	progressLine string    // the progress line that the terminal shows; "": none
-	full         bool      // hook output has filled hookRoom, so it is dropped until half of hookRoom is free
+	full         bool      // the queue had no room for hook output, which is dropped until size is at most hookRoom/2
 	lost         int       // lines dropped since the last notice
 	cause        error     // the error of the last failed write, for the next notice; nil: none
 	failedAt     time.Time // the time of the last failed write
-	torn         bool      // the last failed write has left an incomplete line
-	partial      bool      // the last part of the queue that was taken does not end with a newline
+	torn         bool      // the last failed write has left an incomplete line, so the next notice begins with a newline
+	partial      bool      // the last part of the queue that take has returned does not end with a newline
 	writing      bool      // a part of the queue was taken and is being written
 	notice       func(n int, failure error) []byte
 }
@@ -63,22 +64,24 @@ const (
 	// chunk by chunk while the queue is written.
 	chunkSize = 64 << 10
 	// pieceSize is PIPE_BUF. A write of at most this size to a pipe is atomic (pipe(7)). So
-	// output of the app to the same pipe does not appear in the middle of a line of usher.
+	// output of the app to the same pipe does not appear in the middle of a line of usher,
+	// unless that line is longer than pieceSize.
 	pieceSize = 4 << 10
-	// After a failed write, hook output is dropped for retryPause. Otherwise an endless hook
-	// would make usher try to write to a full disk all the time. usher always tries to
-	// write its own lines.
+	// After a failed write, hook output is dropped for retryPause, or until usher logs a line
+	// of its own, which it always tries to write. Otherwise an endless hook would make usher
+	// try to write to a full disk all the time.
 	retryPause = 100 * time.Millisecond
 )
 
-// Before usher exits, it waits for the reader of the log, with these limits.
+// Before usher exits, or executes the app in its place (--exec), flush waits for the reader
+// of stderr, with these limits. The first three are those of an exit with a deadline.
 const (
 	flushStalled = 40 * time.Millisecond  // flush returns if nothing could be written for this long
 	flushHooks   = 50 * time.Millisecond  // queued hook output is dropped after this time
 	flushLimit   = 100 * time.Millisecond // flush returns after this time
 
-	// The longest wait without --grace. On a busy machine the goroutine that writes may not
-	// run for a while, and the only line of a failed start must not be lost.
+	// The longest wait if the exit has no deadline. On a busy machine the goroutine that
+	// writes may not run for a while, and the only line of a failed start must not be lost.
 	flushNoDeadline = time.Second / 2
 )
 
@@ -88,7 +91,8 @@ func newOutput(f *os.File) *output {
 	return p
 }
 
-// Write queues usher's own lines. Each line must end with a newline. Write never fails.
+// Write queues usher's own lines, or drops and counts them if the queue is full. Each line
+// must end with a newline. The error is always nil.
 func (p *output) Write(lines []byte) (int, error) { return p.enqueue(ownLines, lines) }
 
 // setNotice sets the function that formats a notice of dropped lines.
@@ -98,7 +102,7 @@ func (p *output) setNotice(format func(n int, failure error) []byte) {
 	p.mu.Unlock()
 }
 
-// hooks returns a writer for the output of hooks.
+// hooks returns a writer for the output of the commands of hooks and probes.
 func (p *output) hooks() io.Writer { return hookWriter{p} }
 
 type hookWriter struct{ p *output }
@@ -122,9 +126,10 @@ func (p *output) enqueue(kind chunkKind, lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// accepts reports whether the queue has room for size bytes. Once hook output has been
-// dropped, it is accepted again only when half of hookRoom is free. Otherwise there would
-// be a notice after every few lines.
+// accepts reports whether size bytes of this kind may be queued. When the queue had no room
+// for hook output, hook output is accepted again only after the queue has shrunk to
+// hookRoom/2. Otherwise there would be a notice after every few lines. After a failed write,
+// hook output is not accepted for a while (see retryPause).
 func (p *output) accepts(kind chunkKind, size int) bool {
 	if kind == ownLines {
 		return p.size+size <= ownRoom
@@ -180,8 +185,8 @@ func (c chunk) lines() int {
 // eraseLine moves the cursor to the start of the line and erases the line (ECMA-48, EL).
 const eraseLine = "\r\x1b[K"
 
-// showProgress replaces the progress line by text, cut to the terminal's width. An
-// empty text removes the line.
+// showProgress replaces the progress line by text. It cuts text to one column less than the
+// terminal's width, so that the line does not wrap. An empty text removes the line.
 func (p *output) showProgress(text string) {
 	if size, err := unix.IoctlGetWinsize(p.fd, unix.TIOCGWINSZ); err == nil && size.Col > 1 {
 		text = string([]rune(text)[:min(len([]rune(text)), int(size.Col)-1)])
@@ -225,7 +230,8 @@ func (p *output) run() {
 
 // blockSIGTTOU lets the calling goroutine write to a terminal while the app is in the
 // foreground. If the terminal has TOSTOP set and a background process writes to it, the
-// kernel stops the process with SIGTTOU, unless the writing thread blocks that signal.
+// kernel stops the process with SIGTTOU, unless the writing thread blocks that signal or the
+// process ignores it.
 // blockSIGTTOU locks the goroutine to its thread. That costs two threads: the locked one,
 // and one from which the runtime then starts new threads. So run calls it only for a
 // terminal.
@@ -238,8 +244,8 @@ func blockSIGTTOU() {
 
 // take removes the next part from the queue: as many whole lines as fit into pieceSize, or
 // a part of a longer line. It returns false if the queue is empty. After a failed write, it
-// does not return the notice until another line is queued, because a write of the notice
-// alone would probably fail too.
+// does not return the notice of the lost lines until another line is queued, because a write
+// of the notice alone would probably fail too.
 func (p *output) take() (chunk, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -293,9 +299,10 @@ func (p *output) write(piece chunk, inLine *bool) {
 	}
 }
 
-// fail empties the queue after a write has failed, for example because the pipe has no
-// reader (EPIPE), the disk is full (ENOSPC), or the file has reached its size limit
-// (EFBIG). usher still tries to write later lines, because the cause may be gone by then.
+// fail empties the queue and counts its lines as lost. It is called when a write has failed,
+// for example because the pipe has no reader (EPIPE), the disk is full (ENOSPC), or the file
+// has reached its size limit (EFBIG). usher still tries to write later lines, because the
+// cause may be gone by then.
 func (p *output) fail(rest chunk, torn bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -307,9 +314,9 @@ func (p *output) fail(rest chunk, torn bool, err error) {
 	p.cause, p.failedAt, p.torn = err, time.Now(), torn
 }
 
-// flush waits until everything is written, or a time limit expires. hasDeadline is
-// true with --grace. If the reader is slow, queued hook output is dropped, so that the
-// reader gets usher's own lines.
+// flush waits until everything is written, or a time limit expires. hasDeadline says whether
+// --grace limits usher's exit. If so and the reader is slow, flush drops queued hook output
+// after flushHooks, so that the reader gets usher's own lines.
 func (p *output) flush(hasDeadline bool) {
 	if hasDeadline {
 		p.flushWithin(flushStalled, flushHooks, flushLimit)
@@ -339,8 +346,8 @@ func (p *output) isIdle() bool {
 	return len(p.queue) == 0 && !p.writing && (p.lost == 0 || p.cause != nil)
 }
 
-// dropHookOutput removes hook output from the queue and puts one notice in its place.
-// It keeps the rest of a line that has been written in part.
+// dropHookOutput removes hook output and older notices from the queue, and puts one notice in
+// the place of the first of them. It keeps the rest of a line that has been written in part.
 func (p *output) dropHookOutput() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

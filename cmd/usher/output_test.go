@@ -187,8 +187,8 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	p.mu.Unlock()
 }
 
-// The log is a file that has reached RLIMIT_FSIZE. usher keeps working, and does not retry
-// the write in a loop. The kernel sends SIGXFSZ for usher's write, and usher does not
+// The log is a file that reaches RLIMIT_FSIZE. usher keeps working, and does not retry the
+// write in a loop. For each such write the kernel sends SIGXFSZ to usher, which does not
 // forward it to the app.
 func TestLogWithAFileSizeLimit(t *testing.T) {
 	t.Parallel()

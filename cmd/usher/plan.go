@@ -52,8 +52,8 @@ func (p *planner) title(format string, a ...any) {
 	fmt.Fprintf(&p.text, format+"\n", a...)
 }
 
-// row writes a step. The first column is the phase, or the latest time at which the step
-// starts.
+// row writes a step. The first column is usually the phase of the step, or the latest time at
+// which the step starts.
 func (p *planner) row(first, format string, a ...any) {
 	fmt.Fprintf(&p.text, "  %-12s  %s\n", first, fmt.Sprintf(format, a...))
 }
@@ -114,7 +114,8 @@ func (p *planner) interruptedHooks() {
 }
 
 // formatProbe describes how long a target is probed. total is the limit for all targets
-// together; 0 means no limit. onExpiry says what happens when the limit expires.
+// together; 0 means no limit. onExpiry says what happens when total or the within= of the
+// target expires.
 func formatProbe(t *probes.Target, total time.Duration, onExpiry string) string {
 	limit := total
 	if t.Within > 0 && (total == 0 || t.Within < total) {
@@ -150,7 +151,6 @@ func (p *planner) stopSignals() []string {
 	return names
 }
 
-// stopSignal describes the signal that stops the app.
 func (p *planner) stopSignal() string {
 	sig := "the received signal"
 	switch {
@@ -166,8 +166,9 @@ func (p *planner) stopSignal() string {
 	return sig + " to " + to
 }
 
-// shutdown writes the phases after the phase "run", each with the latest time at which it
-// starts.
+// shutdown writes the phases after the phase "run" if there is --grace: first those after a
+// stop signal, then those after the app's own exit. Most rows begin with the latest time of
+// their step, counted from the start of the shutdown.
 func (p *planner) shutdown() {
 	p.title("Shutdown after a stop signal: %s at most; each step ends when its work is done", formatDuration(p.budget.Grace))
 	var at time.Duration
@@ -211,8 +212,8 @@ func (p *planner) shutdown() {
 	p.postStop(p.budget.Reserve)
 }
 
-// lastCall returns the time of the last call. At that time, four fifths of the time from
-// stop to kill have passed.
+// lastCall returns the time of the last call, at which every process that has had no signal
+// yet gets SIGTERM: when four fifths of the time from stop to kill have passed.
 func lastCall(stop, kill time.Duration) time.Duration { return stop + (kill-stop)*4/5 }
 
 // leftoverSignal returns the name of the signal that leftovers get after the app has
@@ -235,7 +236,8 @@ func (p *planner) postStop(at time.Duration) {
 }
 
 // formatHookLimit describes the limit of a hook, which is its own timeout, or the time that
-// is left if that is shorter.
+// is left if that is shorter. If no time may be left, formatHookLimit adds the hook to p.late,
+// from which warnings makes a warning.
 func (p *planner) formatHookLimit(t *probes.Target, left time.Duration) string {
 	switch {
 	case left <= 0:
@@ -261,10 +263,11 @@ func (p *planner) shutdownWithoutDeadline() {
 }
 
 // diagramWidth is the number of columns that stand for the whole time of --grace. The
-// diagram is wider if the name of a short phase needs more columns.
+// diagram is wider if the name or the start time of a short phase needs more columns.
 const diagramWidth = 64
 
-// diagram draws the latest start of each phase of the shutdown, to scale.
+// diagram draws, to scale, when the drain, the app's stop and post-stop start at the latest.
+// Below, it writes the time that the platform must wait before SIGKILL.
 func (p *planner) diagram() {
 	if p.budget.Grace == 0 || len(p.Command) == 0 {
 		return
@@ -299,9 +302,9 @@ func (p *planner) diagram() {
 		line += "├" + strings.Repeat("─", fill/2) + " " + part.name + " " + strings.Repeat("─", fill-fill/2)
 	}
 	fmt.Fprintf(&p.text, "  %s%s\n  %s┤\n", above, formatDuration(p.budget.Grace), line)
-	// killTimeout is 2 s more than --grace, as usher(1) recommends, because the kubelet may
-	// send SIGKILL up to a second early. The sum is rounded up, because the kubelet counts in
-	// whole seconds.
+	// killTimeout is --grace plus the 2 s that usher(1) recommends, because the kubelet may
+	// send SIGKILL up to a second early. The sum is rounded up to whole seconds, because
+	// terminationGracePeriodSeconds and docker stop -t take whole seconds.
 	killTimeout := int((p.budget.Grace + 2*time.Second + time.Second - 1) / time.Second)
 	fmt.Fprintf(&p.text, "  needs terminationGracePeriodSeconds: %d or more, plus the time of a preStop hook; docker stop -t %[1]d\n", killTimeout)
 }
@@ -317,9 +320,9 @@ func (p *planner) warnings() {
 		all = append(all, fmt.Sprintf("%s may never run, because the hooks before may use all of the time: give each hook a timeout=", strings.Join(p.late, " and ")))
 	}
 	// With --grace, a shell that the stop signal kills is no problem, because usher then
-	// signals its children. But a shell with a trap runs the trap only after its foreground
-	// child has exited, and usher signals that child only late in the grace period (see the
-	// last call in supervisor/leftovers.go).
+	// signals the shell's children. But a shell with a trap runs the trap only after its
+	// foreground child has exited, and usher signals that child only late in the grace period
+	// (at the last call, see supervisor/leftovers.go).
 	if len(p.Command) > 0 && !p.Exec && !p.Group && p.isShellWithChild() && (p.Grace == 0 || strings.Contains(p.script(), "trap ")) {
 		all = append(all, fmt.Sprintf("%s is a shell and may not forward signals to its child: end the script with exec", p.app))
 	}
@@ -335,8 +338,9 @@ func (p *planner) warnings() {
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
 
 // isShellWithChild reports whether the app is a shell that probably runs the server as its
-// child. "sh -c SCRIPT" has no child if the script contains exec, or is a single simple
-// command, which most shells execute without a fork.
+// child. A shell without arguments counts as such. "sh -c SCRIPT" does, unless SCRIPT
+// contains exec or is a single simple command, which most shells execute without a fork. The
+// script in a file is not read, so "sh FILE" does not count.
 func (p *planner) isShellWithChild() bool {
 	c := p.Command
 	if !slices.Contains(shells, p.app) {

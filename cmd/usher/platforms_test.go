@@ -15,17 +15,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// use is a command line of usher in an example, with the times that its platform gives it.
+// use is a command line of usher in an example, with the time limits of the example's platform.
 type use struct {
 	args      []string
 	kill      time.Duration // from the start of a stop to SIGKILL; 0 if the platform does not stop this process
 	preStop   time.Duration // the part of kill that a preStop hook takes before the stop signal
 	start     time.Duration // the time within which the app must have started; 0 if there is no limit
-	requested []string      // the paths of --health that probes request, such as ":8086/livez"
+	requested []string      // port and path of each request that a probe sends to --health, such as ":8086/livez"
 }
 
-// exampleUses returns the command lines of usher in each example, by the example's name. It
-// fails the test if a file has a field or a value that its platform would not accept.
+// exampleUses returns the command lines of usher in the examples and in the README's pod, by
+// the example's name. It fails the test if a file other than a Dockerfile has an unknown field,
+// and checks some of the values against the platform's limits.
 func exampleUses(t *testing.T) map[string][]use {
 	t.Helper()
 	uses := map[string][]use{}
@@ -51,14 +52,15 @@ func exampleUses(t *testing.T) map[string][]use {
 	return uses
 }
 
-// In each example, the command lines fit the settings of the platform in the same file: --plan
-// prints no warning, --grace ends at least 2 s before the platform's SIGKILL, and
-// --wait-timeout ends before the platform gives up.
+// In each example that exampleUses reads, the command lines fit the settings of the platform in
+// the same file: --plan prints no warning, a preStop and --grace end at least 2 s before the
+// platform's SIGKILL, --wait-timeout ends before the platform gives up, and probes request the
+// port of --health and one of its paths.
 func TestExamplesFitTheirPlatforms(t *testing.T) {
 	all := exampleUses(t)
 	for _, name := range names(t, "../../examples") {
-		// demo and embed are programs that make their own command lines. TestExampleWaitForJob
-		// reads the command line of wait-for-job.
+		// The program demo makes its own command lines, and embed is a program that does not
+		// run usher. TestExampleWaitForJob reads the command line of wait-for-job.
 		if !slices.Contains([]string{"demo", "embed", "wait-for-job"}, name) && filepath.Ext(name) != ".md" {
 			assert.NotEmpty(t, all[name], "no test reads the example %s", name)
 		}
@@ -98,7 +100,7 @@ func (u *use) check(t *testing.T) {
 
 // dockerfileUses reads ENTRYPOINT with CMD, and HEALTHCHECK. The time until SIGKILL comes
 // from the command "docker stop" in the file's comment; without such a command it is
-// Docker's default.
+// Docker's default of 10 s.
 func dockerfileUses(t *testing.T, file string) []use {
 	t.Helper()
 	file = strings.ReplaceAll(file, "\\\n", "")
@@ -139,8 +141,9 @@ func seconds(t *testing.T, number string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// In the table of examples/PLATFORMS.md, --grace is each platform's default minus 2 s. The
-// files and the flags that the page names exist.
+// In the table of examples/PLATFORMS.md, --grace is 2 s less than the time after which the
+// platform sends SIGKILL by default. The files to which the page links and the flags that it
+// names exist.
 func TestPageOfPlatforms(t *testing.T) {
 	content, err := os.ReadFile("../../examples/PLATFORMS.md")
 	require.NoError(t, err)

@@ -42,7 +42,7 @@ func TestReadmePod(t *testing.T) {
 	reporter.logsOnFailure("reporter")
 	reporter.stdout().expect("nginx serves")
 
-	// The test passes --time, because podman ignores terminationGracePeriodSeconds.
+	// The test passes --time, because podman before 4.7 ignores terminationGracePeriodSeconds.
 	podman.run(t, nil, "pod", "stop", "--time=30", "web")
 	assert.Equal(t, 0, web.exitCode())
 	_, stderr := web.logs()
@@ -65,8 +65,8 @@ func TestReadmePod(t *testing.T) {
 // With podman run --sdnotify=container, conmon makes a socket for the container. When usher
 // has sent READY=1 to this socket, conmon sends READY=1 to the service manager. conmon
 // forwards no other state.
-// The name of this test is short, because podman's runroot is in a directory of the test and
-// may have at most 50 characters.
+// The name of this test is short, because the path of podman's runroot contains it (t.TempDir)
+// and may have at most 50 characters.
 func TestPodmanNotify(t *testing.T) {
 	podman := needPodman(t)
 	t.Parallel()

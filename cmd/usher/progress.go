@@ -19,8 +19,9 @@ type progressLine struct {
 	drawnAt time.Duration // time of the last update, since the start of Run; 0: no line is shown
 }
 
-// progressInterval is the minimum time between two updates, so that the line can be
-// read.
+// progressInterval is the minimum time from an update of the line to the next one that a
+// failed attempt causes, so that the line can be read. When a target has become ready or is
+// skipped, the line is updated at once.
 const progressInterval = 100 * time.Millisecond
 
 func (p *progressLine) observe(e *supervisor.Event) {
@@ -57,7 +58,6 @@ func (p *progressLine) update(s probes.Status) {
 	p.pending[i] = s
 }
 
-// formatPending formats the pending targets in one line.
 func formatPending(pending []probes.Status) string {
 	var all []string
 	for _, s := range pending {

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is the time limit of each wait. Only a test that fails takes so long.
+// patience is the time limit of each wait for a line, an exit or a condition. Only a test that
+// fails takes so long.
 const patience = 2 * time.Minute
 
 // reader reads the lines of a pipe, a terminal or a file, without the newlines. Only

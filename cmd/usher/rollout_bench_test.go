@@ -22,11 +22,13 @@ import (
 )
 
 // "make rollout" measures how many requests fail in rolling updates, and how long it takes
-// to stop a backend, and prints one table. It needs root, nginx, HAProxy, tini, gunicorn
-// and node. An arm is a way to start and stop an app. A front is what clients connect to.
-// Variables on the command line of make change what is measured:
+// to stop a backend, and prints one table. It needs root, ip, nginx, HAProxy and tini, and
+// for some apps gunicorn and node. An arm is a way to start and stop an app. A front is what
+// clients connect to. A job measures one app with one arm behind one front. Variables on the
+// command line of make change what is measured (of ROLLS, RATE, LAG, KEEPALIVE and PARALLEL
+// the defaults are shown; the defaults of APPS, ARMS and FRONTS are all of them):
 //
-//	ROLLS=10       rolling updates of each app, arm and front; each replaces three backends
+//	ROLLS=10       rolling updates in each job; each replaces the three backends
 //	APPS=go,node   the apps (rolloutApps in rollout_test.go)
 //	ARMS=tini,idle the arms (rolloutArms); sleep2s, or any other duration, is tini with a
 //	               preStop hook that sleeps for that time
@@ -34,7 +36,8 @@ import (
 //	RATE=100       requests a second, for each job
 //	LAG=1s-2s      after the start of a stop, the front still uses the backend for a random
 //	               time in this range
-//	KEEPALIVE=on   half of the clients, and the proxies, keep connections open; off: none does
+//	KEEPALIVE=on   half of the requests use connections that clients keep open (except with
+//	               nginx), and the proxies keep theirs open; off: none is kept open
 //	PARALLEL=8     jobs at the same time, each with backends, a front and clients of its own
 //	USHER=PATH     the absolute path of an usher to measure, instead of a new build
 //	WRITE=rollout  write the table to the README, between the marks with this name
@@ -42,8 +45,9 @@ import (
 // The result depends on the lag, and hardly on the machine. Two runs may differ by a few
 // failures.
 
-// sleepsOfSweep are further durations of preStop hooks. Without ARMS=, they are measured with
-// appsOfSweep only, to find the shortest duration with which no request fails.
+// sleepsOfSweep are durations of preStop hooks, besides those in rolloutArms. Without ARMS=,
+// they are measured with appsOfSweep only, to find the shortest duration with which no request
+// fails.
 var (
 	sleepsOfSweep = []string{"500ms", "1s", "1.5s", "2s", "3s", "4s"}
 	appsOfSweep   = []string{"exits", "go"}

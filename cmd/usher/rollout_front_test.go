@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// front is the server or the function to which clients connect. It spreads their
-// connections or requests over its endpoints, which are the addresses of backends.
+// front is what clients connect to: a proxy (nginx, HAProxy), or with directFront a backend
+// itself. It spreads the connections or requests of the clients over its endpoints, which are
+// the addresses of backends.
 type front interface {
 	setEndpoints(addrs []string) error
 	dial(ctx context.Context) (net.Conn, error)

@@ -25,11 +25,11 @@ import (
 
 // load sends requests at a fixed rate, without waiting for earlier requests (an open loop).
 // 30 % of the requests are POST, and 5 % take 2 s. load must not send a request twice. So it
-// does not use http.Transport, which repeats a request if a reused connection fails.
+// does not use http.Transport, which may repeat a request if a reused connection fails.
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
 	rate      int
-	keepAlive bool // every second request uses a connection of a pool; the others use new connections
+	keepAlive bool // every second request uses a connection of a pool; the others, or if false all, use new connections
 
 	pools   [loadClients]pool
 	running sync.WaitGroup
@@ -115,7 +115,7 @@ type errStatus int
 
 func (e errStatus) Error() string { return fmt.Sprint(int(e)) }
 
-// failureOf returns the reason that the table shows for an error.
+// failureOf returns the reason that the table of "make rollout" shows for an error.
 func failureOf(err error) string {
 	var status errStatus
 	var timeout net.Error
@@ -144,7 +144,6 @@ type rolloutRequest struct {
 	wait        time.Duration // the app responds after this time
 }
 
-// clientConn is a connection of a client.
 type clientConn struct {
 	net.Conn
 	in *bufio.Reader

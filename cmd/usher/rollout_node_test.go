@@ -27,10 +27,10 @@ const (
 	readyTimeout = time.Minute
 )
 
-// rolloutMain runs the jobs of a plan, and prints a rolloutResult for each. It is the main
-// function of a process in new namespaces (PIDs, network, mounts). When this process exits or
-// is killed, the kernel kills all processes that it has started, and removes the bridge and
-// the networks.
+// rolloutMain runs the jobs of a plan, and prints a rolloutResult for each. It is a role of
+// the test binary (see linkTo), executed as PID 1 in new namespaces (PIDs, network, mounts).
+// When this process exits or is killed, the kernel kills all processes that it has started,
+// and removes the bridge and the networks.
 func rolloutMain() {
 	var n node
 	text, err := os.ReadFile(os.Args[1])
@@ -205,7 +205,7 @@ type backend struct {
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when PID 1 has exited
 	network *os.File      // keeps the network namespace after PID 1 has exited, as in a pod, so that the kernel refuses connections to addr
-	gone    time.Duration // from the start of the stop to the exit of PID 1
+	gone    time.Duration // from the start of the stop to the exit of PID 1; 0: it was not stopped
 }
 
 // start starts a backend and waits until it responds. If beforeApp is not nil, start calls
@@ -213,7 +213,8 @@ type backend struct {
 func (d *deployment) start(beforeApp func(*backend) error) (*backend, error) {
 	number := int(d.last.Add(1))
 	host := fmt.Sprintf("10.77.%d.%d", number/250, number%250+2)
-	// The shell is PID 1 until the network exists, and then executes the init.
+	// The shell is PID 1 until the network exists. Then it executes the init, or the app if
+	// there is no init.
 	cmd := exec.Command("sh", append([]string{"-c", `read -r _ && mount -t proc proc /proc && ip addr add "$0/16" dev eth0 &&
 		ip link set lo up && ip link set eth0 up && echo ready && read -r _ && exec "$@" </dev/null >&2`, host},
 		slices.Concat(d.job.Init, d.job.App)...)...)
@@ -298,7 +299,6 @@ func retry(f func() error) (err error) {
 	return err
 }
 
-// sh runs a shell script.
 func sh(script string) error {
 	out, err := exec.Command("sh", "-c", script).CombinedOutput()
 	if err != nil {

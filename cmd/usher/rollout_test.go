@@ -44,7 +44,7 @@ type rolloutPlan struct {
 	LagMin, LagMax time.Duration
 }
 
-// rolloutJob is one measurement.
+// rolloutJob is the measurement of one app with one arm behind one front.
 type rolloutJob struct {
 	Front   string        // "direct", "nginx" or "haproxy"
 	Init    []string      // the init's part of the command line; the app's part follows it
@@ -117,7 +117,8 @@ func sleepArm(text string) rolloutArm {
 	return rolloutArm{name: "sleep" + text, title: "tini, preStop: sleep " + text, init: []string{"tini", "--"}, job: rolloutJob{Sleep: d}}
 }
 
-// rolloutArms are the ways to start and stop an app. Each app is measured with all of them.
+// rolloutArms are the ways to start and stop an app. Unless ARMS= names some of them, "make
+// rollout" measures each app with all of them.
 var rolloutArms = []rolloutArm{
 	{name: "control", title: "control: the old ones are not stopped", job: rolloutJob{Control: true}},
 	{name: "none", title: "no init"},
@@ -199,8 +200,8 @@ func runRollout(t *testing.T, plan rolloutPlan, done func(rolloutResult)) {
 // TestRollout checks the measurement: requests fail if the app exits at once on SIGTERM or
 // the front has a wrong address, and no request fails in the other jobs. The clients do not
 // keep connections open: a request on an open connection is lost if the app closes the
-// connection at the same moment, which is likely on a busy machine. --drain-delay is much
-// longer than the lag, so that the endpoints change before the app stops.
+// connection at the same moment, which is likely on a busy machine. --drain-delay (6 s) is
+// much longer than the lag (1 s), so that the endpoints change before the app stops.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	var jobs []rolloutJob

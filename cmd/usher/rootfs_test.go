@@ -21,8 +21,8 @@ import (
 
 var imageNumber atomic.Int64
 
-// imageName returns a name that no other image has, not even in another run of the tests. An
-// image with this name is removed at the end of the test.
+// imageName returns a name that no other image has, not even one of another run of the tests
+// at the same time. An image with this name is removed at the end of the test.
 func imageName(t *testing.T, kind string) string {
 	t.Helper()
 	name := fmt.Sprintf("usher-test/%s:%d-%d", kind, os.Getpid(), imageNumber.Add(1))

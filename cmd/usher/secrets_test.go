@@ -30,13 +30,14 @@ import (
 // contain a secret. They fail if usher prints canary.
 const canary = "s3cr3t"
 
-// A secretTarget is two targets of the same kind, one for a probe and one for a hook. Each
-// part that may be secret contains canary. In the target of a hook, the path may be secret too.
+// A secretTarget is two similar targets, one for a probe and one for a hook. Each part that
+// may be secret contains canary. In the target of a hook that is also the path, because the
+// URL of a webhook may have its secret there.
 type secretTarget struct{ probe, hook string }
 
-// readyReplies are replies that count as ready, by kind. A server may send its reply
-// without reading the request, because the probe reads the reply only after it has sent the
-// request.
+// readyReplies are replies of servers that count as ready, by the scheme of the target. The
+// server sends its reply without reading the request. That works, because a probe reads the
+// reply only after it has sent its request.
 var readyReplies = map[string]string{
 	"tcp":        "+" + canary + "\r\n",
 	"postgres":   postgresError("3D000"),
@@ -59,7 +60,7 @@ var readyReplies = map[string]string{
 const kafkaReply = "\x00\x00\x00\x16\x00\x00\x00\x12\x00\x00\x00\x00\x00\x02\x00\x03\x00\x00\x00\x01\x00\x12\x00\x00\x00\x00" +
 	"\x00\x00\x00\x22\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00\x01\x00\x06" + canary + "\x00\x00\x23\x84\xff\xff\x00\x00\x00\x01\x00\x00\x00\x00"
 
-// mongoReply returns a reply to hello that says that the member is a secondary.
+// mongoReply returns a reply to MongoDB's command hello. It says that the member is a secondary.
 func mongoReply() string {
 	fields := "\x08secondary\x00\x01\x02setName\x00\x07\x00\x00\x00" + canary + "\x00\x10ok\x00\x01\x00\x00\x00\x00"
 	body := "\x00\x00\x00\x00\x00" + string(rune(len(fields)+4)) + "\x00\x00\x00" + fields
@@ -181,8 +182,9 @@ func (d *fixture) file(t *testing.T, name, text string) {
 const credentials = "user-" + canary + ":" + canary
 
 // targets starts servers, and returns targets of all kinds. If reply is "", each server
-// sends the reply of its kind in readyReplies, and all targets are ready. Otherwise each
-// server sends reply, and there are also targets that fail for other reasons.
+// sends the reply in readyReplies for its scheme, and all targets are ready; mongodb+srv is
+// left out. Otherwise each server sends reply, and there are also targets that fail for other
+// reasons.
 func (d *fixture) targets(t *testing.T, reply string) []secretTarget {
 	t.Helper()
 	opts := "method=POST header='Authorization: Bearer " + canary + "' header='X-Token: Token " + canary + " @" + d.dir + "/token' body=" + canary +
@@ -248,8 +250,8 @@ func (d *fixture) flags(t *testing.T, reply string, toFlags func(i int, s secret
 	return args
 }
 
-// The targets of these tests include all kinds of targets and all options of package
-// probes.
+// The targets of these tests include all schemes, and all options of package probes that may
+// contain a secret.
 func TestSecretTargetsCoverAllKindsAndOptions(t *testing.T) {
 	d := newFixture(t, respondReady)
 	var texts strings.Builder
@@ -305,7 +307,7 @@ func runWithSecrets(t *testing.T, l launcher, during func(*process), args ...str
 	return code, log
 }
 
-// logFlags are the combinations of flags that change the log.
+// logFlags are combinations of the flags that change the log.
 var logFlags = map[string][]string{
 	"verbose": {"--verbose"},
 	"json":    {"--verbose", "--log", "json"},
@@ -345,8 +347,8 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// wrongReplies are replies that servers send to the probes of all kinds. Each reply belongs
-// to one protocol at most, so it is wrong for most kinds.
+// wrongReplies are replies with which no probe succeeds. Each is an error in one protocol, or
+// belongs to no protocol, and servers send it to the probes of all kinds.
 var wrongReplies = map[string]string{
 	"a line":                 canary + "\r\n",
 	"an error of PostgreSQL": postgresError("57P03"),

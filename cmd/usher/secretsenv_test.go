@@ -29,7 +29,8 @@ func inEnvironment(targets []secretTarget) (moved []secretTarget, env []string) 
 	return moved, env
 }
 
-// assertNoValue asserts that printed text has no part of the variables' URLs.
+// assertNoValue asserts that printed text contains no secret, address or scheme of the URLs in
+// the environment variables.
 func assertNoValue(t *testing.T, printed string) {
 	t.Helper()
 	assertNotPrinted(t, printed, canary)
@@ -129,8 +130,8 @@ func TestVariableWithoutATargetIsAnErrorAtTheStart(t *testing.T) {
 	assertPrinted(t, log, "the command env:… is a target: write --wait before each target")
 }
 
-// The app also gets the variable. If the environment has several entries for the variable, the
-// first entry counts, as for getenv(3).
+// The app also gets the variable of a target env:NAME. If the environment has several entries
+// for the variable, the first entry counts, as for getenv(3).
 func TestVariableOfATargetIsPassedOn(t *testing.T) {
 	env := []string{"URL_2=dns://a", "URL=file:///", "URL=tcp://127.0.0.1:1"}
 	for _, args := range [][]string{{"--wait", "env:URL", "app"}, {"--probe", "env:URL"}} {

@@ -20,7 +20,7 @@ var mistypedTargets = []struct{ text, message string }{
 	{`timeout=2s body:` + canary + ` http://h`, "body: is not the form of an option: write body="},
 	{`send:'AUTH ` + canary + `' tcp://h:1`, "send: is not the form of an option: write send="},
 	{`match:` + canary, "match: is not the form of an option"},
-	// A header or a token without header=.
+	// A header or a token without header=, or with a mistyped header=.
 	{`'Authorization: Bearer ` + canary + `' http://h`, "the command Authorization… is one word with blanks"},
 	{`Authorization: Bearer ` + canary + ` http://h`, "cannot run Authorization…: not found"},
 	{`X-Api-Key:` + canary + ` http://h`, "cannot run X-Api-Key…: not found"},
@@ -47,7 +47,7 @@ var mistypedTargets = []struct{ text, message string }{
 	{`./no-such=` + canary, "cannot run ./no-such…: not found: for an environment variable write env NAME=value cmd"},
 	{`env TOKEN=` + canary + ` no-such-command`, ""},
 	{`/no/such/env TOKEN=` + canary + ` cmd`, "cannot run /no/such/env: not found"},
-	// Not a URL or a connection string.
+	// A mistyped URL, or a connection string that is no URL.
 	{`hooks.example.com/services/T0/B0/` + canary, "hooks.example.com/… has no scheme: write http://hooks.example.com/…, or ./hooks.example.com/… for a command"},
 	{`localhost/quit?token=` + canary, "localhost/… has no scheme"},
 	{`'localhost/quit?token=` + canary + `'`, "localhost/… has no scheme"},
@@ -79,7 +79,7 @@ var mistypedTargets = []struct{ text, message string }{
 }
 
 // Usher rejects some of the mistyped targets. It tries to run the others as commands, which
-// are not found.
+// fail, nearly all because they are not found.
 func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	for _, c := range mistypedTargets {
 		t.Run(c.text, func(t *testing.T) {
@@ -103,8 +103,8 @@ func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	}
 }
 
-// The error about a command that cannot be run contains only the beginning of the command's
-// name, up to a part that may be a secret.
+// An error about the app's command, or about a flag or its value, contains only the beginning
+// of the wrong text, up to a part that may be a secret.
 func TestNoSecretIsPrintedAfterATypoInTheCommand(t *testing.T) {
 	for _, c := range []struct {
 		message string

@@ -87,7 +87,8 @@ func TestSignalsBeforeTheAppAreKeptOrEndTheWait(t *testing.T) {
 	}
 }
 
-// SIGTERM stops usher, even if it arrives while usher is starting.
+// SIGTERM stops usher, even if it arrives while usher is starting, from usher's first
+// instructions on.
 func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 	needRoot(t)
 	t.Parallel()

@@ -23,9 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSoak runs usher for a long time, with much to do, and checks that its memory,
-// descriptors, threads and goroutines do not grow, and that no zombies remain. "make soak"
-// runs it for an hour, "make test" for about ten seconds:
+// TestSoak runs usher for a long time, with much to do, and checks that its memory and its
+// numbers of descriptors, threads, goroutines and zombies do not grow. "make soak" runs it for
+// an hour, "make test" for about ten seconds:
 //
 //	DURATION=30m   the duration of the test
 //
@@ -93,8 +93,8 @@ type soakNumber struct {
 	bound int
 }
 
-// The bounds are larger than the changes in a run without a leak, and smaller than the growth
-// that a leak of one item a round causes.
+// A run without a leak stays within these bounds. If usher leaks one item in each round, an
+// hour (make soak) is long enough to exceed them.
 var soakNumbers = []soakNumber{
 	// The memory of "counted" is not checked, because the memory of the race detector, which
 	// the test binary may contain, grows.
@@ -108,8 +108,9 @@ var soakNumbers = []soakNumber{
 	{"heap objects", []string{"counted"}, 100},
 }
 
-// bound returns by how much a number may grow. The Go runtime does not collect garbage until
-// the heap has reached 4 MiB. In a short test the heap may reach that size after the warm-up.
+// bound returns by how much a number may grow. In a short test the bounds of the memory are
+// 4 MiB higher, because the Go runtime does not collect garbage until the heap has reached
+// 4 MiB, and that may be after the warm-up.
 func (s *soak) bound(n soakNumber) int {
 	if strings.HasSuffix(n.name, "KiB") && s.rounds < 2000 {
 		return n.bound + 4<<10
@@ -141,8 +142,8 @@ type soakedUsher struct {
 	requests int
 }
 
-// start starts an usher process whose app makes orphans. It has three --ready targets, HTTP,
-// TCP and a command, because usher probes these targets again when /readyz is requested.
+// start starts an usher process whose app makes orphans. usher gets three --ready targets
+// (HTTP, TCP and a command), because it probes them again when /readyz is requested.
 func (s *soak) start(name, usher string) {
 	t := s.t
 	u := &soakedUsher{soak: s, name: name, health: freeAddress(t), counters: filepath.Join(t.TempDir(), "socket")}
@@ -314,7 +315,7 @@ func (s *soak) shortRun(t *testing.T) {
 	}
 	r.in.Close()
 	if code := r.code(); stopped == 1 {
-		assert.Contains(t, []int{7, 8}, code) // the shell may see the end of stdin before SIGTERM
+		assert.Contains(t, []int{7, 8}, code) // 7 from the trap; 8 if the shell executes "exit 8", because stdin has ended, before the trap
 	} else {
 		assert.Equal(t, want, code)
 	}

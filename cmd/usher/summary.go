@@ -10,8 +10,8 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// formatSummary formats the last line of the log: how the app exited, and how long the
-// shutdown and its steps took.
+// formatSummary formats the last line of the log: how the app exited or why it was not
+// started, and how long the shutdown and those of its steps took that took 1 ms or more.
 func formatSummary(s *supervisor.Summary) string {
 	var b strings.Builder
 	switch stop := (supervisor.StopError{}); {

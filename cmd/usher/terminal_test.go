@@ -92,8 +92,9 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 	return ptm, pts
 }
 
-// On a terminal, the app's state is the same with and without usher, and the app is in the
-// foreground. Usher is the session leader only if it is PID 1.
+// On a terminal, "puppet state" prints the same attributes of the app with and without usher
+// (see different), and the app is in the foreground. Usher is the session leader only if it is
+// PID 1.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
@@ -314,8 +315,8 @@ func TestTerminalIsGivenBack(t *testing.T) {
 	}
 }
 
-// The kernel stops a hook that reads the terminal. A stopped process does not handle
-// SIGTERM, but the hook still times out.
+// The kernel stops a hook that reads the terminal. When the hook times out, it does not handle
+// SIGTERM, because it is stopped. SIGKILL ends it a second later.
 func TestHookThatReadsTheTerminalTimesOut(t *testing.T) {
 	t.Parallel()
 	ptm, pts := openPTY(t)

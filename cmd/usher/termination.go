@@ -9,7 +9,7 @@ import (
 
 // terminationMessage collects the errors of the log and writes them to a file. The kubelet
 // reads the file when the container has exited (terminationMessagePath in the pod), and
-// "kubectl describe pod" shows its content as the reason.
+// "kubectl describe pod" shows the content after "Message:".
 type terminationMessage struct {
 	path string
 	text strings.Builder

@@ -11,8 +11,8 @@ import (
 // threadless is a TCP connection. All such connections together make the Go runtime start at
 // most one more thread.
 //
-// The sockets of package net are non-blocking. But on a busy machine the kernel often runs
-// another thread during a read(2) or write(2). The runtime then assumes that the call blocks,
+// The sockets of package net are non-blocking. But on a busy machine the kernel often preempts
+// the thread during a read(2) or write(2). The runtime then assumes that the call blocks,
 // and starts a thread to run the other goroutines. Read and Write avoid that by RawSyscall,
 // which the runtime does not notice. Close cannot use RawSyscall, because package net makes
 // the system call. A mutex allows only one Close at a time, so all Close calls together need

@@ -19,8 +19,9 @@ import (
 // So usher makes all threads that it may need before it starts the app. The runtime keeps
 // idle threads.
 
-// makeThreads makes all threads that usher may need, if usher will start an app and stay its
-// parent. It returns an error if a limit has no room for them.
+// makeThreads makes all threads that usher may need, if the options are valid and usher will
+// start an app and stay its parent. It returns an error if the limit of descriptors or of
+// processes is too low for usher.
 func makeThreads(o *options, valid bool) (*spares, error) {
 	if !valid || o.help || o.version || o.otherForm || o.plan || o.config.Exec || len(o.config.Command) == 0 {
 		return &spares{}, nil
@@ -55,7 +56,8 @@ func blockedAtOnce(o *options) int {
 	n := 1 // one goroutine starts the app; after that, one reads /proc or writes the termination log
 	if o.verbose || c.Grace > 0 || c.Readiness != nil || len(targets) > 0 {
 		// A write to the log may block. Without these flags and targets, usher prints
-		// nothing between the start of the app and its exit.
+		// nothing between the start of the app and its exit, except an error when it cannot
+		// send a signal to the app.
 		n++
 	}
 	if c.Readiness != nil {
@@ -97,7 +99,8 @@ func runsCommands(c *supervisor.Config) bool {
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
 func spareThreads(n int) *spares {
-	// With a higher GOMAXPROCS the runtime would run goroutines in more than one thread.
+	// With a higher GOMAXPROCS the runtime would run goroutines in more than one thread at a
+	// time, and start further threads for that.
 	runtime.GOMAXPROCS(1)
 
 	s := &spares{blocked: make([]uint32, n)}

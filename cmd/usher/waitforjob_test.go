@@ -34,7 +34,7 @@ type waitForJob struct {
 	mu          sync.Mutex // protects role and the fields below, because serve runs in other goroutines
 	token       string     // the token that the server accepts
 	responses   []string   // the next responses, the last of which is repeated: the completions of the Job, such as "0/1", or whether each endpoint is ready, such as "false true"; "": no Job, or no endpoints
-	largestSize int        // size of the largest table
+	largestSize int        // bytes in the largest response that was a Job as a table
 }
 
 type kubeRole struct {
@@ -101,9 +101,10 @@ func (w *waitForJob) args() (args []string) {
 	return args
 }
 
-// serve responds like the API server: 401 without a valid token, and 403 without a rule that
-// allows the request. For a Job it responds with 404 if there is none, else with the Job, as a
-// table or in full. For a list it responds with the EndpointSlices.
+// serve responds like the API server: 401 without a valid token, and 403 if the Role, which has
+// one rule, does not allow the request. For a Job it responds with 404 if there is none, else
+// with the Job: as a table if the Accept header wants that, or in full. For a list it responds
+// with the EndpointSlices.
 func (w *waitForJob) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

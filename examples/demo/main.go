@@ -1,14 +1,14 @@
 // Demo runs usher twice on this terminal, without Docker and without root. Each run of
-// usher is PID 1 of a new PID namespace, and every line begins with the time since the
-// start of that run.
+// usher is PID 1 of a new PID namespace, or an ordinary process if no namespace can be made.
+// Each line below the command line begins with the time since the start of that run.
 //
 // Run this:
 //
 //	make demo
 //
 // Expect two runs. In the first, an app starts once its dependency accepts connections, and
-// is drained and stopped in order. In the second, an app ignores its stop signal, and is
-// killed at the deadline.
+// is drained and stopped in order. In the second, an app ignores its stop signal, and gets
+// SIGKILL after 2.4 s, because a fifth of --grace is kept for the post-stop hook.
 package main
 
 import (

@@ -5,7 +5,8 @@
 //
 //	go run ./examples/embed 1s sh -c 'echo serving; exec sleep 1000'
 //
-// Expect this, with the line "shutting down" after a second, and exit status 143:
+// Expect this, with the line "shutting down" after a second. The program exits with 143, and
+// go run, which prints "exit status 143", with 1:
 //
 //	embed: sh started, pid 4711
 //	serving
