@@ -12,9 +12,10 @@ import (
 // exec probe. It returns early with a StopError if SIGTERM, SIGINT, SIGQUIT or SIGHUP is
 // received, and with the cause of ctx if ctx ends.
 //
-// Of c only Env, Signals and Output should be set. Like [Run], Ask reaps every child of the
+// Of c only Env, Signals and Output are used. Like [Run], Ask reaps every child of the
 // process. So Ask and Run must not run at the same time.
 func Ask(ctx context.Context, c Config, targets []probes.Target) error {
+	c = Config{Env: c.Env, Signals: c.Signals, Output: c.Output}
 	if c.Signals == nil {
 		inbox, err := signals.Open()
 		if err != nil {

@@ -225,13 +225,13 @@ func readOnce(path string, buf []byte) []byte {
 // the stdout or stderr of another living process. Examples are tee and log formatters. A
 // process whose descriptors cannot be read is not marked.
 func markFilters(ctx context.Context, all []proc) []proc {
-	readers := map[string]int{} // key: a link such as "pipe:[4711]"; value: i, where all[i] reads this pipe
+	readers := map[string][]int{} // key: a link such as "pipe:[4711]"; value: each i for which all[i] reads this pipe
 	for i, p := range all {
 		if ctx.Err() != nil {
 			break
 		}
 		if in := descriptor(p.pid, "0"); p.own && strings.HasPrefix(in, "pipe:") {
-			readers[in] = i
+			readers[in] = append(readers[in], i)
 		}
 	}
 	if len(readers) == 0 {
@@ -242,8 +242,10 @@ func markFilters(ctx context.Context, all []proc) []proc {
 			break
 		}
 		for _, fd := range []string{"1", "2"} {
-			if reader, piped := readers[descriptor(p.pid, fd)]; piped && reader != i {
-				all[reader].filter = true
+			for _, reader := range readers[descriptor(p.pid, fd)] {
+				if reader != i {
+					all[reader].filter = true
+				}
 			}
 		}
 	}

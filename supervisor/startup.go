@@ -141,9 +141,9 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 	began := time.Now()
 	j := s.startHook(hookCtx, t)
 	stopped := s.loop.until(startCtx, func() bool { return j.done || early() }) != nil
-	cause := errAppExited
+	cause, signalled := errAppExited, false
 	if stopped {
-		cause = s.interruptHook(t, j, context.Cause(startCtx))
+		cause, signalled = s.interruptHook(t, j, context.Cause(startCtx))
 	}
 	if !j.done {
 		cancel(cause)
@@ -155,7 +155,7 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 		err = cause
 	}
 	if stopped {
-		err = s.interruptResult(err)
+		err = s.interruptResult(err, signalled)
 	}
 	s.emit(Event{Kind: HookFinished, Target: t, Took: time.Since(began), Err: err})
 	return err
@@ -164,30 +164,32 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 // interruptHook sends SIGTERM to a hook's command and waits until the command has exited or
 // the context of interruptLimit ends. If the job has not ended by then, the caller cancels
 // it with the returned cause.
-func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error) {
+//
+// signalled is false if the hook has no running command. Such a hook is cancelled at once.
+func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error, signalled bool) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
-		return stop
+		return stop, false
 	}
 	limitCtx, cancel := s.interruptLimit()
 	defer cancel()
 	s.emit(Event{Kind: HookInterrupted, Target: t, Signal: syscall.SIGTERM, Took: timeUntil(limitCtx)})
 	if err := s.loop.until(limitCtx, func() bool { return j.done || !running() }); err != nil {
-		return err
+		return err, true
 	}
 	if t.Retries == 0 {
 		s.untilEnded(j) // the command has exited, so the job ends soon
 	}
-	return stop // the caller cancels the job, so the hook is not retried
+	return stop, true // the caller cancels the job, so the hook is not retried
 }
 
 // interruptResult returns the result of a hook that was interrupted. A command that was
 // not killed by a signal may have handled SIGTERM and signalled its children. So
 // interruptResult records the time in leftovers.handledAt, and usher does not signal those
 // children at once.
-func (s *supervisor) interruptResult(err error) error {
+func (s *supervisor) interruptResult(err error, signalled bool) error {
 	var exit exitError
-	if killed := errors.As(err, &exit) && exit.Signal != 0; !killed {
+	if killed := errors.As(err, &exit) && exit.Signal != 0; signalled && !killed {
 		s.leftovers.handledAt = time.Now()
 	}
 	if errors.As(err, new(StopError)) {
