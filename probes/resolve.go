@@ -292,8 +292,9 @@ func (r *Resolver) resolveSRV(record string) (hosts []serverHost, err error) {
 	return hosts, err
 }
 
-// describeDNSError returns the reason of a failed lookup. For the most common reasons it
-// returns a text of its own, because err.Err may contain the addresses of sockets.
+// describeDNSError returns the reason of a failed lookup. err.Err may contain the addresses of
+// sockets, as in "dial udp 10.0.0.10:53: connect: network is unreachable". So
+// describeDNSError returns only its last part, or a text of its own.
 func describeDNSError(err *net.DNSError) string {
 	switch {
 	case err.IsTimeout:
@@ -303,5 +304,6 @@ func describeDNSError(err *net.DNSError) string {
 	case err.Err == "server misbehaving":
 		return "the name server failed"
 	}
-	return err.Err
+	parts := strings.Split(err.Err, ": ")
+	return parts[len(parts)-1]
 }

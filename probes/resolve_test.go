@@ -156,6 +156,9 @@ func TestLookupErrorsNameTheCause(t *testing.T) {
 		{nil, errNoSuchHost, "name does not resolve"},
 		{nil, nil, "name does not resolve"},
 		{nil, &net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "cannot look up name: the name server timed out"},
+		{nil, &net.DNSError{Err: "read udp 10.1.2.3:40404->10.0.0.10:53: read: connection refused"}, "cannot look up name: the name server refused the connection"},
+		{nil, &net.DNSError{Err: "dial udp 10.0.0.10:53: connect: network is unreachable"}, "cannot look up name: network is unreachable"},
+		{nil, &net.DNSError{Err: "no answer from DNS server"}, "cannot look up name: no answer from DNS server"},
 		{nil, errors.New("CANARY"), "cannot look up name"},
 	}
 	for _, test := range tests {

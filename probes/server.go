@@ -227,7 +227,10 @@ func (s *session) read(n int) ([]byte, error) {
 // the reader's buffer of 4 KiB, because callers need only the beginning.
 func (s *session) readLine() (string, error) {
 	line, err := s.r.ReadSlice('\n')
-	if err != nil && err != bufio.ErrBufferFull {
+	switch {
+	case err == bufio.ErrBufferFull:
+		return string(line), nil
+	case err != nil:
 		return "", sanitizeReadErr(err)
 	}
 	return strings.TrimRight(string(line), "\r\n"), nil

@@ -2,7 +2,9 @@ package probes
 
 import (
 	"errors"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -38,11 +40,12 @@ func modeOf(params map[string]string, names ...string) tlsMode {
 }
 
 // lowerNames returns the parameters of a URL with their names in lower case, because some
-// drivers ignore the case. Of a repeated parameter it returns the first value.
+// drivers ignore the case. Of a repeated parameter it returns the first value. If a name is
+// repeated in another case, the value of the name in lower case counts.
 func lowerNames(query url.Values) map[string]string {
 	params := map[string]string{}
-	for name, list := range query {
-		params[strings.ToLower(name)] = list[0]
+	for _, name := range slices.Sorted(maps.Keys(query)) { // upper case comes before lower case
+		params[strings.ToLower(name)] = query[name][0]
 	}
 	return params
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,6 +175,14 @@ func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	assert.ErrorContains(t, err, "cert= and key= need each other")
 }
 
+// The result must not depend on the order in which Go visits a map.
+func TestServerParametersInBothCases(t *testing.T) {
+	want := map[string]string{"sslmode": "require", "sslkey": "a"}
+	for range 50 {
+		require.Equal(t, want, lowerNames(url.Values{"SSLMODE": {"disable"}, "sslmode": {"require", "disable"}, "SslKey": {"a"}}))
+	}
+}
+
 func TestServerWithoutTLSIsNotReadyIfTheTargetRequiresIt(t *testing.T) {
 	const noTLS = "the server does not offer TLS"
 	for _, test := range []struct{ target, response, want string }{
@@ -226,15 +235,20 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 // readLine returns at most 4 KiB of a line. The probe must read the rest of a longer INFO before
 // the handshake.
 func TestServerNATSWithALongInfoStartsTLS(t *testing.T) {
-	var handshakes atomic.Int32
-	l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		io.WriteString(conn, "INFO {\"tls_required\":true,\"connect_urls\":\""+strings.Repeat("x", 20<<10)+"\"} \r\n")
-		withTLS(hostileConfig(t), func(conn net.Conn) {
-			handshakes.Add(1)
-			readUntilClosed(conn)
-		})(conn)
-	})
-	require.NoError(t, ask(t, "insecure=true nats://"+l.Addr().String(), ForWait))
-	require.NoError(t, ask(t, "nats://"+l.Addr().String(), ForWait))
-	assert.Equal(t, int32(2), handshakes.Load())
+	const before, after = `INFO {"tls_required":true,"connect_urls":"`, "\"} \r\n"
+	// With 4097 bytes, the buffer ends between the last two bytes, CR and LF.
+	for _, length := range []int{4095, 4096, 4097, 4098, 20 << 10} {
+		info := before + strings.Repeat("x", length-len(before+after)) + after
+		var handshakes atomic.Int32
+		l := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+			io.WriteString(conn, info)
+			withTLS(hostileConfig(t), func(conn net.Conn) {
+				handshakes.Add(1)
+				readUntilClosed(conn)
+			})(conn)
+		})
+		require.NoError(t, ask(t, "insecure=true nats://"+l.Addr().String(), ForWait), length)
+		require.NoError(t, ask(t, "nats://"+l.Addr().String(), ForWait), length)
+		assert.Equal(t, int32(2), handshakes.Load(), length)
+	}
 }

@@ -32,7 +32,7 @@ func (s *supervisor) beginShutdown(reason error) {
 	if phaseOf(reason) != Idle {
 		s.emit(Event{Kind: StartupFailed, Err: reason})
 	}
-	soon := s.app.exited.Sub(s.app.lastForwardedAt) < stopOnWindow
+	soon := s.appExited() && s.app.exited.Sub(s.app.lastForwardedAt) < stopOnWindow
 	if reason == nil && s.cfg.Grace > 0 && soon {
 		s.hintStopOn(s.app.lastForwarded)
 	}

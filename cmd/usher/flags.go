@@ -168,7 +168,7 @@ var flags = []flagRow{
 		set:  setTerminationLog,
 		help: "also write usher's errors to this file, if it exists and the app has left it empty; default: /dev/termination-log",
 		more: "Errors are, for example, a wait that timed out, a hook that failed, a command that was not found, SIGKILL at the deadline. At most 4096 bytes are written. The path must be absolute. " +
-			"The kubelet creates /dev/termination-log and shows its content as the reason of the container's termination."},
+			"The kubelet creates /dev/termination-log, and `kubectl describe pod` shows its content as the Message of the terminated container."},
 
 	{name: "plan", section: other,
 		set:  setBool(func(o *options) *bool { return &o.plan }),
