@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// minDelay is the delay after the first failure of a wait, and the shortest one, before jitter
-// is applied.
+// minDelay is, before jitter is applied, the delay after the first failure of a wait and the
+// minimum of all delays.
 const minDelay = 10 * time.Millisecond
 
 // maxInterval is the largest value of interval=.
@@ -118,9 +118,9 @@ const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended at now with err. took is the duration
 // of the attempt. A kind of failure that has not been seen for ten intervals restarts the
-// delays, because the target will probably be ready soon. The ten intervals must have
-// passed before the attempt started: with a long timeout=, the attempt alone may take
-// longer than ten intervals.
+// delays, because the state of the target has probably changed, and it may be ready soon. The
+// ten intervals must have passed before the attempt started: with a long timeout=, the attempt
+// alone may take longer than ten intervals.
 //
 // It is not enough to compare err with the error of the previous attempt. If a name has two
 // backends that fail in different ways, the errors may alternate. Then every attempt would

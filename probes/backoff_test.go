@@ -175,8 +175,8 @@ func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 	}
 }
 
-// With a long timeout=, an attempt may last longer than ten intervals. Such an attempt must
-// not restart the delays.
+// A kind of failure that backoff.next has not seen for ten intervals restarts the delays. With
+// a long timeout=, one attempt may last longer than that, and must not restart them.
 func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	const took = time.Minute
 	delays := backoff{interval: time.Second}
@@ -187,7 +187,8 @@ func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	assert.Equal(t, first, delays.first)
 }
 
-// If a name has two backends, the attempts may fail alternately in two different ways.
+// If a name has two backends, the attempts may fail alternately in two different ways. The
+// delays must grow nevertheless.
 func TestAlternatingFailuresDoNotRestartTheDelays(t *testing.T) {
 	delays := backoff{interval: time.Second}
 	var now time.Duration

@@ -92,7 +92,7 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
-		turns = count + most - kept // a try runs for most-kept delays before it is stopped, and the last tries must get as much
+		turns = count + most - kept // a try runs for most-kept delays before it is stopped to make room, and the last try must get as much time
 	}
 	return min(stagger, timeout/time.Duration(turns))
 }
@@ -193,7 +193,7 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return dialContext(ctx, "tcp", to.String())
 }
 
-// A pendingTry is one running call of tryInOrder.
+// A pendingTry is a running call of the function try, made by tryInOrder.
 type pendingTry struct {
 	index int
 	stop  context.CancelFunc

@@ -14,9 +14,9 @@ var envName = lazyRegexp(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // split into words, because a password may contain spaces and quotes.
 //
 // The value may be secret. Messages show no part of it, except a scheme that usher knows, and
-// the log calls the target env:NAME (unless it has name=). Messages contain p.scheme, so
-// takeEnv sets p.scheme to the name of the kind of target. The scheme in the value is not
-// safe: any text may follow a +, where drivers have their names (postgresql+asyncpg).
+// the log calls the target env:NAME (unless it has name=). Messages contain p.scheme, so takeEnv
+// sets it to the name of the kind of target, and not to the scheme in the value, in which any
+// text may follow a + (as in postgresql+asyncpg).
 func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	p.rejectExtraWords(words)
 	name := strings.TrimPrefix(words[0].text, "env:")

@@ -56,8 +56,8 @@ func ExampleParse() {
 	// timeout= "soon" is not a duration, like 30s, 1m30s or a number of seconds: write for example timeout=2s
 }
 
-// If the context ends first, the error of Wait lists the targets that are not ready, with the
-// error of each target's last attempt.
+// If the context ends before all targets are ready, the error of Wait lists the targets that
+// are not ready, with the error of each target's last attempt.
 func ExampleWait() {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

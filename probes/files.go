@@ -41,8 +41,8 @@ type fileThreads struct {
 }
 
 // MaxFileThreads is the maximum number of threads that this package uses for system calls that
-// look up a path: one that hangs on a mount that does not respond, and one for the other
-// mounts, which may hang too.
+// look up a path. It is two, so that while one thread hangs on a mount that does not respond,
+// the other one still serves the other mounts.
 const MaxFileThreads = 2
 
 const (

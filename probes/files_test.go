@@ -491,8 +491,9 @@ func TestSystemCertificatesAreReadWithinTheTimeout(t *testing.T) {
 	assert.NoError(t, ask(longTimeout))
 }
 
-// Without O_NONBLOCK, open(2) would wait until the holder gives up the lease, for up to 45 s
-// (fcntl(2)).
+// The files of options are opened with O_NONBLOCK, so open(2) fails at once if there is a
+// write lease on the file. Without O_NONBLOCK it would wait until the holder gives up the
+// lease, for up to 45 s (fcntl(2)).
 func TestOptionFileWithALeaseFailsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	writeFile(t, path, []byte("x"))

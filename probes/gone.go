@@ -33,7 +33,8 @@ func (g goneProbe) Ask(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// applyGone applies gone= to the probe of a target.
+// applyGone returns probe, or with gone=true a probe that is ready when the target of probe is
+// certainly not there.
 func (p *targetParser) applyGone(probe Probe) Probe {
 	values := p.values["gone"]
 	if len(values) == 0 || values[0] == "false" {

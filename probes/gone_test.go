@@ -138,7 +138,9 @@ func TestGoneIsNotReadyWithoutPermission(t *testing.T) {
 	}
 }
 
-// runsInChildAsNobody works like runsInChild, but the child runs as the user nobody (65534).
+// runsInChildAsNobody runs the calling test again in a new process, as the user nobody (65534).
+// It returns true in the new process, and false in the old process after the new one has
+// passed the test.
 func runsInChildAsNobody(t *testing.T) bool {
 	t.Helper()
 	if !runsInChild(t, 0) {
@@ -184,9 +186,9 @@ func TestGoneIsRejectedWhereItHasNoMeaning(t *testing.T) {
 	assert.Equal(t, "env:URL (gone)", target.Name)
 }
 
-// A name is gone only if all queries of its lookup have been answered. The lookup of the
-// name "half" begins with half.a.test (see search in resolv.conf), for which the name server
-// returns SERVFAIL. The next names, half.b.test and half, do not exist.
+// A name is gone only if no query of its lookup fails or times out. The name "half" is not
+// gone: its lookup begins with half.a.test (see search in resolv.conf), for which the name
+// server returns SERVFAIL. The next names, half.b.test and half, do not exist.
 func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:1 attempts:1\n") {
 		return

@@ -30,7 +30,7 @@ type grpcProbe struct {
 	host      string
 	port      uint16
 	service   string
-	hidden    bool         // true: no name and no error shows the service
+	hidden    bool         // the target's name and the errors do not show the service, because it may be secret
 	tls       *tlsSettings // nil without TLS
 }
 
@@ -124,7 +124,7 @@ func (g *grpcProbe) unknownService() error {
 	return hintedError{fmt.Errorf("the server does not know the service %q", g.service), hintService}
 }
 
-// grpcCodes are the names of the statuses (google.golang.org/grpc/codes).
+// grpcCodes are the names of gRPC's status codes, from code 0 on (google.golang.org/grpc/codes).
 var grpcCodes = [...]string{
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
 	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",

@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes the certificate of httptest the only trusted one, or trusts none if the
-// variable of noCA is set. It does so before all tests, because a process reads the system's
-// certificates only once.
+// TestMain makes the certificate of httptest the only trusted one. If the environment variable
+// that noCA names is set, no certificate is trusted. TestMain does so before all tests, because
+// a process reads the system's certificates only once.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})

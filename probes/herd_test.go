@@ -70,7 +70,7 @@ var (
 	}, 0}
 )
 
-// herd holds what an outage of the dependency leads to when many waiters probe it.
+// herd is one outage of the dependency, and what the waiters do in it.
 type herd struct {
 	up      time.Duration // when the dependency becomes ready
 	spread  time.Duration // the waiters start between 0 and spread
@@ -88,8 +88,8 @@ func (h *herd) attempt(at time.Duration) {
 	h.attempts[i]++
 }
 
-// simulate simulates herdSize waiters one after the other, because they do not influence
-// each other. The seed is fixed, so every run gives the same result.
+// simulate simulates herdSize waiters. It can do so one after the other, because they do not
+// influence each other. The seed is fixed, so every run gives the same result.
 func simulate(f failure, spread, up time.Duration) *herd {
 	h := &herd{up: up, spread: spread, longest: f.longest}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -115,8 +115,8 @@ func simulate(f failure, spread, up time.Duration) *herd {
 
 // burst returns the number of attempts in window i, divided by the mean of the windows
 // around it. The mean covers one second plus the longest duration of an attempt, because
-// that is the longest time between the starts of two attempts of a waiter. The mean does not
-// include windows after up, because waiters end then.
+// that is the longest time between the starts of two successive attempts of a waiter. The
+// mean does not include windows after up, because waiters end then.
 func (h *herd) burst(i int) float64 {
 	around, end := int((time.Second+h.longest)/window), min(int(h.up/window), len(h.attempts))
 	from := max(0, min(i-around/2, end-around))
@@ -185,9 +185,9 @@ var simulated = sync.OnceValue(func() map[string]*herd {
 	return results
 })
 
-// burstsAllowed returns the time after the start of the waiters during which bursts are
-// allowed. If each attempt times out after 3 s, the attempts are spread only after seven
-// attempts of each waiter, each with a delay of up to 1 s: 28 s.
+// burstsAllowed returns for how long after the start of the last waiter bursts are allowed. If
+// each attempt times out after 3 s, the attempts are spread only after seven attempts of each
+// waiter, each followed by a delay of up to 1 s: 28 s.
 func (o outage) burstsAllowed() time.Duration {
 	if o.longest > time.Second {
 		return 28 * time.Second
@@ -256,7 +256,7 @@ func TestHerdOfFiveHundredOnARealPort(t *testing.T) {
 	const waiters, outage = 500, time.Second
 	for _, test := range []struct {
 		scheme string
-		most   int // limit for the mean number of attempts per waiter; the simulation gives 26 and 12
+		most   int // limit for the mean number of attempts per waiter; the simulation gives 26 (tcp) and 12 (http)
 	}{{"tcp://", 30}, {"http://", 15}} {
 		t.Run(test.scheme, func(t *testing.T) {
 			var ready atomic.Bool

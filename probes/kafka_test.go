@@ -193,7 +193,7 @@ func TestServerKafkaGetsVersionsThatItSupports(t *testing.T) {
 }
 
 // A broker that wants a login closes the connection after any request other than ApiVersions
-// and SaslHandshake.
+// and SaslHandshake. So if it has rejected PLAIN, a Metadata request shows whether it wants one.
 func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	apis := kafkaAPIs(0, [3]int{3, 0, 13}, [3]int{17, 0, 1}, [3]int{18, 0, 4})
 	for _, test := range []struct {

@@ -46,8 +46,8 @@ func (probe *srvProbe) Ask(ctx context.Context, a Attempt) error {
 
 // buildMongoSRV builds a probe of the hosts in the SRV record _mongodb._tcp.NAME. The probe
 // uses TLS unless the URL has tls=false or ssl=false. The parameter srvServiceName replaces
-// mongodb in the name of the record. (The rules are those of "Initial DNS Seedlist
-// Discovery" of MongoDB's drivers.)
+// mongodb in the name of the record. (These rules are in the specification "Initial
+// DNS Seedlist Discovery" of MongoDB's drivers.)
 func buildMongoSRV(p *targetParser) Probe {
 	s, ok := buildServer(27017, askMongoDB)(p).(*serverProbe)
 	if !ok || len(s.hosts) == 0 {

@@ -118,7 +118,7 @@ func init() {
 		{mongoMessage("\x00\x00\x00\x00\x00", bsonDocument(primary, ok)+"x"), wrong},
 		{mongoMessage("\x01\x00\x00\x00\x00", bsonDocument()), wrong},
 		{mongoMessage("\x00\x00\x00\x00\x00", "\x05\x00\x00\x00"), wrong},
-		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // the request ID that the reply answers is 0, as in a request: an echo server sends the request back
+		{strings.Replace(mongoHello(primary, ok), "\x01\x00\x00\x00\xdd\x07", "\x00\x00\x00\x00\xdd\x07", 1), wrong}, // responseTo in the header is 0, as in a request, which an echo server would send back
 		{strings.Replace(mongoHello(primary, ok), "\xdd\x07", "\x01\x00", 1), wrong},
 		{"\xff\xff\xff\xff" + mongoHello(primary, ok)[4:], wrong},
 		{"\x10\x00\x00\x00" + mongoHello(primary, ok)[4:], wrong},
@@ -221,8 +221,8 @@ func TestServerMongoDBUsesTLSAsTheURLSays(t *testing.T) {
 	assert.ErrorContains(t, err, "ca= needs TLS")
 }
 
-// srvResolver returns a resolver that knows only this SRV record. Every host name resolves
-// to 127.0.0.1.
+// srvResolver returns a resolver that knows only one SRV record, whose name is record. Every
+// host name resolves to 127.0.0.1.
 func srvResolver(record string, targets ...*net.SRV) *Resolver {
 	r := resolverOf("127.0.0.1")
 	r.LookupSRV = func(_ context.Context, name string) ([]*net.SRV, error) {

@@ -21,9 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runsInNamespace works like runsInChild, with new namespaces for the network and the
-// mounts. In the new process the loopback device is up, and /etc/resolv.conf contains the text
-// resolv.
+// runsInNamespace runs the calling test again in a new process, in a new network and a new
+// mount namespace. It returns true in the new process. There the loopback device is up, and
+// /etc/resolv.conf contains the text resolv. In the old process runsInNamespace returns false
+// after the new process has passed the test, and otherwise fails or skips the test.
 func runsInNamespace(t *testing.T, resolv string) bool {
 	t.Helper()
 	ip, err := exec.LookPath("ip")
@@ -59,8 +60,8 @@ func addDevice(t *testing.T) {
 	run(t, "ip", "link", "set", "there", "up")
 }
 
-// A network device drops the packets to some of the addresses, routes reject the packets to
-// others, and one address has no route.
+// Some of the targets' addresses are behind a network device that drops their packets, some
+// have a route that rejects packets, and one has no route.
 func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	if !runsInNamespace(t, "") {
 		return
@@ -88,7 +89,7 @@ func TestUnreachableAddressesFailAndDoNotBlockOthers(t *testing.T) {
 	assert.NoError(t, target.Probe.Ask(t.Context(), Attempt{Timeout: 10 * time.Second, Resolver: all}))
 }
 
-// The name has addresses of one family only. Either the server listens only on an address of
+// The name db has addresses of one family only. Either the server listens only on an address of
 // the other family, or there is no route to the addresses, or IPv6 is turned off.
 func TestHintsForNamesWithOneAddressFamily(t *testing.T) {
 	if !runsInNamespace(t, "") {
@@ -126,7 +127,7 @@ type nameServer struct {
 	respond func(name string, query int) (rcode byte, records []string, ok bool)
 
 	mu      sync.Mutex
-	queries map[string]int // number of queries for each name and type, such as "db.test 28" for AAAA
+	queries map[string]int // the number of queries; a key is a name and a type, such as "db.test 28" for AAAA
 }
 
 func (s *nameServer) start(t *testing.T, address string) {

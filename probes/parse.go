@@ -244,7 +244,7 @@ type targetParser struct {
 	written       string                                       // the URL's scheme in lower case, also for env:NAME; it may name a driver, as in postgresql+asyncpg
 	rest          string                                       // the text of the URL after scheme://
 	hasExtraWords bool                                         // more words follow the URL, so the URL may contain an unquoted space
-	hidesHosts    bool                                         // errors and names do not show the host, because it is in the URL's query or in the variable of env:NAME
+	hidesHosts    bool                                         // errors and names do not show the host, because it is in the URL's query or in the variable of env:NAME, and may be secret
 	argv          []word                                       // the words of a command
 	order         []string                                     // the names of the given options, in the order of the text
 	values        map[string][]string                          // the values of each given option, by its name
@@ -327,7 +327,7 @@ func (p *targetParser) freeTextOption() string {
 }
 
 // takeTarget determines the kind of the target from the words after the options. For a URL it
-// also sets scheme, written and rest of p, for a command argv.
+// also sets the fields scheme, written and rest of p, and for a command the field argv.
 func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
 		if len(p.values) > 0 || len(p.errs) > 0 {

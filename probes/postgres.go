@@ -72,7 +72,7 @@ func (pg *postgresParams) ask(s *session) error {
 		if _, err := s.read(int(size) - 4); err != nil {
 			return err
 		}
-		s.closeGracefully(nil) // no Terminate is sent, because the server expects a password or the end of the connection
+		s.closeGracefully(nil) // without a Terminate, because the protocol allows none before the server's ReadyForQuery
 		return nil
 	case head[0] == 'E' && 8 <= size && size <= 30000:
 		message, err := s.read(int(size) - 4)

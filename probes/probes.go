@@ -77,7 +77,7 @@ type Probe interface {
 type Attempt struct {
 	// Timeout limits the attempt; 0 means no timeout. It starts when an address is known,
 	// because the system's resolver has its own limits for a lookup. For a target that needs no
-	// address (a file, a socket, a command) and for dns:// it starts at once.
+	// address (a file, a unix socket, a command) and for dns:// it starts at once.
 	Timeout time.Duration
 	// HookVars are passed to a command in its environment (USHER_REASON=signal), and by an
 	// HTTP hook to the server in headers (Usher-Reason: signal).

@@ -10,14 +10,14 @@ import (
 // response of the server behind it. The response must meet all conditions of the proxySign.
 type proxySign struct {
 	name   string   // the name that the hint shows
-	header string   // a header of the response; "": any response
-	begins string   // the beginning of that header's value, in lower case
+	header string   // a header that the response must have; "": none
+	begins string   // the beginning of that header's value, in lower case; "": any value
 	absent string   // a header that the response must not have
 	bodies []string // one of these is in the body; nil: any body
 }
 
 // Some proxies set their Server header also in responses that they forward (nginx), or set none
-// (HAProxy). They are recognized by bodies, texts of their own error pages.
+// (HAProxy). They are recognized by the texts of their own error pages (bodies).
 var proxySigns = []proxySign{
 	// Envoy adds X-Envoy-Upstream-Service-Time to each response that it forwards.
 	{name: "Envoy (Istio)", header: "Server", begins: "istio-envoy", absent: "X-Envoy-Upstream-Service-Time"},

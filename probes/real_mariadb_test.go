@@ -18,7 +18,7 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	a := accountOf(t, "mysql")
 	host, port := nonLoopbackAddress(t), unusedPort(t)
 	url := "mysql://app:hunter2@127.0.0.1:" + port + "/app?charset=utf8mb4"
-	remote := "mysql://" + host + ":" + port // the server treats clients with this address as remote
+	remote := "mysql://" + host + ":" + port // MariaDB counts connection errors, and blocks clients, only for addresses other than loopback
 	data, socket := filepath.Join(a.dir, "data"), filepath.Join(a.dir, "s")
 	cert, key, ca := a.writeCertificate(t)
 	w := startWaiting(t, url)
@@ -39,7 +39,7 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	// --max-connect-errors=1 the second server blocks a host after one interrupted handshake.
 	d := a.start(t, append(slices.Clone(argv), "--bind-address=0.0.0.0", "--port="+port, "--max-connect-errors=1", "--performance-schema=ON", "--max-connections=10",
 		"--ssl-cert="+cert, "--ssl-key="+key)...)
-	w.waitFor("ready") // no other result comes before this one, because MariaDB opens its port after the recovery
+	w.waitFor("ready") // comes right after "connection refused", because MariaDB opens its port only after the recovery
 	d.waitForLine(0, "recovery")
 	seen := d.waitForLine(0, "ready for connections")
 	probeSeveralTimes(t, url)
@@ -59,9 +59,9 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 
-	// The server may log nothing but warnings with the user usher-probe. The login of the user
-	// marker is the last action, and its line comes after the lines of all earlier actions.
-	// unusualLines waits for it, so it sees all of them.
+	// So far, the server may have logged nothing but warnings with the user usher-probe. The
+	// test now logs in as the user marker, so the line of that login comes after the lines of
+	// all probes. unusualLines waits for it and returns the lines before it.
 	a.command("mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+port, "--user=marker", "--password=x").Run()
 	logged := d.unusualLines(seen, "Access denied for user 'marker'", "IP address '.*' could not be resolved", `Server socket created|Loading buffer pool|Buffer pool|Version:`)
 	assert.NotEmpty(t, logged)

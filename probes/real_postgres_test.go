@@ -27,7 +27,7 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 		argv = append(argv, "-c", s)
 	}
 	d := c.account.start(t, argv...)
-	d.killSignal = syscall.SIGQUIT // the server's children are in process groups of their own; on SIGQUIT the server ends them
+	d.killSignal = syscall.SIGQUIT // SIGKILL would not end the server's children, which are in process groups of their own; on SIGQUIT the server ends them
 	return d
 }
 
@@ -64,8 +64,9 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assertRefused(t, url)
 	assert.Equal(t, "no response", c.pgIsready(t))
 
-	// The server starts with a recovery from an archive. The restore command opens a FIFO for
-	// reading, and blocks until the test opens the FIFO for writing.
+	// The server must keep starting up until the test has seen how the probe reports that. So
+	// it starts with a recovery from an archive, and the restore command blocks: it opens a
+	// FIFO for reading, which the test opens for writing later.
 	fifo := filepath.Join(c.dir, "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o644))
 	released := filepath.Join(c.dir, "released")
@@ -87,7 +88,9 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	assert.Equal(t, "accepting connections", c.pgIsready(t))
 	d.waitForLine(0, "ready to accept connections")
 
-	// On SIGTERM the server waits until the open session ends (smart shutdown).
+	// On SIGTERM the server waits until all sessions have ended (smart shutdown). So the test
+	// opens a session first, which keeps the server shutting down. With the method trust that
+	// needs no password.
 	c.writeHBA(t, "host all all 127.0.0.1/32 trust")
 	seen := d.logLength()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))

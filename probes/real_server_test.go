@@ -205,8 +205,8 @@ func (d *daemon) waitForLine(start int, pattern string) int {
 
 // unusualLines waits for a line of the log that matches pattern. It returns the lines
 // before that line, from the index start on, without the lines that match a pattern in usual.
-// The last action of the test must cause the line that matches pattern, so that the lines of
-// all earlier actions come before it.
+// The line that matches pattern must come from the test's last action before the call, so that
+// the lines of all earlier actions come before it.
 func (d *daemon) unusualLines(start int, pattern string, usual ...string) []string {
 	d.t.Helper()
 	end := d.waitForLine(start, pattern)

@@ -40,7 +40,7 @@ func CommandPath(word string) string {
 	}
 	shown := Redact(word, "/._-+~@")
 	// In http//HOST/PATH and //USER@HOST the // is a typing error, and the text after it may be
-	// a secret. A path such as /usr//bin/app may contain a //.
+	// a secret. A path such as /usr//bin/app is shown with its //.
 	if i := strings.Index(shown, "//"); i == 0 || i > 0 && !strings.ContainsAny(word[:1], "/.~") {
 		shown = shown[:i] + "…"
 	}
@@ -74,8 +74,8 @@ func isJSON(word string) bool {
 const jsonHint = "JSON is not supported here: write the command and its arguments as separate words"
 
 // schemelessURL returns the host of HOST/PATH, where HOST is localhost, an IPv4 address or a
-// name that ends with a dot and at least two letters. For any other word ok is false. The path
-// may be a secret, for example in the URL of a webhook.
+// name that ends with a dot and at least two letters. For any other word ok is false. Messages
+// show only the host, because the path may be a secret, for example in the URL of a webhook.
 func schemelessURL(word string) (host string, ok bool) {
 	host, _, ok = strings.Cut(word, "/")
 	if !ok || host == "localhost" {

@@ -109,7 +109,7 @@ func TestRedirectsOfEveryKind(t *testing.T) {
 // A receivedRequest is a request as a server has received it.
 type receivedRequest struct {
 	method, path, body, host string
-	mine                     []string // the headers with the value "mine" (see userOptions), and Authorization
+	mine                     []string // the names of the headers with the value "mine" (see userOptions), and Authorization if it was sent
 	certificate              bool     // whether the client sent a certificate
 }
 
@@ -318,7 +318,8 @@ func TestRedirectKeepsTrustOnTheSameOriginOrToTLSOnTheDefaultPorts(t *testing.T)
 	}
 }
 
-// hintRedirected explains that parts of the request were not sent after the redirect.
+// hintRedirected explains that parts of the request were not sent after the redirect. A plain GET
+// or HEAD has no such parts, so its failure gets the hint for the status.
 func TestFailureAfterARedirectToAnotherOriginHasAHint(t *testing.T) {
 	b := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) })
 	a := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, b, 302) })

@@ -18,9 +18,9 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts per second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. (Lookups for gone=true and lookups of SRV records are counted apart.) When a name
-// begins to resolve, a random delay of up to a second is added before the next lookup. The
-// delay spreads the lookups of pods that start together.
+// family. (For a name's lookups for gone=true, and for those of its SRV records, these limits
+// apply separately.) When a name begins to resolve, a random delay of up to a second is added
+// before the next lookup. The delay spreads the lookups of pods that start together.
 //
 // A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
 // even if the attempt that started it ends.
@@ -111,7 +111,9 @@ func (r *Resolver) lookupSRV(ctx context.Context, name string) ([]serverHost, er
 }
 
 // find returns the result of the last successful lookup of a name, or an error. name is a key
-// of Resolver.names. find waits for a lookup as the comment of Lookup describes.
+// of Resolver.names. If a lookup is running and that result is older than maxLookupAge, find
+// first waits for the lookup, for staleWait at most. Without a result it waits until the lookup
+// has ended.
 func (r *Resolver) find(ctx context.Context, name string) (found lookup, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,10 +140,10 @@ func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 // running lookup. Unlike Lookup, it never falls back on the addresses of an earlier lookup.
 //
 // If ctx ends before the lookup ends, resolveNow stores the channel done of that lookup in
-// *pending, which belongs to the caller. The caller's next call uses the result of that
-// lookup, unless the lookup started more than maxLookupAge ago or a newer lookup is running. If
-// each call waited for a new lookup instead, and the name server were slower than the timeout
-// of an attempt, no attempt would get a result.
+// *pending, which belongs to the caller. If that lookup has ended when the caller calls again,
+// resolveNow starts no new lookup, but returns the error of the latest one, unless that is
+// running or started more than maxLookupAge ago. If each call waited for a new lookup instead,
+// and the name server were slower than the timeout of an attempt, no attempt would get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil
@@ -214,8 +216,8 @@ func (r *Resolver) startLookup(name string) *lookup {
 	return l
 }
 
-// refresh does one lookup. If the name does not exist, refresh drops the earlier results for
-// the name. If the lookup fails in another way, refresh keeps them.
+// refresh does one lookup. If the name does not exist or has no records, refresh drops the
+// earlier results for the name. If the lookup fails in another way, refresh keeps them.
 func (r *Resolver) refresh(name string, l *lookup) {
 	var (
 		addrs []netip.Addr
@@ -233,9 +235,9 @@ func (r *Resolver) refresh(name string, l *lookup) {
 	switch {
 	case err == nil && len(addrs)+len(hosts) > 0:
 		if !l.hasResult() {
-			// The name begins to resolve. One random delay is enough, because it shifts all later
-			// lookups of the name too. There is no random delay before, because that would delay
-			// the start of the app.
+			// The name begins to resolve. So add the random delay that spreads the lookups of pods
+			// that start together. Once is enough, because it shifts all later lookups of the name
+			// too. While the name does not resolve, a random delay would delay the app's start.
 			l.nextAt = l.nextAt.Add(time.Duration(r.jitter() * float64(lookupInterval)))
 		}
 		l.addrs, l.hosts, l.err = addrs, hosts, nil

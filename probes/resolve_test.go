@@ -93,7 +93,7 @@ func TestLookupReturnsTheLastAddressesWhileANewLookupRuns(t *testing.T) {
 		look(0, "10.0.0.1")                                 // starts the second lookup and does not wait for it
 		look(0, "10.0.0.2")                                 // the second lookup has ended; this call starts the third, which fails
 		look(0, "10.0.0.2")                                 // the addresses are kept after the failure; this call starts the fourth lookup, in which the name does not exist
-		look(300*time.Millisecond, "name does not resolve") // no addresses are left, so the call waits for the fifth lookup
+		look(300*time.Millisecond, "name does not resolve") // the fourth lookup has removed the addresses, so this call waits for the fifth
 	})
 }
 

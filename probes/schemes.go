@@ -60,8 +60,9 @@ func cutJava(url string) (rest string, found bool) {
 	return url, false
 }
 
-// findScheme returns the kind of a scheme in lower case. The scheme may be an alias, name a
-// driver, or begin with jdbc:, r2dbc: or r2dbcs:.
+// findScheme returns the kind of target that a scheme stands for. The scheme must be in lower
+// case. It may be an alias (see schemeAliases), end with the name of a driver, as in
+// postgresql+asyncpg, or begin with jdbc:, r2dbc: or r2dbcs:.
 func findScheme(scheme string) (kind, bool) {
 	if isScheme(scheme) {
 		return findKind(scheme)

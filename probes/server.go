@@ -33,8 +33,10 @@ type serverProbe struct {
 
 const (
 	// maxHosts is the maximum number of hosts of a URL that are probed at a time.
-	maxHosts  = 4
-	keptHosts = 2 // of the maxHosts running tries, this many of the oldest are never stopped to try another host
+	maxHosts = 4
+	// When attempts at maxHosts hosts are running and the next host is due, tryInOrder stops one
+	// of the attempts, but none of the keptHosts oldest ones.
+	keptHosts = 2
 	// maxShownHosts is the maximum number of hosts whose errors an error message contains.
 	maxShownHosts = 4
 	// maxServerBytes is the maximum number of bytes that are read on one connection. If the
@@ -104,9 +106,10 @@ func (probe *serverProbe) Ask(ctx context.Context, a Attempt) error {
 
 // joinHostErrs returns the error of an attempt in which no host is ready. It wraps the error
 // of one host, which decides the hint (see Hint) and the delay before the next attempt (see
-// computeDelay). This is the first error that is neither a refused connection nor a missing
-// socket, because after such an error the next attempt may cause work for a server, so the
-// delay must be the longer one. If there is no such error, joinHostErrs wraps the first error.
+// computeDelay). The delay is short after a refused connection or a missing socket, because
+// such an attempt costs a server nothing. If a host has failed in another way, the next attempt
+// may cost its server work. So joinHostErrs wraps the first such error, if there is one, and
+// the delay is the longer one. Otherwise it wraps the first error.
 func (probe *serverProbe) joinHostErrs(errs []error) error {
 	shown := errs[0]
 	same := true

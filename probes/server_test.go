@@ -50,7 +50,7 @@ var serverResponses = []serverResponse{
 	{"postgres", pgError("53300", "sorry, too many clients already"), ""},
 	{"postgres", pgError("57P03", "the database system is starting up"), "still starting up"},
 	{"postgres", pgError("57P03", "the database system is shutting down"), "shutting down"},
-	{"postgres", pgError("57P01", "server is not accepting clients, try another node"), "shutting down"}, // CockroachDB
+	{"postgres", pgError("57P01", "server is not accepting clients, try another node"), "shutting down"}, // from a CockroachDB node that drains
 	{"postgres", pgError("57P03", "the database system is in recovery mode"), "in recovery after a crash"},
 	{"postgres", pgError("57P03", "the database system is not yet accepting connections"), "not accepting connections yet"},
 	{"postgres", pgError("57P03", "CANARY"), "not accepting connections yet"},

@@ -13,7 +13,7 @@ type tlsMode int
 
 const (
 	tlsUnset      tlsMode = iota // the URL says nothing about TLS
-	tlsOff                       // no TLS, or TLS only if the server offers it
+	tlsOff                       // no TLS, or TLS only if the server offers it; the probe uses none in both cases
 	tlsUnverified                // TLS; the certificate is verified only if an authority is given
 	tlsAnyName                   // TLS; the certificate is verified, but not its name
 	tlsVerified                  // TLS; the certificate and its name are verified

@@ -17,9 +17,9 @@ import (
 // tlsGreeting is the greeting of a MySQL server that offers TLS.
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
-// tlsServers are servers whose protocol starts with TLS, or switches to it, by scheme. A server
-// sends greeting, reads a request of request bytes, sends accepts, performs the TLS handshake,
-// and sends afterTLS. It leaves out the steps whose fields are empty.
+// tlsServers maps a scheme to a server whose protocol starts with TLS or switches to it. The
+// server sends greeting, reads a request of request bytes, sends accepts, performs the TLS
+// handshake, and sends afterTLS. It leaves out the steps whose fields are empty.
 var tlsServers = map[string]struct {
 	greeting string
 	request  int64
@@ -148,9 +148,8 @@ func TestServerTLSVerifiesTheCertificateAsTheTargetSays(t *testing.T) {
 	}
 }
 
-// The probe uses no TLS for these URLs. They turn TLS off, or mean "TLS if the server offers it"
-// (which is also the default of libpq and MySQL's clients), or have a value that modeOf does not
-// know.
+// The probe uses no TLS for these URLs. They turn TLS off, or leave the choice to the server (the
+// default of libpq and MySQL's clients), or have a value that modeOf does not know.
 func TestServerTLSIsNotUsedUnlessItIsRequired(t *testing.T) {
 	for scheme, queries := range map[string][]string{
 		"postgres": {"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?ssl=false", "?sslrootcert=/no/such", "?sslmode=x"},

@@ -149,9 +149,9 @@ func TestErrorsOfConnectionURLsShowTheRightForm(t *testing.T) {
 	}
 }
 
-// With hostaddr= the certificate must be for the host in host= or, without host=, in the URL.
-// serverHost.name stays empty if that host is an address in brackets, if the numbers of hosts
-// and addresses differ, or without hostaddr=.
+// With hostaddr=, serverHost.name is the host that the certificate must be for: the one in host=
+// or, without host=, in the URL. The field stays empty if that host is an address in brackets,
+// if the numbers of hosts and addresses differ, or without hostaddr=.
 func TestPostgresHostaddrKeepsTheNamesOfTheHosts(t *testing.T) {
 	for text, want := range map[string][]string{
 		"postgresql:///x?host=a,b&hostaddr=10.0.0.1,10.0.0.2":    {"a", "b"},

@@ -25,7 +25,7 @@ import (
 // and names, on a network in memory and in fake time. The promises of this package are checked
 // from outside, against what the servers, the name server and the caller observe.
 //
-//	TARGETS=N  the number of trials, instead of trialsInTests; the seed is a new one without SEED
+//	TARGETS=N  the number of trials, instead of trialsInTests; without SEED, they have a new seed
 //	SEED=S     the seed, instead of 1
 //	TARGET=N   the number of the first trial, instead of 0
 //
@@ -38,7 +38,7 @@ func TestTargets(t *testing.T) {
 		os.Setenv("GODEBUG", "tlsmlkem=0") // a cheaper key exchange: most of the time is spent in TLS handshakes
 		defer os.Unsetenv("GODEBUG")
 	}
-	_, err := systemRoots(t.Context()) // systemRoots reads files only the first time; trials that do not lock sharedFiles must read none
+	_, err := systemRoots(t.Context()) // called because it reads files the first time, and trials that do not lock sharedFiles must read none
 	require.NoError(t, err)
 	fresh := uint64(time.Now().UnixNano())
 	seed, first, count := uint64(1), uint64(0), uint64(trialsInTests)
@@ -59,8 +59,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// runTrials runs count trials on all processors. If a trial breaks a promise, runTrials starts no
-// further trials and reports it.
+// runTrials runs count trials on all processors. If a promise is broken in a trial, runTrials
+// starts no further trials and reports that trial.
 func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()
@@ -90,8 +90,10 @@ func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
 }
 
-// A trial that reads files locks sharedFiles, because all trials share the variable files (in
-// files.go), and a channel that is made in one bubble of synctest cannot be used in another.
+// A trial that reads files locks sharedFiles. All trials share the variable files (in files.go),
+// so a thread that one trial has started could read a file for another trial, and send the
+// result to it on a channel. But a channel that is made in one bubble of synctest cannot be used
+// in another.
 var sharedFiles sync.Mutex
 
 // An observation holds what was observed of a trial from outside this package. A trial makes one
@@ -208,7 +210,7 @@ func (o *observation) inFakeTime(ctx context.Context, certs *certificates) {
 	}
 	o.ended, o.leftOpen, o.leftAsks = o.elapsed(), n.openConns(), int(running.Load())
 	if hangs.Stop() {
-		time.Sleep(20 * time.Second) // timers that should have been stopped fire now, and fakeConn reports them
+		time.Sleep(20 * time.Second) // if the call has left a timer running, it fires now, and fakeConn reports that it changes a closed connection
 		n.shutdown()
 	}
 }

@@ -234,7 +234,10 @@ func (t *talk) http() {
 		if t.say(head + "Transfer-Encoding: chunked\r\n\r\n" + chunks + end) {
 			t.add(a)
 		}
-	default: // the end of the connection ends the body, so a client cannot tell a body that was cut off from a complete one
+	default:
+		// The end of the connection ends the body, so a client takes a body that was cut off for a
+		// complete one. So the answer counts (t.add) once the headers have been sent or, if the
+		// body has the text that match= wants, once that text has been sent.
 		if t.say(head + "\r\n") {
 			if a.matches {
 				t.say(body[:needed])

@@ -95,8 +95,8 @@ func (c *checker) shownTexts() {
 
 // wire checks that no password is sent in plain text. (Databases and brokers get no password, and
 // HTTP servers get it in Base64.) It also checks that secrets are sent only to the hosts, ports
-// and sockets of the targets' URLs, or from http on port 80 to port 443, and that only hooks
-// send the header Usher-Reason.
+// and sockets of the targets' URLs. A redirect from http on port 80 to port 443 of the same host
+// may also carry them. Only hooks may send the header Usher-Reason.
 func (c *checker) wire() {
 	direct := map[string]bool{}
 	for _, t := range c.targets {
@@ -110,7 +110,7 @@ func (c *checker) wire() {
 	}
 	basic := base64.StdEncoding.EncodeToString([]byte(userPassword))
 	for _, s := range c.sent {
-		data := strings.ReplaceAll(s.data.String(), secretHost, "") // a redirect to another port of secretHost is followed, and that request has secretHost in its Host header
+		data := strings.ReplaceAll(s.data.String(), secretHost, "") // secretHost contains secret, but is allowed here: it is in the Host header of a request that follows a redirect to another port of this host
 		if strings.Contains(data, "pw-"+secret) {
 			c.broken("a password is sent to %s", s.address)
 		}

@@ -2,5 +2,5 @@
 
 package probes
 
-// The race detector makes trials several times slower.
+// Fewer than without the race detector, because it makes trials several times slower.
 const trialsInTests = 400

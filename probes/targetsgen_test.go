@@ -13,7 +13,7 @@ import (
 type trialGenerator struct {
 	*rand.Rand
 	trial
-	span time.Duration // servers and names change at random times before twice this time
+	span time.Duration // servers and names change at random times, none of them later than twice this time
 }
 
 func newTrial(seed, n uint64) *trial {
@@ -194,8 +194,8 @@ func (g *trialGenerator) addName(name string) {
 	g.names = append(g.names, n)
 }
 
-// usesTLS reports whether the target requires TLS. (With other nats targets, the probe uses TLS
-// only if the server requires it.)
+// usesTLS reports whether the target requires TLS. (With a nats target without options for TLS,
+// the probe uses TLS only if the server requires it.)
 func (t *targetPlan) usesTLS() bool {
 	switch t.kind {
 	case "https", "grpcs", "rediss", "amqps", "mqtts", "kafka+ssl":
@@ -328,7 +328,7 @@ func (g *trialGenerator) serversOf(t *targetPlan, host string, port int) {
 	}
 }
 
-// srv plans the SRV record of a target and its hosts.
+// srv plans the SRV record of a target, and the names and servers of the hosts in that record.
 func (g *trialGenerator) srv(t *targetPlan) {
 	var hosts []string
 	for i := range 1 + g.IntN(2) {
@@ -459,8 +459,8 @@ func (g *trialGenerator) httpAnswer(t *targetPlan, p *serverPhase) {
 	}
 }
 
-// cleanPhase returns a behaviour in which the target is ready in most cases. Whether it
-// certainly is, phaseReady decides.
+// cleanPhase returns a behaviour in which the target is ready in most cases. phaseReady decides
+// whether it is certainly ready.
 func (g *trialGenerator) cleanPhase(t *targetPlan) *serverPhase {
 	if t.gone {
 		if t.kind == "file" || t.kind == "unix" && g.chance(50) {

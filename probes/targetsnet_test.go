@@ -151,7 +151,7 @@ func (n *fakeNet) pause(d time.Duration) bool {
 type fakeConn struct {
 	net    *fakeNet
 	peer   *fakeConn
-	dialed *dialRecord // the client's end: the dial; the server's end: nil
+	dialed *dialRecord // on the client's end the record of its dial; on the server's end nil
 
 	// Guarded by net.mu.
 	changed      *sync.Cond
@@ -299,8 +299,8 @@ func (c *fakeConn) setDeadline(d *fakeDeadline, t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	if c.closed {
-		// At the instant of Close, a timer may fire or a context may end too. After that
-		// instant, only a timer that should have been stopped can set a deadline.
+		// In fake time a timer may fire, or a context end, at the very instant of Close, and
+		// set a deadline. Later, only a timer that should have been stopped can do that.
 		if c.dialed != nil && time.Now().After(c.closedAt) {
 			c.net.fault("a timer of a closed connection fires %v later", time.Since(c.closedAt))
 		}

@@ -177,14 +177,14 @@ func (t *targetPlan) trusts(cert string) bool {
 // of its plan no longer change.
 type sureReadiness struct {
 	ok      bool
-	from    time.Duration
-	each    time.Duration // the duration of an attempt that begins after the time from, without its lookups
+	from    time.Duration // the time since the start of the trial
+	each    time.Duration // the duration of an attempt that begins at that time or later, without its lookups
 	lookups time.Duration // the maximum duration of the lookups of such an attempt
-	slack   time.Duration // how long after the time from attempts may still use the results of lookups that began before
+	slack   time.Duration // how long such attempts may still use the results of lookups that began before that time
 }
 
-// latest returns the time by which the readiness must have been reported. At s.from an attempt
-// that fails may be running, and may last until its timeout. After a pause, t.successes
+// latest returns the time by which the readiness must have been reported. An attempt that begins
+// before s.from+s.slack may fail, and may last until its timeout. After a pause, t.successes
 // successful attempts follow.
 func (s sureReadiness) latest(t *targetPlan, use Use) time.Duration {
 	pause := t.longestPause()
@@ -293,7 +293,7 @@ func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.
 	if len(hosts) > 1 {
 		shares *= 16
 	}
-	s.each *= shares // all addresses and hosts share the timeout, so each gets only a part of it
+	s.each *= shares // all addresses and hosts share the timeout, so success is certain only if one address alone takes far less than the timeout
 	return readyHosts > 0
 }
 
@@ -305,7 +305,7 @@ func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each ti
 		each *= 2 // one connection for the text protocol, and one for the binary protocol
 	}
 	if p.lingers {
-		each += lingerTimeout // the server does not close the connection, and closeGracefully waits for that so long
+		each += lingerTimeout // the server does not close the connection, so closeGracefully waits until lingerTimeout has passed
 	}
 	if p.listens != accepts {
 		return false, 0
@@ -317,7 +317,7 @@ func (c *checker) phaseReady(t *targetPlan, p *serverPhase) (ready bool, each ti
 		return false, 0
 	}
 	if p.lingers && (p.speaks == "memcached" || p.speaks == "kafka" || p.framing == "close") {
-		return false, 0 // the end of the connection may be a part of the answer here, and the server does not close it
+		return false, 0 // for some of these answers the client waits until the server closes the connection, which this server does not do
 	}
 	switch {
 	case t.usesTLS():

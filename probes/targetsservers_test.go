@@ -56,7 +56,7 @@ type talk struct {
 	certs   *certificates
 }
 
-// An answer is a complete answer of a server.
+// An answer records one complete answer that a server has sent, for the checks of a trial.
 type answer struct {
 	at      time.Duration
 	address string
@@ -143,7 +143,8 @@ func (t *talk) startTLS() bool {
 	return true
 }
 
-// A bufferedConn first returns the data that r has already read.
+// A bufferedConn reads through r, so that the data that r has already read from the connection is
+// not lost.
 type bufferedConn struct {
 	net.Conn
 	r *bufio.Reader

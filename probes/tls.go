@@ -290,7 +290,8 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 
 // alertError returns the TLS alert with which the server closed the connection, or nil. The
 // text of the alert comes from crypto/tls ("tls: …"), so it contains no data from the
-// server. With TLS 1.3 an alert may arrive after the handshake.
+// server. With TLS 1.3 an alert may arrive after the handshake, so sanitizeReadErr and
+// sanitizeHTTPErr call alertError too.
 func alertError(err error) error {
 	var opErr *net.OpError
 	if !errors.As(err, &opErr) || opErr.Op != "remote error" {

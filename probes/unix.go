@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// A unixProbe is like a tcpProbe, but for a unix socket.
+// A unixProbe is ready when a connection to a unix socket is accepted and the exchange of send=
+// and expect= on it succeeds. The probe then closes the connection.
 type unixProbe struct {
 	path       string
 	sendExpect sendExpect
@@ -42,7 +43,8 @@ func connectUnix(ctx context.Context, path string) (net.Conn, error) {
 	return newCtxConn(ctx, conn), nil
 }
 
-// sanitizeUnixErr returns only the reason of an error of connect(2) on a unix socket.
+// sanitizeUnixErr returns only the reason of an error of connect(2) on a unix socket. It drops
+// the path, which may be secret.
 func sanitizeUnixErr(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):

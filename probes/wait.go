@@ -14,7 +14,7 @@ type Status struct {
 	Target   *Target
 	Attempts int           // how many attempts have ended, including an interrupted one
 	Since    time.Duration // the time from the start of the wait to this report
-	Last     error         // the error of the last attempt that was not interrupted, nil after a success; before the first such attempt "no answer yet"
+	Last     error         // the error of the last attempt that was not interrupted, nil if it succeeded; "no answer yet" until an attempt has ended without being interrupted
 	Ready    bool          // the target has succeeded Successes times in a row
 	Skipped  bool          // the target was optional and not ready in time
 }

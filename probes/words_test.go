@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A quoted character is not special, so the parser must know for each byte whether it was quoted.
+// buildCommand rejects characters such as $ and ~ only if they are unquoted, so splitWords must
+// record for each byte of a word whether it was quoted.
 func TestSplitWordsRecordsWhichBytesWereQuoted(t *testing.T) {
 	for text, want := range map[string]string{ // q: quoted, .: not quoted
 		`a'b'"c"d`: ".qq.",

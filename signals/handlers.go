@@ -106,7 +106,7 @@ const recordSize = int(unsafe.Sizeof(record{}))
 // The sizes of the pipes. They are small, because all pipes of a user on the whole
 // machine share the limit pipe-user-pages-soft (pipe(7)). 4 KiB hold 170 records.
 const (
-	childPipeSize = 4 << 10 // one page, because one unread SIGCHLD is enough: see Inbox.Child
+	childPipeSize = 4 << 10 // one page is enough, because one unread SIGCHLD makes the receiver reap all children: see Inbox.Child
 	ctrlPipeSize  = 16 << 10
 	otherPipeSize = 64 << 10
 )

@@ -67,8 +67,8 @@ func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
 }
 
 // Nothing is read from the channels until all signals have been sent, so the pipe becomes
-// full and the handler counts the signals that do not fit. Of the two SIGUSR2 one arrives,
-// because standard signals may be merged.
+// full and the handler counts the signals that do not fit. Of two SIGUSR2 that do not fit one
+// arrives, because deliverMissed merges standard signals, as the kernel does.
 func TestSignalsBeyondThePipeAreCounted(t *testing.T) {
 	if got := playRole(t, "unread"); got != "30000 of 40, 1 of SIGUSR2\n" {
 		t.Error(got)
@@ -103,8 +103,9 @@ func unread() {
 	fmt.Printf("%d of 40, %d of SIGUSR2\n", got[syscall.Signal(40)], got[syscall.SIGUSR2])
 }
 
-// A signal such as SIGSEGV must be received if another process has sent it, because then no
-// fault has occurred in the receiver.
+// The kernel sends signals such as SIGSEGV and SIGPIPE to a process because of its own actions,
+// and the Go runtime sends SIGURG to its own threads. usher must receive such a signal if
+// another process has sent it.
 func TestFaultsThatAreSentAreReceived(t *testing.T) {
 	all := append([]syscall.Signal{syscall.SIGURG}, append(faults, own...)...)
 	t.Run("sigqueue", func(t *testing.T) {

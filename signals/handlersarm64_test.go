@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The handlers are written in assembly for each processor. This test runs the arm64
-// handlers in an emulator.
+// The handlers are written in assembly, once for amd64 and once for arm64. This test runs the
+// arm64 handlers in an emulator.
 func TestHandlersOfArm64(t *testing.T) {
 	qemu, err := exec.LookPath("qemu-aarch64-static")
 	if err != nil {

@@ -25,7 +25,7 @@ type Inbox struct {
 // Capacities of the channels. A channel must hold the signals that arrive while the
 // receiver handles one signal.
 const (
-	childBuffer   = 1 // a second SIGCHLD has no further effect: see Inbox.Child
+	childBuffer   = 1 // 1 is enough, because one SIGCHLD makes the receiver handle all children: see Inbox.Child
 	controlBuffer = 64
 	otherBuffer   = 4096
 )

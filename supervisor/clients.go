@@ -77,13 +77,17 @@ type clients struct {
 	longest   time.Duration          // how long a client is assumed to wait for an answer, see longestAnswer
 	conns     map[uint64]*connection // by the cookie of the socket
 	moved     time.Time              // when a byte was last sent or received, or a connection opened
-	opened    int64                  // the number of connections that clients have opened
+	opened    int64                  // the number of connections that clients have opened, without those to --health
 	openedAt  time.Time              // when opened last increased
 	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
-	owed   int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged, or whose bytes the kernel does not count
-	active int // other connections that were opened, or on which a byte was sent or received, within idleTime; 1 if owed and active would both be 0, but a client has opened a connection within idleTime
+	owed int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged, or whose bytes the kernel does not count
+	// active is the number of other connections that were opened, or on which a byte was sent or
+	// received, within idleTime. If a connection was opened and closed between two polls, no
+	// list of sockets shows it, but opened has increased. If this was within idleTime, active is
+	// 1 instead of 0 when owed is 0 too.
+	active int
 }
 
 // connection is the state of a connection to the app.
@@ -91,8 +95,8 @@ type connection struct {
 	received, sent uint64
 	acks           uint32
 	exchange       exchange
-	tail           uint64    // bytes received since the app sent its last byte; an upper limit if the order is unknown
-	acksBefore     int64     // for unclearTick: the value of acks at the poll before the last bytes; -1: unknown
+	tail           uint64    // bytes received since the app sent its last byte; an upper limit if both sides have sent bytes between two polls, or before the first
+	acksBefore     int64     // for unclearTick (see answerWasLast): the value of acks at the poll before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
 	moved          time.Time // when the last byte was received or sent
 	owed           bool      // the result of isOwed at the last poll
@@ -104,24 +108,23 @@ type exchange int
 const (
 	answered    exchange = iota // the last byte was sent to the client, or the client has sent no byte yet
 	unanswered                  // the last byte was received from the client, so the client waits for an answer
-	unclearTail                 // the client has sent at most smallTail bytes since the last answer, and they may not be a request
+	unclearTail                 // the client has sent at most smallTail bytes since the last answer, so they may be something other than a request
 	unclearTick                 // the last bytes were received and sent within one tick of the kernel's clock, so their order is unknown
 )
 
-// update evaluates a poll of the sockets. accepted is the number of connections that
-// --health has accepted, read after n.opens. The difference of the two is the number of
-// connections that clients of the app have opened.
+// update evaluates a poll of the sockets. n.opens also counts the connections to --health.
+// accepted is the number of those, and is read after n.opens. So the difference, opened, is
+// the number of connections that clients of the app have opened.
 //
 // The two numbers cannot be read at the same moment, so a connection to --health may be in
 // only one of them:
-//   - It is only in n.opens if it had not been accepted yet. Then the difference is one too
-//     high, and the app keeps serving for another idleTime. At the next poll the difference
-//     is right again, so it has fallen by one, and that poll may miss one short connection of
-//     a client.
-//   - It is only in accepted if it was opened between the two reads. Then the difference is
-//     one too low, and one short connection of a client is noticed one poll late. If there
-//     was no such connection, the next poll counts the connection to --health as one of a
-//     client.
+//   - It is only in n.opens if --health had not accepted it yet. Then opened is one too high,
+//     and the app keeps serving for another idleTime. At the next poll opened is right again,
+//     so it falls by one. If a client has opened and closed a connection meanwhile, opened does
+//     not increase, and that connection is missed.
+//   - It is only in accepted if it was opened after n.opens was read. Then opened is one too
+//     low, and increases by one at the next poll, as if a client had opened a connection then.
+//     If a client has opened and closed one before, it is noticed only at the next poll.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
 		opened := n.opens - accepted
@@ -142,7 +145,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // the connection was closed, and its last bytes were sent, after the last poll
+		if closed.owed { // since the previous poll its last bytes were sent and it was closed
 			c.moved = now
 		}
 	}
@@ -181,9 +184,10 @@ func (c *clients) updateConnection(k *socket, previous *connection, now time.Tim
 }
 
 // newConnection evaluates a connection at the first poll that shows it. There are no earlier
-// counts, so if both sides have sent bytes, only the times show which side sent the last
-// byte. A connection without any bytes counts as active from the time at which it was
-// opened, because its client will probably send a request.
+// counts. So if both sides have sent bytes, only the times since their last bytes (lastRecv,
+// lastSent) show which side sent the last one. A connection without any bytes counts as
+// active from the time at which it was opened, because its client will probably send a
+// request.
 func newConnection(k *socket, now time.Time) *connection {
 	c := &connection{moved: now.Add(-min(k.lastRecv, k.lastSent)), acksBefore: -1}
 	c.record(k, now)
@@ -197,8 +201,8 @@ func newConnection(k *socket, now time.Time) *connection {
 	return c
 }
 
-// update evaluates a connection at a later poll. If both sides have sent bytes since the
-// last poll, the times show which side sent the last byte.
+// update evaluates a connection that an earlier poll has already shown. If both sides have sent
+// bytes since that poll, compareTimes finds out which side sent the last byte.
 func (c *connection) update(k *socket, now time.Time) {
 	received, sent, acks := int64(k.received-c.received), int64(k.sent-c.sent), c.acks
 	c.record(k, now)
@@ -239,9 +243,11 @@ func (c *connection) record(k *socket, now time.Time) {
 	c.received, c.sent, c.acks, c.receivedAt = k.received, k.sent, k.acks, now.Add(-k.lastRecv)
 }
 
-// compareTimes sets exchange if both sides have sent bytes. tail is the number of bytes
-// that were received. If the times are equal, the order is unknown: a fast app may have
-// answered a request, or the next request may have followed an answer at once.
+// compareTimes sets exchange if both sides have sent bytes since the previous poll (on a new
+// connection: at all). tail is the number of bytes that were received in this time. If the
+// times of the last byte received and the last byte sent are equal, their order is unknown: a
+// fast app may have answered a request, or the next request may have followed an answer at
+// once.
 func (c *connection) compareTimes(k *socket, tail uint64) {
 	c.exchange, c.tail = answered, tail
 	if k.lastRecv == k.lastSent {

@@ -76,8 +76,8 @@ func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c prob
 }
 
 // startCommand starts cmd, unless an earlier command of the same target is still running.
-// Otherwise each attempt could add one more process that even SIGKILL does not end, because
-// it is in an uninterruptible sleep.
+// Without this exception each attempt could leave one more process in an uninterruptible
+// sleep, which even SIGKILL does not end.
 func (l *loop) startCommand(cmd *command, p process) {
 	for other := range l.commands {
 		if other.target == cmd.target {
@@ -148,7 +148,7 @@ func (l *loop) finishCommand(cmd *command, err error) {
 		flush()
 		select {
 		case cmd.result <- err:
-		default: // the channel is full: finishRunning has sent a result, and runCommand does not read it, because Run has returned
+		default: // the channel is full: finishRunning has sent a result, and runCommand does not read it, because Run or Ask has returned
 		}
 	}()
 }

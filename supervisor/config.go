@@ -27,7 +27,7 @@ type Config struct {
 	Drain     []probes.Target // hooks, in order, after a stop signal, while the app serves
 	PostStop  []probes.Target // hooks, in order, before Run returns, also after a failure
 
-	DrainDelay time.Duration // the time for which the app keeps serving after usher has received a stop signal
+	DrainDelay time.Duration // the time between the stop signal and the drain hooks, while the app keeps serving
 	// DrainIdle: after the drain hooks the app keeps serving until no client waits for an
 	// answer or for bytes, and for this long no client has sent or received a byte or opened
 	// a connection. So a connection that is only kept open does not count. 0: the app is
@@ -36,8 +36,9 @@ type Config struct {
 	DrainIdle time.Duration
 	// IdleExcept lists the ports on which this program itself listens; connections to them
 	// are not clients of the app. IdleAccepted returns the number of connections accepted
-	// on these ports so far, and must be safe for concurrent use; nil: this program accepts
-	// no connections.
+	// on these ports so far; nil: this program accepts no connections. DrainIdle needs that
+	// number, because the kernel counts accepted connections for all ports together.
+	// IdleAccepted must be safe for concurrent use.
 	IdleExcept   []uint16
 	IdleAccepted func() int64
 
@@ -62,10 +63,12 @@ type Config struct {
 	// Signals is an inbox that the caller has opened; nil: Run opens one. A program should
 	// open the inbox in its first statement, because until then SIGTERM ends the program.
 	Signals *signals.Inbox
-	// Detach: after the start of the app usher changes its working directory to / and closes
-	// the descriptors that it inherited, stdin and stdout too if it is not PID 1. Otherwise
+	// Detach: after the start of the app usher closes the descriptors from 3 on that it
+	// inherited and, if it is not PID 1, replaces stdin and stdout by /dev/null. Otherwise
 	// a process that reads a pipe from the app would not get end of file until usher exits.
-	// Set Detach only in a program that does nothing but Run.
+	// usher also changes its working directory to /, so that the file system of the old one
+	// can be unmounted, unless chdir(2) could hang there, as on NFS or FUSE. Set Detach only in
+	// a program that does nothing but Run.
 	Detach bool
 
 	// Self is a command that starts this program again with Exec and no other option, for

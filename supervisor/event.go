@@ -58,7 +58,7 @@ const (
 	SignalDropped                  // a signal was not forwarded because of Config.Rewrite: Signal
 	SignalPending                  // a signal will be forwarded once the app has started: Signal
 	SignalIgnored                  // a signal was not forwarded: Signal, Err (the reason; nil: the shutdown has begun already)
-	SignalsLost                    // too many signals were received before the app started: Signal (the first lost one), Count (of pending signals)
+	SignalsLost                    // too many signals were received before the app started: Signal (the first lost one), Count (how many signals are kept)
 	SignalFailed                   // kill(2) failed: PID, Name ("": the app), Signal, Err
 	DrainSkipped                   // a SIGINT ended the drain: Signal
 	DelayStarted                   // Took (Config.DrainDelay)
@@ -75,8 +75,8 @@ const (
 	LeftoversKilled                // the leftovers got SIGKILL
 	LeftoversFound                 // other processes are still running, and either the app exited by itself or Grace is 0: Count (-1: unknown), Names
 	OrphanReaped                   // PID, Exit
-	ShellHint                      // the app is a shell and is still running: Took (since its stop signal)
-	StopOnHint                     // the app got a signal that was perhaps meant to stop it: Signal
+	ShellHint                      // the log should suggest "exec", because the app is a shell and is still running: Took (since its stop signal)
+	StopOnHint                     // the log should suggest --stop-on, because the app got a signal that was perhaps meant to stop it: Signal
 	Exited                         // the last event: Summary
 )
 

@@ -174,7 +174,8 @@ type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
 
-// errLoopEnded is the error if Run returned before the process was forked.
+// errLoopEnded is the error if Run returned before the process was forked: p.forking then does
+// not call its argument (see loop.duringFork).
 var errLoopEnded = errors.New("usher is about to exit")
 
 // fork starts argv in a new process group. argv is p's command, or a command that executes

@@ -77,7 +77,7 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 type StartError struct {
 	Name     string // the first word of the command; Error may shorten it, because after a typo in the flags this word may be a secret
 	Err      error
-	NotFound bool // true: usher's exit status is 127; false: 126
+	NotFound bool // if the command is the app, usher's exit status is 127 (true) or 126 (false)
 }
 
 func (e *StartError) Error() string {

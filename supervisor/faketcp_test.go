@@ -17,7 +17,7 @@ import (
 // usher's own port, and an outgoing one. On both, a request is never answered.
 type fakeTCP struct {
 	clients  []fakeClient
-	closesAt time.Duration   // when the app closes its listening socket; 0: never
+	closesAt time.Duration   // when the app closes its listening sockets; 0: never
 	short    []time.Duration // when a client opens a connection that it closes before the next poll
 	checks   []time.Duration // when --health accepts a connection that is closed before the next poll
 
@@ -26,7 +26,7 @@ type fakeTCP struct {
 	uncounted                    bool          // the kernel does not count the bytes of connections
 	noFDs, noSNMP                bool          // /proc/PID/fd or /proc/net/snmp cannot be read
 
-	takes time.Duration // how long a poll takes after it has listed the sockets
+	takes time.Duration // how long after it has listed the sockets a poll returns
 }
 
 // fakeClient is a client's connection. The times count from the start of the story.
@@ -52,8 +52,8 @@ const (
 	never99                          = 99 * time.Hour
 )
 
-// setTCP applies a line of the section "machine" about connections. It returns false if the
-// line is not about connections. A client is described by clauses:
+// setTCP applies a line of a story's section "machine" if the line is about connections, and
+// returns false if it is not. A client is described by clauses:
 //
 //	a client connects at 9s, sends a request at 9s, is answered at 12s, disconnects at 14s
 //

@@ -48,7 +48,7 @@ type lived struct {
 	lastParent *lived   // its parent before it became usher's child
 	forkedAt   time.Duration
 	ownFrom    time.Duration // when it became usher's child; neverAt: it did not
-	ownByChild bool          // it became usher's child when it was forked by usher, or when a child of usher exited
+	ownByChild bool          // true: usher forked it, or its former parent was usher's child, whose exit usher notices; false: usher may not notice that it became its child
 	diedAt     time.Duration // neverAt: it is alive
 	ws         syscall.WaitStatus
 	reapedAt   time.Duration // neverAt: it has not been reaped

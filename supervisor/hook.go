@@ -25,7 +25,7 @@ func (e *HookError) Unwrap() error { return e.Err }
 // InterruptedError is the result of a pre-start or post-start hook that was running
 // when a stop signal was received.
 type InterruptedError struct {
-	Signal syscall.Signal // SIGTERM, which the hook's command got; a hook that runs no command was cancelled instead
+	Signal syscall.Signal // always SIGTERM, which usher sent to the hook's command; a hook that runs no command was cancelled instead
 	Err    error          // the hook's own error; nil: it succeeded, or was cancelled because of the stop signal
 }
 

@@ -14,7 +14,7 @@ const (
 	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause is
 	// the duration of that poll times pollPauseFactor. But if usher has begun to wait for idle
 	// clients (waitIdle), and no client waits for an answer, the pause ends at the latest when
-	// DrainIdle has passed since the last activity.
+	// DrainIdle has passed since that wait began and since the last activity.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -48,8 +48,9 @@ func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	return w
 }
 
-// poll lists the connections in a goroutine, because listing many of them is slow. It calls
-// IdleAccepted after network, as clients.update requires.
+// poll lists the connections in a goroutine, because listing many of them is slow. It reads
+// the number of connections that --health has accepted (IdleAccepted) after the number of all
+// connections that were opened (network), because clients.update relies on that order.
 func (w *idleWatch) poll() {
 	var (
 		n         network
@@ -90,7 +91,7 @@ func (w *idleWatch) poll() {
 // the descriptors of some process are unknown. That process may have any of the listening
 // sockets that are not in owned, so all ports count then.
 func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
-	ports := []uint16{} // not nil, so that the ports are not searched again
+	ports := []uint16{} // not nil, even without ports, because poll repeats the search while clients.ports is nil
 	others := false
 	for _, k := range all {
 		if k.state != tcpListen || slices.Contains(w.s.cfg.IdleExcept, k.port) || slices.Contains(ports, k.port) {

@@ -37,15 +37,15 @@ type leftovers struct {
 	killAt       time.Time      // when all processes get SIGKILL
 	signal       syscall.Signal // the signal for the roots (usher's own children)
 	appSignalled bool           // the app got its stop signal
-	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; such a hook may have signalled its children
-	called       bool           // the last call (SIGTERM to all others) has been made
+	handledAt    time.Time      // when an interrupted hook exited after it had handled SIGTERM; it may have signalled its children, so usher does not signal them at once
+	called       bool           // the last call has been made: SIGTERM to every process that had not been signalled
 	appCaught    bool           // the app had a handler for its stop signal
 
 	// groupSignalled: the app's group got the stop signal, but /proc could not be read in
 	// time, so signalled does not contain the group's processes.
 	groupSignalled bool
 
-	before    map[procID]bool      // usher's children just before the app got its stop signal
+	before    map[procID]bool      // usher's children just before the app got its stop signal; if such a child is a leftover, it is signalled at once
 	signalled map[procID]bool      // processes that got a signal to stop them
 	parents   map[procID]int       // the pid of each process's parent, before the process became a child of usher
 	due       map[procID]time.Time // when each root (child of usher) is signalled
@@ -53,8 +53,8 @@ type leftovers struct {
 }
 
 const (
-	// The last call (SIGTERM to all others) is made after this fraction of the time from
-	// beganAt to killAt.
+	// The last call (SIGTERM to every process that has not been signalled) is made after this
+	// fraction of the time from beganAt to killAt.
 	lastCallNum, lastCallDen = 4, 5
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
 	// delays that signal.
@@ -207,7 +207,8 @@ func (s *supervisor) beginLeftovers() {
 }
 
 // signalLeftovers signals each root (child of usher) when it is due, and at the last call
-// all other processes. It returns when usher has no children or when killCtx ends.
+// every process that has not been signalled. It returns when usher has no children or when
+// killCtx ends.
 func (s *supervisor) signalLeftovers(killCtx context.Context) {
 	l := &s.leftovers
 	noChildren := func() bool { return s.loop.noChildren }
@@ -423,9 +424,9 @@ func (s *supervisor) reportLeftovers(scan processScan) {
 	}
 }
 
-// untilCommandsExit waits at most cancelTime for usher's own commands, which have been
-// terminated before. Otherwise a command that is still running, for example a probe of a
-// Ready target, would be reported as a leftover of the app.
+// untilCommandsExit waits at most cancelTime for usher's own commands, to which usher has
+// already sent SIGTERM or SIGKILL. Otherwise a command that is still running, for example a
+// probe of a Ready target, would be reported as a leftover of the app.
 func (s *supervisor) untilCommandsExit() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -477,9 +478,9 @@ func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	}
 }
 
-// killRound kills the processes that it finds, and reports whether any process exits
-// before the time wait has passed. If a process exits, another round is needed, because
-// that process may have had children.
+// killRound kills the processes that killOthers finds, and waits up to the duration wait for an
+// exit. It reports whether any process has exited. If so, another round is needed, because the
+// children of that process, which killOthers may not have found, are now children of usher.
 func (s *supervisor) killRound(ctx context.Context, thorough bool, wait time.Duration) (exits bool) {
 	reaped := s.loop.reaped
 	j := s.killOthers(thorough)

@@ -91,8 +91,9 @@ func runLives(t *testing.T, seed, first, count uint64) {
 	t.Logf("%d lives of seed %d, %.0f a second", count, seed, float64(count)/time.Since(began).Seconds())
 }
 
-// run runs a life in fake time and returns the text of the first problem: a broken promise, or
-// a problem from record. It returns "" if there is none, or if the configuration is not valid.
+// run runs a life in fake time and returns the text of the first problem: usher broke a promise,
+// panicked, or left a goroutine that never ends. It returns "" if there is no problem, or if the
+// configuration is not valid.
 // If kind is not "", run considers only problems of that kind (see kindOf).
 func (l *life) run(t *testing.T, kind string) (problem string) {
 	s := readStory(l.text())

@@ -14,7 +14,8 @@ type appSignal struct {
 
 // checkAppSignals: usher forwards each received signal once, at once or when the app starts
 // (expectedSignals has the exceptions). Of its own accord usher sends the app only one stop
-// signal, SIGCONT together with it if the app may be stopped, and SIGKILL from the deadline on.
+// signal, SIGCONT right after it if a signal such as SIGSTOP may have stopped the app, and
+// SIGKILL from the deadline on.
 func (c *checked) checkAppSignals() {
 	if c.appAt == neverAt {
 		return
@@ -66,9 +67,10 @@ const maxKept = 1024
 
 // expectedSignals returns how often the app must get each signal, and how often it may get
 // it in addition. kept holds the signals that usher kept until the app started, in the order
-// in which the app must get them: kept[0] those of Inbox.Other, kept[1] those of
-// Inbox.Control. A signal that was received at the same instant as a different one is not in
-// kept, because the order of the two is random.
+// in which the app must get them. It has one list for each of the two channels on which usher
+// receives signals (see signals.Inbox): kept[0] for Other, kept[1] for Control. A signal that
+// was received at the same instant as a different one is not in kept, because the order of the
+// two is random.
 func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]syscall.Signal) {
 	must, may = map[appSignal]int{}, map[appSignal]int{}
 	rewritten := func(sig syscall.Signal) syscall.Signal {
@@ -89,7 +91,10 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 		stop := c.isStop(in.sig, false)
 		switch {
 		case in.at > c.appDead || in.at > c.endAt:
-		case in.at < c.appAt && c.isStop(in.sig, true): // the first stop signal, HUP or QUIT ends the startup; a later HUP or QUIT may be forwarded
+		case in.at < c.appAt && c.isStop(in.sig, true):
+			// The first such signal ends the startup. If the app is being started then, usher
+			// keeps a later HUP or QUIT, and forwards it at the start of the drain or after
+			// the stop signal.
 			if !stop {
 				may[appSignal{c.drainedAt(), send}]++
 				may[appSignal{c.askedAt, in.sig}]++
@@ -148,8 +153,8 @@ func (c *checked) stopEntered() time.Duration {
 const stopScan = 100 * time.Millisecond
 
 // checkDeadline: the app gets its stop signal after --drain-delay, and at least the reserve
-// before SIGKILL. Reading /proc may shorten that by at most stopScan. If the app is still alive
-// at the deadline, it gets SIGKILL. Without --grace usher exits only after the app.
+// before SIGKILL. Reading /proc may shorten the reserve by at most stopScan. If the app is still
+// alive at the deadline, it gets SIGKILL. Without --grace usher exits only after the app.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {

@@ -29,7 +29,7 @@ type checked struct {
 	drainEnd, kill, reserve time.Duration
 
 	app                 *lived        // nil: it was not forked
-	appAt, appDead      time.Duration // when usher reported the start of the app, and when the app exited; neverAt: it has not
+	appAt, appDead      time.Duration // when usher reported the start of the app, and when the app exited; neverAt: that did not happen
 	begun               time.Duration // when the shutdown began; neverAt: it did not
 	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
@@ -78,9 +78,9 @@ func (h *history) sharesPID() bool {
 }
 
 // divideGrace computes the parts of --grace as usher(1) describes them. The last part is for
-// the post-stop hooks: the sum of their timeouts, but at most a fifth of --grace. Default
-// timeouts are reduced if they do not fit into --grace. The middle part is the app's reserve,
-// and the first part is the drain.
+// the post-stop hooks: the sum of their timeouts, but at most a fifth of --grace. Timeouts that
+// the user did not write are reduced if they and all durations that the user wrote exceed
+// --grace. The middle part is the app's reserve, and the first part is the drain.
 func (c *checked) divideGrace() {
 	g := c.cfg.Grace
 	if g == 0 {
@@ -159,9 +159,9 @@ func (c *checked) readEvents() {
 	c.callAt = from + (c.killAt-from)*4/5
 }
 
-// findStopCall finds the call that sent the app its stop signal. If usher forwarded the
-// same signal just before, while it read /proc, there are two such calls, and the later one
-// is the stop call.
+// findStopCall finds the call that sent the app its stop signal. usher reads /proc before that
+// call, and meanwhile still forwards signals. If it forwarded one with the same number, there
+// are two such calls, and the later one is the stop call.
 func (c *checked) findStopCall() {
 	stop, entered := c.phases[Stop]
 	if !entered {
@@ -256,8 +256,8 @@ func (c *checked) hasFaults() bool {
 
 // checkEnd: usher exits by the end of the grace period. It may exit up to 140 ms later if a
 // process does not die of SIGKILL at once or may not be signalled, or if reading /proc takes
-// time. If usher is not PID 1, it may then take 700 ms more, because it has to search for its
-// descendants.
+// time. In these cases a usher that is not PID 1 may take 700 ms more, because it has to search
+// for its descendants.
 func (c *checked) checkEnd() {
 	if c.cfg.Grace == 0 || c.begun == neverAt {
 		return
@@ -292,7 +292,7 @@ func (c *checked) exitCode() int {
 	case c.appAt == neverAt:
 		return -1
 	}
-	code := 137 // the code of an app that has survived SIGKILL
+	code := 137 // the exit code if SIGKILL has not ended the app by the time usher exits
 	killed := c.killAt <= c.appDead && c.app.killedByUsher()
 	if c.appDead <= c.endAt {
 		code = c.app.exit().Code()
@@ -338,8 +338,9 @@ func (c *checked) checkKills() {
 }
 
 // hadTime reports whether the group of a command got SIGTERM at least a second before SIGKILL.
-// It also returns true in two cases in which usher need not wait a second: the command itself
-// has got SIGTERM, usually because a stop signal interrupted it, or usher was about to exit.
+// It also returns true in two cases in which usher need not wait a second: usher has already
+// sent SIGTERM to the command's own process (usually a hook, when a stop signal was received),
+// or usher was about to exit.
 func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 	exits := c.endAt
 	if c.hasFaults() || c.scan > 0 {
@@ -352,7 +353,8 @@ func (c *checked) hadTime(owner *lived, kill sentSignal) bool {
 }
 
 // lastHookStep returns the step at which the last post-stop hook finished or was skipped. If
-// the phase post-stop did not begin, it returns the last step of the run.
+// the phase post-stop did not begin, it returns the last step of the run, so that no call of
+// kill counts as later.
 func (c *checked) lastHookStep() int {
 	last := c.steps
 	if _, entered := c.phases[PostStop]; entered {
@@ -405,9 +407,9 @@ func (c *checked) checkNumbers() {
 	}
 }
 
-// checkReadiness: before the app is ready Ask returns "not ready yet", and after the start of
-// the shutdown it returns "stopping". Ask and AskServing return within 10 s and, from the
-// start of the shutdown on, at once.
+// checkReadiness: before the app is ready Readiness.Ask returns a NotReadyError, and after the
+// start of the shutdown it returns ErrStopping. Ask and AskServing return within 10 s and, from
+// the start of the shutdown on, at once.
 func (c *checked) checkReadiness() {
 	for _, a := range c.answers {
 		if a.asked >= c.endAt {
@@ -447,9 +449,9 @@ func (c *checked) readyAt() time.Duration {
 	return reached
 }
 
-// checkServing checks a result of AskServing. Before the app is ready it is "not ready yet".
-// If the app was ready, it is "stopping" only after the phase stop has begun or the app has
-// exited, and always then.
+// checkServing checks a result of Readiness.AskServing. Before the app is ready, the result is a
+// NotReadyError. After the phase stop has begun or the app has exited, it is ErrStopping. If the
+// app was ready, it is not ErrStopping earlier.
 func (c *checked) checkServing(a givenAnswer) {
 	served := min(c.appDead, c.endAt)
 	if e, entered := c.phases[Stop]; entered {

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// life is a random story. Each entry of flags is one flag with its value. Each entry of
-// another slice is one line of the story's section with the slice's name. So shrink can
-// shorten a failing life by leaving entries out.
+// life is a random story: the description of one run of usher on the fake kernel, as in the
+// files testdata/*.story. Each entry of flags is one flag with its value. Each entry of another
+// slice is one line of the story's section with the slice's name. So shrink can shorten a
+// failing life by leaving entries out.
 type life struct {
 	flags     []string
 	machine   []string
@@ -278,7 +279,7 @@ func (g *generator) command(name string, code int) {
 func (g *generator) reaction() (c []string) {
 	switch {
 	case g.chance(35):
-		return nil // it dies
+		return nil // without a clause, the stop signal kills the process
 	case g.chance(12):
 		return []string{"ignores signals"}
 	case g.chance(25):
@@ -333,7 +334,7 @@ func (g *generator) family(depth int) (c []string) {
 
 func (g *generator) child(name string, depth int) {
 	c := g.reaction()
-	if g.chance(6) { // it reads the output of the app or of another process, as tee does
+	if g.chance(6) { // like tee, it reads the output of the app or of another process, and exits when that process has
 		c = append(c, fmt.Sprintf("exits when %s has", append(g.processNames(), "app")[g.IntN(len(g.processes)+1)]))
 	}
 	if g.chance(40) {

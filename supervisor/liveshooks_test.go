@@ -45,9 +45,10 @@ func (c *checked) hookRuns(hooks []probes.Target) (all []hookRun) {
 	return all
 }
 
-// checkHookOrder: the hooks run in their phase, one after the other, each at most once (with
-// its retries). The drain delay ends when the app exits or a SIGINT skips the drain. The phases
-// drain and post-stop are not left out, but there is no drain if the app exits by itself.
+// checkHookOrder: the hooks run in their phase, one after the other, each at most once, apart
+// from its retries. The drain delay ends at the latest when the app exits or a SIGINT skips the
+// drain. The phases drain and post-stop are not left out, but there is no drain if the app exits
+// by itself.
 func (c *checked) checkHookOrder() {
 	_, started := c.phases[Start]
 	_, running := c.phases[Running]
@@ -150,7 +151,7 @@ func (c *checked) checkSkipped(phase Phase, run hookRun) {
 
 // checkHookLimits: a hook ends by the limit of its phase, and within 1.1 s after its own
 // timeout. The 1.1 s are for its command, which gets SIGTERM at the timeout and SIGKILL a
-// second later.
+// second later. The phases of the startup have a limit only after a stop signal.
 func (c *checked) checkHookLimits() {
 	for _, p := range []struct {
 		hooks []probes.Target
@@ -209,8 +210,8 @@ func (c *checked) skippedDrainAt() time.Duration {
 }
 
 // checkCommandsEnd: a hook's command that is still running at end, the end of the hook's time,
-// gets SIGTERM then and SIGKILL a second later. Before end it gets no signal but SIGCONT. An
-// exception is a hook of the startup: a stop signal interrupts it by SIGTERM.
+// gets SIGTERM then and SIGKILL a second later. Before end usher sends it only SIGCONT, signals
+// to all processes (kill(-1)) and, for a hook of the startup, SIGTERM at a stop signal.
 func (c *checked) checkCommandsEnd(run hookRun, phase Phase, end time.Duration) {
 	sentBy := func(l *lived, at time.Duration, of ...syscall.Signal) bool {
 		return slices.ContainsFunc(c.calls, func(s sentSignal) bool {

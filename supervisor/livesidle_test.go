@@ -92,7 +92,8 @@ func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
 }
 
 // activities returns the times at which a client opened its connection, or sent or received
-// bytes. The end of a connection whose client was owed an answer counts too. A connection to
+// bytes. If a connection is closed while its client is owed an answer, that counts as an
+// activity, because usher assumes that the answer was sent before the close. A connection to
 // another container of the pod (a port other than 80) counts only when it is opened, because
 // the kernel counts new connections for the whole network namespace.
 func (c *checked) activities(client *fakeClient) (all []time.Duration) {
@@ -128,9 +129,10 @@ func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 }
 
 // idleAt returns the first time, on a grid of 10 ms, at which all clients have been idle for
-// DrainIdle and betweenPolls, because usher may notice an activity one poll late. Idle time
-// before began does not count. If there is no such time, idleAt returns a time after every run
-// to which the caller can add some seconds without overflow.
+// DrainIdle plus betweenPolls. It adds betweenPolls because usher may notice an activity one
+// poll late. The time is at least DrainIdle after began. If there is none before the end of the
+// run, idleAt returns an hour less than neverAt, so that the caller can add to it without
+// overflow.
 func (c *checked) idleAt(began time.Duration) time.Duration {
 	for at := began + c.cfg.DrainIdle; at < c.endAt; at += 10 * time.Millisecond {
 		active := func(client fakeClient) bool {

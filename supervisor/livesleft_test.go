@@ -98,7 +98,7 @@ func (c *checked) checkRoots() {
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
 		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
-			continue // the process is not usher's child, or usher does not notice at once that it is; or it reads another's output; or usher knows that it has got a stop signal
+			continue // usher need not ask it then: it is not usher's child, or usher does not notice at once that it is; or it reads another's output; or usher knows that it has got a stop signal
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
 			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)
@@ -135,8 +135,8 @@ func (c *checked) wasTold(l *lived) bool {
 	}))
 }
 
-// isEnding reports whether a process began in the group of a command that usher has terminated.
-// Such a group gets SIGKILL within a second.
+// isEnding reports whether a process began in the group of a command, and usher has signalled
+// this group. usher need not ask such a process to stop.
 func (c *checked) isEnding(l *lived) bool {
 	owner := c.ownerOf(l)
 	return owner != nil && slices.ContainsFunc(c.calls, func(s sentSignal) bool {
@@ -197,14 +197,14 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
 	case c.appAt == neverAt:
-		for _, e := range c.events { // an interrupted hook may have forwarded the signal to its children
+		for _, e := range c.events { // an interrupted hook may have forwarded the signal to its children, so usher may give them half of the time that is left
 			if e.Kind == HookFinished && e.Phase == PreStart && c.stop != nil && e.At >= c.stop.At {
 				late = half(e.At)
 			}
 		}
 		return 0, late
 	case c.stopEntered() == c.appDead && c.stopCall == nil && c.cfg.StopSignal != NoSignal:
-		return 0, half(c.appDead) // the app exited at the instant of its stop signal, so usher may have signalled a zombie
+		return 0, half(c.appDead) // the app exited at the instant of its stop signal; if usher has signalled the zombie, it waits, because it assumes that the app may have signalled its children
 	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
 		return 0, 0
 	case c.app.exit().Signal != c.stopSignal():

@@ -37,8 +37,9 @@ type loop struct {
 	reaped int             // the number of processes that have been reaped
 	exits  map[int]reaping // by pid: how and when each process exited; nil until rememberProcesses or beginLeftovers begins the record
 
-	// responsive: the loop must be able to run during a fork (see duringFork). It is false
-	// without targets, hooks and Grace: then only the app is started, and there is no deadline.
+	// responsive makes start call fork by duringFork, so that the loop can run during the fork.
+	// It is false if the configuration has no targets, no hooks and no Grace: then the only fork
+	// is that of the app, and the loop has nothing to do before the app has started.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -54,7 +55,7 @@ type status struct {
 	pid     int
 	exit    Exit
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
-	n       int            // loop.reaped after this exit; for a stop, loop.reaped + 1, so that isOf matches a child that stops before any other process exits
+	n       int            // loop.reaped after this exit; for a stop, loop.reaped + 1, because isOf needs n > since, and perhaps no process has exited since the start began
 }
 
 // isOf reports whether a status belongs to a child whose start has just returned. A status

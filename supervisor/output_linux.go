@@ -27,7 +27,7 @@ type copier struct {
 	r        *os.File
 	output   func([]byte)
 	line     []byte
-	requests chan chan struct{} // a reply channel for each call of flush; capacity 2, because flush is called when the command exits and when usher exits
+	requests chan chan struct{} // a reply channel for each call of flush; capacity 2 for the two calls, at the command's exit and at usher's exit, because flush must not block here before it has set the deadline
 	ended    chan struct{}      // closed at end of file
 }
 
@@ -47,8 +47,8 @@ func (c *copier) hasEnded() bool {
 // flush returns when all data that was in the pipe before the call has been passed to output.
 // run reads in another goroutine. flush sends a request and then sets a deadline in the past,
 // so that the Read in run ends and run calls rest. rest clears the deadline and then receives
-// the requests. If a request is sent after that, it is not lost: flush then sets the deadline
-// again, and that ends the next Read.
+// the requests. A request that is sent after rest has received the others is not lost: flush
+// then sets the deadline, which ends the next Read, and run calls rest again.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {
@@ -83,8 +83,9 @@ func (c *copier) run() {
 }
 
 // rest reads until the pipe is empty, and then lets the calls of flush return. It stops
-// reading after pipeSize bytes, the default capacity of a pipe (pipe(7)), because the pipe
-// cannot have held more when flush was called. It returns false at end of file.
+// reading after pipeSize bytes, so that endless output cannot delay flush. pipeSize is the
+// default capacity of a pipe (pipe(7)), so the pipe cannot have held more when flush was
+// called, unless a process has enlarged it. rest returns false at end of file.
 func (c *copier) rest(buf []byte) bool {
 	const pipeSize = 64 << 10
 	c.r.SetReadDeadline(time.Time{})

@@ -138,7 +138,8 @@ func procIsOurs() bool {
 }
 
 // livingProcesses returns all processes in /proc that are not zombies. It stops when ctx
-// ends, because killOthers must wait until a running scan has released linux.reads.
+// ends, because only one goroutine at a time may scan /proc (linux.reads), and killOthers
+// must not wait long for its turn.
 func livingProcesses(ctx context.Context) []proc {
 	var all []proc
 	for _, pid := range numericEntries("/proc") {
@@ -152,8 +153,8 @@ func livingProcesses(ctx context.Context) []proc {
 	return all
 }
 
-// descendants returns the living descendants of this process. It also finds orphans,
-// because this process is a subreaper, so orphans have become its children.
+// descendants returns the living descendants of this process. It also finds orphans
+// if this process is a subreaper, because orphans are its children then.
 func descendants(ctx context.Context) []proc {
 	children := map[int][]proc{}
 	for _, p := range livingProcesses(ctx) {

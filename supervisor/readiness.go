@@ -20,8 +20,8 @@ type question struct {
 	reply   chan<- error // capacity 1, so that the loop never blocks on sending
 }
 
-// NewReadiness returns a Readiness. Ask and AskServing get no answer before Run is called and
-// after it has returned: such a call waits until its ctx ends or Run begins.
+// NewReadiness returns a Readiness. Before Run is called, Ask and AskServing wait until Run
+// begins or their ctx ends. After Run has returned, they wait until their ctx ends.
 func NewReadiness() *Readiness { return &Readiness{make(chan question)} }
 
 // Ask returns nil if the app is ready, else the reason: a [NotReadyError], [ErrStopping],
@@ -68,7 +68,8 @@ const (
 )
 
 // ErrStopping is returned by [Readiness.Ask] when the shutdown has begun, and by
-// [Readiness.AskServing] when the app no longer serves.
+// [Readiness.AskServing] when the app no longer serves or, if it was never ready, when the
+// shutdown has begun.
 var ErrStopping = errors.New("stopping")
 
 // NotReadyError is returned by [Readiness.Ask] and [Readiness.AskServing] until the app is

@@ -16,8 +16,8 @@ import (
 // init, and shuts it down. It returns the exit status that the process should exit with,
 // and the reason for the shutdown: nil if the app exited by itself, or if Command is empty and
 // the Wait targets are ready; StopError after a stop signal; *PhaseError if a step of the
-// startup failed. If c is not valid, or Run cannot open an inbox, it starts nothing and
-// returns CodeFault and the error.
+// startup failed. If c is not valid, or Run cannot open an inbox for the signals, it starts
+// nothing and returns CodeFault and the error.
 //
 // When ctx ends, Run shuts down as after a SIGTERM. Run reaps every child of the process.
 // So a program can have only one Run at a time, and its other code must not wait for
@@ -54,11 +54,11 @@ type supervisor struct {
 	phase          Phase
 	app            app
 	pendingSignals []syscall.Signal // signals to forward once the app has started, in order; a 0 at the end means that later signals were lost
-	laterStops     []syscall.Signal // stop signals received after the first one, and SIGHUP and SIGQUIT from before the app's start; drain or stopApp handles them
+	laterStops     []syscall.Signal // the stop signals after the first one, until drain or stopApp handles them; before the app has started, SIGHUP and SIGQUIT count as stop signals
 	readiness      readiness
 
 	stop          func(error) // cancels startCtx, the context of the startup in run, with a StopError
-	reason        error       // why the shutdown began; nil: the app exited by itself
+	reason        error       // why the shutdown began; nil: the app exited by itself, or Command is empty and nothing failed
 	shutdownStart time.Time   // when the shutdown began; the times in budget count from it
 	leftovers     leftovers
 	pid1          bool
@@ -75,7 +75,7 @@ type app struct {
 	killed    bool // usher sent SIGKILL at the deadline
 	stopped   bool // a signal such as SIGSTOP stopped it, so it handles no signal but SIGKILL until SIGCONT
 	terminal  bool // its process group became the terminal's foreground group
-	continued bool // childStopped has sent SIGCONT once; it does not send it again
+	continued bool // the kernel stopped the app because it used the terminal too early, and childStopped has sent SIGCONT; it does this only once
 	abandoned int  // the pid of an app that usher had given up before its start returned; the app is then a leftover
 
 	// The last signal, except SIGCONT, that was forwarded before the app got its stop signal.
@@ -127,7 +127,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 		err = s.loop.until(startCtx, s.appExited)
 	}
 	if err == nil {
-		err = context.Cause(startCtx) // a stop signal may have been received just before the app exited
+		err = context.Cause(startCtx) // a stop signal may have been received just before the app exited, although until returned nil
 	}
 
 	// The shutdown. A failed step does not prevent the later ones. With Grace, one budget,
@@ -146,7 +146,7 @@ func run(ctx context.Context, c Config, sys kernel) (int, error) {
 
 // stopOnEnd calls requestStop with SIGTERM when ctx ends, unless the shutdown has begun or
 // the app has exited. It returns a context that does not end when ctx ends, because the
-// shutdown runs after that.
+// shutdown must be able to wait after the end of ctx.
 func stopOnEnd(ctx context.Context, s *supervisor) context.Context {
 	context.AfterFunc(ctx, func() {
 		s.loop.post(func() {

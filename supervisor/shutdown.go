@@ -89,10 +89,11 @@ func (s *supervisor) delay(drainCtx context.Context) {
 }
 
 // stopApp sends the app its stop signal, and waits for its exit. With --grace, if the app is
-// still running at lastCallAt, stopApp makes the last call (SIGTERM to all processes that usher
-// has not signalled), and at Budget.Kill it kills the app.
+// still running after four fifths of the time from its stop signal to Budget.Kill, stopApp makes
+// the last call (SIGTERM to all processes that usher has not signalled). At Budget.Kill it kills
+// the app.
 func (s *supervisor) stopApp(ctx context.Context) {
-	s.loop.onSignal = s.signalInRun // stays the handler until the app has got its stop signal
+	s.loop.onSignal = s.signalInRun // until the app gets its stop signal: further stop signals are kept in laterStops, others are forwarded
 	if s.appExited() {
 		return
 	}
@@ -100,7 +101,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
-	if s.appExited() { // the app exited while /proc was read, so its group gets no stop signal and none of its processes counts as signalled
+	if s.appExited() { // the app exited while rememberProcesses read /proc, so no stop signal is sent: undo that the app's group counts as signalled
 		s.leftovers.signalled, s.leftovers.groupSignalled = map[procID]bool{}, false
 		return
 	}
@@ -165,8 +166,9 @@ func (s *supervisor) killApp(ctx context.Context) {
 	s.emit(Event{Kind: AppKilled, Took: time.Since(s.leftovers.beganAt)})
 	goneCtx, cancel := s.limit(ctx, s.budget.settled())
 	defer cancel()
-	// Wait for the end of killOthers too. If usher is not PID 1, killOthers repeatedly kills
-	// usher's children, and could kill a post-stop hook that is started meanwhile.
+	// Wait for the app's exit and for the end of killOthers. If usher is not PID 1, killOthers
+	// kills each child of usher that it finds, also a post-stop hook that is started before
+	// killOthers has ended.
 	s.loop.until(goneCtx, func() bool { return s.appExited() && killing.hasEnded() })
 	if !s.appExited() {
 		// SIGKILL does not end a process in an uninterruptible sleep, for example on a disk

@@ -105,9 +105,9 @@ func (s *supervisor) repeatedStop(sig syscall.Signal) {
 	s.loop.onSignal(sig)
 }
 
-// signalInStop forwards every signal unchanged, even if --rewrite names it. With
-// --stop-signal none it ignores stop signals, because something else, such as a drain hook,
-// has to stop the app.
+// signalInStop forwards signals, including stop signals, until the app has exited. It does not
+// apply --rewrite. With --stop-signal none it forwards no stop signal, because something else,
+// such as a drain hook, has to stop the app.
 func (s *supervisor) signalInStop(sig syscall.Signal) {
 	if s.appExited() || s.cfg.StopSignal == NoSignal && s.isStop(sig) {
 		s.ignore(sig)
@@ -151,9 +151,9 @@ func (s *supervisor) sendForwarded(sig, send syscall.Signal) {
 }
 
 // signalApp sends a signal to the app, or with --group to its process group. The signal
-// cannot reach another process, because the kernel does not reuse the pid before the app
-// has been reaped, and only the loop reaps. If the app has moved to another group, the rest
-// of its old group and the app itself get the signal.
+// cannot reach another process: the kernel does not reuse the pid before the app has been
+// reaped, and the goroutine that calls signalApp is the only one that reaps. If the app has
+// moved to another group, the rest of its old group and the app itself get the signal.
 func (s *supervisor) signalApp(sig syscall.Signal) error {
 	pid, sys := s.app.pid, s.loop.sys
 	to := pid
@@ -176,7 +176,7 @@ const (
 	// probably meant to stop the app, and the log suggests --stop-on.
 	stopOnWindow = time.Minute
 	// If the app is still running stopOnDelay after a forwarded signal, and images use that
-	// signal as STOPSIGNAL, the log suggests --stop-on too (see hintStopOnLater).
+	// signal as STOPSIGNAL, the log suggests --stop-on (see hintStopOnLater).
 	stopOnDelay = 5 * time.Second
 )
 

@@ -96,8 +96,8 @@ func parseDump(b []byte) (all []socket, done bool, err error) {
 		body := b[unix.SizeofNlMsghdr:size]
 		switch {
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
-			// NLMSG_DONE also carries an errno if the dump failed, for example because the
-			// kernel has no tcp_diag.
+			// NLMSG_DONE carries an errno, as NLMSG_ERROR does, if the dump failed: for example
+			// because the kernel has no tcp_diag.
 			if len(body) >= 4 && binary.NativeEndian.Uint32(body) != 0 {
 				return nil, false, syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
 			}
@@ -200,8 +200,8 @@ func passiveOpens(file string) (int64, error) {
 	return 0, fmt.Errorf("%s has no Tcp PassiveOpens", file)
 }
 
-// socketInodes reads the links in /proc/PID/fd (proc(5)). If a process runs as another
-// user, this needs CAP_SYS_PTRACE.
+// socketInodes finds the sockets of each process by the links in /proc/PID/fd (proc(5)). For
+// a process of another user this needs CAP_SYS_PTRACE.
 func (s *linux) socketInodes(ctx context.Context) (map[uint32]bool, error) {
 	procs, ok := s.listProcesses(ctx)()
 	defer s.reads.take()()

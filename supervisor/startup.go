@@ -178,7 +178,7 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 		return err, true
 	}
 	if t.Retries == 0 {
-		s.untilEnded(j) // the command has exited, so the job ends soon
+		s.untilEnded(j) // the command has exited, so the job ends soon, with the command's own result instead of a cancellation
 	}
 	return stop, true // the caller cancels the job, so the hook is not retried
 }

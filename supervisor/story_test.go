@@ -463,7 +463,7 @@ type schedule struct {
 	control, other chan os.Signal
 	cancel         func()
 	askCtx         context.Context
-	noAnswer       func() // ends askCtx when Run has returned, because after that nothing answers a call
+	noAnswer       func() // ends askCtx when Run has returned, because from then on calls of Ask and AskServing get no answer
 	asking         sync.WaitGroup
 	answers        []*string // the results of Ask and AskServing, printed after the trace
 }

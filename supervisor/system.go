@@ -16,7 +16,9 @@ type kernel interface {
 	// start returns a function that forks and executes p. If that fails, the function
 	// returns a *StartError, or the cause of p.ctx if p.ctx has ended.
 	start(p process) func() (child, error)
-	// started records that p has been started as the child c.
+	// started is called when p has been started as the child c. If p is the app, started
+	// records its pid, and with Config.Detach it also records c.left and closes inherited
+	// descriptors that only the app needs. For a command it does nothing.
 	started(p process, c child)
 	// replace executes p in this process by execve(2). It returns only if execve fails,
 	// and the error is a *StartError.
@@ -88,7 +90,7 @@ type child struct {
 	pid      int
 	since    int    // loop.reaped when its start began
 	terminal bool   // its process group became the terminal's foreground group
-	left     string // usher's working directory before usher changed to /; "": usher did not change it
+	left     string // for the app only: usher's working directory before usher changed to /, where later commands start; "": usher did not change it
 	// flush returns when everything that a command printed before the call has been passed
 	// to process.output. For the app it does nothing.
 	flush func()

@@ -11,7 +11,7 @@ import (
 // /dev, because a container may not have them.
 type linux struct {
 	pid1      bool
-	terminal  int    // a duplicated descriptor of the controlling terminal, or -1
+	terminal  int    // a duplicated descriptor of the terminal in whose foreground usher was started; -1: none
 	cwd       string // where commands start: usher's working directory from before it changed to /; "": usher has not changed it
 	inherited []int  // inherited descriptors from 3 on, for the app
 	app       int    // the app's pid, which is also the number of its process group; 0: not started

@@ -113,8 +113,8 @@ func (b *bench) shuffled(row string, targets ...string) (some []*candidate) {
 	return some
 }
 
-// In each round, each starts the candidates that shuffled returns, one after the other. It
-// calls measure after the app of a candidate has started.
+// each makes a number of rounds (see the method rounds). In a round it starts the candidates
+// that shuffled returns, one after the other, and calls measure for each whose app has started.
 func (b *bench) each(row string, rounds int, targets []string, measure func(*candidate, *instance) error, app ...string) {
 	for range b.rounds(rounds) {
 		for _, c := range b.shuffled(row, targets...) {

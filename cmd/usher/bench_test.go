@@ -13,7 +13,8 @@
 //
 // Most rows are measured in rounds. Each round measures all candidates, in random
 // order, so that noise affects all alike. A number is the median of a candidate's
-// measurements, followed by its ratio to the first other program of the row.
+// measurements. After it comes its ratio to the number of the first program in the row
+// that is not usher and has a number.
 // Absolute times depend on the machine and its load; ratios depend on them less. A
 // row has no number for a candidate that lacks the measured feature. All candidates
 // run with their default settings, except that dockerize and wait-for-it may wait
@@ -271,8 +272,8 @@ func (b *bench) idle() {
 
 // waiting measures candidates that wait. A round starts each candidate several times
 // (waitsEach) for each row, all at the same time and each with a dependency of its own. They
-// hardly disturb each other, because they mostly sleep. Then the actions that wait has
-// planned follow, each at its time.
+// hardly disturb each other, because they mostly sleep. Then waiting does the actions that
+// b.wait has returned, each at its time.
 func (b *bench) waiting() {
 	for range b.rounds(waitRounds) {
 		var plan []benchEvent
@@ -319,11 +320,11 @@ type benchEvent struct {
 	do func()
 }
 
-// wait starts a candidate with a dependency of its own. plan holds the actions for which the
-// caller waits: in the rows "... -> app" they change the dependency, which becomes ready
-// after the given time; in the rows "attempts, ..." one action counts the attempts after that
-// time. After these actions the caller calls end. end records the result for the rows
-// "... -> app", and ends the candidate.
+// wait starts a candidate with a dependency of its own. The caller must do each action of plan
+// at its time, and then call end. In the rows "... -> app" the actions change the dependency,
+// so that it becomes ready when the duration wait has passed, and end records the result. In
+// the rows "attempts, ..." the only action counts the attempts when that duration has passed,
+// and records the result. In all rows end also ends the candidate.
 func (b *bench) wait(row, scheme string, c *candidate, wait time.Duration) (plan []benchEvent, end func()) {
 	dep, how, ready := newDependency(b.t), "launch", int64(0)
 	if row == "attempts, refused" {

@@ -170,13 +170,14 @@ func (c *container) stdout() *reader {
 	return l.start(c.T, slices.Concat(c.engine, []string{"logs", "--follow", "--timestamps", c.id})...).stdout
 }
 
-// all is like stdout, but its reader gets the lines of stdout and of stderr.
+// all returns a reader of the lines of the container's stdout and stderr. Each line begins with
+// the time at which the engine received it.
 func (c *container) all() *reader {
 	c.Helper()
 	return c.start(c.T, true, "logs", "--follow", "--timestamps", c.id).stdout
 }
 
-// timeOf returns the time at the beginning of a line that was read from stdout or all.
+// timeOf returns the time at the beginning of a line of "docker logs --timestamps".
 func timeOf(t *testing.T, line string) time.Time {
 	t.Helper()
 	stamp, _, _ := strings.Cut(line, " ")

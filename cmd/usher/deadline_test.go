@@ -15,8 +15,8 @@ import (
 )
 
 // In most tests in this file, something blocks usher: a file system that does not respond, a
-// lease on the file that it executes, a child that is stopped between fork and exec, or a
-// command that it cannot signal. Usher still exits by its deadline.
+// lease on a hook's executable, a child that is stopped between fork and exec, or a command
+// that usher cannot signal. Usher still exits by its deadline.
 
 // exitLimit limits how long a test waits for usher's exit. It is long enough for a busy
 // machine, and shorter than any of the blocking calls in this file.
@@ -28,8 +28,9 @@ func needFUSE(t *testing.T) (dir string, die func()) {
 	return mountFUSE(t, "deadfs", flag), func() { require.NoError(t, os.WriteFile(flag, nil, 0o600)) }
 }
 
-// mountFUSE returns a directory on which the puppet has mounted a FUSE file system. role is
-// the puppet's role, deadfs or slowfs, and arg is the argument of the role.
+// mountFUSE returns a directory on which a FUSE file system is mounted. Its server is the puppet
+// (testdata/puppet.c) in the given role, deadfs or slowfs; arg is the second argument of the
+// role.
 func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -78,9 +79,9 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	assertPrinted(t, log, "post-stop echo| reported")
 }
 
-// The app keeps sending SIGSTOP to all other processes. It also stops the child that usher
-// has forked for the hook, before the child calls execve. A thread of usher waits in
-// vfork(2) for that execve.
+// The app keeps sending SIGSTOP to all other processes. So it stops the child that usher has
+// forked for the hook before that child calls execve, and the thread of usher that waits in
+// vfork(2) for the execve stays blocked.
 func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 	t.Parallel()
 	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", "echo drained", "--", puppet(t), "stopall")
@@ -90,7 +91,8 @@ func TestDeadlineWhileEverythingIsStopped(t *testing.T) {
 }
 
 // If the supervisor's goroutine is blocked, guardDeadline (main.go) ends the process 2 s
-// after the deadline.
+// after the deadline. The program "blocked" (see roles) is usher with a supervisor that hangs
+// when its shutdown begins.
 func TestDeadlineOfABlockedSupervisor(t *testing.T) {
 	t.Parallel()
 	blocked, err := linkTo("blocked")

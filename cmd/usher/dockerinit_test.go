@@ -16,8 +16,9 @@ import (
 // In the tests in this file, usher replaces tini as the init that "docker run --init" adds to
 // a container ("init-path" in daemon.json).
 
-// When dockerd starts, it runs its init with --version and waits until the init has exited.
-// So environment variables must not change what --version does.
+// When dockerd starts, it runs its init with --version, in dockerd's own environment, and waits
+// until the init has exited. So no environment variable may change the output of --version or
+// make it wait.
 func TestVersionInAnyEnvironment(t *testing.T) {
 	want := outputOf(t, binary(t), "--version")
 	require.Regexp(t, `^usher \S+.*\n$`, want)

@@ -88,8 +88,9 @@ var entrypoints = []entrypoint{
 	{name: "no exec, php-fpm", command: "./no-exec.sh ./php-fpm.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: fcgi, code: 131, notGroup: master},
 	{name: "no exec, nginx", command: "./no-exec.sh ./nginx.sh", flags: "--stop-on QUIT", stop: syscall.SIGQUIT, request: curl, code: 131, notGroup: master},
 	{name: "no exec, PostgreSQL", command: "./no-exec.sh ./postgres.sh", request: psql, code: 143, notGroup: master},
-	// SIGWINCH does not end a shell. When Apache gets the SIGTERM of usher's last call (see
-	// atLastCall), it sends SIGTERM to its process group, which includes the shell.
+	// SIGWINCH does not end a shell, so the shell and Apache run on until usher's last call (see
+	// atLastCall) sends SIGTERM to Apache. Apache then sends SIGTERM to its process group. That
+	// kills the shell, which is in this group: 143.
 	{name: "no exec, Apache", command: "./no-exec.sh " + apache, flags: "--stop-on WINCH", stop: syscall.SIGWINCH,
 		request: curl, code: 143, notGroup: master, atLastCall: true},
 	{name: "trap on exit", command: "./trap-on-exit.sh node server.js", request: curl, prints: "server closed", code: 143},

@@ -195,8 +195,8 @@ func inOrder(lines []string) []string {
 	return all
 }
 
-// steady removes times, pids and counts from a line, and from the summary also the times of
-// the shutdown's steps.
+// steady replaces times, pids, the numbers of jobs and counts in a line by N, and cuts the
+// times of the shutdown's steps off the summary.
 func steady(line string) string {
 	line, _, _ = strings.Cut(line, "; shutdown took ")
 	line = regexp.MustCompile(`\b\d+ (attempt|process)(es|s)?\b`).ReplaceAllString(line, "N $1")

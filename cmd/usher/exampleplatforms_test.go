@@ -99,8 +99,8 @@ func exampleQuadlet(t *testing.T, podman engine) {
 	e.expects(web)
 }
 
-// podman 4.3 ignores image volumes in a pod, so the test runs the pod's container with
-// "podman run" and mounts the image itself.
+// podman 4.3 ignores image volumes in a pod. So the test runs the pod's container with
+// "podman run", and mounts the image with --mount.
 func exampleImageVolume(t *testing.T, podman engine) {
 	e := readExample(t, "image-volume/pod.yaml", podman)
 	e.commands = nil

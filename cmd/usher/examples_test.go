@@ -212,7 +212,7 @@ func exampleSidecar(t *testing.T, podman engine) {
 	// The writer must start after nginx. nginx's log line cannot prove that, because nginx
 	// logs a request after it has sent the response. But the container makes nginx's page 3 s
 	// before it starts nginx. The test takes the time of the page from the modification time
-	// of its directory.
+	// of its directory, because the writer changes the page, but not the directory.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)

@@ -55,8 +55,8 @@ func TestExecRunsTheAppAfterTheWait(t *testing.T) {
 	assert.Empty(t, r.stdout.rest())
 }
 
-// Processes that a hook has left running are children of usher. With --exec, usher's process
-// becomes the app (execve(2)), and so the parent of these processes. usher warns of that.
+// Processes that a hook has left running are children of usher. With --exec, usher executes the
+// app in its own process, so they become children of the app. usher warns of that.
 func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 	r := launcher{}.usher(t, "--pre-start", "sh -c 'sleep 100000 &'", "--exec", "--", "true")
 	assert.Equal(t, 0, r.code())
@@ -64,9 +64,9 @@ func TestExecWarnsAboutProcessesThatHooksLeftRunning(t *testing.T) {
 }
 
 // usher changes LISTEN_PID (sd_listen_fds(3)) only if its value is usher's own pid. In that
-// case usher starts the app with "usher --exec", which sets LISTEN_PID to the app's pid. If
-// that process cannot find the app, usher still prints the usual error and exits with the
-// usual code.
+// case usher starts the app by a second process, "usher --exec", which sets LISTEN_PID to the
+// app's pid. If the app does not exist, usher starts no second process: it prints the usual
+// error and exits with the usual code.
 func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 	out := outputOf(t, "sh", "-c", `export LISTEN_PID=$$; $usher --exec -- sh -c 'test $LISTEN_PID = $PPID && echo the parent'; :`)
 	assert.Equal(t, "the parent\n", out)

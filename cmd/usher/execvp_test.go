@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Usher finds commands in PATH as execvp(3) does. Each command is executed twice: by the
-// puppet, which calls execvp(3), and by usher. The scripts print $0, which is the path by
-// which they were executed, their arguments, and their directory.
+// Usher finds commands in PATH as execvp(3) does. Each command is executed twice: by the helper
+// program puppet (testdata/puppet.c), which calls execvp(3), and by usher. The scripts print $0,
+// which is the path by which they were executed, their arguments, and their directory.
 func TestCommandIsFoundAsByExecvp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

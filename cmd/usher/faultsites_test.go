@@ -40,7 +40,9 @@ const (
 	phaseCommand = 3
 )
 
-// site stands for all system calls of a run with the same phase, child, number and kind.
+// site stands for all system calls of a run that agree in four things: the phase, whether a
+// child makes the call, the number of the system call, and its kind (see kind_of in
+// testdata/inject.c), which may be empty.
 type site struct {
 	phase int
 	child int // 1: the call is made in a child of usher before its execve(2)
@@ -76,8 +78,9 @@ func (f fault) spec() string {
 	return fmt.Sprintf("%d:%d:%d:%s:%d:%d", f.phase, f.child, f.call.number, cmp.Or(f.kind, "-"), f.use, int(f.errno))
 }
 
-// trace returns a pattern for the output of the Go runtime if the runtime ends usher because
-// of the fault. It returns nil if usher has to handle the fault.
+// trace is for the faults on which the Go runtime itself prints a trace and ends usher
+// (faultsOfTheRuntime). For these it returns a pattern that matches the beginning of the trace.
+// For all other faults it returns nil: usher has to handle them.
 func (f fault) trace() *regexp.Regexp {
 	for _, r := range faultsOfTheRuntime {
 		if r.call == f.call.name && r.kind == f.kind && f.child == 0 && r.from <= f.phase && f.phase <= r.to &&
@@ -148,8 +151,8 @@ func matching(faults []fault, pattern string) []fault {
 }
 
 // someFaults returns at most two faults for each kind of system call, if possible in
-// different phases and with different errnos. It adds the faults that regressions lists, if
-// allFaults returns them.
+// different phases and with different errnos. It adds those faults of allFaults that
+// regressions lists, because an earlier usher broke a promise with them.
 func someFaults(sites map[site]int, pid1 bool) (some []fault) {
 	const each = 2
 	type group struct {

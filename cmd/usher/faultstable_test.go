@@ -11,7 +11,7 @@ import (
 type failingCall struct {
 	number int
 	name   string
-	kind   string // a result of kind_of in testdata/inject.c; "*": any other kind
+	kind   string // distinguishes calls by their arguments, such as "pipe" and "socket": a result of kind_of in testdata/inject.c; "*": any other kind
 	errnos []syscall.Errno
 }
 
@@ -123,8 +123,9 @@ var faultsOfTheRuntime = []struct {
 }{
 	// The runtime needs threads and memory before it runs the first line of usher. Later
 	// makeThreads starts the threads that usher may need, and if clone(2) fails, the runtime
-	// ends the process. EAGAIN is not listed for clone, because the runtime retries the call for
-	// some milliseconds. A limit that stays exceeded is reported by checkPids.
+	// ends the process. EAGAIN is not listed for clone, because the runtime repeats the call for
+	// up to 0.2 s, and the tests make it fail only once. If a limit on processes makes it fail
+	// each time, checkPids reports that before makeThreads starts a thread.
 	{"clone", "thread", phaseRuntime, phaseWait, nil, errnos(eNOMEM, ePERM), `runtime: failed to create new OS thread \(have \d+ already; errno=\d+\)`},
 	{"mmap", "0", phaseRuntime, phaseRuntime, []int{1, 2}, errnos(eACCES, eAGAIN, eNOMEM, ePERM), `fatal error: failed to reserve page summary memory`},
 	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
@@ -145,13 +146,13 @@ const (
 	noMapping = `runtime: mmap\(0x[0-9a-f]+, \d+\) returned 0x0, \d+`
 )
 
-// regressions are faults with which an earlier usher broke a promise. "make test" tries
-// them too.
+// regressions are faults with which an earlier usher broke a promise. "make test" tries all
+// of these, but only some of the other faults.
 var regressions = []string{
 	"PID 1, checks: epoll_ctl pipe #1 ENOSPC",     // usher did not notice signals and exits of children
 	"subreaper, checks: epoll_ctl pipe #2 ENOMEM", // the same
 	"PID 1, pre-start: write pipe #1 EAGAIN",      // the exit of the hook was lost
 	"PID 1, drain: epoll_ctl pipe #1 ENOSPC",      // the hook was killed by SIGPIPE
-	"subreaper, wait: prctl 36 #1 EPERM",          // the log said that usher was a subreaper
+	"subreaper, wait: prctl 36 #1 EPERM",          // the log said that usher was a subreaper, although prctl had failed
 	"PID 1, stop: kill 15 #1 EPERM",
 }

@@ -75,8 +75,8 @@ func TestDockerLogsOfWritesToPID1(t *testing.T) {
 	}
 }
 
-// If the container has a terminal, docker logs also shows the lines that are written to
-// /proc/1/fd/0.
+// If the container has a terminal, /proc/1/fd/0 is that terminal, so docker logs shows the
+// lines that are written to it.
 func TestDockerConsoleOfPID1(t *testing.T) {
 	needDocker(t)
 	t.Parallel()

@@ -239,7 +239,7 @@ func TestErrorsInOptionsNameTheCorrection(t *testing.T) {
 		{[]string{"jdbc:postgresql://u:hunter2@db/app"}, "the command is a URL: write --wait before each target, and the command last"},
 		// several signals in one value
 		{[]string{"--stop-on", "QUIT,USR1", "app"}, "--stop-on: takes one signal: write --stop-on for each, as in --stop-on QUIT --stop-on USR1"},
-		// text in flags that do not exist, which may be a secret, is not repeated
+		// flags that do not exist, followed by text that may be a secret: the error does not show this text
 		{[]string{"-pSIGTERM", "app"}, "-p…: no such flag: only -h has a short form"},
 		{[]string{"--a\nb", "app"}, "--a…: no such flag"},
 		// missing and superfluous values
@@ -343,9 +343,9 @@ USHER_LOG: "yaml" is not a format: write text or json
 	assert.Equal(t, want, strings.Join(gotLines, "\n"))
 }
 
-// The argument after an unknown flag may be the value of that flag. So errors in the
-// arguments after an unknown flag are not reported, except that a flag cannot be combined
-// with --probe or --install.
+// The argument after an unknown flag may be the value of that flag or the app's command. So
+// errors in the arguments after an unknown flag are not reported. One error is reported
+// nevertheless: a flag that cannot be combined with --probe or --install.
 func TestErrorsAfterAnUnknownFlagAreNotReported(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -149,7 +149,7 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 	assert.Equal(t, "out of disk\n", string(got))
 
 	// --probe and --install do not write the termination log, because they may run in the
-	// container of another usher.
+	// container of another usher, which writes it.
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	for _, args := range [][]string{{"--probe", "bogus:1"}, {"--probe", "tcp://127.0.0.1:1"}, {"--install="}} {
 		launcher{hostPID: true}.run(t, slices.Concat([]string{binary(t)}, args, []string{"--termination-log", file})...)
@@ -172,8 +172,8 @@ func TestTerminationLogIsWrittenOnlyIfItExistsAndIsEmpty(t *testing.T) {
 
 // ---- --install
 
-// runInstall runs "usher --install path". wrapper is empty, or the beginning of a command
-// line that executes this command.
+// runInstall runs "usher --install path". If wrapper is given, it is a command that gets
+// "usher --install path" as further arguments and executes it.
 func runInstall(t *testing.T, path string, wrapper ...string) (int, string) {
 	t.Helper()
 	out, _, code := launcher{hostPID: true, merged: true}.run(t, append(wrapper, binary(t), "--install", path)...)

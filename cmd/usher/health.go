@@ -51,8 +51,9 @@ const (
 	maxSilent  = 64
 	evictCount = 16
 	// Before serve closes connections, it pauses for evictPause, so that requests that have
-	// already arrived are read first. As long as accept never blocks, the Go runtime may
-	// poll the sockets only every 10 ms, so without the pause some requests would be lost.
+	// already arrived are read first. While connections arrive so fast that accept never
+	// blocks, the Go runtime may poll the other sockets only every 10 ms. So without the pause
+	// connections would be closed whose requests are in the socket, but have not been read.
 	evictPause = time.Millisecond
 	// At most maxWaiting connections may wait for the result of a check; other connections
 	// get a 503 at once. A waiting connection needs a few hundred bytes and no goroutine.

@@ -67,7 +67,7 @@ func TestHealthChecksFromWaitToDrain(t *testing.T) {
 
 	touch(dependency)
 	r.stdout.expect("ready")
-	r.stderr.expect("start: puppet started, pid ") // usher may log this after the app has printed "ready"
+	r.stderr.expect("start: puppet started, pid ") // the app may print "ready" before usher knows that it has started
 	assert.Equal(t, "503 not ready: waiting for the --ready targets", get(t, address, "/readyz"))
 	assert.Equal(t, "503 not serving: waiting for the --ready targets", get(t, address, "/servingz"))
 	touch(ready)
@@ -294,7 +294,8 @@ func TestHealthRespondsToEveryCompleteRequest(t *testing.T) {
 }
 
 // When the shutdown starts, waiting requests for /readyz get a 503. Waiting requests for
-// /servingz get the last result, because the app still serves.
+// /servingz get the result of the last finished probe of the --ready targets, because the app
+// still serves.
 func TestWaitingRequestsGetResponsesWhenTheShutdownStarts(t *testing.T) {
 	t.Parallel()
 	address, target := freeAddress(t), newSlowTarget(t)

@@ -162,8 +162,8 @@ func (c *idleTest) getLater(url string, server *process) <-chan answer {
 	return got
 }
 
-// expectNotIdle checks that usher still waits for idle clients five times idleTime after that
-// wait began.
+// expectNotIdle waits until usher has begun the wait of --drain-idle, and checks that this wait
+// has not ended five times idleTime later.
 func (c *idleTest) expectNotIdle() {
 	c.t.Helper()
 	c.stderr.expect("keeps serving until no request is open")
@@ -263,7 +263,8 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 
 // Each request opens a connection and closes it again between two of usher's polls of the
 // connections. usher notices these connections nevertheless, and stops the app only when no
-// more of them are opened. Health checks, which go on after that, do not delay the stop.
+// more of them are opened. The health checks do not delay the stop, although they go on after
+// the last request.
 func TestShortConnectionsDelayTheStop(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 60s --health :8086")

@@ -20,8 +20,8 @@ import (
 // compare the program's state. Only its pid, its parent's pid and its process group may
 // differ, and its PID namespace, because each start makes a new one.
 
-// ways are the ways to start a command, which is the app or usher with the app. They differ
-// in whether the command is PID 1, and in the flags of usher.
+// ways are the ways to start a command, which is either the app itself, or usher with the app
+// as its argument. They differ in whether the command is PID 1, and in the flags of usher.
 var ways = []struct {
 	name  string
 	pid1  bool // if false, the command is a child of PID 1
@@ -57,8 +57,8 @@ func newStage(t *testing.T, pid1 bool) *stage {
 	return s
 }
 
-// run starts a command with options of "puppet launch", waits until it exits, and returns
-// its stdout and its exit code.
+// run starts a command by "puppet launch", with the options in launch, waits until the command
+// exits, and returns its stdout and its exit code.
 func (s *stage) run(launch []string, argv ...string) (text string, code int) {
 	s.t.Helper()
 	_, err := s.stdin.Seek(5, io.SeekStart)

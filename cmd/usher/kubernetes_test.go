@@ -280,7 +280,7 @@ func (s *kubePodSpec) uses(t *testing.T) []use {
 		kill = time.Duration(*s.TerminationGracePeriodSeconds) * time.Second
 	}
 	var all []use
-	once := func(command []string) { // adds the command of an init container, a hook or a probe
+	once := func(command []string) { // adds the command of an init container, a hook or a probe, if the command is usher
 		if len(command) > 0 && filepath.Base(command[0]) == "usher" {
 			all = append(all, use{args: command[1:]})
 		}

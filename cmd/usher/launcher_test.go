@@ -50,7 +50,7 @@ import (
 type launcher struct {
 	hostPID bool     // in the PID namespace of the test, so not as PID 1 (named after Kubernetes' hostPID)
 	mounts  bool     // in a new mount namespace; needs root
-	proc    bool     // like mounts, and with a new /proc for the PID namespace of the process
+	proc    bool     // in a new mount namespace, with a new /proc for the PID namespace of the process; needs root
 	net     bool     // in a new network namespace; needs root
 	inherit []string // options of "puppet launch", which set the attributes that the process inherits
 	env     []string // the whole environment; nil means the environment of the test
@@ -246,7 +246,9 @@ func (p *process) code() int {
 	return p.codeWithin(patience)
 }
 
-// codeWithin is like code, but the process must exit within limit.
+// codeWithin waits for the exit of the process, and returns its exit code, or -1 if it was
+// killed by a signal. If the process does not exit within limit, codeWithin kills it and fails
+// the test.
 func (p *process) codeWithin(limit time.Duration) int {
 	p.t.Helper()
 	var late atomic.Bool

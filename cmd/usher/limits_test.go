@@ -187,7 +187,7 @@ func TestAppTakesTheLastThread(t *testing.T) {
 				}
 				if c.health {
 					for range 4 {
-						hammer(t, address, 60) // fewer than 64 (maxSilent), so usher closes none of the connections
+						hammer(t, address, 60) // fewer than 64 (maxSilent), at which usher would close the oldest connections
 					}
 				}
 				r.signal(syscall.SIGTERM)
@@ -356,7 +356,7 @@ func TestTooFewDescriptors(t *testing.T) {
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
 
-	// The app also inherits a descriptor whose number is above the limit.
+	// The app inherits even a descriptor whose number is above the limit.
 	nofile := fmt.Sprint("limit=", unix.RLIMIT_NOFILE, ":20:20")
 	r = launcher{inherit: []string{"dup=0:40", nofile}}.start(t, binary(t), "--", "ls", "/proc/self/fd")
 	r.stdout.expect("40")

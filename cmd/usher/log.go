@@ -34,25 +34,25 @@ type logRow struct {
 	when  func(e *supervisor.Event) bool // condition; nil: none. The first row whose kind and condition match is used.
 	level slog.Level
 	event string // name in JSON records, which must never change; "": the event is not logged
-	text  string // {name} stands for the value of a field, {name noun} for a number followed by the noun
+	text  string // {name} stands for the value of a field, {name noun} for a number and the noun, in the plural if needed
 	more  string // names of further fields in JSON records; "name?": only some records have the field
 	hint  func(l *logger, e *supervisor.Event) string
 }
 
 // Events of this package, in addition to the events of package supervisor. The comments
-// name the fields of supervisor.Event that are set.
+// list the fields of supervisor.Event that are set.
 const (
-	usageError supervisor.Kind = -1 - iota // Err
+	usageError supervisor.Kind = -1 - iota // fields: Err
 	notStarted
-	healthListening // Text: the address
-	installed       // Text: the path
-	installFailed   // Err
-	probeFailed     // Err
-	targetPending   // Phase, Target, Attempts, Took, Err, Text (the hint)
-	hookLine        // Phase, Target; hookOutput adds the text of the line
-	linesDropped    // Count, Err
-	limitTooLow     // Err
-	notifyFailed    // Err
+	healthListening // fields: Text (the address)
+	installed       // fields: Text (the path)
+	installFailed   // fields: Err
+	probeFailed     // fields: Err
+	targetPending   // fields: Phase, Target, Attempts, Took, Err, Text (the hint)
+	hookLine        // fields: Phase, Target; hookOutput adds the text of the line
+	linesDropped    // fields: Count, Err
+	limitTooLow     // fields: Err
+	notifyFailed    // fields: Err
 )
 
 const (

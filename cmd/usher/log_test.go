@@ -146,7 +146,7 @@ func fieldsOf(event string) (all []string) {
 }
 
 // Each kind of event of package supervisor has a row without a condition, after the kind's
-// other rows. So each of its events matches a row.
+// other rows. So every event matches a row.
 func TestEachEventHasARow(t *testing.T) {
 	for i, name := range kindNames(t) {
 		kind := supervisor.Kind(i)

@@ -143,9 +143,10 @@ func countOf(e *supervisor.Event) any {
 	return e.Count
 }
 
-// errorOf returns the event's error without the phase, the signal and the list of targets,
-// because the log has these elsewhere: the phase in the field phase, the signal in the event
-// hook_interrupted, and each target in an event target_pending.
+// errorOf returns the event's error without the phase, the list of targets, and the signal that
+// interrupted a hook, because the log has these elsewhere: the phase in the field phase, each
+// target in an event target_pending, and the signal in an event hook_interrupted. (A hook that
+// runs no command gets no signal, and has no such event.)
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
 	if errors.As(e.Err, &pending) {

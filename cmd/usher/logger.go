@@ -21,7 +21,7 @@ import (
 type logger struct {
 	out      *output
 	json     *slog.Logger // nil: the log is text
-	jsonHook *slog.Logger // the same as json, but for the output of hooks
+	jsonHook *slog.Logger // like json, but for the output of hooks and probes, which can use only a part of the queue (see output)
 	minLevel slog.Level
 	app      string // name of the app
 	grace    time.Duration
@@ -80,7 +80,8 @@ func (l *logger) observe(e supervisor.Event) {
 	}
 }
 
-// log prints an event in the format that its row defines.
+// log prints an event with the level, the text and the fields of its row in logRows. It omits an
+// event whose level is below minLevel.
 func (l *logger) log(e supervisor.Event) {
 	r := findRow(&e)
 	if r.event == "" || r.level < l.minLevel {

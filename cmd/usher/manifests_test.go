@@ -183,8 +183,8 @@ func cloudRunUses(t *testing.T, file string) []use {
 	return []use{{args: c.Args, kill: 10 * time.Second, start: start}}
 }
 
-// nomadFields lists the attributes that each block of a Nomad job may have. The value of an
-// attribute only shows the attribute's type.
+// nomadFields lists the blocks that the example's Nomad job may have, and the attributes of
+// each block. Of an attribute's value here only the type matters.
 var nomadFields = map[string]map[string]any{
 	"":                          {},
 	".job":                      {},

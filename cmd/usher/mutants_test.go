@@ -67,8 +67,8 @@ func (r randomTest) readMutants(t *testing.T) (all []mutant) {
 	return all
 }
 
-// apply returns the file with the defect. The text that is replaced may also be only a part
-// of a line of the file, such as the second half of a condition.
+// apply returns the file with the defect. A line to replace need not be a whole line of the
+// file: it may be a part of one, such as the second half of a condition.
 func (m mutant) apply(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.test.dir, m.file))

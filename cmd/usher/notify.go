@@ -29,8 +29,8 @@ type notifier struct {
 	config   *supervisor.Config
 	wake     chan struct{} // capacity 1; a value means that there may be something to send
 	sent     chan struct{} // capacity 1; a value means that a message was sent or dropped
-	warned   bool          // a failure was logged; only the goroutine of run uses it
-	ready    bool          // READY=1 was recorded; only observe uses ready and stopping
+	warned   bool          // a failure was logged, so later ones are not; only run uses it, so it needs no lock
+	ready    bool          // READY=1 was recorded; only observe uses ready and stopping, so they need no lock
 	stopping bool          // STOPPING=1 was recorded
 
 	mu     sync.Mutex
@@ -45,8 +45,9 @@ const (
 	maxNotifyAddress = 107
 	// A longer status is cut, because systemd ignores a message of more than 4096 bytes.
 	maxStatus = 1024
-	// If the receiver's queue is full, the next attempt comes after notifyMinPause. The
-	// pause is then doubled up to notifyMaxPause, because the receiver may never read.
+	// If a message cannot be sent now (isTemporary), for example because the receiver's queue
+	// is full, the next attempt comes after notifyMinPause. The pause is then doubled up to
+	// notifyMaxPause, because the receiver may never read.
 	notifyMinPause = 10 * time.Millisecond
 	notifyMaxPause = time.Second
 	// Before usher exits, it waits at most this long for its last messages to be sent.
@@ -139,8 +140,8 @@ func (n *notifier) statusOf(e *supervisor.Event) string {
 	return strings.ToValidUTF8(text, "?")      // systemd ignores a status that is not UTF-8
 }
 
-// phaseStatus returns the status at the start of a phase, or "" if another event of the
-// phase has a status.
+// phaseStatus returns the status at the start of a phase. It returns "" for a phase that needs
+// none, because an event of notifyKinds says what usher does in that phase.
 func (n *notifier) phaseStatus(phase supervisor.Phase) string {
 	switch phase {
 	case supervisor.Wait:

@@ -162,7 +162,8 @@ func TestNotifyIsLikeSystemdNotify(t *testing.T) {
 	}
 }
 
-// The app and the hooks get NOTIFY_SOCKET only if usher does not use it.
+// Without --ready usher does not use NOTIFY_SOCKET, so the app and the hooks get it. With --ready
+// they do not get it.
 func TestNotifySocketIsPassedOnWithoutReady(t *testing.T) {
 	t.Parallel()
 	m := listening(t)
@@ -262,8 +263,8 @@ func (m *serviceManager) send(message string) error {
 	return syscall.Sendto(fd, []byte(message), 0, &syscall.SockaddrUnix{Name: m.address})
 }
 
-// While the queue of the service manager is full, the shutdown goes on. READY=1 and
-// STOPPING=1 are sent when the service manager reads again, in order.
+// While the queue of the service manager is full, the shutdown goes on. READY=1 and then
+// STOPPING=1 are sent once the service manager reads.
 func TestNotifyWhileTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	m := newServiceManager(t, filepath.Join(t.TempDir(), "notify"))
@@ -318,7 +319,7 @@ func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	r.stdout.expect("ready")
 	r.stderr.expect("usher: ready: true is ready")
 	r.signal(syscall.SIGTERM)
-	assert.Equal(t, 3, r.codeWithin(exitLimit)) // the kernel can end the process only when the file system has responded
+	assert.Equal(t, 3, r.codeWithin(exitLimit)) // a long limit, because the kernel can end the process only when the file system has responded
 	assertPrinted(t, r.stderr.rest(), "drain echo| drained")
 	assertPrinted(t, r.stderr.text(), "post-stop echo| reported")
 }
@@ -368,7 +369,8 @@ func event(kind supervisor.Kind, phase supervisor.Phase) *supervisor.Event {
 	return &supervisor.Event{Kind: kind, Phase: phase, Summary: &supervisor.Summary{}}
 }
 
-// The notifier keeps all states, in order, and the newest status until they are sent.
+// Until they are sent, the notifier keeps all states (READY=1, STOPPING=1), in order, but only the
+// newest status (STATUS=…).
 func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	o := parsed(t, []string{"--ready", "true", "app"}, []string{"NOTIFY_SOCKET=/no/such/socket"})
 	n := newNotifier(o.notifySocket, &logger{app: "app"}, &o.config)

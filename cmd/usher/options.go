@@ -392,8 +392,9 @@ func (r *optionReader) otherForm(form string, command []string, dashes bool, env
 }
 
 // checkCommand checks the first word of the command. Without a command there must be a
-// --wait, no "--", and no flag that needs an app. After an unknown flag it checks nothing,
-// because it is then unknown where the command begins.
+// --wait, no flag that needs an app, and no "--", because a command was probably meant to
+// follow it. After an unknown flag checkCommand checks nothing, because it is then unknown
+// where the command begins.
 func (r *optionReader) checkCommand(command []string, dashes bool) {
 	hasWait := r.given["wait"] || len(r.values["wait"]) > 0
 	switch {

@@ -13,7 +13,7 @@ import (
 type initScript struct {
 	kind   string   // what the script shows; initDifferences refers to it
 	app    []string // the app's command line; $puppet and $dir are replaced
-	launch []string // options of "puppet launch": what the init inherits
+	launch []string // options of "puppet launch", which executes the init: they set what the init inherits
 	tty    bool     // on a terminal
 	below  bool     // the init is not PID 1
 
@@ -39,8 +39,9 @@ func (s *initScript) silent(sig syscall.Signal) bool {
 }
 
 // lastSignal is sent after a signal that the app does not get or does not print. When the
-// app has printed lastSignal, the init has handled the other signal too: of several pending
-// signals the kernel delivers the lowest number first, and lastSignal is the highest.
+// app has printed lastSignal, the init has handled the signal that was sent before it: of
+// several pending signals the kernel delivers the lowest number first, and lastSignal is the
+// highest.
 const lastSignal = syscall.Signal(64)
 
 // catchable returns the signals that a process can handle, except lastSignal, and except
@@ -103,8 +104,8 @@ func exits(code int) *initScript {
 	return &initScript{kind: "exits", app: []string{"sh", "-c", fmt.Sprintf("exit %d", code)}}
 }
 
-// killedByItself returns a script whose app, a shell, sends a signal to itself. The init
-// executes the shell with the default action of the signal.
+// killedByItself returns a script whose app, a shell, sends a signal to itself. The signal
+// kills the shell, because the init executes the shell with the signal's default action.
 func killedByItself(sig syscall.Signal) *initScript {
 	return &initScript{kind: "killed", app: []string{"sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig)}}
 }

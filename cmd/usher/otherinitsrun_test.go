@@ -104,7 +104,7 @@ func (r *initRun) signals(end *os.File) {
 		for _, name := range r.s.ready {
 			lines = append(lines, name+" ready")
 		}
-		if r.s.reads() && !r.s.asleep { // wait for the reader (see shellWaits) too, because until it has its handlers, a signal to the process group would kill it
+		if r.s.reads() && !r.s.asleep { // also wait for the app's child reader (see shellWaits): until it has set its handlers, a signal to the process group would kill it
 			lines = append(lines, "reader ready")
 		}
 		r.stdout.expectAll(lines...)

@@ -34,7 +34,7 @@ type output struct {
 	cause        error     // the error of the last failed write, for the next notice; nil: none
 	failedAt     time.Time // the time of the last failed write
 	torn         bool      // the last failed write has left an incomplete line, so the next notice begins with a newline
-	partial      bool      // the last part of the queue that take has returned does not end with a newline
+	partial      bool      // the text that take returned most recently does not end with a newline
 	writing      bool      // a part of the queue was taken and is being written
 	notice       func(n int, failure error) []byte
 }
@@ -153,7 +153,8 @@ func (p *output) add(kind chunkKind, texts ...[]byte) {
 	}
 }
 
-// addNotice queues a notice if lines have been dropped.
+// addNotice queues a notice if lines have been dropped. It also clears cause, which ends the
+// pause after a failed write (see retryPause).
 func (p *output) addNotice() {
 	if p.lost > 0 {
 		p.queue = append(p.queue, p.takeNotice())
@@ -357,7 +358,7 @@ func (p *output) dropHookOutput() {
 	for i, c := range queue {
 		if i == 0 && c.kind == hookOutput && p.partial {
 			end := bytes.IndexByte(c.text, '\n') + 1
-			if end == 0 { // c.text is the rest of a progress line, which has no newline
+			if end == 0 { // c.text is the rest of the progress line that enqueue has added after hook output; it has no newline
 				end = len(c.text)
 			}
 			own = append(own, chunk{kind: hookOutput, text: c.text[:end:end]})

@@ -136,8 +136,8 @@ func TestFlushDropsHookOutputForASlowReader(t *testing.T) {
 	assert.Equal(t, "own 2", l.all[len(l.all)-1], "the notice is not in the place of the dropped lines")
 }
 
-// The queue of usher's own lines is limited too. Otherwise a log that nothing reads would
-// use up the memory.
+// The size of the queue is limited even for usher's own lines. Otherwise a log that nothing
+// reads would use up the memory.
 func TestQueueOfAnUnreadLogIsLimited(t *testing.T) {
 	p, r, w := newPipeOutput(t)
 	const lines = 50_000

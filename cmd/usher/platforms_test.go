@@ -125,8 +125,8 @@ func dockerfileUses(t *testing.T, file string) []use {
 	return all
 }
 
-// healthCommand returns the use of usher in a health check. In Docker's API, Compose and ECS a
-// health check has the same form: CMD, and then the words of the command.
+// healthCommand returns the command line of usher in a health check, as a use. In Docker's API,
+// Compose and ECS a health check has the same form: CMD, and then the words of the command.
 func healthCommand(t *testing.T, test []string) use {
 	t.Helper()
 	require.Greater(t, len(test), 2)

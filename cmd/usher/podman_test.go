@@ -25,8 +25,8 @@ func TestReadmePod(t *testing.T) {
 	busybox.busybox()
 	podman.run(t, busybox.tar(), "import", "--change", "ENV PATH=/bin", "-", "busybox:1.36")
 
-	// The default restartPolicy is Always. With Always, podman 4.3 also restarts the init
-	// container.
+	// The pod has no restartPolicy, and the default is Always. With Always, podman 4.3 restarts
+	// even the init container, so the test sets OnFailure.
 	manifest := strings.Replace(readmeBlock(t, "pod"), "spec:\n", "spec:\n  restartPolicy: OnFailure\n", 1)
 	spec := filepath.Join(t.TempDir(), "pod.yaml")
 	require.NoError(t, os.WriteFile(spec, []byte(manifest), 0o644))
@@ -120,8 +120,8 @@ func needPodman(t *testing.T) engine {
 	podman := engine{"env", "CONTAINERS_CONF=" + conf, "podman", "--storage-driver=vfs", // vfs leaves no mounts behind
 		"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}
 
-	// Wait until all processes of podman have exited. conmon exits later than its container,
-	// and writes to dir until it exits.
+	// Before dir can be removed, all processes of podman must have exited: conmon exits later
+	// than its container, and writes to dir until it exits.
 	t.Cleanup(func() {
 		var left string
 		eventually(t, func() bool { left = mentioning(t, dir); return left == "" },

@@ -26,7 +26,7 @@ func TestTracedProcesses(t *testing.T) {
 		r.stderr.expect("forwarded SIGWINCH")
 		r.in.Close()
 		assert.Equal(t, 6, r.code())
-		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // 41: the shell, and two for each of the 20 orphans
+		assertPrinted(t, r.stdout.rest(), "trace: 41 processes have exited") // 41: the shell, the 20 orphans, and the 20 subshells that forked them
 		assert.Equal(t, 20, strings.Count(r.stderr.rest(), ": reaped orphan "))
 	})
 	t.Run("a debugger traces the app", func(t *testing.T) {

@@ -197,7 +197,7 @@ func (tab *rolloutTable) expected(app string, arm rolloutArm, front string) time
 	case app == "script" && arm.init == nil:
 		gone = killTimeout // as PID 1, the shell ignores SIGTERM, so SIGKILL ends it
 	case app == "node" && front != "nginx":
-		gone = 25 * time.Second // server.close() in the app does not close the connections that clients keep busy
+		gone = 25 * time.Second // server.close() in the app does not close the connections that clients keep busy; with nginx, clients keep none
 	case arm.name == "delay3s":
 		gone = 4 * time.Second
 	case arm.name == "delay5s", strings.HasPrefix(arm.name, "idle"):

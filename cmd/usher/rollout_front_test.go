@@ -257,7 +257,8 @@ func (f *haproxyFront) setEndpoints(addrs []string) error {
 // command sends a command of the runtime API.
 func (f *haproxyFront) command(text string) error {
 	var conn net.Conn
-	// HAProxy listens for clients a moment before it listens for commands.
+	// startProxy has waited until HAProxy listens for clients. HAProxy listens for commands a
+	// moment later.
 	if err := retry(func() (err error) {
 		conn, err = net.Dial("unix", filepath.Join(f.dir, "socket"))
 		return err

@@ -29,7 +29,7 @@ import (
 type load struct {
 	dial      func(ctx context.Context) (net.Conn, error)
 	rate      int
-	keepAlive bool // every second request uses a connection of a pool; the others, or if false all, use new connections
+	keepAlive bool // true: every second request uses a connection of a pool, and the others new ones; false: all use new ones
 
 	pools   [loadClients]pool
 	running sync.WaitGroup
@@ -41,7 +41,7 @@ type load struct {
 }
 
 const (
-	loadClients = 8 // the number of clients; each has its own pool, so that several connections are busy
+	loadClients = 8 // the number of clients. Each has its own pool, because most requests of one pool use the same connection, the one used last.
 	loadTimeout = 30 * time.Second
 	longRequest = 2 * time.Second
 	shareLong   = 0.05

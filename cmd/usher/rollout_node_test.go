@@ -21,7 +21,7 @@ import (
 
 const (
 	replicas     = 3
-	warmUp       = time.Second            // clients send requests for this long before the first rolling update, so that the pools have connections
+	warmUp       = time.Second            // clients send requests for this long before the first rolling update, so that they have open connections to reuse
 	killTimeout  = 30 * time.Second       // from the start of a stop to SIGKILL; Kubernetes' default
 	faultTime    = 300 * time.Millisecond // how long the fault of rolloutJob.Fault lasts
 	readyTimeout = time.Minute

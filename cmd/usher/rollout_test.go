@@ -44,12 +44,13 @@ type rolloutPlan struct {
 	LagMin, LagMax time.Duration
 }
 
-// rolloutJob is the measurement of one app with one arm behind one front.
+// rolloutJob is the measurement of one app, started and stopped in one way (an arm), behind
+// one front (what clients connect to).
 type rolloutJob struct {
 	Front   string        // "direct", "nginx" or "haproxy"
 	Init    []string      // the init's part of the command line; the app's part follows it
 	App     []string      // the command line of the app
-	Sleep   time.Duration // from the start of the stop to SIGTERM: the preStop hook
+	Sleep   time.Duration // how long the preStop hook sleeps, from the start of a stop until SIGTERM
 	Control bool          // old backends are not stopped, so no request may fail
 	Fault   bool          // for faultTime, the front also has the address of a backend whose app is not started, so requests must fail
 }
@@ -60,7 +61,7 @@ type rolloutResult struct {
 	Error    string         // the reason why the job could not be measured
 	Sent     int            // requests
 	Failed   map[string]int // requests that failed, by reason
-	Gone     []float64      // seconds from the start of a stop to the exit of PID 1
+	Gone     []float64      // for each stop of a backend: the seconds from its start to the exit of the backend's PID 1
 	P50, P99 time.Duration  // latencies
 }
 

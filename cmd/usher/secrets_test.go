@@ -31,8 +31,8 @@ import (
 const canary = "s3cr3t"
 
 // A secretTarget is two similar targets, one for a probe and one for a hook. Each part that
-// may be secret contains canary. In the target of a hook that is also the path, because the
-// URL of a webhook may have its secret there.
+// may be secret contains canary. In the hook's target the path contains canary too, because
+// the URL of a webhook may have its secret in the path.
 type secretTarget struct{ probe, hook string }
 
 // readyReplies are replies of servers that count as ready, by the scheme of the target. The
@@ -117,7 +117,7 @@ func respondReady(w http.ResponseWriter, r *http.Request) {
 }
 
 // respondNotReady is an HTTP and gRPC handler. Its responses are failures and contain
-// secrets. Over HTTP/1 without TLS, the response is a redirect to the same server.
+// secrets. Over HTTP/1 without TLS, each response redirects to the same server, without end.
 func respondNotReady(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", "/"+canary+"?token="+canary)
 	w.Header().Set("Grpc-Message", canary)
@@ -384,7 +384,8 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 			})
 		}
 	}
-	// A startup hook or a --ready target that fails stops usher, and is an error in the log.
+	// A startup hook or a --ready target that fails stops usher. The log then has its error,
+	// which must not contain a secret.
 	for _, s := range d.targets(t, wrongReplies["a line"]) {
 		code, log := runWithSecrets(t, launcher{}, nil, "--verbose", "--pre-start", s.hook, "app")
 		assert.Contains(t, []int{0, supervisor.CodeFault, supervisor.CodeNotFound}, code, lastLines(log))

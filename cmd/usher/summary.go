@@ -11,7 +11,8 @@ import (
 )
 
 // formatSummary formats the last line of the log: how the app exited or why it was not
-// started, and how long the shutdown and those of its steps took that took 1 ms or more.
+// started. If a step of the shutdown took 1 ms or more, the line also has the duration of the
+// shutdown and of each such step.
 func formatSummary(s *supervisor.Summary) string {
 	var b strings.Builder
 	switch stop := (supervisor.StopError{}); {

@@ -92,9 +92,9 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 	return ptm, pts
 }
 
-// On a terminal, "puppet state" prints the same attributes of the app with and without usher
-// (see different), and the app is in the foreground. Usher is the session leader only if it is
-// PID 1.
+// The app, "puppet state", prints its attributes. On a terminal they must be the same with and
+// without usher (the function different compares them), and the app must be in the foreground.
+// This must hold whether usher leads the session, as PID 1, or does not, as a child of PID 1.
 func TestAppGetsItsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
@@ -140,8 +140,8 @@ func pidOf(pid1 bool) string {
 	return "2"
 }
 
-// pidOneOrTwo returns a command that runs argv as PID 1, or as a child of PID 1 in the same
-// session and process group.
+// pidOneOrTwo returns a command that runs argv as PID 1 or, if one is false, as a child of
+// PID 1, in the session and process group of PID 1.
 func pidOneOrTwo(t *testing.T, one bool, argv ...string) []string {
 	if one {
 		return argv
@@ -230,8 +230,8 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 			typed(t, ptm, ctrlBackslash)
 			screen.expect("prompt-131")
 
-			// The kernel stops cat, because cat reads from the terminal in the background
-			// (SIGTTIN). It does not stop the shell or usher.
+			// The kernel stops cat (SIGTTIN), because cat reads from the terminal in the background.
+			// The shell's prompt and usher's log of SIGWINCH show that these two are not stopped.
 			typed(t, ptm, "cat & wait $!\n")
 			screen.expect("prompt-149")
 			r.kill("WINCH", pidOf(pid1))
@@ -248,9 +248,9 @@ func TestInteractiveShellStopsAndContinuesItsJobs(t *testing.T) {
 }
 
 // If the terminal has TOSTOP set, the kernel sends SIGTTOU to a background process that
-// writes to it. Usher is in the background while its app runs, but must not be stopped and
-// must write its log. Below an interactive shell, SIGTTOU would stop usher. In an orphaned
-// process group, as below a container runtime, usher's write would fail.
+// writes to it. Usher is in the background while its app runs, but must write its log, so it
+// blocks SIGTTOU. Otherwise, as a job of an interactive shell usher would be stopped, and in an
+// orphaned process group, as under a container runtime, its write would fail with EIO.
 func TestUsherWritesToATerminalThatStopsWriters(t *testing.T) {
 	needBash(t)
 	t.Parallel()

@@ -61,7 +61,7 @@ func blockedAtOnce(o *options) int {
 		n++
 	}
 	if c.Readiness != nil {
-		n++ // one goroutine is in accept(2) or close(2) for --health; see threadless
+		n++ // one goroutine at a time is in accept(2) or close(2) for --health; see threadless.go
 	}
 	if o.notifySocket != "" {
 		n++ // one goroutine sends to the service manager, and the socket's file system may not respond
@@ -73,7 +73,7 @@ func blockedAtOnce(o *options) int {
 		n++ // one goroutine starts a command; the supervisor starts one command at a time
 	}
 	if os.Getpid() != 1 || inheritsFiles() {
-		n++ // one goroutine closes files that only the app needs: stdin, stdout, inherited files
+		n++ // one goroutine closes usher's copies of files that only the app needs: stdin, stdout, inherited files
 	}
 	return n
 }
@@ -92,9 +92,9 @@ func runsCommands(c *supervisor.Config) bool {
 //
 // spareThreads starts n goroutines. Each of them blocks in a system call until all n are
 // blocked, so the runtime needs n further threads. That takes about 30 µs a thread.
-// runtime.LockOSThread in each goroutine would have the same effect without go:linkname.
-// But it takes several times as long, because the runtime then starts each thread from
-// another thread.
+// runtime.LockOSThread in each goroutine would also make the runtime start n threads, without
+// the unexported functions of the runtime that blockUntilOpen calls. But it takes several times
+// as long, because the runtime then starts each thread from another thread.
 //
 // When spareThreads returns, the threads may still be in their system calls; the method
 // wait waits for them.
