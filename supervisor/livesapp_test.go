@@ -219,8 +219,11 @@ func (c *checked) checkStarts() {
 	if c.failure != nil && c.failure.Phase < Start && entered {
 		c.fail("starts: the app was started although %v", c.failure)
 	}
-	if c.stop == nil && c.failure == nil && c.appDead > c.endAt {
+	if c.stop == nil && c.failure == nil && c.appDead > c.endAt && !c.waitOnly() {
 		c.fail("starts: usher exited without a reason")
+	}
+	if c.stop == nil && c.failure == nil && c.waitOnly() && c.settledTargets() < len(c.cfg.Wait) {
+		c.fail("starts: usher exited although a target was not ready")
 	}
 	ends := c.endAt
 	for _, e := range c.events {
@@ -237,6 +240,55 @@ func (c *checked) checkStarts() {
 		}
 		if l.isApp() || !slices.ContainsFunc(c.events, in) {
 			c.fail("starts: %s was started at %v, after the startup had ended at %v", l, l.forkedAt, ends)
+		}
+	}
+}
+
+// waitOnly reports whether usher has no command, so that it only waits.
+func (c *checked) waitOnly() bool { return len(c.cfg.Command) == 0 }
+
+// settledTargets returns how many --wait targets became ready or, being optional, were skipped.
+func (c *checked) settledTargets() (n int) {
+	for _, e := range c.events {
+		if e.Phase == Wait && (e.Kind == TargetReady || e.Kind == TargetSkipped) {
+			n++
+		}
+	}
+	return n
+}
+
+// checkHints: the log suggests --stop-on once at most, only with --grace, and only in two cases:
+// the app exits by itself within a minute after a forwarded signal (it must suggest it then), or it
+// still runs five seconds after a signal that images use as STOPSIGNAL.
+func (c *checked) checkHints() {
+	all, _ := c.inputs()
+	hints := 0
+	for _, e := range c.events {
+		if e.Kind != StopOnHint {
+			continue
+		}
+		hints++
+		exited := c.appDead <= e.At
+		caused := slices.ContainsFunc(all, func(in input) bool {
+			from := max(in.at, c.appAt) // a signal that was kept is forwarded when the app starts
+			survived := in.at <= e.At && e.At == from+stopOnDelay && slices.Contains([]syscall.Signal{syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGUSR1}, in.sig)
+			return in.sig == e.Signal && (survived && c.begun >= e.At || exited && from <= c.appDead && c.appDead-from < stopOnWindow)
+		})
+		if !caused || c.cfg.Grace == 0 || c.appAt == neverAt || e.Signal == syscall.SIGCONT {
+			c.fail("hints: --stop-on is suggested at %v for signal %d without a cause", e.At, e.Signal)
+		}
+	}
+	if hints > 1 {
+		c.fail("hints: --stop-on is suggested %d times", hints)
+	}
+	if hints > 0 || c.cfg.Grace == 0 || c.stop != nil || c.failure != nil || c.appDead > c.endAt {
+		return
+	}
+	for _, in := range all {
+		to, changed := c.cfg.Rewrite[in.sig]
+		dropped := changed && to == 0 || c.isStop(in.sig, false) || in.sig == syscall.SIGCONT
+		if !dropped && in.at > c.appAt && in.at < c.appDead && c.appDead-in.at < stopOnWindow {
+			c.fail("hints: the app exited at %v after signal %d at %v, and --stop-on is not suggested", c.appDead, in.sig, in.at)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (h *history) check() []string {
 	for _, check := range []func(){
 		c.checkOrderOfPhases, c.checkBeginning, c.checkEnd, c.checkExitCode, c.checkAppSignals, c.checkDeadline, c.checkKills,
 		c.checkReaping, c.checkStarts, c.checkHookOrder, c.checkHookLimits, c.checkHookVars, c.checkReadiness, c.checkNumbers,
-		c.checkAskedOnce, c.checkRoots, c.checkFilters, c.checkLastCall, c.checkIdle,
+		c.checkAskedOnce, c.checkRoots, c.checkFilters, c.checkLastCall, c.checkIdle, c.checkHints,
 	} {
 		check()
 	}
@@ -123,6 +123,9 @@ func (c *checked) readEvents() {
 		switch e.Kind {
 		case Entered:
 			c.phases[e.Phase] = e
+			if c.waitOnly() && e.Phase > Wait { // the wait has ended, and with it all that usher does
+				c.begun = min(c.begun, e.At)
+			}
 		case StopRequested:
 			c.stop = &c.events[i]
 			c.begun = min(c.begun, e.At)
@@ -289,6 +292,8 @@ func (c *checked) exitCode() int {
 		return 125
 	case c.appAt == neverAt && c.stop != nil:
 		return 128 + int(c.stop.Signal)
+	case c.appAt == neverAt && c.waitOnly():
+		return 0
 	case c.appAt == neverAt:
 		return -1
 	}

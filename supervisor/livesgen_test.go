@@ -3,7 +3,6 @@ package supervisor
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 )
@@ -13,6 +12,7 @@ import (
 // slice is one line of the story's section with the slice's name. So shrink can shorten a
 // failing life by leaving entries out.
 type life struct {
+	waitOnly  bool // no command: usher only waits
 	flags     []string
 	machine   []string
 	processes []lifeProcess
@@ -28,7 +28,11 @@ type lifeProcess struct {
 // text returns the life as a story, without the section "trace".
 func (l *life) text() string {
 	var b strings.Builder
-	b.WriteString("-- usher --\nusher " + strings.Join(append(slices.Clone(l.flags), "-- app\n"), " "))
+	words := append([]string{"usher"}, l.flags...)
+	if !l.waitOnly {
+		words = append(words, "-- app")
+	}
+	b.WriteString("-- usher --\n" + strings.Join(words, " ") + "\n")
 	section := func(name string, lines []string) {
 		if len(lines) > 0 {
 			fmt.Fprintf(&b, "-- %s --\n%s\n", name, strings.Join(lines, "\n"))
@@ -103,6 +107,17 @@ func (g *generator) machineLines() {
 }
 
 func (g *generator) configuration() {
+	if g.chance(3) {
+		g.waitOnly = true
+		g.probes("wait", 1+g.IntN(3), true)
+		if g.chance(50) {
+			g.flag("--wait-timeout %v", g.span(time.Minute))
+		}
+		if g.chance(50) {
+			g.flag("--grace %v", g.span(20*time.Second))
+		}
+		return
+	}
 	if g.chance(3) {
 		g.flag("--exec")
 		if g.chance(50) {

@@ -34,7 +34,7 @@ func shrink(l *life, limit time.Duration, fails func(*life) bool) *life {
 }
 
 func (l *life) clone() *life {
-	c := &life{slices.Clone(l.flags), slices.Clone(l.machine), slices.Clone(l.processes), slices.Clone(l.targets), slices.Clone(l.events)}
+	c := &life{l.waitOnly, slices.Clone(l.flags), slices.Clone(l.machine), slices.Clone(l.processes), slices.Clone(l.targets), slices.Clone(l.events)}
 	for i := range c.processes {
 		c.processes[i].clauses = slices.Clone(c.processes[i].clauses)
 	}
