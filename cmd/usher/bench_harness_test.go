@@ -131,18 +131,23 @@ func (b *bench) each(row string, rounds int, targets []string, measure func(*can
 	}
 }
 
+// add records a number. It is NaN if the candidate has exited too early.
 func (b *bench) add(row string, c *candidate, x float64) {
+	if math.IsNaN(x) {
+		b.fail(row, c, errors.New("it has exited"))
+		return
+	}
 	b.numbers[row+c.name] = append(b.numbers[row+c.name], x)
 }
 
 // fail is called when a candidate cannot be measured. The candidate gets no more rounds for
-// the row; the numbers that it already has stay in the table. If it is usher, the benchmark
-// fails.
+// the row, and the numbers that it already has are dropped. If it is usher, the benchmark fails.
 func (b *bench) fail(row string, c *candidate, err error) {
 	if b.removed[row+c.name] {
 		return // already reported
 	}
 	b.removed[row+c.name] = true
+	delete(b.numbers, row+c.name)
 	fmt.Fprintf(os.Stderr, "bench: %s: %s: %v\n", row, c.name, err)
 	if c.name == "usher" {
 		b.t.Errorf("%s: %v", row, err)

@@ -205,7 +205,9 @@ func (b *bench) exit(c *candidate, i *instance) error {
 	i.cmd.Process.Wait()
 	gone := now()
 	exited, err := i.record(timeout)
-	b.add("exit latency", c, float64(gone-exited[0])/1e3)
+	if err == nil {
+		b.add("exit latency", c, float64(gone-exited[0])/1e3)
+	}
 	return err
 }
 

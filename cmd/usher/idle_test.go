@@ -264,37 +264,36 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 // Each request opens a connection and closes it again between two of usher's polls of the
 // connections. usher notices these connections nevertheless, and stops the app only when no
 // more of them are opened. The health checks do not delay the stop, although they go on after
-// the last request.
+// the last request, until usher exits.
 func TestShortConnectionsDelayTheStop(t *testing.T) {
 	t.Parallel()
 	c := startServer(t, "--grace 60s --health :8086")
-	requests := func(url string) (stop func()) {
+	requests := func(url string) (stop func() error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan bool)
 		client := c.client()
 		client.Transport.(*http.Transport).DisableKeepAlives = true
+		var failed error
 		go func() {
 			defer close(ended)
-			for ctx.Err() == nil {
-				if got := getBody(client, url); got.err != nil {
-					t.Error(url, got.err)
-					return
-				}
+			for ctx.Err() == nil && failed == nil {
+				failed = getBody(client, url).err
 				<-time.After(20 * time.Millisecond)
 			}
 		}()
-		return func() {
+		return func() error {
 			cancel()
 			<-ended
+			return failed
 		}
 	}
 	stopChecks := requests("http://127.0.0.1:8086/livez")
 	stopRequests := requests("http://127.0.0.1:8080/now")
 	c.signal(syscall.SIGTERM)
 	c.expectNotIdle()
-	stopRequests()
+	require.NoError(t, stopRequests())
 	c.stderr.expect("drain: idle after")
-	stopChecks()
+	_ = stopChecks() // after the drain the checks fail when usher has exited
 }
 
 // A client that sends a byte now and then makes the drain last until the drain's time limit,
