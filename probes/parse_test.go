@@ -574,6 +574,14 @@ func FuzzSecrets(f *testing.F) {
 			"header=A: " + canary + odd + " http://h/?x&y=" + host,
 			"body=a " + canary + odd + " ; https://h/" + path,
 			"send=a " + canary + odd + "= tcp://" + host,
+			"match=" + quote(canary+odd) + " http://" + host + "/",
+			"match=" + canary + odd + " tcp://" + host,
+			"postgres://user:" + canary + odd + "@" + host + "/db?password=" + canary + odd + "&sslmode=require",
+			"jdbc:mysql://" + host + "/db?user=u&password=" + canary + odd,
+			"mongodb+srv://user:" + canary + odd + "@" + host + "/?authSource=" + odd,
+			"redis://:" + canary + odd + "@" + host + "/0",
+			"amqp://u:" + canary + odd + "@a,b:" + host,
+			"nats://" + canary + odd + "@" + host,
 		} {
 			if strings.Contains(host+odd, canary) || !u.Hook() && strings.Contains(path, canary) {
 				t.Skip()

@@ -82,14 +82,14 @@ func checkFileLimit(needed int) error {
 	return nil
 }
 
-// reportTooFew prints the error of checkDescriptors or signals.Open, writes it to the default
-// termination log, and returns the exit status. It uses no timer and no os.File. For these
+// reportTooFew prints the error of checkDescriptors or signals.Open, writes it to the
+// termination log at path, and returns the exit status. It uses no timer and no os.File. For these
 // the runtime opens an epoll instance, and if that fails, the runtime ends the process with a
 // trace.
-func reportTooFew(err error) int {
+func reportTooFew(err error, path string) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))
-	writeIfEmpty(defaultTerminationLog, line)
+	writeIfEmpty(path, line)
 	return supervisor.CodeFault
 }
 

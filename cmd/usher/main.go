@@ -29,7 +29,7 @@ func main() {
 	// through package log. Users set GODEBUG for the app, so usher discards this output.
 	golog.SetOutput(io.Discard)
 	if err := checkDescriptors(); err != nil {
-		os.Exit(reportTooFew(err))
+		os.Exit(reportTooFew(err, defaultTerminationLog))
 	}
 	os.Exit(usher(os.Args[1:], environ()[signals.InjectedEnvVars():], os.Stdout))
 }
@@ -53,7 +53,7 @@ func usher(args, env []string, stdout io.Writer) int {
 	// point of package signals, it then exits with 128 plus the number of the signal.
 	inbox, noSignals := signals.Open(o.config.StopOn...)
 	if noSignals != nil {
-		return reportTooFew(noSignals)
+		return reportTooFew(noSignals, cmp.Or(o.terminationLog, defaultTerminationLog))
 	}
 	out := newOutput(os.Stderr)
 	deadline := false // whether the exit has a deadline; set from --grace just before supervise is called
