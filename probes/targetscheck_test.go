@@ -95,16 +95,21 @@ func (c *checker) shownTexts() {
 
 // wire checks that no password is sent in plain text. (Databases and brokers get no password, and
 // HTTP servers get it in Base64.) It also checks that secrets are sent only to the hosts, ports
-// and sockets of the targets' URLs. A redirect from http on port 80 to port 443 of the same host
-// may also carry them. Only hooks may send the header Usher-Reason.
+// and sockets of the targets' URLs, and only over TLS if the target uses TLS. A redirect from http
+// on port 80 to https on port 443 of the same host may also carry them. Only hooks may send the
+// header Usher-Reason.
 func (c *checker) wire() {
-	direct := map[string]bool{}
+	type receiver struct {
+		address string
+		secure  bool
+	}
+	allowed := map[receiver]bool{}
 	for _, t := range c.targets {
-		direct[t.path] = true
+		allowed[receiver{t.path, false}] = true
 		for _, a := range c.addresses(t) {
-			direct[joinPort(a, t.portNumber())] = true
+			allowed[receiver{joinPort(a, t.portNumber()), t.usesTLS()}] = true
 			if t.kind == "http" && t.portNumber() == 80 {
-				direct[joinPort(a, 443)] = true
+				allowed[receiver{joinPort(a, 443), true}] = true
 			}
 		}
 	}
@@ -114,8 +119,8 @@ func (c *checker) wire() {
 		if strings.Contains(data, "pw-"+secret) {
 			c.broken("a password is sent to %s", s.address)
 		}
-		if !direct[s.address] && (strings.Contains(data, secret) || strings.Contains(data, basic)) {
-			c.broken("a secret is sent to %s, where a redirect leads", s.address)
+		if !allowed[receiver{s.address, s.secure}] && (strings.Contains(data, secret) || strings.Contains(data, basic)) {
+			c.broken("a secret is sent to %s (over TLS: %v), where a redirect leads", s.address, s.secure)
 		}
 		if hasHookHeader := strings.Contains(data, "Usher-Reason: signal"); hasHookHeader && !c.use.Hook() {
 			c.broken("a probe sends a header of hooks")

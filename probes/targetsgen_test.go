@@ -80,7 +80,20 @@ func (g *trialGenerator) target() {
 		g.host(t, number)
 	}
 	g.kindOptions(t)
+	if aliases := aliasesOf[t.kind]; aliases != nil && g.chance(30) {
+		t.scheme = pick(g, aliases...)
+	}
 	g.environment(t)
+}
+
+// aliasesOf are other schemes that mean the same kind, and that take the same URL after them.
+var aliasesOf = map[string][]string{
+	"postgres":  {"pgsql", "postgis", "postgres+asyncpg", "jdbc:postgresql", "r2dbc:pool:postgresql", "JDBC:PostgreSQL"},
+	"mysql":     {"mysql2", "mariadb", "mysql+pymysql", "jdbc:mysql", "r2dbc:mariadb"},
+	"redis":     {"valkey"},
+	"rediss":    {"valkeys"},
+	"amqp":      {"pyamqp"},
+	"memcached": {"memcache"},
 }
 
 func (g *trialGenerator) commonOptions(t *targetPlan) {
