@@ -461,7 +461,7 @@ func (g *trialGenerator) httpAnswer(t *targetPlan, p *serverPhase) {
 	p.status = pick(g, 200, 200, 200, 200, 204, 301, 302, 307, 308, 303, 401, 404, 429, 500, 503, 503, 599)
 	if 300 < p.status && p.status < 400 && len(t.hosts) == 1 {
 		host := t.hosts[0]
-		p.location = pick(g, "/next", "http://"+host+":81/", "http://"+host+"/", "https://"+host+"/", "http://"+strings.ToUpper(host)+":"+strconv.Itoa(t.portNumber())+"/x",
+		p.location = pick(g, "/next", "http://"+host+":81/", "http://"+host+"/", "https://"+host+"/", "http://"+host+":"+strconv.Itoa(t.portNumber()), "http://"+strings.ToUpper(host)+":"+strconv.Itoa(t.portNumber())+"/x",
 			"http://elsewhere.test/CANARY", "//elsewhere.test/", "ftp://"+host+"/CANARY", "http://[CANARY", "https://"+host+":443/?CANARY", "http://"+host+":99999/")
 	}
 	p.size = pick(g, 0, 3, 100, 5000, 10<<10, 11<<10, 30<<10, 200<<10)
