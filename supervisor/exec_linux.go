@@ -85,16 +85,16 @@ func (s *linux) startApp(p process) func() (child, error) {
 	}
 }
 
-// maxFile returns the highest descriptor that ForkExec can pass on. ForkExec needs one more
-// descriptor above the highest one that it passes on, and RLIMIT_NOFILE must allow that too.
-// An inherited descriptor may be above the limit, because the limit may have been lowered
-// after the descriptor was opened.
+// maxFile returns the highest descriptor that ForkExec can pass on. In the child, ForkExec
+// moves its own pipe to the second descriptor above the highest one that it passes on, and
+// RLIMIT_NOFILE must allow that too. An inherited descriptor may be above the limit, because
+// the limit may have been lowered after the descriptor was opened.
 func maxFile() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
 		return math.MaxInt32
 	}
-	return int(limit.Cur) - 2
+	return int(limit.Cur) - 3
 }
 
 // startCommand starts a command of a hook or a probe. Its stdin is empty, and each

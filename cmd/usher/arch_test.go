@@ -34,7 +34,7 @@ func TestArm64(t *testing.T) {
 	}
 	usher := buildFor(t, "arm64", "-s -w -E github.com/usher-init/usher/signals.entry")
 
-	inherits := launcher{hostPID: true, merged: true, inherit: []string{"ignore=1,12"},
+	inherits := launcher{hostPID: true, inherit: []string{"ignore=1,12"},
 		env: []string{"GODEBUG=inittrace=1", "A=1", "A=2", "PATH=" + os.Getenv("PATH")}}
 	out, _, code := inherits.run(t, qemu, usher, "--", "sh", "-c", `env; grep SigIgn /proc/self/status; exit 7`)
 	assert.Equal(t, 7, code)

@@ -356,11 +356,13 @@ func TestTooFewDescriptors(t *testing.T) {
 	assert.Equal(t, 125, r.code())
 	assertPrinted(t, r.stderr.rest(), "usher needs 10 file descriptors")
 
-	// The app inherits even a descriptor whose number is above the limit.
+	// The app inherits even a descriptor whose number is just below or above the limit.
 	nofile := fmt.Sprint("limit=", unix.RLIMIT_NOFILE, ":20:20")
-	r = launcher{inherit: []string{"dup=0:40", nofile}}.start(t, binary(t), "--", "ls", "/proc/self/fd")
-	r.stdout.expect("40")
-	assert.Zero(t, r.code(), r.stderr.rest())
+	for _, fd := range []string{"16", "17", "18", "19", "20", "40"} {
+		r = launcher{inherit: []string{"dup=0:" + fd, nofile}}.start(t, binary(t), "--", "ls", "/proc/self/fd")
+		r.stdout.expect(fd)
+		assert.Zero(t, r.code(), r.stderr.rest())
+	}
 }
 
 // If epoll_create1, eventfd2 or epoll_ctl fails in the Go runtime, the runtime ends the
@@ -378,10 +380,10 @@ func TestSystemCallsOfTheRuntimeThatFail(t *testing.T) {
 }
 
 // If the pids limit is too low for usher itself, the text log, the JSON log and the
-// termination log contain an error. If the limit is below 4, the runtime may end the
+// termination log contain an error. If the limit is below 5, the runtime may end the
 // process before it runs any code of usher.
 func TestPidsLimitTooLow(t *testing.T) {
-	for limit := 4; limit <= 6; limit++ {
+	for limit := 5; limit <= 6; limit++ {
 		g := limited{pids: limit}.cgroup(t)
 		reason := filepath.Join(t.TempDir(), "reason")
 		require.NoError(t, os.WriteFile(reason, nil, 0o644))

@@ -27,9 +27,9 @@ func readmeBlock(t *testing.T, marker string) string {
 // numbers matches all numbers. Times, ports, pids and attempts differ from run to run.
 var numbers = regexp.MustCompile(`\d+(\.\d+)?(ms|s\b)?`)
 
-// shortSteps matches two steps in usher's last line, after normalized has replaced the times by
-// N. usher leaves out steps that took less than 1 ms, and these two often do.
-var shortSteps = regexp.MustCompile(`, (leftovers|post-stop) N`)
+// shortSteps matches steps in usher's last line, after normalized has replaced the times by
+// N. usher leaves out steps that took less than 1 ms, as these sometimes do.
+var shortSteps = regexp.MustCompile(`, (app|leftovers|post-stop) N`)
 
 // normalized returns the lines of a terminal session, with N for each number and without
 // the steps that shortSteps matches. It sorts the lines, because the lines of the app and
