@@ -9,8 +9,8 @@ const amqpHeader = "AMQP\x00\x00\x09\x01" // AMQP 0-9-1, section 4.2.2
 
 // askAMQP sends the protocol header and reads the server's answer. A server that supports
 // AMQP 0-9-1 answers with Connection.Start. Any other AMQP server answers with the header of a
-// version that it supports (AMQP 1.0, section 2.2, requires this too). Both answers mean that
-// the server is up.
+// version that it supports, as both AMQP 0-9-1 (section 4.2.2) and AMQP 1.0 (section 2.2)
+// require. Both answers mean that the server is up.
 //
 // RabbitMQ logs every connection that ends before a login. If the client sends
 // Connection.Close, RabbitMQ logs an error. If the client only closes the connection, as

@@ -15,8 +15,8 @@ const minDelay = 10 * time.Millisecond
 // maxInterval is the largest value of interval=.
 const maxInterval = time.Hour
 
-// failureKind classifies the errors of attempts. If an attempt fails with another kind of
-// error than the previous attempts, the state of the target has probably changed, so the
+// failureKind classifies the errors of attempts. If an attempt fails with a kind of error that
+// has not been seen for ten intervals, the state of the target has probably changed, so the
 // delays start again (see backoff.next).
 type failureKind int
 
@@ -113,7 +113,8 @@ type backoff struct {
 // When a new kind of failure restarts the delays, next computes them as if the failure had
 // already been seen for restartAge. All waiting clients see a new failure at about the same
 // time, for example when a server opens its port and responds with 503. If all restarted with
-// minDelay, that server would get nearly three times as many attempts as before.
+// minDelay, that server would at first get nearly three times as many attempts per second as
+// before it opened its port.
 const restartAge = 40 * time.Millisecond
 
 // next returns the delay after an attempt that ended at now with err. took is the duration

@@ -98,7 +98,7 @@ func TestDelaysKeepTheRateAndTheLatenessLow(t *testing.T) {
 		kinds    []failureKind
 		from, to time.Duration // the first and the last time at which a target becomes ready
 		rate     float64       // the maximum attempts per second
-		late     float64       // the maximum of the mean time until readiness is detected, as a multiple of that time with a fixed delay of one second
+		late     float64       // the maximum of the mean time from readiness until its detection; 1 is the mean time with a fixed delay of one second
 	}{
 		{[]failureKind{refused, notFound}, time.Second / 2, 6 * time.Second, 20, 0.08},
 		{[]failureKind{refused, notFound}, 10 * time.Second, time.Minute, 15, 0.6},
@@ -176,7 +176,8 @@ func TestSlowAttemptsSpreadTheNextOnes(t *testing.T) {
 }
 
 // A kind of failure that backoff.next has not seen for ten intervals restarts the delays. With
-// a long timeout=, one attempt may last longer than that, and must not restart them.
+// a long timeout=, a single attempt may last longer than ten intervals. Then its failure must
+// not restart the delays, although the previous failure was more than ten intervals before.
 func TestLongAttemptsDoNotRestartTheDelays(t *testing.T) {
 	const took = time.Minute
 	delays := backoff{interval: time.Second}

@@ -92,7 +92,10 @@ func dialInOrder(ctx context.Context, connect dialFunc, addrs []netip.Addr, port
 func staggerWithin(timeout time.Duration, count, most, kept int) time.Duration {
 	turns := count + 1
 	if count > most {
-		turns = count + most - kept // a try runs for most-kept delays before it is stopped to make room, and the last try must get as much time
+		// To make room for the next try, the oldest try that is not one of the kept ones is stopped.
+		// It has then run for most-kept delays. The last try starts after count-1 delays, and must
+		// get as much time.
+		turns = count + most - kept
 	}
 	return min(stagger, timeout/time.Duration(turns))
 }
@@ -143,7 +146,7 @@ func tryInOrder(ctx context.Context, t tries) (won net.Conn, errs []error) {
 			switch {
 			case next == t.count:
 			case len(running) == t.most:
-				running[t.kept].stop() // when its result arrives, the loop starts the next call
+				running[t.kept].stop() // when the result of the stopped call arrives, the loop starts the next call
 			default:
 				running = append(running, startTry(callCtx, t.try, next, results))
 				next++
@@ -220,11 +223,11 @@ func startTry(ctx context.Context, try func(context.Context, int) (net.Conn, err
 	return p
 }
 
-// moreSpecific returns the error to report when every address has failed. It prefers the
-// first error, because the first address is the preferred one. There is one exception: if
-// only the second error is a refused connection, it returns the second, which shows that a
-// host has answered. The first error is then often "network is unreachable", because many pods
-// have no IPv6.
+// moreSpecific returns the one of two errors that is reported when every address has failed.
+// It prefers the first error, because the first address is the preferred one. There is one
+// exception: if only the second error is a refused connection, it returns the second, which
+// shows that a host has answered. The first error is then often "network is unreachable",
+// because many pods have no IPv6.
 func moreSpecific(first, second error) error {
 	if first == nil || classify(second) == refused && classify(first) != refused {
 		return second

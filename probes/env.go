@@ -21,7 +21,7 @@ func (p *targetParser) takeEnv(words []word) (kind, bool) {
 	p.rejectExtraWords(words)
 	name := strings.TrimPrefix(words[0].text, "env:")
 	switch {
-	case !envName().MatchString(name): // no message shows name: if a shell has expanded env:$DATABASE_URL, name is the variable's value
+	case !envName().MatchString(name): // the message does not show name: if a shell has expanded env:$DATABASE_URL, name is the variable's value
 		p.addError("env: is not followed by the name of a variable: write for example env:DATABASE_URL, without a $")
 		return kind{}, false
 	case p.lookupEnv == nil:

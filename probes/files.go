@@ -63,7 +63,7 @@ type fileCall struct {
 	undo      func()
 	done      chan error // buffered, because run may return before the call ends
 	at        string     // the file or directory that is being looked up
-	abandoned bool       // run has returned, because the attempt has ended
+	abandoned bool       // the method run has returned, because the attempt has ended
 }
 
 // A fileTimeoutError reports that an attempt timed out while fileThreads.run waited for a

@@ -37,7 +37,7 @@ func withMounts(t *testing.T, points ...string) {
 	t.Cleanup(func() { mountInfo = before })
 }
 
-// A deadMount is a file system that does not respond until responds is closed.
+// A deadMount is a file system that does not respond until the channel responds is closed.
 type deadMount struct {
 	responds chan struct{}
 	calls    atomic.Int64 // how many calls have started
@@ -66,7 +66,7 @@ func found() error { return nil }
 const noResponseIn3s = "no response from the file system within 3s"
 
 // A hundred targets are on one mount that does not respond. Each of their attempts must time
-// out. Attempts on another mount must succeed, after at most slowCall.
+// out. Attempts on another mount must succeed, after at most slowCall (100 ms).
 func TestDeadMountBlocksOneThread(t *testing.T) {
 	for name, points := range map[string][]string{"by the table of mounts": {"/dead", "/alive"}, "without a table": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -384,9 +384,9 @@ func deadFUSE(t *testing.T, dir string) (disconnect func()) {
 	return func() { unix.Close(fd) }
 }
 
-// The paths of the targets in hung (of files, of a socket, and in options) lead to a FUSE file
-// system that does not respond. Each attempt must time out, and all attempts together must
-// block only one thread.
+// The keys of the map hung are targets whose paths (of files, of a socket, and in options) lead
+// to a FUSE file system that does not respond. Each attempt must time out, and all attempts
+// together must block only one thread.
 func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 	if !runsInChild(t, syscall.CLONE_NEWNS) {
 		return

@@ -59,8 +59,8 @@ func (p *targetParser) applyGone(probe Probe) Probe {
 // errPresent returns the error for a target that is still there.
 func errPresent(text string) error { return hintedError{probeError{text, nil}, hintPresent} }
 
-// checkPortGone returns nil if host has no address, according to the name server, or if
-// no address has a server that listens on port (see isRefused).
+// checkPortGone returns nil if the name server says that host has no address, or if dials to
+// all addresses of host show that no server listens on port (see isRefused).
 func checkPortGone(ctx context.Context, a Attempt, host string, port uint16) error {
 	addrs, err := a.resolver().lookupStrictly(ctx, host)
 	switch {
@@ -88,9 +88,9 @@ func checkPortGone(ctx context.Context, a Attempt, host string, port uint16) err
 	return nil
 }
 
-// isRefused reports whether no server listens on addr, according to the error of a dial. If
-// IPv6 is disabled, this host has no address ::1. Then no server can listen on ::1, and a dial
-// fails with one of the errors in absent.
+// isRefused reports whether err, the error of a dial to addr, means that no server listens
+// there. If IPv6 is disabled, this host has no address ::1. Then no server can listen on ::1, and
+// a dial to it fails with one of the errors in absent.
 func isRefused(err error, addr netip.Addr) bool {
 	absent := []error{syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, syscall.ENETUNREACH}
 	return errors.Is(err, syscall.ECONNREFUSED) ||

@@ -228,9 +228,9 @@ func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
 	assert.EqualError(t, ask(t, "dns://half", ForWait), "name does not resolve", "without gone=true, the answer for the last name counts")
 	assertAsk(t, "network is unreachable", "gone=true tcp://unreachable.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	assertAsk(t, "", "gone=true tcp://here:1", Attempt{Resolver: resolver, Timeout: longTimeout})
-	// If the name server fails, it is unknown whether the name still has the address of the
-	// first lookup. So a refused connection to this address does not show that the target is
-	// gone.
+	// The first lookup succeeds, and its address refuses the connection, so the target is gone.
+	// When the name server fails later, it is unknown whether the name still has that address.
+	// Then a refused connection to it does not show that the target is gone.
 	assertAsk(t, "", "gone=true tcp://breaks.test:1", Attempt{Resolver: resolver, Timeout: longTimeout})
 	resolver.mu.Lock()
 	resolver.names[strictPrefix+"breaks.test"].nextAt = time.Time{} // allows a new lookup at once, as after lookupInterval

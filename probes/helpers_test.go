@@ -147,7 +147,7 @@ func serveTLS(t *testing.T, handler http.Handler, config *tls.Config) string {
 }
 
 // serveGRPC starts a server with HTTP/2 and without TLS, and returns its grpc:// URL. The
-// server compresses header fields and sends trailers.
+// server compresses header fields, and sends the trailers that handler sets.
 func serveGRPC(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	server := startHTTP(t, handler, func(s *httptest.Server) {

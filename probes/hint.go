@@ -15,7 +15,7 @@ type hintedError struct {
 
 func (h hintedError) Unwrap() error { return h.error }
 
-// Hints of errors; others are written where the error is made. Each hint must be
+// Hints of errors. (Other hints are written where the error is made.) Each hint must be
 // understandable in a single log line, without context. No hint contains a part of the target.
 const (
 	hintName          = "is the name right, as seen from this network and namespace?"

@@ -61,7 +61,8 @@ type statusRange struct{ from, to int }
 type hop struct {
 	*http.Request
 	// trusted is true until keepsTrust rejects a redirect. Only a trusted hop gets the
-	// target's method, headers, user, body and client certificate.
+	// target's headers, user, body and client certificate, or a method other than GET and
+	// HEAD.
 	trusted bool
 }
 

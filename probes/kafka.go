@@ -52,7 +52,7 @@ func askKafka(s *session) error {
 	}
 	rejected := false
 	api, found := apis[kafkaSASL]
-	if version := min(api.max, 1); found && api.min <= version { // both versions of SaslHandshake have the same format
+	if version := min(api.max, 1); found && api.min <= version { // the versions 0 and 1 of SaslHandshake have the same format
 		answer, err := s.askKafkaAPI(kafkaSASL, version, []byte("\x00\x05PLAIN"))
 		if err != nil {
 			return err
@@ -108,10 +108,10 @@ const (
 	// than a broker sends. If the first four bytes are a larger number, the server speaks another
 	// protocol: as a number, the text "HTTP" is 0x48545450.
 	maxKafkaAnswer = 100 << 20
-	// readKafkaAnswer is the maximum number of bytes that are read of an answer; 8 KiB of
-	// maxServerBytes, the limit of the connection, are left for the answers before it. Some
-	// brokers list all topics in the answer to Metadata, although none is requested. That does
-	// not matter, because the controller is before the topics.
+	// readKafkaAnswer is the maximum number of bytes that are read of an answer. The answer to
+	// Metadata may be longer, because some brokers list all topics, although none is requested.
+	// But the topics are last and not needed. 8 KiB of maxServerBytes, the limit of the
+	// connection, are left for the answers before Metadata.
 	readKafkaAnswer = maxServerBytes - 8<<10
 )
 

@@ -192,8 +192,9 @@ func TestServerKafkaGetsVersionsThatItSupports(t *testing.T) {
 	}
 }
 
-// A broker that wants a login closes the connection after any request other than ApiVersions
-// and SaslHandshake. So if it has rejected PLAIN, a Metadata request shows whether it wants one.
+// A broker that has rejected PLAIN wants a login with another mechanism, or wants no login. A
+// Metadata request shows which: before a login, a broker that wants one closes the connection
+// after any request other than ApiVersions and SaslHandshake.
 func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	apis := kafkaAPIs(0, [3]int{3, 0, 13}, [3]int{17, 0, 1}, [3]int{18, 0, 4})
 	for _, test := range []struct {
@@ -227,8 +228,8 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	}
 }
 
-// A broker may list all topics although none is requested. Only the part of the answer before
-// the topics counts.
+// A broker may list all topics although none is requested. The probe does not evaluate that
+// list, but it rejects an answer that is larger than maxKafkaAnswer.
 func TestServerKafkaMayListManyTopics(t *testing.T) {
 	for _, test := range []struct {
 		controller, topics int // topics is the size in bytes of the list of topics

@@ -114,7 +114,8 @@ func askMongoDB(s *session) error {
 func (s *session) runMongoCommand(command string) (mongoReply, error) {
 	// An element of BSON begins with its type: 0x10 is an int32, 0x02 a string.
 	fields := "\x10" + command + "\x00\x01\x00\x00\x00" + "\x02$db\x00\x06\x00\x00\x00admin\x00" + "\x00"
-	// An OP_MSG begins with four bytes of flags, and the kind of its section: 0 is a document.
+	// The body of an OP_MSG begins with four bytes of flags, and a byte for the kind of the
+	// section: 0 is a document.
 	body := binary.LittleEndian.AppendUint32([]byte("\x00\x00\x00\x00\x00"), uint32(len(fields)+4))
 	body = append(body, fields...)
 	var head []byte

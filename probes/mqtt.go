@@ -31,7 +31,7 @@ func askMQTT(s *session) error {
 	case 0:
 		s.closeGracefully(func() { s.write("\xe0\x00") }) // DISCONNECT
 		return nil
-	case 1, 2, 4, 5, 0x84: // the server refuses the version (0x84 in MQTT 5), identifier, password or authorization
+	case 1, 2, 4, 5, 0x84: // the server runs, but refuses the version (1; in MQTT 5: 0x84), the identifier, the password or the authorization
 		return nil
 	case 3, 0x88, 0x89: // server unavailable (3; in MQTT 5: 0x88) or busy (0x89)
 		return hintedError{probeError{"server not available", nil}, hintStarting}

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// mysqlParams holds what ask needs of the target. tls is nil if the probe does not use TLS.
+// mysqlParams holds the settings of the target that the method ask uses. tls is nil if the probe
+// does not use TLS.
 type mysqlParams struct{ tls *tlsSettings }
 
 // buildMySQL builds a probe that uses TLS if the target has an option for TLS, or if the URL
@@ -65,10 +66,10 @@ func (my *mysqlParams) ask(s *session) error {
 }
 
 // startMySQLTLS switches the connection to TLS, and sets the flags and the sequence number of
-// the login for TLS. If the handshake fails, or the server has sent data before it,
-// startMySQLTLS sets login.number to 0, because no login is possible any more. If the server
-// does not offer TLS, or its certificate is invalid, startMySQLTLS returns an error too, but a
-// login is still possible.
+// the login for TLS. If the server does not offer TLS, or its certificate is invalid,
+// startMySQLTLS returns an error, but a login is still possible. If the handshake fails, or the
+// server has sent data before it, startMySQLTLS returns an error and sets login.number to 0,
+// because no login is possible any more.
 func (s *session) startMySQLTLS(settings *tlsSettings, login *mysqlLogin) error {
 	if login.greeting[14]&(mysqlTLS>>8) == 0 {
 		return errNoTLS

@@ -22,7 +22,7 @@ type kind struct {
 	ready   string // when a target of this kind is ready
 	details string // more sentences for the manual
 	example string
-	options []option // the options of this kind that not every kind has
+	options []option // the options of this kind, without those that all kinds have
 	build   func(*targetParser) Probe
 }
 
@@ -240,7 +240,7 @@ type targetParser struct {
 	use           Use
 	lookupEnv     func(name string) (value string, found bool) // nil: env:NAME is rejected
 	env           string                                       // the NAME of the target env:NAME, a variable that holds the URL; "" for other targets
-	scheme        string                                       // the URL's scheme in lower case, or for env:NAME the kind's name; used in messages, and by some build functions for TLS and the default port
+	scheme        string                                       // the URL's scheme in lower case, but for env:NAME the kind's name, because messages show this field; some build functions decide by it on TLS and the default port
 	written       string                                       // the URL's scheme in lower case, also for env:NAME; it may name a driver, as in postgresql+asyncpg
 	rest          string                                       // the text of the URL after scheme://
 	hasExtraWords bool                                         // more words follow the URL, so the URL may contain an unquoted space
@@ -315,8 +315,8 @@ func (p *targetParser) takeOptions(words []word) []word {
 }
 
 // freeTextOption returns the name of the last option in p.order whose value is free text, or
-// "". If the word after the options is neither an option nor a URL, it probably belongs to that
-// value, which has spaces and no quotes. The word may then be secret.
+// "". If the word after the options is neither an option nor a URL, it is probably the rest of
+// that value, which has spaces but was written without quotes. The word may then be secret.
 func (p *targetParser) freeTextOption() string {
 	for _, name := range slices.Backward(p.order) {
 		if slices.Contains([]string{"header", "body", "match", "send", "expect"}, name) {
@@ -326,8 +326,9 @@ func (p *targetParser) freeTextOption() string {
 	return ""
 }
 
-// takeTarget determines the kind of the target from the words after the options. For a URL it
-// also sets the fields scheme, written and rest of p, and for a command the field argv.
+// takeTarget determines the kind of the target from the words after the options. It also sets
+// fields of p: for a URL and env:NAME scheme, written, rest and hasExtraWords, for env:NAME also
+// env and hidesHosts, and for a command argv.
 func (p *targetParser) takeTarget(words []word) (k kind, known bool) {
 	if len(words) == 0 {
 		if len(p.values) > 0 || len(p.errs) > 0 {
@@ -453,9 +454,9 @@ func (p *targetParser) rejectExtraWords(words []word) {
 	}
 }
 
-// setOptions sets the fields of p.target from the options that every kind has. It reports
-// options that are not allowed for p.use and, if the kind of the target is known, options that
-// k does not have.
+// setOptions sets the fields of p.target from the options that every kind has, and reports
+// their invalid values. It also reports options that are not allowed for p.use and, if the kind
+// of the target is known, options that k does not have.
 func (p *targetParser) setOptions(k kind, known bool) {
 	for _, name := range p.order {
 		o, _ := findOption(name)

@@ -437,9 +437,9 @@ func TestParseDurationAcceptsGoDurationsAndSeconds(t *testing.T) {
 	}
 }
 
-// Parse must not panic, whatever the text, and namesWord must accept each of its errors. If every
-// word of a valid text is put in quotes, Parse must return the same target. The name of a target
-// must be a valid value of name=.
+// Parse must not panic, whatever the text. Each error that it returns must name a part of the
+// text (see namesWord). If every word of a valid text is put in quotes, Parse must return the
+// same target. The name of a target must be a valid value of name=.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"timeout=2s status=204 https://auth/healthz", "tcp://[::1]:80", "sh -c 'exit 1'", "a && b", `"a\"`, "db:5432",
@@ -477,7 +477,7 @@ func FuzzParse(f *testing.F) {
 		if target.Kind == "command" {
 			require.Equal(t, target.Probe, again.Probe)
 		}
-		target.Probe, again.Probe = nil, nil // not compared, because only the probes of commands can be compared
+		target.Probe, again.Probe = nil, nil // the probes of other kinds are not compared, because some contain functions, which are never equal
 		require.Equal(t, target, again)
 
 		named, err := Parse("name="+quote(target.Name)+" tcp://a:1", u)
@@ -587,7 +587,7 @@ func FuzzSecrets(f *testing.F) {
 				t.Skip()
 			}
 			if strings.Contains(text, "/ "+canary) && strings.ContainsAny(host, "'\"\\") {
-				continue // a quote in host may make the secret a part of the path, and names show the path
+				continue // a quote in host may quote the space after the slash: then the secret is a part of the path, and the name of a target may show the path
 			}
 			target, err := Parse(text, u)
 			if err != nil {

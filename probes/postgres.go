@@ -65,7 +65,8 @@ func (pg *postgresParams) ask(s *session) error {
 		return err
 	}
 	// The limits of size are those of libpq. With any other size, either the server is not
-	// PostgreSQL, or it cannot fork and has sent a plain text without a size.
+	// PostgreSQL, or PostgreSQL could not fork a process for this connection, and has sent a
+	// plain text without a size.
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] == 'R' && 8 <= size && size <= 2000:

@@ -35,7 +35,7 @@ func TestServerRabbitMQLogsOneClosedConnection(t *testing.T) {
 	}
 	d := startCommand(t, cmd)
 	d.waitForLine(0, "Ready to start client connection listeners")
-	w.waitFor("ready") // no other result comes before this one, because RabbitMQ opens its port last
+	w.waitFor("ready") // comes right after "connection refused", because RabbitMQ opens its port last
 	overTLS := "ca=" + ca + " amqps://guest:hunter2@127.0.0.1:" + tlsPort
 	startWaiting(t, overTLS).waitFor("ready", "connection refused")
 	seen := d.waitForLine(0, "Server startup complete")

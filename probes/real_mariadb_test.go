@@ -59,7 +59,7 @@ func TestServerMariaDBStatesAndLog(t *testing.T) {
 	const count = "--execute=select sum_connect_errors, count_host_blocked_errors from performance_schema.host_cache where ip='%s'"
 	assert.Equal(t, "0\t0", strings.TrimSpace(a.run(t, append(client, fmt.Sprintf(count, host))...)))
 
-	// So far, the server may have logged nothing but warnings with the user usher-probe. The
+	// The probes may have made the server log only warnings that name the user usher-probe. The
 	// test now logs in as the user marker, so the line of that login comes after the lines of
 	// all probes. unusualLines waits for it and returns the lines before it.
 	a.command("mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+port, "--user=marker", "--password=x").Run()

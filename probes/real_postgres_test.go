@@ -183,7 +183,8 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	const marker = `FATAL: +role "marker" does not exist`
 
 	// A server that requires a password asks for it before it checks the user or the
-	// database. The probe ends there, so the server logs nothing.
+	// database. The probe ends there, so the server logs nothing. The role marker does not
+	// exist: the server's error about it shows where the log of the probes before it ends.
 	var found []string
 	for _, method := range []string{"scram-sha-256", "md5", "password"} {
 		seen := reload("host all all 127.0.0.1/32 " + method)
@@ -197,8 +198,8 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	}
 	assert.Empty(t, found)
 
-	// A server that requires no password checks the user and the database of the URL. Both
-	// exist here, so it logs nothing unusual.
+	// A server that requires no password checks the user and the database of the URL. In
+	// the first two URLs both exist, so it logs nothing unusual.
 	seen := d.logLength()
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, "postgres://postgres:hunter2@127.0.0.1:"+c.port+"/template1")

@@ -40,7 +40,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	d = a.start(t, append(argv, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")...)
 	w.waitFor("still loading its data", "connection refused")
 	assertNotReady(t, url, "still loading its data")
-	// With a password the server replies -NOAUTH, and does not report that it is loading.
+	// With a password the server replies -NOAUTH instead of reporting that it is loading, so the
+	// probe takes it for ready.
 	require.Contains(t, cli("CONFIG", "SET", "requirepass", "hunter2"), "OK")
 	assert.NoError(t, ask(t, url, ForWait))
 	require.Contains(t, cli("-a", "hunter2", "CONFIG", "SET", "requirepass", ""), "OK")
@@ -61,8 +62,8 @@ func TestServerRedisStatesAndLog(t *testing.T) {
 	endless.Wait()
 	assert.NoError(t, ask(t, url, ForWait))
 
-	// The test's own connection is the only one that maxclients allows, so the server rejects
-	// that of the probe.
+	// maxclients allows only one connection, and the test uses it. So the server rejects the
+	// probe, which takes such a server for ready.
 	require.Contains(t, cli("CONFIG", "SET", "maxclients", "1"), "OK")
 	conn, first := sendAndReceive(t, port, "PING\r\n")
 	require.Equal(t, "+PONG\r\n", first)

@@ -9,7 +9,7 @@ import (
 
 // Redact returns the prefix of text that is safe to print. The prefix has only letters,
 // combining marks, numbers and the characters in extra. If text is longer, Redact appends "…".
-// Messages show wrong words with Redact, because after a typo any word may contain a
+// Messages show only this prefix of a wrong word, because after a typo any word may contain a
 // password, usually after a space, = or colon.
 func Redact(text, extra string) string {
 	for i, c := range text {

@@ -18,9 +18,9 @@ import (
 //
 // For each name at most one lookup runs at a time, and at most one starts per second,
 // because in a pod a lookup may cause ten queries, one for each search domain and address
-// family. (For a name's lookups for gone=true, and for those of its SRV records, these limits
-// apply separately.) When a name begins to resolve, a random delay of up to a second is added
-// before the next lookup. The delay spreads the lookups of pods that start together.
+// family. (Lookups for targets with gone=true, and lookups of SRV records, count separately.)
+// When a name begins to resolve, a random delay of up to a second is added before the next
+// lookup. The delay spreads the lookups of pods that start together.
 //
 // A lookup runs in a goroutine, with the timeouts of the system's resolver. It continues
 // even if the attempt that started it ends.
@@ -89,9 +89,10 @@ const (
 // Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
 // 6761, section 6.3) need no lookup. While a new lookup of a name runs, Lookup returns the
 // addresses of the last successful lookup. If these are older than 30 seconds, it first waits
-// up to one second for the new lookup. If there are none, it waits until the new lookup has
-// ended. If that fails, all calls within a second after its start return its error. If ctx
-// ends while Lookup waits, Lookup returns the cause of ctx.
+// up to one second for the new lookup. If there are no such addresses, it waits until the new
+// lookup has ended. If that lookup fails, Lookup returns its error, as does every other call
+// within a second after the start of that lookup, because no other lookup may start then. If
+// ctx ends while Lookup waits, Lookup returns the cause of ctx.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil
@@ -139,11 +140,12 @@ func (l *lookup) hasResult() bool { return l.addrs != nil || l.hosts != nil }
 // succeeded. It starts a lookup if none is running and nextAt has passed. It waits for a
 // running lookup. Unlike Lookup, it never falls back on the addresses of an earlier lookup.
 //
-// If ctx ends before the lookup ends, resolveNow stores the channel done of that lookup in
-// *pending, which belongs to the caller. If that lookup has ended when the caller calls again,
-// resolveNow starts no new lookup, but returns the error of the latest one, unless that is
-// running or started more than maxLookupAge ago. If each call waited for a new lookup instead,
-// and the name server were slower than the timeout of an attempt, no attempt would get a result.
+// If ctx ends before the lookup ends, resolveNow returns the cause of ctx, and stores the channel
+// done of that lookup in *pending, which belongs to the caller. When the caller calls again and
+// that lookup has ended, resolveNow starts no new one. It returns the error of the name's latest
+// lookup, unless that is still running or started more than maxLookupAge (30 s) ago. If each call
+// waited for a new lookup instead, and the name server were slower than the timeout of an
+// attempt, no attempt would get a result.
 func (r *Resolver) resolveNow(ctx context.Context, host string, pending *chan struct{}) error {
 	if literalAddrs(host) != nil {
 		return nil

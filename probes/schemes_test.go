@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each test has a text that Parse rejects, most of them the URL of an app for a server that
-// usher does not support, and a part of the expected error.
+// Each test has a text that Parse rejects, and a part of the expected error. Most texts are
+// URLs with which apps connect to servers of a kind that usher does not support.
 func TestURLsOfOtherServersAreRejectedWithTheRightForm(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"clickhouse://u:CANARY@h:9000/x", "unknown scheme clickhouse://: write http://HOST:8123/ping"},

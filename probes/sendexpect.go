@@ -23,8 +23,8 @@ type sendExpect struct {
 	expect *regexp.Regexp
 }
 
-// run writes send, then reads until the received bytes match expect. Without expect= it
-// reads nothing. run does not half-close the connection after sending, because some
+// run writes the text of send=, then reads until the received bytes match expect=. Without
+// expect= it reads nothing. run does not half-close the connection after sending, because some
 // servers would then close the connection without an answer.
 func (s sendExpect) run(ctx context.Context, conn io.ReadWriter) error {
 	return errOrCause(ctx, s.exchange(conn))

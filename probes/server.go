@@ -199,8 +199,8 @@ func (s *session) startTLS(settings *tlsSettings, protocols ...string) error {
 	return nil
 }
 
-// close closes the connection. With TLS it sends close_notify first, because some servers
-// log an error if a connection ends without it.
+// close closes the connection. With TLS, unless s.ctx has ended, it first sends close_notify,
+// because some servers log an error if a connection ends without it.
 func (s *session) close() {
 	if secure, ok := s.conn.(*tls.Conn); ok && !hasEnded(s.ctx) {
 		_ = secure.CloseWrite() // sends close_notify; crypto/tls limits the write to five seconds
@@ -239,8 +239,9 @@ func (s *session) readLine() (string, error) {
 	return strings.TrimRight(string(line), "\r\n"), nil
 }
 
-// sanitizeReadErr returns only the reason of a failed read. With TLS 1.3 a server rejects a
-// client certificate after the handshake, so the first read returns the server's alert.
+// sanitizeReadErr returns the reason of a failed read, without the address that Go puts before
+// it. If the server has sent a TLS alert, that is the reason: with TLS 1.3 a server rejects a
+// client certificate only after the handshake, so the first read returns the alert.
 func sanitizeReadErr(err error) error {
 	if alert := alertError(err); alert != nil {
 		return alert

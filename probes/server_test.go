@@ -205,8 +205,9 @@ func (c cannedConn) SetDeadline(time.Time) error { return nil }
 
 func (c cannedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// For any response a probe does not panic, and its error contains no data from the server. Only
-// a response that matches the scheme's pattern in ready may count as ready.
+// For any response a probe does not panic, and its error contains no data from the server,
+// except numeric error codes. Only a response that matches the scheme's pattern in the map ready
+// may count as ready.
 func FuzzServerResponses(f *testing.F) {
 	for _, test := range serverResponses {
 		f.Add(test.response)

@@ -18,8 +18,8 @@ import (
 var tlsGreeting = strings.Replace(greeting("8.4.0"), "\xfe\xf7", "\xfe\xff", 1)
 
 // tlsServers maps a scheme to a server whose protocol starts with TLS or switches to it. The
-// server sends greeting, reads a request of request bytes, sends accepts, performs the TLS
-// handshake, and sends afterTLS. It leaves out the steps whose fields are empty.
+// server sends the text greeting, reads as many bytes as the field request says, sends the text
+// accepts, performs the TLS handshake, and sends the text afterTLS. Empty texts are not sent.
 var tlsServers = map[string]struct {
 	greeting string
 	request  int64

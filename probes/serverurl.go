@@ -42,7 +42,8 @@ func (p *targetParser) parseServerURL() (u serverURL) {
 		// JDBC drivers end the authority at the first / or ?. So an @ after the ? is part of the
 		// query, for example of password=.
 	case isUserWithPassword(authority, rest):
-		// libpq and SQLAlchemy accept ? and # in a password. SQLAlchemy also accepts /.
+		// libpq and SQLAlchemy accept ? and # in a password. SQLAlchemy also accepts /. So the
+		// text is split again, from the @ on.
 		at := strings.IndexByte(p.rest, '@')
 		user, _, _ := strings.Cut(authority, ":")
 		authority, rest = splitAuthority(p.rest[at:])
@@ -94,7 +95,7 @@ func (p *targetParser) joinURLs() {
 		return
 	}
 	hosts, path := splitAuthority(first)
-	if strings.Contains(path, "@") { // path is not a path but the rest of a password
+	if strings.Contains(path, "@") { // splitAuthority has split a password that contains a /, ? or #
 		hosts, path = first, ""
 	}
 	for _, next := range strings.Split(more, separator) {
@@ -251,7 +252,7 @@ func portsOf(hosts string, defaultPort uint16) string {
 	return strings.Join(ports, ",")
 }
 
-// parsePorts parses numbers that are separated by commas, such as the parameter port= of a URL.
+// parsePorts parses port numbers that are separated by commas, as in the parameter port= of a URL.
 func (p *targetParser) parsePorts(list string) (ports []uint16) {
 	if list == "" {
 		return nil

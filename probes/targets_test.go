@@ -38,7 +38,7 @@ func TestTargets(t *testing.T) {
 		os.Setenv("GODEBUG", "tlsmlkem=0") // a cheaper key exchange: most of the time is spent in TLS handshakes
 		defer os.Unsetenv("GODEBUG")
 	}
-	_, err := systemRoots(t.Context()) // called because it reads files the first time, and trials that do not lock sharedFiles must read none
+	_, err := systemRoots(t.Context()) // the first call reads files; it is made here, because trials that do not lock sharedFiles must read none
 	require.NoError(t, err)
 	fresh := uint64(time.Now().UnixNano())
 	seed, first, count := uint64(1), uint64(0), uint64(trialsInTests)
@@ -90,10 +90,10 @@ func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
 }
 
-// A trial that reads files locks sharedFiles. All trials share the variable files (in files.go),
-// so a thread that one trial has started could read a file for another trial, and send the
-// result to it on a channel. But a channel that is made in one bubble of synctest cannot be used
-// in another.
+// A trial that reads files locks sharedFiles. All trials share the threads that read files (the
+// package variable files, in files.go). Without the lock, a thread that was started in one trial
+// could read a file for another trial, and send it the result on a channel. But a channel that
+// is made in one bubble of synctest cannot be used in another.
 var sharedFiles sync.Mutex
 
 // An observation holds what was observed of a trial from outside this package. A trial makes one
@@ -210,7 +210,7 @@ func (o *observation) inFakeTime(ctx context.Context, certs *certificates) {
 	}
 	o.ended, o.leftOpen, o.leftAsks = o.elapsed(), n.openConns(), int(running.Load())
 	if hangs.Stop() {
-		time.Sleep(20 * time.Second) // if the call has left a timer running, it fires now, and fakeConn reports that it changes a closed connection
+		time.Sleep(20 * time.Second) // a timer that the call has left running fires now; if it sets a deadline of a closed connection, fakeConn reports that
 		n.shutdown()
 	}
 }

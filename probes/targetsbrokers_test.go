@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// mongoHTTP is the answer of MongoDB to an HTTP request, in any state.
+// mongoHTTP is what MongoDB answers to an HTTP request, whether it is ready or not.
 const mongoHTTP = "It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n"
 
 func (t *talk) mongodb() {
@@ -235,9 +235,9 @@ func (t *talk) http() {
 			t.add(a)
 		}
 	default:
-		// The end of the connection ends the body, so a client takes a body that was cut off for a
-		// complete one. So the answer counts (t.add) once the headers have been sent or, if the
-		// body has the text that match= wants, once that text has been sent.
+		// The answer has no Content-Length, so the body ends with the connection, and a client takes
+		// a body that was cut off for a complete one. Therefore t.add is called once the headers
+		// have been sent or, if the body has the text that match= wants, once that text has been sent.
 		if t.say(head + "\r\n") {
 			if a.matches {
 				t.say(body[:needed])

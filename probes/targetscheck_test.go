@@ -161,10 +161,11 @@ func (c *checker) lookupRate() {
 	}
 }
 
-// connections checks that at most 64 KiB of headers and 10 KiB of a body are read (with 6 KiB to
-// spare), and that every dial goes to an address of a target. No more dials may run at a time
-// than the limits of 8 for each host and of 4 hosts for each target allow. If the trial has one
-// target, and it is for HTTP, an attempt may make at most 11 requests.
+// connections checks that on each connection at most 64 KiB of headers and 10 KiB of a body are
+// read (with 6 KiB to spare, and more if the body is sent in chunks), and that every dial goes to
+// an address of a target. At most 8 dials may run at a time for each host, with at most 4 hosts
+// for each target. If the trial has only one target, and it is for HTTP, an attempt may make at
+// most 11 requests: the first, and one for each of 10 redirects.
 func (c *checker) connections() {
 	known := map[string]bool{}
 	most := 0
@@ -384,7 +385,7 @@ func (c *checker) once() {
 }
 
 // missedOnce checks that the first attempt succeeds if the target is ready from the start of the
-// trial on.
+// trial on, and the attempt can end before the time limit of the trial.
 func (c *checker) missedOnce(i int) {
 	s := c.whenSure(i)
 	if s.ok && s.from == 0 && c.attempts[i][0].err != nil && (c.limit == 0 || s.each+s.lookups < c.limit) {

@@ -53,7 +53,7 @@ func (g *trialGenerator) duration(limit time.Duration) time.Duration {
 	}
 }
 
-// commonKinds are generated more often than the other elements of kinds.
+// commonKinds are generated more often than the other elements of the table kinds.
 var commonKinds = []string{"http", "http", "http", "https", "https", "tcp", "tcp", "grpc", "postgres", "mysql", "dns", "unix"}
 
 func (g *trialGenerator) target() {
@@ -472,8 +472,8 @@ func (g *trialGenerator) httpAnswer(t *targetPlan, p *serverPhase) {
 	}
 }
 
-// cleanPhase returns a behaviour in which the target is ready in most cases. phaseReady decides
-// whether it is certainly ready.
+// cleanPhase returns a behaviour in which the target is ready in most cases. The checks use
+// phaseReady to find out whether it is certainly ready.
 func (g *trialGenerator) cleanPhase(t *targetPlan) *serverPhase {
 	if t.gone {
 		if t.kind == "file" || t.kind == "unix" && g.chance(50) {

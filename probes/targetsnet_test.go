@@ -299,8 +299,9 @@ func (c *fakeConn) setDeadline(d *fakeDeadline, t time.Time) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	if c.closed {
-		// In fake time a timer may fire, or a context end, at the very instant of Close, and
-		// set a deadline. Later, only a timer that should have been stopped can do that.
+		// In fake time a timer may fire, or a context may end, at the very instant of Close,
+		// and its function may then set a deadline here. At a later instant, only a timer that
+		// should have been stopped can set one.
 		if c.dialed != nil && time.Now().After(c.closedAt) {
 			c.net.fault("a timer of a closed connection fires %v later", time.Since(c.closedAt))
 		}
@@ -404,8 +405,9 @@ type dialRecord struct {
 	read    int // how many bytes the client has read
 }
 
-// A sentRecord holds the data that a server has received on one connection. A connection with
-// TLS has two sentRecords: one of the bytes on the network, and one of the decrypted data.
+// A sentRecord holds the data that the client has sent on one connection, as far as the server
+// has read it. A connection with TLS has two sentRecords: one of the bytes on the network, and
+// one of the decrypted data.
 type sentRecord struct {
 	at      time.Duration
 	address string

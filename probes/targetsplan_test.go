@@ -43,7 +43,7 @@ type targetPlan struct {
 	// TCP and unix sockets
 	send, expect bool
 	// TLS
-	ca         string // "good", "other": the authority of ca=; "": not given
+	ca         string // the authority that ca= names, "good" or "other" ("other" has signed only the certificate "other authority"); "": not given
 	serverName string
 	insecure   bool
 	urlTLS     string // the parameter of the URL that turns TLS on or off
@@ -73,7 +73,7 @@ type serverPhase struct {
 	listens string
 	speaks  string // the protocol, or what the server does instead
 	state   string // the state that the server reports
-	variant int    // selects one of several answers with the same meaning
+	variant int    // selects one of several answers that a server may give in this state
 	cert    string // the certificate; "": no TLS
 
 	connects time.Duration // how long it takes to connect

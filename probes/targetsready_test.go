@@ -98,9 +98,10 @@ func (c *checker) hadPhase(path string, a attempt, listens string) bool {
 }
 
 // lookedUp reports whether the attempt may have used a lookup of name with this answer, and
-// with addresses for which uses returns true. Such a lookup began during the attempt, or at most
-// 2 s before. If it took at least the timeout of an attempt, it may have begun up to 30 s before,
-// because resolveNow returns the result of a lookup that outlasted an earlier attempt.
+// with addresses for which the function uses returns true. Such a lookup began during the
+// attempt, or at most 2 s before, because after that time an attempt starts a new lookup. If the
+// lookup took at least the timeout of an attempt, it may have begun up to 30 s before, because
+// resolveNow returns the result of a lookup that outlasted an earlier attempt.
 func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string, uses func(addrs []string) bool) bool {
 	return slices.ContainsFunc(c.lookups, func(l lookupRecord) bool {
 		oldest := a.begin - 2*time.Second
@@ -111,8 +112,9 @@ func (c *checker) lookedUp(t *targetPlan, name string, a attempt, answer string,
 	})
 }
 
-// isGone reports whether the target was certainly not there: each address refused the connection,
-// the name did not exist, or there was no such file or socket.
+// isGone reports whether there is evidence that the target was gone during the attempt: each
+// address refused the connection or needed IPv6 where there is none, the name did not exist, the
+// file or socket was missing, or the socket refused the connection.
 func (c *checker) isGone(t *targetPlan, a attempt) bool {
 	switch t.kind {
 	case "file":
@@ -178,7 +180,7 @@ func (t *targetPlan) trusts(cert string) bool {
 type sureReadiness struct {
 	ok      bool
 	from    time.Duration // the time since the start of the trial
-	each    time.Duration // the duration of an attempt that begins at that time or later, without its lookups
+	each    time.Duration // the maximum duration of an attempt that begins at that time or later, without its lookups
 	lookups time.Duration // the maximum duration of the lookups of such an attempt
 	slack   time.Duration // how long such attempts may still use the results of lookups that began before that time
 }
@@ -243,10 +245,11 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 	return s
 }
 
-// hostsReady reports whether at least one host is certainly ready in its last phase. Such a host
-// has an address that is ready, and no address that accepts connections and is not ready,
-// because the probe might use that one. With gone=true, its name does not exist, or each of its
-// addresses refuses connections. hostsReady also sets s.each.
+// hostsReady reports whether at least one host is certainly ready once its name and servers no
+// longer change, and sets s.each. A host counts as ready if one of its addresses is ready, and
+// none accepts connections without being ready, because the probe might use that one. With
+// gone=true a host counts as ready if its name does not exist, or if each of its addresses
+// refuses connections or needs IPv6 where there is none.
 func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {
 	readyHosts, shares := 0, time.Duration(1)
 	hosts := c.hostsOf(t)
@@ -293,7 +296,7 @@ func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.
 	if len(hosts) > 1 {
 		shares *= 16
 	}
-	s.each *= shares // all addresses and hosts share the timeout, so success is certain only if one address alone takes far less than the timeout
+	s.each *= shares // all addresses and hosts share one timeout, and whenSure requires s.each < timeout; so success counts as certain only if a single address takes far less
 	return readyHosts > 0
 }
 

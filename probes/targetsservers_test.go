@@ -31,8 +31,8 @@ const (
 )
 
 // protocols holds, for each value of serverPhase.speaks, the method that plays the server. The
-// method of a protocol sends what a real server sends in the planned state. It calls talk.answered
-// or talk.add when it has sent everything that a client needs.
+// method of a protocol sends what a real server sends in the planned state. When it has sent enough
+// for a probe to know whether the server is ready, it records that by talk.answered or talk.add.
 var protocols = map[string]func(*talk){
 	"tcp": (*talk).tcp, "http": (*talk).http, "grpc": (*talk).grpc,
 	"postgres": (*talk).postgres, "mysql": (*talk).mysql, "redis": (*talk).redis, "amqp": (*talk).amqp, "nats": (*talk).nats,
@@ -84,7 +84,7 @@ func (t *talk) add(a answer) {
 	t.net.answers = append(t.net.answers, &a)
 }
 
-// serveTalk serves one connection as its phase says.
+// serveTalk serves one connection. phase says how the server behaves on it.
 func serveTalk(n *fakeNet, c *fakeConn, phase *serverPhase, address string, certs *certificates) {
 	t := &talk{serverPhase: phase, net: n, address: address, client: c.peer, certs: certs}
 	t.use(&spoiledConn{fakeConn: c, phase: phase}, false)

@@ -81,7 +81,8 @@ func (tr *trial) clone() *trial {
 	return c
 }
 
-// smaller returns trials that are one step shorter, roughly the largest steps first.
+// smaller returns copies of the trial, each of which lacks one part, such as a target, a phase
+// of a server or an option. The copies that lack the largest parts come first, roughly.
 func (tr *trial) smaller() (all []*trial) {
 	before := tr.String()
 	try := func(change func(c *trial)) {

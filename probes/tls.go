@@ -76,7 +76,8 @@ func (p *targetParser) tlsSettings() tlsSettings {
 	return s
 }
 
-// config reads the files and returns the configuration of one handshake.
+// config returns the configuration of one handshake. It reads the files of ca=, cert= and key=.
+// Without ca= and insecure=true it reads the system's CA certificates.
 func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, error) {
 	host, _, _ = strings.Cut(host, "%") // remove the zone of an IPv6 address, because an address in a certificate has none
 	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}
@@ -290,8 +291,8 @@ func expiryError(cert *x509.Certificate, now time.Time) error {
 
 // alertError returns the TLS alert with which the server closed the connection, or nil. The
 // text of the alert comes from crypto/tls ("tls: …"), so it contains no data from the
-// server. With TLS 1.3 an alert may arrive after the handshake, so sanitizeReadErr and
-// sanitizeHTTPErr call alertError too.
+// server. With TLS 1.3 an alert may arrive after the handshake, so not only
+// tlsSettings.sanitizeErr but also sanitizeReadErr and sanitizeHTTPErr call alertError.
 func alertError(err error) error {
 	var opErr *net.OpError
 	if !errors.As(err, &opErr) || opErr.Op != "remote error" {

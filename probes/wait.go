@@ -91,8 +91,7 @@ var (
 )
 
 // Wait probes all targets at the same time until each has succeeded Successes times in a
-// row. Every attempt gets the parameters in a, except that its timeout is that of its
-// target.
+// row. Every attempt gets a copy of the parameter a, but with the timeout of its target.
 //
 // Wait returns nil when all targets are ready. An optional target is skipped, and counts as
 // ready, when its Optional or the deadline of ctx expires. If ctx ends, or the Within of a
@@ -162,7 +161,7 @@ func growStack() {
 }
 
 // A waiter holds the state of one call of Wait. Only the goroutine that called Wait
-// changes it. The goroutines of the targets send to results.
+// changes it. The goroutines of the targets send to the channel results.
 type waiter struct {
 	start   time.Time
 	observe func(Update)

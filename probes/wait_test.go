@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fakeProbe is a Probe that calls result at each attempt and returns its error. n is the
-// number of the attempt, from 1.
+// A fakeProbe is a Probe. At each attempt it calls the function in its field result, and returns
+// the error of that call. n is the number of the attempt, from 1.
 type fakeProbe struct {
 	attempts int
 	result   func(ctx context.Context, n int) error

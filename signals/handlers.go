@@ -126,7 +126,9 @@ var (
 	own = []syscall.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 )
 
-// notDelivered returns nil, because the handlers receive every signal that can be caught.
+// notDelivered returns nil for every signal, because the handlers receive every signal that can
+// be caught. The variant in ossignal.go returns an error for those that cannot be received by
+// os/signal.
 func notDelivered(syscall.Signal) error { return nil }
 
 func open(isControl func(syscall.Signal) bool) (*Inbox, error) {
@@ -222,8 +224,10 @@ func newPipe(size int) (pipe, error) {
 // epoll_ctl(2).
 var errNoPoll = errors.New("epoll_ctl(2) fails (the limit of /proc/sys/fs/epoll/max_user_watches may be used up)")
 
-// receive calls deliver for each signal in this pipe, until the pipe is closed. Each read
-// returns whole records, because writes of up to PIPE_BUF bytes are atomic (pipe(7)).
+// receive calls deliver for each signal in this pipe, and for those for which the pipe had no
+// room (see deliverMissed), until the pipe is closed. signals lists the signals that use this
+// pipe. Each read returns whole records, because writes of up to PIPE_BUF bytes are atomic
+// (pipe(7)).
 func (p pipe) receive(signals []syscall.Signal, deliver func(os.Signal)) {
 	var records [64]record
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&records)), len(records)*recordSize)

@@ -45,7 +45,7 @@ func (l *listener) sigqueue(sig syscall.Signal) {
 }
 
 // The kernel queues real-time signals, so each of them must arrive. The test sends more of
-// them than the pipe holds, and faster than the listener prints them.
+// them than the pipe of the signal handlers holds, and faster than the listener prints them.
 func TestEveryRealTimeSignalOfABurstArrives(t *testing.T) {
 	l := startListener(t)
 	burst := []syscall.Signal{34, 40, 64}
@@ -78,8 +78,8 @@ func TestSignalsBeyondThePipeAreCounted(t *testing.T) {
 func unread() {
 	const total = 30_000
 	in := mustOpen()
-	// More signals are sent than fit into the channel and the pipe. The kernel may merge
-	// real-time signals if its queue is full (RLIMIT_SIGPENDING), so each signal must be
+	// More signals are sent than fit into the channel and the pipe. tgkill(2) of a real-time
+	// signal fails if the kernel's queue is full (RLIMIT_SIGPENDING), so each signal must be
 	// handled before the next one is sent. This thread sends the signals to itself and
 	// blocks no signal, so it handles each signal before Tgkill returns.
 	runtime.LockOSThread()

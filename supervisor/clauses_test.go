@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clausePatterns holds the field pattern of each element of clauses (story_test.go) as a
-// regular expression, in the same order.
+// clausePatterns returns a regular expression for each element of the table clauses
+// (story_test.go), in the same order. It is made from the element's field pattern, in which
+// NAMES, N and D become groups.
 var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 	for _, c := range clauses {
 		pattern := c.pattern
@@ -29,7 +30,7 @@ var clausePatterns = sync.OnceValue(func() (all []*regexp.Regexp) {
 
 // readClauses caches every clause of a story that has been read, because TestLives reads
 // the same clauses millions of times. The key is the clause's text, the value a
-// func(*behaviour).
+// func(*behaviour) that applies the clause.
 var readClauses sync.Map
 
 // read applies one clause of a story's section "processes", such as "exits 0 after 2s".

@@ -30,7 +30,7 @@ type socket struct {
 	received, sent     uint64        // bytes, without retransmissions
 	lastRecv, lastSent time.Duration // time since the last byte was received or sent; if there was none, since the connection was opened; multiples of the kernel's clock tick
 	lastAck            time.Duration // time since the last segment with an acknowledgement arrived from the client, with data or without
-	acks               uint32        // segments without data that the kernel has sent
+	acks               uint32        // segments without data that the kernel has sent, most of them acknowledgements
 }
 
 // TCP states as the kernel numbers them (include/net/tcp_states.h).
@@ -74,19 +74,19 @@ const (
 type clients struct {
 	ports     []uint16 // the ports of the app
 	idleTime  time.Duration
-	longest   time.Duration          // how long a client is assumed to wait for an answer, see longestAnswer
+	longest   time.Duration          // the longest time for which a client is assumed to wait for an answer, see longestAnswer
 	conns     map[uint64]*connection // by the cookie of the socket
-	moved     time.Time              // when a byte was last sent or received, or a connection opened
+	moved     time.Time              // when a byte was last sent or received, a connection opened, or a poll found bytes not yet read or acknowledged
 	opened    int64                  // the number of connections that clients have opened, without those to --health
 	openedAt  time.Time              // when opened last increased
 	polled    bool                   // update has been called before
 	uncounted bool                   // the kernel does not count the bytes of some connection
 
 	owed int // connections whose client waits for an answer, or which have bytes that are not read yet or not acknowledged, or whose bytes the kernel does not count
-	// active is the number of other connections that were opened, or on which a byte was sent or
-	// received, within idleTime. If a connection was opened and closed between two polls, no
-	// list of sockets shows it, but opened has increased. If this was within idleTime, active is
-	// 1 instead of 0 when owed is 0 too.
+	// active is the number of connections that owed does not count, and that were opened, or on
+	// which a byte was sent or received, within idleTime. If owed and active would both be 0, but
+	// opened has increased within idleTime, active is 1: a client has opened a connection and
+	// closed it between two polls, so no list of sockets has shown it.
 	active int
 }
 
@@ -95,10 +95,10 @@ type connection struct {
 	received, sent uint64
 	acks           uint32
 	exchange       exchange
-	tail           uint64    // bytes received since the app sent its last byte; an upper limit if both sides have sent bytes between two polls, or before the first
+	tail           uint64    // bytes received since the app sent its last byte; the real number may be lower if both sides have sent bytes between two polls, or before the first poll
 	acksBefore     int64     // for unclearTick (see answerWasLast): the value of acks at the poll before the last bytes; -1: unknown
 	receivedAt     time.Time // when the last byte was received
-	moved          time.Time // when the last byte was received or sent
+	moved          time.Time // when the last byte was received or sent, or a poll last found bytes not yet read or acknowledged
 	owed           bool      // the result of isOwed at the last poll
 }
 
@@ -124,7 +124,8 @@ const (
 //     not increase, and that connection is missed.
 //   - It is only in accepted if it was opened after n.opens was read. Then opened is one too
 //     low, and increases by one at the next poll, as if a client had opened a connection then.
-//     If a client has opened and closed one before, it is noticed only at the next poll.
+//     If a client has opened and closed a connection since the previous poll, that is noticed
+//     only at the next poll.
 func (c *clients) update(n network, accepted int64, now time.Time) {
 	if n.opensErr == nil {
 		opened := n.opens - accepted
@@ -145,7 +146,7 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // since the previous poll its last bytes were sent and it was closed
+		if closed.owed { // usher assumes that its last bytes were sent since the previous poll, before it was closed
 			c.moved = now
 		}
 	}
@@ -268,7 +269,8 @@ func (c *connection) receivedLast() {
 	}
 }
 
-// isOwed reports whether the client waits for an answer or for bytes.
+// isOwed reports whether the client waits for an answer, or bytes of the connection are not yet
+// read by the app or acknowledged by the client.
 func (c *connection) isOwed(k *socket, now time.Time, longest time.Duration) bool {
 	switch {
 	case k.unread > 0 || k.unsent > 0:

@@ -49,8 +49,8 @@ type pendingGroup struct {
 // runCommand returns when the command's own process has exited. If a signal from interrupt
 // has killed that process, runCommand returns when the whole process group has exited.
 //
-// If ctx ends first, runCommand terminates the command. It then waits until the command has
-// exited, or until killedSoon after SIGKILL.
+// If ctx ends first, runCommand terminates the command, and returns ctx's cause after the
+// command has exited, but at the latest after hookKillDelay and killedSoon (together 1.1 s).
 func (l *loop) runCommand(ctx context.Context, phase Phase, env []string, c probes.Command, output func([]byte)) error {
 	p := process{ctx: ctx, argv: c.Argv, env: withVars(env, c.HookVars), output: output}
 	cmd := &command{ctx: ctx, phase: phase, name: c.Name, target: &c.Argv[0], result: make(chan error, 1)}
@@ -231,7 +231,7 @@ func (l *loop) killGroup(cmd *command) {
 	if _, running := l.commands[cmd]; running && !cmd.groupOnly && l.sys.group(pid) != pid {
 		l.sys.kill(pid, syscall.SIGKILL)
 	}
-	if l.pending[pid].cmd == cmd { // otherwise the group was empty at some time, and a later group may have its number
+	if l.pending[pid].cmd == cmd { // false if the group was empty at some time: then a new group may have its number
 		l.killPendingGroup(pid)
 	}
 }
@@ -286,8 +286,8 @@ func (l *loop) isEnding(pgid int) bool {
 	return pending || l.killed[pgid]
 }
 
-// commandsLeft reports whether a command is running that usher still waits for (see
-// givenUp).
+// commandsLeft reports whether a command is running that usher has not given up. usher gives
+// up a command that has survived SIGKILL, or that it may not signal.
 func (l *loop) commandsLeft() bool {
 	for cmd := range l.commands {
 		if !cmd.givenUp {

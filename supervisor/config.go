@@ -222,10 +222,10 @@ func (c *Config) validateExec(v *validation) {
 
 func validSignal(sig syscall.Signal) bool { return sig >= 1 && sig <= 64 }
 
-// enough returns the shortest grace period that has room for all durations that the user
-// wrote and for the defaults. It rounds the period up to whole seconds, and formats it with
-// format. If the written durations add up to more than a day, enough returns "", because
-// the search would take long.
+// enough returns, formatted with format, the shortest grace period in whole seconds that is at
+// least the sum of the durations that the user wrote, and whose Budget.Drain is at least
+// drainNeeds. If the written durations add up to more than a day, enough returns "", because
+// the search, in steps of a second, would take long.
 func (c *Config) enough(format string) string {
 	all := *c
 	all.Grace = c.written()

@@ -66,9 +66,9 @@ const (
 	IdleStarted                    // Took (Config.DrainIdle)
 	IdlePortsUnknown               // DrainIdle counts the clients of all ports, because it is unknown on which ports the container listens: Err (the reason)
 	IdleBytesUnknown               // DrainIdle waits until no client is connected, because the kernel does not count the bytes of connections
-	IdleOpensUnknown               // DrainIdle does not notice short connections, because the number of opened connections is unknown: Err (the reason)
-	IdleFinished                   // Took, Count (connections whose clients still wait), Active (other connections that were opened or transferred data within the last DrainIdle), Err (the reason, if it ended early)
-	StopSignalSent                 // the app got its stop signal: Signal (NoSignal: none was sent)
+	IdleOpensUnknown               // DrainIdle does not notice connections that are opened and closed between two polls, because the number of opened connections is unknown: Err (the reason)
+	IdleFinished                   // Took, Count (connections whose clients may still wait for an answer), Active (other connections that were opened or transferred data in the time DrainIdle before this event), Err (why the wait ended before the clients were idle; nil: they are idle)
+	StopSignalSent                 // the app got its stop signal: Signal; NoSignal: Config.StopSignal is NoSignal, so usher sends none, and only waits for the app's exit
 	AppKilled                      // the app got SIGKILL: Took (since its stop signal)
 	LeftoversSignalled             // leftovers got a signal to stop them: Signal, Count (-1: unknown), Names
 	LastCall                       // processes that usher had not signalled yet got SIGTERM: Signal, Count, Names
@@ -115,7 +115,7 @@ type Line struct {
 // Summary is the result of a Run, with the durations of its parts.
 type Summary struct {
 	Code    int   // usher's exit status
-	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself
+	Reason  error // why the shutdown began: StopError or *PhaseError; nil: the app exited by itself, or NoApp is true and nothing failed
 	Started bool  // the app was started
 	NoApp   bool  // Config.Command is empty, so there was no app to start
 	App     Exit

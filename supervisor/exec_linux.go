@@ -35,8 +35,9 @@ func (s *linux) started(p process, c child) {
 	}
 }
 
-// startApp starts the app with the descriptors that usher inherited. A standard
-// descriptor that was closed when usher was started is closed in the app too.
+// startApp returns the function that starts the app (see kernel.start). The app gets the
+// descriptors that usher inherited. A standard descriptor that was closed when usher was
+// started is closed in the app too.
 func (s *linux) startApp(p process) func() (child, error) {
 	const closed = ^uintptr(0)
 	files := []uintptr{0, 1, 2}
@@ -97,8 +98,9 @@ func maxFile() int {
 	return int(limit.Cur) - 3
 }
 
-// startCommand starts a command of a hook or a probe. Its stdin is empty, and each
-// line that it prints is passed to p.output.
+// startCommand returns the function that starts a command of a hook or a probe (see
+// kernel.start). The command's stdin is empty, and each line that it prints is passed to
+// p.output.
 func (s *linux) startCommand(p process) func() (child, error) {
 	place := s.place()
 	r, w, err := outputPipe()
@@ -174,8 +176,8 @@ type place struct{ cwd string }
 
 func (s *linux) place() place { return place{s.cwd} }
 
-// errLoopEnded is the error if Run returned before the process was forked: p.forking then does
-// not call its argument (see loop.duringFork).
+// errLoopEnded is the error if Run returned before the process was forked: p.forking then
+// returns without calling its argument, the function that forks (see loop.duringFork).
 var errLoopEnded = errors.New("usher is about to exit")
 
 // fork starts argv in a new process group. argv is p's command, or a command that executes
@@ -328,7 +330,7 @@ func leaveDirectory() string {
 	return cwd
 }
 
-// localFileSystems are the types of file systems that need no server in user space or on
+// localFileSystems lists common types of file systems that need no server in user space or on
 // a network.
 var localFileSystems = []string{"overlay", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "ext2", "ext3", "f2fs", "squashfs", "erofs", "ramfs", "rootfs", "aufs"}
 

@@ -26,7 +26,7 @@ type fakeTCP struct {
 	uncounted                    bool          // the kernel does not count the bytes of connections
 	noFDs, noSNMP                bool          // /proc/PID/fd or /proc/net/snmp cannot be read
 
-	takes time.Duration // how long after it has listed the sockets a poll returns
+	takes time.Duration // how long a poll still lasts after it has listed the sockets
 }
 
 // fakeClient is a client's connection. The times count from the start of the story.

@@ -48,7 +48,7 @@ type lived struct {
 	lastParent *lived   // its parent before it became usher's child
 	forkedAt   time.Duration
 	ownFrom    time.Duration // when it became usher's child; neverAt: it did not
-	ownByChild bool          // true: usher forked it, or its former parent was usher's child, whose exit usher notices; false: usher may not notice that it became its child
+	ownByChild bool          // usher can know that the process is its child: usher forked it, or it became usher's child by the exit of another child of usher, which usher notices
 	diedAt     time.Duration // neverAt: it is alive
 	ws         syscall.WaitStatus
 	reapedAt   time.Duration // neverAt: it has not been reaped
@@ -228,7 +228,8 @@ func (h *history) startFailed(how process) {
 	}
 }
 
-// exited is called before the children of p become children of usher.
+// exited records that p has exited, and that usher becomes the parent of p's children. The
+// fake kernel calls it while p is still their parent.
 func (h *history) exited(p *fakeProcess, ws syscall.WaitStatus) {
 	if h == nil || h.ended {
 		return

@@ -75,8 +75,9 @@ func (s *supervisor) skipHook(ctx context.Context, t *probes.Target) {
 	s.emit(Event{Kind: HookSkipped, Target: t, Err: err})
 }
 
-// attempt returns the settings for probing or running the targets of a phase. The
-// settings are copies, because other goroutines use them while the loop changes s.
+// attempt returns the settings for probing or running the targets of a phase. Commands run in
+// other goroutines, which must not read s.phase, so they report their output with the
+// parameter phase.
 func (s *supervisor) attempt(phase Phase, vars []probes.HookVar) probes.Attempt {
 	env, output := s.cfg.Env, s.cfg.Output
 	run := func(ctx context.Context, c probes.Command) error {

@@ -12,9 +12,9 @@ const (
 	// notification of closed sockets needs CAP_NET_ADMIN.
 	pollInterval = 100 * time.Millisecond
 	// pollPauseFactor bounds the CPU time of polling. If a poll took long, the next pause is
-	// the duration of that poll times pollPauseFactor. But if usher has begun to wait for idle
-	// clients (waitIdle), and no client waits for an answer, the pause ends at the latest when
-	// DrainIdle has passed since that wait began and since the last activity.
+	// the duration of that poll times pollPauseFactor. There is one exception, so that the drain
+	// does not last longer than needed: if usher waits for idle clients (waitIdle), and no client
+	// waits for an answer, the pause ends as soon as the clients may have been idle for DrainIdle.
 	pollPauseFactor = 10
 	// ownersTime bounds the search for the processes that listen on a port.
 	ownersTime = 500 * time.Millisecond
@@ -48,9 +48,10 @@ func (s *supervisor) watchConnections(drainCtx context.Context) *idleWatch {
 	return w
 }
 
-// poll lists the connections in a goroutine, because listing many of them is slow. It reads
-// the number of connections that --health has accepted (IdleAccepted) after the number of all
-// connections that were opened (network), because clients.update relies on that order.
+// poll lists the connections in a goroutine, because listing many of them is slow. It first
+// reads the number of all connections that were opened (network), and then how many of them
+// --health has accepted (IdleAccepted). In the opposite order, a connection to --health that is
+// accepted between the two readings would count as one to the app.
 func (w *idleWatch) poll() {
 	var (
 		n         network
@@ -87,9 +88,10 @@ func (w *idleWatch) poll() {
 	})
 }
 
-// findPorts finds the ports on which a process of the container listens. If err is not nil,
-// the descriptors of some process are unknown. That process may have any of the listening
-// sockets that are not in owned, so all ports count then.
+// findPorts finds the ports on which a process of the container listens, except those in
+// IdleExcept. owned has the inodes of the sockets of these processes. If err is not nil, the
+// descriptors of some process could not be read. That process may have any listening socket
+// that is not in owned, so findPorts then takes the ports of all listening sockets.
 func (w *idleWatch) findPorts(all []socket, owned map[uint32]bool, err error) {
 	ports := []uint16{} // not nil, even without ports, because poll repeats the search while clients.ports is nil
 	others := false
@@ -150,7 +152,8 @@ func (w *idleWatch) pollLater(took time.Duration) {
 }
 
 // waitIdle lets the app keep serving until no client waits for an answer, and for DrainIdle
-// no client has sent or received a byte or opened a connection.
+// no client has sent or received a byte or opened a connection. It returns earlier if drainCtx
+// ends, if the app exits, or if no poll has succeeded (see cannotPoll).
 func (s *supervisor) waitIdle(drainCtx context.Context, w *idleWatch) {
 	if w == nil {
 		return

@@ -42,7 +42,7 @@ type leftovers struct {
 	appCaught    bool           // the app had a handler for its stop signal
 
 	// groupSignalled: the app's group got the stop signal, but /proc could not be read in
-	// time, so signalled does not contain the group's processes.
+	// time, so the map signalled does not contain the group's processes.
 	groupSignalled bool
 
 	before    map[procID]bool      // usher's children just before the app got its stop signal; if such a child is a leftover, it is signalled at once
@@ -57,7 +57,7 @@ const (
 	// fraction of the time from beganAt to killAt.
 	lastCallNum, lastCallDen = 4, 5
 	// stopScanTime bounds the scan of /proc before the stop signal, because the scan
-	// delays that signal.
+	// delays that signal. Without --grace it bounds the only scan, which delays usher's exit.
 	stopScanTime = 100 * time.Millisecond
 	// scanPauseFactor bounds the CPU time of scans of /proc. Every exit causes a new scan,
 	// and there may be thousands of exits. So after an exit usher first waits for the
@@ -155,8 +155,8 @@ func (l *leftovers) remember(p proc) {
 	}
 }
 
-// endLeftovers stops the leftovers. Without --grace it signals none of them, because the
-// kernel kills them when PID 1 exits (pid_namespaces(7)).
+// endLeftovers stops the leftovers. Without --grace it only reports them. If usher is PID 1,
+// the kernel then kills them when usher exits (pid_namespaces(7)).
 func (s *supervisor) endLeftovers(ctx context.Context) {
 	s.untilCommandsExit()
 	if s.loop.reap(); s.loop.noChildren {
@@ -182,9 +182,9 @@ func (s *supervisor) endLeftovers(ctx context.Context) {
 
 // beginLeftovers sets killAt, the deadline of the leftovers, unless sendStopSignal has
 // already set it. If a stop signal or a failure of ready or post-start began the shutdown,
-// killAt is at Budget.Kill. Otherwise the leftovers may run for Budget.Reserve, but only
-// until Budget.Kill. The reserve counts from the app's exit, or from now if the app was not
-// started.
+// killAt is at Budget.Kill, counted from the start of the shutdown. Otherwise the leftovers
+// may run for Budget.Reserve, counted from the app's exit, or from now if the app was not
+// started, but at most until Budget.Kill.
 func (s *supervisor) beginLeftovers() {
 	l := &s.leftovers
 	if s.loop.exits == nil {
@@ -248,7 +248,7 @@ func (s *supervisor) signalLeftovers(killCtx context.Context) {
 }
 
 // signalRoots signals the roots (usher's own children) that are due. It returns the time at
-// which the next root is due.
+// which the next root is due, or killAt if there is none.
 func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 	l := &s.leftovers
 	next = l.killAt
@@ -259,7 +259,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 		}
 		switch due := s.dueTime(p); {
 		case !due.After(time.Now()) && l.caught[p.procID] && !p.catches(l.signal):
-			l.signalled[p.procID] = true // the process has removed the handler that it had before, so it must have got the signal
+			l.signalled[p.procID] = true // when the app got its stop signal, the process had a handler; it has none now, so it must have got the signal from the app (see reraiseTime)
 		case !due.After(time.Now()):
 			names = s.signalLeftover(p, l.signal, names)
 		case due.Before(next):
@@ -273,7 +273,7 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 }
 
 // isSignalled reports whether a process has got a signal to stop it: as a leftover, with the
-// app's group, or with the group of a command that usher has terminated. Such a group gets
+// app's group, or with the group of a command that usher has terminated, which also gets
 // SIGKILL soon.
 func (s *supervisor) isSignalled(p proc) bool {
 	l := &s.leftovers
@@ -339,8 +339,8 @@ func (s *supervisor) signalLeftover(p proc, sig syscall.Signal, names []string) 
 }
 
 // lastCall sends SIGTERM to every process that has not been signalled yet, while the app is
-// still running (step 3 of leftovers). If the app exits during the scan, signalLeftovers does
-// this instead.
+// still running (step 3 of leftovers). If the app exits during the scan, signalLeftovers
+// makes the last call instead.
 func (s *supervisor) lastCall(killCtx context.Context) {
 	if scan := s.scanProcesses(killCtx); scan.ok && !s.appExited() {
 		s.callAll(scan)
@@ -435,16 +435,18 @@ func (s *supervisor) untilCommandsExit() {
 
 // killOthers sends SIGKILL: as PID 1 to all other processes, as a subreaper to usher's
 // children or, if thorough is set, to all descendants, and without a usable /proc to the
-// app's process group. A subreaper must search /proc first, which can take long, so the job
-// that killOthers returns does that in a goroutine.
+// app's process group. A subreaper must search /proc for these processes, which can take
+// long, so it searches and kills in a goroutine. The job that killOthers returns ends with
+// that goroutine.
 func (s *supervisor) killOthers(thorough bool) *job {
 	run := s.loop.sys.killOthers(thorough)
 	return s.loop.spawn(func() error { run(); return nil })
 }
 
 const (
-	// subreaperKillTime is the time that a subreaper has, after the deadline, to find and
-	// kill its descendants and to wait for their exits. There may be thousands of them.
+	// subreaperKillTime is the time that a subreaper has to find and kill its descendants
+	// and to wait for their exits, if no post-stop hook follows. There may be thousands of
+	// descendants.
 	subreaperKillTime = 700 * time.Millisecond
 	// subreaperWait is the time that a subreaper waits for an exit after it has sent
 	// SIGKILL. If no process exits in that time, the next round searches all descendants
@@ -455,8 +457,8 @@ const (
 // killLeftovers sends SIGKILL to all leftovers and waits until they have been reaped or
 // ctx ends. PID 1 sends SIGKILL only once, because the kernel kills all other processes
 // when PID 1 exits. A subreaper must kill and reap all of them itself. atEnd means that
-// no step follows. In that case a subreaper has subreaperKillTime instead of the time
-// until ctx ends, because a process on a busy machine needs some time to exit.
+// no post-stop hook follows. In that case a subreaper has subreaperKillTime instead of the
+// time until ctx ends, because a process on a busy machine needs some time to exit.
 func (s *supervisor) killLeftovers(ctx context.Context, atEnd bool) {
 	if s.pid1 {
 		s.killOthers(false)

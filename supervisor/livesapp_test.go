@@ -92,9 +92,9 @@ func (c *checked) expectedSignals() (must, may map[appSignal]int, kept [2][]sysc
 		switch {
 		case in.at > c.appDead || in.at > c.endAt:
 		case in.at < c.appAt && c.isStop(in.sig, true):
-			// The first such signal ends the startup. If the app is being started then, usher
-			// keeps a later HUP or QUIT, and forwards it at the start of the drain or after
-			// the stop signal.
+			// The first stop signal, HUP or QUIT before the app's start ends the startup. If the
+			// app is just being started then, usher keeps a HUP or QUIT that comes later, and
+			// forwards it at the start of the drain or after the app's stop signal.
 			if !stop {
 				may[appSignal{c.drainedAt(), send}]++
 				may[appSignal{c.askedAt, in.sig}]++
@@ -154,7 +154,8 @@ const stopScan = 100 * time.Millisecond
 
 // checkDeadline: the app gets its stop signal after --drain-delay, and at least the reserve
 // before SIGKILL. Reading /proc may shorten the reserve by at most stopScan. If the app is still
-// alive at the deadline, it gets SIGKILL. Without --grace usher exits only after the app.
+// alive at the deadline, it gets SIGKILL. Without --grace usher exits only after the app has
+// exited.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {
@@ -210,7 +211,8 @@ func (c *checked) checkContinued() {
 }
 
 // checkStarts: after a stop signal or a failure of the startup, usher starts no further
-// step of the startup. If neither happened, usher exits only after the app has exited.
+// step of the startup. If neither happened, usher exits only after the app has exited or,
+// without a command, after every --wait target is ready or skipped.
 func (c *checked) checkStarts() {
 	start, entered := c.phases[Start]
 	if c.stop != nil && entered && start.step > c.stop.step {
@@ -257,9 +259,10 @@ func (c *checked) settledTargets() (n int) {
 	return n
 }
 
-// checkHints: the log suggests --stop-on once at most, only with --grace, and only in two cases:
-// the app exits by itself within a minute after a forwarded signal (it must suggest it then), or it
-// still runs five seconds after a signal that images use as STOPSIGNAL.
+// checkHints: the log suggests --stop-on once at most, only with --grace, and only in two cases.
+// It must suggest it if the app exits by itself within a minute after a forwarded signal. It may
+// suggest it if the app still runs five seconds after a signal that images use as STOPSIGNAL.
+// Neither applies to SIGCONT.
 func (c *checked) checkHints() {
 	all, _ := c.inputs()
 	hints := 0

@@ -31,7 +31,7 @@ type checked struct {
 	app                 *lived        // nil: it was not forked
 	appAt, appDead      time.Duration // when usher reported the start of the app, and when the app exited; neverAt: that did not happen
 	begun               time.Duration // when the shutdown began; neverAt: it did not
-	stop                *seenEvent    // StopRequested; nil: no stop signal began the shutdown
+	stop                *seenEvent    // the event StopRequested; nil: no stop signal began the shutdown
 	failure             *PhaseError   // why the startup failed; nil: it has not failed
 	phases              map[Phase]seenEvent
 	stopCall            *sentSignal   // the app's stop signal; nil: it got none
@@ -123,7 +123,7 @@ func (c *checked) readEvents() {
 		switch e.Kind {
 		case Entered:
 			c.phases[e.Phase] = e
-			if c.waitOnly() && e.Phase > Wait { // the wait has ended, and with it all that usher does
+			if c.waitOnly() && e.Phase > Wait { // without a command usher exits after the wait, so its shutdown begins here
 				c.begun = min(c.begun, e.At)
 			}
 		case StopRequested:
@@ -190,8 +190,9 @@ func (c *checked) findStopCall() {
 	}
 }
 
-// stopSignal returns the signal that stops the app and, after the app's exit, usher's other
-// children.
+// stopSignal returns the signal that usher sends to the app (unless --stop-signal is none) and,
+// after the app's exit, to usher's other children: --stop-signal, else the signal that began the
+// shutdown, else SIGTERM.
 func (c *checked) stopSignal() syscall.Signal {
 	switch {
 	case c.cfg.StopSignal > 0:
@@ -454,9 +455,9 @@ func (c *checked) readyAt() time.Duration {
 	return reached
 }
 
-// checkServing checks a result of Readiness.AskServing. Before the app is ready, the result is a
-// NotReadyError. After the phase stop has begun or the app has exited, it is ErrStopping. If the
-// app was ready, it is not ErrStopping earlier.
+// checkServing checks a result of Readiness.AskServing. Before the app is ready and before the
+// shutdown, the result is a NotReadyError. After the phase stop has begun or the app has exited,
+// it is ErrStopping. From the app's readiness until then, it is not ErrStopping.
 func (c *checked) checkServing(a givenAnswer) {
 	served := min(c.appDead, c.endAt)
 	if e, entered := c.phases[Stop]; entered {

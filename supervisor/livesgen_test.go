@@ -220,8 +220,8 @@ func (g *generator) probes(flag string, n int, optional bool) {
 	}
 }
 
-// hooks adds n flags of one name, such as "pre-start", each with a random hook. A timeout= of
-// the hook is at most within, or at most 20 s if within is 0.
+// hooks adds n flags of one name, such as "pre-start", each with a random hook. If a hook has
+// the option timeout=, its value is at most the parameter within (if that is 0: at most 20 s).
 func (g *generator) hooks(flag string, n int, within time.Duration) {
 	for range n {
 		limit := within
@@ -349,7 +349,7 @@ func (g *generator) family(depth int) (c []string) {
 
 func (g *generator) child(name string, depth int) {
 	c := g.reaction()
-	if g.chance(6) { // like tee, it reads the output of the app or of another process, and exits when that process has
+	if g.chance(6) { // like tee, it reads the output of the app or of another process, and exits when that process exits
 		c = append(c, fmt.Sprintf("exits when %s has", append(g.processNames(), "app")[g.IntN(len(g.processes)+1)]))
 	}
 	if g.chance(40) {

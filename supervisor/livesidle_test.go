@@ -7,7 +7,7 @@ import (
 )
 
 // clientLines adds --drain-idle and at most three clients to some of the lives with --grace.
-// Each client connects within ten seconds after the time from.
+// Each client connects at a random time: from, plus at most ten seconds.
 func (g *generator) clientLines(from time.Duration) {
 	if g.grace == 0 || g.chance(70) {
 		return
@@ -83,7 +83,7 @@ func (c *checked) checkClientWasIdle(client *fakeClient, at time.Duration) {
 		c.fail("idle: it ended at %v, when the client that connected at %v was owed an answer", at, client.opens)
 	}
 	for _, moved := range c.activities(client) {
-		// usher does not see what happens between its last poll and the end of a connection.
+		// usher does not see what happens on a connection between the last poll that shows it and its end.
 		seen := moved == client.opens || moved < client.closes-betweenPolls
 		if seen && moved > at-c.cfg.DrainIdle && moved < at {
 			c.fail("idle: it ended at %v, and a client was active at %v", at, moved)
@@ -112,9 +112,9 @@ func (c *checked) activities(client *fakeClient) (all []time.Duration) {
 	return all
 }
 
-// isOwed reports whether a client has sent the app a request that is still unanswered at the
-// time at. A request that is a minute old by then (or as old as the drain may last, if that is
-// longer) does not count, because usher assumes that no answer follows (see longestAnswer).
+// isOwed reports whether, at the given time, a client waits for the answer to a request that it
+// has sent to the app. A request that is a minute old by then (or as old as the drain may last, if
+// that is longer) does not count, because usher assumes that no answer follows (see longestAnswer).
 func (c *checked) isOwed(client *fakeClient, at time.Duration) bool {
 	last := func(all []fakeBytes) (last time.Duration) {
 		for _, b := range all {

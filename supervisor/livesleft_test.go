@@ -21,8 +21,8 @@ func (c *checked) asks(l *lived) (all []*sentSignal) {
 	return all
 }
 
-// isLeftover reports whether usher may ask a process to stop as a leftover. If usher has
-// given up starting the app, the app is a leftover too.
+// isLeftover reports whether usher treats a process as a leftover, which it may ask to stop: a
+// process that usher did not start, or the app if usher has given up starting it.
 func (c *checked) isLeftover(l *lived) bool {
 	return l.started == nil || l.isApp() && c.appAt == neverAt
 }
@@ -65,7 +65,8 @@ func (c *checked) checkAskedOnce() {
 }
 
 // checkRoots: until the last call (callAt), usher asks only roots to stop: leftovers that are
-// usher's own children. Each gets the app's stop signal at its time (see due).
+// usher's own children. Each gets the app's stop signal between the two instants that the
+// method due returns.
 func (c *checked) checkRoots() {
 	if c.noProc && c.cfg.Grace > 0 {
 		c.checkEverythingAsked()
@@ -98,7 +99,7 @@ func (c *checked) checkRoots() {
 			c.fail("leftovers: %s was asked by signal %d instead of %d", l, sig, c.stopSignal())
 		}
 		if !l.ownByChild && l.ownFrom >= c.leftoversAt || l.ownFrom == neverAt || l.act.reads != "" || c.wasTold(l) || c.isEnding(l) || len(c.asks(l)) > 0 && asked == neverAt {
-			continue // usher need not ask it then: it is not usher's child, or usher does not notice at once that it is; or it reads another's output; or usher knows that it has got a stop signal
+			continue // usher need not ask it as soon as it is due: it is not usher's child, or usher does not notice at once that it is; or it reads the output of another process; or usher knows that it has already got a stop signal
 		}
 		if at := max(c.leftoversAt, l.ownFrom, late); at < min(c.callAt, l.diedAt, c.afterLeftovers()) && asked > at {
 			c.fail("leftovers: %s was not asked at %v, but at %v", l, at, asked)
@@ -192,7 +193,8 @@ func (c *checked) dueByParent(parent *lived) (early, late time.Duration) {
 }
 
 // dueByApp returns the earliest and the latest instant at which usher may ask a child of the
-// exited app to stop, or another root whose parent's exit does not decide (see isKnownParent).
+// exited app to stop. They also hold for any other root, if the exit of its parent does not
+// decide when usher asks it (see isKnownParent).
 func (c *checked) dueByApp() (early, late time.Duration) {
 	half := func(at time.Duration) time.Duration { return at + (c.killAt-at)/2 }
 	switch {
@@ -204,7 +206,7 @@ func (c *checked) dueByApp() (early, late time.Duration) {
 		}
 		return 0, late
 	case c.stopEntered() == c.appDead && c.stopCall == nil && c.cfg.StopSignal != NoSignal:
-		return 0, half(c.appDead) // the app exited at the instant of its stop signal; if usher has signalled the zombie, it waits, because it assumes that the app may have signalled its children
+		return 0, half(c.appDead) // the app exited just when usher was about to send its stop signal: usher either noticed that and does not wait, or sent the signal to the zombie and waits, because the app may have signalled its children
 	case c.askedAt == neverAt || c.stopCall == nil || c.appDead == neverAt:
 		return 0, 0
 	case c.app.exit().Signal != c.stopSignal():

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// numbersAndNames matches the parts of a problem's text that may differ between two random
-// stories with the same problem.
+// numbersAndNames matches the parts of a problem's text that may differ between two lives with
+// the same problem: numbers, times, names of processes, lists in brackets and quoted texts.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
 // kindOf returns the text of a problem with "#" for each match of numbersAndNames.

@@ -37,9 +37,10 @@ type loop struct {
 	reaped int             // the number of processes that have been reaped
 	exits  map[int]reaping // by pid: how and when each process exited; nil until rememberProcesses or beginLeftovers begins the record
 
-	// responsive makes start call fork by duringFork, so that the loop can run during the fork.
-	// It is false if the configuration has no targets, no hooks and no Grace: then the only fork
-	// is that of the app, and the loop has nothing to do before the app has started.
+	// If responsive is true, the method start forks by duringFork, so that the loop can run
+	// during the fork. It is false if the configuration has no targets, no hooks and no Grace:
+	// then the only fork is that of the app, and the loop has nothing to do before the app has
+	// started.
 	responsive bool
 
 	onSignal   func(syscall.Signal)
@@ -55,7 +56,7 @@ type status struct {
 	pid     int
 	exit    Exit
 	stopped syscall.Signal // the signal that stopped it; 0: it exited
-	n       int            // loop.reaped after this exit; for a stop, loop.reaped + 1, because isOf needs n > since, and perhaps no process has exited since the start began
+	n       int            // loop.reaped after this exit; for a stop, loop.reaped + 1, so that n is greater than child.since (see isOf) even if no process has exited since the start of the child began
 }
 
 // isOf reports whether a status belongs to a child whose start has just returned. A status
@@ -182,9 +183,9 @@ func (l *loop) reapedOne(pid int, e Exit) {
 // file system that does not respond, the file may have a lease, or a debugger or a
 // hostile app may have stopped the child.
 //
-// The loop calls started with the result, and exited when the process has exited. The
-// pid is unknown until started is called, so statuses that wait4 reports meanwhile are
-// kept in unclaimed.
+// The loop calls the function started with the result of the start, and the function exited
+// after the process has exited. The pid is unknown until started is called, so statuses that
+// wait4 reports meanwhile are kept in l.unclaimed.
 func (l *loop) start(p process, started func(child, error), exited func(Exit)) {
 	l.starting++
 	if l.responsive {

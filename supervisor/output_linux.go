@@ -27,7 +27,7 @@ type copier struct {
 	r        *os.File
 	output   func([]byte)
 	line     []byte
-	requests chan chan struct{} // a reply channel for each call of flush; capacity 2 for the two calls, at the command's exit and at usher's exit, because flush must not block here before it has set the deadline
+	requests chan chan struct{} // flush sends its reply channel; capacity 2, because flush is called at most twice, at the command's exit and at usher's exit, and its send must not block before it has set the deadline
 	ended    chan struct{}      // closed at end of file
 }
 
@@ -45,10 +45,11 @@ func (c *copier) hasEnded() bool {
 }
 
 // flush returns when all data that was in the pipe before the call has been passed to output.
-// run reads in another goroutine. flush sends a request and then sets a deadline in the past,
-// so that the Read in run ends and run calls rest. rest clears the deadline and then receives
-// the requests. A request that is sent after rest has received the others is not lost: flush
-// then sets the deadline, which ends the next Read, and run calls rest again.
+// The method run reads the pipe in another goroutine. flush sends a request and then sets a
+// deadline in the past, which ends the Read in run, so that run calls the method rest. That
+// method clears the deadline and then receives the requests. A request that is sent after
+// that is not lost: flush then sets the deadline, which ends the next Read, and run calls
+// rest again.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {

@@ -79,8 +79,8 @@ type app struct {
 	abandoned int  // the pid of an app that usher had given up before its start returned; the app is then a leftover
 
 	// The last signal, except SIGCONT, that was forwarded before the app got its stop signal.
-	// It is not one of usher's stop signals, but its sender may have meant to stop the app; see
-	// hintStopOn.
+	// If the app exits within a minute, the sender probably meant to stop the app. Then usher
+	// suggests --stop-on, if Grace is set.
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer
@@ -214,10 +214,10 @@ func (s *supervisor) enter(p Phase) {
 	s.emit(Event{Kind: Entered})
 }
 
-// finish is the last step of the shutdown. It sends SIGKILL to the process groups in
-// loop.pending without waiting for hookKillDelay, and passes the rest of the commands' output
-// to Config.Output. Then it emits the event Exited with the summary, and returns the exit
-// status.
+// finish is the last step of the shutdown. It sends SIGKILL to the process groups that have
+// got SIGTERM and would get SIGKILL later (loop.pending), and passes the rest of the commands'
+// output to Config.Output. Then it emits the event Exited with the summary, and returns the
+// exit status.
 func (s *supervisor) finish() int {
 	for pgid := range s.loop.pending {
 		s.loop.killPendingGroup(pgid)

@@ -101,7 +101,7 @@ func (s *supervisor) stopApp(ctx context.Context) {
 	s.enter(Stop)
 	defer measure(&s.summary.Stop)()
 	s.rememberProcesses(ctx)
-	if s.appExited() { // the app exited while rememberProcesses read /proc, so no stop signal is sent: undo that the app's group counts as signalled
+	if s.appExited() { // the app exited while rememberProcesses read /proc, so it gets no stop signal. With --group, rememberProcesses has recorded the app's group as signalled: delete this record
 		s.leftovers.signalled, s.leftovers.groupSignalled = map[procID]bool{}, false
 		return
 	}
@@ -146,6 +146,7 @@ func (s *supervisor) sendStopSignal() {
 }
 
 // stopSignal returns the signal that stops the app and, after the app's exit, the leftovers.
+// If Config.StopSignal is NoSignal, only the leftovers get the signal.
 func (s *supervisor) stopSignal() syscall.Signal {
 	switch received := s.stopSignalReceived(); {
 	case s.cfg.StopSignal > 0:
@@ -178,8 +179,8 @@ func (s *supervisor) killApp(ctx context.Context) {
 }
 
 // shellHintDelay is the time from the stop signal to the event ShellHint, which makes the
-// log suggest "exec". The event is emitted if the app is a shell and is still running after
-// this time. Such a shell is probably waiting for a child that got no signal.
+// log suggest "exec". Without --group, the event is emitted if the app is a shell that is still
+// running after this time. Such a shell is probably waiting for a child that got no signal.
 const shellHintDelay = 5 * time.Second
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}

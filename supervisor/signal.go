@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// The effect of a signal depends on the phase, so run and the steps of the shutdown set
-// loop.onSignal to the handler of the current phase. A handler never waits, because it runs
-// in the loop.
+// The effect of a signal depends on the phase, so the function run and the steps of the
+// shutdown set loop.onSignal to the handler of the current phase. A handler never waits,
+// because it runs in the loop.
 
 // isStop reports whether sig is a stop signal: SIGTERM, SIGINT or a signal of --stop-on.
 func (s *supervisor) isStop(sig syscall.Signal) bool {
 	return sig == syscall.SIGTERM || sig == syscall.SIGINT || slices.Contains(s.cfg.StopOn, sig)
 }
 
-// requestStop begins the shutdown at the first stop signal: it sets shutdownStart, from
-// which the budget counts, and ends the startup (startCtx in run). Later stop signals are kept
-// in laterStops until drain or stopApp handles them.
+// requestStop begins the shutdown at the first stop signal: it sets shutdownStart, from which
+// the budget counts, and ends startCtx, so that the function run stops waiting. Later stop
+// signals, up to maxPending, are kept in laterStops until drain or stopApp handles them.
 func (s *supervisor) requestStop(sig syscall.Signal) {
 	if !s.shutdownStart.IsZero() {
 		if len(s.laterStops) < maxPending {
@@ -93,7 +93,7 @@ func (s *supervisor) signalInDrain(sig syscall.Signal, skip context.CancelCauseF
 	}
 }
 
-// repeatedStop handles a signal of laterStops when the app has got its stop signal. It ignores
+// repeatedStop handles a signal of laterStops after the app has got its stop signal. It ignores
 // a stop signal, as signalInDrain does, because a second one makes many programs exit at once.
 // laterStops may also hold a SIGHUP or SIGQUIT that was received before the app had started;
 // such a signal is forwarded.
@@ -172,8 +172,8 @@ func (s *supervisor) signalApp(sig syscall.Signal) error {
 }
 
 const (
-	// If the app exits within stopOnWindow after a forwarded signal, the signal was
-	// probably meant to stop the app, and the log suggests --stop-on.
+	// If the app exits by itself within stopOnWindow after a forwarded signal, the signal was
+	// probably meant to stop the app. With --grace the log then suggests --stop-on.
 	stopOnWindow = time.Minute
 	// If the app is still running stopOnDelay after a forwarded signal, and images use that
 	// signal as STOPSIGNAL, the log suggests --stop-on (see hintStopOnLater).

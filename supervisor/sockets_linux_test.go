@@ -126,8 +126,8 @@ func (a *realApp) poll() int {
 }
 
 // expectOwed polls until the clients of n connections wait for something and no other
-// connection is active. A new value of the type clients, without the state from earlier
-// polls, must also find n.
+// connection is active. A new value of the type clients, which knows nothing of earlier polls,
+// must count the same n.
 func (a *realApp) expectOwed(n int) {
 	a.t.Helper()
 	require.Eventually(a.t, func() bool {
@@ -311,9 +311,10 @@ func fewBytesAfterAnAnswer(t *testing.T, a *realApp) {
 	assert.Zero(t, a.clients.owed)
 }
 
-// Requests and answers follow each other so fast that their times may be equal. If an
-// answer came last, the connection is idle in less than unclearTime. If a request came
-// last, its client waits for an answer.
+// Requests and answers follow each other so fast that the kernel may report the same time for
+// the last byte received and the last byte sent. usher must still find out which came last. If
+// it was an answer, the connection must count as idle well before unclearTime (5 s), when it
+// would count as idle in any case. If it was a request, its client waits for an answer.
 func fastExchanges(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	for range 100 {

@@ -61,10 +61,9 @@ func targetEvent(u probes.Update) Event {
 	return e
 }
 
-// runUntil runs f in a goroutine until f returns, ctx ends or early returns true. In the
-// last two cases runUntil cancels the context of f, and waits for f to return, at most as long
-// as untilEnded does. It then returns ctx's cause if ctx has ended, or nil if early returned
-// true.
+// runUntil runs f in a goroutine and returns f's error. If ctx ends before f has returned,
+// runUntil returns ctx's cause; if the function early returns true before that, it returns nil.
+// In both cases it first cancels the context of f, and gives f up to two seconds to return.
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,12 +82,14 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 	return context.Cause(ctx)
 }
 
-// cancelTime is how long a cancelled step of the startup may take to return. It is longer
-// than hookKillDelay, so that a command that ignores SIGTERM has been killed by then.
+// cancelTime is how long usher waits for a cancelled step of the startup to return. It is
+// longer than hookKillDelay (1 s), after which a command that ignores SIGTERM gets SIGKILL.
 const cancelTime = 2 * hookKillDelay
 
-// untilEnded waits until a cancelled job has ended, at most for cancelTime. With --grace it
-// also stops waiting at Budget.Drain, so that the app still has Budget.Reserve.
+// untilEnded waits until a job of the startup has ended, after the job has been cancelled or
+// its command has exited. It waits for at most cancelTime (2 s). With --grace it also stops
+// waiting when the drain would have to end (Budget.Drain), so that the app still has the time
+// Budget.Reserve to stop.
 func (s *supervisor) untilEnded(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cancelTime())
 	defer cancel()
@@ -132,9 +133,10 @@ func (s *supervisor) runStartHooks(startCtx context.Context, phase Phase, hooks 
 	return nil
 }
 
-// runStartHook runs one hook. After a stop signal the hook's command gets SIGTERM and may
-// run until the context of interruptLimit ends, because a migration must be able to roll
-// back. A hook that runs no command is cancelled at once.
+// runStartHook runs one hook. After a stop signal the hook's command gets SIGTERM and some
+// time to exit (see interruptLimit), because a migration must be able to roll back. A hook that
+// runs no command is cancelled at once. When the function early returns true, the hook is
+// cancelled too.
 func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, early func() bool) error {
 	hookCtx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -162,10 +164,10 @@ func (s *supervisor) runStartHook(startCtx context.Context, t *probes.Target, ea
 }
 
 // interruptHook sends SIGTERM to a hook's command and waits until the command has exited or
-// the context of interruptLimit ends. If the job has not ended by then, the caller cancels
-// it with the returned cause.
+// has used up its time (interruptLimit). If the job of the hook has not ended by then, the
+// caller cancels it with the returned cause.
 //
-// signalled is false if the hook has no running command. Such a hook is cancelled at once.
+// If the hook has no running command, interruptHook returns at once, with signalled=false.
 func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause error, signalled bool) {
 	running := func() bool { return s.loop.interrupt(s.phase, syscall.SIGTERM) }
 	if !running() {
@@ -183,10 +185,10 @@ func (s *supervisor) interruptHook(t *probes.Target, j *job, stop error) (cause 
 	return stop, true // the caller cancels the job, so the hook is not retried
 }
 
-// interruptResult returns the result of a hook that was interrupted. A command that was
-// not killed by a signal may have handled SIGTERM and signalled its children. So
-// interruptResult records the time in leftovers.handledAt, and usher does not signal those
-// children at once.
+// interruptResult returns the result of a hook that was interrupted. signalled reports
+// whether the hook's command got SIGTERM. If the command was not killed by a signal, it may
+// have handled SIGTERM and signalled its children. So interruptResult records the current time
+// in leftovers.handledAt, and usher does not signal those children at once.
 func (s *supervisor) interruptResult(err error, signalled bool) error {
 	var exit exitError
 	if killed := errors.As(err, &exit) && exit.Signal != 0; signalled && !killed {
@@ -198,10 +200,11 @@ func (s *supervisor) interruptResult(err error, signalled bool) error {
 	return &InterruptedError{syscall.SIGTERM, err}
 }
 
-// interruptLimit returns the context that bounds an interrupted hook. A pre-start hook
-// may run until Budget.Kill. A post-start hook may run only until Budget.Drain, so that the
-// app still has Budget.Reserve. Without --grace a pre-start hook has no limit, and a
-// post-start hook may run for one second.
+// interruptLimit returns a context that ends when the command of an interrupted hook has used
+// up its time. With --grace a pre-start hook may run until usher sends SIGKILL to all processes
+// (Budget.Kill), and a post-start hook until the drain would have to end (Budget.Drain), so
+// that the app still has the time Budget.Reserve to stop. Without --grace a pre-start hook has
+// no limit, and a post-start hook may run for one second.
 func (s *supervisor) interruptLimit() (context.Context, context.CancelFunc) {
 	switch {
 	case s.phase == PreStart:

@@ -46,8 +46,8 @@ type kernel interface {
 	// becomeSubreaper makes usher the parent of orphans among its descendants (prctl(2)).
 	// It does nothing if usher is PID 1, because orphans become children of PID 1 anyway.
 	// If prctl fails, for example because of a seccomp filter, orphans become children of
-	// another process. seesAll reports whether usher can find every process that it may have
-	// to stop: PID 1 by kill(-1), a subreaper in /proc.
+	// another process. seesAll reports whether usher can reach every process that it may have
+	// to stop: as PID 1 it can, by kill(-1); otherwise /proc must show its PID namespace.
 	becomeSubreaper() (pid1, seesAll bool, err error)
 	// network lists the TCP sockets of the network namespace that listen, are connected or
 	// are being closed, and then reads how many connections clients have opened. Listing many
@@ -90,7 +90,7 @@ type child struct {
 	pid      int
 	since    int    // loop.reaped when its start began
 	terminal bool   // its process group became the terminal's foreground group
-	left     string // for the app only: usher's working directory before usher changed to /, where later commands start; "": usher did not change it
+	left     string // for the app only: the directory that usher left when it changed to / (Config.Detach); later commands start in this directory; "": usher did not change to /
 	// flush returns when everything that a command printed before the call has been passed
 	// to process.output. For the app it does nothing.
 	flush func()

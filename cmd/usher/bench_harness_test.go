@@ -131,7 +131,8 @@ func (b *bench) each(row string, rounds int, targets []string, measure func(*can
 	}
 }
 
-// add records a number. It is NaN if the candidate has exited too early.
+// add records a measured number. If it is NaN, because the candidate has exited too early, add
+// calls fail instead.
 func (b *bench) add(row string, c *candidate, x float64) {
 	if math.IsNaN(x) {
 		b.fail(row, c, errors.New("it has exited"))
@@ -161,9 +162,10 @@ type instance struct {
 	executed, began int64    // the time of the init's execve, and the time at which the app's main started
 }
 
-// launch starts argv as PID 1, with the app and its arguments appended. role is the role of
-// testdata/bench/app.c that executes argv: "launch", or "launch-lo" for a new network
-// namespace.
+// launch starts argv as PID 1 of a new PID namespace, with the app and its arguments appended.
+// It does so by the program testdata/bench/app.c, which records the time and then executes
+// argv. role is the program's first argument: "launch", or "launch-lo" if argv also gets a new
+// network namespace, in which the program first sets the loopback interface up.
 func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	stdin, in, err := os.Pipe()
 	require.NoError(b.t, err)

@@ -13,8 +13,8 @@
 //
 // Most rows are measured in rounds. Each round measures all candidates, in random
 // order, so that noise affects all alike. A number is the median of a candidate's
-// measurements. After it comes its ratio to the number of the first program in the row
-// that is not usher and has a number.
+// measurements. It is followed by the ratio of this number to that of the first program
+// other than usher that has a number in the row.
 // Absolute times depend on the machine and its load; ratios depend on them less. A
 // row has no number for a candidate that lacks the measured feature. All candidates
 // run with their default settings, except that dockerize and wait-for-it may wait
@@ -306,8 +306,8 @@ func (b *bench) waiting() {
 	}
 }
 
-// attempts records n attempts in the given time as a number per second. If n is 0, the
-// candidate has failed (see fail).
+// attempts records n attempts in the given time as a number per second. A candidate without
+// any attempt has failed, and gets no more rounds for the row.
 func (b *bench) attempts(row string, c *candidate, n float64, in time.Duration) {
 	if n == 0 {
 		b.fail(row, c, errors.New("no attempt"))

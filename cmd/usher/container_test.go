@@ -71,10 +71,10 @@ type container struct {
 }
 
 // createContainer makes a container with "docker create" and the given arguments, and
-// removes it at the end of the test. The container has only a loopback network unless words
-// contains --network=. Its log is not rotated before it has 1 GB, because "docker logs
-// --follow" of Docker 20.10 misses lines when a log is rotated twice while the command reads
-// it.
+// removes it at the end of the test. The container has only a loopback network unless one of
+// the arguments begins with --network=. Its log is not rotated before it has 1 GB, because
+// "docker logs --follow" of Docker 20.10 misses lines when a log is rotated twice while the
+// command reads it.
 func createContainer(t *testing.T, words ...string) *container {
 	t.Helper()
 	create := []string{"create", "--log-driver=json-file", "--log-opt=max-size=1g"}
@@ -198,9 +198,9 @@ func (c *container) waitUntilReaped() {
 	}, func() string { return "processes left:\n" + list })
 }
 
-// eventually calls ok until it returns true. If that takes longer than patience, the test
-// fails with the text that message returns. There is no pause between the calls, because each
-// call starts a process or reads files, which takes a while.
+// eventually calls ok until it returns true. If that takes longer than the time limit patience,
+// the test fails with the text that message returns. There is no pause between the calls,
+// because each call starts a process or reads files, which takes a while.
 func eventually(t *testing.T, ok func() bool, message func() string) {
 	t.Helper()
 	for begun := time.Now(); !ok(); {

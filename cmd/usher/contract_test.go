@@ -148,8 +148,8 @@ func optionDoc(t *testing.T, name string) probes.OptionDoc {
 	return all[i]
 }
 
-// optionSamples holds a valid value for each option of a target, and after it the second
-// option that the option needs, if any.
+// optionSamples holds a valid value for each option of a target. If the option needs a second
+// one, as cert= needs key=, the second one follows the value.
 var optionSamples = map[string]string{
 	"timeout": "2s", "name": "x", "interval": "500ms", "within": "30s", "optional": "30s", "successes": "2", "retries": "2",
 	"method": "POST", "status": "204", "header": "'K: V'", "body": "x", "match": "x",

@@ -29,8 +29,8 @@ func needFUSE(t *testing.T) (dir string, die func()) {
 }
 
 // mountFUSE returns a directory on which a FUSE file system is mounted. Its server is the puppet
-// (testdata/puppet.c) in the given role, deadfs or slowfs; arg is the second argument of the
-// role.
+// (testdata/puppet.c) in the given role, deadfs or slowfs. The puppet gets two arguments, the
+// directory and arg.
 func mountFUSE(t *testing.T, role, arg string) (dir string) {
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {

@@ -19,9 +19,9 @@ import (
 )
 
 // entrypoint is one way to start a server in a container. The test sends the stop signal
-// while a request, a job or both are running, which take 1 to 3 s. Both print "started" at
-// the beginning and "finished" at the end. The text of a request is in the output of its
-// client, the text of a job in the stdout of the app.
+// while a request, a job or both are running. A request or a job takes 1 to 3 s, and prints
+// "started" at its beginning and "finished" at its end: a request in the output of its
+// client, a job in the stdout of the app.
 type entrypoint struct {
 	name    string
 	command string
@@ -195,7 +195,7 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	server, err := buildServer()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // servers that do not run as root must be able to search the directory
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // the parent of dir has mode 0700; servers that do not run as root must be able to enter it
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
 	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
 

@@ -84,7 +84,8 @@ func (e *example) podman() {
 	e.env = append(e.env, "PATH="+dir+":"+os.Getenv("PATH"))
 }
 
-// compose sets and returns the name of the Compose project. If docker does not have the
+// compose sets and returns the name of the Compose project. At the end of the test the project
+// is removed by the comment's last command, "docker compose down". If docker does not have the
 // compose plugin, compose replaces "docker compose" in the commands by "docker-compose".
 func (e *example) compose() (project string) {
 	e.Helper()

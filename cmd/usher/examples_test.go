@@ -73,7 +73,7 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// Each directory in examples/ has a test, and a row in a table of the README.
+// Each directory in examples/ has a test, and one link in a table of the README.
 func TestEveryExampleIsTested(t *testing.T) {
 	tested := []string{"demo", "embed", "wait-for-job"} // tested by TestReadmeShowsTheOutputOfTheDemo, TestExampleEmbed and TestExampleWaitForJob
 	for name := range dockerExamples {
@@ -211,8 +211,9 @@ func exampleSidecar(t *testing.T, podman engine) {
 	nginx.stdout().expect(`"GET /index.html HTTP/1.1" 200`)
 	// The writer must start after nginx. nginx's log line cannot prove that, because nginx
 	// logs a request after it has sent the response. But the container makes nginx's page 3 s
-	// before it starts nginx. The test takes the time of the page from the modification time
-	// of its directory, because the writer changes the page, but not the directory.
+	// before it starts nginx. The test takes the time at which the page was made from
+	// the modification time of the page's directory, because the writer changes the page, but
+	// not the directory.
 	started := timeOf(t, writer.all().expect("usher: start: "))
 	var made int64
 	_, err := fmt.Sscan(nginx.exec("stat", "-c", "%Y", "/usr/share/nginx/html"), &made)

@@ -78,9 +78,9 @@ func (f fault) spec() string {
 	return fmt.Sprintf("%d:%d:%d:%s:%d:%d", f.phase, f.child, f.call.number, cmp.Or(f.kind, "-"), f.use, int(f.errno))
 }
 
-// trace is for the faults on which the Go runtime itself prints a trace and ends usher
-// (faultsOfTheRuntime). For these it returns a pattern that matches the beginning of the trace.
-// For all other faults it returns nil: usher has to handle them.
+// trace returns nil if usher has to handle the fault. On the other faults
+// (faultsOfTheRuntime) the Go runtime itself prints a trace and ends usher; for these, trace
+// returns a pattern that matches the beginning of that text.
 func (f fault) trace() *regexp.Regexp {
 	for _, r := range faultsOfTheRuntime {
 		if r.call == f.call.name && r.kind == f.kind && f.child == 0 && r.from <= f.phase && f.phase <= r.to &&
@@ -152,7 +152,7 @@ func matching(faults []fault, pattern string) []fault {
 
 // someFaults returns at most two faults for each kind of system call, if possible in
 // different phases and with different errnos. It adds those faults of allFaults that
-// regressions lists, because an earlier usher broke a promise with them.
+// are in the list regressions, because an earlier usher broke a promise with them.
 func someFaults(sites map[site]int, pid1 bool) (some []fault) {
 	const each = 2
 	type group struct {

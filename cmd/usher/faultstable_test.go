@@ -30,7 +30,7 @@ const (
 )
 
 // failingCalls lists each system call that usher makes. The errnos come from the ERRORS
-// sections of the manual pages (man-pages 6.03). Among those that are left out are two kinds:
+// sections of the manual pages (man-pages 6.03). Among the errnos left out are two kinds:
 //   - errnos that only a wrong argument causes: EBADF, EFAULT, EINVAL, ENOTSOCK, ESRCH for a
 //     child that has not been reaped, ...
 //   - EAGAIN of a read, a write to a socket, or an accept. The kernel returns it only if there

@@ -29,8 +29,8 @@ type flagRow struct {
 	field   string // the field of supervisor.Config that set writes (--health writes a second one); "": none
 
 	// help is the description in --help, without a full stop. In usher(1) it is the first
-	// sentence, and the sentences of more follow. Literal words are in backquotes. Sentences
-	// about traits, such as "Needs --grace.", are generated.
+	// sentence; the field more holds the sentences after it. Literal words are in backquotes.
+	// Sentences about traits, such as "Needs --grace.", are generated.
 	help, more string
 
 	// set parses one value and stores the result in the options. The caller puts the name of

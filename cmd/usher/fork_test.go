@@ -57,7 +57,7 @@ func TestOtherProcessesOfTheUser(t *testing.T) {
 	root, user := bareRoot(t), freshUser()
 	startProcesses(t, user, others)
 	refused := 0
-	for limit := others + 6; limit <= others+16; limit++ { // with a lower limit, the Go runtime cannot start
+	for limit := others + 6; limit <= others+16; limit++ { // a lower limit may leave too few threads for the Go runtime to start
 		r := bareUser(root, user, limit).start(t, "/usher", "--", "/bin/sh", "-c", "exit 7")
 		code, log := r.code(), r.stderr.rest()
 		if code == 7 {
@@ -130,6 +130,6 @@ func TestForkThatFails(t *testing.T) {
 		log := r.stderr.rest()
 		assertPrintedMatch(t, log, `usher: warning: drain: hook hook failed after \S+: .*`+eagain)
 		assertPrintedMatch(t, log, `usher: warning: post-stop: hook last failed after \S+: .*`+eagain)
-		assertPrinted(t, log, "connection refused") // the error of the HTTP hook, which has run, because it needs no fork
+		assertPrinted(t, log, "connection refused") // the error of the HTTP hook: it needs no fork, so usher could run it
 	})
 }

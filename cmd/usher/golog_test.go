@@ -10,8 +10,8 @@ import (
 )
 
 // If GODEBUG is set, libraries may print through package log. Users set GODEBUG for the
-// app, so usher must not print these lines. The test does not set usher's entry point (-E), as
-// the Makefile does, because with that entry point the runtime ignores GODEBUG.
+// app, so usher must not print these lines. The Makefile builds usher with its own entry point
+// (-E), with which the runtime ignores GODEBUG. So the test builds usher without it.
 func TestLibrariesPrintNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(respondReady))

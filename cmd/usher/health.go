@@ -216,8 +216,8 @@ func (h *health) checkReadiness() {
 	}
 }
 
-// check calls ask, and responds to the connections that have requested /servingz (if serving
-// is true) or /readyz (if serving is false).
+// check responds to those of the given connections that have requested /servingz (if serving is
+// true) or /readyz (if serving is false). If there are any, it calls ask for the result.
 func (h *health) check(checked []*healthConn, serving bool, ask func(context.Context) error) {
 	otherPath := func(c *healthConn) bool { return c.serving != serving }
 	conns := slices.DeleteFunc(slices.Clone(checked), otherPath)

@@ -115,8 +115,8 @@ func formatScope(o probes.OptionDoc) string {
 	return "probes"
 }
 
-// writeRow writes a row of two columns. The text right begins at the given column and is
-// wrapped. If the text left is too wide for its column, it gets lines of its own.
+// writeRow writes a row of two texts. The second text (right) begins at the given column and is
+// wrapped. If the first text (left) is too wide for that, it gets lines of its own.
 func writeRow(b *strings.Builder, column int, left, right string) {
 	if len(left)+3 > column {
 		for _, line := range wrap(left, usageWidth-2) {

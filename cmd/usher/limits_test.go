@@ -416,9 +416,10 @@ func TestDockerPidsLimitTooLow(t *testing.T) {
 	assert.Empty(t, log)
 }
 
-// The Go runtime must not ask for huge pages for its own data. Without gomemlimit (see
-// signals/handlers.h) it would do so when a garbage collection ends while a command is being
-// started. So usher starts many commands here.
+// The Go runtime must not ask for huge pages for its own data, because they cost up to 2 MiB of
+// memory. Without the GOMEMLIMIT that usher sets at its entry point (gomemlimit in
+// signals/handlers.h), the runtime would ask for them when a garbage collection ends while a
+// command is being started. So usher starts many commands here.
 func TestRuntimeUsesNoHugePages(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return // gomemlimit is set only on these processors, at usher's own entry point

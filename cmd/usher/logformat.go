@@ -143,10 +143,10 @@ func countOf(e *supervisor.Event) any {
 	return e.Count
 }
 
-// errorOf returns the event's error without the phase, the list of targets, and the signal that
-// interrupted a hook, because the log has these elsewhere: the phase in the field phase, each
-// target in an event target_pending, and the signal in an event hook_interrupted. (A hook that
-// runs no command gets no signal, and has no such event.)
+// errorOf returns the event's error without the phase, the list of targets, and the words
+// "interrupted by SIGTERM" of a hook's error, because the log has these elsewhere: the phase in
+// the field phase, each target in an event target_pending, and the signal, if the hook got one,
+// in an event hook_interrupted.
 func errorOf(e *supervisor.Event) error {
 	pending := (*probes.PendingError)(nil)
 	if errors.As(e.Err, &pending) {
@@ -218,7 +218,7 @@ func formatValue(value any, noun string) string {
 	return fmt.Sprint(value)
 }
 
-// pendingRecord is an element of the field pending.
+// pendingRecord is one target in the list of the JSON field pending.
 type pendingRecord struct {
 	Target   string `json:"target"`
 	Attempts int    `json:"attempts"`

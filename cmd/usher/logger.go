@@ -21,7 +21,7 @@ import (
 type logger struct {
 	out      *output
 	json     *slog.Logger // nil: the log is text
-	jsonHook *slog.Logger // like json, but for the output of hooks and probes, which can use only a part of the queue (see output)
+	jsonHook *slog.Logger // like json, but for the output of hooks and probes, which may be endless: it can use only a part of the queue in out
 	minLevel slog.Level
 	app      string // name of the app
 	grace    time.Duration
@@ -71,7 +71,7 @@ func (l *logger) observe(e supervisor.Event) {
 	if l.progress != nil {
 		l.progress.observe(&e)
 		if e.Kind == supervisor.WaitProgress {
-			return // no log line is needed, because the progress line shows the same targets
+			return // no log line is needed, because the progress line shows which --wait targets are not ready
 		}
 	}
 	l.log(e)
@@ -81,7 +81,8 @@ func (l *logger) observe(e supervisor.Event) {
 }
 
 // log prints an event with the level, the text and the fields of its row in logRows. It omits an
-// event whose level is below minLevel.
+// event without a row, and one whose level is below minLevel. It also adds the text of an error
+// to the termination message.
 func (l *logger) log(e supervisor.Event) {
 	r := findRow(&e)
 	if r.event == "" || r.level < l.minLevel {

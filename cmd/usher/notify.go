@@ -29,7 +29,7 @@ type notifier struct {
 	config   *supervisor.Config
 	wake     chan struct{} // capacity 1; a value means that there may be something to send
 	sent     chan struct{} // capacity 1; a value means that a message was sent or dropped
-	warned   bool          // a failure was logged, so later ones are not; only run uses it, so it needs no lock
+	warned   bool          // a failure was logged, so later ones are not; only the method run uses it, so it needs no lock
 	ready    bool          // READY=1 was recorded; only observe uses ready and stopping, so they need no lock
 	stopping bool          // STOPPING=1 was recorded
 
@@ -122,7 +122,7 @@ var notifyKinds = []supervisor.Kind{
 	supervisor.LastCall, supervisor.LeftoversKilled, supervisor.Exited,
 }
 
-// statusOf returns the text of the STATUS= for an event, or "".
+// statusOf returns the text of the STATUS= for an event, or "" if usher sends none for it.
 func (n *notifier) statusOf(e *supervisor.Event) string {
 	text := ""
 	switch {

@@ -369,8 +369,8 @@ func event(kind supervisor.Kind, phase supervisor.Phase) *supervisor.Event {
 	return &supervisor.Event{Kind: kind, Phase: phase, Summary: &supervisor.Summary{}}
 }
 
-// Until they are sent, the notifier keeps all states (READY=1, STOPPING=1), in order, but only the
-// newest status (STATUS=…).
+// The notifier keeps each state (READY=1, STOPPING=1) until it is sent, in order. Of the statuses
+// (STATUS=…) that are not sent yet, it keeps only the newest.
 func TestNotifierKeepsStatesAndTheNewestStatus(t *testing.T) {
 	o := parsed(t, []string{"--ready", "true", "app"}, []string{"NOTIFY_SOCKET=/no/such/socket"})
 	n := newNotifier(o.notifySocket, &logger{app: "app"}, &o.config)

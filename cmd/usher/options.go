@@ -173,10 +173,11 @@ func (r *optionReader) needsValue(f *flagRow) {
 	}
 }
 
-// advance removes the arguments up to and including the first one that matches. pflag does
-// not report its position, but it parses the arguments in order. So the arguments before
-// the match are arguments that pflag has ignored: flags that begin with -test., which pflag
-// always ignores for "go test", and, once r.lost is true, unknown flags and their values.
+// advance removes the arguments up to and including the first one that matches, and returns
+// that one. pflag does not report its position, but it parses the arguments in order. So it has
+// ignored the arguments before the match: flags that begin with -test., which pflag always
+// ignores for "go test", and, once r.lost is true, unknown flags and their values. If there are
+// such arguments, advance reports the first one, unless r.lost is already true.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {

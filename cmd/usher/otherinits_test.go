@@ -137,7 +137,7 @@ func compareInits(t *testing.T, name string, scripts []*initScript, used ...*use
 				usher := s.run(t, []string{binary(t), "--"})
 				for _, init := range comparedInits {
 					if len(used) == 0 && len(init.argv) == 3 && len(s.children()) == 0 {
-						continue // without children, tini's -g and dumb-init's --single-child make little difference, and the scripts of everyKind have tested them
+						continue // in a script without children, tini's -g and dumb-init's --single-child make little difference; the scripts of everyKind test that, so random scripts need not
 					}
 					var want []string
 					for _, line := range usher {

@@ -12,7 +12,7 @@ import (
 // initScript is an app, what it inherits, and the signals that its init gets.
 type initScript struct {
 	kind   string   // what the script shows; initDifferences refers to it
-	app    []string // the app's command line; $puppet and $dir are replaced
+	app    []string // the app's command line; $puppet stands for the path of the program testdata/puppet.c, $dir for the run's directory
 	launch []string // options of "puppet launch", which executes the init: they set what the init inherits
 	tty    bool     // on a terminal
 	below  bool     // the init is not PID 1
@@ -55,7 +55,7 @@ func catchable() (all []syscall.Signal) {
 	return all
 }
 
-// everyKind returns scripts that show all differences in initDifferences.
+// everyKind returns scripts that show all differences between the inits in initDifferences.
 func everyKind() []*initScript {
 	r := rand.New(rand.NewPCG(0, 0))
 	some := []syscall.Signal{1, 2, 6, 10, 11, 15, 20, 21, 23, 28, 32, 34, 50, 63} // among them fault, job control and real-time signals

@@ -39,10 +39,11 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	if s.below { // PID 1 is a shell that runs the init, prints the init's exit code, and exits when stdin ends
 		argv = append([]string{"sh", "-c", `"$@"; echo "init exited $?"; read line; exit 0`, "sh"}, argv...)
 	}
-	// All processes of the run inherit two descriptors. Descriptor 3 is a pipe that has neither
-	// data nor an end of file until the test closes end; the app's children read from it.
-	// Descriptor 4 is the writing end of the named pipe own, so own.isHeld reports whether one
-	// of the processes is still running.
+	// All processes of the run inherit two descriptors. Descriptor 3 is the reading end of a
+	// pipe, from which the app's children read. They get neither data nor an end of file until
+	// the test closes the writing end (the variable end). Descriptor 4 is the writing end of a
+	// named pipe (the variable own), so own.isHeld reports whether one of the processes is
+	// still running.
 	stdin, end := pending(t)
 	own := hold(t)
 	writer, err := os.OpenFile(own.path, os.O_WRONLY, 0)
@@ -67,7 +68,7 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 		r.signals(end)
 	}
 	stderr := r.stderr.rest()
-	if len(r.s.children()) > 0 && !s.below { // a child may exit before or after the app, so usher may or may not warn of running processes
+	if len(r.s.children()) > 0 && !s.below { // a child may exit before or after the app, so usher may or may not warn of running processes; that line does not count
 		stderr = regexp.MustCompile(`(?m)^usher: warning: \S+ exited and left \d+ process.*$`).ReplaceAllString(stderr, "")
 	}
 	if strings.TrimSpace(stderr) != "" {
@@ -79,7 +80,7 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 	return r.observed
 }
 
-// writeCommands makes the files to which the map commands (otherinitsgen_test.go) refers.
+// writeCommands makes the files in $dir that the table commands (otherinitsgen_test.go) names.
 func writeCommands(t *testing.T, dir string) {
 	t.Helper()
 	for name, text := range map[string]string{"plain": "x", "orphaned": "#!/no/such/interpreter\n", "windows": "#!/bin/sh\r\nexit 5\r\n", "no-shebang": "exit 5\n"} {
@@ -104,7 +105,7 @@ func (r *initRun) signals(end *os.File) {
 		for _, name := range r.s.ready {
 			lines = append(lines, name+" ready")
 		}
-		if r.s.reads() && !r.s.asleep { // also wait for the app's child reader (see shellWaits): until it has set its handlers, a signal to the process group would kill it
+		if r.s.reads() && !r.s.asleep { // also wait for the app's child with the name reader (see shellWaits): until it has set its handlers, a signal to the process group would kill it
 			lines = append(lines, "reader ready")
 		}
 		r.stdout.expectAll(lines...)
@@ -136,7 +137,7 @@ func (r *initRun) signals(end *os.File) {
 	case r.s.stdin != "":
 		r.write(r.s.stdin + "\n")
 	case len(r.s.ready) > 0:
-		r.in.Close() // the puppet exits at the end of its stdin
+		r.in.Close() // at the end of its stdin the app exits
 	}
 	r.note("exits with %d", r.code())
 	all := r.stdout.rest()
@@ -222,7 +223,8 @@ func pidInside(pid int) int {
 // reads reports whether the app waits for a child that reads stdin (shellWaits).
 func (s *initScript) reads() bool { return strings.Contains(strings.Join(s.app, " "), "catch reader") }
 
-// children returns the names of the background processes that print signals.
+// children returns the names of the app's background processes, which print each signal that
+// they get.
 func (s *initScript) children() (names []string) {
 	for _, name := range s.ready {
 		if name != "app" && strings.Contains(strings.Join(s.app, " "), "catch "+name) {
@@ -352,7 +354,8 @@ func (r *initRun) noteChild(name, printed string) {
 func (r *initRun) state(stdout *reader) {
 	r.t.Helper()
 	if slices.Contains(r.s.launch, "ignore=17") {
-		// Some inits leave SIGCHLD ignored, and do not notice the app's exit. So kill the init.
+		// The init was started with SIGCHLD (17) ignored. Some inits leave it ignored, and do not
+		// notice the app's exit. So kill the init.
 		stdout.expect("/proc/self/ns/uts -> ")
 		r.cmd.Process.Kill()
 		r.code()

@@ -11,7 +11,8 @@ const (
 )
 
 // initDifferences lists all differences that TestOtherInits finds between usher without flags
-// and the other inits. If several rows apply to a line of usher's run, the first one counts.
+// and the other inits. Each run is recorded as lines. If several rows apply to a line of usher's
+// run, the first one counts.
 // "make docs" writes the rows that have a subject into usher(1).
 var initDifferences = []initDifference{
 	// ---- which signals are forwarded, and to which processes

@@ -19,7 +19,7 @@ import (
 type use struct {
 	args      []string
 	kill      time.Duration // from the start of a stop to SIGKILL; 0 if the platform does not stop this process
-	preStop   time.Duration // the part of kill that a preStop hook takes before the stop signal
+	preStop   time.Duration // how long a preStop hook runs before the stop signal is sent (a part of the field kill); 0: there is no hook
 	start     time.Duration // the time within which the app must have started; 0 if there is no limit
 	requested []string      // port and path of each request that a probe sends to --health, such as ":8086/livez"
 }
@@ -125,8 +125,9 @@ func dockerfileUses(t *testing.T, file string) []use {
 	return all
 }
 
-// healthCommand returns the command line of usher in a health check, as a use. In Docker's API,
-// Compose and ECS a health check has the same form: CMD, and then the words of the command.
+// healthCommand returns the command line of usher in a health check as a value of type use. In
+// Docker's API, Compose and ECS a health check is the same list: CMD, and then the words of the
+// command.
 func healthCommand(t *testing.T, test []string) use {
 	t.Helper()
 	require.Greater(t, len(test), 2)

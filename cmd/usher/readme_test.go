@@ -52,8 +52,8 @@ func TestReadmeShowsTheOutputOfTheDemo(t *testing.T) {
 	}
 	want, got := normalized(readmeBlock(t, "demo")), normalized(out)
 	// At the deadline one kill(2) sends SIGKILL to all processes. If the app is the last
-	// process that usher reaps after that, usher reports no leftovers, and the line "late" is
-	// missing.
+	// process that usher reaps after that, no leftovers remain, and usher does not print the
+	// line in the variable late.
 	if late := "N  usher: warning: leftovers: sent SIGKILL to all remaining processes"; !slices.Contains(got, late) {
 		want = slices.DeleteFunc(want, func(line string) bool { return line == late })
 	}

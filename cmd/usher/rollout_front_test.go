@@ -193,7 +193,7 @@ func (f *nginxFront) keepsClients() bool { return false }
 // HAProxy finishes the requests that it has.
 type haproxyFront struct {
 	*proxy
-	servers []string // the address of each server, in order; "" if it is in maintenance
+	servers []string // the addresses of the servers that have been given an endpoint, in order; "" if the server is in maintenance
 }
 
 const haproxyServers = 200

@@ -41,7 +41,7 @@ type load struct {
 }
 
 const (
-	loadClients = 8 // the number of clients. Each has its own pool, because most requests of one pool use the same connection, the one used last.
+	loadClients = 8 // the number of clients, each with a pool of its own. With one pool for all, most requests would use the same connection, the one used last.
 	loadTimeout = 30 * time.Second
 	longRequest = 2 * time.Second
 	shareLong   = 0.05

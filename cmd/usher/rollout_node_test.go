@@ -23,14 +23,15 @@ const (
 	replicas     = 3
 	warmUp       = time.Second            // clients send requests for this long before the first rolling update, so that they have open connections to reuse
 	killTimeout  = 30 * time.Second       // from the start of a stop to SIGKILL; Kubernetes' default
-	faultTime    = 300 * time.Millisecond // how long the fault of rolloutJob.Fault lasts
+	faultTime    = 300 * time.Millisecond // how long the front has a wrong address, if rolloutJob.Fault is set
 	readyTimeout = time.Minute
 )
 
-// rolloutMain runs the jobs of a plan, and prints a rolloutResult for each. It is a role of
-// the test binary (see linkTo), executed as PID 1 in new namespaces (PIDs, network, mounts).
-// When this process exits or is killed, the kernel kills all processes that it has started,
-// and removes the bridge and the networks.
+// rolloutMain runs the jobs of a plan, and prints a rolloutResult for each. runRollout starts
+// the test binary by a link with the name rollout, and then TestMain calls rolloutMain instead
+// of running tests. This process is PID 1 in new namespaces (PIDs, network, mounts). When it
+// exits or is killed, the kernel kills all processes that it has started, and removes the
+// bridge and the networks.
 func rolloutMain() {
 	var n node
 	text, err := os.ReadFile(os.Args[1])
@@ -154,8 +155,8 @@ func (d *deployment) roll(id int, r *rolloutResult) error {
 }
 
 // replace is one step of a rolling update. It starts a new backend, and begins to stop the
-// old one once the new one is ready. After the lag it changes the endpoints of the front,
-// because load balancers are notified late.
+// old one once the new one is ready. After a random time (from LagMin to LagMax) it changes the
+// endpoints of the front, because load balancers are notified late.
 func (d *deployment) replace(i int) error {
 	old := d.current[i]
 	fault := func(b *backend) error {

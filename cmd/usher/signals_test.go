@@ -130,7 +130,7 @@ func hasBegun(usher int) bool {
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // SIGUSR1, because the Go runtime does not unblock it, as it does TERM and some others; later only the thread of keepUnblockedThread unblocks it
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // SIGUSR1, because it stays blocked in all threads but that of keepUnblockedThread; the Go runtime unblocks TERM and some others
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending

@@ -158,8 +158,9 @@ func (s *soak) start(name, usher string) {
 	for _, sig := range soakSignals {
 		ignored = append(ignored, fmt.Sprint(int(sig)))
 	}
-	// Without nohugepages the kernel may at any time replace small pages by a huge page. Then a
-	// few KiB of data would count as 2 MiB.
+	// nohugepages=1 (see testdata/puppet.c) turns off transparent huge pages. With them, the
+	// kernel may at any time replace small pages by a huge page, so a few KiB of data would
+	// count as 2 MiB.
 	u.process = launcher{proc: true, inherit: []string{"nohugepages=1"}, vars: []string{"SOAK_SOCKET=" + u.counters}}.start(t, usher, "--health", u.health, "--grace", "20s",
 		"--ready", "timeout=20s "+u.target.URL, "--ready", "timeout=20s tcp://"+u.target.Listener.Addr().String(),
 		"--ready", "timeout=20s sh -c '(true &); exit 0'", "--post-stop", "true",
@@ -266,8 +267,9 @@ func (u *soakedUsher) add(number string, value int) {
 	u.soak.values[u.name+number] = append(u.soak.values[u.name+number], value)
 }
 
-// countedUsher is a role of the test binary (see linkTo). It runs usher, and also writes the
-// numbers of its goroutines and heap objects to each client of a Unix socket.
+// TestMain calls countedUsher, and runs no tests, if the test binary is executed by the name
+// usher-counted (see linkTo). countedUsher runs usher, and also writes the numbers of its
+// goroutines and heap objects to each client of a Unix socket.
 func countedUsher() {
 	listener, err := net.Listen("unix", os.Getenv("SOAK_SOCKET"))
 	if err != nil {
@@ -313,7 +315,7 @@ func (s *soak) shortRun(t *testing.T) {
 		r.stderr.expect("stop: sent SIGTERM")
 	}
 	r.in.Close()
-	assert.Equal(t, 8-stopped, r.code()) // a stopped shell has got SIGTERM before its stdin ended
+	assert.Equal(t, 8-stopped, r.code()) // 8 at the end of stdin; 7 if usher has sent SIGTERM before, for which the shell has a trap
 	assert.False(t, own.isHeld(), "a process still runs")
 	s.codes[stopped]++
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/usher-init/usher/supervisor"
 )
 
-// formatSummary formats the last line of the log: how the app exited or why it was not
-// started. If a step of the shutdown took 1 ms or more, the line also has the duration of the
-// shutdown and of each such step.
+// formatSummary formats the last line of the log: how the app exited, why it was not started
+// or, if there is no app, how the wait ended. If a step of the shutdown took 1 ms or more, the
+// line also has the duration of the shutdown and of each such step.
 func formatSummary(s *supervisor.Summary) string {
 	var b strings.Builder
 	switch stop := (supervisor.StopError{}); {

@@ -140,8 +140,8 @@ func pidOf(pid1 bool) string {
 	return "2"
 }
 
-// pidOneOrTwo returns a command that runs argv as PID 1 or, if one is false, as a child of
-// PID 1, in the session and process group of PID 1.
+// pidOneOrTwo returns a command that runs argv as PID 1 if the parameter one is true. Otherwise
+// the command runs argv as a child of PID 1, in the session and process group of PID 1.
 func pidOneOrTwo(t *testing.T, one bool, argv ...string) []string {
 	if one {
 		return argv

@@ -61,7 +61,7 @@ func blockedAtOnce(o *options) int {
 		n++
 	}
 	if c.Readiness != nil {
-		n++ // one goroutine at a time is in accept(2) or close(2) for --health; see threadless.go
+		n++ // accept(2) and close(2) for --health: one goroutine accepts, and only one at a time closes; reads and writes need no further thread (threadless.go)
 	}
 	if o.notifySocket != "" {
 		n++ // one goroutine sends to the service manager, and the socket's file system may not respond
