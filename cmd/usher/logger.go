@@ -70,7 +70,7 @@ func newJSONLog(to io.Writer) *slog.Logger {
 func (l *logger) observe(e supervisor.Event) {
 	if l.progress != nil {
 		l.progress.observe(&e)
-		if e.Kind == supervisor.WaitProgress {
+		if e.Kind == supervisor.WaitProgress && e.Phase == supervisor.Wait {
 			return // no log line is needed, because the progress line shows which --wait targets are not ready
 		}
 	}

@@ -64,6 +64,17 @@ func TestWaitOnATerminalHasOneProgressLine(t *testing.T) {
 	assertNotPrinted(t, piped.stderr.rest(), "\x1b") // no progress line, because stderr is a pipe
 }
 
+// The app has the terminal while usher waits for --ready targets, so there is no progress line.
+func TestReadyOnATerminalIsLogged(t *testing.T) {
+	t.Parallel()
+	ptm, pts := openPTY(t)
+	screen := readLines(t, ptm)
+	r := launcher{tty: pts}.usher(t, "--ready", "name=flag file://"+t.TempDir()+"/flag", "--grace", "5s", "--", "sleep", "1000")
+	screen.expect("usher: ready: still waiting after 5.0s: flag: no such file")
+	r.signal(syscall.SIGTERM)
+	assert.Equal(t, 143, r.code())
+}
+
 func TestShellOnATerminalHasJobControl(t *testing.T) {
 	needBash(t)
 	ptm, pts := openPTY(t)
@@ -88,7 +99,7 @@ func openPTY(t *testing.T) (ptm, pts *os.File) {
 	require.NoError(t, err)
 	pts, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
-	t.Cleanup(func() { ptm.Close(); pts.Close() })
+	t.Cleanup(func() { pts.Close(); ptm.Close() }) // in this order, because a Read of ptm that is still running ends when pts is closed
 	return ptm, pts
 }
 
