@@ -127,19 +127,17 @@ func (c *copier) readNow(buf []byte) (n int, err error) {
 
 func (c *copier) add(b []byte) {
 	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			c.line = append(c.line, b...)
-			break
+		text, rest, ended := bytes.Cut(b, []byte{'\n'})
+		c.line = append(c.line, text...)
+		for len(c.line) > maxLine {
+			c.output(c.line[:maxLine])
+			c.line = append(c.line[:0], c.line[maxLine:]...)
 		}
-		c.line = append(c.line, b[:i]...)
-		c.output(c.line)
-		c.line = c.line[:0]
-		b = b[i+1:]
-	}
-	for len(c.line) >= maxLine {
-		c.output(c.line[:maxLine])
-		c.line = append(c.line[:0], c.line[maxLine:]...)
+		if ended {
+			c.output(c.line)
+			c.line = c.line[:0]
+		}
+		b = rest
 	}
 }
 
