@@ -61,7 +61,10 @@ func blockedAtOnce(o *options) int {
 		n++
 	}
 	if c.Readiness != nil {
-		n++ // accept(2) and close(2) for --health: one goroutine accepts, and only one at a time closes; reads and writes need no further thread (threadless.go)
+		// One goroutine accepts connections for --health, and another one may be closing one. Reads
+		// and writes need no thread of their own, and only one goroutine at a time closes (see
+		// threadless.go).
+		n += 2
 	}
 	if o.notifySocket != "" {
 		n++ // one goroutine sends to the service manager, and the socket's file system may not respond
