@@ -66,8 +66,9 @@ type hop struct {
 	trusted bool
 }
 
-// Ask makes one request and follows redirects. All requests share the attempt's timeout
-// and the addresses of the host name.
+// Ask sends a request. A probe also follows redirects to the same host name; a hook follows
+// none (see nextHop). All requests share the attempt's timeout and the addresses of the host
+// name.
 func (h *httpProbe) Ask(ctx context.Context, a Attempt) error {
 	addrs, err := a.resolver().Lookup(ctx, h.url.Hostname())
 	if err != nil {

@@ -228,8 +228,8 @@ func TestServerKafkaThatWantsALoginIsReady(t *testing.T) {
 	}
 }
 
-// A broker may list all topics although none is requested. The probe does not evaluate that
-// list, but it rejects an answer that is larger than maxKafkaAnswer.
+// A broker may list all its topics, although the probe requests none. The probe does not
+// evaluate that list, but it rejects an answer that is larger than maxKafkaAnswer (100 MiB).
 func TestServerKafkaMayListManyTopics(t *testing.T) {
 	for _, test := range []struct {
 		controller, topics int // topics is the size in bytes of the list of topics

@@ -19,10 +19,10 @@ import (
 type kind struct {
 	name    string // also the scheme, except for "command" and "env"
 	form    string // how to write a target of this kind
-	ready   string // when a target of this kind is ready
-	details string // more sentences for the manual
+	ready   string // the text that says when a target of this kind is ready
+	details string // more sentences about this kind, for the manual
 	example string
-	options []option // the options of this kind, without those that all kinds have
+	options []option // the options of this kind, without those that all kinds have (the variable options)
 	build   func(*targetParser) Probe
 }
 

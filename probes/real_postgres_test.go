@@ -89,8 +89,8 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	d.waitForLine(0, "ready to accept connections")
 
 	// On SIGTERM the server waits until all sessions have ended (smart shutdown). So the test
-	// opens a session first, which keeps the server shutting down. With the method trust that
-	// needs no password.
+	// opens a session first, which keeps the server shutting down. The method trust lets the
+	// test open the session without a password.
 	c.writeHBA(t, "host all all 127.0.0.1/32 trust")
 	seen := d.logLength()
 	require.NoError(t, syscall.Kill(d.cmd.Process.Pid, syscall.SIGHUP))
@@ -198,8 +198,10 @@ func TestServerPostgresLogsNothingWhenItIsReady(t *testing.T) {
 	}
 	assert.Empty(t, found)
 
-	// A server that requires no password checks the user and the database of the URL. In
-	// the first two URLs both exist, so it logs nothing unusual.
+	// A server that requires no password checks the user and the database that the probe sends.
+	// The first URL names neither, so the probe sends postgres as both. The second URL names the
+	// user postgres and the database template1. All of these exist, so the server logs nothing
+	// unusual. The third URL is the marker.
 	seen := d.logLength()
 	probeSeveralTimes(t, url)
 	probeSeveralTimes(t, "postgres://postgres:hunter2@127.0.0.1:"+c.port+"/template1")

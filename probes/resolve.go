@@ -86,13 +86,20 @@ const (
 	staleWait = time.Second
 )
 
-// Lookup returns the addresses of host, at least one. An IP address and localhost (RFC
-// 6761, section 6.3) need no lookup. While a new lookup of a name runs, Lookup returns the
-// addresses of the last successful lookup. If these are older than 30 seconds, it first waits
-// up to one second for the new lookup. If there are no such addresses, it waits until the new
-// lookup has ended. If that lookup fails, Lookup returns its error, as does every other call
-// within a second after the start of that lookup, because no other lookup may start then. If
-// ctx ends while Lookup waits, Lookup returns the cause of ctx.
+// Lookup returns the addresses of host, at least one, or an error. An IP address and localhost
+// (RFC 6761, section 6.3) need no lookup. For any other name, Lookup starts a new lookup if none
+// is running and one may start (see Resolver). Its result depends on the addresses of the last
+// successful lookup. (A lookup that finds that the name does not exist, or has no address, drops
+// these addresses.)
+//
+//   - If they are at most 30 seconds old, Lookup returns them at once.
+//   - If they are older, Lookup first waits up to one second for the running lookup, if there is
+//     one. Then it returns the addresses of that lookup, or the old ones if it takes longer or
+//     fails.
+//   - If there are none, Lookup waits until the running lookup has ended, and returns its
+//     addresses or its error. If no lookup is running, Lookup returns the error of the latest one.
+//
+// If ctx ends while Lookup waits, Lookup returns the cause of ctx.
 func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddrs(host); addrs != nil {
 		return addrs, nil

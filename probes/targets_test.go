@@ -38,7 +38,7 @@ func TestTargets(t *testing.T) {
 		os.Setenv("GODEBUG", "tlsmlkem=0") // a cheaper key exchange: most of the time is spent in TLS handshakes
 		defer os.Unsetenv("GODEBUG")
 	}
-	_, err := systemRoots(t.Context()) // the first call reads files; it is made here, because trials that do not lock sharedFiles must read none
+	_, err := systemRoots(t.Context()) // the first call reads files, and later calls return its result; made here, because a trial that does not lock sharedFiles must not read files
 	require.NoError(t, err)
 	fresh := uint64(time.Now().UnixNano())
 	seed, first, count := uint64(1), uint64(0), uint64(trialsInTests)
@@ -90,10 +90,11 @@ func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Logf("%d trials of seed %d with %d targets, %.0f trials a second", count, seed, targets.Load(), float64(count)/time.Since(began).Seconds())
 }
 
-// A trial that reads files locks sharedFiles. All trials share the threads that read files (the
-// package variable files, in files.go). Without the lock, a thread that was started in one trial
-// could read a file for another trial, and send it the result on a channel. But a channel that
-// is made in one bubble of synctest cannot be used in another.
+// A trial that reads files holds the lock sharedFiles, so only one such trial runs at a time. All
+// trials share the threads that read files (the package variable files, in files.go). Without the
+// lock, a thread that was started in one trial could read a file for another trial, and send the
+// result to that trial on a channel. But a channel that is made in one bubble of synctest cannot
+// be used in another.
 var sharedFiles sync.Mutex
 
 // An observation holds what was observed of a trial from outside this package. A trial makes one

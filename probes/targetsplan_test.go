@@ -43,7 +43,7 @@ type targetPlan struct {
 	// TCP and unix sockets
 	send, expect bool
 	// TLS
-	ca         string // the authority that ca= names, "good" or "other" ("other" has signed only the certificate "other authority"); "": not given
+	ca         string // the authority whose file ca= names: "good", or "other", which has signed only the certificate "other authority" (see newCertificates); "": not given
 	serverName string
 	insecure   bool
 	urlTLS     string // the parameter of the URL that turns TLS on or off

@@ -40,7 +40,10 @@ func (c *checker) evidence(t *targetPlan, a attempt) bool {
 			continue
 		}
 		if t.kind == "http" || t.kind == "https" {
-			speaksHTTP := s.speaks == "http" || s.speaks == "mongodb" && t.status != "" // MongoDB's port answers HTTP requests with 200; without status= a probe does not accept this answer
+			// MongoDB's port answers HTTP requests with 200, even if MongoDB is not ready. A probe
+			// recognizes the text of that answer and rejects it, unless status= or match= is given.
+			// With match= alone it is not ready either, because that text does not match.
+			speaksHTTP := s.speaks == "http" || s.speaks == "mongodb" && t.status != ""
 			if !speaksHTTP || s.secure && !t.trusts(s.cert) {
 				continue
 			}
@@ -98,7 +101,7 @@ func (c *checker) hadPhase(path string, a attempt, listens string) bool {
 }
 
 // lookedUp reports whether the attempt may have used a lookup of name with this answer, and
-// with addresses for which the function uses returns true. Such a lookup began during the
+// with addresses that uses accepts (uses(addrs) is true). Such a lookup began during the
 // attempt, or at most 2 s before, because after that time an attempt starts a new lookup. If the
 // lookup took at least the timeout of an attempt, it may have begun up to 30 s before, because
 // resolveNow returns the result of a lookup that outlasted an earlier attempt.
@@ -245,9 +248,10 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 	return s
 }
 
-// hostsReady reports whether at least one host is certainly ready once its name and servers no
-// longer change, and sets s.each. A host counts as ready if one of its addresses is ready, and
-// none accepts connections without being ready, because the probe might use that one. With
+// hostsReady reports whether at least one host of the target is certainly ready after the last
+// change of its name and of its servers. It calls changes with the time of each server's last
+// change, and sets s.each. A host counts as ready if one of its addresses is ready, and none
+// accepts connections without being ready, because the probe might use that one. With
 // gone=true a host counts as ready if its name does not exist, or if each of its addresses
 // refuses connections or needs IPv6 where there is none.
 func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {

@@ -326,7 +326,8 @@ func (t *talk) nats() {
 		t.say("-ERR 'CANARY'\r\n")
 		return
 	}
-	// With an odd variant, INFO does not fit into the buffer of the probe, which has 4 KiB.
+	// If the variant is odd, choose returns the second text, with which INFO does not fit into
+	// the probe's buffer of 4 KiB.
 	info := `INFO {"server_id":"CANARY","connect_urls":["` + t.choose("", strings.Repeat("10.0.0.1:4222,", 400)) + `"]`
 	if t.cert != "" {
 		info = strings.Replace(info, "{", `{"tls_required":true,`, 1)

@@ -221,7 +221,9 @@ func verifyAfterHandshake(config *tls.Config, anyName bool) func(tls.ConnectionS
 	}
 }
 
-// sanitizeErr returns only the reason of a handshake error.
+// sanitizeErr returns the reason why a handshake failed. It drops the rest of err's text,
+// because the server's address may be secret, and the names in a certificate are data from the
+// server.
 func (s *tlsSettings) sanitizeErr(err error) error {
 	var (
 		errno     syscall.Errno

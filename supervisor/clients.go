@@ -146,7 +146,9 @@ func (c *clients) update(n network, accepted int64, now time.Time) {
 		}
 	}
 	for _, closed := range before {
-		if closed.owed { // usher assumes that its last bytes were sent since the previous poll, before it was closed
+		// This connection was closed since the previous poll. If its client waited for an answer
+		// at that poll, usher assumes that the answer was sent meanwhile.
+		if closed.owed {
 			c.moved = now
 		}
 	}

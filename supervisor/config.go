@@ -18,7 +18,7 @@ type Config struct {
 	Command []string // the app and its arguments, passed on unchanged; empty: Run starts no app
 	Env     []string // the environment of the app and of all commands; nil: the caller's environment
 
-	Wait        []probes.Target // all must be ready before the pre-start hooks and the app are started
+	Wait        []probes.Target // all must be ready, or skipped if they are optional, before the pre-start hooks and the app are started
 	WaitTimeout time.Duration   // the limit for all of Wait together; 0: no limit
 
 	PreStart  []probes.Target // hooks, in order, before the app is started

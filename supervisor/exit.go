@@ -90,8 +90,9 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// codeOf returns usher's exit status. reason is why the shutdown began; nil: the app
-// exited by itself. started reports whether the app was started.
+// codeOf returns usher's exit status before SuccessExit is applied (see supervisor.code).
+// reason is why the shutdown began; nil: the app exited by itself. started reports whether the
+// app was started.
 func codeOf(reason error, started bool, app Exit) int {
 	var phase *PhaseError
 	var start *StartError

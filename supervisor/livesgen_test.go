@@ -320,8 +320,9 @@ func (g *generator) reaction() (c []string) {
 	return c
 }
 
-// family describes the processes that a process forks. depth is 1 for the app and for
-// commands. The third generation of their descendants forks no children.
+// family adds the processes that a process forks, and returns the clauses that name them. depth
+// is 1 for the app and for commands, 2 for their children and 3 for their grandchildren.
+// Great-grandchildren fork no processes.
 func (g *generator) family(depth int) (c []string) {
 	some := func(prefix string) string {
 		var names []string

@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// numbersAndNames matches the parts of a problem's text that may differ between two lives with
-// the same problem: numbers, times, names of processes, lists in brackets and quoted texts.
+// A life is a random story, and a problem is the text that says which promise usher broke in it.
+// Two lives have the same problem if usher broke the same promise in both. numbersAndNames matches
+// the parts in which their texts may differ: numbers, times, names of processes, lists in brackets
+// and quoted texts.
 var numbersAndNames = regexp.MustCompile(`[a-z]*\d[\da-zµ.]*|\bapp\b|\[.*\]|".*"`)
 
 // kindOf returns the text of a problem with "#" for each match of numbersAndNames.

@@ -45,11 +45,11 @@ func (c *copier) hasEnded() bool {
 }
 
 // flush returns when all data that was in the pipe before the call has been passed to output.
-// The method run reads the pipe in another goroutine. flush sends a request and then sets a
-// deadline in the past, which ends the Read in run, so that run calls the method rest. That
-// method clears the deadline and then receives the requests. A request that is sent after
-// that is not lost: flush then sets the deadline, which ends the next Read, and run calls
-// rest again.
+// The method run reads the pipe in another goroutine. flush sends it a request, and then sets
+// a deadline in the past, which ends the Read in run, so that run calls the method rest. rest
+// clears the deadline, receives the requests, reads what is left in the pipe and then answers
+// the requests. A request that is sent later is answered by the next call of rest: flush sets
+// the deadline after it has sent the request, so the next Read ends too.
 func (c *copier) flush() {
 	reply := make(chan struct{})
 	select {
@@ -83,7 +83,7 @@ func (c *copier) run() {
 	}
 }
 
-// rest reads until the pipe is empty, and then lets the calls of flush return. It stops
+// rest reads until the pipe is empty, and then answers the requests of flush. It stops
 // reading after pipeSize bytes, so that endless output cannot delay flush. pipeSize is the
 // default capacity of a pipe (pipe(7)), so the pipe cannot have held more when flush was
 // called, unless a process has enlarged it. rest returns false at end of file.

@@ -76,11 +76,16 @@ type app struct {
 	stopped   bool // a signal such as SIGSTOP stopped it, so it handles no signal but SIGKILL until SIGCONT
 	terminal  bool // its process group became the terminal's foreground group
 	continued bool // the kernel stopped the app because it used the terminal too early, and childStopped has sent SIGCONT; it does this only once
-	abandoned int  // the pid of an app that usher had given up before its start returned; the app is then a leftover
 
-	// The last signal, except SIGCONT, that was forwarded before the app got its stop signal.
-	// If the app exits within a minute, the sender probably meant to stop the app. Then usher
-	// suggests --stop-on, if Grace is set.
+	// The pid of an app whose start took too long: a stop signal was received, and after
+	// cancelTime usher no longer waited for the start. If the app was started nevertheless, it is
+	// a leftover. 0: there is no such app.
+	abandoned int
+
+	// The last signal that was forwarded before the app got its stop signal. If the app exits
+	// within a minute, the sender probably meant to stop the app. Then usher suggests --stop-on,
+	// if Grace is set. SIGCONT does not count, because systemd sends it right after a stop signal
+	// (systemd.kill(5)).
 	lastForwarded   syscall.Signal
 	lastForwardedAt time.Time
 	stopOnTimed     bool // hintStopOnLater has started its timer

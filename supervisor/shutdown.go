@@ -146,7 +146,8 @@ func (s *supervisor) sendStopSignal() {
 }
 
 // stopSignal returns the signal that stops the app and, after the app's exit, the leftovers.
-// If Config.StopSignal is NoSignal, only the leftovers get the signal.
+// If Config.StopSignal is NoSignal, the app gets no signal, and the leftovers get the stop
+// signal that usher received, or SIGTERM.
 func (s *supervisor) stopSignal() syscall.Signal {
 	switch received := s.stopSignalReceived(); {
 	case s.cfg.StopSignal > 0:

@@ -313,8 +313,9 @@ func fewBytesAfterAnAnswer(t *testing.T, a *realApp) {
 
 // Requests and answers follow each other so fast that the kernel may report the same time for
 // the last byte received and the last byte sent. usher must still find out which came last. If
-// it was an answer, the connection must count as idle well before unclearTime (5 s), when it
-// would count as idle in any case. If it was a request, its client waits for an answer.
+// it was an answer, the client must count as answered within 4 s, because after unclearTime
+// (5 s) it would count as answered in any case. If it was a request, the client waits for an
+// answer.
 func fastExchanges(t *testing.T, a *realApp) {
 	client, app := a.connect()
 	for range 100 {

@@ -61,9 +61,14 @@ func targetEvent(u probes.Update) Event {
 	return e
 }
 
-// runUntil runs f in a goroutine and returns f's error. If ctx ends before f has returned,
-// runUntil returns ctx's cause; if the function early returns true before that, it returns nil.
-// In both cases it first cancels the context of f, and gives f up to two seconds to return.
+// runUntil runs f in a goroutine. It returns
+//
+//   - f's error, if f returns first (ctx's cause, if f has failed and ctx has ended too);
+//   - ctx's cause, if ctx ends first;
+//   - nil, if the function early returns true first.
+//
+// In the last two cases it cancels the context of f, and waits for f to return, but at most two
+// seconds (cancelTime), or less with --grace (see untilEnded).
 func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(context.Context) error) error {
 	fCtx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -163,9 +163,9 @@ type instance struct {
 }
 
 // launch starts argv as PID 1 of a new PID namespace, with the app and its arguments appended.
-// It does so by the program testdata/bench/app.c, which records the time and then executes
-// argv. role is the program's first argument: "launch", or "launch-lo" if argv also gets a new
-// network namespace, in which the program first sets the loopback interface up.
+// It starts the program testdata/bench/app.c, which records the time and then executes argv.
+// role is the program's first argument: "launch", or "launch-lo" to give the program a new
+// network namespace too, in which it first sets up the loopback interface.
 func (b *bench) launch(role string, argv []string, app ...string) *instance {
 	stdin, in, err := os.Pipe()
 	require.NoError(b.t, err)

@@ -6,8 +6,10 @@ import (
 )
 
 const (
-	cannotRun = "not found|not found in PATH|empty name|a directory|not executable|no interpreter.*" // the kinds of scripts whose command does not start
-	allInits  = "tini, tini -g, dumb-init, dumb-init -c, catatonit"
+	// cannotRun is a regular expression for initDifference.kinds: the scripts whose command
+	// cannot be executed.
+	cannotRun = "not found|not found in PATH|empty name|a directory|not executable|no interpreter.*"
+	allInits  = "tini, tini -g, dumb-init, dumb-init -c, catatonit" // for initDifference.inits
 )
 
 // initDifferences lists all differences that TestOtherInits finds between usher without flags

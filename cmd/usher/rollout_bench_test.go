@@ -197,7 +197,10 @@ func (tab *rolloutTable) expected(app string, arm rolloutArm, front string) time
 	case app == "script" && arm.init == nil:
 		gone = killTimeout // as PID 1, the shell ignores SIGTERM, so SIGKILL ends it
 	case app == "node" && front != "nginx":
-		gone = 25 * time.Second // server.close() in the app does not close the connections that clients keep busy; with nginx, clients keep none
+		// server.close() does not close connections on which a request is running. Clients use
+		// them again until SIGKILL ends the app: after killTimeout (30 s), or with usher
+		// (--grace 25s) after at most 25 s. With nginx, clients keep no connections open.
+		gone = 25 * time.Second
 	case arm.name == "delay3s":
 		gone = 4 * time.Second
 	case arm.name == "delay5s", strings.HasPrefix(arm.name, "idle"):

@@ -121,16 +121,19 @@ func TestTermAtEveryMomentOfTheStart(t *testing.T) {
 	}
 }
 
-// hasBegun reports whether usher has begun to run. It checks whether signals are blocked,
-// because usher's first instructions block them. It does not check the signal handlers,
-// because until execve(2) has finished, the process has the handlers of the program that
-// called execve.
+// hasBegun reports whether usher has begun to run. It checks whether SIGUSR1 is blocked,
+// because usher's first instructions block all signals. SIGUSR1 stays blocked, except in the
+// thread on which usher handles the blocked signals (keepUnblockedThread in package signals).
+// SIGTERM is not checked, because the Go runtime unblocks it, and some others, in each thread.
+//
+// hasBegun does not check the signal handlers, because until execve(2) has finished, the
+// process has the handlers of the program that called execve.
 func hasBegun(usher int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", usher))
 	_, mask, _ := strings.Cut(string(status), "\nSigBlk:\t")
 	mask, _, _ = strings.Cut(mask, "\n")
 	set, err := strconv.ParseUint(mask, 16, 64)
-	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0 // SIGUSR1, because it stays blocked in all threads but that of keepUnblockedThread; the Go runtime unblocks TERM and some others
+	return err == nil && set&(1<<(syscall.SIGUSR1-1)) != 0
 }
 
 // A stop signal takes effect even if orphans exit all the time and the test keeps sending

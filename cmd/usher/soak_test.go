@@ -122,7 +122,7 @@ type soak struct {
 	t      *testing.T
 	ushers []*soakedUsher
 	rounds int
-	values map[string][]int // the key is the name of the usher process followed by the name of the number
+	values map[string][]int // the samples; the key is the name of the usher process followed by the name of the number, as in "shippedthreads"
 	codes  [2]int           // numbers of short runs: codes[0] counts apps that exited by themselves, codes[1] those that were stopped
 }
 
