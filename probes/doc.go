@@ -40,9 +40,9 @@
 //     the mount on which the first thread hangs. When the second thread hangs on another
 //     mount, all other calls wait.
 //   - The method, headers, user, body and client certificate of a target are sent only to
-//     the scheme, host and port of its URL, and after a redirect from http to https if both
-//     use their default ports. After any other redirect to another scheme or port of the
-//     host, the request is a GET or HEAD without them.
+//     the scheme, host and port of its URL. One redirect keeps them: from http to https on the
+//     same host, if both use their default ports. After any other redirect to another scheme
+//     or port of that host, a plain GET or HEAD is sent.
 //   - No password is sent to a database or broker. Over TLS the server's certificate is
 //     verified, unless the URL or insecure= says otherwise, or the target is for NATS and
 //     has no option for TLS. For MySQL, a bad certificate is reported only after a failed

@@ -67,7 +67,8 @@ func buildMongoSRV(p *targetParser) Probe {
 }
 
 // mongoTLS returns the TLS settings for a URL with the parameters params, or nil if the probe
-// must not use TLS. mode applies if neither tls= nor ssl= is true or false.
+// must not use TLS. mode applies if the URL has no tls= or ssl= with the value true or
+// false.
 func (p *targetParser) mongoTLS(params map[string]string, mode tlsMode) *tlsSettings {
 	for _, name := range []string{"tls", "ssl"} {
 		switch params[name] {

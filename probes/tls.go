@@ -77,7 +77,7 @@ func (p *targetParser) tlsSettings() tlsSettings {
 }
 
 // config returns the configuration of one handshake. It reads the files of ca=, cert= and key=.
-// Without ca= and insecure=true it reads the system's CA certificates.
+// If neither ca= nor insecure=true is given, it reads the system's CA certificates.
 func (s *tlsSettings) config(ctx context.Context, host string) (*tls.Config, error) {
 	host, _, _ = strings.Cut(host, "%") // remove the zone of an IPv6 address, because an address in a certificate has none
 	config := &tls.Config{ServerName: strings.TrimSuffix(host, "."), InsecureSkipVerify: s.insecure}

@@ -155,8 +155,8 @@ func (l *loop) finishCommand(cmd *command, err error) {
 
 // interrupt sends sig once to each command of a phase, because a stop signal was
 // received. Unlike terminate it starts no timer for SIGKILL, so that the commands can
-// clean up. It returns false if the phase has no running command, or if all its running
-// commands have been terminated already.
+// clean up. It returns false if the phase has no running command, or if terminate has
+// already been called for all its running commands.
 func (l *loop) interrupt(phase Phase, sig syscall.Signal) (found bool) {
 	for cmd := range l.commands {
 		if cmd.phase != phase || cmd.terminated {

@@ -152,10 +152,10 @@ func (c *checked) stopEntered() time.Duration {
 // stopScan is the longest time for which usher reads /proc before it sends the stop signal.
 const stopScan = 100 * time.Millisecond
 
-// checkDeadline: the app gets its stop signal after --drain-delay, and at least the reserve
-// before SIGKILL. Reading /proc may shorten the reserve by at most stopScan. If the app is still
-// alive at the deadline, it gets SIGKILL. Without --grace usher exits only after the app has
-// exited.
+// checkDeadline: the app gets its stop signal after --drain-delay. Between the stop signal and
+// SIGKILL it has at least the reserve; reading /proc may shorten the reserve by at most
+// stopScan. If the app is still alive at the deadline, it gets SIGKILL. Without --grace usher
+// exits only after the app has exited.
 func (c *checked) checkDeadline() {
 	_, stopped := c.phases[Stop]
 	if c.appAt == neverAt {

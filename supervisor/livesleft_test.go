@@ -176,10 +176,10 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 }
 
 // isKnownParent reports whether the exit of a root's parent decides when usher asks the
-// root to stop. If the parent is the app, another rule decides (see dueByApp). Two kinds of
-// exits decide nothing: that of a process that is not usher's child, because usher does not
-// notice it, and one before the app's stop signal (or before the phase leftovers, if the app
-// got none), because usher does not record it.
+// root to stop. If the parent is the app, another rule decides (see dueByApp). The exit decides
+// nothing if the parent is not usher's child, because usher does not notice it then. It also
+// decides nothing if it comes before the app's stop signal, because usher does not record it
+// then. If the app got no stop signal, the phase leftovers counts in its place.
 func (c *checked) isKnownParent(parent *lived) bool {
 	return parent != nil && (parent != c.app || c.appAt == neverAt) && parent.parent == usherPID && parent.diedAt >= min(c.askedAt, c.leftoversAt)
 }
@@ -252,7 +252,7 @@ func (c *checked) inPhase(at time.Duration) bool {
 	return c.leftoversAt < at && at < c.afterLeftovers()
 }
 
-// afterLeftovers returns when usher no longer waited for leftovers.
+// afterLeftovers returns the time at which usher stopped waiting for leftovers.
 func (c *checked) afterLeftovers() time.Duration {
 	if e, entered := c.phases[PostStop]; entered {
 		return e.At

@@ -123,11 +123,11 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 }
 
 // stopInDownload stops nginx (docker stop) in the middle of a download by wget. wget runs in
-// a second container, whose image is other. stopInDownload returns wget's output and exit
+// a second container, made from the image clientImage. stopInDownload returns wget's output and exit
 // code.
-func stopInDownload(t *testing.T, nginx *container, other string, options ...string) (got string, code int) {
+func stopInDownload(t *testing.T, nginx *container, clientImage string, options ...string) (got string, code int) {
 	t.Helper()
-	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", other, "100000")
+	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", clientImage, "100000")
 	eventually(t, func() bool { // wait until nginx serves index.html; a request for /download would take seconds
 		return client.try("wget", "-q", "-O", "-", "http://127.0.0.1/index.html")
 	}, func() string { return "nginx does not serve" })

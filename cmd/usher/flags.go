@@ -364,7 +364,8 @@ func setInstall(o *options, value string) error {
 func quote(value, allowed string) string { return fmt.Sprintf("%.40q", probes.Redact(value, allowed)) }
 
 // quoteAddress quotes a wrong address for an error. If the text after the last colon is not a
-// number, it may be a password, so quoteAddress removes the text from the first colon on.
+// number, the value may hold a password, which may itself contain colons. So quoteAddress then
+// shows only the text before the first colon.
 func quoteAddress(value string) string {
 	const host = ".-_[]%"
 	if port := value[strings.LastIndexByte(value, ':')+1:]; strings.Trim(port, "0123456789") == "" {

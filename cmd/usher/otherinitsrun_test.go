@@ -147,9 +147,9 @@ func (r *initRun) signals(end *os.File) {
 }
 
 // look notes whether the init keeps its working directory and inherited descriptors while its
-// app runs, and whether the init has closed stdin, stdout or stderr. If the script stops the
-// app, or has orphans or zombies, look also sets r.app. If the script has orphans or zombies,
-// look then waits until the init has reaped the orphans.
+// app runs, and whether the init has closed stdin, stdout or stderr. If the script suspends the
+// app (SIGSTOP), or has orphans or zombies, look also sets r.app. With orphans or zombies it
+// then waits until the init has reaped the orphans.
 func (r *initRun) look() {
 	r.t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", r.pid())

@@ -25,8 +25,9 @@ import (
 // to stop a backend, and prints one table. It needs root, ip, nginx, HAProxy and tini, and
 // for some apps gunicorn and node. An arm is a way to start and stop an app. A front is what
 // clients connect to. A job measures one app with one arm behind one front. Variables on the
-// command line of make change what is measured (of ROLLS, RATE, LAG, KEEPALIVE and PARALLEL
-// the defaults are shown; the defaults of APPS, ARMS and FRONTS are all of them):
+// command line of make change what is measured. ROLLS, RATE, LAG, KEEPALIVE and PARALLEL are
+// shown here with their defaults. Without APPS, ARMS or FRONTS, every app, arm or front is
+// measured; the values of these three are examples.
 //
 //	ROLLS=10       rolling updates in each job; each replaces the three backends
 //	APPS=go,node   the apps (rolloutApps in rollout_test.go)

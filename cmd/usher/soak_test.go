@@ -96,8 +96,8 @@ type soakNumber struct {
 // A run without a leak stays within these bounds. If usher leaks one item in each round, an
 // hour (make soak) is long enough to exceed them.
 var soakNumbers = []soakNumber{
-	// The memory of "counted" is not checked, because the memory of the race detector, which
-	// the test binary may contain, grows.
+	// The memory of "counted" is not checked: "counted" is the test binary, which may contain
+	// the race detector, and the race detector's memory grows.
 	{"RSS, KiB", []string{"shipped"}, 1024},
 	{"anonymous, KiB", []string{"shipped"}, 768},
 	{"descriptors", []string{"shipped", "counted"}, 3},
