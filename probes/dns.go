@@ -10,7 +10,7 @@ import (
 // the timeout expires, the lookup continues, and the next attempt uses the lookup's result.
 type dnsProbe struct {
 	host    string
-	pending chan struct{} // the field done of the lookup that was still running when the previous attempt ended, a channel that is closed when that lookup ends; nil: none was running; guarded by Resolver.mu
+	pending chan struct{} // lookup.done of the lookup that the previous attempt has left running; nil: it has left none running; guarded by Resolver.mu
 }
 
 func (d *dnsProbe) Ask(ctx context.Context, a Attempt) error {

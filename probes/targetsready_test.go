@@ -250,9 +250,9 @@ func (c *checker) whenSure(i int) (s sureReadiness) {
 
 // hostsReady reports whether at least one host of the target is certainly ready after the last
 // change of its name and of its servers. It calls changes with the time of each server's last
-// change, and sets s.each. A host counts as ready if one of its addresses is ready, and none
-// accepts connections without being ready, because the probe might use that one. With
-// gone=true a host counts as ready if its name does not exist, or if each of its addresses
+// change, and sets s.each. A host counts as ready if at least one of its addresses is ready. If
+// another address accepts connections but is not ready, the host does not count, because the
+// probe might use that address. With gone=true a host counts as ready if its name does not exist, or if each of its addresses
 // refuses connections or needs IPv6 where there is none.
 func (c *checker) hostsReady(t *targetPlan, s *sureReadiness, changes func(time.Duration)) bool {
 	readyHosts, shares := 0, time.Duration(1)

@@ -273,8 +273,8 @@ func (s *supervisor) signalRoots(procs []proc) (next time.Time) {
 }
 
 // isSignalled reports whether a process has got a signal to stop it: as a leftover, with the
-// app's group, or with the group of a command that usher has terminated, which also gets
-// SIGKILL soon.
+// app's group, or with the group of a hook's or probe's command. Such a group gets SIGTERM
+// and soon after it SIGKILL, so its processes need no further signal.
 func (s *supervisor) isSignalled(p proc) bool {
 	l := &s.leftovers
 	return l.signalled[p.procID] || l.groupSignalled && p.group == s.app.pid || s.loop.isEnding(p.group)

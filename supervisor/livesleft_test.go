@@ -167,7 +167,7 @@ func (c *checked) due(l *lived) (early, late time.Duration) {
 		widen(0, c.killAt)
 	}
 	switch {
-	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // the root was usher's child before the app got its stop signal
+	case l.ownFrom < c.askedAt && c.askedAt != neverAt: // the root was already usher's child when the app got its stop signal, so usher asks it to stop without waiting
 		return 0, 0
 	case l.ownFrom == c.askedAt:
 		widen(0, 0)

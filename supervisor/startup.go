@@ -91,8 +91,8 @@ func (s *supervisor) runUntil(ctx context.Context, early func() bool, f func(con
 // longer than hookKillDelay (1 s), after which a command that ignores SIGTERM gets SIGKILL.
 const cancelTime = 2 * hookKillDelay
 
-// untilEnded waits until a job of the startup has ended, after the job has been cancelled or
-// its command has exited. It waits for at most cancelTime (2 s). With --grace it also stops
+// untilEnded is called when a job of the startup has been cancelled or its command has exited.
+// It waits until the job's goroutine has returned too, for at most cancelTime (2 s). With --grace it also stops
 // waiting when the drain would have to end (Budget.Drain), so that the app still has the time
 // Budget.Reserve to stop.
 func (s *supervisor) untilEnded(j *job) {

@@ -169,7 +169,7 @@ func exampleMigrations(t *testing.T, images *images) {
 	e.run("docker build")
 	e.run("docker run -d")
 	migrated := e.container("usher-migrated")
-	migrated.all().expect("start: ")
+	migrated.all().expect("usher: start: ")
 	e.run("docker logs")
 	e.expects(migrated)
 
@@ -190,7 +190,7 @@ func exampleCompose(t *testing.T, images *images) {
 		return c
 	}
 	web, db, cache := of("web"), of("db"), of("cache")
-	started := timeOf(t, web.all().expect("start: "))
+	started := timeOf(t, web.all().expect("usher: start: "))
 	assert.False(t, started.Before(timeOf(t, db.all().expect("ready to accept connections"))), "web started before PostgreSQL")
 	assert.False(t, started.Before(timeOf(t, cache.all().expect("eady to accept connections"))), "web started before Redis")
 	e.run("docker")

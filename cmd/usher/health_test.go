@@ -48,9 +48,9 @@ func get(t *testing.T, address, path string) string {
 	return fmt.Sprint(response.StatusCode, " ", strings.TrimSpace(string(body)))
 }
 
-// The test requests /readyz and /servingz during the wait, before and after the --ready target
-// is ready, when it no longer is, during the drain, and after the app's stop signal. It
-// requests /livez during the wait and the drain, and after the stop signal.
+// The test requests /readyz and /servingz during the wait, before the --ready target becomes
+// ready, while it is ready, after it has stopped being ready, during the drain, and after the
+// app's stop signal. It requests /livez during the wait and the drain, and after the stop signal.
 func TestHealthChecksFromWaitToDrain(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()

@@ -174,10 +174,11 @@ func (r *optionReader) needsValue(f *flagRow) {
 }
 
 // advance removes the arguments up to and including the first one that matches, and returns
-// that one. pflag does not report its position, but it parses the arguments in order. So it has
-// ignored the arguments before the match: flags that begin with -test., which pflag always
-// ignores for "go test", and, once r.lost is true, unknown flags and their values. If there are
-// such arguments, advance reports the first one, unless r.lost is already true.
+// that one. pflag parses the arguments in order, but does not say which one it has just parsed,
+// so advance searches for it. pflag has skipped the arguments before it without an error: flags
+// that begin with -test., which pflag always ignores for "go test", and, if r.lost is true,
+// unknown flags and their values. If r.lost is not true yet, advance reports the first skipped
+// argument as an unknown flag.
 func (r *optionReader) advance(match func(word string) bool) (word string, found bool) {
 	i := slices.IndexFunc(r.args, match)
 	if i < 0 {
