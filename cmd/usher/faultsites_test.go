@@ -37,7 +37,7 @@ const (
 	phaseRuntime = 0
 	phaseChecks  = 1
 	phaseWait    = 2
-	phaseCommand = 3
+	phaseLast    = 100 // later than all others
 )
 
 // site stands for all system calls of a run that agree in four things: the phase, whether a

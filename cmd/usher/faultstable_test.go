@@ -113,7 +113,9 @@ var failingCalls = []failingCall{
 func errnos(e ...syscall.Errno) []syscall.Errno { return e }
 
 // faultsOfTheRuntime are the faults on which the Go runtime prints a trace and exits with 2.
-// All of them happen before the app exists, and usher cannot prevent them.
+// usher cannot prevent them. All of them happen before the app exists, except for mmap: on a
+// machine with many processes a scan of /proc may need more memory than the 4 MiB that the
+// runtime has mapped at its start.
 var faultsOfTheRuntime = []struct {
 	call, kind string
 	from, to   int   // phases
@@ -128,9 +130,9 @@ var faultsOfTheRuntime = []struct {
 	// each time, checkPids reports that before makeThreads starts a thread.
 	{"clone", "thread", phaseRuntime, phaseWait, nil, errnos(eNOMEM, ePERM), `runtime: failed to create new OS thread \(have \d+ already; errno=\d+\)`},
 	{"mmap", "0", phaseRuntime, phaseRuntime, []int{1, 2}, errnos(eACCES, eAGAIN, eNOMEM, ePERM), `fatal error: failed to reserve page summary memory`},
-	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
-	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eAGAIN), `runtime: mmap: too much locked memory \(check 'ulimit -l'\)\.|` + noMapping},
-	{"mmap", "3", phaseRuntime, phaseCommand, nil, errnos(eNOMEM, ePERM), noMemory + `|` + noMapping},
+	{"mmap", "3", phaseRuntime, phaseLast, nil, errnos(eACCES), `runtime: mmap: access denied|` + noMapping},
+	{"mmap", "3", phaseRuntime, phaseLast, nil, errnos(eAGAIN), `runtime: mmap: too much locked memory \(check 'ulimit -l'\)\.|` + noMapping},
+	{"mmap", "3", phaseRuntime, phaseLast, nil, errnos(eNOMEM, ePERM), noMemory + `|` + noMapping},
 	// Each of these three system calls is made twice: first by checkDescriptors, which prints
 	// an error if the call fails, and a few microseconds later by the Go runtime, which prints
 	// a trace.
