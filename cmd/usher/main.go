@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	golog "log"
 	"os"
 	"runtime/debug"
@@ -56,8 +57,8 @@ func usher(args, env []string, stdout io.Writer) int {
 		return reportTooFew(noSignals, cmp.Or(o.terminationLog, defaultTerminationLog))
 	}
 	out := newOutput(os.Stderr)
-	deadline := false // whether the exit has a deadline; set from --grace just before supervise is called
-	defer func() { out.flush(deadline) }()
+	hurried := false // whether the time of --grace is nearly over at the exit
+	defer func() { out.flush(hurried) }()
 	switch {
 	case o.help:
 		fmt.Fprint(stdout, usage())
@@ -107,13 +108,16 @@ func usher(args, env []string, stdout io.Writer) int {
 		go n.run()
 		defer n.flush()
 	}
-	deadline = o.config.Grace > 0
-	return supervise(inbox, out, log, n, o.config, threads)
+	code, left := supervise(inbox, out, log, n, o.config, threads)
+	hurried = left < 2*flushUnhurried
+	return code
 }
 
-// supervise runs the whole timeline, from the wait to the exit, and returns usher's exit
-// status. n is nil if usher does not notify a service manager.
-func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c supervisor.Config, threads *spares) int {
+// supervise runs the whole timeline, from the wait to the exit. It returns usher's exit status
+// and the time that is left of --grace; without --grace that is unlimited. n is nil if usher
+// does not notify a service manager.
+func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c supervisor.Config, threads *spares) (code int, left time.Duration) {
+	left = math.MaxInt64
 	c.Signals = inbox
 	c.Observe = func(e supervisor.Event) {
 		log.observe(e)
@@ -130,6 +134,9 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c su
 		if e.Kind == supervisor.AppExec {
 			out.flush(false)
 		}
+		if e.Kind == supervisor.Exited && c.Grace > 0 {
+			left = c.Grace - e.Summary.Shutdown
+		}
 	}
 	c.Output = log.hookOutput
 	c.Detach = true
@@ -138,7 +145,7 @@ func supervise(inbox *signals.Inbox, out *output, log *logger, n *notifier, c su
 	if invalid := (*multierror.Error)(nil); errors.As(err, &invalid) {
 		log.usageErrors(err)
 	}
-	return code
+	return code, left
 }
 
 // guardMargin is the time between the end of --grace and the exit by guardDeadline.

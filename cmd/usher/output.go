@@ -74,15 +74,16 @@ const (
 )
 
 // Before usher exits, or executes the app in its place (--exec), flush waits for the reader
-// of stderr, with these limits. The first three are those of an exit with a deadline.
+// of stderr, with these limits. The first three are those of an exit when the time of --grace
+// is nearly over.
 const (
 	flushStalled = 40 * time.Millisecond  // flush returns if nothing could be written for this long
 	flushHooks   = 50 * time.Millisecond  // queued hook output is dropped after this time
 	flushLimit   = 100 * time.Millisecond // flush returns after this time
 
-	// The longest wait if the exit has no deadline. On a busy machine the goroutine that
-	// writes may not run for a while, and the only line of a failed start must not be lost.
-	flushNoDeadline = time.Second / 2
+	// The longest wait in all other cases. On a busy machine the goroutine that writes may not
+	// run for a while, and the last lines must not be lost.
+	flushUnhurried = time.Second / 2
 )
 
 func newOutput(f *os.File) *output {
@@ -315,15 +316,15 @@ func (p *output) fail(rest chunk, torn bool, err error) {
 	p.cause, p.failedAt, p.torn = err, time.Now(), torn
 }
 
-// flush waits until everything is written, or a time limit expires. hasDeadline says whether
-// --grace limits usher's exit. If so and the reader is slow, flush drops queued hook output
-// after flushHooks, so that the reader gets usher's own lines.
-func (p *output) flush(hasDeadline bool) {
-	if hasDeadline {
+// flush waits until everything is written, or a time limit expires. hurried says whether the
+// time of --grace is nearly over. If it is and the reader is slow, flush drops queued hook
+// output after flushHooks, so that the reader gets usher's own lines.
+func (p *output) flush(hurried bool) {
+	if hurried {
 		p.flushWithin(flushStalled, flushHooks, flushLimit)
 		return
 	}
-	p.flushWithin(flushNoDeadline, flushNoDeadline, flushNoDeadline)
+	p.flushWithin(flushUnhurried, flushUnhurried, flushUnhurried)
 }
 
 func (p *output) flushWithin(stalled, hooks, total time.Duration) {
