@@ -200,6 +200,7 @@ func (f *fileThreads) enter(c *fileCall, at string) bool {
 	free := f.isFree(mount)
 	if slow && free {
 		f.hanging[c] = mount
+		f.startThread() // for the calls that wait for the mount that c has left
 	}
 	return free
 }

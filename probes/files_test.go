@@ -170,6 +170,33 @@ func TestSlowCallMayEnterMountsOnWhichNoOtherCallHangs(t *testing.T) {
 	})
 }
 
+// A call is slow on one mount and then moves to another one. A call on the first mount that
+// waits for it, and has no time limit, must be made then.
+func TestSlowCallThatMovesLetsTheOthersOfItsMountRun(t *testing.T) {
+	withMounts(t, "/dead")
+	synctest.Test(t, func(t *testing.T) {
+		var f fileThreads
+		c := &fileCall{path: "/dead/x", at: "/", do: found, done: make(chan error, 1)}
+		f.serving = c
+		f.markHanging(c)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := lookUp(&f, "/y", 0, found)
+			ended <- err
+		}()
+		synctest.Wait()
+		require.Len(t, f.waiting, 1)
+		assert.True(t, f.enter(c, "/dead"))
+		synctest.Wait()
+		assert.Empty(t, f.waiting)
+		f.mu.Lock()
+		delete(f.hanging, c)
+		f.startThread() // ends the other call if enter did not
+		f.mu.Unlock()
+		assert.NoError(t, <-ended)
+	})
+}
+
 // When a slow call returns, another thread already serves the waiting calls. The thread of
 // the slow call must end, because otherwise two waiting calls would run at the same time.
 func TestFileCallsRunOneAtATime(t *testing.T) {

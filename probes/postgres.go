@@ -142,7 +142,8 @@ func checkPostgresError(message []byte) error {
 // a PgBouncer that cannot connect to its server. The code alone does not show this, because
 // PgBouncer sends it with most of its errors. PgBouncer's texts are always in English.
 func isPoolerWithoutServer(text string) bool {
-	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server"}, func(part string) bool {
+	// The last text is that of a server which does not accept connections yet, or no longer.
+	return slices.ContainsFunc([]string{"query_wait_timeout", "server login has been failing", "cannot connect to server", "the database system is "}, func(part string) bool {
 		return strings.Contains(text, part)
 	})
 }

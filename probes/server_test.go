@@ -55,6 +55,8 @@ var serverResponses = []serverResponse{
 	{"postgres", pgError("57P03", "the database system is not yet accepting connections"), "not accepting connections yet"},
 	{"postgres", pgError("57P03", "CANARY"), "not accepting connections yet"},
 	{"postgres", pgError("08P01", "query_wait_timeout"), "a pooler without a connection to its server"},
+	{"postgres", pgError("08P01", "the database system is starting up"), "a pooler without a connection to its server"},
+	{"postgres", pgError("08P01", "FATAL: the database system is shutting down"), "a pooler without a connection to its server"},
 	{"postgres", pgError("08P01", "no more connections allowed (max_client_conn)"), ""},
 	{"postgres", pgError("57P0", "CANARY"), "the server does not speak the PostgreSQL protocol"},
 	{"postgres", "E\x00\x00\x00\x09CANAR", "the server does not speak the PostgreSQL protocol"},
