@@ -48,7 +48,7 @@ func bareRoot(t *testing.T) string {
 	for to, from := range map[string]string{"usher": binary(t), "bin/busybox": busybox} {
 		data, err := os.ReadFile(from)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(root, to), data, 0o755))
+		writeProgram(t, filepath.Join(root, to), string(data))
 	}
 	for _, name := range []string{"sh", "true", "cat", "sleep", "setsid", "kill", "yes", "seq", "ps"} {
 		require.NoError(t, os.Symlink("busybox", filepath.Join(root, "bin", name)))

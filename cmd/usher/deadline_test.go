@@ -69,7 +69,7 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	hook := filepath.Join(t.TempDir(), "hook")
 	data, err := os.ReadFile(puppet(t))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(hook, data, 0o755))
+	writeProgram(t, hook, string(data))
 	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", hook+" state", "--post-stop", "echo reported", "--", puppet(t), "lease", hook)
 	r.stdout.expect("lease ready")
 	r.signal(syscall.SIGTERM)

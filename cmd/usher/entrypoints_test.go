@@ -196,7 +196,7 @@ func (e *entrypoint) stopAtWork(t *testing.T, flags string) *stopping {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // the parent of dir has mode 0700; servers that do not run as root must be able to enter it
-	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/entrypoints")))
+	withoutForks(t, func() error { return os.CopyFS(dir, os.DirFS("testdata/entrypoints")) })
 	require.NoError(t, os.Symlink(server, filepath.Join(dir, "server")))
 
 	// Debian's programs come first in PATH, because only Debian's Python has celery.

@@ -80,7 +80,7 @@ func (e *example) podman() {
 		case "$1 $2" in "kube play") shift 2; set -- kube play --network=none "$@" ;; esac
 		exec '%s' "$@"
 		`, os.Getenv("PATH"), strings.Join(e.engine, "' '"))
-	require.NoError(e.T, os.WriteFile(filepath.Join(dir, "podman"), []byte(script), 0o755))
+	writeProgram(e.T, filepath.Join(dir, "podman"), script)
 	e.env = append(e.env, "PATH="+dir+":"+os.Getenv("PATH"))
 }
 

@@ -88,7 +88,7 @@ func TestListenPIDIsChangedOnlyIfItIsUshersOwn(t *testing.T) {
 func TestExecOfACommandThatCannotBeRun(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
-	require.NoError(t, os.WriteFile(script, []byte("echo no interpreter named\n"), 0o755))
+	writeProgram(t, script, "echo no interpreter named\n")
 	for _, c := range []struct {
 		command string
 		code    int

@@ -23,7 +23,8 @@ func TestCommandIsFoundAsByExecvp(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "a", "directory"), 0o755))
 	require.NoError(t, os.Symlink(filepath.Join(dir, "a", "sub"), filepath.Join(dir, "link")))
 	script := func(path, first string, mode os.FileMode) {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(first+`echo "$0: $# $*"; pwd; exit 3`+"\n"), mode))
+		writeProgram(t, filepath.Join(dir, path), first+`echo "$0: $# $*"; pwd; exit 3`+"\n")
+		require.NoError(t, os.Chmod(filepath.Join(dir, path), mode))
 	}
 	const sh = "#!/bin/sh\n"
 	script("here", sh, 0o755)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -62,6 +63,24 @@ func built(name string, command func(path string) *exec.Cmd) func() (string, err
 		}
 		return path, nil
 	})
+}
+
+// writeProgram writes a program or a script that the test executes.
+func writeProgram(t testing.TB, path, text string) {
+	t.Helper()
+	withoutForks(t, func() error { return os.WriteFile(path, []byte(text), 0o755) })
+}
+
+// withoutForks calls write while this process does not fork. If a parallel test forked while a
+// file is open for writing, its child would have the file open until the child's own execve(2).
+// Until then, execve(2) of the file fails with ETXTBSY. Package os/exec holds syscall.ForkLock
+// during fork(2).
+func withoutForks(t testing.TB, write func() error) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	err := write()
+	syscall.ForkLock.RUnlock()
+	require.NoError(t, err)
 }
 
 // unread returns the writing end of a pipe. The reading end is open until the end of the

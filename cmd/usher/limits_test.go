@@ -45,7 +45,7 @@ func TestExecErrorsNameTheirCause(t *testing.T) {
 		"exit 5 # without a shebang ": "",
 	} {
 		app := filepath.Join(t.TempDir(), "app")
-		require.NoError(t, os.WriteFile(app, []byte(text), 0o755))
+		writeProgram(t, app, text)
 		r := launcher{}.usher(t, "--", app)
 		code, log := r.code(), r.stderr.rest()
 		if want == "" {

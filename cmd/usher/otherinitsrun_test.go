@@ -87,12 +87,9 @@ func (s *initScript) run(t *testing.T, init []string) []string {
 func writeCommands(t *testing.T, dir string) {
 	t.Helper()
 	for name, text := range map[string]string{"plain": "x", "orphaned": "#!/no/such/interpreter\n", "windows": "#!/bin/sh\r\nexit 5\r\n", "no-shebang": "exit 5\n"} {
-		mode := os.FileMode(0o755)
-		if name == "plain" {
-			mode = 0o644
-		}
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), mode))
+		writeProgram(t, filepath.Join(dir, name), text)
 	}
+	require.NoError(t, os.Chmod(filepath.Join(dir, "plain"), 0o644))
 }
 
 func (r *initRun) note(format string, args ...any) {
