@@ -61,7 +61,7 @@ func TestDockerInit(t *testing.T) {
 
 	t.Run("locked down", func(t *testing.T) {
 		app := startContainer(t, "--read-only", "--user", "65534:65534", "--cap-drop", "ALL",
-			"--security-opt", "no-new-privileges", "--pids-limit", "10", "--memory", "16m", image,
+			"--security-opt", "no-new-privileges", "--pids-limit", "12", "--memory", "16m", image,
 			"--grace", "8s", "--drain", "echo bye", "--", "sh", "-c", "echo up; exec sleep 100000")
 		app.stdout().expect("up")
 		app.stop()

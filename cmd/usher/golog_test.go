@@ -21,7 +21,7 @@ func TestLibrariesPrintNothing(t *testing.T) {
 	defer server.Close()
 
 	out, _, code := launcher{hostPID: true, merged: true, vars: []string{"GODEBUG=http2debug=2"}}.run(t,
-		buildFor(t, runtime.GOARCH, "-s -w"), "--probe", "grpc://"+server.Listener.Addr().String())
+		buildFor(t, runtime.GOARCH, "-s -w"), "--probe", "timeout=1m grpc://"+server.Listener.Addr().String())
 	assert.Equal(t, 0, code)
 	assert.Empty(t, lastLines(out))
 }

@@ -59,7 +59,7 @@ func TestThousandsOfOrphansAtOnce(t *testing.T) {
 // each hook and probe. A program that calls wait4(-1) and also waits with os/exec loses
 // some exit statuses.
 func TestManyHooksAndOrphansAtOnce(t *testing.T) {
-	args := []string{"--quiet"}
+	args := []string{"--quiet", "--wait-timeout", "0"}
 	for range 100 {
 		args = append(args, "--pre-start", "sh -c '(true &); (true &); exit 0'", "--wait", "sh -c '(true &); exit 0'")
 	}
@@ -71,8 +71,9 @@ func TestLeftoversFinishTheirWork(t *testing.T) {
 	// On SIGTERM the app exits at once. Its child, in another session, prints a line and
 	// then exits.
 	r := launcher{proc: true}.usher(t, "--grace", "20s", "--", "sh", "-c",
-		`setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
-		 trap "exit 4" TERM; while :; do wait; done`)
+		`trap "exit 4" TERM
+		 setsid sh -c 'trap "echo flushed; exit" TERM; echo child; while :; do read line; done' <&0 &
+		 while :; do wait; done`)
 	r.stdout.expect("child")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 4, r.code())
@@ -81,7 +82,8 @@ func TestLeftoversFinishTheirWork(t *testing.T) {
 }
 
 func TestOnlyTheDeadlineKills(t *testing.T) {
-	r := launcher{}.usher(t, "--grace", "2s", "--post-stop", "echo reported", "--", "sh", "-c",
+	t.Parallel()
+	r := launcher{}.usher(t, "--grace", "10s", "--post-stop", "echo reported", "--", "sh", "-c",
 		`trap "" TERM INT; setsid sh -c 'trap "" TERM; while :; do read line; done' <&0 & echo ready; while :; do read line; done`)
 	r.stdout.expect("ready")
 	r.signal(syscall.SIGTERM)
@@ -159,10 +161,10 @@ func TestNotPID1SignalsOnlyItsDescendants(t *testing.T) {
 			read line; echo app exits; exit 3'
 		echo code $?
 		kill -0 $sibling && echo the sibling is alive
-		kill -0 $(cat $grandchild) || echo the grandchild is gone
+		while kill -0 $(cat $grandchild) 2>/dev/null; do sleep 0.01; done # after SIGKILL the process may exist for a while
+		echo the grandchild is gone
 		kill -9 $sibling`)
-	p.stdout.expect("not PID 1: reaping")
-	p.stdout.expect("grandchild")
+	p.stdout.expectAll("not PID 1: reaping", "grandchild")
 	p.in.Close()
 	p.stdout.expect("code 3")
 	p.stdout.expect("the sibling is alive")

@@ -15,28 +15,29 @@ import (
 func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 	t.Parallel()
 	args := []string{
-		"--wait-timeout", "3s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
+		"--wait-timeout", "10s", "--wait", "name=db tcp://127.0.0.1:1", "--wait", "file:///", "--wait", "file:///no/such/file",
 		"--wait", "name=check sh -c 'exit 3'", "--wait", "name=missing no-such-command", "app",
 	}
 	r := launcher{}.usher(t, args...)
+	quiet := launcher{}.usher(t, append([]string{"--log", "json", "--quiet"}, args...)...)
+	verbose := launcher{}.usher(t, append([]string{"--verbose"}, args...)...)
 	assert.Equal(t, 124, r.code())
 	log := r.stderr.rest()
 	for _, line := range []string{
-		`usher: error: wait: timed out after 3s, 4 targets pending`,
-		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts\): connection refused \(is it listening on that port\? .*\)`,
-		`usher: error: wait: file:///no/such/file is not ready after \d+\.\ds \(\d+ attempts\): no such file \(is the path right, .*\?\)`,
-		`usher: error: wait: check is not ready after \d+\.\ds \(\d+ attempts\): exit status 3 \(--verbose shows what it prints\)`,
-		`usher: error: wait: missing is not ready after \d+\.\ds \(\d+ attempts\): cannot run no-such-command: not found \(is it a command\? .*\)`,
+		`usher: error: wait: timed out after 10s, 4 targets pending`,
+		`usher: error: wait: db is not ready after \d+\.\ds \(\d+ attempts?\): connection refused \(is it listening on that port\? .*\)`,
+		`usher: error: wait: file:///no/such/file is not ready after \d+\.\ds \(\d+ attempts?\): no such file \(is the path right, .*\?\)`,
+		`usher: error: wait: check is not ready after \d+\.\ds \(\d+ attempts?\): exit status 3 \(--verbose shows what it prints\)`,
+		`usher: error: wait: missing is not ready after \d+\.\ds \(\d+ attempts?\): cannot run no-such-command: not found \(is it a command\? .*\)`,
 	} {
 		assertPrintedMatch(t, log, `(?m)^`+line+`$`)
 	}
 	assert.Equal(t, 4, strings.Count(log, "is not ready after "), lastLines(log))
 
-	r = launcher{}.usher(t, append([]string{"--log", "json", "--quiet"}, args...)...)
-	assert.Equal(t, 124, r.code())
-	r.stderr.rest()
+	assert.Equal(t, 124, quiet.code())
+	quiet.stderr.rest()
 	errs := map[string]string{} // by target
-	for _, line := range r.stderr.all {
+	for _, line := range quiet.stderr.all {
 		var record struct {
 			Target, Error, Hint string
 			Attempts            int
@@ -54,9 +55,8 @@ func TestFailedWaitLogsEachPendingTargetWithAHint(t *testing.T) {
 		"check": "exit status 3", "missing": "cannot run no-such-command: not found",
 	}, errs)
 
-	r = launcher{}.usher(t, append([]string{"--verbose"}, args...)...)
-	assert.Equal(t, 124, r.code())
-	assertNotPrinted(t, r.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
+	assert.Equal(t, 124, verbose.code())
+	assertNotPrinted(t, verbose.stderr.rest(), "--verbose", "the hint suggests a flag that was given")
 }
 
 // Without a command there is no app, so the last line is about the targets.

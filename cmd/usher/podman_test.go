@@ -54,7 +54,7 @@ func TestReadmePod(t *testing.T) {
 	assert.Equal(t, 143, reporter.exitCode())
 	stdout, stderr := reporter.logs()
 	assert.Equal(t, "nginx serves\n", stdout, "the reporter must start only once")
-	assertPrintedMatch(t, stderr, `^usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
+	assertPrintedMatch(t, stderr, `^(usher: wait: still waiting after .*\n)*usher: wait: http://localhost:80/index.html is ready after \S+ \(\d+ attempts?\)\n`+
 		`usher: start: sh started, pid \d+\n`)
 	assertPrintedMatch(t, stderr, `usher: app was killed by SIGTERM after .*\n$`)
 	for _, c := range []*container{web, reporter} {

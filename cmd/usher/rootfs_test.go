@@ -49,7 +49,7 @@ func busyboxImage(t *testing.T) string {
 	return root.image("busybox")
 }
 
-// download is the file that nginx serves at /download. A download takes about four seconds,
+// download is the file that nginx serves at /download. A download takes about ten seconds,
 // because of limit_rate in nginxConf.
 var download = bytes.Repeat([]byte("0123456789abcde\n"), 64_000)
 
@@ -65,7 +65,7 @@ http {
 	server {
 		listen 80;
 		root /usr/share/nginx/html;
-		location = /download { limit_rate 250k; }
+		location = /download { limit_rate 100k; }
 	}
 }
 `

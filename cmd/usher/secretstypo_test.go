@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -84,21 +85,32 @@ func TestNoSecretIsPrintedAfterATypoInATarget(t *testing.T) {
 	for _, c := range mistypedTargets {
 		t.Run(c.text, func(t *testing.T) {
 			t.Parallel()
+			// The first command line has no time limit: the wait ends once the message is in the log.
+			untilPrinted := func(r *process) {
+				r.stderr.expect(c.message)
+				r.signal(syscall.SIGTERM)
+			}
 			for _, args := range [][]string{
-				{"--log", "json", "--verbose", "--wait-timeout", "0.1s", "--wait", c.text, "--", "true"},
+				{"--log", "json", "--verbose", "--wait-timeout", "0", "--wait", c.text, "--", "true"},
 				{"--verbose", "--post-stop", c.text, "--", "true"},
 				{"--pre-start", c.text, "--", "true"},
 				{"--grace", "9s", "--plan", "--drain", c.text, "--", "true"},
 				{"--probe", c.text},
 			} {
-				_, log := runWithSecrets(t, launcher{}, nil, args...)
+				var during func(*process)
+				if args[0] == "--log" {
+					during = untilPrinted
+				}
+				_, log := runWithSecrets(t, launcher{}, during, args...)
 				optionOfProbes := strings.HasPrefix(c.text, "successes=")
 				if !slices.Contains(args, "--plan") && (!optionOfProbes || args[0] == "--log") {
 					assertPrinted(t, log, c.message, "%q", args)
 				}
 			}
-			code, log := runWithSecrets(t, launcher{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--", "true")
-			assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, log)
+			for _, format := range []string{"text", "json"} {
+				code, log := runWithSecrets(t, launcher{env: []string{"USHER_WAIT=" + c.text, "USHER_WAIT_TIMEOUT=0.1s"}}, nil, "--log", format, "--", "true")
+				assert.Contains(t, []int{supervisor.CodeTimeout, supervisor.CodeFault}, code, log)
+			}
 		})
 	}
 }

@@ -50,19 +50,20 @@ func TestStarvedCPU(t *testing.T) {
 // app.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
-	const grace = time.Second // short, because the test has to wait until it has passed: while the cgroup is frozen, there is no event to wait for
+	// The test has to wait until grace has passed: while the cgroup is frozen, there is no event to wait for.
 	g := limited{freeze: true}.cgroup(t)
-	start := func(app string) *process {
+	start := func(grace time.Duration, app string) *process {
 		r := launcher{}.start(t, g.argv(binary(t), "--verbose", "--grace", grace.String(), "--drain-delay", "0.2s", "--post-stop", "echo stopped", "--", "sh", "-c", app)...)
 		r.stdout.expect("ready")
 		return r
 	}
 	t.Run("before the stop signal", func(t *testing.T) {
-		r := start(exitOnTERM(7))
+		const grace = 10 * time.Second // after the thaw, the shell must exit within it
+		r := start(grace, exitOnTERM(7))
 		g.freeze()
 		r.signal(syscall.SIGWINCH)
 		r.signal(syscall.SIGTERM)
-		<-time.After(2 * grace)
+		<-time.After(grace + time.Second)
 		g.thaw()
 		assert.Equal(t, 7, r.code(), "the deadline counts from the moment at which usher receives the signal")
 		log := r.stderr.rest()
@@ -70,7 +71,8 @@ func TestFrozen(t *testing.T) {
 		assertPrinted(t, log, "post-stop echo| stopped")
 	})
 	t.Run("beyond the deadline", func(t *testing.T) {
-		r := start("trap '' TERM; echo ready; while :; do read line; done")
+		const grace = time.Second
+		r := start(grace, "trap '' TERM; echo ready; while :; do read line; done")
 		r.signal(syscall.SIGTERM)
 		r.stderr.expect("shutting down")
 		g.freeze()
