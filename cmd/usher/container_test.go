@@ -186,6 +186,17 @@ func timeOf(t *testing.T, line string) time.Time {
 	return at
 }
 
+// waitForHealth waits until the container's health check has the given result. It does not read
+// "docker events", because the daemon keeps only the last 256 events of all containers.
+func (c *container) waitForHealth(status string) {
+	c.Helper()
+	var last string
+	eventually(c.T, func() bool {
+		last = c.inspect("{{.State.Health.Status}}")
+		return last == status
+	}, func() string { return "the health status is " + last + ", not " + status })
+}
+
 // waitUntilReaped waits until usher, sleep and ps are the only processes. At first other
 // processes may still be exiting. If a zombie is never reaped, the test fails after the
 // time limit patience.

@@ -152,8 +152,7 @@ func exampleHealthcheck(t *testing.T, images *images) {
 	e.run("docker run")
 	e.run("docker run")
 	for c, status := range map[*container]string{healthy: "healthy", unhealthy: "unhealthy"} {
-		events := docker.start(t, true, "events", "--since=1h", "--filter=event=health_status", "--filter=container="+c.id)
-		events.stdout.expect("health_status: " + status)
+		c.waitForHealth(status)
 	}
 	out := e.run("docker inspect")
 	for _, line := range e.next() {
@@ -195,10 +194,10 @@ func exampleCompose(t *testing.T, images *images) {
 	assert.False(t, started.Before(timeOf(t, cache.all().expect("eady to accept connections"))), "web started before Redis")
 	e.run("docker")
 	e.expects(web)
-	health := docker.start(t, true, "events", "--since=1h", "--filter=event=health_status", "--filter=container="+web.id)
-	health.stdout.expect("health_status: healthy")
+	web.waitForHealth("healthy")
 
 	lines := web.all()
+	lines.expect("usher: start: ") // docker logs must follow the log before the container is removed
 	e.run("docker")
 	lines.expect("usher: app was killed by SIGTERM")
 }
@@ -277,7 +276,9 @@ func TestExampleEmbed(t *testing.T) {
 
 	// The test runs the program directly, because "go run" exits with 1 whenever the program
 	// exits with a code other than 0.
-	command := strings.Replace(e.command("go run"), "go run ./examples/embed", program, 1)
+	// It gives the program a longer time limit than the comment does, because sh must print its
+	// line before that.
+	command := strings.Replace(e.command("go run"), "go run ./examples/embed 1s", program+" 5s", 1)
 	embed := e.start(command)
 	assert.Equal(t, 143, embed.code())
 	e.expected(embed.stdout.rest(), embed.stderr.rest())

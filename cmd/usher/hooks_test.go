@@ -59,8 +59,10 @@ func TestNoOutputBlocksUsher(t *testing.T) {
 	assert.Equal(t, 8, r.code())
 }
 
+// The output fits into the pipe that is stderr, because with --grace usher drops hook output
+// that it cannot write soon.
 func TestOutputOfAProcessThatAHookLeavesRunning(t *testing.T) {
-	r := launcher{}.usher(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 3000; echo agent ends; exit" TERM; echo agent ready; while :; do sleep 0.01; done) &'`,
+	r := launcher{}.usher(t, "--grace", "20s", "--pre-start", `name=agent sh -c '(trap "seq 1500; echo agent ends; exit" TERM; echo agent ready; while :; do sleep 0.01; done) &'`,
 		"--", "sh", "-c", exitOnTERM(0))
 	r.stdout.expect("ready")
 	r.stderr.expect("agent ready")

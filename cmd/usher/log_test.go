@@ -294,7 +294,7 @@ func logged(t *testing.T, e supervisor.Event) (text string, record map[string]an
 // lists for this event.
 func TestJSONLogOfARunHasOnlyRecordsOfTheTable(t *testing.T) {
 	t.Parallel()
-	r := launcher{}.usher(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=0.1s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",
+	r := launcher{}.usher(t, "--log", "json", "--verbose", "--grace", "20s", "--wait", "file:///", "--wait", "name=never optional=2s file:///no/such", "--pre-start", "name=say echo 'a \"quoted\" line'",
 		"--drain-delay", "0.01s", "--drain", "name=wrong false", "--post-stop", "true", "--",
 		"sh", "-c", "trap 'exit 7' TERM; trap : USR1; echo up; while :; do read line; done")
 	r.stdout.expect("up")

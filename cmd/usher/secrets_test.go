@@ -401,7 +401,7 @@ func TestNoSecretIsPrintedOnATerminal(t *testing.T) {
 	require.NoError(t, unix.IoctlSetWinsize(int(ptm.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 10000}))
 	screen := readLines(t, ptm)
 	waits := d.flags(t, wrongReplies["a line"], func(_ int, s secretTarget) []string { return []string{"--wait", s.probe} })
-	launcher{tty: pts}.usher(t, append([]string{"--wait-timeout", "1s"}, waits...)...)
+	launcher{tty: pts}.usher(t, append([]string{"--wait-timeout", "5s"}, waits...)...)
 	screen.expect("targets pending")
 	printed := strings.Join(screen.all, "\n")
 	assertPrinted(t, printed, "\r\x1b[Kusher: wait: ")

@@ -9,8 +9,9 @@
  *   catch NAME [SIGNAL]              prints each signal that it gets; exits after SIGNAL or at the end of stdin
  *   pause NAME                       does nothing; all signals have their default action
  *   daemon COMMAND...                double-forks into a new session, then execvp(3) of COMMAND
- *   chain                            forks and exits; the child makes a new session and does the same, for 60 s
- *   chain-on-signal                  like chain, but each process forks only when it gets a signal
+ *   chain                            waits for the end of descriptor 3, then forks and exits; the child makes a new session
+ *                                    and does the same, for 60 s
+ *   chain-on-signal                  like chain, but it does not wait, and each process forks only when it gets a signal
  *   crowd NUMBER                     starts NUMBER processes that do nothing
  *   greedy threads|processes         starts threads or processes until that fails, prints "full", and starts more when it can
  *   lease FILE                       holds a write lease on FILE (fcntl(2)), so that execve(2) of FILE blocks; ignores SIGTERM
@@ -533,10 +534,16 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(role, "chain") || !strcmp(role, "chain-on-signal")) {
 		sigset_t all;
-		time_t begun = time(NULL);
+		char c;
 		sigfillset(&all);
 		sigprocmask(SIG_BLOCK, &all, NULL);
 		dprintf(1, "%s ready\n", role);
+		if (!strcmp(role, "chain")) {
+			while (read(3, &c, 1) > 0)
+				;
+			dprintf(1, "chain begins\n");
+		}
+		time_t begun = time(NULL);
 		while (time(NULL) - begun < 60) {
 			if (!strcmp(role, "chain-on-signal"))
 				sigwaitinfo(&all, NULL);
