@@ -75,9 +75,17 @@ func ExampleWait() {
 		}
 		targets = append(targets, target)
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, errors.New("100ms have passed"))
-	defer cancel()
-	err = probes.Wait(ctx, targets, probes.Attempt{}, nil)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	tried := map[string]bool{}
+	err = probes.Wait(ctx, targets, probes.Attempt{}, func(u probes.Update) {
+		if u.Kind == probes.TargetTried {
+			tried[u.Status.Target.Name] = true
+		}
+		if len(tried) == len(targets) {
+			cancel(errors.New("each target has been tried"))
+		}
+	})
 
 	var pending *probes.PendingError
 	if errors.As(err, &pending) {
@@ -87,7 +95,7 @@ func ExampleWait() {
 		}
 	}
 	// Output:
-	// 100ms have passed
+	// each target has been tried
 	// db: connection refused: is it listening on that port? localhost is this container or pod; if it is on ::1, write localhost
 	// flag: no such file: is the path right, and its volume mounted here?
 }

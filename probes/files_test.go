@@ -472,13 +472,13 @@ func TestDeadFileSystemBlocksOneThreadForAllKinds(t *testing.T) {
 		all.Go(func() { assert.NoError(t, ask(t, text, ForWait), text) })
 	}
 	all.Wait()
-	assert.Less(t, threads(), before+20, "%d attempts must block only one thread", 2*len(hung))
+	assert.Less(t, threads(), before+len(hung), "%d attempts must block only one thread", 2*len(hung))
 	files.mu.Lock()
 	assert.Len(t, files.hanging, 1)
 	files.mu.Unlock()
 
 	// The limit within= ends the wait although an attempt hangs.
-	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait), parse(t, "file://"+alive+"/file", ForWait)}
+	targets := []Target{parse(t, "within=300ms timeout=0 file://"+dead, ForWait)}
 	var pending *PendingError
 	require.ErrorAs(t, Wait(t.Context(), targets, Attempt{}, nil), &pending)
 	assert.Len(t, pending.Pending, 1)

@@ -190,7 +190,7 @@ func TestGoneIsRejectedWhereItHasNoMeaning(t *testing.T) {
 // gone: its lookup begins with half.a.test (see search in resolv.conf), for which the name
 // server returns SERVFAIL. The next names, half.b.test and half, do not exist.
 func TestGoneWithFailingAndSilentNameServers(t *testing.T) {
-	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "nameserver 127.0.0.2\nsearch a.test b.test\noptions timeout:5 attempts:1\n") {
 		return
 	}
 	server := &nameServer{respond: func(name string, query int) (byte, []string, bool) {

@@ -98,6 +98,14 @@ func listen(t *testing.T, network, address string, handle func(net.Conn)) net.Li
 	return l
 }
 
+// lingerLong makes a probe of a ready server wait until the server has closed its side, even if
+// that takes longer than a second. A test that calls it must not run in parallel with others.
+func lingerLong(t *testing.T) {
+	usual := lingerTimeout
+	lingerTimeout = longTimeout
+	t.Cleanup(func() { lingerTimeout = usual })
+}
+
 // readUntilClosed reads until the client has closed the connection, and then closes it too.
 func readUntilClosed(conn net.Conn) { io.Copy(io.Discard, conn); conn.Close() }
 

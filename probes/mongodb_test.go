@@ -327,7 +327,7 @@ func TestServerMongoSRVIsLookedUpAgain(t *testing.T) {
 }
 
 func TestServerMongoSRVIsLookedUpByTheSystemsResolver(t *testing.T) {
-	if !runsInNamespace(t, "nameserver 127.0.0.2\noptions timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "nameserver 127.0.0.2\noptions timeout:5 attempts:1\n") {
 		return
 	}
 	ready := netip.MustParseAddrPort(serveBytes(t, func(w io.Writer) {

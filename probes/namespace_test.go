@@ -211,7 +211,7 @@ const (
 )
 
 func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
-	if !runsInNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:3 attempts:1\n") {
 		return
 	}
 	l6 := listen(t, "tcp", "[::1]:0", readUntilClosed)
@@ -354,7 +354,7 @@ func TestLookupsWithFailingAndSilentNameServers(t *testing.T) {
 // Without a name server in resolv.conf the resolver sends queries to localhost, where no name
 // server listens.
 func TestLookupsWithoutANameServerFail(t *testing.T) {
-	if !runsInNamespace(t, "options timeout:1 attempts:1\n") {
+	if !runsInNamespace(t, "options timeout:5 attempts:1\n") {
 		return
 	}
 	assert.EqualError(t, ask(t, "dns://db", ForWait), "cannot look up name: the name server refused the connection")

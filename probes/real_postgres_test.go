@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,7 +36,7 @@ func (c *cluster) start(t *testing.T, settings ...string) *daemon {
 // such as "sslmode=require".
 func (c *cluster) pgIsready(t *testing.T, parameters ...string) string {
 	t.Helper()
-	out, _ := c.command(c.bin+"/pg_isready", "-h", "127.0.0.1", "-p", c.port, "-d", strings.Join(parameters, " ")).CombinedOutput()
+	out, _ := c.command(c.bin+"/pg_isready", "-t", "90", "-h", "127.0.0.1", "-p", c.port, "-d", strings.Join(parameters, " ")).CombinedOutput()
 	_, state, _ := strings.Cut(strings.TrimSpace(string(out)), " - ")
 	return state
 }
@@ -73,13 +74,14 @@ func TestServerPostgresStartsRecoversAndShutsDown(t *testing.T) {
 	c.write(t, "data/recovery.signal", "")
 	w := startWaiting(t, url)
 	w.waitFor("connection refused")
-	d := c.start(t, fmt.Sprintf("restore_command=test -e %s || cat %s; false", released, fifo))
+	d := c.start(t, fmt.Sprintf("restore_command=test -e %s || { echo blocked >&2; cat %s; }; false", released, fifo))
 	w.waitFor("still starting up", "connection refused")
 	assertNotReady(t, url, "still starting up")
 	assertNotReady(t, strings.Replace(url, "postgres:", "postgresql:", 1)+"/app?sslmode=disable", "still starting up")
 	assert.Equal(t, "rejecting connections", c.pgIsready(t))
 	d.waitForLine(0, "FATAL: +the database system is starting up") // the server logs every attempt, as it logs every run of pg_isready
 
+	d.waitForLine(0, "^blocked$") // if the command started after the file released exists, it would not open the FIFO
 	c.write(t, "released", "")
 	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -159,7 +161,12 @@ func TestServerPgBouncerThatWantsAPasswordIsReadyWithoutItsServer(t *testing.T) 
 		assert.Empty(t, d.unusualLines(seen, "login attempt", "client unexpected eof", "LOG S-.* closing because: connect failed", "query_wait_timeout", `^$`))
 		server := c.start(t)
 		server.waitForLine(0, "ready to accept connections")
-		assert.NoError(t, c.askCommand(t, query))
+		// A query fails if PgBouncer's new connection to the server takes longer than
+		// query_wait_timeout.
+		begun := time.Now()
+		for err := c.askCommand(t, query); err != nil; err = c.askCommand(t, query) {
+			require.Less(t, time.Since(begun), longTimeout, err)
+		}
 		if auth == "trust" {
 			w.waitFor("ready", "a pooler without a connection to its server", "connection refused")
 		}

@@ -19,7 +19,7 @@ func startHAProxy(t *testing.T, port, sections string) {
 	t.Helper()
 	haproxy := findProgram(t, "HAProxy", "/usr/sbin/haproxy")
 	a := account{os.Getuid(), os.Getgid(), t.TempDir()}
-	conf := a.write(t, "haproxy.cfg", "defaults\n  timeout client 60s\n  timeout connect 1s\n  timeout server 60s\n  retries 0\n"+sections)
+	conf := a.write(t, "haproxy.cfg", "defaults\n  timeout client 60s\n  timeout connect 60s\n  timeout server 60s\n  retries 0\n"+sections)
 	a.start(t, haproxy, "-db", "-f", conf)
 	startWaiting(t, "tcp://127.0.0.1:"+port).waitFor("ready", "connection refused")
 }
@@ -47,11 +47,11 @@ daemon off; master_process off; pid %[1]s/pid; error_log /dev/null;
 events {}
 http {
   access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;
-  uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s; proxy_read_timeout 50ms;
+  uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   server { listen 127.0.0.1:%[2]s;
     location /down { proxy_pass http://127.0.0.1:%[4]s; }
     location /answers { proxy_pass http://%[5]s; }
-    location /silent { proxy_pass http://%[6]s; }
+    location /silent { proxy_pass http://%[6]s; proxy_read_timeout 50ms; }
   }
   server { listen 127.0.0.1:%[3]s http2; location / { grpc_pass grpc://127.0.0.1:%[4]s; } }
 }`, a.dir, plain, grpc, down, answers, silent))

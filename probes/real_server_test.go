@@ -266,6 +266,7 @@ func startWaiting(t *testing.T, text string) *backgroundWait {
 	w := &backgroundWait{t, make(chan string, 100)}
 	t.Cleanup(cancel)
 	targets := []Target{parse(t, text, ForWait)}
+	targets[0].Timeout = longTimeout // a busy server must not add the result "timed out"
 	go func() {
 		var last string
 		err := Wait(ctx, targets, Attempt{}, func(u Update) {

@@ -42,9 +42,11 @@ const (
 	// maxServerBytes is the maximum number of bytes that are read on one connection. If the
 	// connection switches to TLS, the count starts again after the handshake.
 	maxServerBytes = 64 << 10
-	// lingerTimeout is the maximum duration of closeGracefully.
-	lingerTimeout = time.Second
 )
+
+// lingerTimeout is the maximum duration of closeGracefully. It is a variable because some tests
+// need a longer one (see lingerLong).
+var lingerTimeout = time.Second
 
 // A session is one attempt at one host: the connection to a server, and the values that are
 // needed to connect again.

@@ -114,6 +114,7 @@ func TestServerThatDoesNotCloseItsSideIsReady(t *testing.T) {
 // servers log a reset as an error. So they half-close it and wait until the server has closed
 // its side.
 func TestServerConnectionIsNotReset(t *testing.T) {
+	lingerLong(t)
 	responses := map[string]string{"postgres": pgPassword, "nats": "INFO {}\r\n", "mqtt": "\x20\x02\x00\x00", "memcached": "VERSION 1\r\n", "kafka": kafkaNew + kafkaCluster(8, 1, 0), "mongodb": mongoHello(bsonBool("secondary", true), bsonDouble("ok", 1)), "mysql": greeting("8.4.0") + mysqlPacket(2, "\xff\x15\x04#28000Access denied")}
 	for scheme, response := range responses {
 		var closed atomic.Bool
@@ -143,6 +144,7 @@ func TestServerResponseIsReadBeforeAReset(t *testing.T) {
 }
 
 func TestServerMySQLProbeWaitsForTheResultOfItsLogin(t *testing.T) {
+	lingerLong(t)
 	readPacket := func(conn net.Conn) string {
 		head := make([]byte, 4)
 		if _, err := io.ReadFull(conn, head); err != nil {

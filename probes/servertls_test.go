@@ -234,6 +234,7 @@ func TestServerTLSSendsTheClientCertificate(t *testing.T) {
 // readLine returns at most 4 KiB of a line. The probe must read the rest of a longer INFO before
 // the handshake.
 func TestServerNATSWithALongInfoStartsTLS(t *testing.T) {
+	lingerLong(t)
 	const before, after = `INFO {"tls_required":true,"connect_urls":"`, "\"} \r\n"
 	// With 4097 bytes, the buffer ends between the last two bytes, CR and LF.
 	for _, length := range []int{4095, 4096, 4097, 4098, 20 << 10} {

@@ -21,8 +21,9 @@ func TestTCPIsReadyWhenTheServerAccepts(t *testing.T) {
 		})
 		require.NoError(t, ask(t, "tcp://"+l.Addr().String(), ForWait))
 		assert.Equal(t, io.EOF, <-closed, "the probe closes its connection")
-		l.Close()
-		assert.EqualError(t, ask(t, "tcp://"+l.Addr().String(), ForWait), "connection refused")
+	}
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		assert.EqualError(t, ask(t, "tcp://"+host+":"+unusedPort(t), ForWait), "connection refused")
 	}
 	l := listen(t, "tcp", "[::1]:0", readUntilClosed)
 	assert.NoError(t, ask(t, fmt.Sprintf("tcp://localhost:%d", l.Addr().(*net.TCPAddr).Port), ForWait), "both addresses of localhost are tried")

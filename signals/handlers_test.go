@@ -90,7 +90,7 @@ func unread() {
 	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGUSR2)
 	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGUSR2)
 	got := map[os.Signal]int{}
-	lost := time.After(20 * time.Second)
+	lost := time.After(100 * time.Second)
 	for got[syscall.Signal(40)] < total || got[syscall.SIGUSR2] == 0 {
 		select {
 		case sig := <-in.Other:
@@ -147,7 +147,7 @@ func TestPipesAreSmall(t *testing.T) {
 // playRole runs the test binary with a role (see roleEnv) and returns its output.
 func playRole(t *testing.T, role string) string {
 	t.Helper()
-	hung, cancel := context.WithTimeout(t.Context(), time.Minute)
+	hung, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(hung, os.Args[0])
 	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0")

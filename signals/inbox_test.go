@@ -178,7 +178,7 @@ func flooded() {
 	for sig := range missing {
 		_ = syscall.Kill(os.Getpid(), sig.(syscall.Signal))
 	}
-	lost := time.After(20 * time.Second)
+	lost := time.After(100 * time.Second)
 	for len(missing) > 0 {
 		select {
 		case sig := <-in.Control:
