@@ -119,13 +119,11 @@ func (c *checked) readEvents() {
 			c.app = l
 		}
 	}
+	settled := 0
 	for i, e := range c.events {
 		switch e.Kind {
 		case Entered:
 			c.phases[e.Phase] = e
-			if c.waitOnly() && e.Phase > Wait { // without a command usher exits after the wait, so its shutdown begins here
-				c.begun = min(c.begun, e.At)
-			}
 		case StopRequested:
 			c.stop = &c.events[i]
 			c.begun = min(c.begun, e.At)
@@ -134,6 +132,10 @@ func (c *checked) readEvents() {
 			c.begun = min(c.begun, e.At)
 		case AppStarted:
 			c.appAt = e.At
+		case TargetReady, TargetSkipped:
+			if settled++; c.waitOnly() && settled == len(c.cfg.Wait) { // nothing is left to do, so usher exits
+				c.begun = min(c.begun, e.At)
+			}
 		}
 	}
 	if c.app != nil && c.appAt != neverAt {
