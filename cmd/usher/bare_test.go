@@ -78,7 +78,7 @@ func TestUsherInABareContainer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := bare(bareRoot(t), c.mounts, c.inherit...).start(t, "/usher", "--verbose", "--grace", "8s", "--health", freeAddress(t),
+			r := bare(bareRoot(t), c.mounts, c.inherit...).start(t, "/usher", "--verbose", "--grace", "20s", "--health", freeAddress(t),
 				"--wait", "file:///usher", "--wait", "name=asked sh -c '"+orphan+"exit 0'",
 				"--wait", "name=nowhere optional=0.05s interval=0.01s tcp://127.0.0.1:1",
 				"--pre-start", "name=begin sh -c 'echo before; "+orphan+"exit 0'",

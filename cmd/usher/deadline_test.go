@@ -51,7 +51,7 @@ func mountFUSE(t *testing.T, role, arg string) (dir string) {
 func TestDeadlineInADeadDirectory(t *testing.T) {
 	t.Parallel()
 	dir, die := needFUSE(t)
-	r := launcher{proc: true, inherit: []string{"chdir=" + dir}}.start(t, binary(t), "--grace", "2s", "--drain", "echo drained",
+	r := launcher{proc: true, inherit: []string{"chdir=" + dir}}.start(t, binary(t), "--grace", "20s", "--drain", "echo drained",
 		"--", "/bin/sh", "-c", exitOnTERM(3))
 	r.stdout.expect("ready")
 	die()
@@ -70,7 +70,7 @@ func TestDeadlineWhileAHookCannotBeExecuted(t *testing.T) {
 	data, err := os.ReadFile(puppet(t))
 	require.NoError(t, err)
 	writeProgram(t, hook, string(data))
-	r := launcher{proc: true}.start(t, binary(t), "--grace", "2s", "--drain", hook+" state", "--post-stop", "echo reported", "--", puppet(t), "lease", hook)
+	r := launcher{proc: true}.start(t, binary(t), "--grace", "15s", "--drain", hook+" state", "--post-stop", "echo reported", "--", puppet(t), "lease", hook)
 	r.stdout.expect("lease ready")
 	r.signal(syscall.SIGTERM)
 	assert.Equal(t, 137, r.codeWithin(exitLimit))
@@ -142,8 +142,8 @@ func TestSignalsThatCannotBeDelivered(t *testing.T) {
 // signal. The wait still times out.
 func TestWaitTimeoutOfACommandOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	command := "timeout=0.2s name=check " + strings.Join(asOther("sleep", "1000"), " ")
-	r := launcher{proc: true}.start(t, withoutKill(binary(t), "--wait-timeout", "2s", "--wait", command, "--", "true")...)
+	command := "timeout=2s name=check " + strings.Join(asOther("sleep", "1000"), " ")
+	r := launcher{proc: true}.start(t, withoutKill(binary(t), "--wait-timeout", "15s", "--wait", command, "--", "true")...)
 	assert.Equal(t, 124, r.codeWithin(exitLimit))
 	log := r.stderr.rest()
 	assertPrinted(t, log, "cannot send SIGTERM to check")

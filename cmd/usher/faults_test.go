@@ -88,7 +88,7 @@ const faultApp = `
 say() { echo "app: $@" >"$OUT"; }
 health() {
 	for i in 1 2 3; do
-		$usher --probe http://127.0.0.1:8080/readyz && say health ok && return
+		$usher --probe 'timeout=20s http://127.0.0.1:8080/readyz' && say health ok && return
 	done
 	say health failed
 }

@@ -122,7 +122,7 @@ func TestForkThatFails(t *testing.T) {
 		t.Parallel()
 		user := freshUser()
 		r := bareUser(bareRoot(t), user, limit).start(t, "/usher", "--grace", "20s", "--drain", "name=hook true", "--drain", "http://127.0.0.1:1/", "--post-stop", "name=last true",
-			"--", "sh", "-c", exitOnTERM(7))
+			"--", "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do read line; done") // read needs no fork
 		r.stdout.expect("ready")
 		fill(t, user)
 		r.signal(syscall.SIGTERM)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,12 +44,12 @@ func TestProbeProbesEachTargetOnce(t *testing.T) {
 	}))
 	defer server.Close()
 
-	code, log := runProbe(t, []string{"USHER_WAIT=nonsense://", "USHER_PROBE=false"}, server.URL+"/ready", "true")
+	code, log := runProbe(t, []string{"USHER_WAIT=nonsense://", "USHER_PROBE=false"}, "timeout=60s "+server.URL+"/ready", "timeout=60s true")
 	assert.Equal(t, 0, code)
 	assert.Empty(t, log)
 	assert.EqualValues(t, 1, requests.Load())
 
-	code, log = runProbe(t, nil, server.URL+"/ready", "name=api "+server.URL+"/not?token=hunter2", "sh -c 'echo noise; exit 3'")
+	code, log = runProbe(t, nil, "timeout=60s "+server.URL+"/ready", "timeout=60s name=api "+server.URL+"/not?token=hunter2", "timeout=60s sh -c 'echo noise; exit 3'")
 	assert.Equal(t, 1, code)
 	assert.Equal(t, "usher: error: probe: api: status 503\nusher: error: probe: sh: exit status 3\n", log)
 	assert.EqualValues(t, 3, requests.Load())
@@ -76,17 +75,12 @@ func TestProbeIsStoppedBySIGTERM(t *testing.T) {
 // Processes that a probe's command leaves running are killed. Otherwise they would
 // accumulate, because a HEALTHCHECK may run every few seconds for months.
 func TestProbeLeavesNoProcessRunning(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
-	r := launcher{hostPID: true}.usher(t, "--probe", `timeout=0.2s sh -c '(trap "" TERM; exec sleep 100000) >`+fifo+` & wait'`)
-	held, err := os.Open(fifo)
-	require.NoError(t, err)
-	defer held.Close()
+	t.Parallel()
+	own := hold(t)
+	r := launcher{hostPID: true}.usher(t, "--probe", `timeout=10s sh -c '(trap "" TERM; exec sleep 100000) >`+own.path+` & wait'`)
+	eventually(t, own.isHeld, func() string { return "the command has started no process" })
 	assert.Equal(t, 1, r.code())
-	hung := time.AfterFunc(patience, func() { held.Close() })
-	defer hung.Stop()
-	_, err = held.Read(make([]byte, 1))
-	assert.Equal(t, io.EOF, err, "a process still has the FIFO open")
+	eventually(t, func() bool { return !own.isHeld() }, func() string { return "a process is still running" })
 }
 
 // ---- the termination log
@@ -219,9 +213,11 @@ func TestInstallIsAtomic(t *testing.T) {
 	info, err := os.Stat(binary(t))
 	require.NoError(t, err)
 	var installing sync.WaitGroup
+	var runs atomic.Int32 // of the installed file
+	begun := time.Now()
 	for range 4 {
 		installing.Go(func() {
-			for range 10 {
+			for n := 0; n < 10 || runs.Load() <= 10 && !t.Failed() && time.Since(begun) < patience; n++ {
 				code, log := runInstall(t, dir)
 				assert.Equal(t, 0, code, log)
 			}
@@ -232,9 +228,9 @@ func TestInstallIsAtomic(t *testing.T) {
 		installing.Wait()
 		close(done)
 	}()
-	for runs := 0; ; {
+	for {
 		if seen, err := os.Stat(dir + "/usher"); err == nil {
-			runs++
+			runs.Add(1)
 			out, _, code := launcher{hostPID: true, merged: true}.run(t, dir+"/usher", "--version")
 			if !assert.Equal(t, 0, code, lastLines(out)) || !assert.Equal(t, info.Size(), seen.Size()) {
 				<-done
@@ -244,7 +240,7 @@ func TestInstallIsAtomic(t *testing.T) {
 		select {
 		case <-done:
 			assert.Equal(t, []string{"usher"}, names(t, dir))
-			assert.Greater(t, runs, 10)
+			assert.Greater(t, runs.Load(), int32(10))
 			return
 		default:
 		}

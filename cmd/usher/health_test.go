@@ -141,6 +141,7 @@ func TestHealthSurvivesHostileClients(t *testing.T) {
 	address := freeAddress(t)
 	r := launcher{}.usher(t, append([]string{"--health", address}, catcher(t)...)...)
 	r.stdout.expect("ready")
+	r.stderr.expect("start: puppet started, pid ")
 	dial := func(request string) net.Conn {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
@@ -212,11 +213,12 @@ func newSlowTarget(t *testing.T) *slowTarget {
 	return s
 }
 
-// holdBack makes the server hold back its responses. Then it requests /readyz until usher's
-// probe of the target is held back. The returned channel receives the response to the last
+// holdBack waits until usher is ready, and makes the server hold back its responses. Then it
+// requests /readyz until usher's probe of the target is held back. The returned channel receives the response to the last
 // of these requests.
 func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	t.Helper()
+	expectReadyz(t, address)
 	s.hold.Store(true)
 	response := make(chan string, 1)
 	go func() {
@@ -230,6 +232,13 @@ func (s *slowTarget) holdBack(t *testing.T, address string) <-chan string {
 	}()
 	require.Eventually(t, func() bool { return len(s.held) > 0 }, patience, time.Millisecond)
 	return response
+}
+
+// expectReadyz waits until /readyz returns 200. usher logs that a target is ready a moment before.
+func expectReadyz(t *testing.T, address string) {
+	t.Helper()
+	var last string
+	eventually(t, func() bool { last = get(t, address, "/readyz"); return last == "200 ok" }, func() string { return last })
 }
 
 // exchange sends a request and returns the whole response.
@@ -411,6 +420,7 @@ func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 		"--", "sh", "-c", "echo up; read line; exit 3")
 	r.stdout.expect("up")
 	r.stderr.expect("ready: check is ready")
+	expectReadyz(t, address)
 	require.NoError(t, os.WriteFile(hang, nil, 0o644))
 	client := http.Client{Timeout: patience}
 	responded := make(chan error, 1)
@@ -429,6 +439,6 @@ func TestReadyCommandIsKilledWhenTheAppExits(t *testing.T) {
 	r.in.Close()
 	<-responded
 	assert.Equal(t, 3, r.code())
-	assert.False(t, own.isHeld(), "the command is still running")
+	eventually(t, func() bool { return !own.isHeld() }, func() string { return "the command is still running" })
 	assertNotPrinted(t, r.stderr.rest(), "exited and left")
 }

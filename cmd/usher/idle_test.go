@@ -163,11 +163,11 @@ func (c *idleTest) getLater(url string, server *process) <-chan answer {
 }
 
 // expectNotIdle waits until usher has begun the wait of --drain-idle, and checks that this wait
-// has not ended five times idleTime later.
-func (c *idleTest) expectNotIdle() {
+// has not ended after duration.
+func (c *idleTest) expectNotIdle(duration time.Duration) {
 	c.t.Helper()
 	c.stderr.expect("keeps serving until no request is open")
-	<-time.After(5 * idleTime)
+	<-time.After(duration)
 	assertNotPrinted(c.t, c.stderr.soFar(), "idle after")
 }
 
@@ -237,7 +237,7 @@ func TestOpenRequestsDelayTheStop(t *testing.T) {
 	eachFrontend(t, func(t *testing.T, c *idleTest, url string) {
 		got := c.getLater(url+"/wait", c.process)
 		c.signal(syscall.SIGTERM)
-		c.expectNotIdle()
+		c.expectNotIdle(5 * idleTime)
 		c.write("answer\n")
 		assert.Equal(t, answer{body: "answer"}, <-got)
 		c.stderr.expect("drain: idle after")
@@ -253,7 +253,7 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	c.signal(syscall.SIGTERM)
-	c.expectNotIdle()
+	c.expectNotIdle(5 * idleTime)
 	n, err := io.Copy(io.Discard, response.Body)
 	require.NoError(t, err)
 	assert.EqualValues(t, largeAnswer, n)
@@ -267,7 +267,12 @@ func TestUnreadAnswersDelayTheStop(t *testing.T) {
 // the last request, until usher exits.
 func TestShortConnectionsDelayTheStop(t *testing.T) {
 	t.Parallel()
-	c := startServer(t, "--grace 60s --health :8086")
+	needRoot(t)
+	server, err := linkTo("answer-on-demand")
+	require.NoError(t, err)
+	// --drain-idle is longer than a client on a busy machine pauses between two requests.
+	c := startWithNetwork(t, "$usher --drain-idle 3s --grace 60s --health :8086", server)
+	c.stdout.expect("serving")
 	requests := func(url string) (stop func() error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan bool)
@@ -290,7 +295,7 @@ func TestShortConnectionsDelayTheStop(t *testing.T) {
 	stopChecks := requests("http://127.0.0.1:8086/livez")
 	stopRequests := requests("http://127.0.0.1:8080/now")
 	c.signal(syscall.SIGTERM)
-	c.expectNotIdle()
+	c.expectNotIdle(5 * time.Second)
 	require.NoError(t, stopRequests())
 	c.stderr.expect("drain: idle after")
 	_ = stopChecks() // the error is ignored, because a check fails once usher has exited
@@ -304,11 +309,13 @@ func TestDrippingClientDoesNotDelayTheDeadline(t *testing.T) {
 	conn, err := c.dial("127.0.0.1:8080")
 	require.NoError(t, err)
 	defer conn.Close()
+	drip := func() error {
+		_, err := conn.Write([]byte("G"))
+		return err
+	}
+	require.NoError(t, drip()) // before the stop signal, because without a byte the connection is idle
 	go func() {
-		for {
-			if _, err := conn.Write([]byte("G")); err != nil {
-				return
-			}
+		for drip() == nil {
 			<-time.After(idleTime / 3)
 		}
 	}()
@@ -354,7 +361,7 @@ func TestRequestsToOtherContainersDoNotDelayTheStop(t *testing.T) {
 		c.signal(syscall.SIGTERM)
 		line := c.stderr.expect("ports of setpriv are unknown")
 		assert.Regexp(t, `^usher: warning: drain: waiting for the clients of all ports, because the ports of setpriv are unknown: read /proc/\d+/fd: permission denied \(a process runs as another user: usher needs CAP_SYS_PTRACE\)$`, line)
-		c.expectNotIdle()
+		c.expectNotIdle(5 * idleTime)
 		answered()
 		c.stderr.expect("drain: idle after")
 	})
@@ -384,7 +391,7 @@ func TestBlockedReadsOfADatabaseDelayTheStop(t *testing.T) {
 	blocked := connect("PING", "+PONG")
 	redisCall(t, blocked, "BLPOP "+strings.Repeat("a", 40)+" key 0", "")
 	c.signal(syscall.SIGTERM)
-	c.expectNotIdle()
+	c.expectNotIdle(5 * idleTime)
 	redisCall(t, idle, "RPUSH key value", ":1")
 	redisCall(t, blocked, "", "*2")
 	c.stderr.expect("drain: idle after")

@@ -21,9 +21,9 @@ import (
 
 const (
 	replicas     = 3
-	warmUp       = time.Second            // clients send requests for this long before the first rolling update, so that they have open connections to reuse
-	killTimeout  = 30 * time.Second       // from the start of a stop to SIGKILL; Kubernetes' default
-	faultTime    = 300 * time.Millisecond // how long the front has a wrong address, if rolloutJob.Fault is set
+	warmUp       = time.Second      // clients send requests for this long before the first rolling update, so that they have open connections to reuse
+	killTimeout  = 30 * time.Second // from the start of a stop to SIGKILL; Kubernetes' default
+	faultTime    = 2 * time.Second  // how long the front has a wrong address, if rolloutJob.Fault is set; nginx needs a part of it to reload
 	readyTimeout = time.Minute
 )
 

@@ -342,7 +342,7 @@ func TestNoSecretIsPrintedWhenAllTargetsAreReady(t *testing.T) {
 			}
 		})
 	}
-	code, log := runWithSecrets(t, launcher{}, nil, d.flags(t, "", func(_ int, s secretTarget) []string { return []string{"--probe", s.probe} })...)
+	code, log := runWithSecrets(t, launcher{}, nil, d.flags(t, "", func(_ int, s secretTarget) []string { return []string{"--probe", "timeout=30s " + s.probe} })...)
 	assert.Equal(t, 0, code, log)
 	assert.Empty(t, log)
 }
@@ -372,7 +372,11 @@ func TestNoSecretIsPrintedWhenTargetsFail(t *testing.T) {
 				for i, s := range all {
 					limits := []string{"", "optional=0.2s ", "timeout=0.1s "}[i%3]
 					args = append(args, "--wait", limits+s.probe, "--post-stop", "retries=1 timeout=5s "+s.hook)
-					probe = append(probe, "--probe", s.probe)
+					once := s.probe
+					if once == "dns://localhost" { // the only target that is ready
+						once = "timeout=30s " + once
+					}
+					probe = append(probe, "--probe", once)
 				}
 				code, log := runWithSecrets(t, launcher{}, nil, append(args, "app", canary)...)
 				assert.Equal(t, 124, code)

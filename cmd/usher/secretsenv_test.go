@@ -67,7 +67,7 @@ func TestNoValueOfAVariableIsPrintedWhenTargetsAreReady(t *testing.T) {
 	assertNoValue(t, printed)
 	var probe []string
 	for _, s := range targets {
-		probe = append(probe, "--probe", s.probe)
+		probe = append(probe, "--probe", "timeout=60s "+s.probe)
 	}
 	code, log := runWithSecrets(t, launcher{env: env}, nil, probe...)
 	assert.Equal(t, 0, code, log)

@@ -210,6 +210,10 @@ func runUsher(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return launcher{env: []string{"PATH=" + os.Getenv("PATH")}}.run(t, append([]string{link}, args...)...)
 }
 
+// failTimeout is the limit of a wait that must fail. The error names the cause only if the first
+// attempt, with its TLS handshake, ends within it.
+const failTimeout = "--wait-timeout=5s"
+
 func TestExampleWaitForJob(t *testing.T) {
 	w := newWaitForJob(t, "manifests.yaml")
 	w.set(func() { w.responses = []string{"", "0/1", "0/1", "1/1"} })
@@ -232,6 +236,7 @@ func TestExampleWaitForJob(t *testing.T) {
 // Only ready endpoints of the Service count. One is enough, if it is in the first 10 KiB of
 // the response, which are all that match= reads: here it is the twentieth endpoint.
 func TestExampleWaitForEndpoints(t *testing.T) {
+	t.Parallel()
 	w := newWaitForJob(t, "endpoints.yaml")
 	w.set(func() {
 		w.responses = []string{"", "false", "false false", strings.Repeat("false ", 19) + "true"}
@@ -247,7 +252,7 @@ func TestExampleWaitForEndpoints(t *testing.T) {
 	}
 	// The Role of manifests.yaml does not allow usher to list EndpointSlices.
 	w.set(func() { w.role = newWaitForJob(t, "manifests.yaml").role })
-	_, log, code = runUsher(t, "--wait-timeout=0.3s", w.args()[1])
+	_, log, code = runUsher(t, failTimeout, w.args()[1])
 	assert.Equal(t, supervisor.CodeTimeout, code)
 	assertPrinted(t, log, "status 403 (RBAC: bind a Role with the verb get (for a list: list)")
 }
@@ -288,13 +293,14 @@ func TestExampleWaitForJobNamesTheCauseOfAFailure(t *testing.T) {
 		}, "the first 10 KiB do not match match=, and the response is longer (ask for a shorter response"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWaitForJob(t, "manifests.yaml")
 			args := w.args()[:2]
 			w.set(func() {
 				w.responses = []string{"1/1"}
 				args = test.change(w, args)
 			})
-			args[0] = "--wait-timeout=0.3s"
+			args[0] = failTimeout
 			_, log, code := runUsher(t, args...)
 			assert.Equal(t, supervisor.CodeTimeout, code)
 			assertPrinted(t, log, test.want)
