@@ -30,6 +30,8 @@ type health struct {
 	listener net.Listener
 	ready    *supervisor.Readiness
 	accepted atomic.Int64 // how many connections have been accepted
+	open     atomic.Int64 // how many connections are open
+	maxOpen  int64        // at most this many are open at a time, see maxConnections
 
 	mu      sync.Mutex
 	silent  []*healthConn // the connections that have not sent a complete request, oldest first
@@ -39,6 +41,8 @@ type health struct {
 
 type healthConn struct {
 	net.Conn
+	health  *health
+	closed  atomic.Bool
 	method  string
 	serving bool // the request is for /servingz, not for /readyz
 }
@@ -73,7 +77,7 @@ const (
 
 // listenForHealth opens the listening socket. It is called before usher starts anything, so
 // usher can report an unusable address as it reports a wrong flag.
-func listenForHealth(address string, ready *supervisor.Readiness) (*health, error) {
+func listenForHealth(address string, ready *supervisor.Readiness, maxOpen int) (*health, error) {
 	listener, err := net.Listen("tcp", address)
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
 		err = op.Err
@@ -81,7 +85,7 @@ func listenForHealth(address string, ready *supervisor.Readiness) (*health, erro
 	if err != nil {
 		return nil, fmt.Errorf("--health: cannot listen on %s: %w", address, err)
 	}
-	return &health{listener: listener, ready: ready}, nil
+	return &health{listener: listener, ready: ready, maxOpen: int64(maxOpen)}, nil
 }
 
 // serve accepts connections. It never returns.
@@ -90,6 +94,10 @@ func (h *health) serve() {
 		if h.isFull() {
 			<-time.After(evictPause)
 			h.closeOldest()
+		}
+		if h.open.Load() >= h.maxOpen {
+			<-time.After(evictPause)
+			h.makeRoom()
 		}
 		conn, err := h.listener.Accept()
 		if err != nil {
@@ -100,7 +108,8 @@ func (h *health) serve() {
 		}
 		h.accepted.Add(1)
 		_ = conn.SetDeadline(time.Now().Add(requestTimeout))
-		c := &healthConn{Conn: newThreadless(conn)}
+		h.open.Add(1)
+		c := &healthConn{Conn: newThreadless(conn), health: h}
 		h.mu.Lock()
 		h.silent = append(h.silent, c)
 		h.mu.Unlock()
@@ -123,6 +132,21 @@ func (h *health) closeOldest() {
 	}
 }
 
+// makeRoom closes the older half of the connections that have not sent a request. If there are
+// none, it closes the older half of those that wait for a response. These stay in their lists,
+// because wait starts another check if the lists are empty.
+func (h *health) makeRoom() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := (len(h.silent) + 1) / 2; n > 0 {
+		closeAll(h.silent[:n])
+		h.silent = slices.Delete(h.silent, 0, n)
+		return
+	}
+	open := slices.DeleteFunc(slices.Concat(h.checked, h.waiting), func(c *healthConn) bool { return c.closed.Load() })
+	closeAll(open[:(len(open)+1)/2])
+}
+
 // freeDescriptors closes connections after accept has failed, because usher may have no
 // descriptor left, and hooks and probes need descriptors too. It closes the connections
 // that have not sent a request. If there are none, it closes the connections that wait for
@@ -136,6 +160,14 @@ func (h *health) freeDescriptors() {
 	}
 	closeAll(h.silent)
 	h.silent = nil
+}
+
+func (c *healthConn) Close() error {
+	if !c.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	defer c.health.open.Add(-1)
+	return c.Conn.Close()
 }
 
 func closeAll(conns []*healthConn) {

@@ -347,15 +347,16 @@ func TestHealthDoesNotSpinWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &brokenListener{maxCalls: 100}
 		closed := make(chan string, 3)
+		h := &health{listener: l, maxOpen: 10}
 		conn := func(name string) *healthConn {
 			far, near := net.Pipe()
 			go func() {
 				far.Read(make([]byte, 1))
 				closed <- name
 			}()
-			return &healthConn{Conn: near}
+			return &healthConn{Conn: near, health: h}
 		}
-		h := &health{listener: l, silent: []*healthConn{conn("silent")}, waiting: []*healthConn{conn("waiting")}, checked: []*healthConn{conn("checked")}}
+		h.silent, h.waiting, h.checked = []*healthConn{conn("silent")}, []*healthConn{conn("waiting")}, []*healthConn{conn("checked")}
 		go h.serve()
 		synctest.Wait()
 		assert.EqualValues(t, 1, l.calls.Load())

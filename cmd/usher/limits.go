@@ -40,6 +40,23 @@ func neededDescriptors(o *options) int {
 	return n
 }
 
+// maxConnections returns how many connections of --health may be open at a time, so that
+// enough descriptors are left for hooks and probes. A limit above 1024 is enough for all
+// connections that usher lets wait (maxSilent and maxWaiting).
+func maxConnections(o *options) int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1024 {
+		return math.MaxInt32
+	}
+	free := 0
+	for fd := range uintptr(limit.Cur) {
+		if _, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err != nil {
+			free++
+		}
+	}
+	return max(1, free-neededDescriptors(o))
+}
+
 // checkDescriptors returns an error if usher cannot open minDescriptors descriptors, or
 // cannot make an epoll instance and add an eventfd to it. The Go runtime needs both. A sandbox
 // may refuse these system calls, and epoll_create1(2) and eventfd(2) fail with ENFILE if the

@@ -90,7 +90,7 @@ func usher(args, env []string, stdout io.Writer) int {
 		threads.settle()
 	}
 	if o.health != "" {
-		h, err := listenForHealth(o.health, o.config.Readiness)
+		h, err := listenForHealth(o.health, o.config.Readiness, maxConnections(&o))
 		if err != nil {
 			log.usageErrors(err)
 			return supervisor.CodeFault
