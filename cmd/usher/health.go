@@ -162,17 +162,16 @@ func (h *health) freeDescriptors() {
 	h.silent = nil
 }
 
-func (c *healthConn) Close() error {
-	if !c.closed.CompareAndSwap(false, true) {
-		return nil
+func (c *healthConn) close() {
+	if c.closed.CompareAndSwap(false, true) {
+		c.Conn.Close()
+		c.health.open.Add(-1)
 	}
-	defer c.health.open.Add(-1)
-	return c.Conn.Close()
 }
 
 func closeAll(conns []*healthConn) {
 	for _, c := range conns {
-		c.Close()
+		c.close()
 	}
 }
 
@@ -188,7 +187,7 @@ func (h *health) serveConn(c *healthConn) {
 	netErr := net.Error(nil)
 	switch {
 	case i < 0, err == io.EOF, errors.As(err, &netErr): // usher or the client has closed the connection, or the read timed out
-		c.Close()
+		c.close()
 	case err != nil:
 		c.respond(http.StatusBadRequest, "not an HTTP/1 request, or too large")
 	default:
@@ -299,7 +298,7 @@ func formatReadiness(err error, serving bool) (code int, text string) {
 
 // respond sends a response and closes the connection.
 func (c *healthConn) respond(code int, text string) {
-	defer c.Close()
+	defer c.close()
 	text += "\n"
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
 		"Allow: GET, HEAD\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
