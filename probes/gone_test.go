@@ -117,7 +117,7 @@ func TestGoneIsReadyOnlyIfTheTargetIsCertainlyNotThere(t *testing.T) {
 	assert.Equal(t, hintPresent, Hint(parse(t, "gone=true tcp://"+open, ForWait).Probe.Ask(t.Context(), Attempt{})))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.EOF)
-	for _, text := range []string{"tcp://" + drops, "unix://" + dir + "/none", "file://" + dir + "/none", "dns://other"} {
+	for _, text := range []string{"tcp://" + drops, "dns://other"} { // not unix and file: their system call may have ended before the attempt notices that ctx has
 		assert.Error(t, parse(t, "gone=true "+text, ForWait).Probe.Ask(ctx, Attempt{Resolver: &Resolver{LookupNetIP: func(ctx context.Context, _ string) ([]netip.Addr, error) {
 			return parseAddrs("127.0.0.1"), nil
 		}}}), text)

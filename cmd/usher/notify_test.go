@@ -315,8 +315,8 @@ func TestNotifyExitsWhileTheQueueIsFull(t *testing.T) {
 // shutdown are not delayed.
 func TestNotifySocketOnASlowFileSystem(t *testing.T) {
 	t.Parallel()
-	dir := mountFUSE(t, "slowfs", "15000")
-	r := launcher{vars: []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}}.start(t, binary(t), "--ready", "true", "--grace", "12s",
+	dir := mountFUSE(t, "slowfs", "8000")
+	r := launcher{vars: []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}}.start(t, binary(t), "--ready", "true", "--grace", "7s",
 		"--drain", "echo drained", "--post-stop", "echo reported", "--", "sh", "-c", exitOnTERM(3))
 	r.stdout.expect("ready")
 	r.stderr.expect("usher: ready: true is ready")
