@@ -24,7 +24,8 @@ func (c *checked) checkAppSignals() {
 	var order []syscall.Signal // the signals that the app got when it started, in order
 	for i := range c.calls {
 		call := &c.calls[i]
-		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step
+		reused := slices.ContainsFunc(c.procs, func(l *lived) bool { return l.pid == c.app.pid && l.step > c.app.step && l.step < call.step }) // by a process that was forked after the app's exit
+		toApp := call.pid == c.app.pid && slices.Contains(call.to, c.app) || call.pid == -c.app.pid && call.at <= c.appDead && call.step > c.app.step && !reused
 		own := call == c.stopCall || call.sig == syscall.SIGKILL && call.at >= c.killAt ||
 			call.sig == syscall.SIGCONT && c.stopCall != nil && call.at == c.askedAt && call.step > c.stopCall.step && c.app.act.stopsAfter > 0
 		// With --group, usher signals the group and, if the app has left the group, also the
