@@ -7,7 +7,7 @@ import (
 )
 
 // A proxySign describes a response that a proxy has generated itself, instead of forwarding a
-// response of the server behind it. The response must meet all conditions of the proxySign.
+// response of the server behind it. A response matches if it meets the conditions of all fields.
 type proxySign struct {
 	name   string   // the name that the hint shows
 	header string   // a header that the response must have; "": none

@@ -59,8 +59,9 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// runTrials runs count trials on all processors. If a promise is broken in a trial, runTrials
-// starts no further trials and reports that trial.
+// runTrials runs count trials of a seed on all processors. first is the number of the first of
+// them. If a promise is broken in a trial, runTrials starts no further trials and reports that
+// trial.
 func runTrials(t *testing.T, certs *certificates, seed, first, count uint64) {
 	t.Helper()
 	began := time.Now()

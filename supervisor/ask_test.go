@@ -34,3 +34,18 @@ func TestAskProbesAllTargetsAtOnceAndReturnsEveryError(t *testing.T) {
 		assert.ErrorContains(t, Ask(ctx, c, []probes.Target{ready("a", time.Hour)}), "cancelled by the caller")
 	})
 }
+
+// Ask uses only three fields of Config. A question to Readiness, which belongs to Run, gets no
+// answer from it.
+func TestAskIgnoresReadiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		readiness := NewReadiness()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		asked := make(chan error, 1)
+		go func() { asked <- readiness.Ask(ctx) }()
+		c := Config{Signals: &signals.Inbox{}, Env: []string{}, Readiness: readiness}
+		assert.NoError(t, Ask(t.Context(), c, []probes.Target{{Name: "a", Probe: slowProbe{takes: 2 * time.Second}}}))
+		assert.Error(t, <-asked)
+	})
+}

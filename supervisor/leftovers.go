@@ -21,9 +21,9 @@ import (
 //     the roots are signalled when half of the time from the app's exit to killAt has
 //     passed. When a root exits, its children become roots. They are signalled at once if
 //     the app's stop signal or SIGTERM killed their parent, otherwise when half of the
-//     time from the parent's exit to killAt has passed. A root whose stdin is a pipe from
-//     another leftover, such as tee, is not signalled in this step while the writer is
-//     alive, because the writer would get SIGPIPE.
+//     time from the parent's exit to killAt has passed. A root that reads the output of
+//     another leftover from a pipe, as tee does, is not signalled in this step while that
+//     leftover is alive: without its reader it would get SIGPIPE.
 //  3. After four fifths of the time from beganAt to killAt usher makes the last call: it
 //     sends SIGTERM to every process that has not been signalled. An example is the
 //     foreground child of a shell with a trap. The shell runs the trap only after this

@@ -59,8 +59,8 @@ type brokenLife struct {
 	problem string
 }
 
-// runLives runs count lives (random stories) of a seed on all processors, beginning with the
-// life number first. If usher breaks a promise in a life, runLives stops early and reports
+// runLives runs count lives (random stories) of a seed on all processors. first is the number
+// of the first of them. If usher breaks a promise in a life, runLives stops early and reports
 // that life.
 func runLives(t *testing.T, seed, first, count uint64) {
 	t.Helper()

@@ -197,8 +197,8 @@ func (i *instance) started() error {
 
 // record reads a record of the app: two numbers. If there is none within limit, it kills the
 // init and returns an error. record blocks in read(2). If it waited through the Go runtime's
-// network poller instead, threads of the runtime would spin on the processor that the
-// candidate needs.
+// network poller instead, idle threads of the runtime would look for work all the time, on the
+// processor that the init needs.
 func (i *instance) record(limit time.Duration) (r [2]int64, err error) {
 	watch := time.AfterFunc(limit, func() { i.cmd.Process.Kill() })
 	defer watch.Stop()

@@ -123,8 +123,8 @@ func TestDockerStopFinishesADownload(t *testing.T) {
 }
 
 // stopInDownload stops nginx (docker stop) in the middle of a download by wget. wget runs in
-// a second container, made from the image clientImage. stopInDownload returns wget's output and exit
-// code.
+// a second container, made from the image clientImage. stopInDownload returns wget's output
+// and exit code.
 func stopInDownload(t *testing.T, nginx *container, clientImage string, options ...string) (got string, code int) {
 	t.Helper()
 	client := startContainer(t, "--network=container:"+nginx.id, "--entrypoint=/bin/sleep", clientImage, "100000")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/usher-init/usher/supervisor"
 )
 
 // freeAddress returns a loopback address for usher to listen on. Until the end of the test,
@@ -338,6 +341,51 @@ func (l *brokenListener) Accept() (net.Conn, error) {
 		runtime.Goexit() // serve never returns, but synctest.Test waits for the end of all goroutines
 	}
 	return nil, syscall.EMFILE
+}
+
+// pipeListener is a listener whose connections come from a channel.
+type pipeListener struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	conn, open := <-l.conns
+	if !open {
+		runtime.Goexit() // see brokenListener
+	}
+	return conn, nil
+}
+
+// At most maxOpen connections are open, whether they have sent a request or not. The oldest are
+// closed first, so the newest client gets a response.
+func TestHealthLimitsOpenConnections(t *testing.T) {
+	for _, request := range []string{"", "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &pipeListener{conns: make(chan net.Conn)}
+			defer close(l.conns)
+			h := &health{listener: l, ready: supervisor.NewReadiness(), maxOpen: 4}
+			go h.serve()
+			connect := func(request string) net.Conn {
+				client, server := net.Pipe()
+				t.Cleanup(func() { client.Close() })
+				l.conns <- server
+				_, err := io.WriteString(client, request)
+				require.NoError(t, err)
+				synctest.Wait()
+				return client
+			}
+			for range 20 {
+				connect(request)
+				assert.LessOrEqual(t, h.open.Load(), h.maxOpen, "%q", request)
+			}
+			newest := connect("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(newest), nil)
+			require.NoError(t, err)
+			assert.Equal(t, http.StatusOK, response.StatusCode)
+			time.Sleep(3 * requestTimeout) // the checks for the /readyz requests get no answer, and have ended then
+		})
+	}
 }
 
 // If accept fails, usher pauses before it calls accept again. Meanwhile it closes the

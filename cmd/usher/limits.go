@@ -48,13 +48,7 @@ func maxConnections(o *options) int {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1024 {
 		return math.MaxInt32
 	}
-	free := 0
-	for fd := range uintptr(limit.Cur) {
-		if _, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err != nil {
-			free++
-		}
-	}
-	return max(1, free-neededDescriptors(o))
+	return max(1, countFree(limit.Cur, math.MaxInt)-neededDescriptors(o))
 }
 
 // checkDescriptors returns an error if usher cannot open minDescriptors descriptors, or
@@ -87,22 +81,27 @@ func checkFileLimit(needed int) error {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil
 	}
-	free := 0
-	for fd := 0; free < needed; fd++ {
-		if uint64(fd) >= limit.Cur {
-			return fmt.Errorf("usher needs %d file descriptors, the limit of %d leaves %d (RLIMIT_NOFILE, ulimit -n)", needed, limit.Cur, free)
-		}
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			free++
-		}
+	if free := countFree(limit.Cur, needed); free < needed {
+		return fmt.Errorf("usher needs %d file descriptors, the limit of %d leaves %d (RLIMIT_NOFILE, ulimit -n)", needed, limit.Cur, free)
 	}
 	return nil
 }
 
+// countFree returns how many descriptors below limit are not in use. It stops counting at
+// enough.
+func countFree(limit uint64, enough int) (free int) {
+	for fd := uint64(0); fd < limit && free < enough; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			free++
+		}
+	}
+	return free
+}
+
 // reportTooFew prints the error of checkDescriptors or signals.Open, writes it to the
-// termination log at path, and returns the exit status. It uses no timer and no os.File. For these
-// the runtime opens an epoll instance, and if that fails, the runtime ends the process with a
-// trace.
+// termination log at path, and returns the exit status. It uses no timer and no os.File. For
+// these the runtime opens an epoll instance, and if that fails, the runtime ends the process
+// with a trace.
 func reportTooFew(err error, path string) int {
 	line := "error: " + err.Error() + "\n"
 	writeUnlessFull([]byte("usher: " + line))

@@ -104,8 +104,8 @@ func exits(code int) *initScript {
 	return &initScript{kind: "exits", app: []string{"sh", "-c", fmt.Sprintf("exit %d", code)}}
 }
 
-// killedByItself returns a script whose app, a shell, sends a signal to itself. The signal
-// kills the shell, because the init executes the shell with the signal's default action.
+// killedByItself returns a script whose app, a shell, sends a signal to itself. The init must
+// start the shell with the default action for the signal, so that the signal kills it.
 func killedByItself(sig syscall.Signal) *initScript {
 	return &initScript{kind: "killed", app: []string{"sh", "-c", fmt.Sprintf("kill -%d $$; read line", sig)}}
 }
